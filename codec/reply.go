@@ -1,0 +1,99 @@
+package codec
+
+import (
+	"strconv"
+	"strings"
+)
+
+// EnhancedCode is an enhanced status code (RFC 3463). The zero value means
+// that there is none.
+type EnhancedCode [3]uint16
+
+// String returns the code as on the wire, such as "5.7.8".
+func (e EnhancedCode) String() string { return string(e.appendTo(nil)) }
+
+// IsZero reports whether there is no enhanced code.
+func (e EnhancedCode) IsZero() bool { return e == EnhancedCode{} }
+
+func (e EnhancedCode) appendTo(dst []byte) []byte {
+	dst = strconv.AppendUint(dst, uint64(e[0]), 10)
+	dst = append(dst, '.')
+	dst = strconv.AppendUint(dst, uint64(e[1]), 10)
+	dst = append(dst, '.')
+	return strconv.AppendUint(dst, uint64(e[2]), 10)
+}
+
+// Reply is one SMTP reply (RFC 5321 section 4.2), ours or the upstream's.
+type Reply struct {
+	Code     int // reply code, three digits
+	Enhanced EnhancedCode
+	Text     string // no CR; '\n' parts the lines of a multiline reply
+}
+
+// IsZero reports whether there is no reply.
+func (r Reply) IsZero() bool { return r.Code == 0 }
+
+// Positive reports whether the command succeeded or may go on (2yz, 3yz).
+func (r Reply) Positive() bool { return r.Code >= 200 && r.Code < 400 }
+
+// Transient reports whether the client may try again later (4yz).
+func (r Reply) Transient() bool { return r.Code >= 400 && r.Code < 500 }
+
+// Permanent reports whether the client must not repeat the command (5yz).
+func (r Reply) Permanent() bool { return r.Code >= 500 && r.Code < 600 }
+
+// AppendTo appends the wire form to dst: each line with the code, the enhanced
+// code (RFC 2034 section 4) and CRLF, all but the last with a hyphen behind
+// the code. A CR or NUL in Text becomes a space, so that no text from
+// elsewhere can end a line.
+func (r Reply) AppendTo(dst []byte) []byte {
+	text, more := r.Text, true
+	for more {
+		var line string
+		line, text, more = strings.Cut(text, "\n")
+		dst = strconv.AppendInt(dst, int64(r.Code), 10)
+		if more {
+			dst = append(dst, '-')
+		} else {
+			dst = append(dst, ' ')
+		}
+		if !r.Enhanced.IsZero() {
+			dst = r.Enhanced.appendTo(dst)
+			if line != "" {
+				dst = append(dst, ' ')
+			}
+		}
+		start := len(dst)
+		dst = append(dst, line...)
+		if strings.IndexByte(line, '\r') >= 0 || strings.IndexByte(line, 0) >= 0 {
+			blank(dst[start:])
+		}
+		dst = append(dst, crlf...)
+	}
+	return dst
+}
+
+// blank replaces CR and NUL by spaces.
+func blank(b []byte) {
+	for i, c := range b {
+		if c == '\r' || c == 0 {
+			b[i] = ' '
+		}
+	}
+}
+
+// String returns the reply as one line for logs, its lines parted by " / ".
+func (r Reply) String() string {
+	if r.IsZero() {
+		return "no reply"
+	}
+	b := strconv.AppendInt(nil, int64(r.Code), 10)
+	if !r.Enhanced.IsZero() {
+		b = r.Enhanced.appendTo(append(b, ' '))
+	}
+	if r.Text != "" {
+		b = append(b, ' ')
+		b = append(b, strings.ReplaceAll(r.Text, "\n", " / ")...)
+	}
+	return string(b)
+}

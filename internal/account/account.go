@@ -1,0 +1,138 @@
+package account
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// TLSMode says when a connection to an endpoint is encrypted. There is no mode
+// without encryption: a bearer token is as good as a password.
+type TLSMode string
+
+const (
+	// TLSStartTLS upgrades with the STARTTLS command (RFC 3207), usually on port 587.
+	TLSStartTLS TLSMode = "starttls"
+	// TLSImplicit starts with the TLS handshake (RFC 8314), usually on port 465.
+	TLSImplicit TLSMode = "implicit"
+)
+
+// PortImplicitTLS is the port registered for submission over implicit TLS
+// (RFC 8314 section 7.3).
+const PortImplicitTLS = 465
+
+// TLSModeForPort is the mode that a port implies when nothing else is said:
+// implicit on 465, STARTTLS on every other.
+func TLSModeForPort(port int) TLSMode {
+	if port == PortImplicitTLS {
+		return TLSImplicit
+	}
+	return TLSStartTLS
+}
+
+// Endpoint is where a provider takes submissions.
+type Endpoint struct {
+	// Host is a DNS name or an IP address without brackets. The server's
+	// certificate must be valid for it.
+	Host string
+	Port int
+	TLS  TLSMode
+}
+
+// String returns host:port, with brackets around an IPv6 address.
+func (e Endpoint) String() string {
+	return net.JoinHostPort(e.Host, strconv.Itoa(e.Port))
+}
+
+// Limits is what may be asked of the provider on behalf of one account. In
+// counts and sizes zero means no limit; durations are always positive in a
+// loaded account.
+type Limits struct {
+	// MaxConnections caps the connections of the account that are open at one
+	// time, those being opened and closed included.
+	MaxConnections int
+	// MaxMessagesPerConnection retires a connection after so many messages.
+	MaxMessagesPerConnection int
+	// MaxRecipients caps the recipients of one message.
+	MaxRecipients int
+	// ConnectionMaxAge retires a connection so long after its start.
+	ConnectionMaxAge time.Duration
+	// IdleTimeout retires a connection that was not used for so long.
+	IdleTimeout time.Duration
+	// AcquireTimeout is how long a message may wait for a free connection
+	// before the client is told to come back later.
+	AcquireTimeout time.Duration
+	// MessagesPerMinute, MessagesPerHour and MessagesPerDay cap messages.
+	MessagesPerMinute, MessagesPerHour, MessagesPerDay int
+	// RecipientsPerDay caps the recipients of all messages of 24 hours.
+	RecipientsPerDay int
+	// LoginsPerMinute caps new authenticated connections.
+	LoginsPerMinute int
+	// MaxMessageSize caps the content in octets.
+	MaxMessageSize int64
+}
+
+// RetryPolicy is how often, and how patiently, a request to the token endpoint
+// is repeated after a transient failure. Permanent refusals are never repeated.
+type RetryPolicy struct {
+	// MaxAttempts counts the first one too; at least 1.
+	MaxAttempts int
+	// BackoffFactor multiplies the delay after each attempt; at least 1.
+	BackoffFactor float64
+	// MaxDelay caps the delay between two attempts.
+	MaxDelay time.Duration
+	// Jitter spreads the delays at random, so that many accounts that failed
+	// together do not come back together.
+	Jitter bool
+}
+
+// Account is one mailbox that the proxy can submit for. It is immutable once
+// it is part of a Snapshot.
+type Account struct {
+	// ID names the account in logs and keys its runtime state; unique.
+	ID string
+	// Email is the login name as configured; unique under case folding.
+	Email string
+	// Provider is the name of the provider's preset or configuration section.
+	Provider string
+	// VMTA is the virtual MTA of the bulk MTA that uses the account; informative.
+	VMTA string
+	// ClientID is the OAuth2 client (RFC 6749 section 2.2).
+	ClientID string
+	// TokenURL is where the refresh token is exchanged for an access token.
+	TokenURL string
+	// Scope is sent with the refresh request when not empty (RFC 6749 section 6).
+	Scope string
+	// AuthIdentity is the user named in AUTH XOAUTH2; empty means Email. See
+	// Identity.
+	AuthIdentity string
+	// ClientSecret authenticates the client; zero for public clients, and then
+	// it is not sent.
+	ClientSecret Secret
+	// RefreshToken is the configured one. The provider may have rotated it since.
+	RefreshToken Secret
+	// SMTP is the provider's submission endpoint.
+	SMTP Endpoint
+	// SourceIP is the local address to connect from; the zero Addr leaves the
+	// choice to the system.
+	SourceIP netip.Addr
+	// Limits caps the use of the account.
+	Limits Limits
+	// RefreshMargin is how long before its expiry an access token is replaced.
+	RefreshMargin time.Duration
+	// Retry governs requests to the token endpoint.
+	Retry RetryPolicy
+
+	// prints caches the fingerprints; see fingerprints.
+	prints *fingerprints
+}
+
+// Identity is the user that authenticates upstream: AuthIdentity, or Email
+// when that is empty.
+func (a *Account) Identity() string {
+	if a.AuthIdentity != "" {
+		return a.AuthIdentity
+	}
+	return a.Email
+}

@@ -1,0 +1,264 @@
+package account
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+const canary = "canary-7f3a"
+
+func TestSecretIsNeverPrinted(t *testing.T) {
+	s := NewSecret(canary)
+	a := &Account{ID: "a", ClientSecret: s, RefreshToken: s}
+	var b strings.Builder
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%10s", "%T"} {
+		fmt.Fprintf(&b, verb, s)
+		fmt.Fprintf(&b, verb, &s)
+		fmt.Fprintf(&b, verb, a)
+		fmt.Fprintf(&b, verb, *a)
+		fmt.Fprintf(&b, verb, []Secret{s})
+	}
+	for _, v := range []any{s, a, map[string]Secret{"k": s}} {
+		j, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Write(j)
+	}
+	slog.New(slog.NewTextHandler(&b, nil)).Info("m", "s", s, "a", a)
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("m", "s", s, "a", a)
+	for _, leak := range []string{canary, fmt.Sprintf("%x", canary), fmt.Sprintf("%X", canary)} {
+		if strings.Contains(b.String(), leak) {
+			t.Errorf("a secret was printed as %q", leak)
+		}
+	}
+	if s.Reveal() != canary || s.IsZero() || !(Secret{}).IsZero() || s != NewSecret(canary) {
+		t.Error("the value itself is not kept")
+	}
+}
+
+func TestByLogin(t *testing.T) {
+	snapshot := mustSnapshot(t,
+		&Account{ID: "ascii", Email: "John.Doe@Example.com"},
+		&Account{ID: "umlaut", Email: "Jürgen@exämple.de"},
+		&Account{ID: "greek", Email: "ΣΊΣΥΦΟΣ@example.gr"},
+		&Account{ID: "broken", Email: "\xff\xfe@example.com"},
+	)
+	tests := []struct{ login, id string }{
+		{"john.doe@example.com", "ascii"},
+		{"JOHN.DOE@EXAMPLE.COM", "ascii"},
+		{"John.Doe@Example.com", "ascii"},
+		{"JÜRGEN@EXÄMPLE.DE", "umlaut"},
+		{"jürgen@exämple.de", "umlaut"},
+		{"σίσυφος@example.gr", "greek"},
+		{"σίσυφοσ@example.gr", "greek"},
+		{"\xff\xfe@EXAMPLE.com", "broken"},
+		{"\xfe\xff@example.com", ""},
+		{"\ufffd\ufffd@example.com", ""},
+		{"john.doe@example.co", ""},
+		{"john_doe@example.com", ""},
+		{"[ohn.doe@example.com", ""}, // '[' and '{' differ by the bit that parts cases
+		{"", ""},
+		{strings.Repeat("x", MaxLogin) + "@example.com", ""},
+	}
+	for _, tt := range tests {
+		a, ok := snapshot.ByLogin([]byte(tt.login))
+		if ok != (tt.id != "") || ok && a.ID != tt.id {
+			t.Errorf("ByLogin(%q) = %v, %v, want %q", tt.login, a, ok, tt.id)
+		}
+	}
+	if a, ok := snapshot.ByID("umlaut"); !ok || a.Email != "Jürgen@exämple.de" {
+		t.Errorf("ByID = %v, %v", a, ok)
+	}
+	if _, ok := snapshot.ByID("UMLAUT"); ok {
+		t.Error("ids are compared as they are")
+	}
+	if snapshot.Len() != 4 || len(snapshot.All()) != 4 || snapshot.All()[1].ID != "umlaut" {
+		t.Error("All and Len do not give the accounts in their order")
+	}
+}
+
+func TestNewSnapshotNamesAllDuplicates(t *testing.T) {
+	_, err := NewSnapshot([]*Account{
+		{ID: "a", Email: "one@example.com"},
+		{ID: "b", Email: "two@example.com"},
+		{ID: "a", Email: "three@example.com"},
+		{ID: "c", Email: "TWO@example.com"},
+		{ID: "", Email: "four@example.com"},
+	})
+	want := []DuplicateError{{"account_id", "a", 0, 2}, {"email", "TWO@example.com", 1, 3}}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		t.Fatalf("error %v is not joined", err)
+	}
+	var got []DuplicateError
+	for _, e := range joined.Unwrap() {
+		if dup, ok := errors.AsType[*DuplicateError](e); ok {
+			got = append(got, *dup)
+		}
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("duplicates %v, want %v", got, want)
+	}
+	if n := len(joined.Unwrap()); n != 3 {
+		t.Errorf("%d errors, want 3: %v", n, err)
+	}
+}
+
+func TestFingerprints(t *testing.T) {
+	base := func() *Account {
+		return &Account{
+			ID: "id", Email: "u@example.com", Provider: "gmail", ClientID: "client", TokenURL: "https://t/", Scope: "s",
+			ClientSecret: NewSecret("cs"), RefreshToken: NewSecret("rt"), SMTP: Endpoint{"h", 587, TLSStartTLS},
+			SourceIP: netip.MustParseAddr("127.0.0.1"),
+		}
+	}
+	tests := []struct {
+		name                    string
+		change                  func(*Account)
+		credentials, connection bool // whether the fingerprint changes
+	}{
+		{"nothing", func(*Account) {}, false, false},
+		{"limits", func(a *Account) { a.Limits.MaxConnections = 7; a.RefreshMargin = time.Second }, false, false},
+		{"vmta", func(a *Account) { a.VMTA = "v" }, false, false},
+		{"id", func(a *Account) { a.ID = "other" }, true, true},
+		{"client", func(a *Account) { a.ClientID = "other" }, true, true},
+		{"client secret", func(a *Account) { a.ClientSecret = NewSecret("other") }, true, true},
+		{"refresh token", func(a *Account) { a.RefreshToken = NewSecret("other") }, true, true},
+		{"token URL", func(a *Account) { a.TokenURL = "https://other/" }, true, true},
+		{"scope", func(a *Account) { a.Scope = "other" }, true, true},
+		{"moved boundary", func(a *Account) { a.ClientID, a.ClientSecret = "clientc", NewSecret("s") }, true, true},
+		{"host", func(a *Account) { a.SMTP.Host = "other" }, false, true},
+		{"port", func(a *Account) { a.SMTP.Port = 25 }, false, true},
+		{"TLS mode", func(a *Account) { a.SMTP.TLS = TLSImplicit }, false, true},
+		{"source", func(a *Account) { a.SourceIP = netip.Addr{} }, false, true},
+		{"identity", func(a *Account) { a.AuthIdentity = "shared@example.com" }, false, true},
+		{"identity spelled out", func(a *Account) { a.AuthIdentity = "u@example.com" }, false, false},
+	}
+	want := base()
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a := base()
+			tt.change(a)
+			if got := a.CredentialsFingerprint() != want.CredentialsFingerprint(); got != tt.credentials {
+				t.Errorf("credentials fingerprint changes: %v, want %v", got, tt.credentials)
+			}
+			if got := a.ConnectionFingerprint() != want.ConnectionFingerprint(); got != tt.connection {
+				t.Errorf("connection fingerprint changes: %v, want %v", got, tt.connection)
+			}
+		})
+	}
+	t.Run("kept and copied", func(t *testing.T) {
+		a := base()
+		mustSnapshot(t, a)
+		if a.CredentialsFingerprint() != want.CredentialsFingerprint() || a.ConnectionFingerprint() != want.ConnectionFingerprint() {
+			t.Error("a snapshot changes the fingerprints")
+		}
+		b := *a
+		b.RefreshToken = NewSecret("new")
+		if b.CredentialsFingerprint() == a.CredentialsFingerprint() || b.ConnectionFingerprint() == a.ConnectionFingerprint() {
+			t.Error("a changed copy has the fingerprints of the original")
+		}
+	})
+}
+
+func TestStore(t *testing.T) {
+	st := NewStore(nil)
+	if st.Load().Len() != 0 {
+		t.Error("a new store has accounts")
+	}
+	if _, ok := st.Load().ByLogin([]byte("u@example.com")); ok {
+		t.Error("an empty snapshot finds an account")
+	}
+	first, second := mustSnapshot(t, &Account{ID: "1", Email: "u@example.com"}), mustSnapshot(t)
+	st.Swap(first)
+	if st.Load() != first || st.Swap(second) != first || st.Load() != second {
+		t.Error("Swap does not publish and give back")
+	}
+}
+
+func TestPresetsKeepTheirCeilings(t *testing.T) {
+	for _, p := range []Provider{Gmail(), Outlook()} {
+		l, c := p.Limits, p.Ceilings
+		for name, exceeded := range map[string]bool{
+			"connections":       c.MaxConnections.Exceeded(l.MaxConnections),
+			"recipients":        c.MaxRecipients.Exceeded(l.MaxRecipients),
+			"age":               c.ConnectionMaxAge.Exceeded(l.ConnectionMaxAge),
+			"idle":              c.IdleTimeout.Exceeded(l.IdleTimeout),
+			"minute":            c.MessagesPerMinute.Exceeded(l.MessagesPerMinute),
+			"day":               c.MessagesPerDay.Exceeded(l.MessagesPerDay),
+			"recipients of day": c.RecipientsPerDay.Exceeded(l.RecipientsPerDay),
+			"size":              c.MaxMessageSize.Exceeded(l.MaxMessageSize),
+		} {
+			if exceeded {
+				t.Errorf("%s: default of %s is above its ceiling", p.Name, name)
+			}
+		}
+		if p.RefreshMargin < p.MinRefreshMargin {
+			t.Errorf("%s: refresh margin", p.Name)
+		}
+	}
+}
+
+func TestTokenURLFor(t *testing.T) {
+	p := Outlook()
+	for email, want := range map[string]string{
+		"user@contoso.com": p.TokenURL, "user@hotmail.com": p.PersonalTokenURL, "user@OUTLOOK.com": p.PersonalTokenURL,
+		"user@sub.live.com": p.TokenURL, `"a@msn.com"@contoso.com`: p.TokenURL,
+	} {
+		if got := p.TokenURLFor(email); got != want {
+			t.Errorf("TokenURLFor(%q) = %q, want %q", email, got, want)
+		}
+	}
+}
+
+func TestEndpoint(t *testing.T) {
+	for _, tt := range []struct {
+		e    Endpoint
+		want string
+	}{
+		{Endpoint{"smtp.gmail.com", 587, TLSModeForPort(587)}, "smtp.gmail.com:587 starttls"},
+		{Endpoint{"::1", 465, TLSModeForPort(465)}, "[::1]:465 implicit"},
+	} {
+		if got := tt.e.String() + " " + string(tt.e.TLS); got != tt.want {
+			t.Errorf("%s, want %s", got, tt.want)
+		}
+	}
+}
+
+// FuzzFoldLogin checks the folding against strings.EqualFold.
+func FuzzFoldLogin(f *testing.F) {
+	f.Add("User@Example.com", "user@example.COM")
+	f.Add("K@x", "k@x") // KELVIN SIGN
+	f.Add("ſ", "S")
+	f.Add("\xc3", "\xc3\x28")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		fa, fb := FoldLogin(a), FoldLogin(b)
+		if len(fa) > len(a) {
+			t.Errorf("FoldLogin(%q) grows to %q", a, fa)
+		}
+		if FoldLogin(fa) != fa {
+			t.Errorf("FoldLogin(%q) is not stable", a)
+		}
+		// EqualFold takes all invalid octets for one; we do not.
+		if utf8.ValidString(a) && utf8.ValidString(b) && (fa == fb) != strings.EqualFold(a, b) {
+			t.Errorf("FoldLogin(%q) == FoldLogin(%q) is %v", a, b, fa == fb)
+		}
+	})
+}
+
+func mustSnapshot(t testing.TB, accounts ...*Account) *Snapshot {
+	t.Helper()
+	s, err := NewSnapshot(accounts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}

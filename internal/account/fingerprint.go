@@ -1,0 +1,80 @@
+package account
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+)
+
+// fingerprints are the two hashes of an account, computed once by NewSnapshot
+// because they are compared for every message.
+type fingerprints struct {
+	// owner is the account that was hashed. A copy of the account carries the
+	// pointer along and may then be changed: its hashes are not these.
+	owner                   *Account
+	credentials, connection [sha256.Size]byte
+}
+
+// CredentialsFingerprint is a hash of everything that makes the chain of
+// tokens: account, client, token URL, scope and the configured refresh token.
+// Tokens got under another fingerprint are not this account's any more. It
+// reveals no secret, yet it is made from some: do not print it.
+func (a *Account) CredentialsFingerprint() [sha256.Size]byte {
+	if a.prints != nil && a.prints.owner == a {
+		return a.prints.credentials
+	}
+	return a.hashCredentials()
+}
+
+// ConnectionFingerprint is a hash of everything that an authenticated
+// connection stands for: endpoint, source address, identity and credentials. A
+// connection made under another fingerprint must not be used for this account.
+func (a *Account) ConnectionFingerprint() [sha256.Size]byte {
+	if a.prints != nil && a.prints.owner == a {
+		return a.prints.connection
+	}
+	return a.hashConnection(a.hashCredentials())
+}
+
+// keepFingerprints computes and keeps both hashes. Not safe for an account that
+// others use already, unless they are kept already.
+func (a *Account) keepFingerprints() {
+	if a.prints != nil && a.prints.owner == a {
+		return
+	}
+	p := &fingerprints{owner: a, credentials: a.hashCredentials()}
+	p.connection = a.hashConnection(p.credentials)
+	a.prints = p
+}
+
+func (a *Account) hashCredentials() [sha256.Size]byte {
+	return sum("credentials/1", a.ID, a.Email, a.ClientID, a.ClientSecret.Reveal(),
+		a.RefreshToken.Reveal(), a.TokenURL, a.Scope)
+}
+
+func (a *Account) hashConnection(credentials [sha256.Size]byte) [sha256.Size]byte {
+	var source string
+	if a.SourceIP.IsValid() {
+		source = a.SourceIP.String()
+	}
+	return sum("connection/1", a.SMTP.String(), string(a.SMTP.TLS), source, a.Identity(),
+		string(credentials[:]))
+}
+
+// sum hashes the parts, each behind its length: no two lists of parts run
+// together into the same input.
+func sum(parts ...string) (out [sha256.Size]byte) {
+	h := sha256.New()
+	for _, p := range parts {
+		writePart(h, p)
+	}
+	h.Sum(out[:0])
+	return out
+}
+
+func writePart(h hash.Hash, p string) {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(len(p)))
+	h.Write(n[:]) // a hash never returns an error
+	h.Write([]byte(p))
+}
