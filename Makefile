@@ -1,0 +1,57 @@
+# Everything a developer or an operator does with this tree. `make run` and
+# `make test` need Go, make and git only; the other targets install what they
+# need, which takes Debian and root.
+
+GO        ?= go
+BIN       := bin/xoauth2-proxy
+VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS   := -s -w -X main.version=$(VERSION)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME  ?= 30s
+BENCHTIME ?= 1s
+COUNT     ?= 1
+
+.PHONY: build run test race lint fuzz bench e2e profile loadgen check clean
+
+build: $(BIN) ## the static binary
+
+.PHONY: $(BIN)
+$(BIN):
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/xoauth2-proxy
+
+run: build ## the proxy with its sandbox provider, ready for a first message
+	$(BIN) demo
+
+test: ## all tests, without the race detector: that one needs a C compiler
+	CGO_ENABLED=0 $(GO) test -shuffle=on ./...
+
+race: ## all tests with the race detector
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
+
+lint: ## formatting, vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'not gofmt-ed'; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags e2e ./e2e/
+	$(GO) run $(STATICCHECK) ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	GO='$(GO)' ./.ci/fuzz $(FUZZTIME)
+
+bench: ## micro-benchmarks with allocation counts
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...
+
+e2e: build ## real mail clients through the proxy into the sandbox; installs them
+	./e2e/install
+	$(GO) test -tags e2e -count 1 -v ./e2e/
+
+loadgen: ## the load generator
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/loadgen ./loadgen
+
+profile: build loadgen ## CPU, heap, mutex and block profiles of a load, and flame graphs
+	$(GO) run ./perf/profile
+
+check: ## what CI runs
+	./.ci/run
+
+clean:
+	rm -rf bin run profiles

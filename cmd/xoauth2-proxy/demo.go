@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/sandbox"
+)
+
+// demoCmd runs a sandbox and a proxy that relays to it in one process.
+type demoCmd struct {
+	Dir         string `help:"Files of the demonstration, and the mail that arrives." default:"run" placeholder:"DIR"`
+	Port        int    `help:"Clients connect to this port of 127.0.0.1; 0 picks a free one." default:"2525" placeholder:"PORT"`
+	AdminPort   int    `help:"Port of metrics and health; 0 picks a free one." default:"9090" placeholder:"PORT"`
+	SandboxPort int    `help:"Port of the sandbox's API; 0 picks a free one." default:"8025" placeholder:"PORT"`
+	LogLevel    string `help:"debug, info, warn or error." default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL"`
+}
+
+// Run implements the command.
+func (c *demoCmd) Run() error {
+	mail := filepath.Join(c.Dir, "mail")
+	provider, files, err := startSandbox(sandbox.Config{
+		HTTP:     fmt.Sprintf("127.0.0.1:%d", c.SandboxPort),
+		Accounts: sandbox.SampleAccounts(4),
+		Store:    sandbox.StoreConfig{Mode: sandbox.ModeDir, Dir: mail},
+	}, c.Dir)
+	if err != nil {
+		return err
+	}
+	defer provider.Close()
+	settings, accounts, _, err := config.Load(files.Config, files.Accounts)
+	if err != nil {
+		return exitError{exitConfig, err}
+	}
+	if err := settings.Override(config.Flags{Port: &c.Port, AdminPort: &c.AdminPort}); err != nil {
+		return exitError{exitUsage, err}
+	}
+	settings.Log.Level = c.LogLevel
+	log, closeLog, err := newLogger(settings.Log)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	return serve(settings, accounts, log, func(p *proxy) { introduce(p, provider, files, mail) })
+}
+
+// introduce says how to send a first message, and where to read it.
+func introduce(p *proxy, provider *sandbox.Server, files sandbox.ProxyFiles, mail string) {
+	fmt.Printf(`
+The proxy is ready, and so is a provider to try it with. Nothing leaves this machine.
+
+Send a first message:
+
+  printf 'From: test@example.com\r\nTo: recipient@gmail.com\r\nSubject: Hello\r\n\r\nIt works.\r\n' |
+    curl --url smtp://%[1]s --user user@gmail.com:placeholder \
+      --mail-from test@example.com --mail-rcpt recipient@gmail.com --upload-file -
+
+or, with swaks:
+
+  swaks --server %[1]s --auth-user user@gmail.com --auth-password placeholder \
+    --from test@example.com --to recipient@gmail.com
+
+See what arrived at the provider:
+
+  ls %[2]s/                  the messages (.eml) and their envelopes (.json)
+  curl http://%[3]s/messages
+
+Look on:
+
+  curl http://%[4]s/metrics
+  cat %[5]s                the accounts: user@gmail.com, user@outlook.com, ...
+
+Ctrl-C ends it.
+
+`, addrOf(p.server.Addrs()[0]), mail, provider.HTTPAddr(), addrOf(p.admin.Addr()), files.Accounts)
+}

@@ -1,0 +1,96 @@
+// Command xoauth2-proxy relays mail from clients that know PLAIN and LOGIN to
+// providers that take only AUTH XOAUTH2.
+//
+// Exit codes: 0 done or stopped in order; 1 it could not start or go on; 2
+// the command line is wrong; 3 sessions were cut off because they had not
+// ended by the drain timeout, or a second signal came; 78 a configuration
+// file is wrong (EX_CONFIG of sysexits.h).
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kong"
+)
+
+const (
+	exitFailure = 1
+	exitUsage   = 2
+	exitCut     = 3
+	exitConfig  = 78
+)
+
+// cli is the command line. The flags of serve are those of the Python
+// predecessor, so that a unit file written for it keeps working.
+type cli struct {
+	Serve   serveCmd   `cmd:"" default:"withargs" help:"Run the proxy (the default command)."`
+	Check   checkCmd   `cmd:"" help:"Check the configuration and the accounts, say what is in force, and exit."`
+	Demo    demoCmd    `cmd:"" help:"Run the proxy together with a sandbox provider: nothing leaves this machine."`
+	Sandbox sandboxCmd `cmd:"" help:"Run a sandbox provider: SMTP submission and OAuth2 like Gmail and Microsoft 365, on loopback."`
+	Version versionCmd `cmd:"" help:"Say which version this is."`
+}
+
+const description = `A relay for mail accounts that only accept OAuth2.
+
+A mail server (PowerMTA, Postfix, Exim, any client) logs in with AUTH PLAIN or LOGIN, the user name being the
+address of an account; the proxy has a fresh access token for that account and relays each message over pooled
+TLS connections to its provider. 250 means that the provider has the message.
+
+Try it:      xoauth2-proxy demo
+Check files: xoauth2-proxy check --config config.json --accounts accounts.json
+Run:         xoauth2-proxy --config config.json --accounts accounts.json`
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// exitError carries the code that main is to exit with.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e exitError) Unwrap() error { return e.err }
+
+// run is main without os.Exit in the middle of it.
+func run(args []string) (code int) {
+	parser, err := kong.New(&cli{},
+		kong.Name("xoauth2-proxy"),
+		kong.Description(description),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Exit(func(c int) { panic(exitError{code: c}) }))
+	if err != nil {
+		panic(err) // the struct tags are wrong
+	}
+	defer func() { // --help exits by way of a panic, see above
+		if p := recover(); p != nil {
+			e, ok := p.(exitError)
+			if !ok {
+				panic(p)
+			}
+			code = e.code
+		}
+	}()
+	ctx, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "xoauth2-proxy: %v (--help lists the flags)\n", err)
+		return exitUsage
+	}
+	err = ctx.Run()
+	if err == nil {
+		return 0
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintf(os.Stderr, "xoauth2-proxy: %s\n", text)
+	}
+	if e, ok := err.(exitError); ok {
+		return e.code
+	}
+	return exitFailure
+}

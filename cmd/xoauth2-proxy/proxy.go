@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/admin"
+	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/server"
+	"xoauth2-proxy/upstream"
+)
+
+// proxy is everything that runs, wired together.
+type proxy struct {
+	log    *zap.Logger
+	tokens *oauth.Manager
+	relay  *upstream.Relay
+	server *server.Server
+	admin  *admin.Server
+}
+
+// startProxy starts all parts, the listeners of clients last. On an error
+// nothing is left running.
+func startProxy(settings *config.Settings, accounts *account.Snapshot, log *zap.Logger) (_ *proxy, err error) {
+	set := metrics.NewSet()
+	p := &proxy{log: log}
+	defer func() {
+		if err != nil {
+			p.abandon()
+		}
+	}()
+	p.tokens = oauth.New(oauthConfig(settings), log.Named("oauth"), set)
+	if p.relay, err = upstream.New(upstreamConfig(settings), p.tokens, log.Named("upstream"), set); err != nil {
+		return nil, err
+	}
+	store := account.NewStore(accounts)
+	if p.server, err = server.New(serverConfig(settings), store, tokenGate{p.tokens}, p.relay, log.Named("server"), set); err != nil {
+		return nil, err
+	}
+	if p.admin, err = admin.New(adminConfig(settings), log.Named("admin"), p.ready, set); err != nil {
+		return nil, err
+	}
+	if err = p.admin.Start(); err != nil {
+		return nil, err
+	}
+	if err = p.server.Start(); err != nil {
+		return nil, err
+	}
+	for _, a := range p.server.Addrs() {
+		log.Info("listening for clients", zap.Stringer("address", a), zap.Int("accounts", accounts.Len()))
+	}
+	log.Info("listening for metrics and health", zap.Stringer("address", p.admin.Addr()))
+	return p, nil
+}
+
+// ready says why the proxy would not take mail, if it would not.
+func (p *proxy) ready() []string { return p.server.NotReady() }
+
+// stop drains and ends everything. It returns the number of sessions that
+// were cut off when ctx ended.
+func (p *proxy) stop(ctx context.Context) (cut int64) {
+	cut = p.server.Shutdown(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+	defer cancel()
+	if err := p.relay.Close(ctx); err != nil {
+		p.log.Warn("closing connections to providers", zap.Error(err))
+	}
+	p.tokens.Close()
+	if err := p.admin.Close(ctx); err != nil {
+		p.log.Warn("closing the admin listener", zap.Error(err))
+	}
+	return cut
+}
+
+// abandon ends what has started, after a failure to start the rest.
+func (p *proxy) abandon() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	if p.admin != nil {
+		_ = p.admin.Close(ctx)
+	}
+	if p.relay != nil {
+		_ = p.relay.Close(ctx)
+	}
+	p.tokens.Close()
+}
+
+// tokenGate gives the server its view of the token manager.
+type tokenGate struct{ m *oauth.Manager }
+
+func (g tokenGate) Ready(a *account.Account) bool { return g.m.Source(a).Cached() != nil }
+
+func (g tokenGate) Fetch(a *account.Account, done func(error)) {
+	g.m.Source(a).Request(func(_ *oauth.Token, err error) { done(err) })
+}
+
+// addrOf is an address that a client on this machine can connect to.
+func addrOf(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("127.0.0.1:%d", tcp.Port)
+	}
+	return a.String()
+}

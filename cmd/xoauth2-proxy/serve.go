@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/config"
+)
+
+// files are the flags that name the files.
+type files struct {
+	Config   string `help:"Configuration file. Without it: config.json in the working directory, /etc/xoauth2, /usr/local/etc/xoauth2 or ~/.xoauth2, else the defaults." env:"XOAUTH2_CONFIG" placeholder:"FILE"`
+	Accounts string `help:"Accounts file. Without it: accounts.json in the same places." env:"XOAUTH2_ACCOUNTS" placeholder:"FILE"`
+}
+
+// serveCmd runs the proxy until a signal ends it.
+type serveCmd struct {
+	files
+	Host              string `help:"Listen on this address (default 127.0.0.1)." env:"XOAUTH2_HOST" placeholder:"ADDR"`
+	Port              *int   `help:"Listen on this port (default 2525); 0 picks a free one." env:"XOAUTH2_PORT" placeholder:"PORT"`
+	AdminHost         string `help:"Serve metrics and health on this address (default 127.0.0.1)." env:"XOAUTH2_ADMIN_HOST" placeholder:"ADDR"`
+	AdminPort         *int   `help:"Serve metrics and health on this port (default 9090); 0 picks a free one." env:"XOAUTH2_ADMIN_PORT" placeholder:"PORT"`
+	GlobalConcurrency *int   `help:"Messages with providers at one time, over all accounts (default: no limit)." env:"XOAUTH2_GLOBAL_CONCURRENCY" placeholder:"N"`
+	DryRun            bool   `help:"Do everything up to the login at the provider, but send nothing; the replies say so." env:"XOAUTH2_DRY_RUN"`
+}
+
+func (c *serveCmd) overrides() config.Flags {
+	return config.Flags{
+		Host: c.Host, Port: c.Port, AdminHost: c.AdminHost, AdminPort: c.AdminPort,
+		GlobalConcurrency: c.GlobalConcurrency, DryRun: c.DryRun,
+	}
+}
+
+// Run implements the command.
+func (c *serveCmd) Run() error {
+	settings, accounts, report, err := config.Load(c.Config, c.Accounts)
+	if err != nil {
+		return exitError{exitConfig, err}
+	}
+	if err := settings.Override(c.overrides()); err != nil {
+		return exitError{exitUsage, err}
+	}
+	log, closeLog, err := newLogger(settings.Log)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	for _, line := range report.Lines() {
+		log.Info("configuration", zap.String("says", line))
+	}
+	return serve(settings, accounts, log, nil)
+}
+
+// serve runs a proxy until a signal ends it. started, if not nil, is called
+// once clients can connect.
+func serve(settings *config.Settings, accounts *account.Snapshot, log *zap.Logger, started func(*proxy)) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	tuneRuntime(settings.Runtime, settings.Server.Loops)
+	p, err := startProxy(settings, accounts, log)
+	if err != nil {
+		return err
+	}
+	if started != nil {
+		started(p)
+	}
+	sig := <-signals
+	log.Info("draining: no new connections, running messages finish; a second signal ends at once",
+		zap.Stringer("signal", sig), zap.Duration("timeout", settings.Server.DrainTimeout))
+	ctx, cancel := context.WithTimeout(context.Background(), settings.Server.DrainTimeout)
+	defer cancel()
+	second := make(chan struct{})
+	go func() {
+		<-signals
+		close(second)
+		cancel()
+	}()
+	cut := p.stop(ctx)
+	select {
+	case <-second:
+		return exitError{exitCut, errors.New("ended at once by a second signal")}
+	default:
+	}
+	if cut > 0 {
+		log.Warn("the drain timeout has passed, sessions were cut off", zap.Int64("sessions", cut))
+		return exitError{code: exitCut}
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// tuneRuntime applies the runtime settings. Each loop holds a P while it
+// sleeps in epoll_wait, so the default gives the workers as many as there are
+// CPUs beside them.
+func tuneRuntime(r config.Runtime, loops int) {
+	switch {
+	case r.GOMAXPROCS > 0:
+		runtime.GOMAXPROCS(r.GOMAXPROCS)
+	case os.Getenv("GOMAXPROCS") == "":
+		if loops == 0 {
+			loops = max(1, runtime.NumCPU()/2)
+		}
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + loops)
+	}
+	if r.GOMEMLIMIT > 0 {
+		debug.SetMemoryLimit(r.GOMEMLIMIT)
+	}
+}
+
+// stopGrace is how long closing what is idle may take after the drain.
+const stopGrace = 2 * time.Second

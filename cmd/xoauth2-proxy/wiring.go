@@ -1,0 +1,56 @@
+package main
+
+import (
+	"xoauth2-proxy/internal/admin"
+	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/server"
+	"xoauth2-proxy/upstream"
+)
+
+// The functions here turn the checked settings into what each package takes.
+
+func serverConfig(s *config.Settings) server.Config {
+	c := server.DefaultConfig()
+	c.Hostname = s.Server.Hostname
+	for _, l := range s.Listeners {
+		c.Listeners = append(c.Listeners, server.Listener{Address: l.Address, Allow: l.Allow})
+	}
+	c.Loops, c.Pin = s.Server.Loops, s.Server.Pin
+	c.MaxConnections, c.MaxRecipients = s.Server.MaxConnections, s.Server.MaxRecipients
+	c.MaxErrors, c.MaxPipelined = s.Server.MaxErrors, s.Server.MaxPipelined
+	c.MaxMessageSize, c.ContentBudget = s.Server.MaxMessageSize, s.Server.ContentBudget
+	c.GreetingTimeout, c.CommandTimeout = s.Server.GreetingTimeout, s.Server.CommandTimeout
+	c.ContentTimeout = s.Server.ContentTimeout
+	return c
+}
+
+func upstreamConfig(s *config.Settings) upstream.Config {
+	c := upstream.DefaultConfig()
+	u := s.Upstream
+	if u.Shards > 0 {
+		c.Shards = u.Shards
+	}
+	c.EhloName, c.CAFile, c.DryRun = s.Server.Hostname, u.CAFile, s.DryRun
+	c.GlobalConcurrency, c.MaxWaiting = u.MaxTransactions, u.QueueSize
+	c.DialTimeout, c.TLSTimeout, c.GreetingTimeout = u.DialTimeout, u.TLSTimeout, u.GreetingTimeout
+	c.LoginTimeout, c.CommandTimeout = u.CommandTimeout, u.CommandTimeout
+	c.ContentTimeout, c.FinalTimeout = u.ContentTimeout, u.FinalReplyTimeout
+	c.TransactionTimeout = u.TransactionTimeout
+	return c
+}
+
+func oauthConfig(s *config.Settings) oauth.Config {
+	c := oauth.DefaultConfig()
+	o := s.OAuth
+	c.Timeout, c.ConnectTimeout, c.CAFile = o.RequestTimeout, o.ConnectTimeout, o.CAFile
+	c.MaxParallel = o.ParallelRefreshes
+	return c
+}
+
+func adminConfig(s *config.Settings) admin.Config {
+	c := admin.DefaultConfig()
+	c.Address, c.Pprof = s.Admin.Address, s.Admin.Pprof
+	c.Version, c.Revision = version, revision()
+	return c
+}

@@ -1,0 +1,78 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// Config is how the admin server listens. Start from DefaultConfig.
+type Config struct {
+	// Address is host:port to listen on; port 0 picks a free one. Whoever can
+	// reach it can read the metrics, and profiles when they are on.
+	// Default: 127.0.0.1:9090.
+	Address string `json:"address"`
+	// Pprof serves profiles of the running process under /debug/pprof/. They
+	// show much of its inside and cost CPU. Default: false.
+	Pprof bool `json:"pprof"`
+	// MaxBody caps the body of a request in octets; more gets 413.
+	// Default: 1 MiB.
+	MaxBody int `json:"max_body"`
+	// MaxConnections caps the connections; more are refused. Default: 64.
+	MaxConnections int `json:"max_connections"`
+	// ReadTimeout bounds reading a request, WriteTimeout writing the reply.
+	// Default: 10s, 30s.
+	ReadTimeout  time.Duration `json:"read_timeout"`
+	WriteTimeout time.Duration `json:"write_timeout"`
+	// IdleTimeout closes a connection without a request. Default: 1m.
+	IdleTimeout time.Duration `json:"idle_timeout"`
+	// Version and Revision are of the build, for the metric of that name.
+	Version  string `json:"-"`
+	Revision string `json:"-"`
+}
+
+// DefaultConfig has every default.
+func DefaultConfig() Config {
+	return Config{
+		Address:        "127.0.0.1:9090",
+		MaxBody:        1 << 20,
+		MaxConnections: 64,
+		ReadTimeout:    10 * time.Second,
+		WriteTimeout:   30 * time.Second,
+		IdleTimeout:    time.Minute,
+	}
+}
+
+// Validate reports all problems at once, each under its key.
+func (c Config) Validate() error {
+	var errs []error
+	if _, port, err := net.SplitHostPort(c.Address); err != nil {
+		errs = append(errs, fmt.Errorf("admin.address: %q is not host:port", c.Address))
+	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		errs = append(errs, fmt.Errorf("admin.address: %q is not a port", port))
+	}
+	for _, n := range []struct {
+		key string
+		val int64
+	}{
+		{"max_body", int64(c.MaxBody)},
+		{"max_connections", int64(c.MaxConnections)},
+		{"read_timeout", int64(c.ReadTimeout)},
+		{"write_timeout", int64(c.WriteTimeout)},
+		{"idle_timeout", int64(c.IdleTimeout)},
+	} {
+		if n.val <= 0 {
+			errs = append(errs, fmt.Errorf("admin.%s: must be positive", n.key))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// isLoopback reports whether addr, of a listener, is on the loopback.
+func isLoopback(addr net.Addr) bool {
+	ap, err := netip.ParseAddrPort(addr.String())
+	return err == nil && ap.Addr().Unmap().IsLoopback()
+}

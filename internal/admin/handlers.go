@@ -1,0 +1,59 @@
+package admin
+
+import (
+	"io"
+	"runtime"
+	"strings"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/valyala/fasthttp"
+)
+
+// service is the name in /health, the original's.
+const service = "xoauth2-proxy-admin"
+
+// metrics answers with the package-global metrics, those of the given sets and
+// those of the process.
+func (s *Server) metrics(ctx *fasthttp.RequestCtx) {
+	ctx.SetContentType("text/plain; version=0.0.4; charset=utf-8")
+	s.writeMetrics(ctx)
+}
+
+func (s *Server) writeMetrics(w io.Writer) {
+	labels := `version="` + escapeLabel(s.cfg.Version) + `",revision="` + escapeLabel(s.cfg.Revision) +
+		`",go_version="` + escapeLabel(runtime.Version()) + `"`
+	metrics.WriteGaugeUint64(w, "xoauth2_proxy_build_info{"+labels+"}", 1)
+	metrics.GetDefaultSet().WritePrometheus(w)
+	for _, set := range s.sets {
+		set.WritePrometheus(w)
+	}
+	metrics.WriteProcessMetrics(w)
+}
+
+var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+func escapeLabel(s string) string { return labelEscaper.Replace(s) }
+
+// health says that the process lives.
+func (s *Server) health(ctx *fasthttp.RequestCtx) {
+	WriteJSON(ctx, fasthttp.StatusOK, struct {
+		Status  string `json:"status"`
+		Service string `json:"service"`
+	}{"healthy", service})
+}
+
+// ready says whether mail is accepted.
+func (s *Server) ready(ctx *fasthttp.RequestCtx) {
+	reply := struct {
+		Status  string   `json:"status"`
+		Reasons []string `json:"reasons,omitempty"`
+	}{Status: "ready"}
+	if s.notReady != nil {
+		reply.Reasons = s.notReady()
+	}
+	status := fasthttp.StatusOK
+	if len(reply.Reasons) > 0 {
+		status, reply.Status = fasthttp.StatusServiceUnavailable, "not ready"
+	}
+	WriteJSON(ctx, status, reply)
+}

@@ -1,0 +1,246 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http/pprof"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttpadaptor"
+	"github.com/valyala/fasthttp/pprofhandler"
+	"go.uber.org/zap"
+)
+
+// pprofIndex is the page that links the profiles.
+var pprofIndex = fasthttpadaptor.NewFastHTTPHandlerFunc(pprof.Index)
+
+// maxHeader caps the header of a request in octets; more gets 431.
+const maxHeader = 16 << 10
+
+// Server is the admin server: New, Handle, Start, Close, in this order.
+type Server struct {
+	cfg      Config
+	log      *zap.Logger
+	notReady func() []string
+	sets     []*metrics.Set
+	router   router
+	http     *fasthttp.Server
+
+	listener net.Listener
+	wg       sync.WaitGroup // the accept loop and the connections
+
+	mu      sync.Mutex // guards the fields below
+	closing bool
+	conns   map[net.Conn]bool // true: a request is running
+}
+
+// New returns a server with the routes of this package, or what Validate says
+// of cfg. log may be nil. notReady returns why mail is not accepted, nothing
+// when it is; it is called for each request of /ready and must not block. Nil
+// means always ready. sets are shown beside the default set of package metrics.
+func New(cfg Config, log *zap.Logger, notReady func() []string, sets ...*metrics.Set) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if log == nil {
+		log = zap.NewNop()
+	}
+	s := &Server{cfg: cfg, log: log, notReady: notReady, sets: sets, conns: make(map[net.Conn]bool)}
+	s.http = &fasthttp.Server{
+		Handler:               s.serve,
+		ErrorHandler:          badRequest,
+		ConnState:             s.track,
+		Logger:                debugLogger{log},
+		Concurrency:           cfg.MaxConnections,
+		MaxRequestBodySize:    cfg.MaxBody,
+		ReadBufferSize:        maxHeader,
+		ReadTimeout:           cfg.ReadTimeout,
+		WriteTimeout:          cfg.WriteTimeout,
+		IdleTimeout:           cfg.IdleTimeout,
+		NoDefaultServerHeader: true,
+		NoDefaultDate:         true, // of no use here, and it takes a goroutine that never ends
+		SecureErrorLogMessage: true, // a request may hold credentials
+		// No handler takes forms, and files must not come to the disk unasked.
+		DisablePreParseMultipartForm: true,
+	}
+	s.Handle(fasthttp.MethodGet, "/metrics", s.metrics)
+	s.Handle(fasthttp.MethodGet, "/health", s.health)
+	s.Handle(fasthttp.MethodGet, "/ready", s.ready)
+	if cfg.Pprof {
+		s.Handle(fasthttp.MethodGet, "/debug/pprof/", pprofIndex) // which PprofHandler refuses
+		s.Handle(fasthttp.MethodGet, "/debug/pprof/{profile...}", pprofhandler.PprofHandler)
+		s.Handle(fasthttp.MethodPost, "/debug/pprof/symbol", pprofhandler.PprofHandler)
+	}
+	return s, nil
+}
+
+// Handle adds a route; HEAD is GET without the body. A segment {name} of the
+// pattern stands for any one that is not empty, {name...} at the end for the
+// rest of the path; the handler finds the value by ctx.UserValue(name). A
+// literal segment goes before a parameter. Handle must not be called after
+// Start, and panics on a bad pattern or a second handler.
+func (s *Server) Handle(method, pattern string, h fasthttp.RequestHandler) {
+	s.router.handle(method, pattern, h)
+}
+
+// Start listens and serves in the background. It fails if the address cannot
+// be listened on.
+func (s *Server) Start() error {
+	ln, err := net.Listen("tcp", s.cfg.Address)
+	if err != nil {
+		return fmt.Errorf("admin: %w", err)
+	}
+	if !isLoopback(ln.Addr()) {
+		s.log.Warn("the admin server is reachable from other machines, without authentication",
+			zap.Stringer("address", ln.Addr()))
+	}
+	s.listener = ln
+	s.wg.Go(s.accept)
+	return nil
+}
+
+// Addr is where the server listens, after Start.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// acceptPause is how long accepting rests after a failure such as too many open
+// files.
+const acceptPause = 100 * time.Millisecond
+
+// accept serves each connection on a goroutine of its own, until the listener
+// is closed. (fasthttp's own loop has goroutines that outlive it.)
+func (s *Server) accept() {
+	for {
+		c, err := s.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			s.log.Warn("the admin server cannot accept", zap.Error(err))
+			time.Sleep(acceptPause)
+			continue
+		}
+		if !s.add(c) {
+			_ = c.Close()
+			continue
+		}
+		s.wg.Go(func() {
+			err := s.http.ServeConn(c)
+			s.remove(c)
+			if e := s.log.Check(zap.DebugLevel, "admin connection ended"); e != nil {
+				e.Write(zap.Error(err))
+			}
+		})
+	}
+}
+
+// add takes c into the list, unless the server is closing.
+func (s *Server) add(c net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closing {
+		s.conns[c] = false
+	}
+	return !s.closing
+}
+
+func (s *Server) remove(c net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+// track notes which connections have a request running. It runs on the
+// connection's goroutine.
+func (s *Server) track(c net.Conn, state fasthttp.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch state {
+	case fasthttp.StateActive:
+		s.conns[c] = true
+	case fasthttp.StateIdle:
+		s.conns[c] = false
+		if s.closing {
+			_ = c.Close()
+		}
+	}
+}
+
+// Close stops listening, closes idle connections and waits for running requests
+// until ctx ends; it then closes their connections too and returns the error of
+// ctx, although handlers may still be at work. It may be called more than once.
+func (s *Server) Close(ctx context.Context) error {
+	if s.listener == nil {
+		return nil
+	}
+	_ = s.listener.Close() // an error says that it was closed before
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	s.closeConns(false)
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		s.wg.Wait()
+	}()
+	select {
+	case <-drained:
+		return nil
+	case <-ctx.Done():
+	}
+	s.closeConns(true)
+	return ctx.Err()
+}
+
+// closeConns closes the idle connections, or all.
+func (s *Server) closeConns(all bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c, busy := range s.conns {
+		if all || !busy {
+			_ = c.Close()
+		}
+	}
+}
+
+// serve answers one request. A handler's fault ends that request only.
+func (s *Server) serve(ctx *fasthttp.RequestCtx) {
+	defer func() {
+		if p := recover(); p != nil { // its value might hold a secret
+			s.log.Error("admin handler panicked", zap.ByteString("path", ctx.Path()),
+				zap.String("type", fmt.Sprintf("%T", p)), zap.Stack("stack"))
+			ctx.Response.Reset()
+			WriteError(ctx, fasthttp.StatusInternalServerError, "internal error")
+		}
+	}()
+	s.router.serve(ctx)
+}
+
+// badRequest answers what could not be read as a request.
+func badRequest(ctx *fasthttp.RequestCtx, err error) {
+	var small *fasthttp.ErrSmallBuffer
+	var timeout net.Error
+	switch {
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		WriteError(ctx, fasthttp.StatusRequestEntityTooLarge, "request body too large")
+	case errors.As(err, &small):
+		WriteError(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, "request header too large")
+	case errors.As(err, &timeout) && timeout.Timeout():
+		WriteError(ctx, fasthttp.StatusRequestTimeout, "request timeout")
+	default:
+		WriteError(ctx, fasthttp.StatusBadRequest, "malformed request")
+	}
+}
+
+// debugLogger takes what fasthttp has to say about connections.
+type debugLogger struct{ log *zap.Logger }
+
+func (l debugLogger) Printf(format string, args ...any) {
+	if e := l.log.Check(zap.DebugLevel, "admin connection"); e != nil {
+		e.Write(zap.String("detail", fmt.Sprintf(format, args...)))
+	}
+}

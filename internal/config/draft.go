@@ -1,0 +1,123 @@
+package config
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// draft is config.json while it is read: the settings that are final at once,
+// and what is settled when all of the file is known.
+type draft struct {
+	settings         Settings
+	adminAddress     netip.AddrPort
+	listeners        []Listener
+	acquire, margin  given[time.Duration]
+	relayConnections given[int]
+	providers        map[string]*providerDraft
+}
+
+func newDraft() *draft {
+	return &draft{settings: defaults(), adminAddress: netip.MustParseAddrPort("127.0.0.1:9090")}
+}
+
+// configTable is the keys of config.json.
+var configTable = newTable(
+	[]key[draft]{{path: "providers", container: true, set: (*draft).readProviders,
+		doc: "object of providers by name"}},
+	globalKeys, serverKeys, upstreamKeys,
+)
+
+// readConfig reads f, which may be nil, and settles everything. Problems go to f.
+func readConfig(f *file) *Settings {
+	d := newDraft()
+	if f == nil {
+		d.resolve()
+		return &d.settings
+	}
+	by := configTable.apply(f, f.root, place{}, d)
+	d.resolve()
+	d.check(f, by)
+	return &d.settings
+}
+
+// resolve settles what depends on more than one key.
+func (d *draft) resolve() {
+	s := &d.settings
+	s.Listeners = d.listeners
+	if len(s.Listeners) == 0 {
+		s.Listeners = []Listener{{Address: "127.0.0.1:2525"}}
+	}
+	s.Admin.Address = d.adminAddress.String()
+	s.Providers = d.resolveProviders()
+}
+
+// check adds the problems that no key has alone.
+func (d *draft) check(f *file, by claims) {
+	bad := func(message string, fields ...any) {
+		for _, field := range fields {
+			if e := by[field]; e != nil {
+				f.problems.add(&Problem{File: f.name, Line: e.Line, Key: e.Key, Message: message})
+				return
+			}
+		}
+	}
+	s := &d.settings
+	if s.Server.ContentBudget < s.Server.MaxMessageSize {
+		bad("the content budget must be at least max_message_size, or the largest messages never pass",
+			&s.Server.ContentBudget, &s.Server.MaxMessageSize)
+	}
+	if s.Admin.Pprof && !d.adminAddress.Addr().IsLoopback() {
+		bad(pprofBeyondLoopback, &s.Admin.Pprof)
+	}
+	if e := by[&d.adminAddress]; e != nil && !d.adminAddress.Addr().IsLoopback() {
+		e.Note = adminBeyondLoopback
+	}
+}
+
+const (
+	pprofBeyondLoopback = "profiles show memory: with admin.pprof, admin.address must be a loopback address"
+	adminBeyondLoopback = "anyone who can reach it can read metrics and state"
+)
+
+// readProviders reads the sections providers.NAME.
+func (d *draft) readProviders(v *value) {
+	d.providers = make(map[string]*providerDraft)
+	v.eachMember(func(name string, member *value) {
+		p := new(providerDraft)
+		at := place{member.place.exact + ".", member.place.general + "."}
+		providerTable.apply(v.f, member.node, at, p)
+		if _, ok := d.providers[name]; ok {
+			member.fail("there is another provider of that name")
+		}
+		d.providers[name] = p
+	})
+}
+
+// resolveProviders makes the providers out of presets and sections.
+func (d *draft) resolveProviders() map[string]*account.Provider {
+	resolved := make(map[string]*account.Provider)
+	add := func(p account.Provider) {
+		section := d.providers[p.Name]
+		if section == nil {
+			section = new(providerDraft)
+		}
+		d.settle(&p, section)
+		resolved[p.Name] = &p
+	}
+	add(account.Gmail())
+	add(account.Outlook())
+	add(account.Default())
+	for _, name := range slices.Sorted(maps.Keys(d.providers)) {
+		if resolved[name] != nil {
+			continue
+		}
+		p := *resolved["default"] // as configured: the base for all others
+		p.Name, p.Ceilings = name, account.Ceilings{}
+		add(p)
+	}
+	return resolved
+}

@@ -1,0 +1,174 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/tailscale/hujson"
+)
+
+const (
+	// maxFileSize bounds a file in octets: room for 100,000 accounts.
+	maxFileSize = 128 << 20
+	// maxDepth bounds the nesting of values, since the parser recurses. The
+	// deepest key that means anything is four deep.
+	maxDepth = 64
+)
+
+// file is one parsed file, and where its problems and notes go.
+type file struct {
+	name     string
+	root     hujson.Value
+	lines    []int // offsets of the line ends, ascending
+	problems *problems
+	report   *Report
+}
+
+// openFile reads and parses the file at path. The problems of reading and of
+// syntax go to ps; then it returns nil.
+func openFile(path string, ps *problems, report *Report) *file {
+	data, err := readFile(path)
+	if err != nil {
+		ps.add(&Problem{File: path, Message: err.Error()})
+		return nil
+	}
+	return parseFile(path, data, ps, report)
+}
+
+// readFile reads the file at path; the error does not repeat the path.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
+	}
+	return data, nil
+}
+
+// withoutPath takes the path, which is printed in front already, out of err.
+func withoutPath(err error) error {
+	if pe, ok := errors.AsType[*os.PathError](err); ok {
+		return pe.Err
+	}
+	return err
+}
+
+// parseFile parses data, named name in messages.
+func parseFile(name string, data []byte, ps *problems, report *Report) *file {
+	f := &file{name: name, problems: ps, report: report}
+	if len(data) > maxFileSize {
+		ps.add(&Problem{File: name, Message: fmt.Sprintf("is larger than %d MiB", maxFileSize>>20)})
+		return nil
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // editors on Windows write it
+	if len(bytes.TrimSpace(data)) == 0 {
+		ps.add(&Problem{File: name, Message: `is empty; the least there can be is "{}"`})
+		return nil
+	}
+	if data[len(data)-1] != '\n' { // a comment may end the file
+		data = append(slices.Clip(data), '\n')
+	}
+	for i, c := range data {
+		if c == '\n' {
+			f.lines = append(f.lines, i)
+		}
+	}
+	if at := tooDeep(data); at >= 0 {
+		ps.add(&Problem{File: name, Line: f.line(at), Message: fmt.Sprintf("values are nested more than %d deep", maxDepth)})
+		return nil
+	}
+	root, err := hujson.Parse(data)
+	if err != nil {
+		ps.add(syntaxProblem(name, err))
+		return nil
+	}
+	f.root = root
+	return f
+}
+
+// line returns the line, from 1, of the octet at offset.
+func (f *file) line(offset int) int {
+	n, _ := slices.BinarySearch(f.lines, offset)
+	return n + 1
+}
+
+// syntaxProblem makes a problem of an error of the parser. The parser quotes
+// malformed strings whole, which may be secrets, so that text is not kept.
+func syntaxProblem(name string, err error) *Problem {
+	p := &Problem{File: name}
+	text := strings.TrimPrefix(err.Error(), "hujson: ")
+	var column int
+	if _, scan := fmt.Sscanf(text, "line %d, column %d:", &p.Line, &column); scan == nil {
+		if _, rest, ok := strings.Cut(text, ": "); ok {
+			text = rest
+		}
+	}
+	switch {
+	case strings.HasPrefix(text, "invalid literal"):
+		text = "this is no valid string, number, true, false or null (a quote or a backslash may be missing)"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		text = "the file ends too early; a closing quote, bracket, brace or comment end is missing"
+	}
+	p.Message = fmt.Sprintf("not valid JSON at column %d: %s", column, text)
+	return p
+}
+
+// tooDeep returns the offset where values are nested deeper than maxDepth, or
+// -1. It knows just enough of the syntax to skip strings and comments; what is
+// malformed is left to the parser.
+func tooDeep(b []byte) int {
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '[', '{':
+			if depth++; depth > maxDepth {
+				return i
+			}
+		case ']', '}':
+			depth--
+		case '"':
+			i = skipString(b, i)
+		case '/':
+			i = skipComment(b, i)
+		}
+	}
+	return -1
+}
+
+// skipString returns the offset of the quote that ends the string at i.
+func skipString(b []byte, i int) int {
+	for i++; i < len(b) && b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
+		}
+	}
+	return i
+}
+
+// skipComment returns the offset of the last octet of the comment at i, or i
+// when there is none.
+func skipComment(b []byte, i int) int {
+	end := ""
+	switch {
+	case bytes.HasPrefix(b[i:], []byte("//")):
+		end = "\n"
+	case bytes.HasPrefix(b[i:], []byte("/*")):
+		end = "*/"
+	default:
+		return i
+	}
+	n := bytes.Index(b[i+2:], []byte(end))
+	if n < 0 {
+		return len(b)
+	}
+	return i + 2 + n + len(end) - 1
+}

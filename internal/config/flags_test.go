@@ -1,0 +1,64 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestOverride(t *testing.T) {
+	s := Default()
+	if err := s.Override(Flags{}); err != nil || !reflect.DeepEqual(s, Default()) {
+		t.Errorf("no flags: %v, %+v", err, s)
+	}
+	err := s.Override(Flags{Host: "::1", Port: 25, AdminHost: "0.0.0.0", AdminPort: 9999, GlobalConcurrency: 100, DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Listeners[0].Address != "[::1]:25" || s.Admin.Address != "0.0.0.0:9999" || s.Upstream.MaxTransactions != 100 || !s.DryRun {
+		t.Errorf("%+v", s)
+	}
+	if err := s.Override(Flags{Port: 2525}); err != nil || s.Listeners[0].Address != "[::1]:2525" {
+		t.Errorf("the port alone: %v, %v", err, s.Listeners)
+	}
+}
+
+func TestOverrideRefuses(t *testing.T) {
+	tests := []struct {
+		name  string
+		flags Flags
+		pprof bool
+		want  string
+	}{
+		{"exposed", Flags{Host: "0.0.0.0"}, false, "--host, --port: 0.0.0.0:2525 is reachable from other hosts, and whoever connects can send as any account; set listeners[].allow"},
+		{"name", Flags{Host: "mail.example.com"}, false, `--host, --port: "mail.example.com" must be an IP address or "localhost"`},
+		{"port", Flags{Port: 70000}, false, "--host, --port: port 70000 is not in 1..65535"},
+		{"admin port", Flags{AdminPort: -1}, false, "--admin-host, --admin-port: port -1 is not in 1..65535"},
+		{"profiles", Flags{AdminHost: "0.0.0.0"}, true, "--admin-host, --admin-port: profiles show memory"},
+		{"concurrency", Flags{GlobalConcurrency: -5}, false, "--global-concurrency: -5 must be positive"},
+		{"all at once", Flags{Port: -1, AdminPort: -1}, false, "--host, --port: port -1 is not in 1..65535\n--admin-host"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s, want := Default(), Default()
+			s.Admin.Pprof, want.Admin.Pprof = tt.pprof, tt.pprof
+			if err := s.Override(tt.flags); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+				t.Errorf("error %v, want %s", err, tt.want)
+			}
+			if !reflect.DeepEqual(s, want) {
+				t.Errorf("the settings changed: %+v", s)
+			}
+		})
+	}
+}
+
+// An allow list in the file serves the address of the command line too.
+func TestOverrideKeepsAllow(t *testing.T) {
+	s, _, _ := mustLoad(t, `{"listeners": [{"address": "127.0.0.1:2525", "allow": ["10.0.0.0/8"]}]}`, "")
+	if err := s.Override(Flags{Host: "0.0.0.0"}); err != nil {
+		t.Fatal(err)
+	}
+	if s.Listeners[0].Address != "0.0.0.0:2525" || len(s.Listeners[0].Allow) != 1 {
+		t.Errorf("%v", s.Listeners)
+	}
+}

@@ -1,0 +1,76 @@
+package config
+
+import (
+	"net/netip"
+	"strings"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// accountDraft is what one account of accounts.json says.
+type accountDraft struct {
+	a            account.Account // the fields that are taken as they are
+	clientSecret given[string]
+	refreshToken string
+	tokenURL     given[string]
+	endpoint     given[account.Endpoint]
+	tls          given[account.TLSMode]
+	scope        given[string]
+	sourceIP     given[netip.Addr]
+	sendSecret   given[bool]
+	hourly       given[int]
+	limits       limitsDraft
+	retry        retryDraft
+}
+
+// ofProcess is why fields that the original accepted by accident mean nothing.
+const ofProcess = "this is state of a running process, not configuration"
+
+// accountTable is the keys of one account.
+var accountTable = newTable(
+	[]key[accountDraft]{
+		set("account_id", text, func(d *accountDraft) *string { return &d.a.ID },
+			`unique name of the account in logs; default: provider and email, as in "gmail_user_example_com"`),
+		set("email", checked(checkEmail), func(d *accountDraft) *string { return &d.a.Email },
+			"mailbox, and the name that clients log in with, in any case; unique; needed"),
+		set("provider", checked(lowerCase), func(d *accountDraft) *string { return &d.a.Provider },
+			`"gmail", "outlook" or a section under providers in config.json; needed`),
+		set("client_id", text, func(d *accountDraft) *string { return &d.a.ClientID },
+			"OAuth2 client that the consent was given to; needed"),
+		secret(opt("client_secret", text, func(d *accountDraft) *given[string] { return &d.clientSecret },
+			"secret of the client; needed for gmail")),
+		secret(set("refresh_token", text, func(d *accountDraft) *string { return &d.refreshToken },
+			"refresh token that came with the consent; needed")),
+		opt("oauth_token_url", checked(checkTokenURL), func(d *accountDraft) *given[string] { return &d.tokenURL },
+			"https URL of the OAuth2 token endpoint; default: the provider's; for outlook, addresses of persons (hotmail.com, outlook.com, live.com, msn.com) have one of their own"),
+		opt("oauth_endpoint", checked(checkEndpoint), func(d *accountDraft) *given[account.Endpoint] { return &d.endpoint },
+			"host:port that takes the account's submissions, TLS from the start on port 465 and STARTTLS on every other; default: the provider's"),
+		opt("tls", tlsMode, func(d *accountDraft) *given[account.TLSMode] { return &d.tls },
+			`"starttls" or "implicit", where the port of oauth_endpoint does not tell`),
+		opt("scope", text, func(d *accountDraft) *given[string] { return &d.scope },
+			"scope to send with a refresh; default: the provider's"),
+		set("auth_identity", text, func(d *accountDraft) *string { return &d.a.AuthIdentity },
+			"user to log in as at the provider; default: email"),
+		opt("send_client_secret", boolean, func(d *accountDraft) *given[bool] { return &d.sendSecret },
+			"sends the client_secret with a refresh; default: the provider's"),
+		opt("ip_address", checked(checkSourceIP), func(d *accountDraft) *given[netip.Addr] { return &d.sourceIP },
+			"address of this host to connect from; default: the system's choice"),
+		set("vmta_name", text, func(d *accountDraft) *string { return &d.a.VMTA },
+			`virtual MTA that uses the account, for information; default: as in "vmta-gmail-user"`),
+		opt("max_concurrent_messages", whole(1, 1_000_000), func(d *accountDraft) *given[int] { return &d.limits.maxConcurrent },
+			"messages at one time, each on a connection of its own; it can lower the connections, not raise them"),
+		opt("max_messages_per_hour", rate, func(d *accountDraft) *given[int] { return &d.hourly },
+			"messages in an hour, 0 for no limit; the lower of it and rate_limiting.messages_per_hour holds; default: the provider's"),
+		secret(ignored[accountDraft]("token", "tokens are fetched when they are needed")),
+		ignored[accountDraft]("messages_this_hour", ofProcess),
+		ignored[accountDraft]("concurrent_messages", ofProcess),
+		ignored[accountDraft]("active_connections", ofProcess),
+	},
+	rateKeys("rate_limiting_settings", func(d *accountDraft) *limitsDraft { return &d.limits }),
+	sharedLimitKeys("connection_settings",
+		func(d *accountDraft) *limitsDraft { return &d.limits },
+		func(d *accountDraft) *retryDraft { return &d.retry }),
+)
+
+// lowerCase accepts any text.
+func lowerCase(s string) (string, error) { return strings.ToLower(s), nil }

@@ -1,0 +1,74 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Bounds of durations. The upper ones only catch wrong units.
+const (
+	minTimeout = 100 * time.Millisecond
+	maxTimeout = time.Hour
+)
+
+// timeout reads a timeout.
+var timeout = span(minTimeout, maxTimeout)
+
+// count reads a number that must be at least one; the bound only catches slips.
+var count = whole(1, 10_000_000)
+
+// levels are the original's names of log levels that differ from ours.
+var levels = map[string]string{"warning": "warn", "critical": "error", "fatal": "error"}
+
+// serverKeys are the sections listeners, server, admin, log and runtime, none
+// of which the original had.
+var serverKeys = []key[draft]{
+	{path: "listeners", container: true, set: (*draft).readListeners,
+		doc: `array of objects, each an address to listen on; default: one, "127.0.0.1:2525"`},
+
+	set("server.hostname", checked(checkHost), func(d *draft) *string { return &d.settings.Server.Hostname },
+		`name in the greeting and in the EHLO reply; default "xoauth2-proxy"`),
+	set("server.loops", whole(0, 256), func(d *draft) *int { return &d.settings.Server.Loops },
+		"number of event loops for clients; default 0: half the CPUs, at least one"),
+	set("server.pin", checked(checkPin), func(d *draft) *string { return &d.settings.Server.Pin },
+		`binds each event loop to a CPU: "off", "auto" (on from 4 CPUs up) or a list such as "0,2"; default "off", since a pinned loop cannot leave a busy CPU`),
+	set("server.max_connections", count, func(d *draft) *int { return &d.settings.Server.MaxConnections },
+		"client connections in all, more are greeted with 421; default 20000; LimitNOFILE must be above it plus the upstream connections"),
+	set("server.max_message_size", size(1, 1<<40), func(d *draft) *int64 { return &d.settings.Server.MaxMessageSize },
+		`octets of content, announced as SIZE, more get 552; default "35MiB", just above what Gmail takes`),
+	set("server.max_recipients", whole(100, 100_000), func(d *draft) *int { return &d.settings.Server.MaxRecipients },
+		"recipients of one message, more get 452; default 1000; RFC 5321 asks for at least 100; the provider's own limit applies besides"),
+	set("server.max_errors", count, func(d *draft) *int { return &d.settings.Server.MaxErrors },
+		"refused commands after which a session ends with 421; default 20"),
+	set("server.max_pipelined", whole(4096, 16<<20), func(d *draft) *int { return &d.settings.Server.MaxPipelined },
+		"octets that a client may send ahead while it waits for a reply, more end the session with 421; default 65536"),
+	set("server.content_budget", size(1<<20, 1<<50), func(d *draft) *int64 { return &d.settings.Server.ContentBudget },
+		`memory for the content of all messages in flight; from 80 % on new messages get 452; default "1GiB"; at least max_message_size`),
+	set("server.greeting_timeout", timeout, func(d *draft) *time.Duration { return &d.settings.Server.GreetingTimeout },
+		`wait for a client's first command; default "5m", the least of RFC 5321`),
+	set("server.command_timeout", timeout, func(d *draft) *time.Duration { return &d.settings.Server.CommandTimeout },
+		`wait for each later command, also between messages; default "5m", the least of RFC 5321`),
+	set("server.content_timeout", timeout, func(d *draft) *time.Duration { return &d.settings.Server.ContentTimeout },
+		`wait for each piece of content; default "3m", the least of RFC 5321`),
+	set("server.drain_timeout", span(0, maxTimeout), func(d *draft) *time.Duration { return &d.settings.Server.DrainTimeout },
+		`time for running messages to finish after SIGTERM; default "30s"; keep TimeoutStopSec of the service above it`),
+
+	set("admin.address", checked(checkListenAddress), func(d *draft) *netip.AddrPort { return &d.adminAddress },
+		`address of metrics, health and state; default "127.0.0.1:9090"; it asks for no password, so keep it on loopback`),
+	set("admin.pprof", boolean, func(d *draft) *bool { return &d.settings.Admin.Pprof },
+		"serves Go profiles under /debug/pprof/; default false; on loopback only"),
+
+	set("log.level", oneOf(levels, "debug", "info", "warn", "error"), func(d *draft) *string { return &d.settings.Log.Level },
+		`least level that is logged: "debug", "info", "warn" or "error"; default "info"`),
+	set("log.format", oneOf(nil, "text", "json"), func(d *draft) *string { return &d.settings.Log.Format },
+		`"text" or "json"; default "text"`),
+	set("log.file", text, func(d *draft) *string { return &d.settings.Log.File },
+		"file to log to, which is appended to; default none"),
+	set("log.console", boolean, func(d *draft) *bool { return &d.settings.Log.Console },
+		"logs to standard error; default true"),
+
+	set("runtime.gomaxprocs", whole(0, 4096), func(d *draft) *int { return &d.settings.Runtime.GOMAXPROCS },
+		"CPUs used for Go code; default 0: all, or what the environment variable GOMAXPROCS says"),
+	set("runtime.gomemlimit", size(0, 1<<50), func(d *draft) *int64 { return &d.settings.Runtime.GOMEMLIMIT },
+		`memory, such as "2GiB", at which garbage is collected harder; default 0: none, or what GOMEMLIMIT says; content_budget plus 256 MiB plus 50 KiB for each TLS client is enough`),
+}

@@ -1,0 +1,156 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/tailscale/hujson"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// Names of the files that are searched for.
+const (
+	configName   = "config.json"
+	accountsName = "accounts.json"
+)
+
+// Load reads both files and checks them. An empty path is searched for in the
+// working directory, /etc/xoauth2, /usr/local/etc/xoauth2 and ~/.xoauth2; there
+// need not be a config.json. A path that is given must exist.
+//
+// The error joins a [*Problem] for every mistake in both files; then settings
+// and snapshot are nil. The report is never nil.
+func Load(configPath, accountsPath string) (*Settings, *account.Snapshot, *Report, error) {
+	var ps problems
+	report := new(Report)
+	if configPath == "" {
+		configPath = search(configName)
+	}
+	f := openConfig(configPath, &ps, report)
+	if f != nil && isAccounts(f) {
+		// Unit files of the original do so, where it went unnoticed.
+		f.report.notef("%s: holds accounts and no configuration; everything has its default", configPath)
+		if accountsPath == "" {
+			accountsPath = configPath
+		}
+		configPath, f = "", nil
+	}
+	s := readConfig(f)
+	s.ConfigFile = configPath
+	if f != nil {
+		report.take(f.report)
+	}
+	s.AccountsFile = accountsPath
+	if s.AccountsFile == "" {
+		s.AccountsFile = search(accountsName)
+	}
+	snapshot := s.loadAccounts(&ps, report)
+	noteProviders(s, report)
+	if err := ps.err(); err != nil {
+		return nil, nil, report, err
+	}
+	return s, snapshot, report, nil
+}
+
+// LoadAccounts reads the accounts again, from path or, when that is empty, from
+// where Load found them. s is not changed. The error joins a [*Problem] for
+// every mistake; then the snapshot is nil. The report is never nil.
+func LoadAccounts(path string, s *Settings) (*account.Snapshot, *Report, error) {
+	var ps problems
+	report := new(Report)
+	again := *s
+	if path != "" {
+		again.AccountsFile = path
+	}
+	snapshot := again.loadAccounts(&ps, report)
+	if err := ps.err(); err != nil {
+		return nil, report, err
+	}
+	return snapshot, report, nil
+}
+
+// loadAccounts reads s.AccountsFile.
+func (s *Settings) loadAccounts(ps *problems, report *Report) *account.Snapshot {
+	if s.AccountsFile == "" {
+		ps.add(&Problem{File: accountsName, Message: "is in none of " + strings.Join(searchDirs(), ", ") + "; name the file with --accounts"})
+		return nil
+	}
+	own := new(Report)
+	f := openFile(s.AccountsFile, ps, own)
+	if f == nil {
+		return nil
+	}
+	noteMode(s.AccountsFile, own)
+	snapshot := readAccounts(f, s)
+	own.group()
+	report.take(own)
+	return snapshot
+}
+
+// openConfig reads the configuration at path; nil when there is none or when it
+// cannot be read.
+func openConfig(path string, ps *problems, report *Report) *file {
+	if path == "" {
+		report.notef("no %s in %s; everything has its default", configName, strings.Join(searchDirs(), ", "))
+		return nil
+	}
+	report.notef("%s: read", path)
+	return openFile(path, ps, new(Report))
+}
+
+// isAccounts reports whether f is a file of accounts.
+func isAccounts(f *file) bool {
+	switch root := f.root.Value.(type) {
+	case *hujson.Array:
+		return true
+	case *hujson.Object:
+		for i := range root.Members {
+			if memberName(root, i) == "accounts" {
+				return root.Members[i].Value.Value.Kind() == '['
+			}
+		}
+	}
+	return false
+}
+
+// noteMode warns when others can read the secrets in the file at path.
+func noteMode(path string, report *Report) {
+	info, err := os.Stat(path)
+	if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&(0o077) != 0 {
+		report.notef("%s: mode %04o lets other users at its secrets; chmod 600 is right", path, info.Mode().Perm())
+	}
+}
+
+// noteProviders says what limits the accounts of each provider have.
+func noteProviders(s *Settings, report *Report) {
+	for _, name := range []string{"gmail", "outlook"} {
+		l := s.Providers[name].Limits
+		report.notef("%s: for each account %d connections, %d messages per connection, connections closed after %v or %v idle",
+			name, l.MaxConnections, l.MaxMessagesPerConnection, l.ConnectionMaxAge, l.IdleTimeout)
+	}
+}
+
+// searchDirs are the directories of files that are not named.
+func searchDirs() []string {
+	dirs := []string{".", "/etc/xoauth2", "/usr/local/etc/xoauth2"}
+	if home, err := os.UserHomeDir(); err == nil {
+		dirs = append(dirs, filepath.Join(home, ".xoauth2"))
+	}
+	return dirs
+}
+
+// search returns the first file of that name, or "". One that exists and cannot
+// be read is found too, so that it does not go unnoticed.
+func search(name string) string {
+	for _, dir := range searchDirs() {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return path
+		}
+	}
+	return ""
+}

@@ -1,0 +1,157 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// Settings is what config.json, the defaults and the command line say, checked.
+// The tables of keys document each field; here is what it becomes.
+type Settings struct {
+	// ConfigFile and AccountsFile are the files that were read; ConfigFile is
+	// empty when there was none.
+	ConfigFile, AccountsFile string
+	// Listeners are the addresses to listen on; at least one.
+	Listeners []Listener
+	Server    Server
+	Upstream  Upstream
+	OAuth     OAuth
+	Admin     Admin
+	Log       Log
+	Runtime   Runtime
+	// Providers are the presets as configured, by name; "gmail", "outlook" and
+	// "default" are always there.
+	Providers map[string]*account.Provider
+	// DryRun does everything up to the upstream login and sends nothing. It is
+	// set on the command line only.
+	DryRun bool
+}
+
+// Listener is one address that clients connect to.
+type Listener struct {
+	// Address is IP:port, without a zone or a name; port 0 picks a free one.
+	Address string
+	// Allow limits who may connect, by source address; empty allows everyone
+	// who can reach Address, which then is a loopback address.
+	Allow []netip.Prefix
+}
+
+// Server is the side of the clients.
+type Server struct {
+	Hostname                                        string
+	Loops                                           int
+	Pin                                             string
+	MaxConnections, MaxRecipients, MaxErrors        int
+	MaxPipelined                                    int
+	MaxMessageSize, ContentBudget                   int64
+	GreetingTimeout, CommandTimeout, ContentTimeout time.Duration
+	// DrainTimeout is how long running transactions may take after SIGTERM.
+	DrainTimeout time.Duration
+}
+
+// Upstream is the side of the providers.
+type Upstream struct {
+	// CAFile is a PEM file of further certificate authorities; may be empty.
+	CAFile string
+	// Shards is the number of queues; 0 leaves the choice to the proxy.
+	Shards    int
+	QueueSize int
+	// MaxTransactions caps the transactions with providers at one time over all
+	// accounts; 0 is no cap.
+	MaxTransactions                          int
+	DialTimeout, TLSTimeout, GreetingTimeout time.Duration
+	CommandTimeout, ContentTimeout           time.Duration
+	FinalReplyTimeout, TransactionTimeout    time.Duration
+	// BindSourceIP connects from the account's ip_address; without it, no
+	// account has a SourceIP.
+	BindSourceIP bool
+	// IPv6 connects over IPv6 too.
+	IPv6 bool
+}
+
+// OAuth is the token requests.
+type OAuth struct {
+	// CAFile is a PEM file of further certificate authorities; may be empty.
+	CAFile                                      string
+	RequestTimeout, ConnectTimeout, DNSCacheTTL time.Duration
+	ParallelRefreshes, ConnectionsPerHost       int
+	// DefaultLifetime is that of an access token which comes without expires_in.
+	DefaultLifetime time.Duration
+}
+
+// Admin is the listener of metrics, health and state.
+type Admin struct {
+	// Address is IP:port; port 0 picks a free one.
+	Address string
+	Pprof   bool
+}
+
+// Log is what is logged and where.
+type Log struct {
+	// Level is "debug", "info", "warn" or "error"; Format "text" or "json".
+	Level, Format string
+	// File is a path; empty logs to no file.
+	File string
+	// Console logs to standard error.
+	Console bool
+}
+
+// Runtime is what the Go runtime is told; zeros leave it, and its environment
+// variables, alone.
+type Runtime struct {
+	GOMAXPROCS int
+	// GOMEMLIMIT is in octets.
+	GOMEMLIMIT int64
+}
+
+// Default returns the settings that are in force without any file.
+func Default() *Settings {
+	d := newDraft()
+	d.resolve()
+	return &d.settings
+}
+
+// defaults has the default of every setting but Listeners and Providers.
+func defaults() Settings {
+	return Settings{
+		Server: Server{
+			Hostname:        "xoauth2-proxy",
+			Pin:             "off",
+			MaxConnections:  20000,
+			MaxRecipients:   1000,
+			MaxErrors:       20,
+			MaxPipelined:    64 << 10,
+			MaxMessageSize:  35 << 20, // above Gmail's 35,882,577 octets
+			ContentBudget:   1 << 30,
+			GreetingTimeout: 5 * time.Minute,
+			CommandTimeout:  5 * time.Minute,
+			ContentTimeout:  3 * time.Minute,
+			DrainTimeout:    30 * time.Second,
+		},
+		Upstream: Upstream{
+			QueueSize:       10000,
+			DialTimeout:     10 * time.Second,
+			TLSTimeout:      10 * time.Second,
+			GreetingTimeout: 30 * time.Second,
+			CommandTimeout:  30 * time.Second,
+			ContentTimeout:  3 * time.Minute,
+			// Together well below the ten minutes that clients wait for the
+			// reply to end-of-data (RFC 5321 section 4.5.3.2.6).
+			FinalReplyTimeout:  5 * time.Minute,
+			TransactionTimeout: 8 * time.Minute,
+			BindSourceIP:       true,
+		},
+		OAuth: OAuth{
+			RequestTimeout:     10 * time.Second,
+			ConnectTimeout:     5 * time.Second,
+			DNSCacheTTL:        5 * time.Minute,
+			ParallelRefreshes:  25,
+			ConnectionsPerHost: 100,
+			DefaultLifetime:    time.Hour,
+		},
+		Admin: Admin{Address: "127.0.0.1:9090"},
+		Log:   Log{Level: "info", Format: "text", Console: true},
+	}
+}

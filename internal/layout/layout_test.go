@@ -1,0 +1,87 @@
+// Package layout holds the rule of which package may import which.
+package layout
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "xoauth2-proxy/"
+
+// allowed lists, for each of our packages, what it may import of ours. Edges
+// point down only; "*" is for programs that nothing imports.
+var allowed = map[string][]string{
+	"codec":            {},
+	"internal/account": {},
+	"internal/admin":   {},
+	"internal/layout":  {},
+	"internal/sandbox": {"codec"},
+	"oauth":            {"internal/account"},
+	"upstream":         {"codec", "oauth", "internal/account"},
+	"server":           {"codec", "upstream", "internal/account"},
+	"internal/config":  {"server", "upstream", "oauth", "internal/account"},
+	"cmd/xoauth2-proxy": {"codec", "server", "upstream", "oauth", "internal/account", "internal/admin",
+		"internal/config", "internal/sandbox"},
+	"loadgen": {"*"},
+	"perf":    {"*"},
+	"e2e":     {"*"},
+}
+
+// onlyHome lists packages of others that exactly one of ours may import.
+var onlyHome = map[string][]string{
+	"github.com/panjf2000/gnet/v2":       {"server"},
+	"github.com/valyala/bytebufferpool":  {"codec"},
+	"golang.org/x/oauth2":                {"oauth"},
+	"github.com/tailscale/hujson":        {"internal/config"},
+	"github.com/alecthomas/kong":         {"cmd/xoauth2-proxy", "loadgen", "perf"},
+	"github.com/valyala/fasthttp":        {"oauth", "internal/admin", "internal/sandbox", "perf"},
+	"github.com/VictoriaMetrics/metrics": {"server", "upstream", "oauth", "internal/admin", "cmd/xoauth2-proxy", "perf"},
+}
+
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", module+"...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(lines) < 8 {
+		t.Fatalf("go list names only %d packages", len(lines))
+	}
+	for _, line := range lines {
+		path, imports, _ := strings.Cut(line, " ")
+		pkg := strings.TrimPrefix(path, module)
+		may, ok := rulesOf(pkg)
+		if !ok {
+			t.Errorf("%s is not in the table: which packages may it import?", pkg)
+			continue
+		}
+		for imp := range strings.FieldsSeq(imports) {
+			if ours, found := strings.CutPrefix(imp, module); found {
+				if !slices.Contains(may, "*") && !slices.Contains(may, ours) && !within(ours, pkg) {
+					t.Errorf("%s imports %s, which the table does not allow", pkg, ours)
+				}
+			} else if homes, ok := onlyHome[imp]; ok && !slices.ContainsFunc(homes, func(h string) bool { return within(pkg, h) }) {
+				t.Errorf("%s imports %s, which belongs in %v only", pkg, imp, homes)
+			}
+		}
+	}
+}
+
+// rulesOf finds the rule of pkg or of the nearest folder above it.
+func rulesOf(pkg string) ([]string, bool) {
+	for p := pkg; ; {
+		if may, ok := allowed[p]; ok {
+			return may, true
+		}
+		i := strings.LastIndexByte(p, '/')
+		if i < 0 {
+			return nil, false
+		}
+		p = p[:i]
+	}
+}
+
+// within reports whether pkg is folder or below it.
+func within(pkg, folder string) bool { return pkg == folder || strings.HasPrefix(pkg, folder+"/") }

@@ -1,0 +1,181 @@
+package sandbox
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// onAUTH handles AUTH (RFC 4954). Only tokens open the door.
+func (s *session) onAUTH(args []byte) {
+	p := s.ep.preset
+	switch {
+	case s.offer == nil:
+		s.violation(ViolationNoEHLO)
+		s.refuse("503 5.5.1 EHLO/HELO first")
+		return
+	case s.tls == nil:
+		s.violation(ViolationAuthInClear)
+		s.refuse(p.needTLS)
+		return
+	case s.box != nil || s.tx.open:
+		s.violation(ViolationSequence)
+		s.refuse("503 5.5.1 Already authenticated or in a transaction")
+		return
+	}
+	word, initial, _ := bytes.Cut(args, []byte{' '})
+	mech := strings.ToUpper(string(word))
+	if !s.offer.mechanism(mech) {
+		s.violation(ViolationUnoffered)
+		s.refuse(p.badMechanism)
+		return
+	}
+	if mech != "XOAUTH2" && mech != "OAUTHBEARER" {
+		s.srv.counters.loginFailures.Add(1)
+		s.reply(p.basicAuth)
+		return
+	}
+	msg, ok := s.initialResponse(initial)
+	if !ok {
+		return
+	}
+	user, token, err := parseXOAUTH2(msg)
+	if mech == "OAUTHBEARER" {
+		user, token, err = parseOAUTHBEARER(msg)
+	}
+	if err != nil {
+		s.violation(ViolationSyntax)
+		s.refuse("501 5.5.2 Cannot decode the response: " + err.Error())
+		return
+	}
+	if f := s.hitAuth(user); f != nil {
+		s.act(f, func() { s.login(mech, user, token) })
+		return
+	}
+	s.login(mech, user, token)
+}
+
+// initialResponse returns the decoded SASL message, asked for by a 334 if it
+// did not come with the command.
+func (s *session) initialResponse(initial []byte) ([]byte, bool) {
+	if len(initial) == 0 {
+		s.reply("334 ")
+		line, err := s.readLine(maxAuthLine)
+		if err != nil || line == nil {
+			s.lineError(err)
+			return nil, false
+		}
+		initial = line
+	}
+	if string(initial) == "*" {
+		s.reply("501 5.0.0 Authentication cancelled")
+		return nil, false
+	}
+	msg, err := base64.StdEncoding.Strict().DecodeString(string(initial))
+	if err != nil {
+		s.violation(ViolationSyntax)
+		s.refuse("501 5.5.2 Cannot Decode response")
+		return nil, false
+	}
+	return msg, true
+}
+
+// login checks the token, and lets the mailbox in or refuses as the provider does.
+func (s *session) login(mech, user, token string) {
+	p := s.ep.preset
+	box := s.srv.grants.check(user, token, s.ep.Name)
+	if box == nil {
+		s.srv.counters.loginFailures.Add(1)
+		if m := s.srv.mailbox(user); m != nil {
+			m.count(func(st *AccountStats) { st.LoginFailures++ })
+		}
+		if p.challenge || mech == "OAUTHBEARER" {
+			s.challenge(mech)
+		}
+		if !s.ended {
+			s.reply(p.badToken)
+		}
+		return
+	}
+	if refusal := box.login(s, s.srv.now()); refusal != "" {
+		s.reply(refusal)
+		if replyCode(refusal) == 421 {
+			s.shut(ActionClose)
+		}
+		return
+	}
+	s.box = box
+	s.srv.counters.logins.Add(1)
+	s.reply("235 2.7.0 Accepted")
+}
+
+// challenge sends the 334 with the error in JSON, and awaits the answer that
+// has no content: an empty line (XOAUTH2) or one %x01 (RFC 7628 section 3.2.3).
+func (s *session) challenge(mech string) {
+	text, want := `{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}`, ""
+	if mech == "OAUTHBEARER" {
+		text, want = `{"status":"invalid_token","schemes":"bearer","scope":"https://mail.google.com/"}`, "AQ=="
+	}
+	s.reply("334 " + base64.StdEncoding.EncodeToString([]byte(text)))
+	line, err := s.readLine(maxAuthLine)
+	if err != nil || line == nil {
+		s.lineError(err)
+		return
+	}
+	if string(line) != want {
+		s.violation(ViolationChallengeAnswer)
+	}
+}
+
+var errSASL = errors.New("malformed message")
+
+// parseXOAUTH2 reads "user=" user ^A "auth=Bearer " token ^A ^A, and nothing else.
+func parseXOAUTH2(msg []byte) (user, token string, err error) {
+	rest, ok := strings.CutPrefix(string(msg), "user=")
+	if !ok {
+		return "", "", errSASL
+	}
+	user, rest, ok = strings.Cut(rest, "\x01auth=Bearer ")
+	if !ok {
+		return "", "", errSASL
+	}
+	token, ok = strings.CutSuffix(rest, "\x01\x01")
+	if !ok || user == "" || token == "" || strings.ContainsAny(user+token, "\x00\x01 \r\n") {
+		return "", "", errSASL
+	}
+	return user, token, nil
+}
+
+// parseOAUTHBEARER reads the message of RFC 7628 section 3.1. The user is the
+// authorization identity of the GS2 header.
+func parseOAUTHBEARER(msg []byte) (user, token string, err error) {
+	text, ok := strings.CutSuffix(string(msg), "\x01\x01")
+	fields := strings.Split(text, "\x01")
+	if !ok || len(fields) < 2 {
+		return "", "", errSASL
+	}
+	user, okStart := strings.CutPrefix(fields[0], "n,a=")
+	user, okEnd := strings.CutSuffix(user, ",")
+	if !okStart || !okEnd || user == "" {
+		return "", "", fmt.Errorf("%w: GS2 header", errSASL)
+	}
+	for _, f := range fields[1:] {
+		key, value, ok := strings.Cut(f, "=")
+		switch {
+		case !ok:
+			return "", "", errSASL
+		case key == "auth":
+			if token, ok = strings.CutPrefix(value, "Bearer "); !ok {
+				return "", "", errSASL
+			}
+		case key != "host" && key != "port":
+			return "", "", fmt.Errorf("%w: key %q", errSASL, key)
+		}
+	}
+	if token == "" {
+		return "", "", errSASL
+	}
+	return strings.NewReplacer("=2C", ",", "=3D", "=").Replace(user), token, nil
+}

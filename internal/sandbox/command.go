@@ -1,0 +1,173 @@
+package sandbox
+
+import (
+	"bytes"
+	"time"
+)
+
+// splitVerb returns the verb in upper case and the arguments. An unknown verb
+// is "".
+func splitVerb(line []byte) (verb string, args []byte) {
+	word, rest, _ := bytes.Cut(line, []byte{' '})
+	var up [8]byte
+	if len(word) > len(up) {
+		return "", nil
+	}
+	for i, c := range word {
+		if c >= 'a' && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		up[i] = c
+	}
+	for _, v := range verbs {
+		if v == string(up[:len(word)]) {
+			return v, rest
+		}
+	}
+	return "", nil
+}
+
+var verbs = []string{"MAIL", "RCPT", "BDAT", "DATA", "RSET", "QUIT", "EHLO", "HELO", "STARTTLS", "AUTH", "NOOP", "VRFY", "HELP"}
+
+// command runs one command line.
+func (s *session) command(line []byte) {
+	s.srv.counters.commands.Add(1)
+	verb, args := splitVerb(line)
+	s.srv.record(s.id, verb, line)
+	s.latency(verb)
+	if verb != "BDAT" && s.br.Buffered() > 0 {
+		s.checkGroup(verb)
+	}
+	switch verb {
+	case "MAIL":
+		s.onMAIL(args)
+	case "RCPT":
+		s.onRCPT(args)
+	case "BDAT":
+		s.onBDAT(args)
+	case "DATA":
+		s.onDATA(args)
+	case "EHLO", "HELO":
+		s.onEHLO(verb, args)
+	case "STARTTLS":
+		s.onSTARTTLS(args)
+	case "AUTH":
+		s.onAUTH(args)
+	case "RSET":
+		s.guard(PhaseRset, func() { s.tx.reset(); s.reply("250 2.1.5 Flushed") })
+	case "NOOP":
+		s.guard(PhaseNoop, func() { s.reply("250 2.0.0 OK") })
+	case "QUIT":
+		s.guard(PhaseQuit, s.quit)
+	case "VRFY":
+		s.reply("252 2.1.5 Send some mail, I'll try my best")
+	case "HELP":
+		s.reply("214 2.0.0 https://www.rfc-editor.org/rfc/rfc5321")
+	default:
+		s.violation(ViolationUnknownCommand)
+		s.refuse("502 5.5.1 Unrecognized command")
+	}
+}
+
+// latency makes the reply to the verb as late as is configured.
+func (s *session) latency(verb string) {
+	if l := s.srv.latency.Load(); l != nil {
+		s.w.slower(time.Duration(l.RoundTrip + l.Commands[verb]))
+	}
+}
+
+// checkGroup notes input that came before the reply to a command was sent.
+func (s *session) checkGroup(verb string) {
+	switch verb {
+	case "EHLO", "HELO", "AUTH", "DATA", "VRFY", "NOOP", "QUIT":
+		s.violation(ViolationPipelinedGroup)
+	case "STARTTLS": // has a check of its own
+	default:
+		if s.offer == nil || s.offer.exts&extPIPELINING == 0 {
+			s.violation(ViolationPipeliningUnoffered)
+		}
+	}
+}
+
+// guard runs a command's effect, with the fault that is due in its phase.
+func (s *session) guard(ph Phase, effect func()) {
+	if f := s.hit(ph, nil); f != nil {
+		s.act(f, effect)
+		return
+	}
+	effect()
+}
+
+func (s *session) quit() {
+	s.srv.counters.quits.Add(1)
+	s.tx.reset()
+	s.reply("221 2.0.0 closing connection")
+	s.flush()
+	s.ended = true
+}
+
+func (s *session) onEHLO(verb string, args []byte) {
+	if len(args) == 0 || bytes.ContainsAny(args, " ") {
+		s.violation(ViolationSyntax)
+		s.refuse("501 5.5.4 Empty or malformed " + verb + " argument")
+		return
+	}
+	s.guard(PhaseEHLO, func() {
+		s.tx.reset()
+		if verb == "HELO" {
+			s.offer = &offer{}
+			s.reply("250 smtp.sandbox.test at your service")
+			return
+		}
+		o := s.ep.offer
+		if s.tls == nil {
+			o = s.ep.clear
+		}
+		if s.dropped != "" {
+			o, s.dropped = o.without(s.dropped), ""
+		}
+		s.offer = o
+		text := "250 smtp.sandbox.test at your service"
+		for _, l := range o.lines {
+			text += "\n" + l
+		}
+		s.reply(text)
+	})
+}
+
+func (s *session) onSTARTTLS(args []byte) {
+	switch {
+	case s.offer == nil:
+		s.violation(ViolationNoEHLO)
+		s.refuse("503 5.5.1 EHLO/HELO first")
+		return
+	case s.tls != nil || s.offer.exts&extSTARTTLS == 0:
+		s.violation(ViolationSequence)
+		s.refuse("503 5.5.1 STARTTLS not available")
+		return
+	case len(args) > 0:
+		s.violation(ViolationSyntax)
+		s.refuse("501 5.5.4 STARTTLS takes no parameters")
+		return
+	}
+	proceed := false
+	s.guard(PhaseStartTLS, func() {
+		if s.br.Buffered() > 0 {
+			s.violation(ViolationPipelinedStartTLS)
+			s.reply("454 4.5.0 Pipelining not allowed after STARTTLS")
+			s.flush()
+			s.shut(ActionClose)
+			return
+		}
+		s.reply("220 2.0.0 Ready to start TLS")
+		proceed = true
+	})
+	if !proceed || s.ended {
+		return
+	}
+	s.flush()
+	s.w.drain()
+	if !s.ended {
+		s.startTLS()
+	}
+}

@@ -1,0 +1,304 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+)
+
+// Duration is a time.Duration that is written as "1m30s" in JSON.
+type Duration time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = Duration(v)
+	return err
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// Config describes a sandbox. The zero value is one to use in a test: a Gmail
+// and an Outlook endpoint on free ports of 127.0.0.1, two sample accounts,
+// messages kept in memory.
+type Config struct {
+	// Endpoints are the SMTP submission servers. Default: one of preset
+	// "gmail" and one of preset "outlook".
+	Endpoints []Endpoint `json:"endpoints"`
+	// HTTP is the listen address of the token endpoint and the API.
+	// Default: "127.0.0.1:0", a free port.
+	HTTP string `json:"http"`
+	// Accounts are the mailboxes. Default: SampleAccounts(2).
+	Accounts []Account `json:"accounts"`
+	// Limits is "on" (default): the limits of each endpoint are enforced; or
+	// "off": everything is counted and nothing is refused, for load runs.
+	Limits string `json:"limits"`
+	// Tokens rules the token endpoint.
+	Tokens TokenConfig `json:"tokens"`
+	// Store says what becomes of accepted messages.
+	Store StoreConfig `json:"store"`
+	// Latency delays replies.
+	Latency Latency `json:"latency"`
+	// Faults is the fault script to begin with.
+	Faults []Rule `json:"faults"`
+	// Record is the number of commands to keep for Server.Commands, without
+	// their secrets. Default: 0, none.
+	Record int `json:"record"`
+	// Now is the clock of token expiry and limits. Default: time.Now.
+	Now func() time.Time `json:"-"`
+}
+
+// Endpoint is one SMTP submission server.
+type Endpoint struct {
+	// Name is how accounts and Server.Addr refer to it. Default: the preset.
+	Name string `json:"name"`
+	// Preset is "gmail", "outlook" or "plain": EHLO keywords, reply texts and
+	// limits. "plain" offers SIZE, 8BITMIME and AUTH XOAUTH2 only.
+	Preset string `json:"preset"`
+	// StartTLS and TLS are the listen addresses of the STARTTLS and of the
+	// implicit TLS port; "-" opens none. Default: "127.0.0.1:0", a free port.
+	StartTLS string `json:"starttls"`
+	TLS      string `json:"tls"`
+	// Keywords replace the EHLO keywords of the preset, given as after TLS
+	// ("SIZE 1000", "AUTH XOAUTH2"); in clear, AUTH gives way to STARTTLS.
+	Keywords []string `json:"keywords"`
+	// Limits replace those limits of the preset that are not 0.
+	Limits Limits `json:"limits"`
+	// TLSVersion is "1.2" or "1.3" to allow only that one. Default: both.
+	TLSVersion string `json:"tls_version"`
+}
+
+// Limits of an endpoint. In a configuration 0 keeps the limit of the preset
+// and a negative value removes it.
+type Limits struct {
+	// Connections is how many authenticated connections a mailbox may hold.
+	Connections int `json:"connections"`
+	// Recipients is how many one message may have.
+	Recipients int `json:"recipients"`
+	// MessagesPerMinute and MessagesPerDay are per mailbox, over a moving window.
+	MessagesPerMinute int `json:"messages_per_minute"`
+	MessagesPerDay    int `json:"messages_per_day"`
+	// RecipientsPerDay is per mailbox, over a moving window.
+	RecipientsPerDay int `json:"recipients_per_day"`
+	// LoginsPerMinute is per mailbox, over a moving window.
+	LoginsPerMinute int `json:"logins_per_minute"`
+	// IdleTimeout ends a connection that sends no command for so long. It is
+	// in force even when limits are off.
+	IdleTimeout Duration `json:"idle_timeout"`
+}
+
+// Account is one mailbox of the provider and the OAuth2 grant that opens it.
+type Account struct {
+	// ID names the account in the proxy's files. Default: derived from the
+	// provider and Email.
+	ID string `json:"account_id"`
+	// Email is the mailbox and the login.
+	Email string `json:"email"`
+	// Provider is "gmail" or "outlook": the shape of the token answers.
+	Provider string `json:"provider"`
+	// Endpoint is the name of the only endpoint that accepts its login.
+	// Default: Provider.
+	Endpoint string `json:"endpoint"`
+	// ClientID, ClientSecret and RefreshToken are what the token endpoint
+	// demands. Without a ClientSecret the client is a public one. Default: made
+	// up from the ID.
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret"`
+	RefreshToken string `json:"refresh_token"`
+}
+
+// TokenConfig rules the token endpoint.
+type TokenConfig struct {
+	// Lifetime of an access token, sent as expires_in. Default: 3599s.
+	Lifetime Duration `json:"lifetime"`
+	// Rotation is "preset" (default): a new refresh token with every answer for
+	// outlook accounts and none for gmail; or "on"; or "off".
+	Rotation string `json:"rotation"`
+	// Length of access tokens in characters. Default: about that of the
+	// provider's, 220 for gmail and 1800 for outlook.
+	Length int `json:"length"`
+	// InvalidateOld makes a refresh token invalid once it was rotated. The
+	// default is that of Microsoft: the old ones stay valid.
+	InvalidateOld bool `json:"invalidate_old"`
+}
+
+// StoreConfig says what becomes of accepted messages.
+type StoreConfig struct {
+	// Mode is "keep" (default): in memory; "dir": in memory and in files; or
+	// "count": nothing is kept but counters and the numbers of load messages.
+	Mode string `json:"mode"`
+	// Dir is the directory of mode "dir".
+	Dir string `json:"dir"`
+	// MaxBytes bounds the content in memory: the oldest is forgotten first,
+	// its envelope stays. Default: 256 MiB.
+	MaxBytes int64 `json:"max_bytes"`
+	// MaxMessages bounds the envelopes in memory. Default: 200,000.
+	MaxMessages int `json:"max_messages"`
+}
+
+// Latency delays replies without blocking other connections: the session goes
+// on reading, as a distant server would, so pipelined transactions overlap.
+type Latency struct {
+	// RoundTrip is added to each group of replies, as a distance would.
+	RoundTrip Duration `json:"round_trip"`
+	// Final is added to the reply to the end of data.
+	Final Duration `json:"final"`
+	// Commands is added to the replies of these verbs ("MAIL").
+	Commands map[string]Duration `json:"commands"`
+}
+
+// DecodeConfig reads a configuration in JSON. Unknown keys are errors.
+func DecodeConfig(r io.Reader) (Config, error) {
+	var cfg Config
+	dec := json.NewDecoder(r)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&cfg); err != nil {
+		return Config{}, fmt.Errorf("sandbox configuration: %w", err)
+	}
+	return cfg, nil
+}
+
+// withDefaults returns c with its defaults filled in. It copies what it changes.
+func (c Config) withDefaults() Config {
+	if len(c.Endpoints) == 0 {
+		c.Endpoints = []Endpoint{{Preset: PresetGmail}, {Preset: PresetOutlook}}
+	}
+	c.Endpoints = append([]Endpoint(nil), c.Endpoints...)
+	for i := range c.Endpoints {
+		e := &c.Endpoints[i]
+		setDefault(&e.Preset, PresetPlain)
+		setDefault(&e.Name, e.Preset)
+		setDefault(&e.StartTLS, anyLoopbackPort)
+		setDefault(&e.TLS, anyLoopbackPort)
+	}
+	if c.Accounts == nil {
+		c.Accounts = SampleAccounts(2)
+	}
+	c.Accounts = append([]Account(nil), c.Accounts...)
+	for i := range c.Accounts {
+		c.Accounts[i] = c.Accounts[i].withDefaults()
+	}
+	setDefault(&c.HTTP, anyLoopbackPort)
+	setDefault(&c.Limits, "on")
+	setDefault(&c.Tokens.Lifetime, Duration(3599*time.Second))
+	setDefault(&c.Tokens.Rotation, "preset")
+	setDefault(&c.Store.Mode, ModeKeep)
+	setDefault(&c.Store.MaxBytes, 256<<20)
+	setDefault(&c.Store.MaxMessages, 200_000)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+const anyLoopbackPort = "127.0.0.1:0"
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// withDefaults fills in what identifies the account and its grant.
+func (a Account) withDefaults() Account {
+	setDefault(&a.Provider, providerOf(a.Email))
+	setDefault(&a.Endpoint, a.Provider)
+	setDefault(&a.ID, a.Provider+"_"+strings.NewReplacer("@", "_", ".", "_").Replace(a.Email))
+	setDefault(&a.ClientID, "sandbox-client-"+a.Provider)
+	setDefault(&a.RefreshToken, "sandbox-refresh-"+a.ID)
+	return a
+}
+
+// Validate reports all problems of a configuration at once, each under its key.
+// Defaults count as set.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	names := map[string]bool{}
+	for i, e := range c.Endpoints {
+		if _, ok := presets[e.Preset]; !ok {
+			bad("endpoints[%d].preset: %q is none of gmail, outlook, plain", i, e.Preset)
+		}
+		if names[e.Name] {
+			bad("endpoints[%d].name: %q is taken", i, e.Name)
+		}
+		names[e.Name] = true
+		if e.TLSVersion != "" && e.TLSVersion != "1.2" && e.TLSVersion != "1.3" {
+			bad("endpoints[%d].tls_version: %q is neither 1.2 nor 1.3", i, e.TLSVersion)
+		}
+		for _, addr := range []string{e.StartTLS, e.TLS} {
+			if err := checkLoopback(addr); err != nil {
+				bad("endpoints[%d]: %w", i, err)
+			}
+		}
+	}
+	if err := checkLoopback(c.HTTP); err != nil {
+		bad("http: %w", err)
+	}
+	oneOf := func(key, value string, allowed ...string) {
+		for _, a := range allowed {
+			if value == a {
+				return
+			}
+		}
+		bad("%s: %q is none of %s", key, value, strings.Join(allowed, ", "))
+	}
+	oneOf("limits", c.Limits, "on", "off")
+	oneOf("tokens.rotation", c.Tokens.Rotation, "preset", "on", "off")
+	oneOf("store.mode", c.Store.Mode, ModeKeep, ModeDir, ModeCount)
+	if c.Store.Mode == ModeDir && c.Store.Dir == "" {
+		bad("store.dir: needed in mode dir")
+	}
+	seen := map[string]bool{}
+	for i, a := range c.Accounts {
+		errs = append(errs, checkAccount(i, a, names, seen)...)
+	}
+	for i, r := range c.Faults {
+		if err := r.Validate(); err != nil {
+			bad("faults[%d]: %w", i, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkAccount reports what is wrong with account i. seen collects addresses.
+func checkAccount(i int, a Account, endpoints, seen map[string]bool) (errs []error) {
+	email := strings.ToLower(a.Email)
+	if !strings.Contains(email, "@") {
+		errs = append(errs, fmt.Errorf("accounts[%d].email: %q is no address", i, a.Email))
+	}
+	if seen[email] {
+		errs = append(errs, fmt.Errorf("accounts[%d].email: %q is taken", i, a.Email))
+	}
+	seen[email] = true
+	if a.Provider != PresetGmail && a.Provider != PresetOutlook {
+		errs = append(errs, fmt.Errorf("accounts[%d].provider: %q is neither gmail nor outlook", i, a.Provider))
+	}
+	if !endpoints[a.Endpoint] {
+		errs = append(errs, fmt.Errorf("accounts[%d].endpoint: there is no endpoint %q", i, a.Endpoint))
+	}
+	return errs
+}
+
+// checkLoopback refuses to listen where others could connect: the sandbox has
+// no secrets worth the name, and so must not be reachable.
+func checkLoopback(addr string) error {
+	if addr == "-" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%q is not a loopback address", addr)
+	}
+	return nil
+}

@@ -1,0 +1,294 @@
+package sandbox
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// slowPiece is how much content a slow reader takes each interval.
+const slowPiece = 512
+
+// errStruck means that a fault ended the content or the session.
+var errStruck = errors.New("fault struck")
+
+func (s *session) onBDAT(args []byte) {
+	num, last, hasLast := bytes.Cut(args, []byte{' '})
+	n, ok := parseNumber(num)
+	if !ok || hasLast && !bytes.EqualFold(last, []byte("LAST")) {
+		// The length is unknown: what follows cannot be told from commands.
+		s.violation(ViolationSyntax)
+		s.reply("501 5.5.4 Syntax error in BDAT")
+		s.flush()
+		s.shut(ActionClose)
+		return
+	}
+	if refusal := s.refuseBDAT(); refusal != "" {
+		s.swallow(n)
+		s.tx.closed = true
+		s.reply(refusal)
+		return
+	}
+	first := s.tx.verb == ""
+	s.tx.verb = "BDAT"
+	if first && !s.strikeBDAT(n) {
+		return
+	}
+	s.tx.chunks++
+	if err := s.readChunk(n); err != nil {
+		return
+	}
+	switch {
+	case s.tx.spoiled:
+		s.tx.reset()
+	case hasLast:
+		s.tx.closed = true
+		s.endOfData()
+	case s.tx.overflow:
+		s.tx.closed = true
+		s.reply(s.ep.preset.tooBig)
+	default:
+		s.reply("250 2.0.0 OK " + strconv.FormatInt(n, 10) + " octets received")
+	}
+}
+
+// refuseBDAT returns why a chunk cannot be taken, or "".
+func (s *session) refuseBDAT() string {
+	switch {
+	case s.offer == nil || s.box == nil:
+		s.violation(ViolationMailBeforeAuth)
+		return s.ep.preset.needAuth
+	case s.offer.exts&extCHUNKING == 0:
+		s.violation(ViolationUnoffered)
+		return "502 5.5.1 Unrecognized command"
+	case !s.tx.open:
+		return "503 5.5.1 MAIL first"
+	case s.tx.closed:
+		return "503 5.5.1 Chunk after a refused or the last one"
+	case len(s.tx.rcpts) == 0:
+		return s.ep.preset.noRecipient
+	case s.tx.verb == "" && !s.box.maySend(s):
+		return s.ep.preset.tooManyConnections
+	}
+	return ""
+}
+
+// strikeBDAT runs the fault of phase data, if one is due, at the first chunk
+// of n octets. It reports whether the chunk is still to be read.
+func (s *session) strikeBDAT(n int64) bool {
+	f := s.hit(PhaseData, nil)
+	if f == nil {
+		return true
+	}
+	switch f.Action {
+	case ActionReply, ActionGarbage, ActionHuge:
+		// The chunk is on its way already, and the answer comes after it.
+		s.swallow(n)
+		s.tx.closed = true
+		s.act(f, nil)
+		return false
+	}
+	proceed := false
+	s.act(f, func() { proceed = true })
+	if f.Action == ActionSlow {
+		s.tx.pace = f
+	}
+	return proceed && !s.ended
+}
+
+// readChunk reads n octets of content, with the fault that is due within.
+func (s *session) readChunk(n int64) error {
+	tx := &s.tx
+	if tx.content == nil {
+		tx.content = contents.Get().(*[]byte)
+	}
+	if limit := s.offer.size; limit > 0 && int64(len(*tx.content))+n > limit {
+		tx.overflow = true
+	}
+	if n > 64<<10 {
+		s.flush() // this takes a while, and the client may want its replies
+	}
+	f := s.hit(PhaseMidContent, nil)
+	if f == nil {
+		return s.read(n)
+	}
+	before := n / 2
+	if f.After > 0 {
+		before = min(f.After, n)
+	}
+	if err := s.read(before); err != nil {
+		return err
+	}
+	proceed := false
+	s.act(f, func() { proceed = true })
+	switch {
+	case s.ended:
+		return errStruck
+	case !proceed:
+		tx.spoiled = true
+	case f.Action == ActionSlow:
+		tx.pace = f
+	}
+	return s.read(n - before)
+}
+
+// read takes n octets into the content, at the pace of a slow fault if there
+// is one.
+func (s *session) read(n int64) error {
+	if s.tx.overflow || s.tx.spoiled {
+		return s.swallow(n)
+	}
+	s.armIdle()
+	content := slices.Grow(*s.tx.content, int(n))
+	for n > 0 {
+		piece := n
+		if pace := s.tx.pace; pace != nil {
+			piece = min(n, slowPiece)
+			if !s.pause(time.Duration(pace.Interval)) {
+				return errStruck
+			}
+		}
+		have := len(content)
+		if _, err := io.ReadFull(s.br, content[have:have+int(piece)]); err != nil {
+			s.ended = true
+			return err
+		}
+		content = content[:have+int(piece)]
+		n -= piece
+	}
+	*s.tx.content = content
+	return nil
+}
+
+// swallow reads n octets and forgets them.
+func (s *session) swallow(n int64) error {
+	s.armIdle()
+	if _, err := io.CopyN(io.Discard, s.br, n); err != nil {
+		s.ended = true
+		return err
+	}
+	return nil
+}
+
+// armIdle gives a content read the time of an idle session.
+func (s *session) armIdle() {
+	if idle := time.Duration(s.ep.limits.IdleTimeout); idle > 0 {
+		s.armDeadline(idle)
+	}
+}
+
+func (s *session) onDATA(args []byte) {
+	if !s.ready() {
+		return
+	}
+	refusal := ""
+	switch {
+	case len(args) > 0:
+		s.violation(ViolationSyntax)
+		refusal = "501 5.5.4 DATA takes no parameters"
+	case !s.tx.open:
+		refusal = "503 5.5.1 MAIL first"
+	case s.tx.verb != "" || s.tx.binary:
+		s.violation(ViolationSequence)
+		refusal = "503 5.5.1 DATA not allowed with BDAT or BINARYMIME"
+	case len(s.tx.rcpts) == 0:
+		refusal = s.ep.preset.noRecipient
+	case !s.box.maySend(s):
+		refusal = s.ep.preset.tooManyConnections
+	}
+	if refusal != "" {
+		s.reply(refusal)
+		return
+	}
+	proceed := false
+	s.guard(PhaseData, func() {
+		s.reply("354 Go ahead")
+		proceed = true
+	})
+	if !proceed {
+		s.tx.reset() // the fault answered in the place of 354
+		return
+	}
+	s.flush()
+	if s.ended {
+		return
+	}
+	s.tx.verb = "DATA"
+	s.tx.content = contents.Get().(*[]byte)
+	if s.readData() != nil {
+		return
+	}
+	if s.tx.spoiled {
+		s.tx.reset()
+		return
+	}
+	s.endOfData()
+}
+
+// endOfData answers the end of the content, and ends the transaction.
+func (s *session) endOfData() {
+	if l := s.srv.latency.Load(); l != nil {
+		s.w.slower(time.Duration(l.RoundTrip + l.Final))
+	}
+	s.guard(PhaseAfterEOD, s.accept)
+	if s.srv.faults.set.Load() != nil && !s.ended {
+		if f := s.hit(PhaseAfterReply, nil); f != nil {
+			s.act(f, nil)
+		}
+	}
+	s.tx.reset()
+}
+
+// accept takes the message or refuses it, and replies.
+func (s *session) accept() {
+	tx, srv := &s.tx, s.srv
+	content := *tx.content
+	if tx.overflow {
+		s.reply(s.ep.preset.tooBig)
+		return
+	}
+	if tx.declared >= 0 && int64(len(content)) > tx.declared {
+		s.violation(ViolationSizeParameter)
+	}
+	for {
+		refusal, wait := s.box.admit(s, len(tx.rcpts), srv.now())
+		if refusal != "" {
+			s.reply(refusal)
+			return
+		}
+		if wait == 0 {
+			break
+		}
+		if s.flush(); !s.pause(wait) {
+			return
+		}
+	}
+	var build func() *Message
+	if srv.store.cfg.Mode != ModeCount {
+		build = s.message
+	}
+	id, err := srv.store.add(s.box.Email, content, build)
+	if err != nil {
+		s.reply("451 4.3.0 Cannot store the message: " + err.Error())
+		return
+	}
+	c := &srv.counters
+	c.messages.Add(1)
+	c.bytes.Add(int64(len(content)))
+	c.recipients.Add(int64(len(tx.rcpts)))
+	s.box.accepted(len(tx.rcpts))
+	p := s.ep.preset
+	b := append(append(s.w.pending, "250 "...), p.acceptedBefore...)
+	b = strconv.AppendUint(b, id, 10)
+	s.w.pending = append(append(b, p.acceptedAfter...), "\r\n"...)
+}
+
+// message is the envelope, for the store.
+func (s *session) message() *Message {
+	return &Message{Time: time.Now(), Endpoint: s.ep.Name, Account: s.box.Email, Connection: s.id,
+		ReversePath: s.tx.from, Params: s.tx.params, Recipients: slices.Clone(s.tx.rcpts),
+		Verb: s.tx.verb, Chunks: s.tx.chunks}
+}

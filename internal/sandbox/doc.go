@@ -1,0 +1,44 @@
+// Package sandbox is a mail provider on loopback: SMTP submission with TLS and
+// XOAUTH2, and the OAuth2 token endpoint that goes with it. It behaves like
+// Gmail or Microsoft 365 as far as a relay can tell (EHLO keywords, replies,
+// limits, refusals), and it is the oracle of the tests: it parses strictly and
+// on its own, keeps what it accepted, counts what it saw, and notes every
+// breach of protocol (see [Stats].Violations).
+//
+// # Parts
+//
+//   - [Server] owns the listeners: one STARTTLS and one implicit TLS port for
+//     each [Endpoint], and one HTTP port for the token endpoint and the API.
+//   - session is one SMTP connection, a goroutine of its own. Its states are
+//     greeted, TLS, authenticated, transaction open, content; a command out of
+//     order is refused as the provider would.
+//   - mailbox is one account: its refresh and access tokens, live sessions,
+//     counters and limits.
+//   - the store keeps accepted messages: in memory, in a directory, or only
+//     counted, for load runs (see [StoreConfig]).
+//   - fault scripts ([Rule]) make any phase fail in any way, with counters.
+//
+// # Locks
+//
+// Server.mu guards the tables of connections and accounts, grants.mu the
+// tokens, mailbox.mu one account, store.mu the messages, ruleSet.mu the
+// counters of a script. None is held during I/O, and none is taken while
+// another is held.
+//
+// # HTTP API
+//
+//	POST   /token              token endpoint (RFC 6749 section 6)
+//	GET    /messages           list of envelopes; ?account= and ?after=ID narrow it
+//	GET    /messages/{id}      one envelope
+//	GET    /messages/{id}/raw  its content, byte for byte
+//	DELETE /messages           forget all
+//	GET    /loads              deliveries by load run (see LoadStats)
+//	GET    /loads/{run}        delivered numbers of one run, as ranges
+//	GET    /stats              counters
+//	GET    /accounts           accounts with their counters, without secrets
+//	GET    /faults             rules with their counters
+//	POST   /faults             replace the fault script by a JSON list of rules
+//	DELETE /faults             remove it
+//	GET    /commands           newest commands, if Config.Record is set
+//	PUT    /latency            change the reply delays
+package sandbox

@@ -1,0 +1,252 @@
+package sandbox
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+)
+
+// transaction is what belongs to one message. It is dropped whole by reset.
+type transaction struct {
+	open     bool // after MAIL
+	from     string
+	params   []string
+	declared int64 // SIZE=, -1 none
+	binary   bool
+	utf8     bool
+	rcpts    []Recipient
+
+	verb     string // "BDAT" once the first chunk came
+	chunks   int
+	content  *[]byte // from contents; nil before content
+	overflow bool    // over SIZE: what came was not kept
+	spoiled  bool    // a fault took the content; no reply is due
+	pace     *fault  // of reading, when a fault makes it slow
+	closed   bool    // BDAT LAST came or a chunk was refused: only RSET helps
+}
+
+const maxPooledContent = 1 << 20
+
+var contents = sync.Pool{New: func() any { b := make([]byte, 0, 16<<10); return &b }}
+
+func (tx *transaction) reset() {
+	if tx.content != nil && cap(*tx.content) <= maxPooledContent {
+		*tx.content = (*tx.content)[:0]
+		contents.Put(tx.content)
+	}
+	clear(tx.rcpts)
+	*tx = transaction{declared: -1, rcpts: tx.rcpts[:0]}
+}
+
+// ready refuses a command of mail before EHLO, TLS or AUTH.
+func (s *session) ready() bool {
+	p := s.ep.preset
+	switch {
+	case s.offer == nil:
+		s.violation(ViolationNoEHLO)
+		s.refuse("503 5.5.1 EHLO/HELO first")
+	case s.tls == nil:
+		s.violation(ViolationMailBeforeAuth)
+		s.refuse(p.needTLS)
+	case s.box == nil:
+		s.violation(ViolationMailBeforeAuth)
+		s.refuse(p.needAuth)
+	default:
+		return true
+	}
+	return false
+}
+
+func (s *session) onMAIL(args []byte) {
+	if !s.ready() {
+		return
+	}
+	if s.tx.open {
+		s.violation(ViolationSequence)
+		s.refuse("503 5.5.1 Nested MAIL command")
+		return
+	}
+	path, rest, ok := cutPath(args, "FROM:")
+	if !ok {
+		s.violation(ViolationSyntax)
+		s.refuse("555 5.5.2 Syntax error in MAIL")
+		return
+	}
+	if f := s.hitMail(path); f != nil {
+		s.act(f, func() { s.mail(path, rest) })
+		return
+	}
+	s.mail(path, rest)
+}
+
+// mail opens the transaction.
+func (s *session) mail(path, rest []byte) {
+	s.tx.reset()
+	tx := &s.tx
+	for _, p := range bytes.Fields(rest) {
+		if reply := s.mailParam(tx, p); reply != "" {
+			tx.reset()
+			s.reply(reply)
+			return
+		}
+		tx.params = append(tx.params, string(p))
+	}
+	if reply := s.checkPath(path, true, tx.utf8); reply != "" {
+		s.refuse(reply)
+		return
+	}
+	tx.open, tx.from = true, string(path)
+	s.reply("250 2.1.0 OK")
+}
+
+// mailParam reads one parameter of MAIL. It returns a refusal or "".
+func (s *session) mailParam(tx *transaction, p []byte) (refusal string) {
+	key, value, _ := strings.Cut(string(p), "=")
+	key = strings.ToUpper(key)
+	needs, ok := extension(0), true
+	switch key {
+	case "SIZE":
+		needs = extSIZE
+		tx.declared, ok = parseNumber([]byte(value))
+		if ok && s.offer.size > 0 && tx.declared > s.offer.size {
+			return s.ep.preset.tooBig
+		}
+	case "BODY":
+		switch strings.ToUpper(value) {
+		case "7BIT", "8BITMIME":
+			needs = ext8BITMIME
+		case "BINARYMIME":
+			needs, tx.binary = extBINARYMIME, true
+		default:
+			ok = false
+		}
+	case "SMTPUTF8":
+		needs, tx.utf8, ok = extSMTPUTF8, true, value == ""
+	case "RET":
+		needs, ok = extDSN, strings.EqualFold(value, "FULL") || strings.EqualFold(value, "HDRS")
+	case "ENVID":
+		needs, ok = extDSN, value != "" && len(value) <= 100
+	case "AUTH":
+		needs, ok = extAUTH, value != ""
+	default:
+		s.violation(ViolationUnoffered)
+		return "555 5.5.4 Unsupported option: " + key
+	}
+	return s.checkParam(key, needs, ok)
+}
+
+// checkParam refuses a parameter whose extension was not offered or whose
+// value is wrong.
+func (s *session) checkParam(key string, needs extension, valid bool) (refusal string) {
+	if s.offer.exts&needs == 0 {
+		s.violation(ViolationUnoffered)
+		return "555 5.5.4 Unsupported option: " + key
+	}
+	if !valid {
+		s.violation(ViolationSyntax)
+		return "501 5.5.4 Invalid argument: " + key
+	}
+	return ""
+}
+
+func (s *session) onRCPT(args []byte) {
+	if !s.ready() {
+		return
+	}
+	if !s.tx.open || s.tx.verb != "" {
+		if s.tx.verb != "" {
+			s.violation(ViolationSequence)
+		}
+		s.reply("503 5.5.1 MAIL first")
+		return
+	}
+	path, rest, ok := cutPath(args, "TO:")
+	if !ok {
+		s.violation(ViolationSyntax)
+		s.refuse("555 5.5.2 Syntax error in RCPT")
+		return
+	}
+	if f := s.hit(PhaseRcpt, path); f != nil {
+		s.act(f, func() { s.rcpt(path, rest) })
+		return
+	}
+	s.rcpt(path, rest)
+}
+
+// rcpt adds a recipient.
+func (s *session) rcpt(path, rest []byte) {
+	if reply := s.checkPath(path, false, s.tx.utf8); reply != "" {
+		s.refuse(reply)
+		return
+	}
+	if n := s.ep.limits.Recipients; n > 0 && len(s.tx.rcpts) >= n {
+		s.box.count(func(st *AccountStats) { st.LimitRefusals++ })
+		s.reply(s.ep.preset.tooManyRecipients)
+		return
+	}
+	r := Recipient{Path: string(path)}
+	for _, p := range bytes.Fields(rest) {
+		key, value, _ := strings.Cut(string(p), "=")
+		key = strings.ToUpper(key)
+		refusal := ""
+		switch key {
+		case "NOTIFY", "ORCPT":
+			refusal = s.checkParam(key, extDSN, value != "")
+		default:
+			s.violation(ViolationUnoffered)
+			refusal = "555 5.5.4 Unsupported option: " + key
+		}
+		if refusal != "" {
+			s.reply(refusal)
+			return
+		}
+		r.Params = append(r.Params, string(p))
+	}
+	s.tx.rcpts = append(s.tx.rcpts, r)
+	s.reply("250 2.1.5 OK")
+}
+
+// cutPath reads "FROM:<path> parameters". Strict: no space before '<', one
+// space before the parameters.
+func cutPath(args []byte, prefix string) (path, rest []byte, ok bool) {
+	if len(args) < len(prefix)+2 || !strings.EqualFold(string(args[:len(prefix)]), prefix) || args[len(prefix)] != '<' {
+		return nil, nil, false
+	}
+	args = args[len(prefix)+1:]
+	end := bytes.IndexByte(args, '>')
+	if args[0] == '"' { // a quoted local part may contain '>'
+		if q := bytes.LastIndexByte(args, '"'); q > 0 {
+			if end = bytes.IndexByte(args[q:], '>'); end >= 0 {
+				end += q
+			}
+		}
+	}
+	if end < 0 || len(args) > end+1 && args[end+1] != ' ' {
+		return nil, nil, false
+	}
+	return args[:end], args[end+1:], true
+}
+
+// checkPath returns a refusal of a mailbox, or "".
+func (s *session) checkPath(path []byte, reverse, utf8 bool) (refusal string) {
+	if reverse && len(path) == 0 {
+		return ""
+	}
+	at := bytes.LastIndexByte(path, '@')
+	if at <= 0 || at == len(path)-1 || bytes.ContainsAny(path, "\r\n\t<") {
+		s.violation(ViolationSyntax)
+		if reverse {
+			return "553 5.1.7 The sender address is not a valid RFC 5321 address"
+		}
+		return "553 5.1.3 The recipient address is not a valid RFC 5321 address"
+	}
+	if !utf8 {
+		for _, c := range path {
+			if c >= 0x80 {
+				s.violation(ViolationUnoffered)
+				return "553 5.6.7 Address needs SMTPUTF8"
+			}
+		}
+	}
+	return ""
+}

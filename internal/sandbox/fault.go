@@ -1,0 +1,203 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Phase is the point of a session at which a fault strikes.
+type Phase string
+
+// Phases in the order of a session. Phase token is that of the token endpoint.
+const (
+	PhaseConnect    Phase = "connect"     // the connection was accepted, nothing sent
+	PhaseTLS        Phase = "tls"         // the client sent the start of its handshake
+	PhaseBanner     Phase = "banner"      // in place of the greeting
+	PhaseEHLO       Phase = "ehlo"        // at EHLO or HELO, both before and after TLS
+	PhaseStartTLS   Phase = "starttls"    // at STARTTLS, before its reply
+	PhaseAuth       Phase = "auth"        // the client sent its token
+	PhaseMail       Phase = "mail"        // at MAIL
+	PhaseRcpt       Phase = "rcpt"        // at each RCPT
+	PhaseData       Phase = "data"        // at DATA (in place of 354), or at the first BDAT (content read)
+	PhaseMidContent Phase = "mid-content" // part of the content was read
+	PhaseAfterEOD   Phase = "after-eod"   // all content was read, no reply was sent
+	PhaseAfterReply Phase = "after-reply" // the final reply was sent
+	PhaseIdle       Phase = "idle"        // logged in, no transaction, no input
+	PhaseRset       Phase = "rset"        // at RSET
+	PhaseNoop       Phase = "noop"        // at NOOP
+	PhaseQuit       Phase = "quit"        // at QUIT
+	PhaseToken      Phase = "token"       // at the token endpoint
+)
+
+var smtpPhases = []Phase{PhaseConnect, PhaseTLS, PhaseBanner, PhaseEHLO, PhaseStartTLS, PhaseAuth, PhaseMail,
+	PhaseRcpt, PhaseData, PhaseMidContent, PhaseAfterEOD, PhaseAfterReply, PhaseIdle, PhaseRset, PhaseNoop, PhaseQuit}
+
+// Action is what a fault does.
+type Action string
+
+// Actions. All wait for Rule.Delay first.
+const (
+	// ActionReply answers Rule.Reply; a reply of code 421 ends the connection.
+	// At phase token it answers Status, Body, Error, RetryAfter.
+	ActionReply Action = "reply"
+	// ActionClose ends the connection in order: TLS close_notify, FIN.
+	ActionClose Action = "close"
+	// ActionCut ends the connection by FIN without a close_notify.
+	ActionCut Action = "cut"
+	// ActionReset ends the connection by RST.
+	ActionReset Action = "reset"
+	// ActionStall neither reads nor writes until the peer closes, or for
+	// Rule.For and then goes on as if nothing had been.
+	ActionStall Action = "stall"
+	// ActionSlow goes on, but sends the reply one byte each Rule.Interval. At
+	// mid-content it reads the rest in small pieces so far apart.
+	ActionSlow Action = "slow"
+	// ActionGarbage sends Rule.Body, or some bytes that are no reply.
+	ActionGarbage Action = "garbage"
+	// ActionHuge sends a reply of Rule.Size bytes in many lines.
+	ActionHuge Action = "huge"
+	// ActionDropKeyword answers EHLO without Rule.Keyword (a keyword or an
+	// AUTH mechanism), which is then refused as well.
+	ActionDropKeyword Action = "drop-keyword"
+	// ActionWrongCertificate shows the certificate Rule.Certificate.
+	ActionWrongCertificate Action = "wrong-certificate"
+	// ActionAcceptThenClose is ActionClose with Rule.Accept.
+	ActionAcceptThenClose Action = "accept-then-close"
+	// ActionInvalidGrant, ActionWrongScope and ActionRevoke are for phase
+	// token: refuse the grant as expired; issue a token that does not open
+	// SMTP; issue a token and revoke it at once.
+	ActionInvalidGrant Action = "invalid-grant"
+	ActionWrongScope   Action = "wrong-scope"
+	ActionRevoke       Action = "revoke"
+)
+
+// Rule is one line of a fault script. Of the rules that match an event, the
+// first that is due fires; only rules up to that one count the event as seen.
+type Rule struct {
+	// Name finds the rule's counters. Default: "phase/action#index".
+	Name string `json:"name,omitempty"`
+
+	// What it matches; an empty field matches all. Addresses match without
+	// regard to case, and "*@example.com" matches a domain.
+	Endpoint  string `json:"endpoint,omitempty"`  // name of the endpoint
+	Account   string `json:"account,omitempty"`   // the login; known from AUTH on and at the token endpoint
+	MailFrom  string `json:"mail_from,omitempty"` // from MAIL on; "<>" is the null reverse-path
+	Recipient string `json:"recipient,omitempty"` // at RCPT this one, later any that was accepted
+	Secure    string `json:"secure,omitempty"`    // "clear" or "tls": state of the connection
+	// Connection is the number of the connection, from 1, counted over all
+	// endpoints since the script was set.
+	Connection int64 `json:"connection,omitempty"`
+
+	// Which of the matching events: the Nth only, or every Every-th, and at
+	// most Times times. Per is "" to count all together, "connection" or
+	// "account" to count Nth and Every apart for each.
+	Nth   int64  `json:"nth,omitempty"`
+	Every int64  `json:"every,omitempty"`
+	Times int64  `json:"times,omitempty"`
+	Per   string `json:"per,omitempty"`
+
+	Phase  Phase  `json:"phase"`
+	Action Action `json:"action"`
+
+	// Delay before the action. At phase idle: how long the connection must
+	// have been idle.
+	Delay Duration `json:"delay,omitempty"`
+	// Accept lets the command take effect before the action: the message is
+	// stored, the login done, but its own reply is not sent.
+	Accept bool `json:"accept,omitempty"`
+	// Reply is code and text; '\n' starts a further line.
+	Reply string `json:"reply,omitempty"`
+	// For bounds a stall. Default: until the peer closes.
+	For Duration `json:"for,omitempty"`
+	// Interval between the bytes of a slow reply. Default: 10ms.
+	Interval Duration `json:"interval,omitempty"`
+	// Size of a huge reply in bytes. Default: 1 MiB.
+	Size int `json:"size,omitempty"`
+	// After is how many bytes of content are read before a fault at
+	// mid-content. Default: half of a BDAT chunk, the first piece of DATA.
+	After int64 `json:"after,omitempty"`
+	// Keyword and Certificate belong to their actions.
+	Keyword     string `json:"keyword,omitempty"`
+	Certificate string `json:"certificate,omitempty"`
+
+	// For phase token: HTTP status (default 400 with Error, else 500), body,
+	// OAuth2 error code to make a body of, Retry-After as on the wire.
+	Status     int    `json:"status,omitempty"`
+	Body       string `json:"body,omitempty"`
+	Error      string `json:"error,omitempty"`
+	RetryAfter string `json:"retry_after,omitempty"`
+}
+
+var smtpActions = []Action{ActionReply, ActionClose, ActionCut, ActionReset, ActionStall, ActionSlow, ActionGarbage,
+	ActionHuge, ActionDropKeyword, ActionWrongCertificate, ActionAcceptThenClose}
+
+var tokenActions = []Action{ActionReply, ActionClose, ActionCut, ActionReset, ActionStall, ActionSlow, ActionGarbage,
+	ActionHuge, ActionInvalidGrant, ActionWrongScope, ActionRevoke}
+
+// Validate reports what is wrong with the rule.
+func (r Rule) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	actions := smtpActions
+	switch {
+	case r.Phase == PhaseToken:
+		actions = tokenActions
+	case !slices.Contains(smtpPhases, r.Phase):
+		bad("phase: %q is unknown", r.Phase)
+	}
+	if !slices.Contains(actions, r.Action) {
+		bad("action: %q is unknown at phase %q", r.Action, r.Phase)
+	}
+	if r.Action == ActionReply && r.Phase != PhaseToken {
+		if code := replyCode(r.Reply); code < 200 || code > 599 {
+			bad("reply: %q does not begin with a reply code", r.Reply)
+		}
+	}
+	if r.Action == ActionDropKeyword && (r.Phase != PhaseEHLO || r.Keyword == "") {
+		bad("drop-keyword: needs phase ehlo and a keyword")
+	}
+	if r.Action == ActionWrongCertificate {
+		kinds := []string{CertificateOtherName, CertificateOtherCA, CertificateExpired}
+		if r.Phase != PhaseTLS || !slices.Contains(kinds, r.Certificate) {
+			bad("wrong-certificate: needs phase tls and a certificate of %s", strings.Join(kinds, ", "))
+		}
+	}
+	if r.Per != "" && r.Per != "connection" && r.Per != "account" {
+		bad("per: %q is neither connection nor account", r.Per)
+	}
+	if r.Secure != "" && r.Secure != "clear" && r.Secure != "tls" {
+		bad("secure: %q is neither clear nor tls", r.Secure)
+	}
+	if r.Nth < 0 || r.Every < 0 || r.Times < 0 || r.Delay < 0 || r.For < 0 || r.Interval < 0 || r.Size < 0 || r.After < 0 {
+		bad("negative numbers have no meaning here")
+	}
+	return errors.Join(errs...)
+}
+
+// normalize fills in the defaults of a valid rule.
+func (r Rule) normalize(index int) Rule {
+	setDefault(&r.Name, fmt.Sprintf("%s/%s#%d", r.Phase, r.Action, index))
+	if r.Action == ActionAcceptThenClose {
+		r.Action, r.Accept = ActionClose, true
+	}
+	setDefault(&r.Interval, Duration(10e6))
+	setDefault(&r.Size, 1<<20)
+	return r
+}
+
+// replyCode returns the code that a reply text begins with, or 0.
+func replyCode(s string) int {
+	if len(s) < 3 || (len(s) > 3 && s[3] != ' ') {
+		return 0
+	}
+	n := 0
+	for _, c := range []byte(s[:3]) {
+		if c < '0' || c > '9' {
+			return 0
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n
+}

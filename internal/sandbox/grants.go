@@ -1,0 +1,229 @@
+package sandbox
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"slices"
+	"sync"
+	"time"
+)
+
+// keptRefreshTokens bounds how many rotated refresh tokens of an account stay
+// valid when rotation does not invalidate them.
+const keptRefreshTokens = 16
+
+// minTokenLength keeps access tokens random enough to be unique.
+const minTokenLength = 30
+
+// accessToken is an access token that was issued.
+type accessToken struct {
+	box     *mailbox
+	expires time.Time
+	scoped  bool // opens SMTP
+}
+
+// grants knows all tokens.
+type grants struct {
+	cfg TokenConfig
+	now func() time.Time
+
+	mu      sync.Mutex // guards what follows
+	access  map[string]*accessToken
+	refresh map[string]*mailbox
+	chains  map[*mailbox]*chain
+	clients map[string]int    // accounts of a client id
+	shapes  map[string]string // provider of a client id
+}
+
+// chain is the tokens of one mailbox, oldest first.
+type chain struct{ refresh, access []string }
+
+func newGrants(cfg TokenConfig, now func() time.Time) *grants {
+	return &grants{cfg: cfg, now: now, access: map[string]*accessToken{}, refresh: map[string]*mailbox{},
+		chains: map[*mailbox]*chain{}, clients: map[string]int{}, shapes: map[string]string{}}
+}
+
+func (g *grants) add(m *mailbox) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.chains[m] = &chain{refresh: []string{m.RefreshToken}}
+	g.refresh[m.RefreshToken] = m
+	g.clients[m.ClientID]++
+	g.shapes[m.ClientID] = m.Provider
+}
+
+func (g *grants) remove(m *mailbox) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.chains[m]
+	for _, t := range c.refresh {
+		delete(g.refresh, t)
+	}
+	for _, t := range c.access {
+		delete(g.access, t)
+	}
+	delete(g.chains, m)
+	if g.clients[m.ClientID]--; g.clients[m.ClientID] == 0 {
+		delete(g.clients, m.ClientID)
+		delete(g.shapes, m.ClientID)
+	}
+}
+
+// shape returns the provider of a client id, "" when it is unknown.
+func (g *grants) shape(clientID string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.shapes[clientID]
+}
+
+// owner returns the mailbox that a refresh token belongs to, or nil.
+func (g *grants) owner(refresh string) *mailbox {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.refresh[refresh]
+}
+
+// issue makes an access token. It returns "" if the mailbox was removed.
+func (g *grants) issue(m *mailbox, lifetime time.Duration, scoped bool) string {
+	token := g.newAccessToken(m)
+	now := g.now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.chains[m]
+	if c == nil {
+		return ""
+	}
+	c.access = slices.DeleteFunc(c.access, func(t string) bool {
+		old := g.access[t].expires.Before(now)
+		if old {
+			delete(g.access, t)
+		}
+		return old
+	})
+	c.access = append(c.access, token)
+	g.access[token] = &accessToken{m, now.Add(lifetime), scoped}
+	return token
+}
+
+// newAccessToken returns a random token of the length of the provider's.
+func (g *grants) newAccessToken(m *mailbox) string {
+	n := g.cfg.Length
+	if n == 0 {
+		n = 220
+		if m.Provider == PresetOutlook {
+			n = 1800
+		}
+	}
+	token := "sbx."
+	for len(token) < max(n, minTokenLength) {
+		token += rand.Text()
+	}
+	return token[:max(n, minTokenLength)]
+}
+
+// rotate returns a new refresh token of the mailbox, in place of used.
+func (g *grants) rotate(m *mailbox, used string) string {
+	token := "sbr." + rand.Text() + rand.Text()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.chains[m]
+	if c == nil {
+		return ""
+	}
+	if i := slices.Index(c.refresh, used); i >= 0 && g.cfg.InvalidateOld {
+		c.refresh = slices.Delete(c.refresh, i, i+1)
+		delete(g.refresh, used)
+	}
+	c.refresh = append(c.refresh, token)
+	g.refresh[token] = m
+	for len(c.refresh) > keptRefreshTokens {
+		delete(g.refresh, c.refresh[0])
+		c.refresh = c.refresh[1:]
+	}
+	return token
+}
+
+func (g *grants) rotates(m *mailbox) bool {
+	return g.cfg.Rotation == "on" || g.cfg.Rotation == "preset" && m.Provider == PresetOutlook
+}
+
+// check returns the mailbox that an access token opens at an endpoint, or nil.
+// The user must own the token.
+func (g *grants) check(user, token, endpoint string) *mailbox {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := g.access[token]
+	if t == nil || !t.scoped || !t.expires.After(g.now()) || t.box.Endpoint != endpoint ||
+		!equalFold([]byte(user), t.box.Email) {
+		return nil
+	}
+	return t.box
+}
+
+// expire makes all access tokens of the mailbox expired; with refresh also
+// all refresh tokens invalid.
+func (g *grants) expire(m *mailbox, refresh bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.chains[m]
+	if c == nil {
+		return
+	}
+	for _, t := range c.access {
+		delete(g.access, t)
+	}
+	c.access = nil
+	if refresh {
+		for _, t := range c.refresh {
+			delete(g.refresh, t)
+		}
+		c.refresh = nil
+	}
+}
+
+// newest returns the refresh token that was issued last, "" when revoked.
+func (g *grants) newest(m *mailbox) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c := g.chains[m]; c != nil && len(c.refresh) > 0 {
+		return c.refresh[len(c.refresh)-1]
+	}
+	return ""
+}
+
+// secretsEqual compares in constant time, as a token endpoint should.
+func secretsEqual(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+// IssueToken makes an access token for the account without the token endpoint.
+// It returns "" if there is no such account.
+func (s *Server) IssueToken(email string, lifetime time.Duration) string {
+	m := s.mailbox(email)
+	if m == nil {
+		return ""
+	}
+	return s.grants.issue(m, lifetime, true)
+}
+
+// ExpireTokens ends the validity of all access tokens of the account.
+func (s *Server) ExpireTokens(email string) {
+	if m := s.mailbox(email); m != nil {
+		s.grants.expire(m, false)
+	}
+}
+
+// RevokeGrant ends the validity of all access and refresh tokens of the
+// account, as a password change or the withdrawal of consent does.
+func (s *Server) RevokeGrant(email string) {
+	if m := s.mailbox(email); m != nil {
+		s.grants.expire(m, true)
+	}
+}
+
+// RefreshToken returns the refresh token of the account that was issued last,
+// "" if it was revoked or there is no such account.
+func (s *Server) RefreshToken(email string) string {
+	if m := s.mailbox(email); m != nil {
+		return s.grants.newest(m)
+	}
+	return ""
+}

@@ -1,0 +1,229 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/valyala/fasthttp"
+)
+
+// httpServer serves the token endpoint and the API. It accepts by itself, as a
+// listening fasthttp.Server leaves goroutines behind for a while.
+type httpServer struct {
+	srv    *Server
+	addr   string
+	ln     net.Listener
+	server fasthttp.Server
+	wg     sync.WaitGroup // the accept loop and the connections
+
+	mu     sync.Mutex // guards what follows
+	closed bool
+	conns  map[*net.TCPConn]struct{}
+}
+
+func newHTTPServer(s *Server, addr string) (*httpServer, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	h := &httpServer{srv: s, addr: ln.Addr().String(), ln: ln, conns: map[*net.TCPConn]struct{}{}}
+	h.server = fasthttp.Server{
+		Handler:               h.serve,
+		NoDefaultServerHeader: true,
+		NoDefaultDate:         true, // its clock would outlive the server
+		Logger:                log.New(io.Discard, "", 0),
+	}
+	h.wg.Add(1)
+	go h.accept()
+	return h, nil
+}
+
+// accept serves connections until the listener is closed.
+func (h *httpServer) accept() {
+	defer h.wg.Done()
+	for {
+		conn, err := h.ln.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // out of descriptors or the like: others will be freed
+			if !h.srv.rest() {
+				return
+			}
+			continue
+		}
+		c := conn.(*net.TCPConn)
+		h.mu.Lock()
+		if h.closed {
+			h.mu.Unlock()
+			c.Close()
+			return
+		}
+		h.conns[c] = struct{}{}
+		h.wg.Add(1)
+		h.mu.Unlock()
+		go h.serveConn(c)
+	}
+}
+
+func (h *httpServer) serveConn(c *net.TCPConn) {
+	defer h.wg.Done()
+	// What ends a connection early is the client's affair, or a fault of ours.
+	_ = h.server.ServeConn(c)
+	h.mu.Lock()
+	delete(h.conns, c)
+	h.mu.Unlock()
+}
+
+// close ends all connections and waits for the server.
+func (h *httpServer) close() error {
+	h.mu.Lock()
+	h.closed = true
+	for c := range h.conns {
+		c.Close()
+	}
+	h.mu.Unlock()
+	err := h.ln.Close()
+	h.wg.Wait()
+	return err
+}
+
+// serve routes one request.
+func (h *httpServer) serve(ctx *fasthttp.RequestCtx) {
+	path := strings.TrimSuffix(string(ctx.Path()), "/")
+	method := string(ctx.Method())
+	if path == "/token" || strings.HasSuffix(path, "/token") { // also /common/oauth2/v2.0/token
+		h.serveToken(ctx)
+		return
+	}
+	s := h.srv
+	switch {
+	case path == "/messages" && method == "GET":
+		h.listMessages(ctx)
+	case path == "/messages" && method == "DELETE":
+		answer(ctx, s.ClearMessages(), map[string]bool{"cleared": true})
+	case strings.HasPrefix(path, "/messages/") && method == "GET":
+		h.getMessage(ctx, strings.TrimPrefix(path, "/messages/"))
+	case path == "/loads" && method == "GET":
+		sendJSON(ctx, 200, s.Loads())
+	case strings.HasPrefix(path, "/loads/") && method == "GET":
+		if l, ok := s.Load(strings.TrimPrefix(path, "/loads/")); ok {
+			sendJSON(ctx, 200, l)
+			return
+		}
+		sendError(ctx, 404, "no message of that run came")
+	case path == "/stats" && method == "GET":
+		sendJSON(ctx, 200, s.Stats())
+	case path == "/accounts" && method == "GET":
+		sendJSON(ctx, 200, s.accountList())
+	case path == "/commands" && method == "GET":
+		sendJSON(ctx, 200, s.Commands())
+	case path == "/faults" && method == "GET":
+		sendJSON(ctx, 200, s.Faults())
+	case path == "/faults" && method == "POST":
+		h.postFaults(ctx)
+	case path == "/faults" && method == "DELETE":
+		s.ClearFaults()
+		sendJSON(ctx, 200, []FaultStatus{})
+	case path == "/latency" && method == "PUT":
+		var l Latency
+		if decodeStrict(ctx, &l) {
+			s.SetLatency(l)
+			sendJSON(ctx, 200, l)
+		}
+	default:
+		sendError(ctx, 404, method+" "+path+" is not served here")
+	}
+}
+
+func (h *httpServer) listMessages(ctx *fasthttp.RequestCtx) {
+	account := string(ctx.QueryArgs().Peek("account"))
+	after, err := ctx.QueryArgs().GetUint("after")
+	if err != nil && !errors.Is(err, fasthttp.ErrNoArgValue) {
+		sendError(ctx, 400, "after is not a number")
+		return
+	}
+	list := []*Message{}
+	for _, m := range h.srv.Messages() {
+		if (account == "" || strings.EqualFold(account, m.Account)) && (err != nil || m.ID > uint64(after)) {
+			list = append(list, m)
+		}
+	}
+	sendJSON(ctx, 200, list)
+}
+
+func (h *httpServer) getMessage(ctx *fasthttp.RequestCtx, path string) {
+	num, raw := strings.CutSuffix(path, "/raw")
+	id, err := strconv.ParseUint(num, 10, 64)
+	if err != nil {
+		sendError(ctx, 400, "a message id is a number")
+		return
+	}
+	m := h.srv.Message(id)
+	switch {
+	case m == nil:
+		sendError(ctx, 404, "no such message")
+	case !raw:
+		sendJSON(ctx, 200, m)
+	case m.BodyDropped:
+		sendError(ctx, 410, "the content was dropped to bound memory")
+	default:
+		ctx.SetContentType("message/rfc822")
+		ctx.SetBody(m.Body)
+	}
+}
+
+func (h *httpServer) postFaults(ctx *fasthttp.RequestCtx) {
+	var rules []Rule
+	if !decodeStrict(ctx, &rules) {
+		return
+	}
+	answer(ctx, h.srv.SetFaults(rules...), map[string]int{"rules": len(rules)})
+}
+
+// accountState is an account without its secrets.
+type accountState struct {
+	ID       string `json:"account_id"`
+	Provider string `json:"provider"`
+	Endpoint string `json:"endpoint"`
+	ClientID string `json:"client_id"`
+	AccountStats
+}
+
+func (s *Server) accountList() []accountState {
+	list := []accountState{}
+	for _, m := range s.boxes() {
+		list = append(list, accountState{m.ID, m.Provider, m.Endpoint, m.ClientID, m.snapshot()})
+	}
+	return list
+}
+
+// decodeStrict reads the JSON body into v, or answers 400.
+func decodeStrict(ctx *fasthttp.RequestCtx, v any) bool {
+	dec := json.NewDecoder(strings.NewReader(string(ctx.PostBody())))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		sendError(ctx, 400, err.Error())
+		return false
+	}
+	return true
+}
+
+// answer sends v, or err as a 400.
+func answer(ctx *fasthttp.RequestCtx, err error, v any) {
+	if err != nil {
+		sendError(ctx, 400, err.Error())
+		return
+	}
+	sendJSON(ctx, 200, v)
+}
+
+func sendError(ctx *fasthttp.RequestCtx, status int, text string) {
+	sendJSON(ctx, status, map[string]string{"error": text})
+}

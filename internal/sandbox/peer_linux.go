@@ -1,0 +1,52 @@
+package sandbox
+
+import (
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// peerPoll is how often a stalled session looks whether the client has gone.
+const peerPoll = 10 * time.Millisecond
+
+// waitPeer waits for d, or with 0 without end. It returns false as soon as the
+// peer has closed or reset the connection, or done is closed. It does not read:
+// what the client sends stays in the socket, as with a server that hangs.
+func waitPeer(c *net.TCPConn, d time.Duration, done <-chan struct{}) bool {
+	var over <-chan time.Time
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		over = t.C
+	}
+	tick := time.NewTicker(peerPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-over:
+			return true
+		case <-done:
+			return false
+		case <-tick.C:
+			if peerGone(c) {
+				return false
+			}
+		}
+	}
+}
+
+// peerGone reports whether the peer has closed its side.
+func peerGone(c *net.TCPConn) bool {
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return true
+	}
+	gone := false
+	err = rc.Control(func(fd uintptr) {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(p, 0)
+		gone = err == nil && n > 0 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+	})
+	return gone || err != nil
+}

@@ -1,0 +1,374 @@
+package sandbox
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Server is a running sandbox. Its methods may be called from any goroutine.
+type Server struct {
+	cfg       Config
+	now       func() time.Time
+	ca        *authority
+	endpoints []*endpoint
+	grants    *grants
+	store     *store
+	faults    faults
+	latency   atomic.Pointer[Latency] // nil: none
+	http      *httpServer
+
+	counters    counters
+	connections atomic.Uint64 // accepted so far; the last one's number
+	log         commandLog
+
+	done chan struct{}  // closed by Close
+	wg   sync.WaitGroup // accept loops and sessions
+
+	mu        sync.Mutex // guards what follows
+	closed    bool
+	sessions  map[*session]struct{}
+	mailboxes map[string]*mailbox // by address in lower case
+	order     []*mailbox
+}
+
+// endpoint is one SMTP submission server at work.
+type endpoint struct {
+	Endpoint
+	preset       *preset
+	limits       Limits
+	offer, clear *offer // EHLO answers after and before TLS
+	tls          map[string]*tls.Config
+	ports        [2]port // STARTTLS, implicit TLS
+}
+
+// port is one listener. Its address is kept while it does not listen.
+type port struct {
+	addr string
+	ln   net.Listener // nil: does not listen; under Server.mu
+}
+
+// New starts a sandbox. Close it when done.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	s := &Server{cfg: cfg, now: cfg.Now, grants: newGrants(cfg.Tokens, cfg.Now), done: make(chan struct{}),
+		sessions: map[*session]struct{}{}, mailboxes: map[string]*mailbox{}, log: commandLog{limit: cfg.Record}}
+	s.SetLatency(cfg.Latency)
+	if err := s.SetFaults(cfg.Faults...); err != nil {
+		return nil, err
+	}
+	if err := s.start(); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	return s, nil
+}
+
+// start does the parts of New that need an end.
+func (s *Server) start() (err error) {
+	if s.store, err = newStore(s.cfg.Store); err != nil {
+		return err
+	}
+	if s.ca, err = newAuthority("sandbox CA"); err != nil {
+		return err
+	}
+	certs, err := newCertificates(s.ca)
+	if err != nil {
+		return err
+	}
+	for _, e := range s.cfg.Endpoints {
+		ep := newEndpoint(e, certs, s.cfg.Limits == "on")
+		s.endpoints = append(s.endpoints, ep)
+		for i, addr := range []string{e.StartTLS, e.TLS} {
+			if addr == "-" {
+				continue
+			}
+			if err := s.listen(ep, i, addr); err != nil {
+				return err
+			}
+		}
+	}
+	for _, a := range s.cfg.Accounts {
+		if err := s.AddAccount(a); err != nil {
+			return err
+		}
+	}
+	s.http, err = newHTTPServer(s, s.cfg.HTTP)
+	return err
+}
+
+func newEndpoint(e Endpoint, certs map[string]tls.Certificate, limits bool) *endpoint {
+	p := presets[e.Preset]
+	ep := &endpoint{Endpoint: e, preset: p, limits: p.limits.merge(e.Limits).effective(limits), tls: map[string]*tls.Config{}}
+	keywords := p.keywords
+	if e.Keywords != nil {
+		keywords = e.Keywords
+	}
+	ep.offer = newOffer(keywords)
+	ep.clear = ep.offer.clear()
+	for kind, cert := range certs {
+		cfg := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+		switch e.TLSVersion {
+		case "1.2":
+			cfg.MaxVersion = tls.VersionTLS12
+		case "1.3":
+			cfg.MinVersion = tls.VersionTLS13
+		}
+		ep.tls[kind] = cfg
+	}
+	return ep
+}
+
+// listen opens a port of the endpoint and starts to accept.
+func (s *Server) listen(ep *endpoint, i int, addr string) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		ln.Close()
+		return net.ErrClosed
+	}
+	ep.ports[i] = port{addr: ln.Addr().String(), ln: ln}
+	s.wg.Add(1)
+	go s.accept(ep, ln, i == 1)
+	return nil
+}
+
+// accept serves the connections of a listener until it is closed.
+func (s *Server) accept(ep *endpoint, ln net.Listener, implicit bool) {
+	defer s.wg.Done()
+	for {
+		conn, err := ln.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // out of descriptors or the like: others will be freed
+			if !s.rest() {
+				return
+			}
+			continue
+		}
+		ses := &session{srv: s, ep: ep, raw: conn.(*net.TCPConn)}
+		ses.tx.reset()
+		if !s.enter(ses) {
+			conn.Close()
+			return
+		}
+		go ses.run(implicit)
+	}
+}
+
+// rest waits a moment after an accept failed. It returns false when the server
+// is closed.
+func (s *Server) rest() bool {
+	select {
+	case <-s.done:
+		return false
+	case <-time.After(5 * time.Millisecond):
+		return true
+	}
+}
+
+// enter makes the session one of the server's. It fails when that is closed.
+func (s *Server) enter(ses *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	ses.id = s.connections.Add(1)
+	s.sessions[ses] = struct{}{}
+	s.wg.Add(1)
+	s.counters.opened()
+	return true
+}
+
+func (s *Server) forget(ses *session) {
+	s.mu.Lock()
+	delete(s.sessions, ses)
+	s.mu.Unlock()
+	s.counters.open.Add(-1)
+	s.wg.Done()
+}
+
+// Close ends all listeners, connections and goroutines, and waits for them.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	close(s.done)
+	for _, ep := range s.endpoints {
+		for _, p := range ep.ports {
+			if p.ln != nil {
+				p.ln.Close()
+			}
+		}
+	}
+	for ses := range s.sessions {
+		ses.raw.Close()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+	if s.http != nil {
+		return s.http.close()
+	}
+	return nil
+}
+
+// SetListening closes both ports of the endpoint, as if the provider were
+// down: connections are refused; or opens them again at the same addresses.
+// Live connections stay.
+func (s *Server) SetListening(name string, on bool) error {
+	ep := s.endpoint(name)
+	if ep == nil {
+		return fmt.Errorf("there is no endpoint %q", name)
+	}
+	for i := range ep.ports {
+		s.mu.Lock()
+		p := ep.ports[i]
+		if !on {
+			ep.ports[i].ln = nil
+		}
+		s.mu.Unlock()
+		switch {
+		case !on && p.ln != nil:
+			if err := p.ln.Close(); err != nil {
+				return err
+			}
+		case on && p.ln == nil && p.addr != "":
+			if err := s.listen(ep, i, p.addr); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Disconnect closes all SMTP connections, without a word.
+func (s *Server) Disconnect() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ses := range s.sessions {
+		ses.raw.Close()
+	}
+}
+
+// SetLatency changes the delay of replies from now on.
+func (s *Server) SetLatency(l Latency) {
+	if l.RoundTrip == 0 && l.Final == 0 && len(l.Commands) == 0 {
+		s.latency.Store(nil)
+		return
+	}
+	s.latency.Store(&l)
+}
+
+func (s *Server) endpoint(name string) *endpoint {
+	for _, ep := range s.endpoints {
+		if ep.Name == name {
+			return ep
+		}
+	}
+	return nil
+}
+
+func (s *Server) portAddr(name string, i int) string {
+	if ep := s.endpoint(name); ep != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return ep.ports[i].addr
+	}
+	return ""
+}
+
+// Addr returns the address of the endpoint's STARTTLS port, "" if it has none.
+func (s *Server) Addr(endpoint string) string { return s.portAddr(endpoint, 0) }
+
+// TLSAddr returns the address of the endpoint's implicit TLS port, "" if it
+// has none.
+func (s *Server) TLSAddr(endpoint string) string { return s.portAddr(endpoint, 1) }
+
+// HTTPAddr returns the address of the token endpoint and the API.
+func (s *Server) HTTPAddr() string { return s.http.addr }
+
+// TokenURL returns the URL of the token endpoint.
+func (s *Server) TokenURL() string { return "http://" + s.http.addr + "/token" }
+
+// AddAccount adds a mailbox.
+func (s *Server) AddAccount(a Account) error {
+	a = a.withDefaults()
+	names := map[string]bool{}
+	for _, ep := range s.endpoints {
+		names[ep.Name] = true
+	}
+	m := &mailbox{Account: a}
+	key := strings.ToLower(a.Email)
+	s.mu.Lock()
+	errs := checkAccount(len(s.order), a, names, map[string]bool{key: s.mailboxes[key] != nil})
+	if len(errs) == 0 {
+		s.mailboxes[key] = m
+		s.order = append(s.order, m)
+	}
+	s.mu.Unlock()
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	s.grants.add(m)
+	return nil
+}
+
+// RemoveAccount removes a mailbox: its tokens are void and its connections closed.
+func (s *Server) RemoveAccount(email string) {
+	s.mu.Lock()
+	m := s.mailboxes[strings.ToLower(email)]
+	if m != nil {
+		delete(s.mailboxes, strings.ToLower(email))
+		for i := range s.order {
+			if s.order[i] == m {
+				s.order = append(s.order[:i:i], s.order[i+1:]...)
+				break
+			}
+		}
+	}
+	s.mu.Unlock()
+	if m != nil {
+		s.grants.remove(m)
+		m.dismiss()
+	}
+}
+
+// mailbox returns the mailbox of that address, or nil.
+func (s *Server) mailbox(email string) *mailbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mailboxes[strings.ToLower(email)]
+}
+
+// Accounts returns the mailboxes in the order in which they were added.
+func (s *Server) Accounts() []Account {
+	boxes := s.boxes()
+	out := make([]Account, len(boxes))
+	for i, m := range boxes {
+		out[i] = m.Account
+	}
+	return out
+}
+
+func (s *Server) boxes() []*mailbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]*mailbox(nil), s.order...)
+}

@@ -1,0 +1,315 @@
+package sandbox
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	maxCommandLine = 2048      // octets with CRLF: RFC 5321 section 4.5.3.1.4 and its extensions
+	maxAuthLine    = 12288 + 2 // RFC 4954 section 4
+	maxErrors      = 20        // of the client, in one session
+	handshakeTime  = 30 * time.Second
+	// closeTime is how long a session that ended in order waits for the
+	// client to close too.
+	closeTime = 5 * time.Second
+)
+
+// session is one SMTP connection, served by one goroutine.
+type session struct {
+	srv *Server
+	ep  *endpoint
+	id  uint64
+	raw *net.TCPConn
+	tls *tls.Conn // nil in clear
+	br  *bufio.Reader
+	w   replyWriter
+
+	offer   *offer // of the last EHLO; nil before it
+	dropped string // keyword to leave out of the next EHLO reply
+	box     *mailbox
+	tx      transaction
+	errors  int
+	ended   bool // no more commands: QUIT, fault, connection lost
+
+	deadline time.Time // of reading, as last set
+	perConn  map[*fault]int64
+	long     []byte // a line longer than the reader's buffer
+}
+
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
+
+// run serves the connection to its end.
+func (s *session) run(implicit bool) {
+	defer s.end()
+	s.br = readers.Get().(*bufio.Reader)
+	s.br.Reset(s.raw)
+	s.w.srv, s.w.conn = s.srv, s.raw
+	if f := s.hit(PhaseConnect, nil); f != nil {
+		s.act(f, nil)
+	}
+	if implicit && !s.ended {
+		s.startTLS()
+	}
+	if !s.ended {
+		s.greet()
+	}
+	for !s.ended {
+		line, err := s.readLine(maxAuthLine)
+		if err == nil && len(line) > maxCommandLine-len("\r\n") {
+			if verb, _ := splitVerb(line); verb != "AUTH" {
+				err = errLineTooLong
+			}
+		}
+		if err != nil {
+			s.lineError(err)
+			continue
+		}
+		if line != nil {
+			s.command(line)
+		}
+	}
+}
+
+// end gives back what the session held. The reader goes back to the pool
+// without its reference to the connection.
+func (s *session) end() {
+	s.tx.reset()
+	s.w.close()
+	if s.tls != nil {
+		s.tls.Close()
+	}
+	s.raw.Close()
+	if s.box != nil {
+		s.box.logout(s)
+	}
+	s.br.Reset(nil)
+	readers.Put(s.br)
+	s.srv.forget(s)
+}
+
+func (s *session) greet() {
+	f := s.hit(PhaseBanner, nil)
+	greeting := func() {
+		if s.br.Buffered() > 0 {
+			s.violation(ViolationEarlyTalk)
+		}
+		s.reply(s.ep.preset.greeting)
+	}
+	if f != nil {
+		s.act(f, greeting)
+		return
+	}
+	greeting()
+}
+
+// startTLS does the handshake, with the fault that is due at it.
+func (s *session) startTLS() {
+	cfg := s.ep.tls[""]
+	if f := s.hit(PhaseTLS, nil); f != nil {
+		// The client is in the midst of its handshake when the fault comes.
+		s.armDeadline(handshakeTime)
+		if _, err := s.br.Peek(1); err != nil {
+			s.ended = true
+			return
+		}
+		proceed := false
+		s.act(f, func() { proceed = true })
+		switch {
+		case s.ended:
+			return
+		case f.Action == ActionWrongCertificate:
+			cfg = s.ep.tls[f.Certificate]
+		case !proceed:
+			s.shut(ActionClose)
+			return
+		}
+	}
+	s.raw.SetDeadline(time.Now().Add(handshakeTime))
+	var under net.Conn = s.raw
+	if s.br.Buffered() > 0 {
+		under = bufferedConn{s.raw, s.br}
+		s.br = readers.Get().(*bufio.Reader)
+	}
+	conn := tls.Server(under, cfg)
+	if err := conn.Handshake(); err != nil {
+		s.srv.counters.tlsFailures.Add(1)
+		s.ended = true
+		return
+	}
+	s.raw.SetDeadline(time.Time{})
+	s.deadline = time.Time{}
+	s.srv.counters.handshakes.Add(1)
+	if conn.ConnectionState().DidResume {
+		s.srv.counters.resumed.Add(1)
+	}
+	s.tls = conn
+	s.w.conn = conn
+	s.offer = nil // RFC 3207 section 4.2: nothing learnt before TLS counts
+	s.br.Reset(conn)
+}
+
+// bufferedConn reads what was buffered in clear, then the connection. For the
+// life of the TLS connection the clear reader belongs to it.
+type bufferedConn struct {
+	net.Conn
+	br *bufio.Reader
+}
+
+func (c bufferedConn) Read(p []byte) (int, error) {
+	if c.br.Buffered() == 0 {
+		return c.Conn.Read(p)
+	}
+	return c.br.Read(p)
+}
+
+var (
+	errLineTooLong = errors.New("line too long")
+	errLineEnd     = errors.New("bare LF or NUL in line")
+)
+
+// readLine returns the next line without its CRLF, valid until the next read.
+// It sends the pending replies first unless a whole line is there already. A
+// nil line without error means that an idle fault struck.
+func (s *session) readLine(limit int) ([]byte, error) {
+	if b, _ := s.br.Peek(s.br.Buffered()); bytes.IndexByte(b, '\n') < 0 {
+		s.flush()
+		if s.ended || len(b) == 0 && s.idle() {
+			return nil, nil
+		}
+		if idle := time.Duration(s.ep.limits.IdleTimeout); idle > 0 {
+			s.armDeadline(idle)
+		}
+	}
+	line, err := s.br.ReadSlice('\n')
+	if err == bufio.ErrBufferFull {
+		line, err = s.readLong(line, limit)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case len(line) > limit:
+		return nil, errLineTooLong
+	case len(line) < 2 || line[len(line)-2] != '\r' || bytes.IndexByte(line, 0) >= 0:
+		return nil, errLineEnd
+	}
+	return line[:len(line)-2], nil
+}
+
+// readLong goes on reading a line that begins with part. What is over the
+// limit is not kept.
+func (s *session) readLong(part []byte, limit int) ([]byte, error) {
+	s.long = append(s.long[:0], part...)
+	for {
+		line, err := s.br.ReadSlice('\n')
+		if len(s.long) <= limit {
+			s.long = append(s.long, line...)
+		}
+		if err != bufio.ErrBufferFull {
+			return s.long, err
+		}
+	}
+}
+
+// armDeadline makes reads fail after d. It saves the system a timer for each
+// read: a deadline that is at most an eighth too early or late stays.
+func (s *session) armDeadline(d time.Duration) {
+	now := time.Now()
+	if left := s.deadline.Sub(now); left < d-d/8 || left > d {
+		s.deadline = now.Add(d)
+		s.raw.SetReadDeadline(s.deadline)
+	}
+}
+
+// idle is called when there is no input. It reports whether a fault struck.
+func (s *session) idle() bool {
+	if s.box == nil || s.tx.open {
+		return false
+	}
+	f := s.hit(PhaseIdle, nil)
+	if f == nil {
+		return false
+	}
+	if f.Delay > 0 {
+		s.deadline = time.Now().Add(time.Duration(f.Delay))
+		s.raw.SetReadDeadline(s.deadline)
+		if _, err := s.br.Peek(1); !isTimeout(err) {
+			f.untake()
+			return false
+		}
+	}
+	s.act(f, nil)
+	return true
+}
+
+// lineError answers or ends the session when no line could be had.
+func (s *session) lineError(err error) {
+	switch {
+	case errors.Is(err, errLineTooLong):
+		s.violation(ViolationLineLength)
+		s.refuse("500 5.5.6 Line too long")
+	case errors.Is(err, errLineEnd):
+		s.violation(ViolationLineEnd)
+		s.refuse("500 5.5.2 Line does not end in CRLF")
+	case isTimeout(err):
+		s.reply("421 4.4.2 Timeout - closing connection")
+		s.flush()
+		s.shut(ActionClose)
+	default:
+		s.ended = true
+	}
+}
+
+func isTimeout(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}
+
+// reply appends a reply to those that wait to be sent. '\n' parts lines.
+func (s *session) reply(text string) { s.w.append(text) }
+
+// refuse is reply for a fault of the client. Too many end the session.
+func (s *session) refuse(text string) {
+	s.reply(text)
+	if s.errors++; s.errors > maxErrors {
+		s.reply("421 4.7.0 Too many errors")
+		s.flush()
+		s.shut(ActionClose)
+	}
+}
+
+func (s *session) violation(name string) { s.srv.counters.violation(name) }
+
+// flush sends the pending replies, at once or when their delay is over.
+func (s *session) flush() {
+	if err := s.w.flush(); err != nil {
+		s.ended = true
+	}
+}
+
+// shut ends the session by the client's side of the connection. ActionClose
+// waits for the client to close, since unread input would turn FIN into RST.
+func (s *session) shut(how Action) {
+	s.ended = true
+	s.flush()
+	s.w.drain()
+	switch how {
+	case ActionReset:
+		s.raw.SetLinger(0)
+		s.raw.Close()
+		return
+	case ActionClose:
+		if s.tls != nil {
+			s.tls.CloseWrite()
+		}
+	}
+	s.raw.CloseWrite()
+	s.raw.SetReadDeadline(time.Now().Add(closeTime))
+	io.Copy(io.Discard, s.raw)
+}

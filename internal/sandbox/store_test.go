@@ -1,0 +1,240 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestStoreDir(t *testing.T) {
+	dir := t.TempDir()
+	cfg := Config{Store: StoreConfig{Mode: ModeDir, Dir: dir}}
+	content := "Subject: x\r\n\r\n\x00\xff binary\r\n"
+	s := newServer(t, cfg)
+	login(t, s, outlookUser).deliver(content)
+	check := func(name string) {
+		t.Helper()
+		raw, err := os.ReadFile(filepath.Join(dir, name+".eml"))
+		if err != nil || string(raw) != content {
+			t.Errorf("%q, %v", raw, err)
+		}
+		b, err := os.ReadFile(filepath.Join(dir, name+".json"))
+		var m Message
+		if err := json.Unmarshal(b, &m); err != nil {
+			t.Errorf("%v in %s", err, b)
+		}
+		sum := sha256.Sum256([]byte(content))
+		if err != nil || m.SHA256 != hex.EncodeToString(sum[:]) || m.Account != outlookUser || m.Recipients[0].Path != "to@b.test" {
+			t.Errorf("%+v, %v", m, err)
+		}
+	}
+	check("000001")
+	s.Close()
+	// A second run goes on with the numbers.
+	s = newServer(t, cfg)
+	login(t, s, outlookUser).deliver(content)
+	check("000002")
+	if err := s.ClearMessages(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("%d files left", len(left))
+	}
+	// A message that cannot be written is not accepted.
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	c := login(t, s, outlookUser)
+	c.send(bdat("a@b.test", "c@d.test", "x"))
+	c.want("250 ")
+	c.want("250 ")
+	c.want("451 4.3.0")
+	if st := s.Stats(); st.Messages != 1 {
+		t.Errorf("%d messages", st.Messages)
+	}
+}
+
+func TestStoreBounds(t *testing.T) {
+	s := newServer(t, Config{Limits: "off", Store: StoreConfig{MaxBytes: 25, MaxMessages: 4}})
+	c := login(t, s, gmailUser)
+	for i := range 6 {
+		c.deliver(fmt.Sprintf("message %02d", i))
+	}
+	var got []string
+	for _, m := range s.Messages() {
+		got = append(got, fmt.Sprintf("%d %s %v", m.ID, m.Body, m.BodyDropped))
+	}
+	want := []string{"3  true", "4  true", "5 message 04 false", "6 message 05 false"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	c.deliver(strings.Repeat("x", 100)) // larger than all: only its envelope stays
+	msgs := s.Messages()
+	if m := msgs[len(msgs)-1]; m.Size != 100 || !m.BodyDropped {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestWaitFor(t *testing.T) {
+	s := newServer(t, Config{})
+	c := login(t, s, gmailUser)
+	got := make(chan int, 1)
+	go func() {
+		msgs, err := s.WaitFor(context.Background(), 2)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- len(msgs)
+	}()
+	c.deliver("one")
+	c.deliver("two")
+	if n := <-got; n != 2 {
+		t.Errorf("%d messages", n)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := s.WaitFor(ctx, 3); err == nil || !strings.Contains(err.Error(), "2 of 3") {
+		t.Error(err)
+	}
+}
+
+// loadMessage is a message as a load generator sends it.
+func loadMessage(run string, n int, account, body string) string {
+	return "Subject: load\r\nX-Load-Id: " + fmt.Sprintf("%s/%d", run, n) + "\r\nX-Load-Account: " + account +
+		"\r\nX-Load-Sum: " + LoadSum([]byte(body)) + "\r\n\r\n" + body
+}
+
+func TestLoadAccounting(t *testing.T) {
+	for _, mode := range []string{ModeKeep, ModeCount} {
+		s := newServer(t, Config{Limits: "off", Store: StoreConfig{Mode: mode}})
+		c := login(t, s, gmailUser)
+		for _, n := range []int{0, 1, 2, 63, 64, 65, 70_000, 2, 2} {
+			c.deliver(loadMessage("r", n, gmailUser, "body\r\n"))
+		}
+		c.deliver(strings.Replace(loadMessage("r", 100, gmailUser, "body\r\n"), "body", "b0dy", 1))
+		c.deliver(loadMessage("r", 101, outlookUser, "body\r\n"))
+		c.deliver(loadMessage("other", 7, gmailUser, "body\r\n"))
+		c.deliver("Subject: none\r\n\r\nX-Load-Id: r/5\r\n")
+		l, ok := s.Load("r")
+		if !ok || l.Messages != 11 || l.Distinct != 9 || l.Duplicates != 2 || l.WrongSum != 1 || l.WrongAccount != 1 {
+			t.Errorf("%+v", l)
+		}
+		want := []Range{{0, 2}, {63, 65}, {100, 101}, {70_000, 70_000}}
+		if !slices.Equal(l.DeliveredRanges, want) || !slices.Equal(l.DuplicateOf, []uint64{2, 2}) {
+			t.Errorf("%+v", l)
+		}
+		if len(s.Loads()) != 2 {
+			t.Errorf("%+v", s.Loads())
+		}
+		if n := len(s.Messages()); (n == 0) != (mode == ModeCount) {
+			t.Errorf("mode %s keeps %d messages", mode, n)
+		}
+		if st := s.Stats(); st.Messages != 13 || st.Recipients != 13 || st.Bytes == 0 {
+			t.Errorf("%+v", st)
+		}
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	s := newServer(t, Config{Record: 10})
+	content := "Subject: over HTTP\r\n\r\n\x80\r\n"
+	login(t, s, gmailUser).deliver(content)
+	login(t, s, outlookUser).deliver(loadMessage("run", 3, outlookUser, ""))
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	do := func(method, path, body string, want int) []byte {
+		t.Helper()
+		req, _ := http.NewRequest(method, "http://"+s.HTTPAddr()+path, strings.NewReader(body))
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode != want {
+			t.Fatalf("%s %s: %d %s", method, path, resp.StatusCode, b)
+		}
+		return b
+	}
+	var list []Message
+	json.Unmarshal(do("GET", "/messages", "", 200), &list)
+	if len(list) != 2 || list[0].Account != gmailUser || list[0].ReversePath != "from@a.test" {
+		t.Errorf("%+v", list)
+	}
+	json.Unmarshal(do("GET", "/messages?account=USER@outlook.com&after=1", "", 200), &list)
+	if len(list) != 1 || list[0].ID != 2 {
+		t.Errorf("%+v", list)
+	}
+	do("GET", "/messages?after=x", "", 400)
+	var m Message
+	json.Unmarshal(do("GET", "/messages/1", "", 200), &m)
+	if raw := do("GET", "/messages/1/raw", "", 200); string(raw) != content || m.Size != int64(len(content)) {
+		t.Errorf("%q, %+v", raw, m)
+	}
+	do("GET", "/messages/9", "", 404)
+	do("GET", "/messages/x", "", 400)
+	for path, want := range map[string]string{
+		"/stats": `"messages":2`, "/accounts": `"account_id":"gmail_user_gmail_com"`, "/loads": `"run":"run"`,
+		"/loads/run": `"delivered":[{"first":3,"last":3}]`, "/commands": `AUTH XOAUTH2"`,
+	} {
+		if got := do("GET", path, "", 200); !bytes.Contains(got, []byte(want)) {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+	if got := do("GET", "/accounts", "", 200); bytes.Contains(got, []byte("sandbox-refresh")) || bytes.Contains(got, []byte("sandbox-secret")) {
+		t.Errorf("secrets in %s", got)
+	}
+	do("GET", "/loads/none", "", 404)
+	do("POST", "/faults", `[{"name":"f","phase":"noop","action":"reply","reply":"450 4.0.0 no"}]`, 200)
+	login(t, s, gmailUser).cmd("NOOP", "450 ")
+	if got := do("GET", "/faults", "", 200); !bytes.Contains(got, []byte(`"fired":1`)) {
+		t.Errorf("%s", got)
+	}
+	do("POST", "/faults", `[{"phase":"noop","action":"nothing"}]`, 400)
+	do("POST", "/faults", `[{"fase":"noop"}]`, 400)
+	do("DELETE", "/faults", "", 200)
+	do("PUT", "/latency", `{"round_trip":"1ms"}`, 200)
+	login(t, s, gmailUser).cmd("NOOP", "250 ")
+	do("DELETE", "/messages", "", 200)
+	if n := len(s.Messages()); n != 0 {
+		t.Errorf("%d messages left", n)
+	}
+	do("GET", "/nowhere", "", 404)
+}
+
+func TestProxyFiles(t *testing.T) {
+	s := newServer(t, Config{Accounts: SampleAccounts(5)})
+	dir := t.TempDir()
+	files, err := s.WriteProxyFiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(files.Accounts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Accounts []map[string]string }
+	if err := json.Unmarshal(b, &got); err != nil {
+		t.Fatal(err)
+	}
+	a := got.Accounts[1]
+	_, port, _ := strings.Cut(s.Addr(PresetOutlook), ":")
+	if len(got.Accounts) != 5 || a["email"] != outlookUser || a["oauth_token_url"] != s.TokenURL() || a["oauth_endpoint"] != "localhost:"+port {
+		t.Errorf("%s", b)
+	}
+	if ca, err := os.ReadFile(files.CA); err != nil || !bytes.Equal(ca, s.CAPEM()) {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(files.Config); err != nil || !bytes.Contains(b, []byte(`"ca_file": "`+files.CA+`"`)) {
+		t.Errorf("%s, %v", b, err)
+	}
+}

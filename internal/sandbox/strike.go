@@ -1,0 +1,148 @@
+package sandbox
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+)
+
+// hit returns the fault that strikes now, or nil. rcpt is the forward-path of
+// the RCPT at hand; nil means those of the transaction.
+func (s *session) hit(ph Phase, rcpt []byte) *fault {
+	if s.srv.faults.set.Load() == nil {
+		return nil
+	}
+	ev := s.event(ph)
+	if rcpt != nil {
+		ev.recipients = []string{string(rcpt)}
+	}
+	return s.srv.faults.take(ev)
+}
+
+// event describes the state of the session to fault rules.
+func (s *session) event(ph Phase) *event {
+	if s.perConn == nil {
+		s.perConn = map[*fault]int64{}
+	}
+	ev := &event{phase: ph, endpoint: s.ep.Name, secure: s.tls != nil, conn: s.id, perConn: s.perConn,
+		mailFrom: s.tx.from, hasMail: s.tx.open}
+	if s.box != nil {
+		ev.account = s.box.Email
+	}
+	for _, r := range s.tx.rcpts {
+		ev.recipients = append(ev.recipients, r.Path)
+	}
+	return ev
+}
+
+// hitMail is hit for MAIL, whose reverse-path is not yet that of a transaction.
+func (s *session) hitMail(from []byte) *fault {
+	if s.srv.faults.set.Load() == nil {
+		return nil
+	}
+	ev := s.event(PhaseMail)
+	ev.mailFrom, ev.hasMail, ev.recipients = string(from), true, nil
+	return s.srv.faults.take(ev)
+}
+
+// hitAuth is hit for a login, whose account is not yet that of the session.
+func (s *session) hitAuth(user string) *fault {
+	if s.srv.faults.set.Load() == nil {
+		return nil
+	}
+	ev := s.event(PhaseAuth)
+	ev.account = user
+	return s.srv.faults.take(ev)
+}
+
+// act does what the fault says. effect is what the command would have done;
+// nil where there is nothing to do.
+func (s *session) act(f *fault, effect func()) {
+	s.flush()
+	if f.Delay > 0 && f.Phase != PhaseIdle && !s.pause(time.Duration(f.Delay)) {
+		return
+	}
+	proceed := func() {
+		if effect != nil {
+			effect()
+			effect = nil
+		}
+	}
+	if f.Accept {
+		proceed()
+		s.w.take()
+		if s.ended {
+			return
+		}
+	}
+	switch f.Action {
+	case ActionReply:
+		s.reply(f.Reply)
+		if replyCode(f.Reply) == 421 {
+			s.shut(ActionClose)
+		}
+	case ActionClose, ActionCut, ActionReset:
+		s.shut(f.Action)
+	case ActionStall:
+		s.w.drain()
+		if s.pause(time.Duration(f.For)) {
+			proceed()
+		}
+	case ActionSlow:
+		proceed()
+		s.dribble(append([]byte(nil), s.w.take()...), time.Duration(f.Interval))
+	case ActionGarbage:
+		s.write(garbage(f.Body))
+	case ActionHuge:
+		s.write(hugeReply(f.Reply, f.Size))
+	case ActionDropKeyword:
+		s.dropped = f.Keyword
+		proceed()
+	case ActionWrongCertificate: // startTLS chooses it
+	}
+}
+
+// pause waits for d, or with 0 until the client closes. It reports whether the
+// session is to go on.
+func (s *session) pause(d time.Duration) bool {
+	if !waitPeer(s.raw, d, s.srv.done) {
+		s.ended = true
+	}
+	return !s.ended
+}
+
+// write sends bytes that are no reply of ours, behind what was flushed.
+func (s *session) write(b []byte) {
+	s.w.drain()
+	if _, err := s.w.conn.Write(b); err != nil {
+		s.ended = true
+	}
+}
+
+// dribble sends b one byte each interval.
+func (s *session) dribble(b []byte, interval time.Duration) {
+	for i := range b {
+		if s.write(b[i : i+1]); s.ended || !s.pause(interval) {
+			return
+		}
+	}
+}
+
+// garbage returns body, or bytes that no reply parser can like.
+func garbage(body string) []byte {
+	if body != "" {
+		return []byte(body)
+	}
+	return []byte("\x00\xff\x16\x03 <html>this is no reply</html>\r\n")
+}
+
+// hugeReply returns a reply of about size bytes, of the code and text given.
+func hugeReply(reply string, size int) []byte {
+	code, text := "250", "2.0.0 huge"
+	if len(reply) > 4 {
+		code, text = reply[:3], reply[4:]
+	}
+	line := fmt.Appendf(nil, "%s-%s\r\n", code, text)
+	b := bytes.Repeat(line, max(size/len(line), 1))
+	return fmt.Appendf(b, "%s %s\r\n", code, text)
+}

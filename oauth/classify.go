@@ -1,0 +1,176 @@
+package oauth
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// maxRetryAfter is the longest wait that an endpoint can impose: a mistaken
+// header must not silence an account for days.
+const maxRetryAfter = time.Hour
+
+// errorClasses is the meaning of "error" in an answer (RFC 6749 section 5.2,
+// OpenID Connect and Microsoft's additions). Any other is taken as passing.
+var errorClasses = map[string]Class{
+	"invalid_grant":           ClassInvalidGrant,
+	"interaction_required":    ClassInteractionRequired,
+	"consent_required":        ClassInteractionRequired,
+	"invalid_client":          ClassInvalidClient,
+	"unauthorized_client":     ClassMisconfigured,
+	"unsupported_grant_type":  ClassMisconfigured,
+	"invalid_scope":           ClassMisconfigured,
+	"invalid_request":         ClassMisconfigured,
+	"invalid_resource":        ClassMisconfigured,
+	"temporarily_unavailable": ClassUnavailable,
+	"server_error":            ClassUnavailable,
+}
+
+const (
+	hintReconsent   = "authorize the account again and put the new refresh token into the accounts file"
+	hintInvalid     = "the refresh token is expired, revoked or of another client (Google: password changed, 6 months unused, or 7 days old while the consent screen is in testing); " + hintReconsent
+	hintClient      = "check client_id and client_secret; every account of this client is affected"
+	hintRequest     = "check token URL, tenant, client_id and scope of the account"
+	hintScope       = "check the scope of the account: it must be one that was consented to"
+	hintInteraction = "sign in as this user once to see what is asked for, then " + hintReconsent
+)
+
+// loopDetected is the ProviderCode of a client that asks for tokens in a loop.
+const loopDetected = "AADSTS50196"
+
+// classHints is what to do when nothing more precise is known.
+var classHints = map[Class]string{
+	ClassInvalidGrant:        hintInvalid,
+	ClassInteractionRequired: hintInteraction,
+	ClassInvalidClient:       hintClient,
+	ClassMisconfigured:       hintRequest,
+	ClassTokenRefused:        "check that the token is for SMTP (scope), that its user may send as the mailbox, and that SMTP AUTH is enabled for it",
+	ClassRemoved:             "log in again",
+}
+
+// aadsts is what the numbers of Microsoft's answers mean. Control flow follows
+// "error", as Microsoft asks; a number chooses the hint, decides where "error"
+// is missing, and turns a refusal into a passing failure where it says so.
+var aadsts = map[string]struct {
+	class Class
+	hint  string
+}{
+	"70000":   {ClassInvalidGrant, "the refresh token is invalid for this client or endpoint; " + hintReconsent},
+	"70008":   {ClassInvalidGrant, "the refresh token expired; " + hintReconsent},
+	"700082":  {ClassInvalidGrant, "the refresh token expired because it was not used for too long; " + hintReconsent},
+	"50173":   {ClassInvalidGrant, "the user's sessions were revoked or the password was changed; " + hintReconsent},
+	"50076":   {ClassInteractionRequired, "multi-factor authentication is required; " + hintReconsent},
+	"50079":   {ClassInteractionRequired, "the user must enrol for multi-factor authentication; " + hintReconsent},
+	"50057":   {ClassInteractionRequired, "the user is disabled in the tenant; enable it, then " + hintReconsent},
+	"50034":   {ClassInteractionRequired, "the user does not exist in the tenant; check the account and the tenant of its token URL"},
+	"53003":   {ClassInteractionRequired, "a conditional access policy blocks the sign-in; have it exempt this client"},
+	"65001":   {ClassInteractionRequired, "nobody has consented to the scope for this client; consent, then " + hintReconsent},
+	"7000215": {ClassInvalidClient, "client_secret is wrong; put in the secret's value, not its ID"},
+	"7000222": {ClassInvalidClient, "client_secret has expired; create a new one in the app registration"},
+	"70002":   {ClassInvalidClient, "the client's credentials are refused; check client_secret, and leave it out for a public client"},
+	"700016":  {ClassInvalidClient, "the application is not known in the tenant; check client_id and the tenant of the token URL"},
+	"90002":   {ClassMisconfigured, "the tenant does not exist; check the token URL"},
+	"900144":  {ClassMisconfigured, "a parameter is missing, usually the scope; set the scope of the account"},
+	"50033":   {ClassUnavailable, ""},
+	"50087":   {ClassUnavailable, ""},
+	"90006":   {ClassUnavailable, ""},
+	"70012":   {ClassUnavailable, ""},
+	"40010":   {ClassUnavailable, ""},
+	"50196":   {ClassThrottled, "the endpoint sees a loop of token requests; find what else uses this client and user"},
+}
+
+// classify turns what x/oauth2 gave into an *Error that holds nothing of
+// secrets. x/oauth2's own error keeps the whole reply, so it goes no further.
+func classify(err error, secrets []string, now time.Time) *Error {
+	var answer *oauth2.RetrieveError
+	if !errors.As(err, &answer) {
+		return classifyLocal(err)
+	}
+	e := &Error{Code: knownCode(answer.ErrorCode, secrets), Description: redact(answer.ErrorDescription, secrets)}
+	if answer.Response != nil {
+		e.Status = answer.Response.StatusCode
+		e.RetryAfter = retryAfter(answer.Response.Header.Get("Retry-After"), now)
+	}
+	number := aadstsNumber(answer.ErrorDescription)
+	known, numbered := aadsts[number]
+	if number != "" && !sharesSecret(number, secrets) {
+		e.ProviderCode = "AADSTS" + number
+	}
+	class, coded := errorClasses[answer.ErrorCode]
+	switch {
+	case e.ProviderCode == loopDetected || e.Status == http.StatusTooManyRequests:
+		e.Class = ClassThrottled
+	case e.Status >= 500 || numbered && !known.class.Permanent():
+		e.Class = ClassUnavailable
+	case coded:
+		e.Class = class
+	case numbered:
+		e.Class = known.class
+	}
+	e.Hint = hint(e, answer.ErrorCode, known.hint)
+	return e
+}
+
+// hint chooses what to tell the operator.
+func hint(e *Error, code, numbered string) string {
+	switch {
+	case e.Class == ClassUnavailable:
+		if e.Status >= 300 && e.Status < 400 {
+			return "the token URL answers with a redirect; check it"
+		}
+		return ""
+	case numbered != "":
+		return numbered
+	case code == "invalid_scope" || code == "invalid_resource":
+		return hintScope
+	}
+	return classHints[e.Class]
+}
+
+// knownCode returns an "error" value that can be shown: one that looks like the
+// codes of the RFC and has nothing of a secret in it.
+func knownCode(code string, secrets []string) string {
+	if _, ok := errorClasses[code]; ok {
+		return code
+	}
+	if len(code) > 40 || sharesSecret(code, secrets) {
+		return ""
+	}
+	for _, c := range []byte(code) {
+		if (c < 'a' || c > 'z') && c != '_' {
+			return ""
+		}
+	}
+	return code
+}
+
+// aadstsNumber finds the first Microsoft error number in a description.
+func aadstsNumber(description string) string {
+	_, rest, ok := strings.Cut(description, "AADSTS")
+	if !ok {
+		return ""
+	}
+	n := 0
+	for n < len(rest) && rest[n] >= '0' && rest[n] <= '9' {
+		n++
+	}
+	if n > 10 {
+		return ""
+	}
+	return rest[:n]
+}
+
+// retryAfter reads the header of RFC 9110 section 10.2.3: seconds or a date.
+func retryAfter(value string, now time.Time) time.Duration {
+	var d time.Duration
+	if secs, err := strconv.ParseUint(value, 10, 31); err == nil {
+		d = time.Duration(secs) * time.Second
+	} else if at, err := http.ParseTime(value); err == nil {
+		d = at.Sub(now)
+	}
+	return min(max(d, 0), maxRetryAfter)
+}

@@ -1,0 +1,90 @@
+package oauth
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/url"
+	"os"
+	"syscall"
+)
+
+// Causes that have no error value of their own elsewhere. Their texts are all
+// that is shown: the originals may quote what was received.
+var (
+	errMalformedReply = errors.New("the reply is malformed or has no access token")
+	errReplyTooLarge  = errors.New("the reply is too large")
+	errConnectionLost = errors.New("the connection was lost before the reply was complete")
+	errConnect        = errors.New("cannot connect")
+	errLookup         = errors.New("DNS look-up failed")
+	errTLS            = errors.New("TLS handshake failed")
+	errUntrusted      = errors.New("the certificate is signed by an unknown authority")
+	errHostname       = errors.New("the certificate is for another host")
+	errCertificate    = errors.New("the certificate is not valid")
+	errTokenURL       = errors.New("the token URL must be https with a host and without user information; http is for loopback only")
+	errCAFile         = errors.New("the file of certificate authorities cannot be used")
+	errQueue          = errors.New("too many refreshes are waiting")
+	errPanic          = errors.New("internal error")
+)
+
+// classifyLocal classifies failures without an answer from the endpoint. All
+// are passing, other than what we refuse ourselves.
+func classifyLocal(err error) *Error {
+	e := &Error{Err: localCause(err)}
+	switch e.Err {
+	case errTokenURL:
+		e.Class, e.Hint = ClassMisconfigured, "check the token URL of the account"
+	case errUntrusted:
+		e.Hint = "if the endpoint has a private certificate authority, name it as ca_file"
+	case errCAFile:
+		e.Hint = "check ca_file"
+	case errMalformedReply:
+		e.Hint = "check that the token URL is a token endpoint"
+	}
+	return e
+}
+
+// localCause returns the part of err that is safe and short enough to show.
+func localCause(err error) error {
+	for _, own := range []error{
+		errTokenURL, errCAFile, errReplyTooLarge, errMalformedReply, errConnectionLost, context.Canceled,
+	} {
+		if errors.Is(err, own) {
+			return own
+		}
+	}
+	var (
+		netErr    net.Error
+		dnsErr    *net.DNSError
+		errno     syscall.Errno
+		authority x509.UnknownAuthorityError
+		hostname  x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		verify    *tls.CertificateVerificationError
+		record    tls.RecordHeaderError
+		alert     tls.AlertError
+		request   *url.Error // http.Client wraps all errors of the transport
+	)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
+		errors.As(err, &netErr) && netErr.Timeout():
+		return context.DeadlineExceeded
+	case errors.As(err, &dnsErr):
+		return errLookup
+	case errors.As(err, &authority):
+		return errUntrusted
+	case errors.As(err, &hostname):
+		return errHostname
+	case errors.As(err, &invalid), errors.As(err, &verify):
+		return errCertificate
+	case errors.As(err, &record), errors.As(err, &alert):
+		return errTLS
+	case errors.As(err, &errno):
+		return errno
+	case errors.As(err, &request):
+		return errConnect
+	}
+	return errMalformedReply // what x/oauth2 says of a reply that it cannot read
+}

@@ -1,0 +1,133 @@
+package oauth
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// Config is how tokens are fetched. Start from DefaultConfig.
+type Config struct {
+	// Timeout bounds one refresh: connecting, the request, the reply and the
+	// repetitions that an account's retry policy allows. Default: 10s.
+	Timeout time.Duration `json:"timeout"`
+	// ConnectTimeout bounds connecting to a token endpoint, the TLS handshake
+	// included. Default: 5s.
+	ConnectTimeout time.Duration `json:"connect_timeout"`
+	// IdleTimeout closes connections to token endpoints that none was used for
+	// so long. Default: 90s.
+	IdleTimeout time.Duration `json:"idle_timeout"`
+	// MaxParallel caps the refreshes that run at one time, over all accounts.
+	// More than the provider likes brings HTTP 429. Default: 32.
+	MaxParallel int `json:"max_parallel"`
+	// ConnectionsPerHost caps the connections to one token endpoint; what is
+	// more waits. Default: 32.
+	ConnectionsPerHost int `json:"connections_per_host"`
+	// DefaultLifetime is that of a token which comes without expires_in, which
+	// RFC 6749 section 5.1 only recommends. Default: 1h.
+	DefaultLifetime time.Duration `json:"default_lifetime"`
+	// QueueTimeout is how long a refresh that somebody waits for may be queued
+	// behind others before it is given up with a transient error. Default: 30s.
+	QueueTimeout time.Duration `json:"queue_timeout"`
+	// EarlyRefreshWindow: the token of an account is replaced in the background
+	// before it expires if the account was used within this time. 0 leaves it
+	// to the next user, who then waits for it. Default: 30m.
+	EarlyRefreshWindow time.Duration `json:"early_refresh_window"`
+	// BackoffMin is the delay after the first transient failure of an account;
+	// each further one multiplies it, up to BackoffMax. Default: 1s.
+	BackoffMin time.Duration `json:"backoff_min"`
+	// BackoffMax caps the delay, unless the account's retry policy has a lower
+	// cap or the endpoint asks for more by Retry-After. Default: 5m.
+	BackoffMax time.Duration `json:"backoff_max"`
+	// CAFile names a PEM file of certificate authorities to trust for token
+	// endpoints beside those of the system. Default: none.
+	CAFile string `json:"ca_file"`
+	// ExtraCAs are more certificate authorities to trust, for programs that have
+	// them in memory.
+	ExtraCAs []*x509.Certificate `json:"-"`
+	// Store keeps rotated refresh tokens across restarts. Nil keeps them in
+	// memory only.
+	Store Store `json:"-"`
+}
+
+// DefaultConfig has every default.
+func DefaultConfig() Config {
+	return Config{
+		Timeout:            10 * time.Second,
+		ConnectTimeout:     5 * time.Second,
+		IdleTimeout:        90 * time.Second,
+		MaxParallel:        32,
+		ConnectionsPerHost: 32,
+		DefaultLifetime:    time.Hour,
+		QueueTimeout:       30 * time.Second,
+		EarlyRefreshWindow: 30 * time.Minute,
+		BackoffMin:         time.Second,
+		BackoffMax:         5 * time.Minute,
+	}
+}
+
+// maxParallelism is where more parallel requests only bring throttling.
+const maxParallelism = 10000
+
+// Validate reports all problems at once, each under its key.
+func (c Config) Validate() error {
+	var errs []error
+	for _, d := range []struct {
+		key string
+		val time.Duration
+	}{
+		{"timeout", c.Timeout},
+		{"connect_timeout", c.ConnectTimeout},
+		{"idle_timeout", c.IdleTimeout},
+		{"default_lifetime", c.DefaultLifetime},
+		{"queue_timeout", c.QueueTimeout},
+		{"backoff_min", c.BackoffMin},
+	} {
+		if d.val <= 0 {
+			errs = append(errs, fmt.Errorf("oauth.%s: %v is not positive", d.key, d.val))
+		}
+	}
+	if c.EarlyRefreshWindow < 0 {
+		errs = append(errs, fmt.Errorf("oauth.early_refresh_window: %v is negative", c.EarlyRefreshWindow))
+	}
+	if c.BackoffMax < c.BackoffMin {
+		errs = append(errs, fmt.Errorf("oauth.backoff_max: %v is below backoff_min (%v)", c.BackoffMax, c.BackoffMin))
+	}
+	if c.MaxParallel < 1 || c.MaxParallel > maxParallelism {
+		errs = append(errs, fmt.Errorf("oauth.max_parallel: %d is not in 1..%d", c.MaxParallel, maxParallelism))
+	}
+	if c.ConnectionsPerHost < 1 || c.ConnectionsPerHost > maxParallelism {
+		errs = append(errs, fmt.Errorf("oauth.connections_per_host: %d is not in 1..%d", c.ConnectionsPerHost, maxParallelism))
+	}
+	if _, err := c.roots(); err != nil {
+		errs = append(errs, fmt.Errorf("oauth.ca_file: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// roots returns the certificate authorities to trust: the system's and the
+// configured ones. Nil stands for the system's alone.
+func (c Config) roots() (*x509.CertPool, error) {
+	if c.CAFile == "" && len(c.ExtraCAs) == 0 {
+		return nil, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil { // a system without any: ours are the only ones then
+		pool = x509.NewCertPool()
+	}
+	if c.CAFile != "" {
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s has no certificate in PEM form", c.CAFile)
+		}
+	}
+	for _, ca := range c.ExtraCAs {
+		pool.AddCert(ca)
+	}
+	return pool, nil
+}

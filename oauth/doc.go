@@ -1,0 +1,40 @@
+// Package oauth has an OAuth2 access token ready for every account that sends
+// mail (RFC 6749), in the form that AUTH XOAUTH2 wants.
+//
+// A [Manager] holds one [Source] for each account in use. A source publishes
+// its token through an atomic pointer: [Source.Cached] is what the hot path
+// calls, and it takes no lock while the token is fresh. A source without a
+// token fetches one, once for all who ask ([Source.Get], [Source.Request]),
+// and an account that was used lately has its token replaced in the background
+// before it expires.
+//
+// # States of a source
+//
+//	empty     no token: the next caller starts a refresh
+//	fetching  a refresh is queued or running: callers join it
+//	fresh     a token that is far from its expiry
+//	due       a token near its expiry: still handed out, replaced in the background
+//	waiting   the last refresh failed for a passing reason: callers get that
+//	          error at once until the back-off ends; a valid token stays in use
+//	refused   the last refresh failed for good: callers get that error until
+//	          the account's credentials change
+//	retired   the account was removed or its credentials changed
+//
+// # Who runs where
+//
+// Refreshes are queued and run by at most Config.MaxParallel workers, which
+// start on demand and end when the queue is empty; those that somebody waits
+// for go first. A refresh has its own context: a caller that gives up does not
+// end it. [Manager.Close] waits for the workers.
+//
+// # Locks
+//
+// They are taken in the order Manager.setMu, Source.mu, Manager.mu. None is held
+// during I/O or while a caller's function runs.
+//
+// # Secrets
+//
+// No token, refresh token or client secret is in any error, log line or metric.
+// What a token endpoint says about a failure is shown with everything removed
+// that resembles a secret of the account.
+package oauth

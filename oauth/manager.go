@@ -1,0 +1,180 @@
+package oauth
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// closeGrace is how long Close lets running refreshes finish: an aborted one
+// may lose the refresh token that the endpoint has just rotated to.
+const closeGrace = 3 * time.Second
+
+// Manager owns the sources of all accounts and the workers that refresh them.
+// All methods are safe for concurrent use.
+type Manager struct {
+	cfg       Config
+	log       *zap.Logger
+	flow      flow
+	transport *transport // nil when flow brings its own
+	metrics   *managerMetrics
+
+	sources  sync.Map                         // account ID -> *Source
+	accounts atomic.Pointer[account.Snapshot] // nil before Retain
+
+	ctx    context.Context // of running refreshes
+	cancel context.CancelFunc
+
+	seq     atomic.Uint64 // numbers tokens
+	running atomic.Int64  // refreshes at the endpoint now
+
+	setMu sync.Mutex // guards what is in sources, against lost replacements
+
+	mu      sync.Mutex // guards the fields below
+	closed  bool
+	workers int
+	queue   queue
+	wg      sync.WaitGroup // workers and answers of Request
+}
+
+// New returns a manager. cfg must be valid. log may be nil; set takes the
+// manager's metrics, so that one set serves one manager, and may be nil.
+func New(cfg Config, log *zap.Logger, set *metrics.Set) *Manager {
+	t := newTransport(cfg)
+	m := newManager(cfg, newRefreshTokenFlow(t, cfg.DefaultLifetime), log, set)
+	m.transport = t
+	if t.tlsErr != nil {
+		m.log.Error("no token endpoint can be reached over https", zap.Error(t.tlsErr))
+	}
+	return m
+}
+
+func newManager(cfg Config, f flow, log *zap.Logger, set *metrics.Set) *Manager {
+	if log == nil {
+		log = zap.NewNop()
+	}
+	if set == nil {
+		set = metrics.NewSet()
+	}
+	m := &Manager{cfg: cfg, flow: f, log: log}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	m.metrics = newManagerMetrics(m, set)
+	return m
+}
+
+// Source returns the token source of a, making it on first use. Sources are
+// kept by account ID: as long as the credentials are the same, an account of a
+// later snapshot gets the same source, tokens and rotated refresh token
+// included; with other credentials it gets a new one. Someone who still holds
+// an account whose credentials have been replaced gets a source that says
+// ErrRemoved. It takes no lock when the source exists.
+func (m *Manager) Source(a *account.Account) *Source {
+	v, ok := m.sources.Load(a.ID)
+	if ok {
+		s := v.(*Source)
+		if s.account.Load() == a {
+			return s
+		}
+		if s.fingerprint == a.CredentialsFingerprint() {
+			if m.isCurrent(a) {
+				s.adopt(a)
+			}
+			return s
+		}
+	}
+	return m.newSource(a)
+}
+
+// isCurrent reports whether a is the account of that ID now.
+func (m *Manager) isCurrent(a *account.Account) bool {
+	snap := m.accounts.Load()
+	if snap == nil {
+		return true
+	}
+	cur, _ := snap.ByID(a.ID)
+	return cur == a
+}
+
+// newSource puts a source for a in the place of what was there.
+func (m *Manager) newSource(a *account.Account) *Source {
+	fingerprint := a.CredentialsFingerprint()
+	m.setMu.Lock()
+	defer m.setMu.Unlock()
+	var old *Source
+	if v, ok := m.sources.Load(a.ID); ok {
+		old = v.(*Source)
+		if old.fingerprint == fingerprint { // somebody else was faster
+			return old
+		}
+	}
+	s := &Source{m: m, id: a.ID, fingerprint: fingerprint}
+	s.account.Store(a)
+	if snap := m.accounts.Load(); snap != nil {
+		if cur, ok := snap.ByID(a.ID); ok && cur.CredentialsFingerprint() != fingerprint {
+			s.retired = true // a is outdated: it must not replace the current chain
+			return s
+		}
+	}
+	m.sources.Store(a.ID, s)
+	if old != nil {
+		old.retire()
+	}
+	return s
+}
+
+// Retain makes s the accounts that there are: it forgets the sources of others
+// and of those whose credentials changed. Call it at the start and, on reload,
+// just before the snapshot is published.
+func (m *Manager) Retain(s *account.Snapshot) {
+	m.setMu.Lock()
+	defer m.setMu.Unlock()
+	m.accounts.Store(s)
+	m.sources.Range(func(id, v any) bool {
+		src := v.(*Source)
+		if a, ok := s.ByID(src.id); ok && a.CredentialsFingerprint() == src.fingerprint {
+			src.adopt(a)
+			return true
+		}
+		m.sources.Delete(id)
+		src.retire()
+		return true
+	})
+}
+
+// Close ends background refreshes, answers what is queued with ErrClosed, lets
+// running refreshes finish for a few seconds and waits for all goroutines. It
+// may be called more than once.
+func (m *Manager) Close() {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.sources.Range(func(_, v any) bool {
+		v.(*Source).stopTimer()
+		return true
+	})
+	grace := time.AfterFunc(closeGrace, m.cancel)
+	m.wg.Wait()
+	grace.Stop()
+	m.cancel()
+	if m.transport != nil {
+		m.transport.close()
+	}
+}
+
+// countCached is the number of accounts with a valid token.
+func (m *Manager) countCached() (n int) {
+	now := time.Now()
+	m.sources.Range(func(_, v any) bool {
+		if t := v.(*Source).token.Load(); t != nil && t.valid(now) {
+			n++
+		}
+		return true
+	})
+	return n
+}

@@ -1,0 +1,283 @@
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+)
+
+const (
+	// defaultMargin is for accounts without a RefreshMargin.
+	defaultMargin = 5 * time.Minute
+	// settled is the age from which on a token counts as one that worked: its
+	// refusal at login is news, and not one more of a row.
+	settled = 10 * time.Minute
+)
+
+// Source gives the access token of one account. All methods are safe for
+// concurrent use, and none but Get blocks.
+type Source struct {
+	m           *Manager
+	id          string
+	fingerprint [sha256.Size]byte
+	account     atomic.Pointer[account.Account]
+
+	token  atomic.Pointer[Token]
+	used   atomic.Int64 // when a caller last asked, in Unix seconds
+	kicked atomic.Bool  // the replacement of a due token was seen to
+
+	mu      sync.Mutex // guards the fields below
+	retired bool
+	call    *call // queued or running refresh
+	timer   *time.Timer
+	// refresh is the newest refresh token of the chain, zero when it is not
+	// known to differ from the account's.
+	refresh  account.Secret
+	loaded   bool      // the store was read
+	failure  *Error    // of the last refresh
+	retryAt  time.Time // when a transient failure may be tried again
+	failures int       // transient failures in a row
+	refusals int       // tokens in a row that were refused at login
+}
+
+// Cached returns the token, nil when there is none or it has expired. It never
+// blocks and does not allocate. When the token is near its expiry, its
+// replacement is started in the background.
+func (s *Source) Cached() *Token {
+	t := s.token.Load()
+	if t == nil {
+		return nil
+	}
+	now := time.Now()
+	if sec := now.Unix(); s.used.Load() != sec { // shared cache line: write seldom
+		s.used.Store(sec)
+	}
+	if !t.valid(now) {
+		return nil
+	}
+	if now.After(t.renew) && s.kicked.CompareAndSwap(false, true) {
+		s.replaceEarly()
+	}
+	return t
+}
+
+// Get returns the token, fetching one if needed. Whatever the number of
+// callers, one refresh runs at a time; it does not end when ctx does. The error
+// is an *Error; a remembered one comes at once.
+func (s *Source) Get(ctx context.Context) (*Token, error) {
+	if t := s.Cached(); t != nil {
+		return t, nil
+	}
+	c, t, err := s.join(nil)
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return t, nil
+	}
+	select {
+	case <-c.done:
+		return c.answer()
+	case <-ctx.Done():
+		return nil, &Error{Class: ClassUnavailable, Err: context.Cause(ctx)}
+	}
+}
+
+// Request is Get for callers that must not block: done is called once, on
+// another goroutine, and must not block either.
+func (s *Source) Request(done func(*Token, error)) {
+	if t := s.Cached(); t != nil {
+		s.m.spawn(func() { done(t, nil) })
+		return
+	}
+	c, t, err := s.join(done)
+	switch {
+	case err != nil:
+		s.m.spawn(func() { done(nil, err) })
+	case c == nil:
+		s.m.spawn(func() { done(t, nil) })
+	}
+}
+
+// Invalidate says that the provider refused t at login. The next Get fetches a
+// new one, once: when tokens fresh from the endpoint are refused again and
+// again, Get says ErrTokenRefused at growing intervals. It does nothing if t is
+// no longer the source's token.
+func (s *Source) Invalidate(t *Token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cur := s.token.Load()
+	if t == nil || cur == nil || cur.seq != t.seq {
+		return
+	}
+	s.token.Store(nil)
+	now := time.Now()
+	if now.Sub(cur.issued) >= settled {
+		s.refusals = 0
+	}
+	s.refusals++
+	if s.refusals > 1 {
+		s.failure = &Error{Class: ClassTokenRefused, Hint: classHints[ClassTokenRefused]}
+		s.retryAt = now.Add(s.m.cfg.backoff(s.account.Load().Retry, s.refusals+refusedStart, s.failure))
+	}
+}
+
+// join finds what there is to say: a call to wait for, which tells waiter when
+// it is done; or a token; or an error.
+func (s *Source) join(waiter func(*Token, error)) (*call, *Token, *Error) {
+	now := time.Now()
+	s.used.Store(now.Unix())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retired {
+		return nil, nil, errRetired
+	}
+	if t := s.token.Load(); t != nil && t.valid(now) { // came in between
+		return nil, t, nil
+	}
+	if s.call == nil {
+		if err := s.remembered(now); err != nil {
+			return nil, nil, err
+		}
+		if !s.start(now, false) {
+			return nil, nil, errClosing
+		}
+	} else if s.call.early {
+		s.call.early = false
+		s.call.asked = now
+		s.m.promote(s.call)
+	}
+	if waiter != nil {
+		s.call.waiters = append(s.call.waiters, waiter)
+	}
+	return s.call, nil, nil
+}
+
+var (
+	errRetired = &Error{Class: ClassRemoved, Hint: classHints[ClassRemoved]}
+	errClosing = &Error{Class: ClassClosed}
+)
+
+// remembered returns the failure that still stands, if any. Called with mu.
+func (s *Source) remembered(now time.Time) *Error {
+	if s.failure != nil && (s.failure.Permanent() || now.Before(s.retryAt)) {
+		return s.failure
+	}
+	return nil
+}
+
+// start queues a refresh. Called with mu, and without a call. False: closed.
+func (s *Source) start(now time.Time, early bool) bool {
+	c := &call{source: s, early: early, asked: now, done: make(chan struct{})}
+	if !s.m.enqueue(c) {
+		return false
+	}
+	s.call = c
+	return true
+}
+
+// replaceEarly starts the replacement of a token that is due, in the
+// background, if the account is in use. It is called by the timer, and by the
+// first reader after that if it was not in use then.
+func (s *Source) replaceEarly() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	window := s.m.cfg.EarlyRefreshWindow
+	if s.retired || s.call != nil || window == 0 || s.remembered(now) != nil {
+		return // kicked stays: the end of the call or the timer of the retry clears it
+	}
+	if now.Sub(time.Unix(s.used.Load(), 0)) > window || !s.start(now, true) {
+		s.kicked.Store(false)
+		return
+	}
+	s.kicked.Store(true)
+}
+
+// publish makes got the source's token. Called with mu.
+func (s *Source) publish(got issued, now time.Time) *Token {
+	a := s.account.Load()
+	got.expiry = got.expiry.Round(0) // by the wall clock: a suspended machine must notice
+	lifetime := got.expiry.Sub(now)
+	margin := a.RefreshMargin
+	if margin <= 0 {
+		margin = defaultMargin
+	}
+	margin = min(margin, lifetime/4)
+	t := &Token{
+		Access:  got.access,
+		Expiry:  got.expiry,
+		XOAUTH2: newXOAUTH2(a.Identity(), got.access),
+		seq:     s.m.seq.Add(1),
+		issued:  now,
+		until:   got.expiry.Add(-min(expirySkew, lifetime/4)),
+		renew:   got.expiry.Add(-margin - rand.N(margin+1)),
+	}
+	s.token.Store(t)
+	s.failure, s.failures = nil, 0
+	s.refresh = got.refresh
+	s.kicked.Store(false)
+	s.schedule(t.renew.Sub(now))
+	return t
+}
+
+// fail remembers why there was no token. Called with mu. A token that is still
+// valid stays.
+func (s *Source) fail(err *Error, now time.Time) {
+	s.failure = err
+	if err.Permanent() {
+		return
+	}
+	s.failures++
+	delay := s.m.cfg.backoff(s.account.Load().Retry, s.failures, err)
+	s.retryAt = now.Add(delay)
+	if t := s.token.Load(); t != nil && t.valid(s.retryAt) {
+		s.schedule(delay)
+	}
+}
+
+// schedule sets the timer for the next early refresh. Called with mu.
+func (s *Source) schedule(d time.Duration) {
+	switch {
+	case s.retired || s.m.cfg.EarlyRefreshWindow == 0:
+	case s.timer == nil:
+		s.timer = time.AfterFunc(d, s.replaceEarly)
+	default:
+		s.timer.Reset(d)
+	}
+}
+
+// adopt takes over a's settings; its credentials are the same.
+func (s *Source) adopt(a *account.Account) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.account.Swap(a)
+	if t := s.token.Load(); t != nil && old.Identity() != a.Identity() {
+		s.token.Store(t.withIdentity(a.Identity()))
+	}
+}
+
+// retire ends the source: the account is gone or has other credentials.
+func (s *Source) retire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retired = true
+	s.token.Store(nil)
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+// stopTimer ends early refreshes when the manager closes.
+func (s *Source) stopTimer() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}

@@ -1,0 +1,314 @@
+package oauth
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func testTransport(t *testing.T, cfg Config) *transport {
+	tr := newTransport(cfg)
+	t.Cleanup(tr.close)
+	return tr
+}
+
+func post(ctx context.Context, tr *transport, u string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u, strings.NewReader("a=b"))
+	if err != nil {
+		return nil, err
+	}
+	return tr.RoundTrip(req)
+}
+
+func TestTransportReusesConnection(t *testing.T) {
+	var conns atomic.Int32
+	addr := rawServer(t, func(_ int, c net.Conn) {
+		conns.Add(1)
+		br := bufio.NewReader(c)
+		for {
+			r, err := http.ReadRequest(br)
+			if err != nil {
+				return
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+			_, _ = io.WriteString(c, httpToken)
+		}
+	})
+	tr := testTransport(t, testConfig())
+	for range 3 {
+		if _, err := post(t.Context(), tr, "http://"+addr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := conns.Load(); n != 1 {
+		t.Errorf("%d connections, want 1", n)
+	}
+}
+
+// The server answers one request on each connection and closes it, without a
+// word, when the next one comes.
+func TestTransportRepeatsOnStaleConnection(t *testing.T) {
+	var conns atomic.Int32
+	addr := rawServer(t, func(_ int, c net.Conn) {
+		conns.Add(1)
+		br := bufio.NewReader(c)
+		r, err := http.ReadRequest(br)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(c, httpToken)
+		_, _ = br.Peek(1)
+	})
+	tr := testTransport(t, testConfig())
+	for range 3 {
+		if _, err := post(t.Context(), tr, "http://"+addr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := conns.Load(); n != 3 {
+		t.Errorf("%d connections, want 3", n)
+	}
+}
+
+func TestTransportDoesNotRepeat(t *testing.T) {
+	tests := []struct {
+		name, reply string // before the connection ends
+		want        error
+	}{
+		{"new connection ends without reply", "", errConnectionLost},
+		{"reply cut in the header", "HTTP/1.1 200 OK\r\nContent-", errConnectionLost},
+		{"reply cut in the body", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", errConnectionLost},
+		{"not HTTP", "220 mail.example.com ESMTP\r\n\r\n", errMalformedReply},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var requests atomic.Int32
+			addr := rawServer(t, func(_ int, c net.Conn) {
+				r, err := http.ReadRequest(bufio.NewReader(c))
+				if err != nil {
+					return
+				}
+				_, _ = io.Copy(io.Discard, r.Body)
+				requests.Add(1)
+				_, _ = io.WriteString(c, tt.reply)
+			})
+			_, err := post(t.Context(), testTransport(t, testConfig()), "http://"+addr)
+			if !errors.Is(err, tt.want) {
+				t.Errorf("err = %v, want %v", err, tt.want)
+			}
+			if n := requests.Load(); n != 1 {
+				t.Errorf("%d requests, want 1", n)
+			}
+		})
+	}
+}
+
+func TestTransportBodyLimit(t *testing.T) {
+	ts := newTokenServer(t)
+	ts.setAnswer(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(make([]byte, maxReply+1))
+	})
+	if _, err := post(t.Context(), testTransport(t, testConfig()), ts.URL); !errors.Is(err, errReplyTooLarge) {
+		t.Errorf("err = %v, want %v", err, errReplyTooLarge)
+	}
+}
+
+func TestTransportObeysContext(t *testing.T) {
+	tests := []struct {
+		name string
+		ctx  func(t *testing.T, asked <-chan struct{}) context.Context
+		want error
+	}{
+		{"deadline", func(t *testing.T, _ <-chan struct{}) context.Context {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			t.Cleanup(cancel)
+			return ctx
+		}, context.DeadlineExceeded},
+		{"cancelled while waiting for the reply", func(t *testing.T, asked <-chan struct{}) context.Context {
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				<-asked
+				cancel()
+			}()
+			return ctx
+		}, context.Canceled},
+		{"over before it began", func(t *testing.T, _ <-chan struct{}) context.Context {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			return ctx
+		}, context.Canceled},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			asked := make(chan struct{})
+			addr := rawServer(t, func(_ int, c net.Conn) {
+				br := bufio.NewReader(c)
+				if _, err := http.ReadRequest(br); err != nil {
+					return
+				}
+				close(asked)
+				_, _ = io.Copy(io.Discard, br) // no reply ever
+			})
+			_, err := post(tt.ctx(t, asked), testTransport(t, testConfig()), "http://"+addr)
+			if !errors.Is(err, tt.want) {
+				t.Errorf("err = %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestCheckTokenURL(t *testing.T) {
+	tests := []struct {
+		url string
+		ok  bool
+	}{
+		{"https://login.example.com/token", true},
+		{"https://192.0.2.1:8443/token", true},
+		{"http://127.0.0.1:8080/token", true},
+		{"http://127.8.8.8/token", true},
+		{"http://[::1]:8080/token", true},
+		{"http://localhost:8080/token", true},
+		{"http://login.example.com/token", false},
+		{"http://192.0.2.1/token", false},
+		{"http://localhost.example.com/token", false},
+		{"http://127.0.0.1.example.com/token", false},
+		{"https://user:password@login.example.com/token", false},
+		{"https:///token", false},
+		{"ftp://127.0.0.1/token", false},
+		{"/token", false},
+		{"", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.url, func(t *testing.T) {
+			u, err := url.Parse(tt.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := checkTokenURL(u); (err == nil) != tt.ok {
+				t.Errorf("err = %v, want ok = %v", err, tt.ok)
+			}
+			if tt.ok {
+				return
+			}
+			_, err = testTransport(t, testConfig()).RoundTrip(&http.Request{Method: http.MethodPost, URL: u})
+			if !errors.Is(err, errTokenURL) {
+				t.Errorf("RoundTrip: %v, want %v", err, errTokenURL)
+			}
+		})
+	}
+}
+
+// A name that is allowed in the clear must not lead off the machine.
+func TestRefuseRemote(t *testing.T) {
+	for addr, ok := range map[string]bool{"127.0.0.1:80": true, "[::1]:80": true, "192.0.2.1:80": false, "[2001:db8::1]:80": false} {
+		if err := refuseRemote("tcp", addr, nil); (err == nil) != ok {
+			t.Errorf("%s: %v, want ok = %v", addr, err, ok)
+		}
+	}
+}
+
+func TestTransportTLS(t *testing.T) {
+	ts := newUnstartedTokenServer(t)
+	ts.StartTLS()
+	caFile := filepath.Join(t.TempDir(), "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ts.Certificate().Raw})
+	if err := os.WriteFile(caFile, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		set  func(*Config)
+		want error
+	}{
+		{"authority given", func(c *Config) { c.ExtraCAs = []*x509.Certificate{ts.Certificate()} }, nil},
+		{"authority in a file", func(c *Config) { c.CAFile = caFile }, nil},
+		{"authority not known", func(*Config) {}, errUntrusted},
+		{"file missing", func(c *Config) { c.CAFile = caFile + ".none" }, errCAFile},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := testConfig()
+			tt.set(&cfg)
+			tr := testTransport(t, cfg)
+			_, err := post(t.Context(), tr, ts.URL)
+			if tt.want == nil && err != nil || tt.want != nil && !errors.Is(localCause(err), tt.want) {
+				t.Errorf("err = %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestTransportRefusesOldTLS(t *testing.T) {
+	ts := newUnstartedTokenServer(t)
+	ts.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
+	ts.StartTLS()
+	cfg := testConfig()
+	cfg.ExtraCAs = []*x509.Certificate{ts.Certificate()}
+	if _, err := post(t.Context(), testTransport(t, cfg), ts.URL); err == nil {
+		t.Error("TLS 1.1 was accepted")
+	}
+}
+
+// Parked connections are closed when they were not used for long enough.
+func TestTransportClosesIdle(t *testing.T) {
+	ended := make(chan struct{})
+	addr := rawServer(t, func(_ int, c net.Conn) {
+		br := bufio.NewReader(c)
+		r, err := http.ReadRequest(br)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(c, httpToken)
+		_, _ = io.Copy(io.Discard, br)
+		close(ended)
+	})
+	cfg := testConfig()
+	cfg.IdleTimeout = 20 * time.Millisecond
+	if _, err := post(t.Context(), testTransport(t, cfg), "http://"+addr); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+}
+
+func TestTransportConnectionsPerHost(t *testing.T) {
+	var now, most atomic.Int32
+	ts := newTokenServer(t)
+	ts.setAnswer(func(w http.ResponseWriter, _ *http.Request) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		giveToken(w, map[string]any{"access_token": "A"})
+	})
+	cfg := testConfig()
+	cfg.ConnectionsPerHost = 2
+	tr := testTransport(t, cfg)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if _, err := post(t.Context(), tr, ts.URL); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := most.Load(); n > 2 {
+		t.Errorf("%d requests at one time, want at most 2", n)
+	}
+}

@@ -1,0 +1,165 @@
+package server
+
+import (
+	"bytes"
+
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/account"
+)
+
+// onAUTH starts a SASL exchange (RFC 4954). After one successful login the
+// rules refuse a second one.
+func (s *session) onAUTH(args []byte) (codec.Reply, state) {
+	if s.listener.cfg.TLS == TLSRequired && s.tls == nil {
+		return codec.ReplyTLSRequired, s.state
+	}
+	mech, initial, err := codec.ParseAuth(args)
+	if err != nil {
+		return codec.ReplyForArgs(err), s.state
+	}
+	switch {
+	case mech == codec.MechPLAIN && initial != nil:
+		return s.onPlain(initial)
+	case mech == codec.MechPLAIN:
+		return codec.ReplyAskResponse, stateAuthPlain
+	case mech == codec.MechLOGIN && initial != nil:
+		return s.onLoginUser(initial)
+	case mech == codec.MechLOGIN:
+		return codec.ReplyAskUsername, stateAuthLoginUser
+	}
+	s.srv.metrics.auth.mechanism.Inc()
+	return codec.ReplyUnknownMechanism, s.state
+}
+
+// onAuthLine takes one line of the exchange; "*" cancels it.
+func (s *session) onAuthLine(line []byte) (codec.Reply, state) {
+	if len(line) == 1 && line[0] == '*' {
+		s.login = nil
+		return codec.ReplyAuthCancelled, stateUnauth
+	}
+	switch s.state {
+	case stateAuthLoginUser:
+		return s.onLoginUser(line)
+	case stateAuthLoginPass:
+		return s.onLoginPass(line)
+	}
+	return s.onPlain(line)
+}
+
+// onPlain takes the message of RFC 4616. An authorization identity, if given,
+// must be the authentication identity: nobody acts for somebody else here.
+func (s *session) onPlain(line []byte) (codec.Reply, state) {
+	msg, ok := s.decode(line)
+	if !ok {
+		return s.badAuth()
+	}
+	defer clear(msg)
+	authzid, authcid, password, err := codec.ParsePlain(msg)
+	if err != nil {
+		return s.badAuth()
+	}
+	if len(authzid) > 0 && !bytes.EqualFold(authzid, authcid) {
+		return s.refuseLogin()
+	}
+	return s.authenticate(authcid, password)
+}
+
+func (s *session) onLoginUser(line []byte) (codec.Reply, state) {
+	user, ok := s.decode(line)
+	if !ok {
+		return s.badAuth()
+	}
+	s.login = bytes.Clone(user)
+	return codec.ReplyAskPassword, stateAuthLoginPass
+}
+
+func (s *session) onLoginPass(line []byte) (codec.Reply, state) {
+	password, ok := s.decode(line)
+	user := s.login
+	s.login = nil
+	if !ok {
+		return s.badAuth()
+	}
+	defer clear(password)
+	return s.authenticate(user, password)
+}
+
+// decode gives the octets of a base64 line, valid until the next call on this
+// loop.
+func (s *session) decode(line []byte) ([]byte, bool) {
+	msg, err := codec.DecodeBase64(s.loop.sasl[:0], line)
+	if err != nil {
+		return nil, false
+	}
+	s.loop.sasl = msg
+	return msg, true
+}
+
+func (s *session) badAuth() (codec.Reply, state) {
+	s.srv.metrics.auth.decode.Inc()
+	return codec.ReplyAuthMalformed, stateUnauth
+}
+
+func (s *session) refuseLogin() (codec.Reply, state) {
+	s.srv.metrics.auth.notFound.Inc()
+	return codec.ReplyAuthFailed, stateUnauth
+}
+
+// authenticate looks the account up and asks for its token: 235 promises
+// that there is one. The password is not checked under this policy, which is
+// why config allows it on loopback or behind an allow list only.
+func (s *session) authenticate(user, _ []byte) (codec.Reply, state) {
+	s.snapshot = s.srv.accounts.Load()
+	a, ok := s.snapshot.ByLogin(user)
+	if !ok {
+		s.srv.log.Info("login refused: no such account", zap.Uint64("sid", s.id), zap.String("remote", s.remote), zap.Int("user_length", len(user)))
+		return s.refuseLogin()
+	}
+	if s.srv.tokens.Ready(a) {
+		return s.loggedIn(a)
+	}
+	s.joining = a
+	s.srv.tokens.Fetch(a, func(err error) { s.loop.post(message{kind: msgToken, s: s, err: err}) })
+	return codec.Reply{}, stateAwaitToken
+}
+
+func (s *session) loggedIn(a *account.Account) (codec.Reply, state) {
+	s.account = a
+	s.srv.metrics.auth.success.Inc()
+	return codec.ReplyAuthOK, stateReady
+}
+
+// tokenReady ends the wait for the token.
+func (s *session) tokenReady(err error) {
+	a := s.joining
+	s.joining = nil
+	if s.state != stateAwaitToken {
+		return // the client has gone
+	}
+	if err != nil {
+		r := tokenReply(err)
+		s.srv.metrics.auth.token.Inc()
+		s.srv.log.Info("login refused: no access token", zap.Uint64("sid", s.id), zap.String("account", a.ID), zap.Int("code", r.Code), zap.Error(err))
+		s.answer(r, stateUnauth)
+	} else {
+		s.answer(s.loggedIn(a))
+	}
+	s.resume()
+}
+
+// checkAccount looks again whether the accounts were reloaded since login. It
+// is false when the account is no longer there.
+func (s *session) checkAccount() bool {
+	current := s.srv.accounts.Load()
+	if current == s.snapshot {
+		return true
+	}
+	a, ok := current.ByID(s.account.ID)
+	if ok && a.Email == s.account.Email {
+		s.snapshot, s.account = current, a
+		return true
+	}
+	return false
+}

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"xoauth2-proxy/codec"
+)
+
+// onBDAT starts a chunk (RFC 3030 section 2). The octets of a chunk that
+// cannot be taken are swallowed, whatever the state: that keeps the session
+// in step.
+func (s *session) onBDAT(args []byte) (codec.Reply, state) {
+	size, last, err := codec.ParseBdat(args)
+	if err != nil { // how many octets follow is unknown: they must not be read as commands
+		s.dropTransaction()
+		return codec.ReplyBadArgs, stateLinger
+	}
+	t := &s.t
+	inTransaction := s.state == stateRcpt || s.state == stateBdatNext
+	switch {
+	case !inTransaction:
+		return s.skipChunk(size, codec.ReplyBadSequence, s.state)
+	case !t.refusal.IsZero():
+		r := t.refusal
+		s.dropTransaction()
+		if size == 0 {
+			s.pass(r, stateReady)
+			return codec.NoReply, s.state
+		}
+		return s.skipChunk(size, r, stateReady)
+	}
+	if t.content == nil {
+		t.content = codec.NewContent(s.srv.budget)
+	}
+	if t.content.Size()+size > s.maxSize() {
+		s.dropTransaction()
+		return s.skipChunk(size, s.contentReply(codec.ErrTooBig), stateReady)
+	}
+	t.chunkLeft, t.chunkLast = size, last
+	if size == 0 {
+		return s.chunkDone()
+	}
+	return codec.Reply{}, stateBdat
+}
+
+// skipChunk swallows size octets, answers r behind them and goes to next.
+func (s *session) skipChunk(size int64, r codec.Reply, next state) (codec.Reply, state) {
+	if size == 0 {
+		return r, next
+	}
+	s.t.chunkLeft, s.t.chunkReply, s.resumeTo = size, r, next
+	return codec.Reply{}, stateBdatSkip
+}
+
+// onChunk takes octets of a chunk.
+func (s *session) onChunk(b []byte) (rest []byte) {
+	t := &s.t
+	n := int(min(int64(len(b)), t.chunkLeft))
+	if err := t.content.Append(b[:n]); err != nil {
+		left := t.chunkLeft
+		s.dropTransaction()
+		s.answer(s.skipChunk(left, s.contentReply(err), stateReady))
+		return b
+	}
+	s.srv.metrics.contentBytes.Add(n)
+	if t.chunkLeft -= int64(n); t.chunkLeft > 0 {
+		s.enter(stateBdat) // the timeout is for each read
+	} else if r, next := s.chunkDone(); next != stateAwaitUpstream {
+		s.answer(r, next)
+	}
+	return b[n:]
+}
+
+// chunkDone ends a chunk; behind the last one the message is complete.
+func (s *session) chunkDone() (codec.Reply, state) {
+	if !s.t.chunkLast {
+		return codec.ReplyChunkOK, stateBdatNext
+	}
+	binary := s.t.up.Mail.Body == codec.BodyBinaryMIME
+	if err := s.t.content.CheckText(); err != nil && !binary {
+		s.dropTransaction()
+		return s.contentReply(err), stateReady
+	}
+	s.submit()
+	return codec.Reply{}, s.state
+}
+
+// onSkippedChunk swallows octets of a refused chunk.
+func (s *session) onSkippedChunk(b []byte) (rest []byte) {
+	t := &s.t
+	n := int(min(int64(len(b)), t.chunkLeft))
+	if t.chunkLeft -= int64(n); t.chunkLeft > 0 {
+		s.enter(stateBdatSkip)
+	} else {
+		s.pass(t.chunkReply, s.resumeTo)
+	}
+	return b[n:]
+}

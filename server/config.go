@@ -1,0 +1,117 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Listener is one address that clients connect to.
+type Listener struct {
+	// Address is "host:port"; port 0 picks a free one.
+	Address string
+	// TLS says how the listener uses TLS; all modes but TLSNone need
+	// Config.TLS.
+	TLS TLSMode
+	// Allow limits who may connect, by source address. Empty: anyone who
+	// can reach Address.
+	Allow []netip.Prefix
+}
+
+// Config is what the server needs to know. All durations must be positive.
+type Config struct {
+	// Hostname is announced in the greeting and in the EHLO reply.
+	Hostname string
+	// Listeners are the addresses to listen on; at least one.
+	Listeners []Listener
+	// TLS has the certificate; nil if no listener uses TLS. Its
+	// GetConfigForClient may renew it while the server runs.
+	TLS *tls.Config
+	// Loops is the number of event loops. 0: half the CPUs, at least one.
+	Loops int
+	// Pin binds each loop's thread to one CPU: "off", "auto" (on from 4 CPUs
+	// up) or a list like "0,2". CPUs outside the process's mask are refused.
+	Pin string
+	// MaxConnections caps the sessions in all; more are greeted with 421.
+	MaxConnections int
+	// MaxMessageSize caps the content in octets (RFC 1870); more gets 552.
+	MaxMessageSize int64
+	// MaxRecipients caps the recipients of a transaction; more get 452 4.5.3.
+	// RFC 5321 section 4.5.3.1.8 asks for at least 100.
+	MaxRecipients int
+	// MaxErrors ends a session with 421 after so many 5yz replies of ours.
+	MaxErrors int
+	// MaxPipelined caps the unread input, in octets, while the session waits
+	// for the upstream; more ends the session with 421.
+	MaxPipelined int
+	// ContentBudget caps the memory, in octets, of all content in flight. At
+	// 80 % new transactions get 452 4.3.1, running ones go on.
+	ContentBudget int64
+	// GreetingTimeout is for the first command, CommandTimeout for each later
+	// one, ContentTimeout for each read of content (RFC 5321 section 4.5.3.2
+	// asks for at least 5 and 3 minutes for the latter two).
+	GreetingTimeout, CommandTimeout, ContentTimeout time.Duration
+}
+
+// DefaultConfig has every default but the listeners.
+func DefaultConfig() Config {
+	return Config{
+		Hostname:        "xoauth2-proxy",
+		Pin:             "off",
+		MaxConnections:  20000,
+		MaxMessageSize:  36700160, // 35 MiB: above Gmail's 35,882,577 octets
+		MaxRecipients:   1000,
+		MaxErrors:       20,
+		MaxPipelined:    64 << 10,
+		ContentBudget:   1 << 30,
+		GreetingTimeout: 5 * time.Minute,
+		CommandTimeout:  5 * time.Minute,
+		ContentTimeout:  3 * time.Minute,
+	}
+}
+
+// Validate reports all problems at once.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("server: "+format, args...)) }
+	if c.Hostname == "" {
+		bad("hostname is empty")
+	}
+	if len(c.Listeners) == 0 {
+		bad("no listener")
+	}
+	for _, l := range c.Listeners {
+		switch l.TLS {
+		case TLSNone:
+		case TLSOffered, TLSRequired, TLSImplicit:
+			if c.TLS == nil {
+				bad("listener %s: TLS mode %q needs a certificate", l.Address, l.TLS)
+			}
+		default:
+			bad("listener %s: unknown TLS mode %q", l.Address, l.TLS)
+		}
+	}
+	if c.Loops < 0 || c.Loops > 256 {
+		bad("loops: %d is not in 0..256", c.Loops)
+	}
+	if _, err := parsePin(c.Pin); err != nil {
+		bad("pin: %v", err)
+	}
+	for _, n := range []struct {
+		key string
+		val int64
+	}{
+		{"max_connections", int64(c.MaxConnections)}, {"max_message_size", c.MaxMessageSize},
+		{"max_recipients", int64(c.MaxRecipients)}, {"max_errors", int64(c.MaxErrors)},
+		{"max_pipelined", int64(c.MaxPipelined)}, {"content_budget", c.ContentBudget},
+		{"greeting_timeout", int64(c.GreetingTimeout)}, {"command_timeout", int64(c.CommandTimeout)},
+		{"content_timeout", int64(c.ContentTimeout)},
+	} {
+		if n.val <= 0 {
+			bad("%s must be positive", n.key)
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,48 @@
+// Package server is the client side of the proxy: SMTP submission (RFC 5321,
+// RFC 6409) for bulk MTAs, on gnet event loops.
+//
+// The server owns its listeners. A goroutine per listener accepts and hands
+// each socket to one of the loops; from then on everything about a session
+// happens on that loop, without a goroutine or a lock of its own. Work that
+// would block (fetching a token, relaying a message) is handed to the Tokens
+// and Relay given to New; their answers come back through the loop's mailbox.
+//
+// # States
+//
+// A session is always in exactly one state; rules.go says which command is
+// legal where, and enter is the only writer.
+//
+//	handshake      TLS handshake under way
+//	hello          connected, no EHLO or HELO yet
+//	unauth         greeted, not logged in
+//	ready          logged in, no transaction
+//	mail           MAIL accepted, no recipient yet
+//	rcpt           at least one recipient accepted
+//	data           receiving DATA content, up to end-of-data
+//	bdat           receiving the octets of a BDAT chunk
+//	bdatNext       between two BDAT chunks
+//	bdatSkip       swallowing the octets of a refused BDAT chunk
+//	authPlain      waiting for the PLAIN message
+//	authLoginUser  waiting for the LOGIN user name
+//	authLoginPass  waiting for the LOGIN password
+//	awaitToken     login named an account, its access token is being fetched
+//	awaitRcpts     recipients were sent on, the upstream has not answered
+//	awaitUpstream  content was handed to the relay, no final reply yet
+//	skipLine       discarding the rest of an over-long line
+//	linger         last reply sent, swallowing input until the client closes
+//	closed         the connection is gone
+//
+// In the await states no further command is read: what the client pipelines
+// meanwhile stays in the session's input buffer, up to Config.MaxPipelined.
+//
+// # Recipients
+//
+// The first recipient is answered locally, so that a message to one recipient
+// costs one round trip upstream; the upstream's answer to RCPT or to the
+// content is then the answer to end-of-data. From the second recipient on the
+// upstream transaction is opened and each recipient gets the upstream's own
+// reply. If the first recipient turns out to be refused, the later ones get
+// 452 4.5.3 (the client sends them in another transaction) and DATA is
+// answered with the first one's refusal. So no recipient is ever told
+// something that is not so.
+package server

@@ -1,0 +1,77 @@
+package server
+
+import (
+	"github.com/panjf2000/gnet/v2"
+
+	"xoauth2-proxy/codec"
+)
+
+// events receives what gnet reports. Connections without a session are the
+// ones that findLoops made.
+type events struct {
+	gnet.BuiltinEventEngine
+	srv *Server
+}
+
+func sessionOf(c gnet.Conn) *session {
+	s, _ := c.Context().(*session)
+	return s
+}
+
+// OnOpen greets. gnet writes out before anything else on the connection.
+func (e *events) OnOpen(c gnet.Conn) (out []byte, action gnet.Action) {
+	s := sessionOf(c)
+	if s == nil {
+		return nil, gnet.None
+	}
+	s.conn, s.loop = c, e.srv.loopOf(c.EventLoop())
+	defer s.loop.recovered(s)
+	s.loop.sessions[s] = struct{}{}
+	if s.loop.draining {
+		if s.listener.cfg.TLS.implicit() {
+			return nil, gnet.Close
+		}
+		return codec.ReplyShutdown.AppendTo(nil), gnet.Close
+	}
+	if s.listener.cfg.TLS.implicit() {
+		s.startTLS()
+		return nil, gnet.None
+	}
+	s.enter(stateHello)
+	return e.srv.greeting, gnet.None
+}
+
+// OnTraffic takes everything that was read, so that gnet keeps no copy.
+func (e *events) OnTraffic(c gnet.Conn) gnet.Action {
+	s := sessionOf(c)
+	if s == nil {
+		return gnet.None
+	}
+	defer s.loop.recovered(s)
+	b, err := c.Next(-1)
+	if err != nil {
+		return gnet.Close
+	}
+	if s.tls != nil {
+		s.feedTLS(b)
+	} else {
+		s.feed(b)
+	}
+	return gnet.None
+}
+
+// OnClose may run inside a Write of ours.
+func (e *events) OnClose(c gnet.Conn, _ error) gnet.Action {
+	s := sessionOf(c)
+	if s == nil {
+		return gnet.None
+	}
+	if s.loop == nil { // never opened
+		return gnet.None
+	}
+	defer s.loop.recovered(nil)
+	delete(s.loop.sessions, s)
+	e.srv.left()
+	s.closed()
+	return gnet.None
+}

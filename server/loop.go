@@ -1,0 +1,141 @@
+package server
+
+import (
+	"context"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/upstream"
+)
+
+// loop is our side of one gnet event loop. Everything but the mailbox
+// belongs to the loop's goroutine.
+type loop struct {
+	srv    *Server
+	events gnet.EventLoop
+
+	out      []byte // replies of the session that is being served
+	sasl     []byte // scratch for one decoded SASL message
+	plain    []byte // scratch for what one session decrypts
+	wheel    wheel
+	ticks    int64 // since start; the clock of the wheel
+	sessions map[*session]struct{}
+	draining bool
+
+	mu        sync.Mutex // guards the mailbox: box and scheduled
+	box       []message
+	scheduled bool
+	spare     []message
+}
+
+// message is what other goroutines post to a loop.
+type message struct {
+	kind messageKind
+	s    *session
+	tx   *upstream.Transaction
+	res  upstream.Result
+	err  error
+	at   time.Time
+	wire []byte
+}
+
+type messageKind uint8
+
+const (
+	msgComplete   messageKind = iota // the relay is done with tx
+	msgRecipients                    // the upstream answered the recipients of tx
+	msgToken                         // the token of s.joining is there, or err
+	msgTick                          // one tick has passed; at tells when
+	msgDrain                         // end idle sessions, and the others as they get idle
+	msgKill                          // close every session
+	msgWire                          // write this ciphertext of a handshake
+	msgHandshake                     // the handshake has ended
+)
+
+// post puts m into the mailbox. The loop is woken once for all messages that
+// arrive before it looks. It reports whether the loop will see the message.
+func (l *loop) post(m message) bool {
+	l.mu.Lock()
+	l.box = append(l.box, m)
+	if l.scheduled {
+		l.mu.Unlock()
+		return true
+	}
+	l.scheduled = true
+	l.mu.Unlock()
+	return l.events.Execute(context.Background(), l) == nil
+}
+
+// Run implements gnet.Runnable: it empties the mailbox on the loop.
+func (l *loop) Run(context.Context) error {
+	l.mu.Lock()
+	box := l.box
+	l.box, l.spare = l.spare[:0], nil
+	l.scheduled = false
+	l.mu.Unlock()
+	for i := range box {
+		l.handle(&box[i])
+	}
+	clear(box)
+	l.mu.Lock()
+	l.spare = box
+	l.mu.Unlock()
+	return nil
+}
+
+func (l *loop) handle(m *message) {
+	defer l.recovered(m.s)
+	switch m.kind {
+	case msgComplete:
+		m.s.completed(m.tx, m.res)
+	case msgRecipients:
+		m.s.recipientsReplied(m.tx)
+	case msgToken:
+		m.s.tokenReady(m.err)
+	case msgTick:
+		l.tick(m.at)
+	case msgWire:
+		if m.s.state != stateClosed {
+			_, _ = m.s.conn.Write(m.wire) // a failure closes
+		}
+	case msgHandshake:
+		m.s.handshakeDone(m.err)
+	case msgDrain:
+		l.draining = true
+		for s := range l.sessions {
+			s.flush()
+		}
+	case msgKill:
+		for s := range l.sessions {
+			s.end(codec.ReplyShutdown)
+			s.flush()
+			s.close()
+		}
+	}
+}
+
+func (l *loop) tick(at time.Time) {
+	l.srv.metrics.loopLag.Update(time.Since(at).Seconds())
+	l.ticks++
+	l.wheel.advance(l.ticks, (*session).timeout)
+}
+
+// recovered keeps a panic in the session it happened in: gnet recovers
+// nothing, one panic would end the process with all sessions.
+func (l *loop) recovered(s *session) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	l.srv.metrics.panics.Inc()
+	l.out = l.out[:0]
+	l.srv.log.Error("panic in a session, which is closed", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+	if s != nil {
+		s.close()
+	}
+}

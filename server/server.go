@@ -1,0 +1,236 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/panjf2000/gnet/v2"
+	"github.com/panjf2000/gnet/v2/pkg/logging"
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/account"
+)
+
+// Server accepts clients and runs their sessions.
+type Server struct {
+	cfg        Config
+	accounts   *account.Store
+	tokens     Tokens
+	relay      Relay
+	budget     *codec.Budget
+	log        *zap.Logger
+	metrics    *serverMetrics
+	extensions codec.Extensions
+	helo       codec.Reply
+	greeting   []byte
+
+	engine     *gnet.Client
+	loops      []*loop
+	listeners  []*listener
+	handshakes handshakes
+	stopTicks  chan struct{}
+	running    sync.WaitGroup // the accepting and the ticking goroutines
+
+	nextID   atomic.Uint64
+	active   atomic.Int64 // sessions, from accept to close
+	draining atomic.Bool
+	empty    chan struct{}
+}
+
+// New makes a server that is not listening yet. Its figures go into set.
+func New(cfg Config, accounts *account.Store, tokens Tokens, relay Relay, log *zap.Logger, set *metrics.Set) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg: cfg, accounts: accounts, tokens: tokens, relay: relay, log: log,
+		budget:     codec.NewBudget(cfg.ContentBudget),
+		extensions: codec.ExtSIZE | codec.Ext8BITMIME | codec.ExtSMTPUTF8 | codec.ExtAUTH,
+		stopTicks:  make(chan struct{}),
+		empty:      make(chan struct{}, 1),
+	}
+	s.metrics = newMetrics(set, s)
+	s.greeting = codec.Reply{Code: 220, Text: cfg.Hostname + " ESMTP service ready"}.AppendTo(nil)
+	s.helo = codec.Reply{Code: 250, Text: cfg.Hostname}
+	return s, nil
+}
+
+// Start starts the loops and then the listeners. On an error nothing is left
+// running.
+func (s *Server) Start() error {
+	if err := s.listen(); err != nil {
+		return err
+	}
+	if err := s.startLoops(); err != nil {
+		s.closeListeners()
+		return err
+	}
+	s.running.Add(1 + len(s.listeners))
+	go s.tickLoops()
+	for _, l := range s.listeners {
+		go s.accept(l)
+	}
+	return nil
+}
+
+// Addrs are the addresses listened on, in the order of Config.Listeners.
+func (s *Server) Addrs() []net.Addr {
+	addrs := make([]net.Addr, len(s.listeners))
+	for i, l := range s.listeners {
+		addrs[i] = l.ln.Addr()
+	}
+	return addrs
+}
+
+// Active is the number of open sessions.
+func (s *Server) Active() int64 { return s.active.Load() }
+
+// NotReady says why new mail would not be taken; nil if it would.
+func (s *Server) NotReady() (reasons []string) {
+	if s.draining.Load() {
+		reasons = append(reasons, "draining")
+	}
+	if s.accounts.Load().Len() == 0 {
+		reasons = append(reasons, "there are no accounts")
+	}
+	if s.active.Load() >= int64(s.cfg.MaxConnections) {
+		reasons = append(reasons, "as many clients as there may be")
+	}
+	if s.budgetHigh(0) {
+		reasons = append(reasons, "the memory for content is used up")
+	}
+	return reasons
+}
+
+// budgetHigh reports whether n more octets of content are above the mark from
+// which no new transaction is begun. What is running may use the rest.
+func (s *Server) budgetHigh(n int64) bool {
+	used := s.budget.Used()
+	return used > 0 && used+n > s.budget.Limit()/10*8
+}
+
+// defaultLoops leaves half of the CPUs to the relay's workers.
+func defaultLoops() int { return max(1, runtime.NumCPU()/2) }
+
+func (s *Server) startLoops() error {
+	n := s.cfg.Loops
+	if n == 0 {
+		n = defaultLoops()
+	}
+	cpus, err := pinnedCPUs(s.cfg.Pin, n)
+	if err != nil {
+		return err
+	}
+	s.engine, err = gnet.NewClient(&events{srv: s},
+		gnet.WithNumEventLoop(n),
+		gnet.WithLockOSThread(cpus != nil),
+		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
+		gnet.WithLogger(s.log.Named("gnet").WithOptions(zap.IncreaseLevel(zap.WarnLevel)).Sugar()),
+		gnet.WithLogLevel(logging.WarnLevel))
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	if err := s.engine.Start(); err != nil {
+		return fmt.Errorf("server: starting the loops: %w", err)
+	}
+	if s.loops, err = s.findLoops(n); err != nil {
+		return errors.Join(err, s.engine.Stop())
+	}
+	for i, l := range s.loops {
+		if cpus != nil {
+			if err := pin(l, cpus[i%len(cpus)]); err != nil {
+				return errors.Join(err, s.engine.Stop())
+			}
+		}
+	}
+	return nil
+}
+
+// findLoops learns which loops the engine has: gnet offers no list, but it
+// places a connection on the loop that has the fewest, so n of them reach all.
+func (s *Server) findLoops(n int) ([]*loop, error) {
+	var loops []*loop
+	for range n {
+		ours, theirs, err := socketPair()
+		if err != nil {
+			return nil, fmt.Errorf("server: finding the loops: %w", err)
+		}
+		defer theirs.Close()
+		c, err := s.engine.EnrollContext(ours, nil)
+		if err != nil {
+			return nil, fmt.Errorf("server: finding the loops: %w", err)
+		}
+		defer c.Close()
+		loops = append(loops, &loop{srv: s, events: c.EventLoop(), sessions: make(map[*session]struct{}), plain: make([]byte, plainScratch)})
+	}
+	return loops, nil
+}
+
+// loopOf finds our side of an event loop. There are only a few.
+func (s *Server) loopOf(el gnet.EventLoop) *loop {
+	for _, l := range s.loops {
+		if l.events == el {
+			return l
+		}
+	}
+	panic("server: connection on an unknown loop")
+}
+
+// tickLoops drives the wheels.
+func (s *Server) tickLoops() {
+	defer s.running.Done()
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-s.stopTicks:
+			return
+		case now := <-t.C:
+			for _, l := range s.loops {
+				l.post(message{kind: msgTick, at: now})
+			}
+		}
+	}
+}
+
+// Shutdown stops accepting, ends idle sessions with 421, lets running
+// transactions finish until ctx ends, and then closes what is left. The relay
+// must still be running. It returns the number of sessions that it cut off.
+func (s *Server) Shutdown(ctx context.Context) (cut int64) {
+	s.draining.Store(true)
+	s.closeListeners()
+	s.postAll(message{kind: msgDrain})
+	for s.active.Load() > 0 && cut == 0 {
+		select {
+		case <-s.empty:
+		case <-ctx.Done():
+			if cut = s.active.Load(); cut > 0 {
+				s.postAll(message{kind: msgKill})
+			}
+		}
+	}
+	for s.active.Load() > 0 {
+		<-s.empty
+	}
+	close(s.stopTicks)
+	s.running.Wait()
+	s.handshakes.wg.Wait()
+	if err := s.engine.Stop(); err != nil {
+		s.log.Warn("stopping the loops", zap.Error(err))
+	}
+	return cut
+}
+
+func (s *Server) postAll(m message) {
+	for _, l := range s.loops {
+		l.post(m)
+	}
+}

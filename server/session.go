@@ -1,0 +1,307 @@
+package server
+
+import (
+	"errors"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/account"
+)
+
+// session is one client connection. All its fields belong to its loop; other
+// goroutines reach it through the loop's mailbox only.
+type session struct {
+	srv      *Server
+	listener *listener
+	loop     *loop
+	conn     gnet.Conn
+	tls      *tlsLayer // nil in clear
+	id       uint64
+	remote   string // for the log; gnet forgets the address at close
+
+	state    state
+	resumeTo state // where skipLine and bdatSkip go back to
+	quit     bool  // QUIT was answered: close without lingering
+
+	in *codec.Buffer // input not consumed yet; nil when there is none
+
+	snapshot *account.Snapshot // the one that account was looked up in
+	account  *account.Account  // nil before a successful AUTH
+	login    []byte            // AUTH LOGIN: the user name, until the password is there
+	joining  *account.Account  // awaiting its token
+
+	t    transaction
+	data codec.DataDecoder
+
+	errors int // our 5yz replies so far
+
+	wheelNode
+}
+
+// feed consumes what arrived. b is borrowed.
+func (s *session) feed(b []byte) {
+	if s.in != nil {
+		_, _ = s.in.Write(b) // never fails
+		b = s.in.B
+	}
+	rest := s.consume(b)
+	s.keep(rest)
+	s.flush()
+}
+
+// resume goes on with input that was left unread while the session waited.
+func (s *session) resume() {
+	if s.in != nil && s.state != stateClosed {
+		s.keep(s.consume(s.in.B))
+	}
+	s.flush()
+}
+
+// keep stores the unread rest of the input, which may lie inside s.in.
+func (s *session) keep(rest []byte) {
+	switch {
+	case s.state == stateClosed || s.state == stateLinger || len(rest) == 0:
+		if s.in != nil {
+			codec.PutBuffer(s.in)
+			s.in = nil
+		}
+	case s.in == nil:
+		s.in = codec.GetBuffer()
+		s.in.B = append(s.in.B[:0], rest...)
+	default:
+		s.in.B = s.in.B[:copy(s.in.B, rest)]
+	}
+	if s.in != nil && len(s.in.B) > s.srv.cfg.MaxPipelined {
+		s.end(codec.ReplyTooMuchInput)
+		codec.PutBuffer(s.in)
+		s.in = nil
+	}
+}
+
+// consume runs the state machine over b and returns what must wait: a line
+// that is not complete, or everything behind a command whose answer must come
+// from somebody else.
+func (s *session) consume(b []byte) (rest []byte) {
+	for len(b) > 0 {
+		switch s.state {
+		case stateData:
+			b = s.onContent(b)
+		case stateBdat:
+			b = s.onChunk(b)
+		case stateBdatSkip:
+			b = s.onSkippedChunk(b)
+		case stateSkipLine:
+			b = s.onSkippedLine(b)
+		case stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass:
+			line, n, err := codec.ParseLine(b, codec.MaxAuthLine)
+			if errors.Is(err, codec.ErrIncomplete) {
+				return b
+			}
+			b = b[n:]
+			if err != nil {
+				s.badLine(err, s.greeted())
+				continue
+			}
+			s.answer(s.onAuthLine(line))
+		case stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream:
+			return b
+		case stateHandshake, stateLinger, stateClosed:
+			return nil
+		default:
+			n, again := s.onCommand(b)
+			b = b[n:]
+			if !again {
+				return b
+			}
+		}
+	}
+	if s.t.pending > 0 {
+		s.sendRecipients()
+	}
+	return nil
+}
+
+// onCommand reads one command. again is false when the input must wait.
+func (s *session) onCommand(b []byte) (n int, again bool) {
+	cmd, n, err := codec.ParseCommand(b)
+	if errors.Is(err, codec.ErrIncomplete) || s.t.pending > 0 && (err != nil || !s.joins(cmd)) {
+		if s.t.pending > 0 { // their replies come before this command's
+			s.sendRecipients()
+			return 0, !waiting.has(s.state)
+		}
+		return 0, false
+	}
+	if err != nil {
+		s.badLine(err, s.state)
+		return n, true
+	}
+	s.srv.metrics.commands[cmd.Verb].Inc()
+	if ce := s.srv.log.Check(zap.DebugLevel, "command"); ce != nil {
+		ce.Write(zap.Uint64("sid", s.id), zap.Stringer("verb", cmd.Verb), zap.Stringer("state", s.state))
+	}
+	if cmd.Verb == codec.VerbSTARTTLS && n < len(b) {
+		s.end(codec.ReplyPipelinedTLS)
+		return n, true
+	}
+	s.answer(s.step(cmd))
+	if s.state == stateHandshake {
+		if s.flush(); s.state == stateHandshake {
+			s.startTLS()
+		}
+	}
+	return n, true
+}
+
+// badLine answers a line that is no command and goes to next.
+func (s *session) badLine(err error, next state) {
+	if errors.Is(err, codec.ErrLineTooLong) {
+		s.answer(codec.ReplyLineTooLong, next)
+		if s.state == next { // not ended by too many errors
+			s.resumeTo = next
+			s.enter(stateSkipLine)
+		}
+		return
+	}
+	s.answer(codec.ReplyBareNewline, next)
+}
+
+// onSkippedLine discards up to the end of an over-long line.
+func (s *session) onSkippedLine(b []byte) []byte {
+	n, done := codec.SkipLine(b)
+	if done {
+		s.enter(s.resumeTo)
+	}
+	return b[n:]
+}
+
+// answer queues a reply of ours, unless it is the zero one, and enters next.
+// Too many errors end the session.
+func (s *session) answer(r codec.Reply, next state) {
+	s.pass(r, next)
+	if !r.Permanent() || s.state == stateLinger {
+		return
+	}
+	if s.errors++; s.errors >= s.srv.cfg.MaxErrors {
+		s.dropTransaction()
+		s.pass(codec.ReplyTooManyErrors, stateLinger)
+	}
+}
+
+// pass queues a reply, also one of the upstream, which is no error of the
+// session, and enters next.
+func (s *session) pass(r codec.Reply, next state) {
+	if !r.IsZero() {
+		s.loop.out = r.AppendTo(s.loop.out)
+		if r.Code == 421 { // RFC 5321 section 3.8: the server closes behind it
+			next = stateLinger
+		}
+	}
+	s.enter(next)
+}
+
+// end says a last word and closes once the client has had time to read it.
+func (s *session) end(r codec.Reply) {
+	if s.state == stateClosed || s.state == stateLinger {
+		return
+	}
+	s.dropTransaction()
+	s.answer(r, stateLinger)
+}
+
+// flush writes the queued replies: the only place that touches the
+// connection for writing. gnet closes inside a failing Write and runs OnClose
+// within it; a Write after that would go to whoever has the descriptor then.
+// While the server drains, a session without a transaction ends here.
+func (s *session) flush() {
+	if s.loop.draining && idle.has(s.state) {
+		if s.state == stateHandshake {
+			s.close()
+			return
+		}
+		s.end(codec.ReplyShutdown)
+	}
+	out := s.loop.out
+	s.loop.out = out[:0]
+	if s.state == stateClosed {
+		return
+	}
+	if len(out) > 0 {
+		if err := s.write(out); err != nil || s.state == stateClosed {
+			return
+		}
+		if s.conn.OutboundBuffered() > maxOutbound {
+			s.srv.metrics.deafClients.Inc()
+			s.close()
+			return
+		}
+	}
+	if s.state == stateLinger && len(out) > 0 {
+		if s.tls != nil {
+			s.closeTLS()
+		}
+		switch {
+		case s.state == stateClosed:
+		case s.quit:
+			s.close()
+		case s.conn.OutboundBuffered() == 0:
+			s.halfClose()
+		}
+	}
+}
+
+// write sends octets to the client, through TLS where there is TLS. A
+// handshake has no replies in it but the 220 that comes before it.
+func (s *session) write(b []byte) error {
+	if s.tls != nil && s.tls.established {
+		return s.writeTLS(b)
+	}
+	_, err := s.conn.Write(b)
+	return err
+}
+
+// maxOutbound caps the replies, in octets, that a client leaves unread.
+const maxOutbound = 64 << 10
+
+// close closes now; OnClose runs inside.
+func (s *session) close() {
+	if s.state != stateClosed {
+		_ = s.loop.events.Close(s.conn) // its error only repeats that it is gone
+	}
+}
+
+// closed is called once, when the connection is gone. A transaction that the
+// relay has goes on: after end-of-data its outcome is logged there.
+func (s *session) closed() {
+	s.dropTransaction()
+	s.enter(stateClosed)
+	if s.tls != nil {
+		s.tls.drop()
+	}
+	if s.in != nil {
+		codec.PutBuffer(s.in)
+		s.in = nil
+	}
+	s.login = nil
+}
+
+// timeout is called by the wheel when the deadline has passed.
+func (s *session) timeout() {
+	if s.state == stateLinger {
+		s.close()
+		return
+	}
+	s.srv.metrics.timeouts.Inc()
+	if s.state == stateHandshake {
+		s.close()
+		return
+	}
+	s.end(codec.ReplyTimeout)
+	s.flush()
+}
+
+func (s *session) expireIn(d time.Duration) {
+	s.loop.wheel.set(s, s.loop.ticks+ticksOf(d))
+}

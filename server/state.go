@@ -1,0 +1,89 @@
+package server
+
+import "time"
+
+// state is where a session stands; doc.go lists them.
+type state uint8
+
+const (
+	stateHandshake state = iota
+	stateHello
+	stateUnauth
+	stateReady
+	stateMail
+	stateRcpt
+	stateData
+	stateBdat
+	stateBdatNext
+	stateBdatSkip
+	stateAuthPlain
+	stateAuthLoginUser
+	stateAuthLoginPass
+	stateAwaitToken
+	stateAwaitRcpts
+	stateAwaitUpstream
+	stateSkipLine
+	stateLinger
+	stateClosed
+	numStates
+)
+
+var stateNames = [numStates]string{
+	"handshake", "hello", "unauth", "ready", "mail", "rcpt", "data", "bdat", "bdatNext", "bdatSkip",
+	"authPlain", "authLoginUser", "authLoginPass", "awaitToken", "awaitRcpts", "awaitUpstream",
+	"skipLine", "linger", "closed",
+}
+
+func (s state) String() string { return stateNames[s] }
+
+// stateSet is a set of states, for the rules.
+type stateSet uint32
+
+func in(states ...state) (set stateSet) {
+	for _, s := range states {
+		set |= 1 << s
+	}
+	return set
+}
+
+func (set stateSet) has(s state) bool { return set&(1<<s) != 0 }
+
+var (
+	// waiting are the states in which the answer must come from somebody
+	// else before the next command is read.
+	waiting = in(stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream)
+	// idle are the states without a transaction: a draining server ends
+	// these sessions at once.
+	idle = in(stateHandshake, stateHello, stateUnauth, stateReady, stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass)
+)
+
+// lingerTimeout bounds how long input is swallowed after the last reply, so
+// that the client reads the reply before it sees a reset.
+const lingerTimeout = 2 * time.Second
+
+// handshakeTimeout bounds a TLS handshake.
+const handshakeTimeout = 10 * time.Second
+
+// enter is the only writer of s.state. It also sets the deadline of the new
+// state; the await states have none of ours, since the relay and the token
+// manager bound them.
+func (s *session) enter(next state) {
+	s.state = next
+	cfg := &s.srv.cfg
+	switch next {
+	case stateHandshake:
+		s.expireIn(handshakeTimeout)
+	case stateHello:
+		s.expireIn(cfg.GreetingTimeout)
+	case stateData, stateBdat, stateBdatSkip:
+		s.expireIn(cfg.ContentTimeout)
+	case stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream:
+		s.deadline = noDeadline
+	case stateLinger:
+		s.expireIn(lingerTimeout)
+	case stateClosed:
+		s.loop.wheel.remove(s)
+	default:
+		s.expireIn(cfg.CommandTimeout)
+	}
+}

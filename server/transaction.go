@@ -1,0 +1,258 @@
+package server
+
+import (
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/upstream"
+)
+
+// transaction is the client's side of one mail transaction (RFC 5321 section
+// 3.3). It is dropped whole.
+type transaction struct {
+	up       *upstream.Transaction // nil while the relay owns it
+	content  *codec.Content        // nil before DATA or the first BDAT
+	ext      codec.Extensions      // what RCPT may use
+	rcpts    int                   // recipients so far, refused ones included
+	pending  int                   // of those, the last ones not yet sent to the upstream
+	answered int                   // index in up.Rcpts of the first recipient without an answer to the client
+	opened   bool                  // the upstream transaction is open and waits for us
+	refusal  codec.Reply           // why the whole transaction will be refused, once that is known
+
+	chunkLeft  int64       // octets of the BDAT chunk still to come
+	chunkLast  bool        // the chunk is the last one
+	chunkReply codec.Reply // what to say behind a chunk that is swallowed
+}
+
+// dropTransaction ends the transaction, if there is one, without an answer.
+func (s *session) dropTransaction() {
+	t := &s.t
+	if t.up != nil {
+		t.up.Release() // also ends what is open upstream
+	}
+	if t.content != nil {
+		t.content.Release()
+	}
+	*t = transaction{}
+}
+
+// onMAIL opens a transaction (RFC 5321 section 4.1.1.2).
+func (s *session) onMAIL(args []byte) (codec.Reply, state) {
+	if s.loop.draining {
+		return codec.ReplyShutdown, stateLinger
+	}
+	if !s.checkAccount() {
+		return replyAccountRemoved, stateLinger
+	}
+	mail, err := codec.ParseMail(args, s.srv.extensions)
+	if err != nil {
+		return codec.ReplyForArgs(err), s.state
+	}
+	if mail.Size > s.maxSize() {
+		return codec.ReplyTooBig, s.state
+	}
+	if s.srv.budgetHigh(max(mail.Size, 0)) {
+		s.srv.metrics.budgetRefusals.Inc()
+		return codec.ReplyNoStorage, s.state
+	}
+	up := upstream.GetTransaction()
+	up.Account, up.Done, up.SID = s.account, s, s.id
+	up.SetMail(mail)
+	s.t.up, s.t.ext = up, s.srv.extensions
+	if !mail.SMTPUTF8 { // RFC 6531 section 3.4
+		s.t.ext &^= codec.ExtSMTPUTF8
+	}
+	return codec.ReplySenderOK, stateMail
+}
+
+func (s *session) maxSize() int64 {
+	if l := s.account.Limits.MaxMessageSize; l > 0 {
+		return min(l, s.srv.cfg.MaxMessageSize)
+	}
+	return s.srv.cfg.MaxMessageSize
+}
+
+func (s *session) maxRecipients() int {
+	if l := s.account.Limits.MaxRecipients; l > 0 {
+		return min(l, s.srv.cfg.MaxRecipients)
+	}
+	return s.srv.cfg.MaxRecipients
+}
+
+// onRCPT answers the first recipient here, and has the others wait in
+// t.pending for the upstream's answer (doc.go, Recipients). Recipients that
+// the client pipelined go out together; onCommand sends them off.
+func (s *session) onRCPT(args []byte) (codec.Reply, state) {
+	rcpt, err := codec.ParseRcpt(args, s.t.ext)
+	t := &s.t
+	switch {
+	case err != nil:
+		return codec.ReplyForArgs(err), s.state
+	case t.rcpts >= s.maxRecipients():
+		return codec.ReplyTooManyRcpts, s.state
+	case !t.refusal.IsZero():
+		return replyNextTransaction, s.state
+	}
+	t.up.AddRcpt(rcpt)
+	t.rcpts++
+	if t.rcpts == 1 {
+		t.answered = 1
+		return codec.ReplyRecipientOK, stateRcpt
+	}
+	t.pending++
+	return codec.Reply{}, stateRcpt
+}
+
+// joins reports whether cmd is one more recipient for the ones in t.pending.
+func (s *session) joins(cmd codec.Command) bool {
+	if cmd.Verb != codec.VerbRCPT || s.t.rcpts >= s.maxRecipients() {
+		return false
+	}
+	_, err := codec.ParseRcpt(cmd.Args, s.t.ext)
+	return err == nil
+}
+
+// sendRecipients hands the pending recipients to the relay.
+func (s *session) sendRecipients() {
+	t := &s.t
+	up := t.up
+	var err error
+	if t.opened {
+		err = s.srv.relay.Continue(up)
+	} else {
+		err = s.srv.relay.TrySubmit(up)
+	}
+	if err == nil {
+		t.up = nil
+		s.enter(stateAwaitRcpts)
+		return
+	}
+	r := upstream.ClientReply(err)
+	if t.opened { // the upstream transaction is gone, and the first recipients with it
+		t.opened = false
+		t.refusal = r
+	}
+	up.Rcpts = up.Rcpts[:len(up.Rcpts)-t.pending]
+	for ; t.pending > 0; t.pending-- {
+		s.pass(r, stateRcpt)
+		if s.state != stateRcpt { // the answer ended the session
+			s.dropTransaction()
+			return
+		}
+	}
+}
+
+// RecipientsReplied implements upstream.Completer.
+func (s *session) RecipientsReplied(tx *upstream.Transaction) {
+	if !s.loop.post(message{kind: msgRecipients, s: s, tx: tx}) {
+		tx.Release()
+	}
+}
+
+// recipientsReplied takes tx back with an answer for each recipient.
+func (s *session) recipientsReplied(up *upstream.Transaction) {
+	opened := up.Rcpts[0].Reply.Positive()
+	if s.state != stateAwaitRcpts {
+		up.Release() // the client has gone
+		return
+	}
+	t := &s.t
+	t.up, t.opened, t.pending = up, opened, 0
+	if !opened {
+		t.refusal = up.Rcpts[0].Reply
+	}
+	s.enter(stateRcpt)
+	for ; t.answered < len(up.Rcpts) && s.state == stateRcpt; t.answered++ {
+		s.pass(up.Rcpts[t.answered].Reply, stateRcpt)
+	}
+	if s.state != stateRcpt {
+		s.dropTransaction()
+	}
+	s.resume()
+}
+
+// onDATA asks for the content, or refuses the transaction at once if that is
+// what will come of it.
+func (s *session) onDATA(args []byte) (codec.Reply, state) {
+	switch {
+	case len(args) > 0:
+		return codec.ReplyBadArgs, s.state
+	case !s.t.refusal.IsZero():
+		r := s.t.refusal
+		s.dropTransaction()
+		s.pass(r, stateReady)
+		return codec.NoReply, s.state
+	}
+	s.t.content = codec.NewContent(s.srv.budget)
+	s.data.Reset(s.maxSize())
+	return codec.ReplyStartData, stateData
+}
+
+// onContent takes DATA content up to end-of-data.
+func (s *session) onContent(b []byte) (rest []byte) {
+	n, done := s.data.Decode(b, s.t.content)
+	s.srv.metrics.contentBytes.Add(n)
+	if !done {
+		s.enter(stateData) // the timeout is for each read
+		return b[n:]
+	}
+	if err := s.data.Err(); err != nil {
+		s.dropTransaction()
+		s.answer(s.contentReply(err), stateReady)
+		return b[n:]
+	}
+	s.submit()
+	return b[n:]
+}
+
+// contentReply says why content was refused.
+func (s *session) contentReply(err error) codec.Reply {
+	r := codec.ReplyForContent(err)
+	if r.Transient() {
+		s.srv.metrics.budgetRefusals.Inc()
+	}
+	s.srv.metrics.contentRefusals.Inc()
+	return r
+}
+
+// submit hands the complete envelope to the relay.
+func (s *session) submit() {
+	t := &s.t
+	up := t.up
+	up.Content = t.content
+	t.content = nil
+	var err error
+	if t.opened {
+		err = s.srv.relay.Continue(up)
+	} else {
+		err = s.srv.relay.TrySubmit(up)
+	}
+	if err != nil {
+		s.dropTransaction()
+		s.pass(upstream.ClientReply(err), stateReady)
+		return
+	}
+	t.up = nil
+	s.enter(stateAwaitUpstream)
+}
+
+// Complete implements upstream.Completer.
+func (s *session) Complete(tx *upstream.Transaction, res upstream.Result) {
+	if !s.loop.post(message{kind: msgComplete, s: s, tx: tx, res: res}) {
+		s.srv.metrics.lostReplies.Inc()
+		tx.Release()
+	}
+}
+
+// completed answers end-of-data with what the upstream said.
+func (s *session) completed(up *upstream.Transaction, res upstream.Result) {
+	up.Release()
+	if s.state != stateAwaitUpstream {
+		s.srv.metrics.lostReplies.Inc()
+		s.srv.log.Info("client had gone before the final reply", zap.Uint64("sid", s.id), zap.Int("code", res.Reply.Code))
+		return
+	}
+	s.t = transaction{}
+	s.pass(res.Reply, stateReady)
+	s.resume()
+}

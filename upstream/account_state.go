@@ -1,0 +1,250 @@
+package upstream
+
+import (
+	"time"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// connState is what a connection is doing; all but connGone count against the
+// account's limit.
+type connState uint8
+
+const (
+	connGone connState = iota
+	connDialing
+	connBusy
+	connParked
+	connClosing
+	numConnStates
+)
+
+// accountState is what a shard knows of one account. Everything is keyed by
+// the account's id, so it outlives a reload of the configuration.
+type accountState struct {
+	id string
+	// account is the one of the last transaction; connections of another
+	// identity are retired, see accountState.adopt.
+	account *account.Account
+	parked  parkedList
+	count   [numConnStates]int
+	// waiting want any connection; fresh were failed by one and want a new one.
+	waiting, fresh txQueue
+	backoff        backoff
+	blocked        bool // is in shard.blocked
+
+	due      time.Time // when the timer looks at it; with dueIndex
+	dueIndex int       // in shard.due, -1: not there
+}
+
+// open is the number of connections that count against the limit.
+func (st *accountState) open() int {
+	return st.count[connDialing] + st.count[connBusy] + st.count[connParked] + st.count[connClosing]
+}
+
+// usable reports whether a connection may become free or ready.
+func (st *accountState) usable() bool {
+	return st.count[connDialing]+st.count[connBusy]+st.count[connParked] > 0
+}
+
+// room reports whether the limit allows one more connection.
+func (st *accountState) room() bool {
+	limit := st.account.Limits.MaxConnections
+	return limit <= 0 || st.open() < limit
+}
+
+// mayDial reports whether a connection is to be opened now: there are never
+// more attempts than transactions that wait, and after a failure only one.
+func (st *accountState) mayDial(now time.Time) bool {
+	dialing := st.count[connDialing]
+	if dialing >= st.waiting.n+st.fresh.n || !st.room() {
+		return false
+	}
+	return st.backoff.allows(now, dialing)
+}
+
+// state returns the state of an account, which it makes if there is none.
+func (s *shard) state(a *account.Account) *accountState {
+	st := s.accounts[a.ID]
+	if st == nil {
+		st = &accountState{id: a.ID, account: a, dueIndex: -1}
+		s.accounts[a.ID] = st
+	} else if st.account != a {
+		s.adopt(st, a)
+	}
+	return st
+}
+
+// adopt makes a the account of st. If it is reached or logged in to in another
+// way than before, no connection of before is used any more.
+func (s *shard) adopt(st *accountState, a *account.Account) {
+	same := st.account.ConnectionFingerprint() == a.ConnectionFingerprint()
+	st.account = a
+	if same {
+		return
+	}
+	st.backoff = backoff{}
+	for st.parked.newest != nil {
+		s.retire(st, st.parked.popOldest())
+	}
+}
+
+// move changes what a connection of st is doing.
+func (s *shard) move(st *accountState, from, to connState) {
+	if from != connGone {
+		st.count[from]--
+		s.counts[from].Add(-1)
+	}
+	if to != connGone {
+		st.count[to]++
+		s.counts[to].Add(1)
+	}
+}
+
+// retire has a connection that was parked, and has been taken out of the list,
+// closed by a worker.
+func (s *shard) retire(st *accountState, c *conn) {
+	s.move(st, connParked, connClosing)
+	s.start(task{kind: taskQuit, st: st, conn: c})
+}
+
+// takeParked returns the connection that was used last and suits tx, now busy.
+func (s *shard) takeParked(st *accountState, tx *Transaction, now time.Time) *conn {
+	for {
+		c := st.parked.popNewest()
+		if c == nil {
+			return nil
+		}
+		if c.suits(tx.Account) && !c.worn(st.account, now) {
+			s.move(st, connParked, connBusy)
+			return c
+		}
+		s.retire(st, c)
+	}
+}
+
+// expire does what is due for st: it retires connections that were idle for
+// too long, fails transactions that waited for too long, forgets an account of
+// which nothing is left.
+func (s *shard) expire(st *accountState, now time.Time) {
+	idle := st.account.Limits.IdleTimeout
+	for c := st.parked.oldest; c != nil && idle > 0 && now.Sub(c.lastUsed) >= idle; c = st.parked.oldest {
+		s.retire(st, st.parked.popOldest())
+	}
+	s.expireWaiting(st, now)
+	s.dispatch(st, now)
+	if st.open() == 0 && st.waiting.n+st.fresh.n == 0 && !st.blocked && st.backoff.forgotten(now) {
+		delete(s.accounts, st.id)
+		return
+	}
+	if t := st.nextDue(now); !t.IsZero() {
+		s.touch(st, t)
+	}
+}
+
+// nextDue is when expire has something to do again; zero: no such moment.
+func (st *accountState) nextDue(now time.Time) (next time.Time) {
+	sooner := func(t time.Time) {
+		if next.IsZero() || t.Before(next) {
+			next = t
+		}
+	}
+	if c := st.parked.oldest; c != nil && st.account.Limits.IdleTimeout > 0 {
+		sooner(c.lastUsed.Add(st.account.Limits.IdleTimeout))
+	}
+	if tx := st.firstUncovered(); tx != nil {
+		sooner(tx.submitted.Add(st.acquireTimeout()))
+	}
+	if t := st.backoff.until; st.backoff.failures > 0 {
+		if st.waiting.n+st.fresh.n == 0 || !t.After(now) {
+			t = t.Add(backoffMemory)
+		}
+		sooner(t)
+	}
+	return next
+}
+
+// defaultAcquireTimeout stands in for an account that sets none.
+const defaultAcquireTimeout = 5 * time.Second
+
+func (st *accountState) acquireTimeout() time.Duration {
+	if d := st.account.Limits.AcquireTimeout; d > 0 {
+		return d
+	}
+	return defaultAcquireTimeout
+}
+
+// firstUncovered returns the first transaction that waits for others to end,
+// and not for an attempt to connect, which has timeouts of its own.
+func (st *accountState) firstUncovered() *Transaction {
+	tx := st.waiting.head
+	for range st.count[connDialing] - st.fresh.n {
+		if tx == nil {
+			return nil
+		}
+		tx = tx.next
+	}
+	return tx
+}
+
+// expireWaiting fails the transactions that waited longer than the acquire
+// timeout for a connection to become free.
+func (s *shard) expireWaiting(st *accountState, now time.Time) {
+	covered := max(0, st.count[connDialing]-st.fresh.n)
+	var keep txQueue
+	for i := 0; st.waiting.n > 0; i++ {
+		tx := st.waiting.pop()
+		if i < covered || now.Sub(tx.submitted) < st.acquireTimeout() {
+			keep.push(tx)
+			continue
+		}
+		cause := ErrBusy
+		if st.blocked {
+			cause = ErrQueueFull // not the account is short of connections but the whole proxy of slots
+		}
+		s.fail(st, tx, &Error{Phase: PhaseQueue, Err: cause}, now)
+	}
+	st.waiting = keep
+}
+
+// parkedList holds parked connections, linked through them, newest first.
+type parkedList struct{ newest, oldest *conn }
+
+func (l *parkedList) push(c *conn) {
+	c.older, c.newer = l.newest, nil
+	if l.newest != nil {
+		l.newest.newer = c
+	} else {
+		l.oldest = c
+	}
+	l.newest = c
+}
+
+func (l *parkedList) popNewest() *conn {
+	c := l.newest
+	if c != nil {
+		l.remove(c)
+	}
+	return c
+}
+
+// popOldest needs a list that is not empty.
+func (l *parkedList) popOldest() *conn {
+	c := l.oldest
+	l.remove(c)
+	return c
+}
+
+func (l *parkedList) remove(c *conn) {
+	if c.newer != nil {
+		c.newer.older = c.older
+	} else {
+		l.newest = c.older
+	}
+	if c.older != nil {
+		c.older.newer = c.newer
+	} else {
+		l.oldest = c.newer
+	}
+	c.newer, c.older = nil, nil
+}

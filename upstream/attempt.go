@@ -1,0 +1,120 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+
+	"xoauth2-proxy/codec"
+)
+
+// attempt is what is known of one try to send a transaction over a connection.
+type attempt struct {
+	// phase is where it stands, or where it ended.
+	phase Phase
+	// reply is the answer: the first refusal, or the final reply. Zero: none yet.
+	reply codec.Reply
+	// err is why there is no answer, or no more use of the connection.
+	err error
+	// lost: the connection is of no use any more.
+	lost bool
+	// reset: the transaction may be open still at the upstream, RSET ends it.
+	reset bool
+	// reused: the connection was parked before.
+	reused bool
+	// replied: the upstream has sent a byte during this transaction.
+	replied bool
+	// left: the end of the content may have left this process.
+	left bool
+	// told: the session has been given replies of this attempt.
+	told bool
+	// retried: the transaction has been retried before.
+	retried bool
+}
+
+// mayRetry is the only rule by which a transaction is sent again, on a fresh
+// connection: once, when the connection was lost, and only if the upstream
+// provably has not taken the message and the client knows nothing of this
+// attempt. It has not taken the message if the end of the content cannot have
+// left; what it replied before then binds nobody.
+func (a *attempt) mayRetry() bool {
+	if a.retried || a.told || a.left || !a.lost {
+		return false
+	}
+	if a.reply.IsZero() {
+		return !errors.Is(a.err, ErrProtocol)
+	}
+	// A connection that was idle for long may be closed by a 421 that crosses
+	// our MAIL: that one speaks of the connection. Other 421s speak of the
+	// account or the service: another connection would make them worse.
+	return a.reused && a.reply.Code == 421 && (a.reply.Enhanced.IsZero() || a.reply.Enhanced[1] == 4)
+}
+
+// failed notes that an operation of the phase failed, unless an answer is
+// known already.
+func (a *attempt) failed(p Phase, err error) {
+	a.lost = true
+	if a.reply.IsZero() && a.err == nil {
+		a.phase, a.err = p, err
+	}
+}
+
+// refused notes the first refusal, which is the answer.
+func (a *attempt) refused(p Phase, reply codec.Reply) {
+	if a.reply.IsZero() && a.err == nil {
+		a.phase, a.reply = p, reply
+	}
+	a.reset = true
+	if reply.Code == 421 { // the upstream closes (RFC 5321 section 3.8)
+		a.lost = true
+	}
+}
+
+// open reports whether nothing has gone wrong yet.
+func (a *attempt) open() bool { return a.reply.IsZero() && a.err == nil }
+
+// failure returns what went wrong, nil if the message was accepted.
+func (a *attempt) failure(c *conn) *Error {
+	switch {
+	case a.err != nil:
+		p := a.phase
+		if a.left {
+			p = PhaseFinal
+		}
+		return &Error{Phase: p, Err: a.err, upstream: c.peer}
+	case !a.reply.Positive():
+		return &Error{Phase: a.phase, Reply: a.reply, Err: ErrRefused, upstream: c.peer}
+	}
+	return nil
+}
+
+// result returns the end of the transaction.
+func (a *attempt) result(c *conn) Result {
+	res := Result{Reply: a.reply, Phase: PhaseFinal, Upstream: c.peer}
+	if res.Err = a.failure(c); res.Err != nil {
+		res.Reply, res.Phase = clientReply(res.Err), res.Err.Phase
+	}
+	return res
+}
+
+// expectReply reads the next reply. One that is not of success is noted as a
+// refusal; one that SMTP does not allow there, as a failure. It returns false
+// if nothing more can be read.
+func (w *worker) expectReply(c *conn, a *attempt, p Phase) (codec.Reply, bool) {
+	reply, err := w.in.next(c, p == PhaseFinal)
+	a.replied = a.replied || w.in.got
+	if err != nil {
+		a.failed(p, err)
+		return reply, false
+	}
+	want := 2
+	if p == PhaseData {
+		want = 3
+	}
+	switch {
+	case reply.Code >= 400:
+		a.refused(p, reply)
+	case reply.Code/100 != want:
+		a.failed(p, fmt.Errorf("%w: %s answered by %q", ErrProtocol, p, cut(reply.String())))
+	}
+	return reply, !a.lost
+}

@@ -1,0 +1,155 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+)
+
+const (
+	maxShards = 1024
+	// clientPatience is how long a client waits for the answer to
+	// end-of-data (RFC 5321 section 4.5.3.2.6).
+	clientPatience = 10 * time.Minute
+)
+
+// Config is what the relay needs to know apart from the accounts, whose own
+// limits are in account.Limits.
+type Config struct {
+	// Shards is the number of parts that the accounts are spread over.
+	// Default: GOMAXPROCS.
+	Shards int
+	// EhloName is announced to the providers in EHLO. Default: localhost.
+	EhloName string
+	// CAFile is a PEM file of the authorities that providers' certificates
+	// are verified against instead of the system's. Default: empty.
+	CAFile string
+	// DryRun does everything up to the provider's answer to AUTH, and then
+	// answers 250 without sending the message. Default: false.
+	DryRun bool
+	// GlobalConcurrency caps the workers that open a connection or carry a
+	// transaction at one time. Default: 0, no cap.
+	GlobalConcurrency int
+	// MaxWaiting caps the transactions that wait for a connection, over all
+	// accounts; TrySubmit fails with ErrQueueFull above it. Default: 20000.
+	MaxWaiting int
+	// MaxWaitingPerAccount caps them for each account. Default: 1000.
+	MaxWaitingPerAccount int
+
+	// DialTimeout is for DNS and the TCP handshake. Default: 10 s.
+	DialTimeout time.Duration
+	// TLSTimeout is for the TLS handshake. Default: 10 s.
+	TLSTimeout time.Duration
+	// GreetingTimeout is for the provider's greeting. Default: 30 s.
+	GreetingTimeout time.Duration
+	// LoginTimeout is for each of EHLO, STARTTLS and AUTH. Default: 30 s.
+	LoginTimeout time.Duration
+	// TokenTimeout is for a token that is not cached. Default: 30 s.
+	TokenTimeout time.Duration
+	// CommandTimeout is for MAIL, RCPT and RSET. Default: 30 s.
+	CommandTimeout time.Duration
+	// DataTimeout is for the reply to DATA. Default: 60 s.
+	DataTimeout time.Duration
+	// ContentTimeout is for each write of content, some 256 KiB. Default: 60 s.
+	ContentTimeout time.Duration
+	// FinalTimeout is for the reply to the end of the content. Default: 300 s.
+	FinalTimeout time.Duration
+	// TransactionTimeout caps a transaction from its submission to its answer.
+	// It must stay below the 10 minutes for which a client waits at the end
+	// of the content (RFC 5321 section 4.5.3.2.6). Default: 470 s.
+	TransactionTimeout time.Duration
+	// HoldTimeout is how long an open transaction waits for the client's next
+	// recipient or the end of its content before the connection is taken back.
+	// Default: 60 s.
+	HoldTimeout time.Duration
+	// QuitTimeout is for the provider's answer to QUIT. Default: 2 s.
+	QuitTimeout time.Duration
+	// BackoffMin and BackoffMax bound the pause of an account after failed
+	// attempts to connect or log in; it doubles with each. Defaults: 500 ms, 60 s.
+	BackoffMin, BackoffMax time.Duration
+}
+
+// DefaultConfig returns the defaults given at each field.
+func DefaultConfig() Config {
+	return Config{
+		Shards:               runtime.GOMAXPROCS(0),
+		EhloName:             "localhost",
+		MaxWaiting:           20000,
+		MaxWaitingPerAccount: 1000,
+		DialTimeout:          10 * time.Second,
+		TLSTimeout:           10 * time.Second,
+		GreetingTimeout:      30 * time.Second,
+		LoginTimeout:         30 * time.Second,
+		TokenTimeout:         30 * time.Second,
+		CommandTimeout:       30 * time.Second,
+		DataTimeout:          60 * time.Second,
+		ContentTimeout:       60 * time.Second,
+		FinalTimeout:         300 * time.Second,
+		TransactionTimeout:   470 * time.Second,
+		HoldTimeout:          60 * time.Second,
+		QuitTimeout:          2 * time.Second,
+		BackoffMin:           500 * time.Millisecond,
+		BackoffMax:           60 * time.Second,
+	}
+}
+
+// Validate reports all problems at once, except for the content of CAFile,
+// which New reads.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("upstream."+format, args...)) }
+	if c.Shards < 1 || c.Shards > maxShards {
+		bad("shards: %d is not in 1..%d", c.Shards, maxShards)
+	}
+	if !validEhloName(c.EhloName) {
+		bad("ehlo_name: %q is not a host name or an address literal", c.EhloName)
+	}
+	if c.GlobalConcurrency < 0 {
+		bad("global_concurrency: %d is negative", c.GlobalConcurrency)
+	}
+	if c.MaxWaiting < 1 {
+		bad("max_waiting: %d must be positive", c.MaxWaiting)
+	}
+	if c.MaxWaitingPerAccount < 1 {
+		bad("max_waiting_per_account: %d must be positive", c.MaxWaitingPerAccount)
+	}
+	for _, t := range []struct {
+		key string
+		val time.Duration
+	}{
+		{"dial_timeout", c.DialTimeout}, {"tls_timeout", c.TLSTimeout}, {"greeting_timeout", c.GreetingTimeout},
+		{"login_timeout", c.LoginTimeout}, {"token_timeout", c.TokenTimeout}, {"command_timeout", c.CommandTimeout},
+		{"data_timeout", c.DataTimeout}, {"content_timeout", c.ContentTimeout}, {"final_timeout", c.FinalTimeout},
+		{"transaction_timeout", c.TransactionTimeout}, {"hold_timeout", c.HoldTimeout},
+		{"quit_timeout", c.QuitTimeout}, {"backoff_min", c.BackoffMin}, {"backoff_max", c.BackoffMax},
+	} {
+		if t.val <= 0 {
+			bad("%s: %v must be positive", t.key, t.val)
+		}
+	}
+	if c.TransactionTimeout >= clientPatience {
+		bad("transaction_timeout: %v is not below the %v that a client waits", c.TransactionTimeout, clientPatience)
+	}
+	if c.BackoffMax < c.BackoffMin {
+		bad("backoff_max: %v is less than backoff_min, %v", c.BackoffMax, c.BackoffMin)
+	}
+	return errors.Join(errs...)
+}
+
+// validEhloName accepts the characters of domains and address literals; above
+// all nothing that could end the command.
+func validEhloName(s string) bool {
+	if s == "" || len(s) > 255 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '-', c == '.', c == '_', c == '[', c == ']', c == ':':
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,72 @@
+package upstream
+
+import (
+	"crypto/tls"
+	"io"
+	"syscall"
+	"time"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/account"
+)
+
+// conn is a connection to a provider. One goroutine at a time has it: a worker
+// while it is busy, the shard while it is parked.
+type conn struct {
+	account *account.Account
+	print   [32]byte // ConnectionFingerprint of account
+	peer    string   // the endpoint, "host:port"
+
+	wire *wire
+	tls  *tls.Conn // nil before the handshake
+	rw   io.ReadWriter
+	raw  syscall.RawConn
+	peek peeker
+
+	ext   codec.Extensions
+	size  int64 // the limit of SIZE, 0: none
+	xauth bool  // offers AUTH XOAUTH2
+
+	born, lastUsed time.Time
+	messages       int       // transactions carried
+	deadline       time.Time // as set on the socket
+	reused         bool      // was parked, so it may have gone stale
+
+	newer, older *conn // in a parkedList
+}
+
+// suits reports whether transactions of a may go over c: it was logged in to
+// with the same identity, at the same endpoint, from the same address.
+func (c *conn) suits(a *account.Account) bool {
+	if c.account == a {
+		return true
+	}
+	if c.account.ID != a.ID || c.print != a.ConnectionFingerprint() {
+		return false
+	}
+	c.account = a // found at once the next time
+	return true
+}
+
+// worn reports whether c has done its share and is to be closed.
+func (c *conn) worn(a *account.Account, now time.Time) bool {
+	l := &a.Limits
+	return l.MaxMessagesPerConnection > 0 && c.messages >= l.MaxMessagesPerConnection ||
+		l.ConnectionMaxAge > 0 && now.Sub(c.born) >= l.ConnectionMaxAge
+}
+
+// setDeadline gives the flight that starts now at least d. The deadline is set
+// somewhat later, so that it is good for the next flights too: setting it
+// costs more than looking at it.
+func (c *conn) setDeadline(now time.Time, d time.Duration) error {
+	slack := d / 8
+	if left := c.deadline.Sub(now); left >= d && left <= d+slack {
+		return nil
+	}
+	c.deadline = now.Add(d + slack)
+	return c.wire.tcp.SetDeadline(c.deadline)
+}
+
+// close breaks the connection without ceremony; it is safe to call it from
+// another goroutine and more than once.
+func (c *conn) close() { _ = c.wire.tcp.Close() }

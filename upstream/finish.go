@@ -1,0 +1,50 @@
+package upstream
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// finish gives a transaction with its result back to the session, counts and
+// logs it. A transaction that could not be opened has no content yet: its
+// first recipient gets the refusal, the client is to send the others again.
+func (r *Relay) finish(tx *Transaction, res Result, now time.Time) {
+	r.metrics.message(res, r.cfg.DryRun)
+	sid, id := tx.SID, tx.Account.ID
+	if tx.Content != nil {
+		r.metrics.duration.Update(now.Sub(tx.submitted).Seconds())
+		tx.Done.Complete(tx, res)
+	} else {
+		tx.Rcpts[0].Reply = res.Reply
+		for i := 1; i < len(tx.Rcpts); i++ {
+			tx.Rcpts[i].Reply = replyLaterRcpt
+		}
+		tx.over = res.Err
+		tx.turn.Store(turnOver)
+		tx.Done.RecipientsReplied(tx)
+	}
+	r.logResult(sid, id, res)
+}
+
+// logResult writes the one line of a message: what failed at level Info, the
+// rest at Debug.
+func (r *Relay) logResult(sid uint64, id string, res Result) {
+	level := zapcore.DebugLevel
+	if res.Err != nil {
+		level = zapcore.InfoLevel
+	}
+	line := r.log.Check(level, "message")
+	if line == nil {
+		return
+	}
+	fields := []zap.Field{
+		zap.Uint64("sid", sid), zap.String("account", id), zap.String("upstream", res.Upstream),
+		zap.Int("code", res.Reply.Code), zap.Stringer("phase", res.Phase),
+	}
+	if res.Err != nil {
+		fields = append(fields, zap.String("error", cut(res.Err.Error())), zap.Bool("maybe_accepted", res.Err.MaybeAccepted()))
+	}
+	line.Write(fields...)
+}

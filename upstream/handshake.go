@@ -1,0 +1,336 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth"
+)
+
+// connect opens a connection of a up to the provider's 235. A token from the
+// cache that the provider refuses is replaced once, on another connection.
+func (w *worker) connect(a *account.Account) (*conn, *Error) {
+	r := w.shard.relay
+	src := r.tokens.Source(a)
+	tok := src.Cached()
+	cached := tok != nil
+	if !cached {
+		var err *Error
+		if tok, err = w.token(src); err != nil {
+			return nil, err
+		}
+	}
+	c, err := w.login(a, tok)
+	if err == nil || !tokenRefused(err) {
+		return c, err
+	}
+	src.Invalidate(tok)
+	if !cached {
+		return nil, err
+	}
+	fresh, terr := w.token(src)
+	if terr != nil {
+		return nil, terr
+	}
+	if c, err = w.login(a, fresh); err != nil && tokenRefused(err) {
+		src.Invalidate(fresh)
+	}
+	return c, err
+}
+
+// token gets an access token that is not cached.
+func (w *worker) token(src *oauth.Source) (*oauth.Token, *Error) {
+	r := w.shard.relay
+	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.TokenTimeout)
+	defer cancel()
+	tok, err := src.Get(ctx)
+	if err != nil {
+		return nil, &Error{Phase: PhaseToken, Err: err}
+	}
+	return tok, nil
+}
+
+// tokenRefused reports whether another access token may help: 535, and
+// Microsoft's 501 for a token of unsuitable shape or too near its expiry.
+// 535 5.7.139 says that the mailbox may not submit at all.
+func tokenRefused(e *Error) bool {
+	if e.Phase != PhaseAuth {
+		return false
+	}
+	switch e.Reply.Code {
+	case 535:
+		return e.Reply.Enhanced != codec.EnhancedCode{5, 7, 139}
+	case 501:
+		return e.Reply.Enhanced == codec.EnhancedCode{5, 5, 124} || e.Reply.Enhanced == codec.EnhancedCode{5, 5, 127}
+	}
+	return false
+}
+
+// login opens a connection and logs in with tok.
+func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
+	m := w.shard.relay.metrics
+	start := time.Now()
+	c, err := w.dialAndGreet(a)
+	if err == nil {
+		authStart := time.Now()
+		err = w.auth(c, tok)
+		m.authDuration.Update(time.Since(authStart).Seconds())
+		if err != nil {
+			c.close()
+		}
+	}
+	m.countLogin(err)
+	if err != nil {
+		err.upstream = a.SMTP.String()
+		return nil, err
+	}
+	c.born = time.Now()
+	c.lastUsed = c.born
+	m.phase(phaseSetup, c.born.Sub(start))
+	return c, nil
+}
+
+// dialAndGreet opens a connection up to the EHLO reply under TLS.
+func (w *worker) dialAndGreet(a *account.Account) (*conn, *Error) {
+	r := w.shard.relay
+	tcp, err := r.dialer.dial(r.ctx, a)
+	if err != nil {
+		return nil, &Error{Phase: PhaseConnect, Err: err}
+	}
+	c := &conn{account: a, print: a.ConnectionFingerprint(), peer: a.SMTP.String(), wire: &wire{tcp: tcp}}
+	c.rw = c.wire
+	w.use(c)
+	if err := w.handshake(c); err != nil {
+		c.close()
+		return nil, err
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		c.close()
+		return nil, &Error{Phase: PhaseConnect, Err: err}
+	}
+	c.raw = raw
+	c.initPeek()
+	return c, nil
+}
+
+// handshake goes from the bare TCP connection to the EHLO reply under TLS.
+func (w *worker) handshake(c *conn) *Error {
+	cfg := &w.shard.relay.cfg
+	if c.account.SMTP.TLS == account.TLSImplicit {
+		if err := w.startTLS(c); err != nil {
+			return err
+		}
+	}
+	greeting, err := w.ask(c, PhaseGreeting, nil, cfg.GreetingTimeout)
+	if err != nil {
+		return err
+	}
+	if err := expect(PhaseGreeting, greeting, 220); err != nil {
+		return err
+	}
+	ehlo := "EHLO " + cfg.EhloName + "\r\n"
+	offer, err := w.ehlo(c, ehlo)
+	if err != nil || c.tls != nil {
+		return err
+	}
+	if !offersStartTLS(offer) {
+		return &Error{Phase: PhaseTLS, Err: fmt.Errorf("%w: STARTTLS is not offered", ErrProtocol)}
+	}
+	reply, err := w.ask(c, PhaseTLS, []byte("STARTTLS\r\n"), cfg.LoginTimeout)
+	if err != nil {
+		return err
+	}
+	if err := expect(PhaseTLS, reply, 220); err != nil {
+		return err
+	}
+	if w.in.buffered() { // came in clear, would be taken for protected (RFC 3207 section 6)
+		return &Error{Phase: PhaseTLS, Err: fmt.Errorf("%w: input behind the reply to STARTTLS", ErrProtocol)}
+	}
+	if err := w.startTLS(c); err != nil {
+		return err
+	}
+	_, err = w.ehlo(c, ehlo) // what was offered in clear does not count
+	return err
+}
+
+// startTLS does the TLS handshake.
+func (w *worker) startTLS(c *conn) *Error {
+	r := w.shard.relay
+	c.tls = tls.Client(c.wire, r.dialer.tlsConfig(c.account.SMTP.Host))
+	c.rw = c.tls
+	c.wire.in.on = true
+	start := time.Now()
+	err := c.setDeadline(start, r.cfg.TLSTimeout)
+	if err == nil {
+		err = c.tls.HandshakeContext(r.ctx)
+	}
+	if err != nil {
+		return &Error{Phase: PhaseTLS, Err: err}
+	}
+	r.metrics.phase(phaseTLS, time.Since(start))
+	return nil
+}
+
+// ehlo sends EHLO and notes what is offered.
+func (w *worker) ehlo(c *conn, command string) (codec.Reply, *Error) {
+	offer, err := w.ask(c, PhaseEHLO, []byte(command), w.shard.relay.cfg.LoginTimeout)
+	if err != nil {
+		return offer, err
+	}
+	if err := expect(PhaseEHLO, offer, 250); err != nil {
+		return offer, err
+	}
+	c.ext, c.size, c.xauth = parseOffer(offer.Text)
+	return offer, nil
+}
+
+// ask sends one command, or nothing, and reads one reply whole.
+func (w *worker) ask(c *conn, p Phase, command []byte, timeout time.Duration) (codec.Reply, *Error) {
+	err := c.setDeadline(time.Now(), timeout)
+	if err == nil && len(command) > 0 {
+		_, err = c.rw.Write(command)
+	}
+	var reply codec.Reply
+	if err == nil {
+		reply, err = w.in.next(c, true)
+	}
+	if err != nil {
+		return codec.Reply{}, &Error{Phase: p, Err: err}
+	}
+	return reply, nil
+}
+
+// expect returns an error unless the reply has the code.
+func expect(p Phase, reply codec.Reply, code int) *Error {
+	switch {
+	case reply.Code == code:
+		return nil
+	case reply.Positive():
+		return &Error{Phase: p, Reply: reply, Err: ErrProtocol}
+	}
+	return &Error{Phase: p, Reply: reply, Err: ErrRefused}
+}
+
+// auth sends AUTH XOAUTH2 with the initial response. Some providers refuse a
+// token with a challenge that holds the reason, which is to be answered by an
+// empty line and only then followed by the refusal.
+func (w *worker) auth(c *conn, tok *oauth.Token) *Error {
+	cfg := &w.shard.relay.cfg
+	if !c.xauth {
+		return &Error{Phase: PhaseAuth, Err: fmt.Errorf("%w: AUTH XOAUTH2 is not offered", ErrProtocol)}
+	}
+	command := make([]byte, 0, len(tok.XOAUTH2)+16)
+	command = append(command, "AUTH XOAUTH2 "...)
+	command = append(command, tok.XOAUTH2...)
+	command = append(command, "\r\n"...)
+	reply, err := w.ask(c, PhaseAuth, command, cfg.LoginTimeout)
+	clear(command)
+	if err != nil {
+		return err
+	}
+	var status string
+	if reply.Code == 334 {
+		status = challengeStatus(reply.Text)
+		if reply, err = w.ask(c, PhaseAuth, []byte("\r\n"), cfg.LoginTimeout); err != nil {
+			return err
+		}
+	}
+	err = expect(PhaseAuth, reply, 235)
+	if err != nil && status != "" {
+		err.Err = fmt.Errorf("%w (status %s)", err.Err, status)
+	}
+	return err
+}
+
+// challengeStatus returns the status in the error challenge of XOAUTH2, a JSON
+// object in base64.
+func challengeStatus(challenge string) string {
+	var c struct {
+		Status string `json:"status"`
+	}
+	raw, err := codec.DecodeBase64(nil, []byte(strings.TrimSpace(challenge)))
+	if err != nil || json.Unmarshal(raw, &c) != nil {
+		return ""
+	}
+	return cut(c.Status)
+}
+
+// parseOffer reads the EHLO keywords: one a line, behind the line with the
+// server's name. Unknown ones and strange arguments are passed over.
+func parseOffer(text string) (ext codec.Extensions, size int64, xauth bool) {
+	_, text, more := strings.Cut(text, "\n")
+	for more {
+		var line string
+		line, text, more = strings.Cut(text, "\n")
+		words := strings.Fields(strings.ToUpper(line))
+		if len(words) == 0 {
+			continue
+		}
+		keyword, args := words[0], words[1:]
+		if mech, ok := strings.CutPrefix(keyword, "AUTH="); ok { // the form of a draft of RFC 2554
+			keyword, args = "AUTH", append([]string{mech}, args...)
+		}
+		switch keyword {
+		case "SIZE":
+			ext |= codec.ExtSIZE
+			if len(args) > 0 {
+				if n, err := strconv.ParseInt(args[0], 10, 64); err == nil && n > 0 {
+					size = n
+				}
+			}
+		case "8BITMIME":
+			ext |= codec.Ext8BITMIME
+		case "SMTPUTF8":
+			ext |= codec.ExtSMTPUTF8
+		case "DSN":
+			ext |= codec.ExtDSN
+		case "BINARYMIME":
+			ext |= codec.ExtBINARYMIME
+		case "CHUNKING":
+			ext |= codec.ExtCHUNKING
+		case "PIPELINING":
+			ext |= codec.ExtPIPELINING
+		case "AUTH":
+			ext |= codec.ExtAUTH
+			for _, mech := range args {
+				xauth = xauth || mech == "XOAUTH2"
+			}
+		}
+	}
+	return ext, size, xauth
+}
+
+// offersStartTLS looks for the keyword in an EHLO reply.
+func offersStartTLS(offer codec.Reply) bool {
+	for line := range strings.SplitSeq(offer.Text, "\n") {
+		if strings.EqualFold(strings.TrimSpace(line), "STARTTLS") {
+			return true
+		}
+	}
+	return false
+}
+
+// loginResult names the outcome of an attempt to connect and log in, for the
+// metrics.
+func loginResult(err *Error) int {
+	switch {
+	case err == nil:
+		return loginOK
+	case err.Phase == PhaseAuth && errors.Is(err.Err, ErrRefused):
+		return loginRefused
+	case err.Phase == PhaseTLS:
+		return loginTLS
+	case err.Phase == PhaseConnect:
+		return loginConnect
+	}
+	return loginOther
+}

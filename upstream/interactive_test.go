@@ -1,0 +1,278 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/sandbox"
+)
+
+// replyFor is what the sandbox's rules of refuse answer to a recipient.
+func replyFor(path string) int {
+	switch {
+	case strings.HasPrefix(path, "bad"):
+		return 550
+	case strings.HasPrefix(path, "later"):
+		return 450
+	}
+	return 250
+}
+
+// refuse makes the sandbox refuse recipients at bad and later domains.
+func refuse(f *fixture) {
+	f.faults(
+		sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "*@bad.test", Action: sandbox.ActionReply, Reply: "550 5.1.1 no such user"},
+		sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "*@later.test", Action: sandbox.ActionReply, Reply: "450 4.2.1 over rate"},
+	)
+}
+
+// path returns an address that replyFor gives that code.
+func path(i, code int) string {
+	domain := map[int]string{250: "good.test", 450: "later.test", 550: "bad.test"}[code]
+	local := map[int]string{250: "good", 450: "later", 550: "bad"}[code]
+	return fmt.Sprintf("%s%d@%s", local, i, domain)
+}
+
+// dialog plays a client's transaction: the recipients in groups as they come in
+// pipelined, then the content. It returns the replies that the client gets.
+func dialog(f *fixture, groups [][]string, body string) (rcpts []codec.Reply, final codec.Reply) {
+	f.t.Helper()
+	tx, c := f.envelope(f.accounts[0], groups[0]...)
+	if err := f.relay.TrySubmit(tx); err != nil {
+		f.t.Fatal(err)
+	}
+	c.next(f.t)
+	told := 0
+	for _, g := range groups[1:] {
+		if tx.Rcpts[0].Reply.Code >= 400 {
+			break // as a session does, which answers all others itself
+		}
+		told = len(tx.Rcpts)
+		for _, p := range g {
+			tx.AddRcpt(codec.RcptArgs{Path: []byte(p)})
+		}
+		if err := f.relay.Continue(tx); err != nil {
+			f.t.Fatal(err)
+		}
+		c.next(f.t)
+	}
+	_ = told
+	for i := range tx.Rcpts {
+		rcpts = append(rcpts, tx.Rcpts[i].Reply)
+	}
+	if final = rcpts[0]; final.Code >= 400 {
+		tx.Release()
+		return rcpts, final
+	}
+	tx.Content = content(f.t, body)
+	if err := f.relay.Continue(tx); err != nil {
+		tx.Release()
+		return rcpts, ClientReply(err)
+	}
+	a := c.next(f.t)
+	a.tx.Release()
+	return rcpts, a.res.Reply
+}
+
+// TestEveryMixOfRecipients checks the rule that counts: no recipient answered
+// 250 and covered by a 250 at the end was refused, and none answered 4yz or 5yz
+// got the message.
+func TestEveryMixOfRecipients(t *testing.T) {
+	codes := []int{250, 450, 550}
+	for _, offer := range offers {
+		t.Run(offer.name, func(t *testing.T) {
+			f := newFixture(t, func(s *setup) { s.keywords = offer.keywords })
+			refuse(f)
+			delivered := 0
+			check := func(groups [][]string) {
+				t.Helper()
+				rcpts, final := dialog(f, groups, "a\r\n")
+				var paths, want []string
+				for _, g := range groups {
+					paths = append(paths, g...)
+				}
+				if replyFor(paths[0]) >= 400 {
+					if final.Code != replyFor(paths[0]) {
+						t.Fatalf("%v: first recipient refused by %d, final reply %v", groups, replyFor(paths[0]), final)
+					}
+					for i, r := range rcpts[1:] {
+						if r.Code != 452 {
+							t.Fatalf("%v: recipient %d answered %v behind a refused first one", groups, i+1, r)
+						}
+					}
+					f.messages(delivered)
+					return
+				}
+				for i, r := range rcpts {
+					if r.Code != replyFor(paths[i]) {
+						t.Fatalf("%v: recipient %s answered %v", groups, paths[i], r)
+					}
+					if r.Code == 250 {
+						want = append(want, paths[i])
+					}
+				}
+				if final.Code != 250 {
+					t.Fatalf("%v: final reply %v", groups, final)
+				}
+				delivered++
+				var got []string
+				for _, r := range f.messages(delivered)[delivered-1].Recipients {
+					got = append(got, r.Path)
+				}
+				if strings.Join(got, " ") != strings.Join(want, " ") {
+					t.Fatalf("%v: delivered to %v, accepted were %v", groups, got, want)
+				}
+			}
+			for _, a := range codes {
+				for _, b := range codes {
+					check([][]string{{path(0, a), path(1, b)}})
+					for _, c := range codes {
+						check([][]string{{path(0, a), path(1, b)}, {path(2, c)}})
+						check([][]string{{path(0, a), path(1, b), path(2, c)}})
+					}
+				}
+			}
+			rng := rand.New(rand.NewPCG(1, 2))
+			for range 10 { // up to 100 recipients, pipelined at random
+				var groups [][]string
+				n := 2 + rng.IntN(99)
+				g := []string{path(0, 250), path(1, codes[rng.IntN(3)])}
+				for i := 2; i < n; i++ {
+					if rng.IntN(3) == 0 {
+						groups, g = append(groups, g), nil
+					}
+					g = append(g, path(i, codes[rng.IntN(3)]))
+				}
+				check(append(groups, g))
+			}
+			if n := f.box.Stats().Logins; n != 1 {
+				t.Errorf("%d logins: a connection was not in step after a refusal", n)
+			}
+			f.noViolations()
+		})
+	}
+}
+
+func TestOpenedTransactionRefusedAtMail(t *testing.T) {
+	for _, offer := range offers {
+		t.Run(offer.name, func(t *testing.T) {
+			f := newFixture(t, func(s *setup) { s.keywords = offer.keywords })
+			f.faults(sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Reply: "550 5.7.60 not your address", Times: 1})
+			rcpts, final := dialog(f, [][]string{{"a@good.test", "b@good.test"}}, "a\r\n")
+			if final.String() != "550 5.7.60 not your address" || rcpts[1].Code != 452 {
+				t.Errorf("final reply %v, second recipient %v", final, rcpts[1])
+			}
+			f.sendOK(f.accounts[0], "b\r\n")
+			f.messages(1)
+			f.noViolations()
+		})
+	}
+}
+
+func TestAbortResetsTheUpstream(t *testing.T) {
+	f := newFixture(t, nil)
+	tx, c := f.envelope(f.accounts[0], "a@good.test", "b@good.test")
+	if err := f.relay.TrySubmit(tx); err != nil {
+		t.Fatal(err)
+	}
+	c.next(t)
+	f.relay.Abort(tx)
+	f.sendOK(f.accounts[0], "a\r\n")
+	if got, want := strings.Join(f.commands(), " "), "MAIL RCPT RCPT RSET MAIL RCPT BDAT"; got != want {
+		// The second message may have got a connection of its own.
+		if n := f.box.Stats().Logins; n == 1 {
+			t.Errorf("commands %s, want %s", got, want)
+		}
+	}
+	if got := f.messages(1)[0].Recipients; len(got) != 1 {
+		t.Errorf("recipients of the aborted transaction got the next message: %v", got)
+	}
+}
+
+func TestReleaseAbortsToo(t *testing.T) {
+	f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
+	tx, c := f.envelope(f.accounts[0], "a@good.test", "b@good.test")
+	if err := f.relay.TrySubmit(tx); err != nil {
+		t.Fatal(err)
+	}
+	c.next(t)
+	tx.Release()
+	f.sendOK(f.accounts[0], "a\r\n") // over the only connection
+	f.messages(1)
+}
+
+func TestSlowClientLosesTheConnection(t *testing.T) {
+	f := newFixture(t, func(s *setup) {
+		s.relay.HoldTimeout = 20 * time.Millisecond
+		s.limits.MaxConnections = 1
+	})
+	tx, c := f.envelope(f.accounts[0], "a@good.test", "b@good.test")
+	if err := f.relay.TrySubmit(tx); err != nil {
+		t.Fatal(err)
+	}
+	c.next(t)
+	f.sendOK(f.accounts[0], "a\r\n") // waits for the only connection
+	tx.AddRcpt(codec.RcptArgs{Path: []byte("c@good.test")})
+	err := f.relay.Continue(tx)
+	if !errors.Is(err, ErrTransactionExpired) {
+		t.Fatalf("Continue: %v, want ErrTransactionExpired", err)
+	}
+	if r := ClientReply(err); r.Code != 451 || r.Enhanced != (codec.EnhancedCode{4, 4, 2}) {
+		t.Errorf("reply %v", r)
+	}
+	tx.Release()
+	f.messages(1)
+	if n := f.metric("upstream_hold_expired_total"); n != "1" {
+		t.Errorf("upstream_hold_expired_total = %s", n)
+	}
+}
+
+func TestConnectionLostBetweenRecipients(t *testing.T) {
+	for _, action := range []sandbox.Action{sandbox.ActionClose, sandbox.ActionReset, sandbox.ActionGarbage} {
+		t.Run(string(action), func(t *testing.T) {
+			f := newFixture(t, nil)
+			f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "c@good.test", Action: action, Times: 1})
+			rcpts, final := dialog(f, [][]string{{"a@good.test", "b@good.test"}, {"c@good.test"}}, "a\r\n")
+			for i, want := range []int{250, 250, 451} {
+				if rcpts[i].Code != want {
+					t.Errorf("recipient %d answered %v, want %d", i, rcpts[i], want)
+				}
+			}
+			if final.Code != 451 {
+				t.Errorf("final reply %v, want 451", final)
+			}
+			f.messages(0)
+			f.sendOK(f.accounts[0], "b\r\n")
+			f.messages(1)
+		})
+	}
+}
+
+func TestUpstreamClosesByReplyAtLaterRecipient(t *testing.T) {
+	f := newFixture(t, nil)
+	f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "b@good.test", Action: sandbox.ActionReply, Reply: "421 4.7.0 go away", Times: 1})
+	rcpts, final := dialog(f, [][]string{{"a@good.test", "b@good.test"}}, "a\r\n")
+	if final.String() != "451 4.7.0 go away" || rcpts[1].Code != 452 {
+		t.Errorf("final reply %v, second recipient %v", final, rcpts[1])
+	}
+	f.messages(0)
+	f.sendOK(f.accounts[0], "b\r\n")
+}
+
+func TestOpenedTransactionIsRetriedBeforeTheClientKnows(t *testing.T) {
+	f := newFixture(t, nil)
+	f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "b@good.test", Action: sandbox.ActionClose, Times: 1})
+	rcpts, final := dialog(f, [][]string{{"a@good.test", "b@good.test"}}, "a\r\n")
+	if rcpts[0].Code != 250 || rcpts[1].Code != 250 || final.Code != 250 {
+		t.Errorf("recipients %v, final reply %v", rcpts, final)
+	}
+	if n := f.box.Stats().Logins; n != 2 {
+		t.Errorf("%d logins, want 2", n)
+	}
+	f.messages(1)
+}

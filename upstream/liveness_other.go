@@ -1,0 +1,30 @@
+//go:build !linux
+
+package upstream
+
+import (
+	"errors"
+	"os"
+	"time"
+)
+
+// peeker has no use where sockets cannot be looked at without reading.
+type peeker struct{}
+
+func (c *conn) initPeek() {}
+
+// shortRead is how long alive waits for input: a read whose deadline has come
+// fails before it reads.
+const shortRead = time.Millisecond
+
+// alive reports whether a connection that was parked can still be used: there
+// is nothing to read, not even its end.
+func (c *conn) alive(now time.Time) bool {
+	c.deadline = time.Time{}
+	if c.wire.tcp.SetReadDeadline(now.Add(shortRead)) != nil {
+		return false
+	}
+	var b [1]byte
+	_, err := c.tls.Read(b[:])
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}

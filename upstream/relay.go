@@ -1,0 +1,164 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/oauth"
+)
+
+// Relay sends transactions to the providers. Its methods are safe for
+// concurrent use.
+type Relay struct {
+	cfg     Config
+	tokens  *oauth.Manager
+	log     *zap.Logger
+	metrics *relayMetrics
+	dialer  *dialer
+	gate    *gate // nil without a global limit
+	shards  []*shard
+	seed    maphash.Seed
+
+	waiting atomic.Int64 // transactions taken that have no connection yet
+	closing atomic.Bool
+	ctx     context.Context // ends when Close loses patience
+	cancel  context.CancelFunc
+	workers sync.WaitGroup
+}
+
+// New returns a relay that is ready for transactions. It takes access tokens
+// from tokens and puts its metrics into set, which must not have them yet. It
+// fails if cfg is not valid or its CAFile is not good.
+func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (*Relay, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	d, err := newDialer(cfg)
+	if err != nil {
+		return nil, err
+	}
+	r := &Relay{cfg: cfg, tokens: tokens, log: log, dialer: d, seed: maphash.MakeSeed()}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	if cfg.GlobalConcurrency > 0 {
+		r.gate = &gate{free: cfg.GlobalConcurrency}
+	}
+	for range cfg.Shards {
+		r.shards = append(r.shards, newShard(r))
+	}
+	r.metrics = newRelayMetrics(r, set)
+	return r, nil
+}
+
+// TrySubmit hands tx to the shard of its account. It does not block. On nil
+// the relay owns tx until it calls a method of tx.Done, which it may do before
+// TrySubmit returns; on an error the caller still owns it.
+//
+// A transaction with Content is a whole message for exactly one recipient.
+// Without Content the transaction is opened upstream, the recipients are
+// answered, and it comes back by RecipientsReplied; the caller has told the
+// client nothing yet of any but the first recipient.
+//
+// Errors: ErrQueueFull, ErrClosed, ErrRecipients.
+func (r *Relay) TrySubmit(tx *Transaction) error {
+	if n := len(tx.Rcpts); n == 0 || n > 1 && tx.Content != nil {
+		return ErrRecipients
+	}
+	if r.closing.Load() {
+		return ErrClosed
+	}
+	if r.waiting.Add(1) > int64(r.cfg.MaxWaiting) {
+		r.waiting.Add(-1)
+		r.metrics.queueFull.Inc()
+		return ErrQueueFull
+	}
+	now := time.Now()
+	tx.submitted = now
+	tx.deadline = now.Add(r.cfg.TransactionTimeout)
+	r.shardOf(tx.Account.ID).post(event{kind: evSubmit, tx: tx, now: now})
+	return nil
+}
+
+// Continue gives back to the relay a transaction that RecipientsReplied gave
+// to the session, with recipients added (their Reply zero), with its Content,
+// or both. RecipientsReplied is called again, or Complete if there is Content.
+//
+// On an error the caller owns tx: ErrTransactionExpired says that the upstream
+// part of the transaction is over, because the first recipient was refused,
+// because the connection was lost or because the client was too slow;
+// ClientReply of that error is the answer to whatever the client sends next.
+func (r *Relay) Continue(tx *Transaction) error {
+	w := tx.worker
+	tx.submitted = time.Now()
+	tx.deadline = tx.submitted.Add(r.cfg.TransactionTimeout)
+	if tx.turn.CompareAndSwap(turnSession, turnRelay) {
+		w.turn <- struct{}{}
+		return nil
+	}
+	if tx.turn.Load() == turnOver && tx.over != nil {
+		return &overError{tx.over}
+	}
+	return ErrTransactionExpired
+}
+
+// Abort ends a transaction that RecipientsReplied gave to the session: what is
+// open upstream is reset, tx is released, Complete is not called. Only who
+// owns tx may call it.
+func (r *Relay) Abort(tx *Transaction) { tx.Release() }
+
+// Close fails what waits for a connection, closes the parked connections with
+// QUIT and waits for the running transactions. When ctx ends it breaks their
+// connections, so that they fail, and returns the error of ctx. No goroutine
+// of the relay is left when it returns.
+func (r *Relay) Close(ctx context.Context) error {
+	if r.closing.Swap(true) {
+		return errors.New("upstream: relay closed twice")
+	}
+	now := time.Now()
+	for _, s := range r.shards {
+		s.post(event{kind: evClose, now: now})
+	}
+	err := r.drain(ctx)
+	r.cancel()
+	if err != nil {
+		for _, s := range r.shards {
+			s.post(event{kind: evBreak, now: now})
+		}
+		for _, s := range r.shards {
+			<-s.drained
+		}
+	}
+	r.workers.Wait()
+	return err
+}
+
+// drain waits until no shard has a connection or a worker left.
+func (r *Relay) drain(ctx context.Context) error {
+	for _, s := range r.shards {
+		select {
+		case <-s.drained:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (r *Relay) shardOf(id string) *shard {
+	if len(r.shards) == 1 {
+		return r.shards[0]
+	}
+	return r.shards[maphash.String(r.seed, id)%uint64(len(r.shards))]
+}
+
+// overError is ErrTransactionExpired with the reason.
+type overError struct{ cause *Error }
+
+func (e *overError) Error() string   { return ErrTransactionExpired.Error() + ": " + e.cause.Error() }
+func (e *overError) Unwrap() []error { return []error{e.cause, ErrTransactionExpired} }

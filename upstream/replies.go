@@ -1,0 +1,178 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/oauth"
+)
+
+// Replies of our own making; clientReply picks one and may lengthen its text.
+var (
+	replyConnect      = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 1}, Text: "Cannot connect to the provider"}
+	replyLost         = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "Connection to the provider lost"}
+	replyDNS          = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 4}, Text: "Cannot resolve the provider's host name"}
+	replyBusy         = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 5}, Text: "All connections of the account are busy, try again later"}
+	replyQueueFull    = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 2}, Text: "Too many messages are waiting, try again later"}
+	replyClosed       = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 2}, Text: "Shutting down, try again later"}
+	replyTLS          = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 5}, Text: "No trustworthy TLS connection to the provider"}
+	replyTempAuth     = codec.Reply{Code: 454, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "Temporary authentication failure at the provider"}
+	replyPermAuth     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "The provider refuses the account's login, an operator must act"}
+	replyProtocol     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 5, 0}, Text: "The provider's answer was not understood"}
+	replyExpired      = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "The transaction took too long, try again"}
+	replyLaterRcpt    = codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 5, 3}, Text: "Send this recipient in another transaction"}
+	replyDryRun       = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 0, 0}, Text: "dry run: not sent"}
+	replyDryRunRcpt   = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 1, 5}, Text: "dry run: not sent"}
+	replyNoBinaryMIME = codec.Reply{Code: 554, Enhanced: codec.EnhancedCode{5, 6, 3}, Text: "The account's provider does not support BINARYMIME"}
+	replyNo8BitMIME   = codec.Reply{Code: 554, Enhanced: codec.EnhancedCode{5, 6, 3}, Text: "The account's provider does not support 8BITMIME"}
+)
+
+// ClientReply returns what the client is to be told of an error of this
+// package: of TrySubmit, of Continue, or in a Result. Its default is 4yz.
+func ClientReply(err error) codec.Reply {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return clientReply(e)
+	}
+	return localReply(err)
+}
+
+// clientReply maps phase and cause to the reply for the client. From MAIL on,
+// the upstream's refusals are passed on as they are; before it nothing was
+// said about the message, so everything is 4yz: an MTA keeps the mail while
+// the trouble lasts.
+func clientReply(e *Error) codec.Reply {
+	if e.Phase >= PhaseMail && !e.Reply.IsZero() && errors.Is(e.Err, ErrRefused) {
+		return passOn(e.Reply)
+	}
+	r := localReply(e.Err)
+	switch {
+	case !r.IsZero() && r != codec.ReplyLocalError:
+	case e.Phase == PhaseToken:
+		return tokenReply(e.Err)
+	case e.Phase == PhaseAuth && errors.Is(e.Err, ErrRefused):
+		if r = replyPermAuth; e.Reply.Transient() {
+			r = replyTempAuth
+		}
+	case errors.Is(e.Err, ErrProtocol):
+		r = replyProtocol
+	case e.Phase == PhaseTLS, isTLS(e.Err):
+		r = replyTLS
+	case e.Phase == PhaseConnect && isDNS(e.Err):
+		r = replyDNS
+	case e.Phase < PhaseMail:
+		r = replyConnect
+	case isLost(e.Err):
+		r = replyLost
+	}
+	return explain(r, e)
+}
+
+// localReply is for what was decided here, without regard to a phase.
+func localReply(err error) codec.Reply {
+	switch {
+	case errors.Is(err, ErrQueueFull):
+		return replyQueueFull
+	case errors.Is(err, ErrClosed):
+		return replyClosed
+	case errors.Is(err, ErrBusy):
+		return replyBusy
+	case errors.Is(err, ErrTransactionExpired):
+		return replyExpired
+	}
+	return codec.ReplyLocalError
+}
+
+// passOn returns the upstream's reply for the client. 421 speaks of the
+// upstream's connection, not of the client's, which stays open: it becomes 451.
+func passOn(r codec.Reply) codec.Reply {
+	if r.Code == 421 {
+		r.Code = 451
+	}
+	return r
+}
+
+// tokenReply tells why there is no access token.
+func tokenReply(err error) codec.Reply {
+	r := replyTempAuth
+	if e, ok := errors.AsType[*oauth.Error](err); ok {
+		if e.Permanent() {
+			r = replyPermAuth
+		}
+		r.Text = e.Public()
+	}
+	return r
+}
+
+// explain adds to a reply of ours what the upstream said or what the system
+// reported.
+func explain(r codec.Reply, e *Error) codec.Reply {
+	if e.upstream != "" {
+		r.Text += " (" + e.upstream + ")"
+	}
+	switch {
+	case !e.Reply.IsZero():
+		r.Text += ": " + cut(e.Reply.String())
+	case errors.Is(e.Err, os.ErrDeadlineExceeded), errors.Is(e.Err, context.DeadlineExceeded):
+		r.Text += ": timeout at " + e.Phase.String()
+	case e.Phase >= PhaseConnect && e.Err != nil && !isLost(e.Err):
+		r.Text += ": " + cut(e.Err.Error())
+	case e.Phase > PhaseConnect:
+		r.Text += " at " + e.Phase.String()
+	}
+	return r
+}
+
+// maxQuoted caps remote text in logs and in replies of ours, in octets.
+const maxQuoted = 200
+
+// cut makes remote text safe to quote: printable ASCII on one line, not too long.
+func cut(s string) string {
+	more := len(s) > maxQuoted
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s[:min(len(s), maxQuoted)])
+	if more {
+		s += "..."
+	}
+	return s
+}
+
+func isDNS(err error) bool {
+	_, ok := errors.AsType[*net.DNSError](err)
+	return ok
+}
+
+func isTLS(err error) bool {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[tls.AlertError](err)
+	return ok
+}
+
+// isLost tells the errors of a connection that ended, or that we ended because
+// it was silent, from all others.
+func isLost(err error) bool {
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}

@@ -1,0 +1,302 @@
+package upstream
+
+import (
+	"container/heap"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// handOver is how many events one poster handles before a goroutine takes
+	// over, so that an event loop is not held for long.
+	handOver = 64
+	// workerIdle ends a worker that had nothing to do for so long.
+	workerIdle = 10 * time.Second
+	// minTick keeps the timer from firing without end for moments that have
+	// nearly come.
+	minTick = 2 * time.Millisecond
+)
+
+// eventKind says what happened; see shard.handle.
+type eventKind uint8
+
+const (
+	evSubmit     eventKind = iota // tx wants a connection
+	evDialed                      // w opened c for st
+	evDialFailed                  // w could not; err says why
+	evDone                        // w ended a transaction of st; c is its connection, nil if closed
+	evRetry                       // like evDone, and tx wants another connection
+	evClosed                      // w closed a connection that was in state closing
+	evTick                        // the timer fired
+	evSlot                        // a global slot may be free
+	evClose                       // Relay.Close was called
+	evBreak                       // Relay.Close lost patience
+)
+
+type event struct {
+	kind  eventKind
+	fresh bool // evRetry: only a new connection will do
+	tx    *Transaction
+	st    *accountState
+	w     *worker
+	c     *conn
+	err   *Error
+	now   time.Time
+}
+
+// shard owns the state of its accounts. Only one goroutine at a time handles
+// its events, in the order of posting.
+type shard struct {
+	relay *Relay
+
+	mu      sync.Mutex // guards inbox and running; a leaf
+	inbox   []event
+	running bool // a goroutine handles events
+
+	// What follows belongs to the goroutine that handles events.
+
+	handling []event // the slice that is swapped with inbox
+	accounts map[string]*accountState
+	due      dueHeap         // accounts by their next deadline
+	blocked  []*accountState // wait for a global slot, in order
+	idle     []*worker       // parked workers, the last one parked last
+	active   []*worker       // all others, so that Close can break them
+	timer    *time.Timer
+	armed    time.Time // when timer fires; zero: not armed
+	closing  bool
+	drained  chan struct{} // closed when closing and nothing is left
+
+	// counts are the connections by state; read by the metrics.
+	counts [numConnStates]atomic.Int64
+}
+
+func newShard(r *Relay) *shard {
+	s := &shard{relay: r, accounts: make(map[string]*accountState), drained: make(chan struct{})}
+	s.timer = time.AfterFunc(time.Hour, func() { s.post(event{kind: evTick, now: time.Now()}) })
+	s.timer.Stop()
+	return s
+}
+
+// post adds an event to the mailbox. If nobody handles events, the caller does:
+// then it returns when the mailbox is empty, or another goroutine took over.
+func (s *shard) post(e event) {
+	if s.enqueue(e) {
+		s.drive()
+	}
+}
+
+// enqueue adds an event to the mailbox. If it returns true, nobody handles
+// events and the caller has to call drive, soon.
+func (s *shard) enqueue(e event) (idle bool) {
+	s.mu.Lock()
+	s.inbox = append(s.inbox, e)
+	idle = !s.running
+	s.running = true
+	s.mu.Unlock()
+	return idle
+}
+
+// drive handles events until there are none, or too many for one goroutine.
+func (s *shard) drive() {
+	if !s.run(handOver) {
+		go s.run(0)
+	}
+}
+
+// run handles events until the mailbox is empty and returns true, or returns
+// false when it handled limit of them and there are more. 0 is no limit.
+func (s *shard) run(limit int) bool {
+	for handled := 0; ; {
+		s.mu.Lock()
+		if len(s.inbox) == 0 {
+			s.running = false
+			s.mu.Unlock()
+			return true
+		}
+		if limit > 0 && handled >= limit {
+			s.mu.Unlock()
+			return false
+		}
+		s.handling, s.inbox = s.inbox, s.handling
+		s.mu.Unlock()
+		for i := range s.handling {
+			s.handle(&s.handling[i])
+		}
+		handled += len(s.handling)
+		clear(s.handling)
+		s.handling = s.handling[:0]
+	}
+}
+
+// handle decides what an event leads to.
+func (s *shard) handle(e *event) {
+	switch e.kind {
+	case evSubmit:
+		s.onSubmit(e.tx, e.now)
+	case evDialed:
+		s.onDialed(e)
+	case evDialFailed:
+		s.onDialFailed(e)
+	case evDone:
+		s.onDone(e)
+	case evRetry:
+		s.onRetry(e)
+	case evClosed:
+		s.move(e.st, connClosing, connGone)
+		s.park(e.w, e.now)
+		s.dispatch(e.st, e.now)
+	case evTick:
+		s.onTick(e.now)
+	case evSlot:
+		s.onSlot(e.now)
+	case evClose:
+		s.onClose(e.now)
+	case evBreak:
+		for _, w := range s.active {
+			w.breakOff()
+		}
+	}
+	if s.closing {
+		s.checkDrained()
+	}
+}
+
+// start gives a task to a worker, preferring the one that was busy last.
+func (s *shard) start(t task) {
+	var w *worker
+	if n := len(s.idle); n > 0 {
+		w, s.idle[n-1] = s.idle[n-1], nil
+		s.idle = s.idle[:n-1]
+	} else {
+		w = newWorker(s)
+		s.relay.workers.Add(1)
+		go w.run()
+	}
+	w.index = len(s.active)
+	s.active = append(s.active, w)
+	w.tasks <- t
+}
+
+// park takes a worker that has nothing to do.
+func (s *shard) park(w *worker, now time.Time) {
+	last := len(s.active) - 1
+	s.active[w.index] = s.active[last]
+	s.active[w.index].index = w.index
+	s.active[last] = nil
+	s.active = s.active[:last]
+	if s.closing {
+		close(w.tasks)
+		return
+	}
+	w.idleSince = now
+	s.idle = append(s.idle, w)
+	s.arm(now.Add(workerIdle))
+}
+
+// arm sets the timer to fire at t or before.
+func (s *shard) arm(t time.Time) {
+	if s.closing || !s.armed.IsZero() && !t.Before(s.armed) {
+		return
+	}
+	s.armed = t
+	s.timer.Reset(max(time.Until(t), minTick))
+}
+
+// touch makes sure that the timer looks at st at t or before.
+func (s *shard) touch(st *accountState, t time.Time) {
+	switch {
+	case st.dueIndex < 0:
+		st.due = t
+		heap.Push(&s.due, st)
+	case t.Before(st.due):
+		st.due = t
+		heap.Fix(&s.due, st.dueIndex)
+	default:
+		return
+	}
+	s.arm(t)
+}
+
+// onTick looks at all accounts whose deadline has come, and ends workers that
+// were idle for long.
+func (s *shard) onTick(now time.Time) {
+	s.armed = time.Time{}
+	if s.closing {
+		return
+	}
+	for len(s.due) > 0 && !s.due[0].due.After(now) {
+		st := heap.Pop(&s.due).(*accountState)
+		s.expire(st, now)
+	}
+	n := 0
+	for n < len(s.idle) && now.Sub(s.idle[n].idleSince) >= workerIdle {
+		close(s.idle[n].tasks)
+		n++
+	}
+	if n > 0 {
+		s.idle = append(s.idle[:0], s.idle[n:]...)
+		clear(s.idle[len(s.idle) : len(s.idle)+n])
+	}
+	if len(s.due) > 0 {
+		s.arm(s.due[0].due)
+	}
+	if len(s.idle) > 0 {
+		s.arm(s.idle[0].idleSince.Add(workerIdle))
+	}
+}
+
+// onClose fails what waits and closes what is idle. From now on nothing is
+// parked.
+func (s *shard) onClose(now time.Time) {
+	s.closing = true
+	s.timer.Stop()
+	for _, w := range s.idle {
+		close(w.tasks)
+	}
+	s.idle = nil
+	for _, st := range s.accounts {
+		s.failAll(st, &Error{Phase: PhaseQueue, Err: ErrClosed}, now)
+		for st.parked.newest != nil {
+			s.retire(st, st.parked.popOldest())
+		}
+	}
+}
+
+// checkDrained tells Relay.Close when nothing is left to wait for.
+func (s *shard) checkDrained() {
+	if len(s.active) > 0 {
+		return
+	}
+	select {
+	case <-s.drained:
+	default:
+		close(s.drained)
+	}
+}
+
+// dueHeap orders accounts by when the timer has to look at them.
+type dueHeap []*accountState
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].dueIndex, h[j].dueIndex = i, j
+}
+
+func (h *dueHeap) Push(x any) {
+	st := x.(*accountState)
+	st.dueIndex = len(*h)
+	*h = append(*h, st)
+}
+
+func (h *dueHeap) Pop() any {
+	old := *h
+	n := len(old) - 1
+	st := old[n]
+	old[n] = nil
+	*h = old[:n]
+	st.dueIndex = -1
+	return st
+}

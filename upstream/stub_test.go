@@ -1,0 +1,104 @@
+package upstream
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"math/big"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// stub is an upstream that allocates nothing while messages come in, and that
+// says whatever a test wants. It speaks implicit TLS with the certificate of
+// another server.
+type stub struct {
+	t    testing.TB
+	ln   net.Listener
+	done chan struct{}
+}
+
+// stubCertificate is for 127.0.0.1; fixtures trust it.
+var stubCertificate = sync.OnceValue(func() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+})
+
+// newStub serves each connection by serve, from behind the TLS handshake.
+func newStub(t testing.TB, serve func(c *tls.Conn)) *stub {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stub{t: t, ln: ln, done: make(chan struct{})}
+	cfg := &tls.Config{Certificates: []tls.Certificate{stubCertificate()}}
+	go func() {
+		defer close(s.done)
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				tc := tls.Server(c, cfg)
+				_ = tc.SetDeadline(time.Now().Add(time.Minute))
+				if tc.Handshake() == nil {
+					serve(tc)
+				}
+			}()
+		}
+	}()
+	t.Cleanup(func() { _ = ln.Close(); <-s.done })
+	return s
+}
+
+// account returns a copy of a that is submitted for at the stub.
+func (s *stub) account(a *account.Account) *account.Account {
+	host, port, _ := net.SplitHostPort(s.ln.Addr().String())
+	n, _ := strconv.Atoi(port)
+	stubbed := *a
+	stubbed.SMTP = account.Endpoint{Host: host, Port: n, TLS: account.TLSImplicit}
+	return &stubbed
+}
+
+// login plays the provider up to the answer to AUTH.
+func login(c *tls.Conn, keywords []string) bool {
+	var buf [16 << 10]byte
+	for _, reply := range []string{
+		"220 stub\r\n",
+		"250-stub\r\n250-" + strings.Join(keywords, "\r\n250-") + "\r\n250 HELP\r\n",
+		"235 2.7.0 ok\r\n",
+	} {
+		if _, err := io.WriteString(c, reply); err != nil {
+			return false
+		}
+		if !strings.HasPrefix(reply, "235") {
+			if _, err := c.Read(buf[:]); err != nil {
+				return false
+			}
+		}
+	}
+	return true
+}

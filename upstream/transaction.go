@@ -1,0 +1,175 @@
+package upstream
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/account"
+)
+
+// Completer is told how a transaction goes. Its methods are called from a
+// worker goroutine or from inside TrySubmit, and must only post: they may not
+// block and may not call back into the relay.
+type Completer interface {
+	// RecipientsReplied gives tx back to the session: every recipient now has
+	// its Reply. If that of Rcpts[0] is a refusal, the upstream part of the
+	// transaction is over, the others were answered 452 4.5.3, and that
+	// refusal is the answer to the content. Otherwise the session goes on with
+	// Continue or Abort.
+	RecipientsReplied(tx *Transaction)
+	// Complete gives tx back to the session for good, with its answer.
+	Complete(tx *Transaction, res Result)
+}
+
+// Recipient is one forward-path of a transaction.
+type Recipient struct {
+	Args codec.RcptArgs
+	// Reply is the upstream's answer to this RCPT; zero until it is known.
+	Reply codec.Reply
+}
+
+// Transaction is an envelope with or without its content, on its way through
+// the relay. Get one with GetTransaction; who owns it calls Release at the end.
+type Transaction struct {
+	// Account is the one that the client logged in to.
+	Account *account.Account
+	// Mail is the reverse-path with its parameters; see SetMail.
+	Mail codec.MailArgs
+	// Rcpts are the recipients; see AddRcpt.
+	Rcpts []Recipient
+	// Content is the message, or nil while it is not there yet. It belongs to
+	// the transaction: Release releases it.
+	Content *codec.Content
+	// Done is told how the transaction goes.
+	Done Completer
+	// SID is the session's id, for the log.
+	SID uint64
+
+	arena     []byte       // holds the bytes that Mail and Rcpts point to
+	next      *Transaction // in a txQueue
+	submitted time.Time    // when TrySubmit took it
+	deadline  time.Time    // its answer is due
+	retried   bool         // one connection failed it already
+
+	turn   atomic.Uint32 // who may touch an opened transaction: a turn constant
+	worker *worker       // set while turn is turnSession: waits for the session
+	over   *Error        // with turnOver: why
+}
+
+var transactions = sync.Pool{New: func() any { return new(Transaction) }}
+
+// GetTransaction returns an empty transaction, owned by the caller.
+func GetTransaction() *Transaction { return transactions.Get().(*Transaction) }
+
+// Release ends the transaction and its content; tx must not be used after it.
+// Releasing a transaction that is open upstream, which is on the session's
+// turn, aborts it there.
+func (tx *Transaction) Release() {
+	w := tx.worker
+	if tx.turn.CompareAndSwap(turnSession, turnAborted) {
+		w.turn <- struct{}{}
+		return
+	}
+	tx.release()
+}
+
+// release puts tx back into the pool.
+func (tx *Transaction) release() {
+	if tx.Content != nil {
+		tx.Content.Release()
+	}
+	clear(tx.Rcpts)
+	rcpts, arena := tx.Rcpts[:0], tx.arena[:0]
+	if cap(rcpts) > maxPooledRcpts {
+		rcpts = nil
+	}
+	if cap(arena) > maxPooledArena {
+		arena = nil
+	}
+	*tx = Transaction{Rcpts: rcpts, arena: arena}
+	transactions.Put(tx)
+}
+
+// What a pooled transaction may keep, so that one with a thousand recipients
+// does not weigh on all that follow.
+const (
+	maxPooledRcpts = 32
+	maxPooledArena = 8 << 10
+)
+
+// SetMail sets the reverse-path and its parameters, copying the bytes.
+func (tx *Transaction) SetMail(m codec.MailArgs) {
+	m.Path, m.EnvID = tx.keep(m.Path), tx.keep(m.EnvID)
+	tx.Mail = m
+}
+
+// AddRcpt adds a recipient, copying the bytes.
+func (tx *Transaction) AddRcpt(a codec.RcptArgs) {
+	a.Path, a.ORcpt = tx.keep(a.Path), tx.keep(a.ORcpt)
+	tx.Rcpts = append(tx.Rcpts, Recipient{Args: a})
+}
+
+// keep copies b into the arena. When that grows, what was kept before stays
+// where it was, so earlier results remain valid.
+func (tx *Transaction) keep(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	n := len(tx.arena)
+	tx.arena = append(tx.arena, b...)
+	return tx.arena[n:len(tx.arena):len(tx.arena)]
+}
+
+// Result is the end of a transaction.
+type Result struct {
+	// Reply is what the client is to be told; always set.
+	Reply codec.Reply
+	// Err is nil when the upstream accepted the message.
+	Err *Error
+	// Phase is how far the transaction came.
+	Phase Phase
+	// Upstream is the provider's endpoint, "host:port".
+	Upstream string
+}
+
+// txQueue is a FIFO of transactions, linked through them.
+type txQueue struct {
+	head, tail *Transaction
+	n          int
+}
+
+func (q *txQueue) push(tx *Transaction) {
+	tx.next = nil
+	if q.tail == nil {
+		q.head = tx
+	} else {
+		q.tail.next = tx
+	}
+	q.tail = tx
+	q.n++
+}
+
+func (q *txQueue) pushFront(tx *Transaction) {
+	tx.next = q.head
+	q.head = tx
+	if q.tail == nil {
+		q.tail = tx
+	}
+	q.n++
+}
+
+func (q *txQueue) pop() *Transaction {
+	tx := q.head
+	if tx == nil {
+		return nil
+	}
+	q.head = tx.next
+	if q.head == nil {
+		q.tail = nil
+	}
+	tx.next = nil
+	q.n--
+	return tx
+}

@@ -1,0 +1,196 @@
+package upstream
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// taskKind says what a worker is to do.
+type taskKind uint8
+
+const (
+	taskRelay taskKind = iota // send tx over conn
+	taskDial                  // open a connection of account
+	taskQuit                  // close conn
+)
+
+// task is what a shard gives to a worker.
+type task struct {
+	kind    taskKind
+	st      *accountState // to be named in the event at the end; not to be touched
+	conn    *conn
+	tx      *Transaction
+	account *account.Account
+}
+
+// worker is a goroutine that does the I/O of one connection at a time. The
+// shard has at most one task for it under way.
+type worker struct {
+	shard *shard
+	tasks chan task     // capacity 1; closed to end the worker
+	turn  chan struct{} // capacity 1; the session ended its turn
+	hold  *time.Timer   // bounds the session's turn
+	in    replyReader
+	line  []byte // MAIL and RCPT commands of the next flight
+	// holds is the connection in use, for Relay.Close to break.
+	holds atomic.Pointer[conn]
+
+	index     int       // in shard.active
+	idleSince time.Time // in shard.idle
+}
+
+func newWorker(s *shard) *worker {
+	return &worker{shard: s, tasks: make(chan task, 1), turn: make(chan struct{}, 1)}
+}
+
+// run works until tasks is closed.
+func (w *worker) run() {
+	defer w.shard.relay.workers.Done()
+	for t := range w.tasks {
+		switch t.kind {
+		case taskRelay:
+			w.relay(t)
+		case taskDial:
+			w.dial(t)
+		case taskQuit:
+			w.quit(t)
+		}
+	}
+}
+
+// breakOff closes the connection in use, so that what goes on there fails. It
+// is called from another goroutine.
+func (w *worker) breakOff() {
+	if c := w.holds.Load(); c != nil {
+		c.close()
+	}
+}
+
+// use takes a connection into use.
+func (w *worker) use(c *conn) {
+	w.holds.Store(c)
+	if w.shard.relay.ctx.Err() != nil { // breakOff may have come before
+		c.close()
+	}
+	w.in.reset()
+}
+
+// done tells the shard how the task ended; the next one may be there when it
+// returns.
+func (w *worker) done(e event) {
+	w.holds.Store(nil)
+	e.w = w
+	w.shard.post(e)
+}
+
+// dial opens a connection.
+func (w *worker) dial(t task) {
+	c, err := w.connect(t.account)
+	e := event{kind: evDialed, st: t.st, c: c, now: time.Now()}
+	if err != nil {
+		e.kind, e.err = evDialFailed, err
+		w.shard.relay.log.Warn("upstream login failed",
+			zap.String("account", t.account.ID), zap.String("upstream", t.account.SMTP.String()),
+			zap.Stringer("phase", err.Phase), zap.Int("code", err.Reply.Code), zap.String("error", cut(err.Error())))
+	}
+	w.done(e)
+}
+
+// quit closes a connection with QUIT and waits a little for the answer, so
+// that the provider does not count the connection any more when we do not.
+func (w *worker) quit(t task) {
+	w.use(t.conn)
+	if _, err := w.ask(t.conn, PhaseFinal, []byte("QUIT\r\n"), w.shard.relay.cfg.QuitTimeout); err == nil {
+		_ = t.conn.tls.Close()
+	} else {
+		t.conn.close()
+	}
+	w.done(event{kind: evClosed, st: t.st, now: time.Now()})
+}
+
+// relay sends a transaction. The shard gets the connection back, unless it is
+// lost, and the transaction, if it is to go over another one.
+func (w *worker) relay(t task) {
+	c, tx := t.conn, t.tx
+	w.use(c)
+	start := time.Now()
+	m := w.shard.relay.metrics
+	m.phase(phaseQueue, start.Sub(tx.submitted))
+	if c.reused && !c.alive(start) {
+		c.close()
+		m.stale.Inc()
+		w.done(event{kind: evRetry, st: t.st, tx: tx, now: start})
+		return
+	}
+	c.messages++
+	a := attempt{reused: c.reused, retried: tx.retried}
+	owned := w.attempt(c, tx, &a, start)
+	now := time.Now()
+	if !a.told { // what includes the client's time tells nothing about the upstream
+		m.phase(phaseExchange, now.Sub(start))
+	}
+	c.reused, c.lastUsed = true, now
+	switch {
+	case !owned:
+		w.giveBack(t.st, c, &a)
+	case a.mayRetry() && now.Sub(tx.submitted) < w.shard.relay.cfg.TransactionTimeout/2:
+		c.close()
+		tx.retried = true
+		m.retries.Inc()
+		w.done(event{kind: evRetry, fresh: true, st: t.st, tx: tx, now: now})
+	case a.lost || a.reset || w.in.buffered():
+		w.shard.relay.finish(tx, a.result(c), now)
+		w.giveBack(t.st, c, &a)
+	default:
+		// The connection is in the mailbox before the client has its answer, so
+		// that its next message finds it; nothing else is done before that.
+		res := a.result(c)
+		w.holds.Store(nil)
+		idle := w.shard.enqueue(event{kind: evDone, st: t.st, w: w, c: c, now: now})
+		w.shard.relay.finish(tx, res, now)
+		if idle {
+			w.shard.drive()
+		}
+	}
+}
+
+// attempt makes one try. If it returns true, tx is still the relay's and the
+// attempt has the answer to it. A panic is contained: it costs the connection.
+func (w *worker) attempt(c *conn, tx *Transaction, a *attempt, start time.Time) (owned bool) {
+	owned = true
+	defer func() {
+		if p := recover(); p != nil {
+			w.shard.relay.log.Error("panic in an upstream worker", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			w.shard.relay.metrics.panics.Inc()
+			a.left = true // nothing is known any more
+			a.failed(a.phase, fmt.Errorf("internal error: %v", p))
+		}
+	}()
+	c.wire.begin()
+	if tx.Content == nil {
+		w.interactive(c, tx, a, &owned)
+	} else {
+		w.whole(c, tx, a, start)
+	}
+	return owned
+}
+
+// giveBack returns a connection to the shard, as soon as it is fit for the next
+// transaction, or its loss.
+func (w *worker) giveBack(st *accountState, c *conn, a *attempt) {
+	if a.reset && !a.lost {
+		reply, err := w.ask(c, PhaseMail, []byte("RSET\r\n"), w.shard.relay.cfg.CommandTimeout)
+		a.lost = err != nil || reply.Code/100 != 2
+	}
+	if a.lost || w.in.buffered() { // a reply to nothing: 421, or we are out of step
+		c.close()
+		c = nil
+	}
+	w.done(event{kind: evDone, st: st, c: c, now: time.Now()})
+}
