@@ -16,6 +16,10 @@ func (s *session) onBDAT(args []byte) (codec.Reply, state) {
 	t := &s.t
 	inTransaction := s.state == stateRcpt || s.state == stateBdatNext
 	switch {
+	case s.state == stateUnauth:
+		return s.skipChunk(size, codec.ReplyAuthRequired, s.state)
+	case s.state == stateHello:
+		return s.skipChunk(size, replyHelloFirst, s.state)
 	case !inTransaction:
 		return s.skipChunk(size, codec.ReplyBadSequence, s.state)
 	case !t.refusal.IsZero():

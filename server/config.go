@@ -10,14 +10,25 @@ import (
 
 // Listener is one address that clients connect to.
 type Listener struct {
-	// Address is "host:port"; port 0 picks a free one.
+	// Address is "host:port", where port 0 picks a free one, "unix:PATH", or
+	// "systemd:NAME" for a socket that systemd passes (FileDescriptorName=).
 	Address string
 	// TLS says how the listener uses TLS; all modes but TLSNone need
 	// Config.TLS.
 	TLS TLSMode
 	// Allow limits who may connect, by source address. Empty: anyone who
-	// can reach Address.
+	// can reach Address. It does not apply to unix sockets, which have file
+	// permissions.
 	Allow []netip.Prefix
+	// ProxyFrom are the peers that must send a PROXY protocol header (v1 or
+	// v2), whose source address then counts as the client's. A header from
+	// anybody else is a syntax error.
+	ProxyFrom []netip.Prefix
+	// MaxConnections caps the sessions of this listener, MaxPerSource those
+	// from one source address; more are greeted with 421. 0: no cap.
+	MaxConnections, MaxPerSource int
+	// MaxMessages ends a session with 421 after so many messages. 0: no cap.
+	MaxMessages int
 }
 
 // Config is what the server needs to know. All durations must be positive.
@@ -44,7 +55,7 @@ type Config struct {
 	// MaxErrors ends a session with 421 after so many 5yz replies of ours.
 	MaxErrors int
 	// MaxPipelined caps the unread input, in octets, while the session waits
-	// for the upstream; more ends the session with 421.
+	// for the upstream; above it nothing more is read from the client.
 	MaxPipelined int
 	// ContentBudget caps the memory, in octets, of all content in flight. At
 	// 80 % new transactions get 452 4.3.1, running ones go on.
@@ -85,7 +96,7 @@ func (c Config) Validate() error {
 	for _, l := range c.Listeners {
 		switch l.TLS {
 		case TLSNone:
-		case TLSOffered, TLSRequired, TLSImplicit:
+		case TLSOffered, TLSRequired, TLSImplicit, TLSDetect:
 			if c.TLS == nil {
 				bad("listener %s: TLS mode %q needs a certificate", l.Address, l.TLS)
 			}

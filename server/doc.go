@@ -12,6 +12,8 @@
 // A session is always in exactly one state; rules.go says which command is
 // legal where, and enter is the only writer.
 //
+//	proxyHeader    waiting for a PROXY protocol header
+//	detect         waiting whether the client begins with a TLS handshake
 //	handshake      TLS handshake under way
 //	hello          connected, no EHLO or HELO yet
 //	unauth         greeted, not logged in

@@ -28,17 +28,26 @@ func (e *events) OnOpen(c gnet.Conn) (out []byte, action gnet.Action) {
 	defer s.loop.recovered(s)
 	s.loop.sessions[s] = struct{}{}
 	if s.loop.draining {
-		if s.listener.cfg.TLS.implicit() {
-			return nil, gnet.Close
+		if s.plainStart() {
+			out = codec.ReplyShutdown.AppendTo(nil)
 		}
-		return codec.ReplyShutdown.AppendTo(nil), gnet.Close
+		return out, gnet.Close
 	}
-	if s.listener.cfg.TLS.implicit() {
-		s.startTLS()
-		return nil, gnet.None
+	if s.plainStart() { // one write less than through begin
+		s.enter(stateHello)
+		return e.srv.greeting, gnet.None
 	}
-	s.enter(stateHello)
-	return e.srv.greeting, gnet.None
+	if s.awaitsHeader {
+		s.enter(stateProxyHeader)
+	} else {
+		s.begin()
+	}
+	return nil, gnet.None
+}
+
+// plainStart reports whether the session begins with a greeting in clear.
+func (s *session) plainStart() bool {
+	return !s.awaitsHeader && s.listener.cfg.TLS != TLSImplicit && s.listener.cfg.TLS != TLSDetect
 }
 
 // OnTraffic takes everything that was read, so that gnet keeps no copy.
@@ -52,11 +61,7 @@ func (e *events) OnTraffic(c gnet.Conn) gnet.Action {
 	if err != nil {
 		return gnet.Close
 	}
-	if s.tls != nil {
-		s.feedTLS(b)
-	} else {
-		s.feed(b)
-	}
+	s.take(b)
 	return gnet.None
 }
 
@@ -71,7 +76,7 @@ func (e *events) OnClose(c gnet.Conn, _ error) gnet.Action {
 	}
 	defer s.loop.recovered(nil)
 	delete(s.loop.sessions, s)
-	e.srv.left()
+	s.listener.left()
 	s.closed()
 	return gnet.None
 }

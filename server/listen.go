@@ -5,10 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/activation"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
@@ -18,11 +23,17 @@ import (
 // listener is one open listening socket. The server accepts itself: gnet's
 // own acceptor ends the whole engine on EMFILE and the like.
 type listener struct {
+	srv   *Server
 	cfg   Listener
 	ln    net.Listener
 	spare *os.File // a descriptor to give up when there are none left
 
 	ehloClear, ehloTLS codec.Reply // what EHLO is answered before and after TLS
+
+	active atomic.Int64 // sessions
+
+	mu      sync.Mutex // guards sources
+	sources map[netip.Addr]int
 }
 
 // advertise prepares the EHLO replies (RFC 5321 section 4.1.1.1).
@@ -31,28 +42,69 @@ func (l *listener) advertise(cfg *Config) {
 	const auth = "\nAUTH PLAIN LOGIN"
 	l.ehloTLS = codec.Reply{Code: 250, Text: keywords + auth}
 	l.ehloClear = l.ehloTLS
-	switch l.cfg.TLS {
-	case TLSOffered:
+	if l.cfg.TLS.offered() {
 		l.ehloClear.Text = keywords + "\nSTARTTLS" + auth
-	case TLSRequired:
+	}
+	if l.cfg.TLS == TLSRequired {
 		l.ehloClear.Text = keywords + "\nSTARTTLS"
 	}
 }
 
 func (s *Server) listen() error {
-	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 20 * time.Second, Count: 3}}
 	for _, cfg := range s.cfg.Listeners {
-		ln, err := lc.Listen(context.Background(), "tcp", cfg.Address)
+		ln, err := open(cfg.Address)
 		if err != nil {
 			s.closeListeners()
 			return fmt.Errorf("server: %w", err)
 		}
 		spare, _ := os.Open(os.DevNull) // without it, EMFILE is only waited out
-		l := &listener{cfg: cfg, ln: ln, spare: spare}
+		l := &listener{srv: s, cfg: cfg, ln: ln, spare: spare, sources: make(map[netip.Addr]int)}
 		l.advertise(&s.cfg)
 		s.listeners = append(s.listeners, l)
 	}
 	return nil
+}
+
+// open opens the listening socket of an address.
+func open(address string) (net.Listener, error) {
+	kind, name, _ := strings.Cut(address, ":")
+	switch kind {
+	case "unix":
+		if err := removeStale(name); err != nil {
+			return nil, err
+		}
+		return net.Listen("unix", name)
+	case "systemd":
+		return passed(name)
+	}
+	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 20 * time.Second, Count: 3}}
+	return lc.Listen(context.Background(), "tcp", address)
+}
+
+// removeStale removes a unix socket that a process left behind. One that
+// somebody still listens on is an error.
+func removeStale(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode()&os.ModeSocket == 0 {
+		return nil // listening will say what is wrong
+	}
+	if c, err := net.Dial("unix", path); err == nil {
+		_ = c.Close()
+		return fmt.Errorf("listen unix %s: another process listens there", path)
+	}
+	return os.Remove(path)
+}
+
+// passed finds a socket that systemd passed to this process.
+func passed(name string) (net.Listener, error) {
+	all, err := activation.ListenersWithNames()
+	if err != nil {
+		return nil, err
+	}
+	if found := all[name]; len(found) == 1 && found[0] != nil {
+		return found[0], nil
+	}
+	return nil, fmt.Errorf("systemd passed no listening socket of name %q", name)
 }
 
 func (s *Server) closeListeners() {
@@ -66,8 +118,8 @@ func (s *Server) closeListeners() {
 const acceptPause = 10 * time.Millisecond
 
 // accept hands sockets to the loops until the listener is closed.
-func (s *Server) accept(l *listener) {
-	defer s.running.Done()
+func (l *listener) accept() {
+	defer l.srv.running.Done()
 	defer func() { _ = l.spare.Close() }()
 	for {
 		c, err := l.ln.Accept()
@@ -75,80 +127,74 @@ func (s *Server) accept(l *listener) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			s.metrics.acceptErrors.Inc()
-			s.log.Warn("accepting a connection", zap.Stringer("listener", l.ln.Addr()), zap.Error(err))
+			l.srv.metrics.acceptErrors.Inc()
+			l.srv.log.Warn("accepting a connection", zap.Stringer("listener", l.ln.Addr()), zap.Error(err))
 			if !l.refuseWithSpare(err) {
 				time.Sleep(acceptPause)
 			}
 			continue
 		}
-		s.admit(l, c)
+		l.admit(c)
 	}
 }
 
 // admit makes a session of c, or says with 421 why not.
-func (s *Server) admit(l *listener, c net.Conn) {
-	if !l.allows(c.RemoteAddr()) {
-		s.metrics.notAllowed.Inc()
-		refuse(c, replyNotAllowed)
-		return
+func (l *listener) admit(c net.Conn) {
+	s := l.srv
+	sess := &session{srv: s, listener: l, id: s.nextID.Add(1), remote: "unix"}
+	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		sess.remote = tcp.String()
+		sess.source = tcp.AddrPort().Addr().Unmap().WithZone("")
+		sess.awaitsHeader = contains(l.cfg.ProxyFrom, sess.source)
+		dropZone(tcp)
+		dropZone(c.LocalAddr().(*net.TCPAddr))
 	}
-	if s.active.Add(1) > int64(s.cfg.MaxConnections) {
-		s.left()
+	total, here := s.active.Add(1), l.active.Add(1)
+	if total > int64(s.cfg.MaxConnections) || l.cfg.MaxConnections > 0 && here > int64(l.cfg.MaxConnections) {
+		l.left()
 		s.metrics.overCap.Inc()
-		refuse(c, codec.ReplyTooManyConnections)
+		l.refuse(c, codec.ReplyTooManyConnections)
 		return
 	}
-	dropZone(c.LocalAddr())
-	dropZone(c.RemoteAddr())
-	sess := &session{srv: s, listener: l, id: s.nextID.Add(1), remote: c.RemoteAddr().String()}
-	if _, err := s.engine.EnrollContext(c, sess); err != nil {
-		s.left()
+	if !sess.awaitsHeader {
+		if r := l.enterSource(sess); !r.IsZero() {
+			l.left()
+			l.refuse(c, r)
+			return
+		}
+	}
+	_, err := s.engine.EnrollContext(c, sess)
+	if err == nil && sess.loop == nil {
+		err = errors.New("epoll did not take it") // gnet has closed it and tells nobody
+	}
+	if err != nil {
+		l.left()
+		sess.leaveSource()
 		s.metrics.acceptErrors.Inc()
 		s.log.Warn("handing a connection to a loop", zap.Error(err))
-		return
-	}
-	if sess.loop == nil { // epoll did not take it; gnet has closed it and tells nobody
-		s.left()
-		s.metrics.acceptErrors.Inc()
 		return
 	}
 	s.metrics.accepted.Inc()
 }
 
 // left counts a session out.
-func (s *Server) left() {
-	if s.active.Add(-1) == 0 {
+func (l *listener) left() {
+	l.active.Add(-1)
+	if l.srv.active.Add(-1) == 0 {
 		select {
-		case s.empty <- struct{}{}:
+		case l.srv.empty <- struct{}{}:
 		default:
 		}
 	}
 }
 
-// allows reports whether the peer may connect.
-func (l *listener) allows(peer net.Addr) bool {
-	if len(l.cfg.Allow) == 0 {
-		return true
+// refuse says r, where the client does not expect TLS, and closes. The few
+// octets fit any new socket's buffer, so this does not wait for the peer.
+func (l *listener) refuse(c net.Conn, r codec.Reply) {
+	if l.cfg.TLS != TLSImplicit {
+		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = c.Write(r.AppendTo(nil))
 	}
-	tcp, ok := peer.(*net.TCPAddr)
-	if !ok {
-		return false
-	}
-	ip := tcp.AddrPort().Addr().Unmap().WithZone("")
-	for _, p := range l.cfg.Allow {
-		if p.Contains(ip) {
-			return true
-		}
-	}
-	return false
-}
-
-// refuse says r and closes. The few octets fit any new socket's buffer, so
-// this does not wait for the peer.
-func refuse(c net.Conn, r codec.Reply) {
-	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = c.Write(r.AppendTo(nil))
 	_ = c.Close()
 }
 
@@ -161,7 +207,7 @@ func (l *listener) refuseWithSpare(err error) bool {
 	_ = l.spare.Close()
 	c, err := l.ln.Accept()
 	if err == nil {
-		refuse(c, codec.ReplyTooManyConnections)
+		l.refuse(c, codec.ReplyTooManyConnections)
 	}
 	l.spare, _ = os.Open(os.DevNull)
 	return err == nil
@@ -169,11 +215,7 @@ func (l *listener) refuseWithSpare(err error) bool {
 
 // dropZone forgets the zone of a link-local address: gnet recycles the bytes
 // of that string as a buffer although package net still shares it.
-func dropZone(a net.Addr) {
-	if tcp, ok := a.(*net.TCPAddr); ok {
-		tcp.Zone = ""
-	}
-}
+func dropZone(a *net.TCPAddr) { a.Zone = "" }
 
 // socketPair gives two connected stream sockets.
 func socketPair() (a, b net.Conn, err error) {

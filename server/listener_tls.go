@@ -12,7 +12,10 @@ const (
 	TLSRequired TLSMode = "required"
 	// TLSImplicit starts with the handshake (RFC 8314).
 	TLSImplicit TLSMode = "implicit"
+	// TLSDetect takes a handshake at the start if the client begins with one,
+	// and else offers STARTTLS. A client that waits for the greeting, as it
+	// should in clear, gets it a moment later than on other listeners.
+	TLSDetect TLSMode = "detect"
 )
 
-func (m TLSMode) offered() bool  { return m == TLSOffered || m == TLSRequired }
-func (m TLSMode) implicit() bool { return m == TLSImplicit }
+func (m TLSMode) offered() bool { return m == TLSOffered || m == TLSRequired || m == TLSDetect }

@@ -18,6 +18,7 @@ import (
 type loop struct {
 	srv    *Server
 	events gnet.EventLoop
+	epoll  int // its epoll descriptor, -1 if unknown
 
 	out      []byte // replies of the session that is being served
 	sasl     []byte // scratch for one decoded SASL message

@@ -10,6 +10,7 @@ import (
 // names that the Python predecessor had are kept where they fit.
 type serverMetrics struct {
 	accepted, overCap, notAllowed, acceptErrors *metrics.Counter
+	badProxyHeaders, pauses                     *metrics.Counter
 	timeouts, deafClients, panics               *metrics.Counter
 	commands                                    [codec.NumVerbs]*metrics.Counter
 	auth                                        struct{ success, notFound, decode, mechanism, token *metrics.Counter }
@@ -29,6 +30,8 @@ func newMetrics(set *metrics.Set, srv *Server) *serverMetrics {
 		overCap:         set.NewCounter(`smtp_connections_total{result="over_cap"}`),
 		notAllowed:      set.NewCounter(`smtp_connections_total{result="not_allowed"}`),
 		acceptErrors:    set.NewCounter(`smtp_accept_errors_total`),
+		pauses:          set.NewCounter(`smtp_read_pauses_total`),
+		badProxyHeaders: set.NewCounter(`smtp_bad_proxy_headers_total`),
 		timeouts:        set.NewCounter(`smtp_timeouts_total`),
 		deafClients:     set.NewCounter(`smtp_unread_replies_closed_total`),
 		panics:          set.NewCounter(`smtp_session_panics_total`),

@@ -76,7 +76,7 @@ func (s *Server) Start() error {
 	s.running.Add(1 + len(s.listeners))
 	go s.tickLoops()
 	for _, l := range s.listeners {
-		go s.accept(l)
+		go l.accept()
 	}
 	return nil
 }
@@ -113,8 +113,7 @@ func (s *Server) NotReady() (reasons []string) {
 // budgetHigh reports whether n more octets of content are above the mark from
 // which no new transaction is begun. What is running may use the rest.
 func (s *Server) budgetHigh(n int64) bool {
-	used := s.budget.Used()
-	return used > 0 && used+n > s.budget.Limit()/10*8
+	return s.budget.Used()+n > s.budget.Limit()/10*8
 }
 
 // defaultLoops leaves half of the CPUs to the relay's workers.
@@ -169,7 +168,7 @@ func (s *Server) findLoops(n int) ([]*loop, error) {
 			return nil, fmt.Errorf("server: finding the loops: %w", err)
 		}
 		defer c.Close()
-		loops = append(loops, &loop{srv: s, events: c.EventLoop(), sessions: make(map[*session]struct{}), plain: make([]byte, plainScratch)})
+		loops = append(loops, &loop{srv: s, events: c.EventLoop(), epoll: epollOf(c), sessions: make(map[*session]struct{}), plain: make([]byte, plainScratch)})
 	}
 	return loops, nil
 }

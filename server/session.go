@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -22,11 +23,17 @@ type session struct {
 	id       uint64
 	remote   string // for the log; gnet forgets the address at close
 
+	source       netip.Addr // of the client, behind a PROXY header too; invalid for unix
+	counted      bool       // is in listener.sources
+	awaitsHeader bool       // begins with a PROXY header
+
 	state    state
 	resumeTo state // where skipLine and bdatSkip go back to
 	quit     bool  // QUIT was answered: close without lingering
 
-	in *codec.Buffer // input not consumed yet; nil when there is none
+	in     *codec.Buffer // input not consumed yet; nil when there is none
+	more   bool          // there is input behind the command that is being run
+	paused bool          // gnet does not read from the connection
 
 	snapshot *account.Snapshot // the one that account was looked up in
 	account  *account.Account  // nil before a successful AUTH
@@ -36,7 +43,8 @@ type session struct {
 	t    transaction
 	data codec.DataDecoder
 
-	errors int // our 5yz replies so far
+	errors   int // our 5yz replies so far
+	messages int // transactions begun
 
 	wheelNode
 }
@@ -74,7 +82,12 @@ func (s *session) keep(rest []byte) {
 	default:
 		s.in.B = s.in.B[:copy(s.in.B, rest)]
 	}
-	if s.in != nil && len(s.in.B) > s.srv.cfg.MaxPipelined {
+	switch {
+	case s.in == nil || len(s.in.B) <= s.srv.cfg.MaxPipelined:
+		if s.paused && s.state != stateClosed {
+			s.unpause()
+		}
+	case !s.pause():
 		s.end(codec.ReplyTooMuchInput)
 		codec.PutBuffer(s.in)
 		s.in = nil
@@ -108,9 +121,9 @@ func (s *session) consume(b []byte) (rest []byte) {
 			s.answer(s.onAuthLine(line))
 		case stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream:
 			return b
-		case stateHandshake, stateLinger, stateClosed:
-			return nil
 		default:
+			return nil
+		case stateHello, stateUnauth, stateReady, stateMail, stateRcpt, stateBdatNext:
 			n, again := s.onCommand(b)
 			b = b[n:]
 			if !again {
@@ -142,10 +155,7 @@ func (s *session) onCommand(b []byte) (n int, again bool) {
 	if ce := s.srv.log.Check(zap.DebugLevel, "command"); ce != nil {
 		ce.Write(zap.Uint64("sid", s.id), zap.Stringer("verb", cmd.Verb), zap.Stringer("state", s.state))
 	}
-	if cmd.Verb == codec.VerbSTARTTLS && n < len(b) {
-		s.end(codec.ReplyPipelinedTLS)
-		return n, true
-	}
+	s.more = n < len(b)
 	s.answer(s.step(cmd))
 	if s.state == stateHandshake {
 		if s.flush(); s.state == stateHandshake {
@@ -217,7 +227,8 @@ func (s *session) end(r codec.Reply) {
 // While the server drains, a session without a transaction ends here.
 func (s *session) flush() {
 	if s.loop.draining && idle.has(s.state) {
-		if s.state == stateHandshake {
+		switch s.state {
+		case stateHandshake, stateProxyHeader: // no words fit there
 			s.close()
 			return
 		}
@@ -276,6 +287,7 @@ func (s *session) close() {
 // relay has goes on: after end-of-data its outcome is logged there.
 func (s *session) closed() {
 	s.dropTransaction()
+	s.leaveSource()
 	s.enter(stateClosed)
 	if s.tls != nil {
 		s.tls.drop()
@@ -293,8 +305,14 @@ func (s *session) timeout() {
 		s.close()
 		return
 	}
+	if s.state == stateDetect {
+		s.greet()
+		s.flush()
+		return
+	}
 	s.srv.metrics.timeouts.Inc()
-	if s.state == stateHandshake {
+	switch s.state {
+	case stateHandshake, stateProxyHeader:
 		s.close()
 		return
 	}

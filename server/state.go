@@ -6,7 +6,9 @@ import "time"
 type state uint8
 
 const (
-	stateHandshake state = iota
+	stateProxyHeader state = iota
+	stateDetect
+	stateHandshake
 	stateHello
 	stateUnauth
 	stateReady
@@ -29,7 +31,7 @@ const (
 )
 
 var stateNames = [numStates]string{
-	"handshake", "hello", "unauth", "ready", "mail", "rcpt", "data", "bdat", "bdatNext", "bdatSkip",
+	"proxyHeader", "detect", "handshake", "hello", "unauth", "ready", "mail", "rcpt", "data", "bdat", "bdatNext", "bdatSkip",
 	"authPlain", "authLoginUser", "authLoginPass", "awaitToken", "awaitRcpts", "awaitUpstream",
 	"skipLine", "linger", "closed",
 }
@@ -54,15 +56,18 @@ var (
 	waiting = in(stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream)
 	// idle are the states without a transaction: a draining server ends
 	// these sessions at once.
-	idle = in(stateHandshake, stateHello, stateUnauth, stateReady, stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass)
+	idle = in(stateProxyHeader, stateDetect, stateHandshake, stateHello, stateUnauth, stateReady, stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass)
 )
 
 // lingerTimeout bounds how long input is swallowed after the last reply, so
 // that the client reads the reply before it sees a reset.
 const lingerTimeout = 2 * time.Second
 
-// handshakeTimeout bounds a TLS handshake.
+// handshakeTimeout bounds a TLS handshake, and the wait for a PROXY header.
 const handshakeTimeout = 10 * time.Second
+
+// detectTimeout is how long TLSDetect waits for a handshake before it greets.
+const detectTimeout = time.Millisecond // the next tick but one
 
 // enter is the only writer of s.state. It also sets the deadline of the new
 // state; the await states have none of ours, since the relay and the token
@@ -71,8 +76,10 @@ func (s *session) enter(next state) {
 	s.state = next
 	cfg := &s.srv.cfg
 	switch next {
-	case stateHandshake:
+	case stateProxyHeader, stateHandshake:
 		s.expireIn(handshakeTimeout)
+	case stateDetect:
+		s.expireIn(detectTimeout)
 	case stateHello:
 		s.expireIn(cfg.GreetingTimeout)
 	case stateData, stateBdat, stateBdatSkip:

@@ -35,6 +35,7 @@ type tlsLayer struct {
 	// established is set on the loop when the handshake has succeeded.
 	established bool
 	started     bool // the goroutine was started
+	upgraded    bool // by STARTTLS: the client was greeted before
 }
 
 // tlsWire is the net.Conn below crypto/tls.
@@ -56,6 +57,7 @@ func (s *session) startTLS() {
 	l.wire.l = l
 	l.wire.cond.L = &l.wire.mu
 	l.conn = tls.Server(&l.wire, s.srv.cfg.TLS)
+	l.upgraded = s.state == stateHandshake // entered with the reply to STARTTLS
 	s.tls = l
 	s.enter(stateHandshake)
 }
@@ -144,10 +146,12 @@ func (s *session) handshakeDone(err error) {
 	l.established = true
 	left := l.wire.in
 	l.wire.in = nil
-	if s.listener.cfg.TLS.implicit() {
-		s.loop.out = append(s.loop.out, s.srv.greeting...)
+	// What was said in clear is forgotten (RFC 3207 section 4.2).
+	if l.upgraded {
+		s.enter(stateHello)
+	} else {
+		s.greet()
 	}
-	s.enter(stateHello) // what was said in clear is forgotten (RFC 3207 section 4.2)
 	s.flush()
 	if s.state != stateClosed {
 		l.wire.in = left
@@ -271,8 +275,8 @@ func (h *handshakes) next() (l *tlsLayer) {
 }
 
 // onSTARTTLS begins TLS (RFC 3207). Whatever the client sent in clear behind
-// the command is not read as commands later on (CVE-2011-0411): onCommand
-// refuses it.
+// the command must not be read as commands later on: that ends the session
+// (CVE-2011-0411).
 func (s *session) onSTARTTLS(args []byte) (codec.Reply, state) {
 	switch {
 	case s.tls == nil && !s.listener.cfg.TLS.offered():
@@ -281,6 +285,8 @@ func (s *session) onSTARTTLS(args []byte) (codec.Reply, state) {
 		return codec.ReplyBadSequence, s.state
 	case len(args) > 0:
 		return codec.ReplyBadArgs, s.state
+	case s.more:
+		return codec.ReplyPipelinedTLS, stateLinger
 	}
 	return codec.ReplyStartTLS, stateHandshake
 }

@@ -41,6 +41,9 @@ func (s *session) onMAIL(args []byte) (codec.Reply, state) {
 	if s.loop.draining {
 		return codec.ReplyShutdown, stateLinger
 	}
+	if limit := s.listener.cfg.MaxMessages; limit > 0 && s.messages >= limit {
+		return replyTooManyMessages, stateLinger
+	}
 	if !s.checkAccount() {
 		return replyAccountRemoved, stateLinger
 	}
@@ -55,6 +58,7 @@ func (s *session) onMAIL(args []byte) (codec.Reply, state) {
 		s.srv.metrics.budgetRefusals.Inc()
 		return codec.ReplyNoStorage, s.state
 	}
+	s.messages++
 	up := upstream.GetTransaction()
 	up.Account, up.Done, up.SID = s.account, s, s.id
 	up.SetMail(mail)

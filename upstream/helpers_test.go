@@ -290,3 +290,30 @@ func (f *fixture) commands() (lines []string) {
 	}
 	return lines
 }
+
+// eventually sends until the account's back-off, of some milliseconds here, is
+// over, and fails if it does not end.
+func (f *fixture) eventually(a *account.Account) {
+	f.t.Helper()
+	before := len(f.box.Messages())
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		res := f.send(a, "to@example.com", "c\r\n")
+		if res.Err == nil {
+			f.messages(before + 1)
+			return
+		}
+		if time.Now().After(deadline) {
+			f.t.Fatalf("still refused after the fault: %v", res.Err)
+		}
+	}
+}
+
+// fired waits until the named fault has struck n times.
+func (f *fixture) fired(name string, n int64) {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := f.box.WaitFired(ctx, name, n); err != nil {
+		f.t.Fatal(err)
+	}
+}

@@ -27,35 +27,64 @@ func (c *conn) initPeek() {
 	}
 }
 
-// shortRead is how long alive waits for a record whose first bytes are there.
-// It cannot be nothing: a read whose deadline has come fails before it reads.
-const shortRead = 2 * time.Millisecond
+// shortReads are how long alive waits for what has begun to come in. A read
+// whose deadline has come fails before it reads, which can happen to a short one
+// on a busy machine: then a longer one follows.
+var shortReads = [...]time.Duration{2 * time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond}
 
 // alive reports whether a connection that was parked can still be used. It
 // sees what the peer has sent in the meantime: FIN, RST, close_notify and any
 // reply, above all 421, make it dead; a TLS session ticket does not. It does
 // not see a peer that went silently. It allocates nothing unless there is
 // something to read.
-func (c *conn) alive(now time.Time) bool {
-	if err := c.raw.Control(c.peek.look); err != nil {
-		return false
+func (c *conn) alive() bool {
+	if c.peekAt() == nothingThere && !c.wire.readAhead() {
+		return true
 	}
-	switch {
-	case c.peek.errno == unix.EAGAIN:
-		if !c.wire.readAhead() {
-			return true
-		}
-		c.wire.dry = true
-	case c.peek.errno != 0 || c.peek.n == 0:
-		return false
-	default:
-		c.deadline = time.Time{}
-		if c.wire.tcp.SetReadDeadline(now.Add(shortRead)) != nil {
+	c.wire.dry = true // first what the TLS layer has read ahead
+	clean := c.nothingToRead()
+	c.wire.dry = false
+	c.deadline = time.Time{}
+	for _, d := range shortReads {
+		switch {
+		case !clean:
+			return false
+		case c.peekAt() == nothingThere:
+			return !c.wire.partial()
+		case c.peekAt() == ended || c.wire.tcp.SetReadDeadline(time.Now().Add(d)) != nil:
 			return false
 		}
+		clean = c.nothingToRead()
 	}
+	return false
+}
+
+// peeked is what is to be read from a socket.
+type peeked uint8
+
+const (
+	nothingThere peeked = iota
+	input
+	ended // FIN, RST or another error
+)
+
+func (c *conn) peekAt() peeked {
+	p := &c.peek
+	switch err := c.raw.Control(p.look); {
+	case err != nil:
+		return ended
+	case p.errno == unix.EAGAIN:
+		return nothingThere
+	case p.errno != 0 || p.n == 0:
+		return ended
+	}
+	return input
+}
+
+// nothingToRead reads until the deadline and reports whether that was for
+// nothing.
+func (c *conn) nothingToRead() bool {
 	var b [1]byte
 	_, err := c.tls.Read(b[:])
-	c.wire.dry = false
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }

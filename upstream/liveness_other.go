@@ -15,13 +15,13 @@ func (c *conn) initPeek() {}
 
 // shortRead is how long alive waits for input: a read whose deadline has come
 // fails before it reads.
-const shortRead = time.Millisecond
+const shortRead = 2 * time.Millisecond
 
 // alive reports whether a connection that was parked can still be used: there
 // is nothing to read, not even its end.
-func (c *conn) alive(now time.Time) bool {
+func (c *conn) alive() bool {
 	c.deadline = time.Time{}
-	if c.wire.tcp.SetReadDeadline(now.Add(shortRead)) != nil {
+	if c.wire.tcp.SetReadDeadline(time.Now().Add(shortRead)) != nil {
 		return false
 	}
 	var b [1]byte

@@ -86,9 +86,10 @@ func (f *framing) follow(b []byte) {
 
 // readAhead reports whether the TLS layer may have read more than it has passed
 // on: a whole record, or a part of one.
-func (w *wire) readAhead() bool {
-	return w.in.records > w.in.passed || w.in.have > 0 || w.in.missing > 0
-}
+func (w *wire) readAhead() bool { return w.in.records > w.in.passed || w.partial() }
+
+// partial reports whether the rest of a record is still to come.
+func (w *wire) partial() bool { return w.in.have > 0 || w.in.missing > 0 }
 
 // begin marks the start of a transaction.
 func (w *wire) begin() {

@@ -122,7 +122,7 @@ func (w *worker) relay(t task) {
 	start := time.Now()
 	m := w.shard.relay.metrics
 	m.phase(phaseQueue, start.Sub(tx.submitted))
-	if c.reused && !c.alive(start) {
+	if c.reused && !c.alive() {
 		c.close()
 		m.stale.Inc()
 		w.done(event{kind: evRetry, st: t.st, tx: tx, now: start})

@@ -35,7 +35,12 @@ func startProxy(settings *config.Settings, accounts *account.Snapshot, log *zap.
 			p.abandon()
 		}
 	}()
-	p.tokens = oauth.New(oauthConfig(settings), log.Named("oauth"), set)
+	tokens := oauthConfig(settings)
+	if err := tokens.Validate(); err != nil {
+		return nil, err
+	}
+	p.tokens = oauth.New(tokens, log.Named("oauth"), set)
+	p.tokens.Retain(accounts)
 	if p.relay, err = upstream.New(upstreamConfig(settings), p.tokens, log.Named("upstream"), set); err != nil {
 		return nil, err
 	}
@@ -88,7 +93,9 @@ func (p *proxy) abandon() {
 	if p.relay != nil {
 		_ = p.relay.Close(ctx)
 	}
-	p.tokens.Close()
+	if p.tokens != nil {
+		p.tokens.Close()
+	}
 }
 
 // tokenGate gives the server its view of the token manager.

@@ -44,7 +44,8 @@ func oauthConfig(s *config.Settings) oauth.Config {
 	c := oauth.DefaultConfig()
 	o := s.OAuth
 	c.Timeout, c.ConnectTimeout, c.CAFile = o.RequestTimeout, o.ConnectTimeout, o.CAFile
-	c.MaxParallel = o.ParallelRefreshes
+	c.MaxParallel, c.ConnectionsPerHost = o.ParallelRefreshes, o.ConnectionsPerHost
+	c.DefaultLifetime = o.DefaultLifetime
 	return c
 }
 

@@ -21,7 +21,7 @@ type Config struct {
 	// MaxBody caps the body of a request in octets; more gets 413.
 	// Default: 1 MiB.
 	MaxBody int `json:"max_body"`
-	// MaxConnections caps the connections; more are refused. Default: 64.
+	// MaxConnections caps the connections; more are closed at once. Default: 64.
 	MaxConnections int `json:"max_connections"`
 	// ReadTimeout bounds reading a request, WriteTimeout writing the reply.
 	// Default: 10s, 30s.

@@ -56,7 +56,7 @@ func New(cfg Config, log *zap.Logger, notReady func() []string, sets ...*metrics
 		ErrorHandler:          badRequest,
 		ConnState:             s.track,
 		Logger:                debugLogger{log},
-		Concurrency:           cfg.MaxConnections,
+		Concurrency:           cfg.MaxConnections + 1, // add keeps it below
 		MaxRequestBodySize:    cfg.MaxBody,
 		ReadBufferSize:        maxHeader,
 		ReadTimeout:           cfg.ReadTimeout,
@@ -138,14 +138,16 @@ func (s *Server) accept() {
 	}
 }
 
-// add takes c into the list, unless the server is closing.
+// add takes c into the list, unless the server is full or closing. (fasthttp
+// would answer 503, which the client often loses: its request is not read.)
 func (s *Server) add(c net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closing {
-		s.conns[c] = false
+	if s.closing || len(s.conns) >= s.cfg.MaxConnections {
+		return false
 	}
-	return !s.closing
+	s.conns[c] = false
+	return true
 }
 
 func (s *Server) remove(c net.Conn) {
@@ -154,19 +156,24 @@ func (s *Server) remove(c net.Conn) {
 	delete(s.conns, c)
 }
 
-// track notes which connections have a request running. It runs on the
-// connection's goroutine.
-func (s *Server) track(c net.Conn, state fasthttp.ConnState) {
+// begin notes that a request of c is running.
+func (s *Server) begin(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch state {
-	case fasthttp.StateActive:
-		s.conns[c] = true
-	case fasthttp.StateIdle:
-		s.conns[c] = false
-		if s.closing {
-			_ = c.Close()
-		}
+	s.conns[c] = true
+}
+
+// track notes that the reply has been written. It is fasthttp's ConnState,
+// whose StateActive comes with the connection already, before any request.
+func (s *Server) track(c net.Conn, state fasthttp.ConnState) {
+	if state != fasthttp.StateIdle {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[c] = false
+	if s.closing {
+		_ = c.Close()
 	}
 }
 
@@ -213,10 +220,11 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 		if p := recover(); p != nil { // its value might hold a secret
 			s.log.Error("admin handler panicked", zap.ByteString("path", ctx.Path()),
 				zap.String("type", fmt.Sprintf("%T", p)), zap.Stack("stack"))
-			ctx.Response.Reset()
+			ctx.Response.ResetBody()
 			WriteError(ctx, fasthttp.StatusInternalServerError, "internal error")
 		}
 	}()
+	s.begin(ctx.Conn())
 	s.router.serve(ctx)
 }
 

@@ -296,8 +296,13 @@ func TestMaxConnections(t *testing.T) {
 		first <- resp.StatusCode
 	}()
 	<-inside
-	if resp, _ := do(t, "GET", url+"/health", ""); resp.StatusCode != 503 {
-		t.Errorf("one more: %d, want 503", resp.StatusCode)
+	c, err := net.Dial("tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got, _ := io.ReadAll(c); len(got) != 0 {
+		t.Errorf("one more got %q, want to be closed at once", got)
 	}
 	close(release)
 	if status := <-first; status != 200 {

@@ -14,7 +14,7 @@ import (
 // readAccounts reads the accounts of f: an array, or an object with the array
 // "accounts". Problems go to f; with any, the snapshot is nil.
 func readAccounts(f *file, s *Settings) *account.Snapshot {
-	array, at := accountArray(f)
+	array := accountArray(f)
 	if array == nil {
 		return nil
 	}
@@ -22,7 +22,7 @@ func readAccounts(f *file, s *Settings) *account.Snapshot {
 	var accounts []*account.Account
 	var readers []*accountReader // of the accounts
 	for i, node := range array.Elements {
-		r := &accountReader{f: f, node: node, settings: s, place: place{fmt.Sprintf("%s[%d].", at, i), at + "[]."}}
+		r := &accountReader{f: f, node: node, settings: s, place: place{fmt.Sprintf("accounts[%d].", i), "accounts[]."}}
 		if a := r.read(); a != nil {
 			accounts = append(accounts, a)
 			readers = append(readers, r)
@@ -41,11 +41,11 @@ func readAccounts(f *file, s *Settings) *account.Snapshot {
 	return snapshot
 }
 
-// accountArray finds the array of accounts and its name.
-func accountArray(f *file) (*hujson.Array, string) {
+// accountArray finds the array of accounts; nil after a problem.
+func accountArray(f *file) *hujson.Array {
 	switch root := f.root.Value.(type) {
 	case *hujson.Array:
-		return root, ""
+		return root
 	case *hujson.Object:
 		var array *hujson.Array
 		for i := range root.Members {
@@ -55,18 +55,18 @@ func accountArray(f *file) (*hujson.Array, string) {
 				var ok bool
 				if array, ok = node.Value.(*hujson.Array); !ok {
 					f.problem(node, "accounts", "must be an array of accounts")
-					return nil, ""
+					return nil
 				}
 			case !strings.HasPrefix(name, "_"):
 				f.entry(node, printable(name), Unknown, "it has no effect")
 			}
 		}
 		if array != nil {
-			return array, "accounts"
+			return array
 		}
 	}
 	f.problem(f.root, "", `must be an array of accounts, or an object with the array "accounts"`)
-	return nil, ""
+	return nil
 }
 
 // duplicates takes the errors of a snapshot apart.
@@ -97,7 +97,7 @@ func noteAccounts(f *file, s *account.Snapshot) {
 	if len(names) == 0 {
 		names = []string{"nobody can log in"}
 	}
-	f.report.notef("%s: %d accounts (%s)", f.name, s.Len(), strings.Join(names, ", "))
+	f.report.notef("%s: accounts: %d (%s)", f.name, s.Len(), strings.Join(names, ", "))
 }
 
 // accountReader reads one account.

@@ -11,15 +11,15 @@ func TestOverride(t *testing.T) {
 	if err := s.Override(Flags{}); err != nil || !reflect.DeepEqual(s, Default()) {
 		t.Errorf("no flags: %v, %+v", err, s)
 	}
-	err := s.Override(Flags{Host: "::1", Port: 25, AdminHost: "0.0.0.0", AdminPort: 9999, GlobalConcurrency: 100, DryRun: true})
+	err := s.Override(Flags{Host: "::1", Port: new(25), AdminHost: "0.0.0.0", AdminPort: new(9999), GlobalConcurrency: new(100), DryRun: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s.Listeners[0].Address != "[::1]:25" || s.Admin.Address != "0.0.0.0:9999" || s.Upstream.MaxTransactions != 100 || !s.DryRun {
 		t.Errorf("%+v", s)
 	}
-	if err := s.Override(Flags{Port: 2525}); err != nil || s.Listeners[0].Address != "[::1]:2525" {
-		t.Errorf("the port alone: %v, %v", err, s.Listeners)
+	if err := s.Override(Flags{Port: new(0), GlobalConcurrency: new(0)}); err != nil || s.Listeners[0].Address != "[::1]:0" || s.Upstream.MaxTransactions != 0 {
+		t.Errorf("zeros: %v, %v, %d", err, s.Listeners, s.Upstream.MaxTransactions)
 	}
 }
 
@@ -32,11 +32,11 @@ func TestOverrideRefuses(t *testing.T) {
 	}{
 		{"exposed", Flags{Host: "0.0.0.0"}, false, "--host, --port: 0.0.0.0:2525 is reachable from other hosts, and whoever connects can send as any account; set listeners[].allow"},
 		{"name", Flags{Host: "mail.example.com"}, false, `--host, --port: "mail.example.com" must be an IP address or "localhost"`},
-		{"port", Flags{Port: 70000}, false, "--host, --port: port 70000 is not in 1..65535"},
-		{"admin port", Flags{AdminPort: -1}, false, "--admin-host, --admin-port: port -1 is not in 1..65535"},
+		{"port", Flags{Port: new(70000)}, false, "--host, --port: port 70000 is not in 0..65535"},
+		{"admin port", Flags{AdminPort: new(-1)}, false, "--admin-host, --admin-port: port -1 is not in 0..65535"},
 		{"profiles", Flags{AdminHost: "0.0.0.0"}, true, "--admin-host, --admin-port: profiles show memory"},
-		{"concurrency", Flags{GlobalConcurrency: -5}, false, "--global-concurrency: -5 must be positive"},
-		{"all at once", Flags{Port: -1, AdminPort: -1}, false, "--host, --port: port -1 is not in 1..65535\n--admin-host"},
+		{"concurrency", Flags{GlobalConcurrency: new(-5)}, false, "--global-concurrency: -5 must be positive"},
+		{"all at once", Flags{Port: new(-1), AdminPort: new(-1)}, false, "--host, --port: port -1 is not in 0..65535\n--admin-host"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

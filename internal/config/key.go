@@ -118,13 +118,16 @@ func (tb *table[T]) apply(f *file, obj hujson.Value, at place, t *T) claims {
 			if !k.secret {
 				v.entry.Value = v.brief()
 			}
-			f.report.add(v.entry)
 		}
+		before := len(*f.problems)
 		if k.set == nil {
 			v.entry.Status, v.entry.Note = Ignored, k.doc
-			continue
+		} else {
+			k.set(t, v)
 		}
-		k.set(t, v)
+		if v.entry != nil && len(*f.problems) == before {
+			f.report.add(v.entry)
+		}
 	}
 	return by
 }

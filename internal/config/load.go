@@ -33,7 +33,7 @@ func Load(configPath, accountsPath string) (*Settings, *account.Snapshot, *Repor
 	f := openConfig(configPath, &ps, report)
 	if f != nil && isAccounts(f) {
 		// Unit files of the original do so, where it went unnoticed.
-		f.report.notef("%s: holds accounts and no configuration; everything has its default", configPath)
+		report.notef("%s: holds accounts and no configuration; everything has its default", configPath)
 		if accountsPath == "" {
 			accountsPath = configPath
 		}

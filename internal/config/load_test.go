@@ -136,7 +136,7 @@ func TestOriginalOverrides(t *testing.T) {
 	checkReport(t, report, ":18: accounts[].connection_settings.connection_max_age_seconds = 1200: clamped: 15m0s is in force: Microsoft ends a session")
 	checkReport(t, report, ":13: accounts[].max_messages_per_hour = 500: clamped: 400 is in force")
 	checkReport(t, report, ":51: accounts[].max_concurrent_messages = 10: clamped: 3 is in force: Microsoft refuses")
-	checkReport(t, report, ": 3 accounts (outlook 2, gmail 1)")
+	checkReport(t, report, "accounts: 3 (outlook 2, gmail 1)")
 	if all := strings.Join(report.Lines(), "\n"); strings.Contains(all, "canary") {
 		t.Errorf("a secret is in the report:\n%s", all)
 	}
@@ -273,9 +273,9 @@ func TestLoadAccountsAgain(t *testing.T) {
 	if err != nil || again.Len() != 1 || snapshot.Len() != 0 {
 		t.Fatalf("reload: %v, %v", again, err)
 	}
-	checkReport(t, report, ": 1 accounts (outlook 1)")
+	checkReport(t, report, "accounts: 1 (outlook 1)")
 	bad := write(t, t.TempDir(), "other.json", `[{}]`)
-	if again, _, err = LoadAccounts(bad, s); err == nil || again != nil || !strings.HasPrefix(err.Error(), bad+":1: [0].email: ") {
+	if again, _, err = LoadAccounts(bad, s); err == nil || again != nil || !strings.HasPrefix(err.Error(), bad+":1: accounts[0].email: ") {
 		t.Errorf("a bad file: %v, %v", again, err)
 	}
 	if !reflect.DeepEqual(*s, before) {

@@ -53,7 +53,8 @@ type Server struct {
 
 // Upstream is the side of the providers.
 type Upstream struct {
-	// CAFile is a PEM file of further certificate authorities; may be empty.
+	// CAFile is a PEM file of the certificate authorities to trust instead of
+	// the system's; may be empty.
 	CAFile string
 	// Shards is the number of queues; 0 leaves the choice to the proxy.
 	Shards    int
@@ -74,9 +75,9 @@ type Upstream struct {
 // OAuth is the token requests.
 type OAuth struct {
 	// CAFile is a PEM file of further certificate authorities; may be empty.
-	CAFile                                      string
-	RequestTimeout, ConnectTimeout, DNSCacheTTL time.Duration
-	ParallelRefreshes, ConnectionsPerHost       int
+	CAFile                                string
+	RequestTimeout, ConnectTimeout        time.Duration
+	ParallelRefreshes, ConnectionsPerHost int
 	// DefaultLifetime is that of an access token which comes without expires_in.
 	DefaultLifetime time.Duration
 }
@@ -146,7 +147,6 @@ func defaults() Settings {
 		OAuth: OAuth{
 			RequestTimeout:     10 * time.Second,
 			ConnectTimeout:     5 * time.Second,
-			DNSCacheTTL:        5 * time.Minute,
 			ParallelRefreshes:  25,
 			ConnectionsPerHost: 100,
 			DefaultLifetime:    time.Hour,

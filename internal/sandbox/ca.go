@@ -94,32 +94,24 @@ const (
 	CertificateExpired   = "expired"
 )
 
-// certificates are the right one and the wrong ones, by kind; "" is right.
-// Each has a tls.Config of its own, so that a session ticket of one does not
-// resume a session with another.
-func newCertificates(ca *authority) (map[string]tls.Certificate, error) {
+// issueRight returns the certificate that every endpoint shows.
+func (a *authority) issueRight() (tls.Certificate, error) {
+	return a.issue(Hostnames, time.Now().AddDate(1, 0, 0))
+}
+
+// issueWrong returns a certificate that a careful client refuses.
+func (a *authority) issueWrong(kind string) (tls.Certificate, error) {
+	switch kind {
+	case CertificateOtherName:
+		return a.issue([]string{"other.sandbox.test"}, time.Now().AddDate(1, 0, 0))
+	case CertificateExpired:
+		return a.issue(Hostnames, time.Now().Add(-24*time.Hour))
+	}
 	other, err := newAuthority("sandbox other CA")
 	if err != nil {
-		return nil, err
+		return tls.Certificate{}, err
 	}
-	year := time.Now().AddDate(1, 0, 0)
-	certs := map[string]tls.Certificate{}
-	for _, k := range []struct {
-		kind     string
-		ca       *authority
-		names    []string
-		notAfter time.Time
-	}{
-		{"", ca, Hostnames, year},
-		{CertificateOtherName, ca, []string{"other.sandbox.test"}, year},
-		{CertificateOtherCA, other, Hostnames, year},
-		{CertificateExpired, ca, Hostnames, time.Now().Add(-24 * time.Hour)},
-	} {
-		if certs[k.kind], err = k.ca.issue(k.names, k.notAfter); err != nil {
-			return nil, err
-		}
-	}
-	return certs, nil
+	return other.issueRight()
 }
 
 // CAPEM returns the certificate of the sandbox's CA.

@@ -25,6 +25,9 @@
 // counters of a script. None is held during I/O, and none is taken while
 // another is held.
 //
+// Stalls ask the system whether the client has gone, which ties the package to
+// Linux.
+//
 // # HTTP API
 //
 //	POST   /token              token endpoint (RFC 6749 section 6)

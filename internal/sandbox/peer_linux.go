@@ -38,15 +38,26 @@ func waitPeer(c *net.TCPConn, d time.Duration, done <-chan struct{}) bool {
 
 // peerGone reports whether the peer has closed its side.
 func peerGone(c *net.TCPConn) bool {
+	return poll(c, unix.POLLRDHUP)&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
+}
+
+// hasInput reports whether there is something to read.
+func hasInput(c *net.TCPConn) bool { return poll(c, unix.POLLIN)&unix.POLLIN != 0 }
+
+// poll returns what poll(2) says of the connection now; POLLNVAL if it is closed.
+func poll(c *net.TCPConn, events int16) (revents int16) {
 	rc, err := c.SyscallConn()
 	if err != nil {
-		return true
+		return unix.POLLNVAL
 	}
-	gone := false
 	err = rc.Control(func(fd uintptr) {
-		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
-		n, err := unix.Poll(p, 0)
-		gone = err == nil && n > 0 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+		p := []unix.PollFd{{Fd: int32(fd), Events: events}}
+		if n, err := unix.Poll(p, 0); err == nil && n > 0 {
+			revents = p[0].Revents
+		}
 	})
-	return gone || err != nil
+	if err != nil {
+		return unix.POLLNVAL
+	}
+	return revents
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,7 +42,7 @@ type endpoint struct {
 	preset       *preset
 	limits       Limits
 	offer, clear *offer // EHLO answers after and before TLS
-	tls          map[string]*tls.Config
+	tls          *tls.Config
 	ports        [2]port // STARTTLS, implicit TLS
 }
 
@@ -80,12 +79,12 @@ func (s *Server) start() (err error) {
 	if s.ca, err = newAuthority("sandbox CA"); err != nil {
 		return err
 	}
-	certs, err := newCertificates(s.ca)
+	cert, err := s.ca.issueRight()
 	if err != nil {
 		return err
 	}
 	for _, e := range s.cfg.Endpoints {
-		ep := newEndpoint(e, certs, s.cfg.Limits == "on")
+		ep := newEndpoint(e, cert, s.cfg.Limits == "on")
 		s.endpoints = append(s.endpoints, ep)
 		for i, addr := range []string{e.StartTLS, e.TLS} {
 			if addr == "-" {
@@ -105,25 +104,15 @@ func (s *Server) start() (err error) {
 	return err
 }
 
-func newEndpoint(e Endpoint, certs map[string]tls.Certificate, limits bool) *endpoint {
+func newEndpoint(e Endpoint, cert tls.Certificate, limits bool) *endpoint {
 	p := presets[e.Preset]
-	ep := &endpoint{Endpoint: e, preset: p, limits: p.limits.merge(e.Limits).effective(limits), tls: map[string]*tls.Config{}}
+	ep := &endpoint{Endpoint: e, preset: p, limits: p.limits.merge(e.Limits).effective(limits), tls: newTLS(e, cert)}
 	keywords := p.keywords
 	if e.Keywords != nil {
 		keywords = e.Keywords
 	}
 	ep.offer = newOffer(keywords)
 	ep.clear = ep.offer.clear()
-	for kind, cert := range certs {
-		cfg := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-		switch e.TLSVersion {
-		case "1.2":
-			cfg.MaxVersion = tls.VersionTLS12
-		case "1.3":
-			cfg.MinVersion = tls.VersionTLS13
-		}
-		ep.tls[kind] = cfg
-	}
 	return ep
 }
 
@@ -306,69 +295,3 @@ func (s *Server) HTTPAddr() string { return s.http.addr }
 
 // TokenURL returns the URL of the token endpoint.
 func (s *Server) TokenURL() string { return "http://" + s.http.addr + "/token" }
-
-// AddAccount adds a mailbox.
-func (s *Server) AddAccount(a Account) error {
-	a = a.withDefaults()
-	names := map[string]bool{}
-	for _, ep := range s.endpoints {
-		names[ep.Name] = true
-	}
-	m := &mailbox{Account: a}
-	key := strings.ToLower(a.Email)
-	s.mu.Lock()
-	errs := checkAccount(len(s.order), a, names, map[string]bool{key: s.mailboxes[key] != nil})
-	if len(errs) == 0 {
-		s.mailboxes[key] = m
-		s.order = append(s.order, m)
-	}
-	s.mu.Unlock()
-	if len(errs) > 0 {
-		return errors.Join(errs...)
-	}
-	s.grants.add(m)
-	return nil
-}
-
-// RemoveAccount removes a mailbox: its tokens are void and its connections closed.
-func (s *Server) RemoveAccount(email string) {
-	s.mu.Lock()
-	m := s.mailboxes[strings.ToLower(email)]
-	if m != nil {
-		delete(s.mailboxes, strings.ToLower(email))
-		for i := range s.order {
-			if s.order[i] == m {
-				s.order = append(s.order[:i:i], s.order[i+1:]...)
-				break
-			}
-		}
-	}
-	s.mu.Unlock()
-	if m != nil {
-		s.grants.remove(m)
-		m.dismiss()
-	}
-}
-
-// mailbox returns the mailbox of that address, or nil.
-func (s *Server) mailbox(email string) *mailbox {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.mailboxes[strings.ToLower(email)]
-}
-
-// Accounts returns the mailboxes in the order in which they were added.
-func (s *Server) Accounts() []Account {
-	boxes := s.boxes()
-	out := make([]Account, len(boxes))
-	for i, m := range boxes {
-		out[i] = m.Account
-	}
-	return out
-}
-
-func (s *Server) boxes() []*mailbox {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]*mailbox(nil), s.order...)
-}

@@ -15,7 +15,6 @@ const (
 	maxCommandLine = 2048      // octets with CRLF: RFC 5321 section 4.5.3.1.4 and its extensions
 	maxAuthLine    = 12288 + 2 // RFC 4954 section 4
 	maxErrors      = 20        // of the client, in one session
-	handshakeTime  = 30 * time.Second
 	// closeTime is how long a session that ended in order waits for the
 	// client to close too.
 	closeTime = 5 * time.Second
@@ -97,7 +96,7 @@ func (s *session) end() {
 func (s *session) greet() {
 	f := s.hit(PhaseBanner, nil)
 	greeting := func() {
-		if s.br.Buffered() > 0 {
+		if s.tls == nil && hasInput(s.raw) {
 			s.violation(ViolationEarlyTalk)
 		}
 		s.reply(s.ep.preset.greeting)
@@ -107,66 +106,6 @@ func (s *session) greet() {
 		return
 	}
 	greeting()
-}
-
-// startTLS does the handshake, with the fault that is due at it.
-func (s *session) startTLS() {
-	cfg := s.ep.tls[""]
-	if f := s.hit(PhaseTLS, nil); f != nil {
-		// The client is in the midst of its handshake when the fault comes.
-		s.armDeadline(handshakeTime)
-		if _, err := s.br.Peek(1); err != nil {
-			s.ended = true
-			return
-		}
-		proceed := false
-		s.act(f, func() { proceed = true })
-		switch {
-		case s.ended:
-			return
-		case f.Action == ActionWrongCertificate:
-			cfg = s.ep.tls[f.Certificate]
-		case !proceed:
-			s.shut(ActionClose)
-			return
-		}
-	}
-	s.raw.SetDeadline(time.Now().Add(handshakeTime))
-	var under net.Conn = s.raw
-	if s.br.Buffered() > 0 {
-		under = bufferedConn{s.raw, s.br}
-		s.br = readers.Get().(*bufio.Reader)
-	}
-	conn := tls.Server(under, cfg)
-	if err := conn.Handshake(); err != nil {
-		s.srv.counters.tlsFailures.Add(1)
-		s.ended = true
-		return
-	}
-	s.raw.SetDeadline(time.Time{})
-	s.deadline = time.Time{}
-	s.srv.counters.handshakes.Add(1)
-	if conn.ConnectionState().DidResume {
-		s.srv.counters.resumed.Add(1)
-	}
-	s.tls = conn
-	s.w.conn = conn
-	s.offer = nil // RFC 3207 section 4.2: nothing learnt before TLS counts
-	s.br.Reset(conn)
-}
-
-// bufferedConn reads what was buffered in clear, then the connection. For the
-// life of the TLS connection the clear reader belongs to it.
-type bufferedConn struct {
-	net.Conn
-	br *bufio.Reader
-}
-
-func (c bufferedConn) Read(p []byte) (int, error) {
-	if c.br.Buffered() == 0 {
-		return c.Conn.Read(p)
-	}
-	return c.br.Read(p)
 }
 
 var (

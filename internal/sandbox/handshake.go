@@ -1,0 +1,97 @@
+package sandbox
+
+import (
+	"bufio"
+	"crypto/tls"
+	"net"
+	"time"
+)
+
+const handshakeTime = 30 * time.Second
+
+// newTLS is the TLS configuration of an endpoint with this certificate. Each
+// has ticket keys of its own, so that no session with a right certificate is
+// resumed where a wrong one is to be shown.
+func newTLS(e Endpoint, cert tls.Certificate) *tls.Config {
+	cfg := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	switch e.TLSVersion {
+	case "1.2":
+		cfg.MaxVersion = tls.VersionTLS12
+	case "1.3":
+		cfg.MinVersion = tls.VersionTLS13
+	}
+	return cfg
+}
+
+// wrongTLS is newTLS with a certificate of the wrong kind.
+func (s *Server) wrongTLS(ep *endpoint, kind string) (*tls.Config, error) {
+	cert, err := s.ca.issueWrong(kind)
+	if err != nil {
+		return nil, err
+	}
+	return newTLS(ep.Endpoint, cert), nil
+}
+
+// startTLS does the handshake, with the fault that is due at it.
+func (s *session) startTLS() {
+	cfg := s.ep.tls
+	if f := s.hit(PhaseTLS, nil); f != nil {
+		// The client is in the midst of its handshake when the fault comes.
+		s.armDeadline(handshakeTime)
+		if _, err := s.br.Peek(1); err != nil {
+			s.ended = true
+			return
+		}
+		proceed := false
+		s.act(f, func() { proceed = true })
+		switch {
+		case s.ended:
+			return
+		case f.Action == ActionWrongCertificate:
+			var err error
+			if cfg, err = s.srv.wrongTLS(s.ep, f.Certificate); err != nil {
+				s.ended = true
+				return
+			}
+		case !proceed:
+			s.shut(ActionClose)
+			return
+		}
+	}
+	s.raw.SetDeadline(time.Now().Add(handshakeTime))
+	var under net.Conn = s.raw
+	if s.br.Buffered() > 0 {
+		under = bufferedConn{s.raw, s.br}
+		s.br = readers.Get().(*bufio.Reader)
+	}
+	conn := tls.Server(under, cfg)
+	if err := conn.Handshake(); err != nil {
+		s.srv.counters.tlsFailures.Add(1)
+		s.ended = true
+		return
+	}
+	s.raw.SetDeadline(time.Time{})
+	s.deadline = time.Time{}
+	s.srv.counters.handshakes.Add(1)
+	if conn.ConnectionState().DidResume {
+		s.srv.counters.resumed.Add(1)
+	}
+	s.tls = conn
+	s.w.conn = conn
+	s.offer = nil // RFC 3207 section 4.2: nothing learnt before TLS counts
+	s.br.Reset(conn)
+}
+
+// bufferedConn reads what was buffered in clear, then the connection. For the
+// life of the TLS connection the clear reader belongs to it.
+type bufferedConn struct {
+	net.Conn
+	br *bufio.Reader
+}
+
+func (c bufferedConn) Read(p []byte) (int, error) {
+	if c.br.Buffered() == 0 {
+		return c.Conn.Read(p)
+	}
+	return c.br.Read(p)
+}

@@ -1,0 +1,94 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+)
+
+// Validate reports all problems of a configuration at once, each under its key.
+// Defaults count as set.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	names := map[string]bool{}
+	for i, e := range c.Endpoints {
+		if _, ok := presets[e.Preset]; !ok {
+			bad("endpoints[%d].preset: %q is none of gmail, outlook, plain", i, e.Preset)
+		}
+		if names[e.Name] {
+			bad("endpoints[%d].name: %q is taken", i, e.Name)
+		}
+		names[e.Name] = true
+		if e.TLSVersion != "" && e.TLSVersion != "1.2" && e.TLSVersion != "1.3" {
+			bad("endpoints[%d].tls_version: %q is neither 1.2 nor 1.3", i, e.TLSVersion)
+		}
+		for _, addr := range []string{e.StartTLS, e.TLS} {
+			if err := checkLoopback(addr); err != nil {
+				bad("endpoints[%d]: %w", i, err)
+			}
+		}
+	}
+	if err := checkLoopback(c.HTTP); err != nil {
+		bad("http: %w", err)
+	}
+	oneOf := func(key, value string, allowed ...string) {
+		if !slices.Contains(allowed, value) {
+			bad("%s: %q is none of %s", key, value, strings.Join(allowed, ", "))
+		}
+	}
+	oneOf("limits", c.Limits, "on", "off")
+	oneOf("tokens.rotation", c.Tokens.Rotation, "preset", "on", "off")
+	oneOf("store.mode", c.Store.Mode, ModeKeep, ModeDir, ModeCount)
+	if c.Store.Mode == ModeDir && c.Store.Dir == "" {
+		bad("store.dir: needed in mode dir")
+	}
+	seen := map[string]bool{}
+	for i, a := range c.Accounts {
+		errs = append(errs, checkAccount(i, a, names, seen)...)
+	}
+	for i, r := range c.Faults {
+		if err := r.Validate(); err != nil {
+			bad("faults[%d]: %w", i, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkAccount reports what is wrong with account i. seen collects addresses.
+func checkAccount(i int, a Account, endpoints, seen map[string]bool) (errs []error) {
+	email := strings.ToLower(a.Email)
+	if !strings.Contains(email, "@") {
+		errs = append(errs, fmt.Errorf("accounts[%d].email: %q is no address", i, a.Email))
+	}
+	if seen[email] {
+		errs = append(errs, fmt.Errorf("accounts[%d].email: %q is taken", i, a.Email))
+	}
+	seen[email] = true
+	if a.Provider != PresetGmail && a.Provider != PresetOutlook {
+		errs = append(errs, fmt.Errorf("accounts[%d].provider: %q is neither gmail nor outlook", i, a.Provider))
+	}
+	if !endpoints[a.Endpoint] {
+		errs = append(errs, fmt.Errorf("accounts[%d].endpoint: there is no endpoint %q", i, a.Endpoint))
+	}
+	return errs
+}
+
+// checkLoopback refuses to listen where others could connect: the sandbox has
+// no secrets worth the name, and so must not be reachable.
+func checkLoopback(addr string) error {
+	if addr == "-" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%q is not a loopback address", addr)
+	}
+	return nil
+}
