@@ -1,0 +1,75 @@
+package lab
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Table is one of Markdown.
+type Table struct {
+	Title  string
+	Header []string
+	Rows   [][]string
+}
+
+// Add adds a row.
+func (t *Table) Add(cells ...string) { t.Rows = append(t.Rows, cells) }
+
+// WriteTo writes the table.
+func (t *Table) WriteTo(w io.Writer) (int64, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### %s\n\n", t.Title)
+	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
+	line(t.Header)
+	rule := make([]string, len(t.Header))
+	for i := range rule {
+		rule[i] = "---:"
+	}
+	rule[0] = "---"
+	line(rule)
+	for _, row := range t.Rows {
+		line(row)
+	}
+	b.WriteByte('\n')
+	n, err := io.WriteString(w, b.String())
+	return int64(n), err
+}
+
+// Number renders a figure with three digits, "-" for one that is not known.
+func Number(x float64) string {
+	switch {
+	case x == 0 || math.IsNaN(x) || math.IsInf(x, 0):
+		return "-"
+	case math.Abs(x) >= 100:
+		return strconv.FormatFloat(x, 'f', 0, 64)
+	case math.Abs(x) >= 10:
+		return strconv.FormatFloat(x, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(x, 'f', 2, 64)
+}
+
+// Ratio renders a to b, "-" if one of them is not known.
+func Ratio(a, b float64) string { return Number(a / b) }
+
+// Heading says what was measured on what, for the top of the tables.
+func Heading(command string, rounds int) string {
+	return fmt.Sprintf("`%s`, %s, medians of %d interleaved rounds\n\n%s, %d CPUs, %s/%s, %s\n\n", command,
+		time.Now().UTC().Format("2006-01-02 15:04 MST"), rounds, cpuModel(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+}
+
+// cpuModel names the processor.
+func cpuModel() string {
+	text, _ := os.ReadFile("/proc/cpuinfo") // without it there is no name
+	for line := range strings.Lines(string(text)) {
+		if name, ok := strings.CutPrefix(line, "model name"); ok {
+			return strings.TrimLeft(strings.TrimSpace(name), ": \t")
+		}
+	}
+	return "unknown processor"
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/pprof"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestCollect profiles this very process, draws, and compares with itself.
+func TestCollect(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	web := httptest.NewServer(mux)
+	defer web.Close()
+	dir := t.TempDir()
+	if err := collect(web.URL+"/debug/pprof/", dir, 300*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if err := draw(dir); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := diff(dir, dir, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range kinds {
+		for _, name := range []string{k.name + ".pprof", k.name + ".svg", "diff-" + k.name + ".svg"} {
+			if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
+				t.Errorf("%s: %v, %v", name, info, err)
+			}
+		}
+		if !strings.Contains(out.String(), k.title) {
+			t.Errorf("%q is not in the comparison", k.title)
+		}
+	}
+	svg, err := os.ReadFile(filepath.Join(dir, waiting+".svg"))
+	if err != nil || !strings.Contains(string(svg), "TestCollect") {
+		t.Errorf("this test's goroutine is not among those that wait: %v", err)
+	}
+}
+
+func TestDiffNeedsBoth(t *testing.T) {
+	if err := diff(t.TempDir(), t.TempDir(), &strings.Builder{}); err == nil {
+		t.Error("a comparison of nothing")
+	}
+}

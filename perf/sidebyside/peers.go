@@ -1,0 +1,184 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"xoauth2-proxy/perf/lab"
+)
+
+// A peer is one of what is compared: something that takes submissions, and the
+// process whose CPU time that costs.
+type peer struct {
+	name    string
+	addr    string
+	process *lab.Process // nil: nothing between loader and sink
+}
+
+// errNotInstalled is returned for a peer whose program is not there.
+var errNotInstalled = errors.New("not installed, see perf/peers.sh")
+
+// lookPath finds a program, also where only root has its path.
+func lookPath(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	path, err := exec.LookPath("/usr/sbin/" + name)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, errNotInstalled)
+	}
+	return path, nil
+}
+
+// startProxy starts ours: STARTTLS and XOAUTH2 towards the sink, all features.
+func startProxy(programs lab.Programs, dir string, sink *lab.Provider) (*peer, error) {
+	p, err := lab.StartProxy(programs, dir, sink, connectionsPerAccount)
+	if err != nil {
+		return nil, err
+	}
+	return &peer{"xoauth2-proxy, TLS and XOAUTH2 upstream", p.Addr, p.Process}, nil
+}
+
+// startHAProxy starts HAProxy as a TCP tunnel with one thread.
+func startHAProxy(_ lab.Programs, dir string, sink *lab.Provider) (*peer, error) {
+	program, err := lookPath("haproxy")
+	if err != nil {
+		return nil, err
+	}
+	port, err := lab.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	config := fmt.Sprintf(`global
+    nbthread 1
+    maxconn 4000
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 5m
+    timeout server 5m
+listen smtp
+    bind %s
+    server sink %s
+`, addr, sink.Plain)
+	file := filepath.Join(dir, "haproxy.cfg")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, err
+	}
+	return startPeer("HAProxy, TCP mode, 1 thread", addr, program, "-db", "-f", file)
+}
+
+// startNginx starts nginx as a mail proxy with one worker. Its question to
+// whom a login belongs is answered by us.
+func startNginx(_ lab.Programs, dir string, sink *lab.Provider) (*peer, error) {
+	program, err := lookPath("nginx")
+	if err != nil {
+		return nil, err
+	}
+	auth, err := serveAuthHTTP(sink.Plain)
+	if err != nil {
+		return nil, err
+	}
+	port, err := lab.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	module := ""
+	if path := "/usr/lib/nginx/modules/ngx_mail_module.so"; exists(path) {
+		module = "load_module " + path + ";\n"
+	}
+	config := fmt.Sprintf(`%sdaemon off;
+worker_processes 1;
+pid %[2]s/nginx.pid;
+error_log %[2]s/nginx.log warn;
+events { worker_connections 4000; }
+mail {
+    server_name localhost;
+    auth_http %[3]s;
+    server {
+        listen %[4]s;
+        protocol smtp;
+        smtp_auth plain login;
+        smtp_capabilities PIPELINING 8BITMIME "SIZE 104857600";
+        xclient off;
+        timeout 5m;
+        proxy_timeout 5m;
+    }
+}
+`, module, dir, auth, addr)
+	file := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, err
+	}
+	return startPeer("nginx mail proxy, 1 worker", addr, program, "-p", dir, "-c", file, "-e", filepath.Join(dir, "nginx.log"))
+}
+
+// startPeer starts a program and waits until it listens.
+func startPeer(name, addr, program string, args ...string) (*peer, error) {
+	process, err := lab.Start(program, args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := process.WaitReady(addr); err != nil {
+		process.Stop()
+		return nil, err
+	}
+	return &peer{name, addr, process}, nil
+}
+
+// exists reports whether there is such a file.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// serveAuthHTTP answers nginx's auth_http requests until the program ends:
+// every login is right and belongs on the sink.
+func serveAuthHTTP(sink string) (address string, err error) {
+	host, port, err := net.SplitHostPort(sink)
+	if err != nil {
+		return "", err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	go func() {
+		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { // ends with the program
+			w.Header().Set("Auth-Status", "OK")
+			w.Header().Set("Auth-Server", host)
+			w.Header().Set("Auth-Port", port)
+		}))
+	}()
+	return l.Addr().String() + "/auth", nil
+}
+
+// smtpSource sends messages straight to the sink with Postfix's load generator
+// and returns how many it sent in a second: another loader's view of the limit.
+func smtpSource(sink *lab.Provider, connections int, octets int, messages int) (perSecond float64, err error) {
+	program, err := lookPath("smtp-source")
+	if err != nil {
+		return 0, err
+	}
+	host, port, err := net.SplitHostPort(sink.Plain)
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	out, err := exec.Command(program, "-d", "-4", "-s", strconv.Itoa(connections), "-m", strconv.Itoa(messages),
+		"-l", strconv.Itoa(octets), "-f", "a@example.com", "-t", "b@example.net", "inet:"+host+":"+port).CombinedOutput()
+	if err != nil {
+		return 0, fmt.Errorf("smtp-source: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return float64(messages) / time.Since(start).Seconds(), nil
+}
