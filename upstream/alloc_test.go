@@ -4,10 +4,13 @@ package upstream
 
 import (
 	"crypto/tls"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/account"
 )
 
 // resubmitter sends the same transaction again and again.
@@ -16,11 +19,11 @@ type resubmitter struct{ done chan struct{} }
 func (resubmitter) RecipientsReplied(*Transaction)        {}
 func (r resubmitter) Complete(_ *Transaction, res Result) { r.done <- struct{}{} }
 
-// steady returns a function that relays one message over a warm connection to a
-// stub that answers each read by a canned flight of replies.
-func steady(t testing.TB, size int) func() {
+// newEcho starts a stub that answers each read by a canned flight of replies,
+// and a relay for its accounts.
+func newEcho(t testing.TB) (*fixture, *stub) {
 	f := newFixture(t, nil)
-	s := newStub(t, func(c *tls.Conn) {
+	return f, newStub(t, func(c *tls.Conn) {
 		if !login(c, offerBDAT) {
 			return
 		}
@@ -34,23 +37,27 @@ func steady(t testing.TB, size int) func() {
 			}
 		}
 	})
+}
+
+// resubmit returns a function that relays one message, the same every time.
+func resubmit(t testing.TB, f *fixture, a *account.Account, size int) (send, release func()) {
 	r := resubmitter{make(chan struct{}, 1)}
 	tx := GetTransaction()
-	tx.Account, tx.Done = s.account(f.accounts[0]), r
+	tx.Account, tx.Done = a, r
 	tx.SetMail(codec.MailArgs{Path: []byte("from@example.com"), Size: -1})
 	tx.AddRcpt(codec.RcptArgs{Path: []byte("to@example.com")})
 	tx.Content = content(t, strings.Repeat("x", size))
-	send := func() {
+	send = func() {
 		if err := f.relay.TrySubmit(tx); err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			return
 		}
 		<-r.done
 	}
 	for range 10 {
 		send()
 	}
-	t.Cleanup(tx.Release)
-	return send
+	return send, tx.Release
 }
 
 func TestWarmMessageAllocations(t *testing.T) {
@@ -58,7 +65,10 @@ func TestWarmMessageAllocations(t *testing.T) {
 	// buffers on its way to the client, and one of crypto/tls for each side's
 	// read of a record.
 	const most = 3
-	if n := testing.AllocsPerRun(500, steady(t, 10<<10)); n > most {
+	f, s := newEcho(t)
+	send, release := resubmit(t, f, s.account(f.accounts[0]), 10<<10)
+	defer release()
+	if n := testing.AllocsPerRun(500, send); n > most {
 		t.Errorf("%.1f allocations per message, want at most %d", n, most)
 	}
 }
@@ -69,7 +79,9 @@ func BenchmarkRelay(b *testing.B) {
 		size int
 	}{{"size=1KB", 1 << 10}, {"size=10KB", 10 << 10}} {
 		b.Run(bm.name, func(b *testing.B) {
-			send := steady(b, bm.size)
+			f, s := newEcho(b)
+			send, release := resubmit(b, f, s.account(f.accounts[0]), bm.size)
+			defer release()
 			b.SetBytes(int64(bm.size))
 			b.ReportAllocs()
 			for b.Loop() {
@@ -77,4 +89,25 @@ func BenchmarkRelay(b *testing.B) {
 			}
 		})
 	}
+}
+
+func BenchmarkRelayParallel(b *testing.B) {
+	f, s := newEcho(b)
+	var accounts []*account.Account
+	for i := range 20 {
+		a := *f.accounts[0]
+		a.ID += strconv.Itoa(i)
+		accounts = append(accounts, s.account(&a))
+	}
+	var next atomic.Int64
+	b.SetBytes(10 << 10)
+	b.ReportAllocs()
+	b.SetParallelism(20)
+	b.RunParallel(func(pb *testing.PB) {
+		send, release := resubmit(b, f, accounts[next.Add(1)%int64(len(accounts))], 10<<10)
+		defer release()
+		for pb.Next() {
+			send()
+		}
+	})
 }

@@ -49,7 +49,11 @@ func TestConnectionFailures(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, func(s *setup) { s.relay.GreetingTimeout = 100 * time.Millisecond })
+			f := newFixture(t, func(s *setup) {
+				if tt.rule.Action == sandbox.ActionStall {
+					s.relay.GreetingTimeout = 100 * time.Millisecond
+				}
+			})
 			f.faults(tt.rule)
 			res := f.send(f.accounts[0], "to@example.com", "a\r\n")
 			if code(res.Reply) != tt.want || tt.phase != PhaseQueue && res.Phase != tt.phase {
@@ -128,8 +132,10 @@ func TestTransactionFaults(t *testing.T) {
 				t.Parallel()
 				f := newFixture(t, func(s *setup) {
 					s.keywords = offer.keywords
-					s.relay.CommandTimeout, s.relay.DataTimeout = 200*time.Millisecond, 200*time.Millisecond
-					s.relay.FinalTimeout = 200 * time.Millisecond
+					if tt.rule.Action == sandbox.ActionStall {
+						s.relay.CommandTimeout, s.relay.DataTimeout = time.Second, time.Second
+						s.relay.FinalTimeout = time.Second
+					}
 				})
 				f.sendOK(f.accounts[0], "first\r\n")
 				want := tt.data

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -54,8 +55,21 @@ func (r *replyReader) next(c *conn, full bool) (codec.Reply, error) {
 	}
 }
 
-// fill reads more behind what is there.
+// fill reads more behind what is there, at least up to a line end or to the
+// length at which a reply is too long: less is not worth parsing.
 func (r *replyReader) fill(c *conn) error {
+	for {
+		from := r.end - r.start
+		if err := r.read(c); err != nil {
+			return err
+		}
+		if bytes.IndexByte(r.buf[r.start+from:r.end], '\n') >= 0 || r.end-r.start >= codec.MaxReply {
+			return nil
+		}
+	}
+}
+
+func (r *replyReader) read(c *conn) error {
 	if r.start > 0 {
 		copy(r.buf, r.buf[r.start:r.end])
 		r.start, r.end = 0, r.end-r.start

@@ -122,7 +122,7 @@ func explain(r codec.Reply, e *Error) codec.Reply {
 		r.Text += ": " + cut(e.Reply.String())
 	case errors.Is(e.Err, os.ErrDeadlineExceeded), errors.Is(e.Err, context.DeadlineExceeded):
 		r.Text += ": timeout at " + e.Phase.String()
-	case e.Phase >= PhaseConnect && e.Err != nil && !isLost(e.Err):
+	case e.Phase == PhaseConnect, e.Phase > PhaseConnect && !isLost(e.Err):
 		r.Text += ": " + cut(e.Err.Error())
 	case e.Phase > PhaseConnect:
 		r.Text += " at " + e.Phase.String()

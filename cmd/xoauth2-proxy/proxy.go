@@ -45,7 +45,11 @@ func startProxy(settings *config.Settings, accounts *account.Snapshot, log *zap.
 		return nil, err
 	}
 	store := account.NewStore(accounts)
-	if p.server, err = server.New(serverConfig(settings), store, tokenGate{p.tokens}, p.relay, log.Named("server"), set); err != nil {
+	clients := serverConfig(settings)
+	if clients.TLS, err = clientTLS(settings.Server, log.Named("tls")); err != nil {
+		return nil, err
+	}
+	if p.server, err = server.New(clients, store, tokenGate{p.tokens}, p.relay, log.Named("server"), set); err != nil {
 		return nil, err
 	}
 	if p.admin, err = admin.New(adminConfig(settings), log.Named("admin"), p.ready, set); err != nil {

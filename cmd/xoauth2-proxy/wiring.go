@@ -14,7 +14,14 @@ func serverConfig(s *config.Settings) server.Config {
 	c := server.DefaultConfig()
 	c.Hostname = s.Server.Hostname
 	for _, l := range s.Listeners {
-		c.Listeners = append(c.Listeners, server.Listener{Address: l.Address, Allow: l.Allow})
+		mode := server.TLSMode(l.TLS)
+		if l.TLS == "none" {
+			mode = server.TLSNone
+		}
+		c.Listeners = append(c.Listeners, server.Listener{
+			Address: l.Address, TLS: mode, Allow: l.Allow, ProxyFrom: l.ProxyFrom,
+			MaxConnections: l.MaxConnections, MaxPerSource: l.MaxPerSource, MaxMessages: l.MaxMessages,
+		})
 	}
 	c.Loops, c.Pin = s.Server.Loops, s.Server.Pin
 	c.MaxConnections, c.MaxRecipients = s.Server.MaxConnections, s.Server.MaxRecipients

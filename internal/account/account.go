@@ -107,6 +107,9 @@ type Account struct {
 	// AuthIdentity is the user named in AUTH XOAUTH2; empty means Email. See
 	// Identity.
 	AuthIdentity string
+	// ClientPassword is what clients log in to the proxy with, as stored: a
+	// hash or plain text. It has nothing to do with the provider.
+	ClientPassword Secret
 	// ClientSecret authenticates the client; zero for public clients, and then
 	// it is not sent.
 	ClientSecret Secret

@@ -15,6 +15,7 @@ type draft struct {
 	settings         Settings
 	adminAddress     netip.AddrPort
 	listeners        []Listener
+	listenerNodes    []*value // of listeners
 	acquire, margin  given[time.Duration]
 	relayConnections given[int]
 	providers        map[string]*providerDraft
@@ -49,7 +50,7 @@ func (d *draft) resolve() {
 	s := &d.settings
 	s.Listeners = d.listeners
 	if len(s.Listeners) == 0 {
-		s.Listeners = []Listener{{Address: "127.0.0.1:2525"}}
+		s.Listeners = []Listener{{Address: "127.0.0.1:2525", TLS: "none", Passwords: "any"}}
 	}
 	s.Admin.Address = d.adminAddress.String()
 	s.Providers = d.resolveProviders()
@@ -65,7 +66,11 @@ func (d *draft) check(f *file, by claims) {
 			}
 		}
 	}
+	d.checkListeners()
 	s := &d.settings
+	if (s.Server.CertFile == "") != (s.Server.KeyFile == "") {
+		bad("server.cert_file and server.key_file go together", &s.Server.CertFile, &s.Server.KeyFile)
+	}
 	if s.Server.ContentBudget < s.Server.MaxMessageSize {
 		bad("the content budget must be at least max_message_size, or the largest messages never pass",
 			&s.Server.ContentBudget, &s.Server.MaxMessageSize)

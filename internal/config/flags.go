@@ -25,12 +25,15 @@ type Flags struct {
 func (s *Settings) Override(flags Flags) error {
 	var errs []error
 	first := s.Listeners[0]
-	address, err := replace(first.Address, flags.Host, flags.Port)
-	if err == nil {
-		err = checkExposure(address, first.Allow)
-	}
-	if err != nil {
-		errs = append(errs, fmt.Errorf("--host, --port: %w", err))
+	if flags.Host != "" || flags.Port != nil {
+		address, err := replace(first.Address, flags.Host, flags.Port)
+		if err == nil {
+			first.Address = address.String()
+			err = checkExposure(first)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--host, --port: %w", err))
+		}
 	}
 	admin, err := replace(s.Admin.Address, flags.AdminHost, flags.AdminPort)
 	if err == nil && s.Admin.Pprof && !admin.Addr().IsLoopback() {
@@ -45,7 +48,6 @@ func (s *Settings) Override(flags Flags) error {
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	first.Address = address.String()
 	s.Listeners = append([]Listener{first}, s.Listeners[1:]...)
 	s.Admin.Address = admin.String()
 	if flags.GlobalConcurrency != nil {

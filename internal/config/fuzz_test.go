@@ -86,10 +86,10 @@ func checkSettings(t *testing.T, s *Settings) {
 		t.Errorf("settings %+v", s)
 	}
 	for _, l := range s.Listeners {
-		address, err := checkListenAddress(l.Address)
-		if err != nil {
-			t.Errorf("listener %v: %v", l, err)
-		} else if err := checkExposure(address, l.Allow); err != nil {
+		if l.Address == "" {
+			t.Errorf("listener %v has no address", l)
+		}
+		if err := checkExposure(l); err != nil {
 			t.Errorf("listener %v: %v", l, err)
 		}
 	}

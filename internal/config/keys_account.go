@@ -49,6 +49,8 @@ var accountTable = newTable(
 			`"starttls" or "implicit", where the port of oauth_endpoint does not tell`),
 		opt("scope", text, func(d *accountDraft) *given[string] { return &d.scope },
 			"scope to send with a refresh; default: the provider's"),
+		secret(set("client_password", clientPassword, func(d *accountDraft) *account.Secret { return &d.a.ClientPassword },
+			`password of clients on listeners with passwords "account": an argon2id or bcrypt hash, or plain text, which CRAM-MD5 needs; default: nobody can log in there`)),
 		set("auth_identity", text, func(d *accountDraft) *string { return &d.a.AuthIdentity },
 			"user to log in as at the provider; default: email"),
 		opt("send_client_secret", boolean, func(d *accountDraft) *given[bool] { return &d.sendSecret },

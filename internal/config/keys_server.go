@@ -3,7 +3,23 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/password"
 )
+
+// clientPassword reads what clients are to give as password.
+func clientPassword(v *value) (account.Secret, bool) {
+	s, ok := text(v)
+	if !ok {
+		return account.Secret{}, false
+	}
+	if _, err := password.Parse(s); err != nil {
+		v.fail("%v", err)
+		return account.Secret{}, false
+	}
+	return account.NewSecret(s), true
+}
 
 // Bounds of durations. The upper ones only catch wrong units.
 const (
@@ -50,6 +66,12 @@ var serverKeys = []key[draft]{
 		`wait for each later command, also between messages; default "5m", the least of RFC 5321`),
 	set("server.content_timeout", timeout, func(d *draft) *time.Duration { return &d.settings.Server.ContentTimeout },
 		`wait for each piece of content; default "3m", the least of RFC 5321`),
+	set("server.cert_file", text, func(d *draft) *string { return &d.settings.Server.CertFile },
+		"PEM file of the certificate chain for listeners with TLS, read again when it changes; default none"),
+	set("server.key_file", text, func(d *draft) *string { return &d.settings.Server.KeyFile },
+		"PEM file of the key of server.cert_file; default none"),
+	secret(set("server.shared_password", clientPassword, func(d *draft) *account.Secret { return &d.settings.Server.SharedPassword },
+		`password of all accounts on listeners with passwords "shared": an argon2id or bcrypt hash, or plain text, which CRAM-MD5 needs; default none`)),
 	set("server.drain_timeout", span(0, maxTimeout), func(d *draft) *time.Duration { return &d.settings.Server.DrainTimeout },
 		`time for running messages to finish after SIGTERM; default "30s"; keep TimeoutStopSec of the service above it`),
 

@@ -4,53 +4,106 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"strings"
 )
 
 // listenerDraft is one element of listeners.
 type listenerDraft struct {
-	address netip.AddrPort
-	allow   []netip.Prefix
+	Listener
+	// ip is the address of a TCP listener; invalid for the others.
+	ip netip.AddrPort
 }
 
 // listenerTable is the keys of an element of listeners.
 var listenerTable = newTable([]key[listenerDraft]{
-	set("address", checked(checkListenAddress), func(l *listenerDraft) *netip.AddrPort { return &l.address },
-		`IP:port to listen on, such as "127.0.0.1:2525" or "[::1]:2525"; needed; beyond loopback with allow only`),
-	{path: "allow", set: (*listenerDraft).readAllow,
-		doc: `array of networks, such as "10.1.2.0/24", or addresses that may connect; default: anyone who can reach a loopback address`},
+	{path: "address", set: (*listenerDraft).readAddress,
+		doc: `IP:port to listen on, such as "127.0.0.1:2525" or "[::1]:2525", or "unix:/path" or "systemd:name"; needed; beyond loopback with passwords or allow only`},
+	{path: "allow", set: networks(func(l *listenerDraft) *[]netip.Prefix { return &l.Allow }),
+		doc: `array of networks, such as "10.1.2.0/24", or addresses that may connect; default: anyone who can reach the address`},
+	set("passwords", oneOf(nil, "any", "shared", "account"), func(l *listenerDraft) *string { return &l.Passwords },
+		`what a login needs beside the account's name: "any" takes every password as the original did, "shared" one for all accounts (server.shared_password), "account" the account's own client_password; default "any"`),
+	set("tls", oneOf(nil, "none", "starttls", "required", "implicit", "detect"), func(l *listenerDraft) *string { return &l.TLS },
+		`"none", "starttls" (offered), "required" (STARTTLS before AUTH), "implicit" (from the start) or "detect" (implicit or offered, as the client begins); default "none"; all others need server.cert_file`),
+	{path: "proxy_from", set: networks(func(l *listenerDraft) *[]netip.Prefix { return &l.ProxyFrom }),
+		doc: "array of networks or addresses of load balancers, which must begin with a PROXY protocol header; default none"},
+	set("max_connections", whole(0, 10_000_000), func(l *listenerDraft) *int { return &l.MaxConnections },
+		"connections of this listener, more are greeted with 421; default 0: server.max_connections alone"),
+	set("max_per_source", whole(0, 10_000_000), func(l *listenerDraft) *int { return &l.MaxPerSource },
+		"connections from one source address, more are greeted with 421; default 0: no cap"),
+	set("max_messages", whole(0, 10_000_000), func(l *listenerDraft) *int { return &l.MaxMessages },
+		"messages on one connection, the next one gets 421; default 0: no cap"),
 })
 
-func (l *listenerDraft) readAllow(v *value) {
-	v.eachElement(func(element *value) {
-		if prefix, ok := checked(checkNetwork)(element); ok {
-			l.allow = append(l.allow, prefix)
+// readAddress reads the address of a listener.
+func (l *listenerDraft) readAddress(v *value) {
+	s, ok := text(v)
+	if !ok {
+		return
+	}
+	kind, name, _ := strings.Cut(s, ":")
+	switch {
+	case kind == "unix" && !filepath.IsAbs(name):
+		v.fail("a unix socket needs an absolute path")
+	case kind == "systemd" && name == "":
+		v.fail("a socket of systemd needs the name that FileDescriptorName= gives it")
+	case kind == "unix", kind == "systemd":
+		l.Address = s
+	default:
+		if l.ip, ok = checked(checkListenAddress)(v); ok {
+			l.Address = l.ip.String()
 		}
-	})
+	}
+}
+
+// networks reads an array of networks.
+func networks(field func(*listenerDraft) *[]netip.Prefix) func(*listenerDraft, *value) {
+	return func(l *listenerDraft, v *value) {
+		v.eachElement(func(element *value) {
+			if prefix, ok := checked(checkNetwork)(element); ok {
+				*field(l) = append(*field(l), prefix)
+			}
+		})
+	}
 }
 
 // readListeners reads listeners.
 func (d *draft) readListeners(v *value) {
-	seen := make(map[netip.AddrPort]bool)
+	seen := make(map[string]bool)
 	v.eachElement(func(element *value) {
 		before := len(*v.f.problems)
-		var l listenerDraft
+		l := listenerDraft{Listener: Listener{TLS: "none", Passwords: "any"}}
 		listenerTable.apply(v.f, element.node, place{element.place.exact + ".", element.place.general + "."}, &l)
 		switch {
 		case len(*v.f.problems) > before:
 			return // it says what is wrong already
-		case !l.address.IsValid():
+		case l.Address == "":
 			element.problem("address", "is needed")
-		case seen[l.address] && l.address.Port() != 0:
-			element.problem("address", "%v is the address of another listener", l.address)
+		case seen[l.Address] && l.ip.Port() != 0:
+			element.problem("address", "%v is the address of another listener", l.Address)
 		default:
-			if err := checkExposure(l.address, l.allow); err != nil {
+			if err := checkExposure(l.Listener); err != nil {
 				element.problem("address", "%v", err)
 			}
 		}
-		seen[l.address] = true
-		d.listeners = append(d.listeners, Listener{Address: l.address.String(), Allow: l.allow})
+		seen[l.Address] = true
+		d.listeners = append(d.listeners, l.Listener)
+		d.listenerNodes = append(d.listenerNodes, element)
 	})
+}
+
+// checkListeners checks what depends on other sections.
+func (d *draft) checkListeners() {
+	s := &d.settings.Server
+	for i, l := range d.listeners {
+		v := d.listenerNodes[i]
+		if l.TLS != "none" && s.CertFile == "" {
+			v.problem("tls", `%q needs server.cert_file and server.key_file`, l.TLS)
+		}
+		if l.Passwords == "shared" && s.SharedPassword.IsZero() {
+			v.problem("passwords", `"shared" needs server.shared_password`)
+		}
+	}
 }
 
 // problem adds a problem with a key of the object v, without its documentation.
@@ -58,14 +111,17 @@ func (v *value) problem(key, format string, args ...any) {
 	v.f.problem(v.node, v.place.exact+"."+key, format, args...)
 }
 
-// checkExposure refuses a listener that lets anyone in: clients name an account
-// and need no secret, so who can connect can send.
-func checkExposure(address netip.AddrPort, allow []netip.Prefix) error {
-	if address.Addr().IsLoopback() || len(allow) > 0 {
+// checkExposure refuses a listener that lets anyone in: without passwords
+// clients name an account and need no secret, so who can connect can send.
+// Sockets in the file system and those of systemd have their own protection.
+func checkExposure(l Listener) error {
+	address, err := netip.ParseAddrPort(l.Address)
+	if err != nil || address.Addr().IsLoopback() || len(l.Allow) > 0 || l.Passwords == "shared" || l.Passwords == "account" {
 		return nil
 	}
 	return fmt.Errorf(`%v is reachable from other hosts, and whoever connects can send as any account; `+
-		`set listeners[].allow to the networks of your MTAs, as in {"address": "%v", "allow": ["10.1.2.0/24"]}, or listen on 127.0.0.1`,
+		`set listeners[].allow to the networks of your MTAs, as in {"address": "%v", "allow": ["10.1.2.0/24"]}, `+
+		`or listeners[].passwords to "shared" or "account", or listen on 127.0.0.1`,
 		address, address)
 }
 

@@ -251,13 +251,20 @@ func TestListeners(t *testing.T) {
 	s, _, _ := mustLoad(t, `{"listeners": [
 		{"address": "localhost:2525"},
 		{"address": ":2526", "allow": ["10.1.2.3/24", "192.0.2.1", "fc00::/7", "::ffff:10.9.0.0/112"]},
+		{"address": ":2527", "passwords": "account", "proxy_from": ["192.0.2.9"], "max_connections": 3, "max_per_source": 2, "max_messages": 1},
+		{"address": "unix:/run/x/smtp.sock"},
+		{"address": "systemd:smtp"},
 	]}`, "")
 	want := []Listener{
-		{Address: "127.0.0.1:2525"},
-		{Address: "[::]:2526", Allow: []netip.Prefix{
+		{Address: "127.0.0.1:2525", TLS: "none", Passwords: "any"},
+		{Address: "[::]:2526", TLS: "none", Passwords: "any", Allow: []netip.Prefix{
 			netip.MustParsePrefix("10.1.2.0/24"), netip.MustParsePrefix("192.0.2.1/32"),
 			netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("10.9.0.0/16"),
 		}},
+		{Address: "[::]:2527", TLS: "none", Passwords: "account", MaxConnections: 3, MaxPerSource: 2, MaxMessages: 1,
+			ProxyFrom: []netip.Prefix{netip.MustParsePrefix("192.0.2.9/32")}},
+		{Address: "unix:/run/x/smtp.sock", TLS: "none", Passwords: "any"},
+		{Address: "systemd:smtp", TLS: "none", Passwords: "any"},
 	}
 	if !reflect.DeepEqual(s.Listeners, want) {
 		t.Errorf("listeners %v, want %v", s.Listeners, want)

@@ -31,11 +31,21 @@ type Settings struct {
 
 // Listener is one address that clients connect to.
 type Listener struct {
-	// Address is IP:port, without a zone or a name; port 0 picks a free one.
+	// Address is IP:port, without a zone or a name, where port 0 picks a free
+	// one, or "unix:PATH", or "systemd:NAME".
 	Address string
+	// TLS is "none", "starttls", "required", "implicit" or "detect".
+	TLS string
 	// Allow limits who may connect, by source address; empty allows everyone
 	// who can reach Address, which then is a loopback address.
 	Allow []netip.Prefix
+	// ProxyFrom are the peers that send a PROXY protocol header.
+	ProxyFrom []netip.Prefix
+	// Passwords is what a login needs: "any", "shared" or "account".
+	Passwords string
+	// MaxConnections, MaxPerSource and MaxMessages are caps of the listener, of
+	// each source address, and of each connection; 0 is no cap.
+	MaxConnections, MaxPerSource, MaxMessages int
 }
 
 // Server is the side of the clients.
@@ -47,6 +57,11 @@ type Server struct {
 	MaxPipelined                                    int
 	MaxMessageSize, ContentBudget                   int64
 	GreetingTimeout, CommandTimeout, ContentTimeout time.Duration
+	// SharedPassword is the password of listeners with passwords "shared", as
+	// stored: a hash or plain text.
+	SharedPassword account.Secret
+	// CertFile and KeyFile are PEM files, for the listeners with TLS.
+	CertFile, KeyFile string
 	// DrainTimeout is how long running transactions may take after SIGTERM.
 	DrainTimeout time.Duration
 }

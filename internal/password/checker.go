@@ -1,0 +1,178 @@
+package password
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// Result is the outcome of a check.
+type Result uint8
+
+const (
+	// Pending means that the answer comes later, through the callback.
+	Pending Result = iota
+	// Allowed means that the password is right.
+	Allowed
+	// Refused means that it is wrong, or that there is no such account.
+	Refused
+	// Busy means that nothing was checked: too many logins wait, or the
+	// checker was closed. It is for 454 4.7.0 (RFC 4954 section 6).
+	Busy
+)
+
+// String implements [fmt.Stringer].
+func (r Result) String() string {
+	switch r {
+	case Pending:
+		return "pending"
+	case Allowed:
+		return "allowed"
+	case Refused:
+		return "refused"
+	case Busy:
+		return "busy"
+	}
+	return fmt.Sprintf("Result(%d)", uint8(r))
+}
+
+// Checker checks passwords against secrets. All methods but Close may be
+// called by any number of goroutines, event loops among them: they do not
+// block.
+type Checker struct {
+	digesters *sync.Pool
+	cache     *cache
+	decoy     atomic.Pointer[Secret]
+
+	limit  int // of waiting
+	queue  chan *computation
+	memory *semaphore.Weighted
+	ctx    context.Context // ends at Close
+	stop   context.CancelFunc
+	done   sync.WaitGroup // the workers
+
+	mu       sync.Mutex // guards what follows
+	underway map[digest]*computation
+	waiting  int // callbacks that are owed
+	closed   bool
+
+	hashes, hits, busy, responses atomic.Uint64
+}
+
+// computation is one slow hash, and who waits for it.
+type computation struct {
+	key      digest
+	secret   *stored
+	password []byte // ours; cleared when done
+	waiting  []func(Result)
+}
+
+// New makes a Checker and starts its workers. The configuration must be valid.
+func New(cfg Config) *Checker {
+	c := &Checker{
+		digesters: digesterPool(),
+		cache:     newCache(cfg.CacheSize),
+		limit:     cfg.MaxWaiting,
+		queue:     make(chan *computation, cfg.MaxWaiting),
+		memory:    semaphore.NewWeighted(cfg.MaxMemory),
+		underway:  make(map[digest]*computation),
+	}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	c.Imitate(func(func(Secret) bool) {})
+	for range cfg.Workers {
+		c.done.Go(c.work)
+	}
+	return c
+}
+
+// Imitate makes logins without an account cost what a wrong password costs for
+// most of the given secrets, those of the accounts. It is to be called when the
+// accounts were loaded and reloaded. Without any, new hashes are imitated.
+func (c *Checker) Imitate(secrets iter.Seq[Secret]) {
+	count := make(map[string]int)
+	model := newSecret("", newArgon2id())
+	for s := range secrets {
+		if s.IsZero() {
+			continue
+		}
+		cost := s.v.cost()
+		count[cost]++
+		if count[cost] > count[model.v.cost()] {
+			model = s
+		}
+	}
+	if old := c.decoy.Load(); old == nil || old.v.cost() != model.v.cost() {
+		decoy := model.v.decoy()
+		c.decoy.Store(&decoy)
+	}
+}
+
+// Check checks a password for an account. It answers Allowed, Refused or Busy
+// if that can be said at once; done is not called then. Else it answers
+// Pending, and done is called once with one of the three, by another goroutine
+// and possibly before Check returns: it must only post. The password is
+// borrowed for the call. With no secret (the zero value) it is CheckUnknown.
+func (c *Checker) Check(id string, secret Secret, password []byte, done func(Result)) Result {
+	if secret.IsZero() {
+		secret = *c.decoy.Load()
+	}
+	s := secret.v
+	if p, ok := s.scheme.(plain); ok {
+		if p.verify(password) {
+			return Allowed
+		}
+		return Refused
+	}
+	d := c.digesters.Get().(*digester)
+	key := d.sum(id, s.text, password)
+	c.digesters.Put(d)
+	if c.cache.has(&key) {
+		c.hits.Add(1)
+		return Allowed
+	}
+	return c.compute(key, s, password, done)
+}
+
+// CheckUnknown is for a login that names no account. It does and answers what
+// Check does for a wrong password, in the same time.
+func (c *Checker) CheckUnknown(login string, password []byte, done func(Result)) Result {
+	return c.Check(login, Secret{}, password, done)
+}
+
+// compute joins the computation for that login, or queues a new one.
+func (c *Checker) compute(key digest, s *stored, password []byte, done func(Result)) Result {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.waiting >= c.limit {
+		c.busy.Add(1)
+		return Busy
+	}
+	c.waiting++
+	if running := c.underway[key]; running != nil {
+		running.waiting = append(running.waiting, done)
+		return Pending
+	}
+	started := &computation{key: key, secret: s, password: bytes.Clone(password), waiting: []func(Result){done}}
+	c.underway[key] = started
+	c.queue <- started // never blocks: its capacity is the limit of waiting
+	return Pending
+}
+
+// Close answers Busy to the logins that are queued, lets the computations
+// under way finish and waits for the workers. Later checks are Busy unless
+// they can be decided at once. It must not be called by a callback.
+func (c *Checker) Close() {
+	c.mu.Lock()
+	if !c.closed {
+		c.closed = true
+		c.stop()
+		close(c.queue)
+	}
+	c.mu.Unlock()
+	c.done.Wait()
+}

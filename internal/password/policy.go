@@ -1,0 +1,17 @@
+package password
+
+// Policy says whose password a listener's clients must know.
+type Policy string
+
+const (
+	// PolicyAny accepts every password: naming an account is enough. It is for
+	// listeners that only trusted clients can reach.
+	PolicyAny Policy = "any"
+	// PolicyShared asks for one secret, the same for all accounts.
+	PolicyShared Policy = "shared"
+	// PolicyAccount asks for the account's own secret.
+	PolicyAccount Policy = "account"
+)
+
+// Valid reports whether p is one of the three.
+func (p Policy) Valid() bool { return p == PolicyAny || p == PolicyShared || p == PolicyAccount }

@@ -1,0 +1,42 @@
+package password
+
+// work is one worker: it computes slow hashes until the checker is closed.
+func (c *Checker) work() {
+	for comp := range c.queue {
+		c.finish(comp, c.run(comp))
+	}
+}
+
+// run computes one slow hash, unless the checker is closed meanwhile.
+func (c *Checker) run(comp *computation) Result {
+	need := comp.secret.memory()
+	if c.ctx.Err() != nil || c.memory.Acquire(c.ctx, need) != nil {
+		return Busy
+	}
+	defer c.memory.Release(need)
+	c.hashes.Add(1)
+	if comp.secret.verify(comp.password) {
+		return Allowed
+	}
+	return Refused
+}
+
+// finish tells everybody who waits.
+func (c *Checker) finish(comp *computation, r Result) {
+	clear(comp.password)
+	if r == Allowed {
+		// Before underway forgets it, or the next login would compute it again.
+		c.cache.add(&comp.key)
+	}
+	c.mu.Lock()
+	delete(c.underway, comp.key)
+	waiting := comp.waiting
+	c.waiting -= len(waiting)
+	if r == Busy {
+		c.busy.Add(uint64(len(waiting)))
+	}
+	c.mu.Unlock()
+	for _, done := range waiting {
+		done(r)
+	}
+}

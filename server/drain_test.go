@@ -1,0 +1,109 @@
+package server
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/sandbox"
+)
+
+// TestDrain shuts down while sessions are idle, within a transaction and
+// waiting for the provider.
+func TestDrain(t *testing.T) {
+	k := newStack(t)
+	release := sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, For: sandbox.Duration(500 * time.Millisecond)}
+	k.setFaults(t, release)
+	addr := k.Addrs()[0].String()
+	fresh, ready, open, running := k.dial(t), k.login(t, gmailUser), k.login(t, outlookUser), k.login(t, gmailUser)
+	fresh.expect("220")
+	open.mail("open@example.com", "b@example.com")
+	running.mail("running@example.com", "b@example.com")
+	running.cmd("DATA", "354")
+	running.send("text\r\n.\r\n")
+	k.fired(t, "think", 1)
+
+	done := make(chan int64)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		done <- k.Shutdown(ctx)
+	}()
+	for _, c := range []*client{fresh, ready} {
+		c.expect("421 4.3.2")
+		c.expectEnd()
+		c.close()
+	}
+	if c, err := net.Dial("tcp", addr); err == nil {
+		t.Error("the listener is still open")
+		c.Close()
+	}
+	open.cmd("RCPT TO:<c@example.com>", "250 2.1.5")
+	open.message("text\r\n", "250 2.0.0")
+	open.expect("421 4.3.2")
+	open.expectEnd()
+	open.close()
+	running.expect("250 2.0.0")
+	running.expect("421 4.3.2")
+	running.expectEnd()
+	running.close()
+	if cut := <-done; cut != 0 {
+		t.Errorf("%d sessions were cut off", cut)
+	}
+	k.messages(t, 2)
+	k.Server = nil // is shut down
+}
+
+// TestDrainDeadline ends the drain while a client keeps its transaction open.
+func TestDrainDeadline(t *testing.T) {
+	k := newStack(t)
+	c := k.login(t, gmailUser)
+	c.mail("a@example.com", "b@example.com", "c@example.com")
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if cut := k.Shutdown(ctx); cut != 1 {
+		t.Errorf("%d sessions were cut off, want 1", cut)
+	}
+	c.expect("421 4.3.2")
+	c.expectEnd()
+	k.checkNothingLeft(t)
+	k.Server = nil
+}
+
+// TestReload swaps the accounts under open sessions.
+func TestReload(t *testing.T) {
+	k := newStack(t)
+	k.setFaults(t, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, For: sandbox.Duration(200 * time.Millisecond), Times: 1})
+	leaves, stays := k.login(t, gmailUser), k.login(t, outlookUser)
+	leaves.mail("a@example.com", "b@example.com")
+	leaves.cmd("DATA", "354")
+	leaves.send("text\r\n.\r\n")
+	k.fired(t, "think", 1)
+
+	k.store.Swap(k.snapshot(t, outlookUser, plainUser))
+	leaves.expect("250 2.0.0") // the message under way is finished
+	leaves.cmd("MAIL FROM:<a@example.com>", "421 4.7.0")
+	leaves.expectEnd()
+	c := k.greeted(t)
+	c.cmd("AUTH PLAIN "+plainResponse(gmailUser, "any"), "535 5.7.8")
+	c.cmd("AUTH PLAIN "+plainResponse(plainUser, "any"), "235")
+
+	stays.mail("a@example.com", "b@example.com")
+	stays.message("text\r\n", "250 2.0.0")
+
+	// A changed limit is in force from the next transaction on.
+	snap := k.snapshot(t, outlookUser)
+	changed := *snap.All()[0]
+	changed.Limits.MaxMessageSize = 10
+	snap, err := account.NewSnapshot([]*account.Account{&changed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.store.Swap(snap)
+	stays.cmd("MAIL FROM:<a@example.com> SIZE=11", "552 5.3.4")
+	stays.mail("a@example.com", "b@example.com")
+	stays.message("text\r\ntext\r\n", "552 5.3.4")
+	k.messages(t, 2)
+}

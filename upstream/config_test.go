@@ -1,0 +1,53 @@
+package upstream
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestConfigValidate(t *testing.T) {
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Errorf("defaults: %v", err)
+	}
+	tests := []struct {
+		change func(*Config)
+		want   string
+	}{
+		{func(c *Config) { c.Shards = 0 }, "upstream.shards: 0 is not in 1..1024"},
+		{func(c *Config) { c.EhloName = "a b\r\n" }, `upstream.ehlo_name: "a b\r\n" is not a host name`},
+		{func(c *Config) { c.GlobalConcurrency = -1 }, "upstream.global_concurrency: -1 is negative"},
+		{func(c *Config) { c.MaxWaiting = 0 }, "upstream.max_waiting: 0 must be positive"},
+		{func(c *Config) { c.MaxWaitingPerAccount = 0 }, "upstream.max_waiting_per_account: 0 must be positive"},
+		{func(c *Config) { c.HoldTimeout = 0 }, "upstream.hold_timeout: 0s must be positive"},
+		{func(c *Config) { c.TransactionTimeout = 10 * time.Minute }, "upstream.transaction_timeout: 10m0s is not below the 10m0s"},
+		{func(c *Config) { c.BackoffMax = time.Millisecond }, "upstream.backoff_max: 1ms is less than backoff_min"},
+	}
+	for _, tt := range tests {
+		cfg := DefaultConfig()
+		tt.change(&cfg)
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("error %v, want %q", err, tt.want)
+		}
+	}
+	bad := Config{}
+	if err := bad.Validate(); strings.Count(err.Error(), "\n") < 10 {
+		t.Errorf("not all problems at once: %v", err)
+	}
+}
+
+func TestBadCAFile(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.CAFile = filepath.Join(t.TempDir(), "ca.pem")
+	if _, err := newDialer(cfg); err == nil || !strings.Contains(err.Error(), "upstream.ca_file") {
+		t.Errorf("missing file: %v", err)
+	}
+	if err := os.WriteFile(cfg.CAFile, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newDialer(cfg); err == nil || !strings.Contains(err.Error(), "has no certificate") {
+		t.Errorf("bad file: %v", err)
+	}
+}

@@ -1,0 +1,105 @@
+package upstream
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"xoauth2-proxy/codec"
+)
+
+func TestParseOffer(t *testing.T) {
+	all := codec.ExtSIZE | codec.Ext8BITMIME | codec.ExtSMTPUTF8 | codec.ExtDSN | codec.ExtBINARYMIME |
+		codec.ExtCHUNKING | codec.ExtPIPELINING | codec.ExtAUTH
+	tests := []struct {
+		name, text string
+		ext        codec.Extensions
+		size       int64
+		xauth      bool
+	}{
+		{"nothing", "host", 0, 0, false},
+		{"all", "host\nSIZE 35882577\n8BITMIME\nSMTPUTF8\nDSN\nBINARYMIME\nCHUNKING\nPIPELINING\nAUTH LOGIN XOAUTH2", all, 35882577, true},
+		{"case and space", "host\nsize  7 \n auth xoauth2 ", codec.ExtSIZE | codec.ExtAUTH, 7, true},
+		{"AUTH= form", "host\nAUTH=LOGIN XOAUTH2", codec.ExtAUTH, 0, true},
+		{"AUTH= form, one", "host\nAUTH=XOAUTH2", codec.ExtAUTH, 0, true},
+		{"both forms", "host\nAUTH LOGIN\nAUTH=XOAUTH2", codec.ExtAUTH, 0, true},
+		{"strange sizes", "host\nSIZE\nSIZE x\nSIZE -1\nSIZE 0", codec.ExtSIZE, 0, false},
+		{"first line is no keyword", "PIPELINING", 0, 0, false},
+		{"unknown and empty", "host\n\nX-THING\nXOAUTH2", 0, 0, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ext, size, xauth := parseOffer(tt.text)
+			if ext != tt.ext || size != tt.size || xauth != tt.xauth {
+				t.Errorf("%b, %d, %v; want %b, %d, %v", ext, size, xauth, tt.ext, tt.size, tt.xauth)
+			}
+		})
+	}
+}
+
+// pieces is a connection that gives input in pieces.
+type pieces struct {
+	io.Writer
+	in  []byte
+	cut int
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if len(p.in) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b[:min(len(b), p.cut)], p.in)
+	p.in = p.in[n:]
+	return n, nil
+}
+
+// FuzzReplyReader: whatever comes in and however it is cut, the replies are
+// those of codec.ParseReply, and the short form has the same code.
+func FuzzReplyReader(f *testing.F) {
+	f.Add([]byte("250 2.1.0 OK\r\n250 2.1.5 OK\r\n250-2.0.0 a\r\n250 2.0.0 b\r\n"), 1, true)
+	f.Add([]byte("354 go\r\n421 4.4.2 bye\r\n"), 7, false)
+	f.Add([]byte("250\r\n25\r\n"), 3, false)
+	f.Add(bytes.Repeat([]byte("250-x\r\n"), 1000), 100, false)
+	f.Fuzz(func(t *testing.T, in []byte, cut int, full bool) {
+		c := &conn{rw: &pieces{in: in, cut: max(1, min(cut, len(in)))}, wire: &wire{}}
+		var r replyReader
+		r.reset()
+		for rest := in; ; {
+			want, n, werr := codec.ParseReply(rest)
+			got, err := r.next(c, full)
+			switch {
+			case werr == nil:
+				if err != nil || got.Code != want.Code || (full || want.Code >= 400) && got != want {
+					t.Fatalf("reply %v, %v; want %v", got, err, want)
+				}
+				rest = rest[n:]
+				continue
+			case errors.Is(werr, codec.ErrIncomplete):
+				if err == nil || errors.Is(err, ErrProtocol) {
+					t.Fatalf("reply %v, %v to half a reply", got, err)
+				}
+			case !errors.Is(err, ErrProtocol):
+				t.Fatalf("reply %v, %v; want %v", got, err, werr)
+			}
+			return
+		}
+	})
+}
+
+// FuzzFraming: any cut of the input gives the same count of records.
+func FuzzFraming(f *testing.F) {
+	f.Add([]byte("\x17\x03\x03\x00\x03abc\x17\x03\x03\x00\x01a\x17\x03"), 2)
+	f.Fuzz(func(t *testing.T, in []byte, cut int) {
+		var whole, cutUp framing
+		whole.follow(in)
+		for rest := in; len(rest) > 0; {
+			n := min(max(1, cut), len(rest))
+			cutUp.follow(rest[:n])
+			rest = rest[n:]
+		}
+		if whole.records != cutUp.records || whole.have != cutUp.have || whole.missing != cutUp.missing {
+			t.Errorf("%+v in one, %+v in pieces", whole, cutUp)
+		}
+	})
+}
