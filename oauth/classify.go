@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"xoauth2-proxy/internal/account"
 )
 
 // maxRetryAfter is the longest wait that an endpoint can impose: a mistaken
@@ -26,6 +29,8 @@ var errorClasses = map[string]Class{
 	"invalid_scope":           ClassMisconfigured,
 	"invalid_request":         ClassMisconfigured,
 	"invalid_resource":        ClassMisconfigured,
+	"access_denied":           ClassInteractionRequired,
+	"expired_token":           ClassInteractionRequired, // of a device code (RFC 8628)
 	"temporarily_unavailable": ClassUnavailable,
 	"server_error":            ClassUnavailable,
 }
@@ -90,6 +95,7 @@ func classify(err error, secrets []string, now time.Time) *Error {
 	if !errors.As(err, &answer) {
 		return classifyLocal(err)
 	}
+	decodeAnswer(answer)
 	e := &Error{Code: knownCode(answer.ErrorCode, secrets), Description: redact(answer.ErrorDescription, secrets)}
 	if answer.Response != nil {
 		e.Status = answer.Response.StatusCode
@@ -113,6 +119,47 @@ func classify(err error, secrets []string, now time.Time) *Error {
 	}
 	e.Hint = hint(e, answer.ErrorCode, known.hint)
 	return e
+}
+
+// decodeAnswer fills in the error object of RFC 6749 section 5.2 where x/oauth2
+// left the body as it was.
+func decodeAnswer(answer *oauth2.RetrieveError) {
+	if answer.ErrorCode != "" || len(answer.Body) == 0 {
+		return
+	}
+	var body struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if json.Unmarshal(answer.Body, &body) == nil {
+		answer.ErrorCode, answer.ErrorDescription = body.Error, body.Description
+	}
+}
+
+// flowHints say what a refusal means in a flow without a refresh token, where
+// the usual hint would lead astray.
+var flowHints = map[account.Flow]map[string]string{
+	account.FlowClientCredentials: {
+		"invalid_grant": "check tenant, client_id and scope of the account; app-only access needs a token URL with the tenant in it",
+		"invalid_scope": "the scope of an application ends in /.default, such as https://outlook.office365.com/.default",
+	},
+	account.FlowServiceAccount: {
+		"invalid_grant":       "check the clock of this machine, that the mailbox exists, and that the key of the service account was not deleted",
+		"unauthorized_client": "allow the service account's client ID the scope https://mail.google.com/ in the Google Admin console (domain-wide delegation)",
+		"invalid_client":      "check client_email and private_key of the service account; every mailbox of it is affected",
+		"access_denied":       "allow the service account's client ID the scope https://mail.google.com/ in the Google Admin console (domain-wide delegation)",
+	},
+	account.FlowExternal: {
+		"invalid_grant":  "the operator's own token service refuses the account; see there",
+		"invalid_client": "the operator's own token service refuses the proxy; check client_secret, which is sent to it as bearer token",
+	},
+}
+
+// hintForFlow replaces a hint that is about refresh tokens.
+func hintForFlow(e *Error, a *account.Account) {
+	if h := flowHints[a.TokenFlow()][e.Code]; h != "" && e.ProviderCode == "" && e.Permanent() {
+		e.Hint = h
+	}
 }
 
 // hint chooses what to tell the operator.

@@ -25,6 +25,12 @@ var (
 	errCertificate    = errors.New("the certificate is not valid")
 	errTokenURL       = errors.New("the token URL must be https with a host and without user information; http is for loopback only")
 	errCAFile         = errors.New("the file of certificate authorities cannot be used")
+	errProxyURL       = errors.New("the proxy URL must be http:// or https:// with a host and nothing behind it")
+	errProxyAuth      = errors.New("the HTTP proxy wants another user name or password")
+	errProxy          = errors.New("the HTTP proxy did not connect us")
+	errPrivateKey     = errors.New("the private key cannot be used: it must be an unencrypted key in PEM form")
+	errCertificateKey = errors.New("the certificate must be in PEM form and belong to the private key")
+	errFlow           = errors.New("there is no such flow")
 	errQueue          = errors.New("too many refreshes are waiting")
 	errPanic          = errors.New("internal error")
 )
@@ -40,6 +46,16 @@ func classifyLocal(err error) *Error {
 		e.Hint = "if the endpoint has a private certificate authority, name it as ca_file"
 	case errCAFile:
 		e.Hint = "check ca_file"
+	case errProxyURL:
+		e.Class, e.Hint = ClassMisconfigured, "check the proxy for token requests"
+	case errProxyAuth:
+		e.Hint = "check user and password in the URL of the proxy for token requests"
+	case errProxy:
+		e.Hint = "check that the proxy for token requests may connect to the token endpoint"
+	case errPrivateKey, errCertificateKey:
+		e.Class, e.Hint = ClassMisconfigured, "check certificate and private key of the account"
+	case errFlow:
+		e.Class, e.Hint = ClassMisconfigured, "check the flow of the account"
 	case errMalformedReply:
 		e.Hint = "check that the token URL is a token endpoint"
 	}
@@ -49,7 +65,7 @@ func classifyLocal(err error) *Error {
 // localCause returns the part of err that is safe and short enough to show.
 func localCause(err error) error {
 	for _, own := range []error{
-		errTokenURL, errCAFile, errReplyTooLarge, errMalformedReply, errConnectionLost, context.Canceled,
+		errTokenURL, errCAFile, errProxyURL, errProxyAuth, errProxy, errPrivateKey, errCertificateKey, errFlow, errReplyTooLarge, errMalformedReply, errConnectionLost, context.Canceled,
 	} {
 		if errors.Is(err, own) {
 			return own

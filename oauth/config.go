@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"xoauth2-proxy/internal/account"
 )
 
 // Config is how tokens are fetched. Start from DefaultConfig.
@@ -47,8 +49,15 @@ type Config struct {
 	// ExtraCAs are more certificate authorities to trust, for programs that have
 	// them in memory.
 	ExtraCAs []*x509.Certificate `json:"-"`
-	// Store keeps rotated refresh tokens across restarts. Nil keeps them in
-	// memory only.
+	// Proxy is the URL of the HTTP proxy for token requests of accounts without
+	// one of their own: "http://host:port" or "https://host:port", with user and
+	// password before the host if it wants them. Default: none.
+	Proxy account.Secret `json:"proxy"`
+	// KeepAlive is how long the refresh token of an account that says nothing
+	// itself may be unused before it is used to keep it from expiring. 0 turns
+	// this off for them. Default: 720h (30 days).
+	KeepAlive time.Duration `json:"keep_alive"`
+	// Store keeps tokens across restarts. Nil keeps them in memory only.
 	Store Store `json:"-"`
 }
 
@@ -65,6 +74,7 @@ func DefaultConfig() Config {
 		EarlyRefreshWindow: 30 * time.Minute,
 		BackoffMin:         time.Second,
 		BackoffMax:         5 * time.Minute,
+		KeepAlive:          30 * 24 * time.Hour,
 	}
 }
 
@@ -92,6 +102,12 @@ func (c Config) Validate() error {
 	if c.EarlyRefreshWindow < 0 {
 		errs = append(errs, fmt.Errorf("oauth.early_refresh_window: %v is negative", c.EarlyRefreshWindow))
 	}
+	if c.KeepAlive < 0 {
+		errs = append(errs, fmt.Errorf("oauth.keep_alive: %v is negative", c.KeepAlive))
+	}
+	if _, err := proxyURL(c.Proxy); err != nil {
+		errs = append(errs, fmt.Errorf("oauth.proxy: %w", err))
+	}
 	if c.BackoffMax < c.BackoffMin {
 		errs = append(errs, fmt.Errorf("oauth.backoff_max: %v is below backoff_min (%v)", c.BackoffMax, c.BackoffMin))
 	}
@@ -113,21 +129,35 @@ func (c Config) roots() (*x509.CertPool, error) {
 	if c.CAFile == "" && len(c.ExtraCAs) == 0 {
 		return nil, nil
 	}
-	pool, err := x509.SystemCertPool()
-	if err != nil { // a system without any: ours are the only ones then
-		pool = x509.NewCertPool()
-	}
+	pool := systemRoots()
 	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
+		if err := appendCAFile(pool, c.CAFile); err != nil {
 			return nil, err
-		}
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s has no certificate in PEM form", c.CAFile)
 		}
 	}
 	for _, ca := range c.ExtraCAs {
 		pool.AddCert(ca)
 	}
 	return pool, nil
+}
+
+// systemRoots returns a new pool with the system's authorities.
+func systemRoots() *x509.CertPool {
+	pool, err := x509.SystemCertPool()
+	if err != nil { // a system without any: ours are the only ones then
+		return x509.NewCertPool()
+	}
+	return pool
+}
+
+// appendCAFile adds the certificates of a PEM file.
+func appendCAFile(pool *x509.CertPool, path string) error {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("%s has no certificate in PEM form", path)
+	}
+	return nil
 }

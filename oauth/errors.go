@@ -33,6 +33,9 @@ var (
 	// ErrInvalidClient: client_id or client_secret is wrong or has expired.
 	// Needs an operator; all accounts of that client are hit.
 	ErrInvalidClient = errors.New("OAuth2 client refused")
+	// ErrLoginRefused: the provider does not let the mailbox submit, whatever the
+	// token. Needs an operator or the provider's administrator.
+	ErrLoginRefused = errors.New("mailbox may not submit")
 	// ErrMisconfigured: the request can never succeed as configured. Needs an
 	// operator.
 	ErrMisconfigured = errors.New("token request misconfigured")
@@ -57,6 +60,9 @@ const (
 	ClassInteractionRequired
 	ClassInvalidClient
 	ClassMisconfigured
+	// ClassLoginRefused is a refusal at login that no token can change. Sources
+	// never have it; see ExplainAuthRefusal.
+	ClassLoginRefused
 
 	numClasses
 )
@@ -74,6 +80,7 @@ var classes = [numClasses]struct {
 	ClassInteractionRequired: {"interaction_required", ErrInteractionRequired},
 	ClassInvalidClient:       {"invalid_client", ErrInvalidClient},
 	ClassMisconfigured:       {"misconfigured", ErrMisconfigured},
+	ClassLoginRefused:        {"login_refused", ErrLoginRefused},
 }
 
 // String is a short name in snake_case.

@@ -2,12 +2,14 @@ package oauth
 
 import (
 	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
 	"net/http"
 	"net/url"
 	"time"
 
 	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
 
 	"xoauth2-proxy/internal/account"
 )
@@ -23,6 +25,7 @@ type issued struct {
 	access  string
 	refresh account.Secret // the one to use next time
 	expiry  time.Time
+	at      time.Time // when it was issued; zero is now
 }
 
 // A flow gets one access token from a provider. It must obey ctx and must not
@@ -31,54 +34,91 @@ type flow interface {
 	fetch(ctx context.Context, g grant) (issued, *Error)
 }
 
-// refreshTokenFlow is the refresh_token grant of RFC 6749 section 6.
-type refreshTokenFlow struct {
-	client   *http.Client
+// flows are the flows that there are, by the name in the account.
+type flows struct {
+	rt       http.RoundTripper
 	lifetime time.Duration // of a token that comes without one
 }
 
-func newRefreshTokenFlow(rt http.RoundTripper, lifetime time.Duration) *refreshTokenFlow {
-	return &refreshTokenFlow{lifetime: lifetime, client: &http.Client{
-		Transport: rt,
-		// A redirect would carry the refresh token to who knows where.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+// fetch implements flow.
+func (f *flows) fetch(ctx context.Context, g grant) (issued, *Error) {
+	switch g.account.TokenFlow() {
+	case account.FlowRefreshToken:
+		return f.refreshToken(ctx, g)
+	case account.FlowClientCredentials:
+		return f.clientCredentials(ctx, g)
+	case account.FlowServiceAccount:
+		return f.serviceAccount(ctx, g)
+	case account.FlowExternal:
+		if len(g.account.TokenCommand) > 0 {
+			return f.command(ctx, g)
+		}
+		return f.endpoint(ctx, g)
+	}
+	return issued{}, classifyLocal(errFlow)
 }
 
-// fetch implements flow. The request goes through x/oauth2's client
-// credentials, whose grant_type may be replaced: its refresh_token support
-// cannot send a scope, which some endpoints demand. client_secret and scope are
-// sent if and only if the account has them.
-func (f *refreshTokenFlow) fetch(ctx context.Context, g grant) (issued, *Error) {
-	a := g.account
-	u, err := url.Parse(a.TokenURL)
+// A wire sends the requests of one fetch under its context and by its account's
+// route, and keeps the last failure: not all of x/oauth2 passes either on.
+type wire struct {
+	ctx context.Context
+	rt  http.RoundTripper
+	err error
+}
+
+func (f *flows) newWire(ctx context.Context, a *account.Account) *wire {
+	return &wire{ctx: withRoute(ctx, a), rt: f.rt}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := w.rt.RoundTrip(r.WithContext(w.ctx))
+	w.err = err
+	return resp, err
+}
+
+// client returns an HTTP client over the wire.
+func (w *wire) client() *http.Client {
+	return &http.Client{
+		Transport: w,
+		// A redirect would carry secrets to who knows where.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// context returns the one that x/oauth2 finds the client in.
+func (w *wire) context() context.Context {
+	return context.WithValue(w.ctx, oauth2.HTTPClient, w.client())
+}
+
+// outcome turns what x/oauth2 gave into the result of a fetch.
+func (f *flows) outcome(w *wire, g grant, tok *oauth2.Token, err error) (issued, *Error) {
 	if err != nil {
-		return issued{}, classifyLocal(errTokenURL)
-	}
-	if err := checkTokenURL(u); err != nil {
-		return issued{}, classifyLocal(err)
-	}
-	if g.refresh.IsZero() {
-		return issued{}, &Error{Class: ClassMisconfigured, Hint: "the account has no refresh token"}
-	}
-	conf := clientcredentials.Config{
-		ClientID:     a.ClientID,
-		ClientSecret: a.ClientSecret.Reveal(),
-		TokenURL:     a.TokenURL,
-		AuthStyle:    oauth2.AuthStyleInParams,
-		EndpointParams: url.Values{
-			"grant_type":    {"refresh_token"},
-			"refresh_token": {g.refresh.Reveal()},
-		},
-	}
-	if a.Scope != "" {
-		conf.Scopes = []string{a.Scope}
-	}
-	tok, err := conf.Token(context.WithValue(ctx, oauth2.HTTPClient, f.client))
-	if err != nil {
-		return issued{}, classify(err, secretsOf(g), time.Now())
+		if w.err != nil {
+			err = w.err
+		}
+		e := classify(err, secretsOf(g), time.Now())
+		hintForFlow(e, g.account)
+		return issued{}, e
 	}
 	return fromToken(tok, f.lifetime)
+}
+
+// checkEndpoint checks the URL of the account's token endpoint.
+func checkEndpoint(a *account.Account) *Error {
+	u, err := url.Parse(a.TokenURL)
+	if err == nil {
+		err = checkTokenURL(u)
+	} else {
+		err = errTokenURL
+	}
+	if err == nil {
+		_, err = proxyURL(a.TokenProxy)
+	}
+	if err != nil {
+		return classifyLocal(err)
+	}
+	return nil
 }
 
 // fromToken checks a token before it becomes part of SASL messages. lifetime is
@@ -109,11 +149,27 @@ func isBearer(s string) bool {
 
 // secretsOf lists what a reply must not make us show, also as it was encoded.
 func secretsOf(g grant) []string {
+	a := g.account
 	var out []string
-	for _, s := range []account.Secret{g.refresh, g.account.RefreshToken, g.account.ClientSecret} {
+	for _, s := range []account.Secret{g.refresh, a.RefreshToken, a.ClientSecret, a.PrivateKey, a.TokenProxy} {
 		if !s.IsZero() {
 			out = append(out, s.Reveal(), url.QueryEscape(s.Reveal()))
 		}
 	}
 	return out
+}
+
+// parseRSA reads an RSA key in either of its forms.
+func parseRSA(der []byte) (*rsa.PrivateKey, error) {
+	if key, err := x509.ParsePKCS1PrivateKey(der); err == nil {
+		return key, nil
+	}
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, err
+	}
+	if key, ok := key.(*rsa.PrivateKey); ok {
+		return key, nil
+	}
+	return nil, errors.New("not an RSA key")
 }

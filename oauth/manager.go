@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"crypto/sha256"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,8 @@ type Manager struct {
 	flow      flow
 	transport *transport // nil when flow brings its own
 	metrics   *managerMetrics
+	clients   clients
+	started   time.Time
 
 	sources  sync.Map                         // account ID -> *Source
 	accounts atomic.Pointer[account.Snapshot] // nil before Retain
@@ -33,6 +36,9 @@ type Manager struct {
 
 	seq     atomic.Uint64 // numbers tokens
 	running atomic.Int64  // refreshes at the endpoint now
+
+	quit       chan struct{} // closed by Close
+	keepAliver sync.Once     // starts keepAlive
 
 	setMu sync.Mutex // guards what is in sources, against lost replacements
 
@@ -47,7 +53,7 @@ type Manager struct {
 // manager's metrics, so that one set serves one manager, and may be nil.
 func New(cfg Config, log *zap.Logger, set *metrics.Set) *Manager {
 	t := newTransport(cfg)
-	m := newManager(cfg, newRefreshTokenFlow(t, cfg.DefaultLifetime), log, set)
+	m := newManager(cfg, &flows{rt: t, lifetime: cfg.DefaultLifetime}, log, set)
 	m.transport = t
 	if t.tlsErr != nil {
 		m.log.Error("no token endpoint can be reached over https", zap.Error(t.tlsErr))
@@ -62,7 +68,8 @@ func newManager(cfg Config, f flow, log *zap.Logger, set *metrics.Set) *Manager 
 	if set == nil {
 		set = metrics.NewSet()
 	}
-	m := &Manager{cfg: cfg, flow: f, log: log}
+	m := &Manager{cfg: cfg, flow: f, log: log, started: time.Now(), quit: make(chan struct{})}
+	m.clients = clients{cfg: &m.cfg, byKey: make(map[[sha256.Size]byte]*client)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.metrics = newManagerMetrics(m, set)
 	return m
@@ -104,6 +111,10 @@ func (m *Manager) isCurrent(a *account.Account) bool {
 // newSource puts a source for a in the place of what was there.
 func (m *Manager) newSource(a *account.Account) *Source {
 	fingerprint := a.CredentialsFingerprint()
+	var parent *Source
+	if base := sharesToken(a); base != nil {
+		parent = m.Source(base)
+	}
 	m.setMu.Lock()
 	defer m.setMu.Unlock()
 	var old *Source
@@ -113,7 +124,7 @@ func (m *Manager) newSource(a *account.Account) *Source {
 			return old
 		}
 	}
-	s := &Source{m: m, id: a.ID, fingerprint: fingerprint}
+	s := &Source{m: m, id: a.ID, fingerprint: fingerprint, chain: ChainOf(a), client: clientKey(a), parent: parent}
 	s.account.Store(a)
 	if snap := m.accounts.Load(); snap != nil {
 		if cur, ok := snap.ByID(a.ID); ok && cur.CredentialsFingerprint() != fingerprint {
@@ -129,16 +140,25 @@ func (m *Manager) newSource(a *account.Account) *Source {
 }
 
 // Retain makes s the accounts that there are: it forgets the sources of others
-// and of those whose credentials changed. Call it at the start and, on reload,
-// just before the snapshot is published.
+// and of those whose credentials changed, and gives those that were refused for
+// good another chance. Call it at the start and, on reload, just before the
+// snapshot is published. The first call starts to keep unused accounts alive.
 func (m *Manager) Retain(s *account.Snapshot) {
+	m.retain(s)
+	m.clients.forgive(time.Now())
+	m.keepAliver.Do(func() { m.spawn(m.keepAlive) })
+}
+
+func (m *Manager) retain(s *account.Snapshot) {
 	m.setMu.Lock()
 	defer m.setMu.Unlock()
+	now := time.Now()
 	m.accounts.Store(s)
 	m.sources.Range(func(id, v any) bool {
 		src := v.(*Source)
 		if a, ok := s.ByID(src.id); ok && a.CredentialsFingerprint() == src.fingerprint {
 			src.adopt(a)
+			src.forgive(now)
 			return true
 		}
 		m.sources.Delete(id)
@@ -152,7 +172,10 @@ func (m *Manager) Retain(s *account.Snapshot) {
 // may be called more than once.
 func (m *Manager) Close() {
 	m.mu.Lock()
-	m.closed = true
+	if !m.closed {
+		m.closed = true
+		close(m.quit)
+	}
 	m.mu.Unlock()
 	m.sources.Range(func(_, v any) bool {
 		v.(*Source).stopTimer()

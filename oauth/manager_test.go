@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -171,27 +172,43 @@ func TestGetCancelled(t *testing.T) {
 
 // memoryStore is a Store for tests.
 type memoryStore struct {
-	mu     sync.Mutex
-	tokens map[Chain]account.Secret
-	err    error
+	mu      sync.Mutex
+	records map[Chain]Record
+	saves   int
+	err     error
 }
 
-func (ms *memoryStore) Load(c Chain) (account.Secret, error) {
+func (ms *memoryStore) Load(c Chain) (Record, bool, error) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	return ms.tokens[c], ms.err
+	r, ok := ms.records[c]
+	return r, ok, ms.err
 }
 
-func (ms *memoryStore) Save(c Chain, token account.Secret) error {
+func (ms *memoryStore) Retain(live func(Chain) bool) error {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	maps.DeleteFunc(ms.records, func(c Chain, _ Record) bool { return !live(c) })
+	return ms.err
+}
+
+func (ms *memoryStore) fail(err error) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	ms.err = err
+}
+
+func (ms *memoryStore) Save(c Chain, r Record) error {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	if ms.err != nil {
 		return ms.err
 	}
-	if ms.tokens == nil {
-		ms.tokens = make(map[Chain]account.Secret)
+	if ms.records == nil {
+		ms.records = make(map[Chain]Record)
 	}
-	ms.tokens[c] = token
+	ms.records[c] = r
+	ms.saves++
 	return nil
 }
 
@@ -220,8 +237,10 @@ func TestRotation(t *testing.T) {
 	s := testManager(t, cfg).Source(a)
 	s.Invalidate(mustGet(t, s))
 	mustGet(t, s)
-	// another process, the same chain
-	mustGet(t, testManager(t, cfg).Source(a))
+	// another process, the same chain: its access token is good at first
+	s = testManager(t, cfg).Source(a)
+	s.Invalidate(mustGet(t, s))
+	mustGet(t, s)
 	// the operator put in another refresh token: a new chain
 	b := accountLike(a, func(a *account.Account) { a.RefreshToken = account.NewSecret("refresh-new") })
 	mustGet(t, testManager(t, cfg).Source(b))

@@ -16,6 +16,7 @@ type managerMetrics struct {
 	duration    *metrics.PrometheusHistogram
 	rotations   *metrics.Counter
 	storeErrors *metrics.Counter
+	suppressed  *metrics.Counter
 }
 
 func newManagerMetrics(m *Manager, set *metrics.Set) *managerMetrics {
@@ -24,11 +25,13 @@ func newManagerMetrics(m *Manager, set *metrics.Set) *managerMetrics {
 		duration:    set.NewPrometheusHistogramExt("token_refresh_duration_seconds", durationBuckets),
 		rotations:   set.NewCounter("token_rotations_total"),
 		storeErrors: set.NewCounter("token_store_errors_total"),
+		suppressed:  set.NewCounter("token_refresh_suppressed_total"),
 	}
 	for c := range numClasses {
 		mm.failure[c] = set.NewCounter(`token_refresh_total{result="` + c.String() + `"}`)
 	}
 	set.NewGauge("tokens_cached", func() float64 { return float64(m.countCached()) })
+	set.NewGauge("token_clients_refused", func() float64 { return float64(m.clients.countRefused()) })
 	set.NewGauge("token_refreshes_in_flight", func() float64 { return float64(m.running.Load()) })
 	set.NewGauge("token_refresh_queue_depth", func() float64 { return float64(m.queueDepth()) })
 	return mm

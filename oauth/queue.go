@@ -1,11 +1,25 @@
 package oauth
 
-import "time"
+import (
+	"context"
+	"time"
+)
+
+// wait returns the answer, or the end of ctx as a transient error.
+func (c *call) wait(ctx context.Context) (*Token, error) {
+	select {
+	case <-c.done:
+		return c.answer()
+	case <-ctx.Done():
+		return nil, &Error{Class: ClassUnavailable, Err: context.Cause(ctx)}
+	}
+}
 
 // A call is one refresh of one source, from being asked for to its answer.
 type call struct {
 	source *Source
 	early  bool      // nobody waits for it yet; guarded by Source.mu
+	forced bool      // whatever is remembered or stored; guarded by Source.mu
 	asked  time.Time // when it was queued, or first waited for
 	// waiters are told on the worker. Guarded by Source.mu.
 	waiters []func(*Token, error)

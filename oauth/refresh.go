@@ -12,41 +12,68 @@ import (
 
 // run does the refresh of c and tells everybody. It runs on a worker.
 func (s *Source) run(c *call, closed bool) {
-	switch {
-	case closed:
+	if closed {
 		s.finish(c, issued{}, errClosing, false)
 		return
-	case s.waitedTooLong(c): // says nothing about the account: not remembered
+	}
+	forced, late := s.begun(c)
+	if late { // says nothing about the account: not remembered
 		s.m.metrics.failure[ClassUnavailable].Inc()
 		s.finish(c, issued{}, &Error{Class: ClassUnavailable, Err: errQueue}, false)
 		return
 	}
+	if !forced {
+		if got, ok := s.stored(); ok {
+			s.finish(c, got, nil, true)
+			return
+		}
+	}
 	start := time.Now()
 	s.m.running.Add(1)
-	got, rotated, err := s.refreshToken()
+	got, rotated, err := s.refreshToken(forced)
 	s.m.running.Add(-1)
+	if standing := suppressedBy(err); standing != nil { // nobody was asked
+		s.m.metrics.suppressed.Inc()
+		s.finish(c, issued{}, standing, false)
+		return
+	}
 	s.m.metrics.refreshed(start, err)
 	s.logOutcome(got, rotated, time.Since(start), err)
 	s.finish(c, got, err, true)
 }
 
-// waitedTooLong reports whether those who wait for c have been waiting for
-// longer than they should.
-func (s *Source) waitedTooLong(c *call) bool {
+// begun returns what c is when a worker takes it. late says that those who wait
+// for it have been waiting for longer than they should.
+func (s *Source) begun(c *call) (forced, late bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !c.early && time.Since(c.asked) > s.m.cfg.QueueTimeout
+	return c.forced, !c.early && time.Since(c.asked) > s.m.cfg.QueueTimeout
 }
 
 // refreshToken asks the endpoint, again after transient failures if the
-// account's retry policy says so, and keeps a rotated refresh token safe.
-func (s *Source) refreshToken() (got issued, rotated bool, err *Error) {
+// account's retry policy says so, and keeps what came safe.
+func (s *Source) refreshToken(forced bool) (got issued, rotated bool, err *Error) {
 	ctx, cancel := context.WithTimeout(s.m.ctx, s.m.cfg.Timeout)
 	defer cancel()
 	g := grant{account: s.account.Load()}
 	g.refresh = s.newestRefresh(g.account)
+	reread := false
 	for n := 1; ; n++ {
-		got, err = s.fetch(ctx, g)
+		before := err
+		if got, err = s.ask(ctx, g, forced); suppressedBy(err) != nil {
+			if before != nil { // what the endpoint said goes first
+				err = before
+			}
+			break
+		}
+		if err != nil && err.Class == ClassInvalidGrant && !reread {
+			// Perhaps another process that shares the store has rotated it.
+			reread = true
+			if newer := s.reread(); !newer.IsZero() && newer != g.refresh {
+				g.refresh = newer
+				continue
+			}
+		}
 		if err == nil || n >= g.account.Retry.MaxAttempts || err.Class != ClassUnavailable {
 			break
 		}
@@ -62,9 +89,25 @@ func (s *Source) refreshToken() (got issued, rotated bool, err *Error) {
 	}
 	if rotated = got.refresh != g.refresh; rotated {
 		s.m.metrics.rotations.Inc()
-		s.save(got.refresh)
 	}
+	s.keep(got, rotated)
 	return got, rotated, nil
+}
+
+// ask calls the flow, if the circuit of the client lets it.
+func (s *Source) ask(ctx context.Context, g grant, forced bool) (issued, *Error) {
+	if !forced {
+		if err := s.m.clients.admit(s.client, time.Now()); err != nil {
+			return issued{}, &Error{Class: err.Class, Err: &suppressed{err}, RetryAfter: err.RetryAfter}
+		}
+	}
+	got, err := s.fetch(ctx, g)
+	if s.m.clients.report(s.client, g.account.Retry, err, time.Now()) {
+		s.m.log.Error("OAuth2 client refused: no account of it gets a new token",
+			zap.String("client_id", g.account.ClientID), zap.String("token_url", g.account.TokenURL),
+			zap.Error(err), zap.String("hint", err.Hint))
+	}
+	return got, err
 }
 
 // fetch calls the flow. A fault in it must not take the accounts of others
@@ -98,42 +141,14 @@ func pause(ctx context.Context, d time.Duration) bool {
 // newestRefresh returns the refresh token to use: the last that the provider
 // rotated to, else the configured one.
 func (s *Source) newestRefresh(a *account.Account) account.Secret {
+	s.load()
 	s.mu.Lock()
-	newest, loaded := s.refresh, s.loaded
-	s.mu.Unlock()
-	if newest.IsZero() && !loaded && s.m.cfg.Store != nil {
-		stored, err := s.m.cfg.Store.Load(s.chain())
-		if err != nil {
-			s.m.metrics.storeErrors.Inc()
-			s.m.log.Error("stored refresh token cannot be read; the configured one is used",
-				zap.String("account", s.id), zap.Error(err))
-		}
-		newest, loaded = stored, err == nil
-		s.mu.Lock()
-		s.loaded = loaded
-		s.refresh = newest
-		s.mu.Unlock()
-	}
-	if newest.IsZero() {
+	defer s.mu.Unlock()
+	if s.record.Refresh.IsZero() {
 		return a.RefreshToken
 	}
-	return newest
+	return s.record.Refresh
 }
-
-// save makes a rotated refresh token durable. When that fails it lives on in
-// memory, and the failure is for the operator to see.
-func (s *Source) save(token account.Secret) {
-	if s.m.cfg.Store == nil {
-		return
-	}
-	if err := s.m.cfg.Store.Save(s.chain(), token); err != nil {
-		s.m.metrics.storeErrors.Inc()
-		s.m.log.Error("rotated refresh token cannot be saved; it will be lost on exit",
-			zap.String("account", s.id), zap.Error(err))
-	}
-}
-
-func (s *Source) chain() Chain { return Chain{AccountID: s.id, Fingerprint: s.fingerprint} }
 
 // finish publishes the answer of c and tells everybody who waits. A failure
 // that says nothing about the account is not remembered.
@@ -148,9 +163,12 @@ func (s *Source) finish(c *call, got issued, err *Error, remember bool) {
 		c.token = s.publish(got, now)
 	default:
 		c.err = err
-		if remember {
+		switch {
+		case remember:
 			s.fail(err, now)
-		} else {
+		case err.RetryAfter > 0: // kicked stays until then
+			s.schedule(err.RetryAfter)
+		default:
 			s.kicked.Store(false)
 		}
 	}
@@ -172,7 +190,7 @@ func (s *Source) logOutcome(got issued, rotated bool, took time.Duration, err *E
 		return
 	}
 	level := zap.WarnLevel
-	if err.Permanent() {
+	if err.Permanent() && err.Class != ClassInvalidClient { // that one is told once for the client
 		level = zap.ErrorLevel // needs an operator
 	}
 	s.m.log.Log(level, "token refresh failed", zap.String("account", s.id),

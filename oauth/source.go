@@ -17,6 +17,9 @@ const (
 	// settled is the age from which on a token counts as one that worked: its
 	// refusal at login is news, and not one more of a row.
 	settled = 10 * time.Minute
+	// refusalRest is how long a permanent refusal stands at least, whatever is
+	// reloaded.
+	refusalRest = time.Minute
 )
 
 // Source gives the access token of one account. All methods are safe for
@@ -25,7 +28,12 @@ type Source struct {
 	m           *Manager
 	id          string
 	fingerprint [sha256.Size]byte
-	account     atomic.Pointer[account.Account]
+	chain       Chain
+	client      [sha256.Size]byte // clientKey
+	// parent has the token that this source only makes initial responses of;
+	// see shared. Nil for any other.
+	parent  *Source
+	account atomic.Pointer[account.Account]
 
 	token  atomic.Pointer[Token]
 	used   atomic.Int64 // when a caller last asked, in Unix seconds
@@ -35,20 +43,28 @@ type Source struct {
 	retired bool
 	call    *call // queued or running refresh
 	timer   *time.Timer
-	// refresh is the newest refresh token of the chain, zero when it is not
-	// known to differ from the account's.
-	refresh  account.Secret
-	loaded   bool      // the store was read
+	// record is what the store has of the chain, or will have once unsaved is
+	// cleared.
+	record  Record
+	loaded  bool // the store was read
+	unsaved bool // the store could not be written
+
 	failure  *Error    // of the last refresh
+	failedAt time.Time // when it was
 	retryAt  time.Time // when a transient failure may be tried again
 	failures int       // transient failures in a row
 	refusals int       // tokens in a row that were refused at login
+	// refusedSeq numbers the parent's token that was refused for this mailbox.
+	refusedSeq uint64
 }
 
 // Cached returns the token, nil when there is none or it has expired. It never
 // blocks and does not allocate. When the token is near its expiry, its
 // replacement is started in the background.
 func (s *Source) Cached() *Token {
+	if s.parent != nil {
+		return s.share(s.parent.Cached())
+	}
 	t := s.token.Load()
 	if t == nil {
 		return nil
@@ -70,6 +86,9 @@ func (s *Source) Cached() *Token {
 // callers, one refresh runs at a time; it does not end when ctx does. The error
 // is an *Error; a remembered one comes at once.
 func (s *Source) Get(ctx context.Context) (*Token, error) {
+	if s.parent != nil {
+		return s.getShared(ctx)
+	}
 	if t := s.Cached(); t != nil {
 		return t, nil
 	}
@@ -80,17 +99,16 @@ func (s *Source) Get(ctx context.Context) (*Token, error) {
 	if c == nil {
 		return t, nil
 	}
-	select {
-	case <-c.done:
-		return c.answer()
-	case <-ctx.Done():
-		return nil, &Error{Class: ClassUnavailable, Err: context.Cause(ctx)}
-	}
+	return c.wait(ctx)
 }
 
 // Request is Get for callers that must not block: done is called once, on
 // another goroutine, and must not block either.
 func (s *Source) Request(done func(*Token, error)) {
+	if s.parent != nil {
+		s.requestShared(done)
+		return
+	}
 	if t := s.Cached(); t != nil {
 		s.m.spawn(func() { done(t, nil) })
 		return
@@ -109,6 +127,10 @@ func (s *Source) Request(done func(*Token, error)) {
 // again, Get says ErrTokenRefused at growing intervals. It does nothing if t is
 // no longer the source's token.
 func (s *Source) Invalidate(t *Token) {
+	if s.parent != nil {
+		s.invalidateShared(t)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cur := s.token.Load()
@@ -116,13 +138,17 @@ func (s *Source) Invalidate(t *Token) {
 		return
 	}
 	s.token.Store(nil)
-	now := time.Now()
-	if now.Sub(cur.issued) >= settled {
+	s.refused(cur, time.Now())
+}
+
+// refused counts a token that was refused at login. Called with mu.
+func (s *Source) refused(t *Token, now time.Time) {
+	if now.Sub(t.issued) >= settled {
 		s.refusals = 0
 	}
 	s.refusals++
 	if s.refusals > 1 {
-		s.failure = &Error{Class: ClassTokenRefused, Hint: classHints[ClassTokenRefused]}
+		s.failure, s.failedAt = &Error{Class: ClassTokenRefused, Hint: classHints[ClassTokenRefused]}, now
 		s.retryAt = now.Add(s.m.cfg.backoff(s.account.Load().Retry, s.refusals+refusedStart, s.failure))
 	}
 }
@@ -144,18 +170,29 @@ func (s *Source) join(waiter func(*Token, error)) (*call, *Token, *Error) {
 		if err := s.remembered(now); err != nil {
 			return nil, nil, err
 		}
+		if err := s.m.clients.refusal(s.client, now); err != nil {
+			return nil, nil, err
+		}
 		if !s.start(now, false) {
 			return nil, nil, errClosing
 		}
-	} else if s.call.early {
-		s.call.early = false
-		s.call.asked = now
-		s.m.promote(s.call)
+	} else {
+		s.await(now)
 	}
 	if waiter != nil {
 		s.call.waiters = append(s.call.waiters, waiter)
 	}
 	return s.call, nil, nil
+}
+
+// await has somebody wait for the call, which then goes before early ones.
+// Called with mu.
+func (s *Source) await(now time.Time) {
+	if s.call.early {
+		s.call.early = false
+		s.call.asked = now
+		s.m.promote(s.call)
+	}
 }
 
 var (
@@ -173,7 +210,13 @@ func (s *Source) remembered(now time.Time) *Error {
 
 // start queues a refresh. Called with mu, and without a call. False: closed.
 func (s *Source) start(now time.Time, early bool) bool {
-	c := &call{source: s, early: early, asked: now, done: make(chan struct{})}
+	return s.begin(&call{early: early, asked: now})
+}
+
+// begin queues c as the refresh of the source. Called with mu, and without a
+// call. False: closed.
+func (s *Source) begin(c *call) bool {
+	c.source, c.done = s, make(chan struct{})
 	if !s.m.enqueue(c) {
 		return false
 	}
@@ -192,16 +235,36 @@ func (s *Source) replaceEarly() {
 	if s.retired || s.call != nil || window == 0 || s.remembered(now) != nil {
 		return // kicked stays: the end of the call or the timer of the retry clears it
 	}
-	if now.Sub(time.Unix(s.used.Load(), 0)) > window || !s.start(now, true) {
+	if now.Sub(time.Unix(s.used.Load(), 0)) > window {
+		s.kicked.Store(false)
+		s.dropExpired(now)
+		return
+	}
+	if !s.start(now, true) {
 		s.kicked.Store(false)
 		return
 	}
 	s.kicked.Store(true)
 }
 
+// dropExpired frees the token of an account out of use, once it has expired.
+// Called with mu.
+func (s *Source) dropExpired(now time.Time) {
+	if t := s.token.Load(); t != nil {
+		if t.valid(now) {
+			s.schedule(t.until.Sub(now))
+		} else {
+			s.token.Store(nil)
+		}
+	}
+}
+
 // publish makes got the source's token. Called with mu.
 func (s *Source) publish(got issued, now time.Time) *Token {
 	a := s.account.Load()
+	if got.at.IsZero() {
+		got.at = now
+	}
 	got.expiry = got.expiry.Round(0) // by the wall clock: a suspended machine must notice
 	lifetime := got.expiry.Sub(now)
 	margin := a.RefreshMargin
@@ -209,18 +272,16 @@ func (s *Source) publish(got issued, now time.Time) *Token {
 		margin = defaultMargin
 	}
 	margin = min(margin, lifetime/4)
-	t := &Token{
-		Access:  got.access,
-		Expiry:  got.expiry,
-		XOAUTH2: newXOAUTH2(a.Identity(), got.access),
-		seq:     s.m.seq.Add(1),
-		issued:  now,
-		until:   got.expiry.Add(-min(expirySkew, lifetime/4)),
-		renew:   got.expiry.Add(-margin - rand.N(margin+1)),
-	}
+	t := Token{
+		Access: got.access,
+		Expiry: got.expiry,
+		seq:    s.m.seq.Add(1),
+		issued: got.at,
+		until:  got.expiry.Add(-min(expirySkew, lifetime/4)),
+		renew:  got.expiry.Add(-margin - rand.N(margin+1)),
+	}.forLogin(loginOf(a))
 	s.token.Store(t)
 	s.failure, s.failures = nil, 0
-	s.refresh = got.refresh
 	s.kicked.Store(false)
 	s.schedule(t.renew.Sub(now))
 	return t
@@ -229,7 +290,7 @@ func (s *Source) publish(got issued, now time.Time) *Token {
 // fail remembers why there was no token. Called with mu. A token that is still
 // valid stays.
 func (s *Source) fail(err *Error, now time.Time) {
-	s.failure = err
+	s.failure, s.failedAt = err, now
 	if err.Permanent() {
 		return
 	}
@@ -257,8 +318,20 @@ func (s *Source) adopt(a *account.Account) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.account.Swap(a)
-	if t := s.token.Load(); t != nil && old.Identity() != a.Identity() {
-		s.token.Store(t.withIdentity(a.Identity()))
+	if t := s.token.Load(); t != nil && loginOf(old) != loginOf(a) {
+		s.token.Store(t.forLogin(loginOf(a)))
+	}
+}
+
+// forgive gives an account that was refused for good another chance, because
+// its configuration was read again. Not at once: whoever changes one account of
+// many must not have all dead ones asked for again.
+func (s *Source) forgive(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure != nil && s.failure.Permanent() && now.Sub(s.failedAt) >= refusalRest {
+		s.failure = nil
+		s.kicked.Store(false)
 	}
 }
 

@@ -4,7 +4,12 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
+
+	"xoauth2-proxy/internal/account"
 )
 
 // redacted stands for a secret wherever one might be printed.
@@ -26,6 +31,9 @@ type Token struct {
 	// sent, for the account's identity.
 	XOAUTH2 []byte
 
+	login  login
+	bearer *bearerResponse
+
 	seq    uint64    // the refresh of this source that brought it
 	issued time.Time // when it came
 	until  time.Time // when it is no longer handed out
@@ -44,11 +52,56 @@ func newXOAUTH2(user, access string) []byte {
 	return base64.StdEncoding.AppendEncode(make([]byte, 0, base64.StdEncoding.EncodedLen(len(raw))), raw)
 }
 
-// withIdentity returns the same token for another user name.
-func (t *Token) withIdentity(user string) *Token {
-	n := *t
-	n.XOAUTH2 = newXOAUTH2(user, t.Access)
-	return &n
+// login is what an initial response says beside the token.
+type login struct {
+	user string
+	smtp account.Endpoint
+}
+
+func loginOf(a *account.Account) login { return login{a.Identity(), a.SMTP} }
+
+// bearerResponse is the initial response of AUTH OAUTHBEARER, built by the first
+// who needs it: most providers are logged in to with XOAUTH2.
+type bearerResponse struct {
+	once sync.Once
+	wire []byte
+}
+
+// forLogin returns a token with its initial responses for l.
+func (t Token) forLogin(l login) *Token {
+	t.login, t.bearer = l, new(bearerResponse)
+	t.XOAUTH2 = newXOAUTH2(l.user, t.Access)
+	return &t
+}
+
+// OAUTHBEARER returns the initial response of AUTH OAUTHBEARER (RFC 7628 section
+// 3.1) in base64, for the account's identity and endpoint. It is shared: who
+// changes it changes it for everybody.
+func (t *Token) OAUTHBEARER() []byte {
+	t.bearer.once.Do(func() { t.bearer.wire = newOAUTHBEARER(t.login, t.Access) })
+	return t.bearer.wire
+}
+
+// InitialResponse returns the initial response of a mechanism in base64.
+func (t *Token) InitialResponse(m account.Mechanism) []byte {
+	if m == account.MechanismOAUTHBEARER {
+		return t.OAUTHBEARER()
+	}
+	return t.XOAUTH2
+}
+
+// saslName escapes a name for the GS2 header (RFC 5801 section 4).
+var saslName = strings.NewReplacer("=", "=3D", ",", "=2C")
+
+// newOAUTHBEARER builds the initial response: base64 of "n,a=" user "," ^A
+// "host=" host ^A "port=" port ^A "auth=Bearer " access ^A ^A.
+func newOAUTHBEARER(l login, access string) []byte {
+	raw := "n,a=" + saslName.Replace(l.user) + ",\x01"
+	if l.smtp.Host != "" {
+		raw += "host=" + l.smtp.Host + "\x01port=" + strconv.Itoa(l.smtp.Port) + "\x01"
+	}
+	raw += "auth=Bearer " + access + "\x01\x01"
+	return base64.StdEncoding.AppendEncode(nil, []byte(raw))
 }
 
 // valid reports whether the token may be handed out.

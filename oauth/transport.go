@@ -4,18 +4,19 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"xoauth2-proxy/internal/account"
 )
 
 const (
@@ -35,14 +36,15 @@ type transport struct {
 	connect time.Duration
 	keep    time.Duration
 	maxConn int
-	tls     *tls.Config
-	tlsErr  error // why no TLS connection can be made
+	proxy   account.Secret // of requests without one of their own
+	roots   *x509.CertPool // nil: the system's
+	tlsErr  error          // why no TLS connection can be made
 
 	ctx    context.Context // ends when the transport is closed
 	cancel context.CancelFunc
 
 	mu    sync.Mutex // guards hosts
-	hosts map[string]*host
+	hosts map[hostKey]*host
 	// idle closes the connections that are parked when nothing was asked for
 	// the time in keep. (fasthttp's own cleaner is a goroutine that cannot be
 	// stopped, so connections are acquired without it.)
@@ -55,19 +57,15 @@ func newTransport(cfg Config) *transport {
 		connect: cfg.ConnectTimeout,
 		keep:    cfg.IdleTimeout,
 		maxConn: cfg.ConnectionsPerHost,
-		hosts:   make(map[string]*host),
+		proxy:   cfg.Proxy,
+		hosts:   make(map[hostKey]*host),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	pool, err := cfg.roots()
 	if err != nil { // fail closed: the system's authorities are not what was asked for
 		t.tlsErr = fmt.Errorf("%w: %v", errCAFile, err)
 	}
-	t.tls = &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		RootCAs:            pool,
-		NextProtos:         []string{"http/1.1"},
-		ClientSessionCache: tls.NewLRUClientSessionCache(0),
-	}
+	t.roots = pool
 	t.idle = time.AfterFunc(t.keep, t.closeIdle)
 	return t
 }
@@ -126,7 +124,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	req.SetBodyRaw(body)
 
-	h := t.host(r.URL)
+	h := t.host(r.URL, t.routeOf(r.Context()))
 	select {
 	case h.slots <- struct{}{}:
 		defer func() { <-h.slots }()
@@ -230,74 +228,42 @@ func (t *transport) exchange(ctx context.Context, hc *fasthttp.HostClient, req *
 	return false, nil
 }
 
-// host is one token endpoint. Each exchange holds a slot, so that client never
-// runs out of connections and waiting for one obeys the context.
+// host is one token endpoint by one route. Each exchange holds a slot, so that
+// client never runs out of connections and waiting for one obeys the context.
 type host struct {
 	client *fasthttp.HostClient
 	slots  chan struct{}
 }
 
+// hostKey tells hosts apart: what one route trusts or passes, another must not
+// use.
+type hostKey struct {
+	origin string
+	route  route
+}
+
 // host returns that of the URL, made on first use.
-func (t *transport) host(u *url.URL) *host {
+func (t *transport) host(u *url.URL, by route) *host {
 	secure := u.Scheme == "https"
-	key := u.Scheme + "://" + u.Host
+	if !secure { // the loopback is reached without help
+		by = route{}
+	}
+	key := hostKey{u.Scheme + "://" + u.Host, by}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h, ok := t.hosts[key]
 	if !ok {
 		h = &host{slots: make(chan struct{}, t.maxConn)}
+		d := &dialer{transport: t, route: by, secure: secure, sessions: tls.NewLRUClientSessionCache(0)}
 		h.client = &fasthttp.HostClient{
-			Addr:     fasthttp.AddMissingPort(u.Host, secure),
-			IsTLS:    secure,
-			MaxConns: t.maxConn,
-			DialTimeout: func(addr string, timeout time.Duration) (net.Conn, error) {
-				return t.dial(addr, secure, timeout)
-			},
+			Addr:        fasthttp.AddMissingPort(u.Host, secure),
+			IsTLS:       secure,
+			MaxConns:    t.maxConn,
+			DialTimeout: d.dial,
 		}
 		t.hosts[key] = h
 	}
 	return h
-}
-
-// dial connects, over IPv6 and IPv4 as they come (RFC 8305), and does the TLS
-// handshake.
-func (t *transport) dial(addr string, secure bool, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, min(timeout, t.connect))
-	defer cancel()
-	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}
-	if !secure {
-		d.Control = refuseRemote
-	}
-	conn, err := d.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errConnect, err)
-	}
-	if !secure {
-		return conn, nil
-	}
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		conn.Close()
-		return nil, errTokenURL
-	}
-	cfg := t.tls.Clone()
-	cfg.ServerName = host
-	tc := tls.Client(conn, cfg)
-	if err := tc.HandshakeContext(ctx); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("%w: %w", errConnect, err)
-	}
-	return tc, nil
-}
-
-// refuseRemote keeps a connection in the clear on this machine, whatever
-// "localhost" resolves to.
-func refuseRemote(_, address string, _ syscall.RawConn) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil || !isLoopback(host) {
-		return errTokenURL
-	}
-	return nil
 }
 
 // closeIdle closes the parked connections of all hosts.

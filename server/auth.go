@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -15,11 +16,22 @@ func (s *session) onAUTH(args []byte) (codec.Reply, state) {
 	if s.listener.cfg.TLS == TLSRequired && s.tls == nil {
 		return codec.ReplyTLSRequired, s.state
 	}
+	if s.srv.failures.Refused(s.source, time.Now()) > 0 {
+		s.srv.metrics.auth.sourceRefused.Inc()
+		return replyTooManyFailures, stateLinger
+	}
 	mech, initial, err := codec.ParseAuth(args)
 	if err != nil {
 		return codec.ReplyForArgs(err), s.state
 	}
 	switch {
+	case mech == codec.MechCRAMMD5 && s.offersCRAM():
+		if initial != nil { // RFC 4954 section 4: the server speaks first in this mechanism
+			return codec.ReplyBadArgs, s.state
+		}
+		challenge := codec.CRAMMD5Challenge(s.srv.cfg.Hostname)
+		s.login = []byte(challenge)
+		return codec.Reply{Code: 334, Text: string(codec.AppendBase64(nil, s.login))}, stateAuthCRAM
 	case mech == codec.MechPLAIN && initial != nil:
 		return s.onPlain(initial)
 	case mech == codec.MechPLAIN:
@@ -44,6 +56,8 @@ func (s *session) onAuthLine(line []byte) (codec.Reply, state) {
 		return s.onLoginUser(line)
 	case stateAuthLoginPass:
 		return s.onLoginPass(line)
+	case stateAuthCRAM:
+		return s.onCRAM(line)
 	}
 	return s.onPlain(line)
 }
@@ -100,29 +114,6 @@ func (s *session) decode(line []byte) ([]byte, bool) {
 func (s *session) badAuth() (codec.Reply, state) {
 	s.srv.metrics.auth.decode.Inc()
 	return codec.ReplyAuthMalformed, stateUnauth
-}
-
-func (s *session) refuseLogin() (codec.Reply, state) {
-	s.srv.metrics.auth.notFound.Inc()
-	return codec.ReplyAuthFailed, stateUnauth
-}
-
-// authenticate looks the account up and asks for its token: 235 promises
-// that there is one. The password is not checked under this policy, which is
-// why config allows it on loopback or behind an allow list only.
-func (s *session) authenticate(user, _ []byte) (codec.Reply, state) {
-	s.snapshot = s.srv.accounts.Load()
-	a, ok := s.snapshot.ByLogin(user)
-	if !ok {
-		s.srv.log.Info("login refused: no such account", zap.Uint64("sid", s.id), zap.String("remote", s.remote), zap.Int("user_length", len(user)))
-		return s.refuseLogin()
-	}
-	if s.srv.tokens.Ready(a) {
-		return s.loggedIn(a)
-	}
-	s.joining = a
-	s.srv.tokens.Fetch(a, func(err error) { s.loop.post(message{kind: msgToken, s: s, err: err}) })
-	return codec.Reply{}, stateAwaitToken
 }
 
 func (s *session) loggedIn(a *account.Account) (codec.Reply, state) {

@@ -22,9 +22,8 @@ func (s *session) onBDAT(args []byte) (codec.Reply, state) {
 		return s.skipChunk(size, replyHelloFirst, s.state)
 	case !inTransaction:
 		return s.skipChunk(size, codec.ReplyBadSequence, s.state)
-	case !t.refusal.IsZero():
-		r := t.refusal
-		s.dropTransaction()
+	}
+	if r, refused := s.refuse(); refused {
 		if size == 0 {
 			s.pass(r, stateReady)
 			return codec.NoReply, s.state
@@ -34,7 +33,7 @@ func (s *session) onBDAT(args []byte) (codec.Reply, state) {
 	if t.content == nil {
 		t.content = codec.NewContent(s.srv.budget)
 	}
-	if t.content.Size()+size > s.maxSize() {
+	if size > s.maxSize()-t.content.Size() {
 		s.dropTransaction()
 		return s.skipChunk(size, s.contentReply(codec.ErrTooBig), stateReady)
 	}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/password"
 )
 
 // Listener is one address that clients connect to.
@@ -24,6 +27,9 @@ type Listener struct {
 	// v2), whose source address then counts as the client's. A header from
 	// anybody else is a syntax error.
 	ProxyFrom []netip.Prefix
+	// Passwords is whose password a login needs. Default: any will do, which
+	// is for listeners that only trusted clients can reach.
+	Passwords password.Policy
 	// MaxConnections caps the sessions of this listener, MaxPerSource those
 	// from one source address; more are greeted with 421. 0: no cap.
 	MaxConnections, MaxPerSource int
@@ -37,6 +43,9 @@ type Config struct {
 	Hostname string
 	// Listeners are the addresses to listen on; at least one.
 	Listeners []Listener
+	// SharedPassword is the stored form of the password for listeners of
+	// policy "shared".
+	SharedPassword account.Secret
 	// TLS has the certificate; nil if no listener uses TLS. Its
 	// GetConfigForClient may renew it while the server runs.
 	TLS *tls.Config
@@ -94,6 +103,12 @@ func (c Config) Validate() error {
 		bad("no listener")
 	}
 	for _, l := range c.Listeners {
+		if l.Passwords != "" && !l.Passwords.Valid() {
+			bad("listener %s: unknown password policy %q", l.Address, l.Passwords)
+		}
+		if l.Passwords == password.PolicyShared && c.SharedPassword.IsZero() {
+			bad("listener %s: there is no shared password", l.Address)
+		}
 		switch l.TLS {
 		case TLSNone:
 		case TLSOffered, TLSRequired, TLSImplicit, TLSDetect:

@@ -20,7 +20,7 @@ import (
 // A dialog file is one session with the real server, line by line:
 //
 //	# a comment
-//	!config max_errors=3 budget=65536   other limits than the defaults
+//	!config max_errors=3 budget=65536   a server of its own, with these limits
 //	!fault {"phase": "rcpt", ...}       a rule of the provider's fault script
 //	!replay no                          only as written: not in one write
 //	LOGIN user                          greeting, EHLO and AUTH PLAIN
@@ -135,7 +135,12 @@ func (d *dialog) runOctets(t testing.TB, k *stack) {
 			if len(st.send) > maxOctets && len(b) > maxOctets/2 && len(st.send)-len(b) > maxOctets/2 {
 				n = min(1021, len(b)-maxOctets/2)
 			}
-			c.send(string(b[:n]))
+			if _, err := c.conn.Write(b[:n]); err != nil {
+				if !d.endsClosed() { // else it may have closed before it heard all
+					t.Fatalf("%s:%d: sending: %v", d.name, st.line, err)
+				}
+				break
+			}
 			b = b[n:]
 		}
 	}
@@ -188,7 +193,7 @@ func (d *dialog) check(c *client, st step) {
 // to QUIT.
 func (d *dialog) end(c *client) {
 	c.t.Helper()
-	if n := len(d.steps); n > 0 && d.steps[n-1].closed {
+	if d.endsClosed() {
 		return
 	}
 	c.send("QUIT\r\n")
@@ -198,6 +203,9 @@ func (d *dialog) end(c *client) {
 	}
 	c.expectEnd()
 }
+
+// endsClosed reports whether the server ends the session.
+func (d *dialog) endsClosed() bool { return d.steps[len(d.steps)-1].closed }
 
 // matches reports whether s fits a pattern in which * is anything.
 func matches(pattern, s string) bool {

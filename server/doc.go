@@ -27,6 +27,9 @@
 //	authPlain      waiting for the PLAIN message
 //	authLoginUser  waiting for the LOGIN user name
 //	authLoginPass  waiting for the LOGIN password
+//	authCRAM       waiting for the response to a CRAM-MD5 challenge
+//	awaitPassword  the slow hash of the password is being computed
+//	delayed        the refusal of a login is held back
 //	awaitToken     login named an account, its access token is being fetched
 //	awaitRcpts     recipients were sent on, the upstream has not answered
 //	awaitUpstream  content was handed to the relay, no final reply yet
@@ -39,12 +42,13 @@
 //
 // # Recipients
 //
-// The first recipient is answered locally, so that a message to one recipient
-// costs one round trip upstream; the upstream's answer to RCPT or to the
-// content is then the answer to end-of-data. From the second recipient on the
-// upstream transaction is opened and each recipient gets the upstream's own
-// reply. If the first recipient turns out to be refused, the later ones get
-// 452 4.5.3 (the client sends them in another transaction) and DATA is
-// answered with the first one's refusal. So no recipient is ever told
-// something that is not so.
+// A single recipient is answered locally, so that a message to it costs one
+// round trip upstream; the upstream's answer to RCPT or to the content is then
+// the answer to end-of-data. With several recipients the upstream transaction
+// is opened and each recipient gets the upstream's own reply: all of them, if
+// the client pipelines them, or else from the second one on. In the latter case
+// the first one has been told 250; if it turns out to be refused, the others
+// get 452 4.5.3 (the client sends them in another transaction) and DATA is
+// answered with the first one's refusal. So no recipient is ever told something
+// that is not so.
 package server

@@ -14,6 +14,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/upstream"
 )
 
@@ -47,7 +48,7 @@ func newFeeder(t testing.TB, change func(*Config)) *feeder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := &listener{cfg: cfg.Listeners[0]}
+	ln := &listener{cfg: cfg.Listeners[0], policy: password.PolicyAny}
 	ln.advertise(&srv.cfg)
 	l := &loop{srv: srv, events: feederLoop{f: f}, sessions: map[*session]struct{}{}}
 	srv.loops = []*loop{l}

@@ -22,16 +22,14 @@ func config(change func(*Config)) stackOption {
 	return func(cfg *Config, _ *upstream.Config, _ *sandbox.Config) { change(cfg) }
 }
 
-// inspect runs look for each session, on its loop.
-func (k *stack) inspect(t testing.TB, look func(*session)) {
+// onLoops runs f on each loop, and waits.
+func (k *stack) onLoops(t testing.TB, f func(*loop)) {
 	t.Helper()
 	for _, l := range k.loops {
 		done := make(chan struct{})
 		err := l.events.Execute(context.Background(), gnet.RunnableFunc(func(context.Context) error {
 			defer close(done)
-			for s := range l.sessions {
-				look(s)
-			}
+			f(l)
 			return nil
 		}))
 		if err != nil {
@@ -39,6 +37,16 @@ func (k *stack) inspect(t testing.TB, look func(*session)) {
 		}
 		<-done
 	}
+}
+
+// inspect runs look for each session, on its loop.
+func (k *stack) inspect(t testing.TB, look func(*session)) {
+	t.Helper()
+	k.onLoops(t, func(l *loop) {
+		for s := range l.sessions {
+			look(s)
+		}
+	})
 }
 
 // unread is the most input that any session holds unread.
@@ -62,8 +70,12 @@ func (c *client) flood(n int) (done chan error) {
 	return done
 }
 
-// maxRead is what gnet reads at a time.
-const maxRead = 64 << 10
+// maxRead is what gnet reads at a time, maxUnread what a session may hold at a
+// cap of 20,000: a read or two may come before the pause is in force.
+const (
+	maxRead   = 64 << 10
+	maxUnread = 20_000 + 4*maxRead
+)
 
 // TestPipelinedInputOverCap floods a session that waits for the provider. What
 // is held of it stays bounded; it is answered in order once the answer is there.
@@ -80,7 +92,7 @@ func TestPipelinedInputOverCap(t *testing.T) {
 	flooded := c.flood(octets)
 	eventually(t, "the input is over the cap", func() bool { return k.unread(t) > 20_000 })
 	for k.sandbox.Stats().Messages == 0 { // until the provider has answered
-		if n := k.unread(t); n > 20_000+maxRead {
+		if n := k.unread(t); n > maxUnread {
 			t.Fatalf("%d octets are held unread", n)
 		}
 	}
@@ -341,7 +353,7 @@ func TestPauseOutlastsDrainedOutput(t *testing.T) {
 		c.expect("250") // drains what waits
 	}
 	for k.sandbox.Stats().Messages == 0 {
-		if n := k.unread(t); n > 20_000+maxRead {
+		if n := k.unread(t); n > maxUnread {
 			t.Fatalf("%d octets are held unread", n)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/password"
 )
 
 // listener is one open listening socket. The server accepts itself: gnet's
@@ -28,6 +29,8 @@ type listener struct {
 	ln    net.Listener
 	spare *os.File // a descriptor to give up when there are none left
 
+	policy password.Policy
+
 	ehloClear, ehloTLS codec.Reply // what EHLO is answered before and after TLS
 
 	active atomic.Int64 // sessions
@@ -36,10 +39,14 @@ type listener struct {
 	sources map[netip.Addr]int
 }
 
-// advertise prepares the EHLO replies (RFC 5321 section 4.1.1.1).
+// advertise prepares the EHLO replies (RFC 5321 section 4.1.1.1) and what else
+// follows from the configuration.
 func (l *listener) advertise(cfg *Config) {
+	if l.policy = l.cfg.Passwords; l.policy == "" {
+		l.policy = password.PolicyAny
+	}
 	keywords := fmt.Sprintf("%s\nPIPELINING\nSIZE %d\n8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES", cfg.Hostname, cfg.MaxMessageSize)
-	const auth = "\nAUTH PLAIN LOGIN"
+	const auth = "\nAUTH CRAM-MD5 PLAIN LOGIN"
 	l.ehloTLS = codec.Reply{Code: 250, Text: keywords + auth}
 	l.ehloClear = l.ehloTLS
 	if l.cfg.TLS.offered() {
@@ -150,7 +157,7 @@ func (l *listener) admit(c net.Conn) {
 		dropZone(c.LocalAddr().(*net.TCPAddr))
 	}
 	total, here := s.active.Add(1), l.active.Add(1)
-	if total > int64(s.cfg.MaxConnections) || l.cfg.MaxConnections > 0 && here > int64(l.cfg.MaxConnections) {
+	if total > int64(s.cfg.MaxConnections) || l.cfg.MaxConnections > 0 && here > int64(l.cfg.MaxConnections) || fewDescriptors(c) {
 		l.left()
 		s.metrics.overCap.Inc()
 		l.refuse(c, codec.ReplyTooManyConnections)
@@ -175,6 +182,28 @@ func (l *listener) admit(c net.Conn) {
 		return
 	}
 	s.metrics.accepted.Inc()
+}
+
+// reservedDescriptors are kept for what else needs one: gnet's copy of an
+// accepted socket, connections to providers, files.
+const reservedDescriptors = 8
+
+// fewDescriptors reports whether the process is about to run out of
+// descriptors. They are given out from the lowest number up, so the next one
+// tells.
+func fewDescriptors(c net.Conn) bool {
+	var limit unix.Rlimit // may be changed from outside at any time
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil || unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return false
+	}
+	next := -1
+	_ = raw.Control(func(fd uintptr) { next, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
+	if err != nil {
+		return true
+	}
+	_ = unix.Close(next)
+	return uint64(next)+reservedDescriptors >= limit.Cur
 }
 
 // left counts a session out.

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/upstream"
 )
 
@@ -36,13 +37,14 @@ type loop struct {
 
 // message is what other goroutines post to a loop.
 type message struct {
-	kind messageKind
-	s    *session
-	tx   *upstream.Transaction
-	res  upstream.Result
-	err  error
-	at   time.Time
-	wire []byte
+	kind    messageKind
+	s       *session
+	tx      *upstream.Transaction
+	res     upstream.Result
+	err     error
+	at      time.Time
+	wire    []byte
+	verdict password.Result
 }
 
 type messageKind uint8
@@ -50,6 +52,7 @@ type messageKind uint8
 const (
 	msgComplete   messageKind = iota // the relay is done with tx
 	msgRecipients                    // the upstream answered the recipients of tx
+	msgPassword                      // the slow hash of a login is computed: verdict
 	msgToken                         // the token of s.joining is there, or err
 	msgTick                          // one tick has passed; at tells when
 	msgDrain                         // end idle sessions, and the others as they get idle
@@ -96,6 +99,8 @@ func (l *loop) handle(m *message) {
 		m.s.completed(m.tx, m.res)
 	case msgRecipients:
 		m.s.recipientsReplied(m.tx)
+	case msgPassword:
+		m.s.passwordChecked(m.verdict)
 	case msgToken:
 		m.s.tokenReady(m.err)
 	case msgTick:

@@ -13,7 +13,7 @@ type serverMetrics struct {
 	badProxyHeaders, pauses                     *metrics.Counter
 	timeouts, deafClients, panics               *metrics.Counter
 	commands                                    [codec.NumVerbs]*metrics.Counter
-	auth                                        struct{ success, notFound, decode, mechanism, token *metrics.Counter }
+	auth                                        struct{ success, refused, decode, mechanism, token, busy, sourceRefused *metrics.Counter }
 	contentBytes                                *metrics.Counter
 	contentRefusals, budgetRefusals             *metrics.Counter
 	lostReplies                                 *metrics.Counter
@@ -47,7 +47,9 @@ func newMetrics(set *metrics.Set, srv *Server) *serverMetrics {
 		m.commands[v] = set.NewCounter(`smtp_commands_total{command="` + codec.Verb(v).String() + `"}`)
 	}
 	m.auth.success = set.NewCounter(`auth_attempts_total{result="success"}`)
-	m.auth.notFound = set.NewCounter(`auth_attempts_total{result="not_found"}`)
+	m.auth.refused = set.NewCounter(`auth_attempts_total{result="refused"}`)
+	m.auth.busy = set.NewCounter(`auth_attempts_total{result="busy"}`)
+	m.auth.sourceRefused = set.NewCounter(`auth_attempts_total{result="source_refused"}`)
 	m.auth.decode = set.NewCounter(`auth_attempts_total{result="decode_error"}`)
 	m.auth.mechanism = set.NewCounter(`auth_attempts_total{result="mechanism"}`)
 	m.auth.token = set.NewCounter(`auth_attempts_total{result="token_refresh_failed"}`)

@@ -34,13 +34,18 @@ func epollOf(c gnet.Conn) int {
 // readEvents are those that gnet registers, as netpoll.ReadEvents has them.
 const readEvents = unix.EPOLLIN | unix.EPOLLPRI
 
-// pause stops reading from the client. It reports whether it could.
+// pause stops reading from the client. It reports whether it could. It is to
+// be repeated when input comes all the same: gnet reads on by itself once it
+// has written out what it had to.
 func (s *session) pause() bool {
-	if !s.paused && s.interest(0) {
+	if !s.interest(0) {
+		return false
+	}
+	if !s.paused {
 		s.paused = true
 		s.srv.metrics.pauses.Inc()
 	}
-	return s.paused
+	return true
 }
 
 // unpause reads on.

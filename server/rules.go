@@ -59,10 +59,14 @@ func (s *session) onEHLO(args []byte) (codec.Reply, state) {
 		return codec.ReplyBadArgs, s.state
 	}
 	s.dropTransaction()
+	r := s.listener.ehloClear
 	if s.tls != nil {
-		return s.listener.ehloTLS, s.greeted()
+		r = s.listener.ehloTLS
 	}
-	return s.listener.ehloClear, s.greeted()
+	if !s.offersCRAM() {
+		r = withoutCRAM(r)
+	}
+	return r, s.greeted()
 }
 
 func (s *session) onHELO(args []byte) (codec.Reply, state) {

@@ -17,6 +17,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/password"
 )
 
 // Server accepts clients and runs their sessions.
@@ -32,12 +33,17 @@ type Server struct {
 	helo       codec.Reply
 	greeting   []byte
 
-	engine     *gnet.Client
-	loops      []*loop
-	listeners  []*listener
-	handshakes handshakes
-	stopTicks  chan struct{}
-	running    sync.WaitGroup // the accepting and the ticking goroutines
+	engine      *gnet.Client
+	loops       []*loop
+	listeners   []*listener
+	handshakes  handshakes
+	passwords   *password.Checker
+	failures    *password.Failures
+	shared      password.Secret
+	learned     atomic.Pointer[account.Snapshot] // what passwords and recoverable know
+	recoverable atomic.Bool                      // some account has a password that CRAM-MD5 can use
+	stopTicks   chan struct{}
+	running     sync.WaitGroup // the accepting and the ticking goroutines
 
 	nextID   atomic.Uint64
 	active   atomic.Int64 // sessions, from accept to close
@@ -57,6 +63,13 @@ func New(cfg Config, accounts *account.Store, tokens Tokens, relay Relay, log *z
 		stopTicks:  make(chan struct{}),
 		empty:      make(chan struct{}, 1),
 	}
+	if !cfg.SharedPassword.IsZero() {
+		var err error
+		if s.shared, err = password.Parse(cfg.SharedPassword.Reveal()); err != nil {
+			return nil, fmt.Errorf("server: shared password: %w", err)
+		}
+	}
+	s.failures = password.NewFailures(password.DefaultFailureConfig(), time.Now())
 	s.metrics = newMetrics(set, s)
 	s.greeting = codec.Reply{Code: 220, Text: cfg.Hostname + " ESMTP service ready"}.AppendTo(nil)
 	s.helo = codec.Reply{Code: 250, Text: cfg.Hostname}
@@ -73,6 +86,10 @@ func (s *Server) Start() error {
 		s.closeListeners()
 		return err
 	}
+	s.passwords = password.New(password.DefaultConfig())
+	accounts := s.accounts.Load()
+	s.learned.Store(accounts)
+	s.prepareLogins(accounts)
 	s.running.Add(1 + len(s.listeners))
 	go s.tickLoops()
 	for _, l := range s.listeners {
@@ -222,6 +239,7 @@ func (s *Server) Shutdown(ctx context.Context) (cut int64) {
 	close(s.stopTicks)
 	s.running.Wait()
 	s.handshakes.wg.Wait()
+	s.passwords.Close()
 	if err := s.engine.Stop(); err != nil {
 		s.log.Warn("stopping the loops", zap.Error(err))
 	}

@@ -32,13 +32,14 @@ type session struct {
 	quit     bool  // QUIT was answered: close without lingering
 
 	in     *codec.Buffer // input not consumed yet; nil when there is none
-	more   bool          // there is input behind the command that is being run
+	behind []byte        // the input behind the command that is being run
 	paused bool          // gnet does not read from the connection
 
 	snapshot *account.Snapshot // the one that account was looked up in
 	account  *account.Account  // nil before a successful AUTH
-	login    []byte            // AUTH LOGIN: the user name, until the password is there
-	joining  *account.Account  // awaiting its token
+	login    []byte            // during AUTH: the user name of LOGIN, the challenge of CRAM-MD5
+	joining  *account.Account  // named by a login that is being decided
+	delay    time.Duration     // for which a refusal is held back
 
 	t    transaction
 	data codec.DataDecoder
@@ -107,8 +108,13 @@ func (s *session) consume(b []byte) (rest []byte) {
 		case stateBdatSkip:
 			b = s.onSkippedChunk(b)
 		case stateSkipLine:
-			b = s.onSkippedLine(b)
-		case stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass:
+			n, done := codec.SkipLine(b)
+			b = b[n:]
+			if !done {
+				return b // at most a CR, whose LF is to come
+			}
+			s.enter(s.resumeTo)
+		case stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass, stateAuthCRAM:
 			line, n, err := codec.ParseLine(b, codec.MaxAuthLine)
 			if errors.Is(err, codec.ErrIncomplete) {
 				return b
@@ -119,7 +125,7 @@ func (s *session) consume(b []byte) (rest []byte) {
 				continue
 			}
 			s.answer(s.onAuthLine(line))
-		case stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream:
+		case stateAwaitPassword, stateDelayed, stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream:
 			return b
 		default:
 			return nil
@@ -155,8 +161,9 @@ func (s *session) onCommand(b []byte) (n int, again bool) {
 	if ce := s.srv.log.Check(zap.DebugLevel, "command"); ce != nil {
 		ce.Write(zap.Uint64("sid", s.id), zap.Stringer("verb", cmd.Verb), zap.Stringer("state", s.state))
 	}
-	s.more = n < len(b)
+	s.behind = b[n:]
 	s.answer(s.step(cmd))
+	s.behind = nil // borrowed
 	if s.state == stateHandshake {
 		if s.flush(); s.state == stateHandshake {
 			s.startTLS()
@@ -176,15 +183,6 @@ func (s *session) badLine(err error, next state) {
 		return
 	}
 	s.answer(codec.ReplyBareNewline, next)
-}
-
-// onSkippedLine discards up to the end of an over-long line.
-func (s *session) onSkippedLine(b []byte) []byte {
-	n, done := codec.SkipLine(b)
-	if done {
-		s.enter(s.resumeTo)
-	}
-	return b[n:]
 }
 
 // answer queues a reply of ours, unless it is the zero one, and enters next.
@@ -305,9 +303,13 @@ func (s *session) timeout() {
 		s.close()
 		return
 	}
-	if s.state == stateDetect {
+	switch s.state {
+	case stateDetect:
 		s.greet()
 		s.flush()
+		return
+	case stateDelayed:
+		s.delayOver()
 		return
 	}
 	s.srv.metrics.timeouts.Inc()

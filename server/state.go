@@ -21,6 +21,9 @@ const (
 	stateAuthPlain
 	stateAuthLoginUser
 	stateAuthLoginPass
+	stateAuthCRAM
+	stateAwaitPassword
+	stateDelayed
 	stateAwaitToken
 	stateAwaitRcpts
 	stateAwaitUpstream
@@ -32,7 +35,7 @@ const (
 
 var stateNames = [numStates]string{
 	"proxyHeader", "detect", "handshake", "hello", "unauth", "ready", "mail", "rcpt", "data", "bdat", "bdatNext", "bdatSkip",
-	"authPlain", "authLoginUser", "authLoginPass", "awaitToken", "awaitRcpts", "awaitUpstream",
+	"authPlain", "authLoginUser", "authLoginPass", "authCRAM", "awaitPassword", "delayed", "awaitToken", "awaitRcpts", "awaitUpstream",
 	"skipLine", "linger", "closed",
 }
 
@@ -53,10 +56,10 @@ func (set stateSet) has(s state) bool { return set&(1<<s) != 0 }
 var (
 	// waiting are the states in which the answer must come from somebody
 	// else before the next command is read.
-	waiting = in(stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream)
+	waiting = in(stateAwaitPassword, stateDelayed, stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream)
 	// idle are the states without a transaction: a draining server ends
 	// these sessions at once.
-	idle = in(stateProxyHeader, stateDetect, stateHandshake, stateHello, stateUnauth, stateReady, stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass)
+	idle = in(stateProxyHeader, stateDetect, stateHandshake, stateHello, stateUnauth, stateReady, stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass, stateAuthCRAM)
 )
 
 // lingerTimeout bounds how long input is swallowed after the last reply, so
@@ -84,7 +87,9 @@ func (s *session) enter(next state) {
 		s.expireIn(cfg.GreetingTimeout)
 	case stateData, stateBdat, stateBdatSkip:
 		s.expireIn(cfg.ContentTimeout)
-	case stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream:
+	case stateDelayed:
+		s.expireIn(s.delay)
+	case stateAwaitPassword, stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream:
 		s.deadline = noDeadline
 	case stateLinger:
 		s.expireIn(lingerTimeout)

@@ -285,7 +285,7 @@ func (s *session) onSTARTTLS(args []byte) (codec.Reply, state) {
 		return codec.ReplyBadSequence, s.state
 	case len(args) > 0:
 		return codec.ReplyBadArgs, s.state
-	case s.more:
+	case len(s.behind) > 0:
 		return codec.ReplyPipelinedTLS, stateLinger
 	}
 	return codec.ReplyStartTLS, stateHandshake

@@ -14,10 +14,12 @@ type transaction struct {
 	content  *codec.Content        // nil before DATA or the first BDAT
 	ext      codec.Extensions      // what RCPT may use
 	rcpts    int                   // recipients so far, refused ones included
-	pending  int                   // of those, the last ones not yet sent to the upstream
+	accepted int                   // those that the client was told 250 for
+	pending  int                   // the last ones, not yet sent to the upstream
 	answered int                   // index in up.Rcpts of the first recipient without an answer to the client
 	opened   bool                  // the upstream transaction is open and waits for us
 	refusal  codec.Reply           // why the whole transaction will be refused, once that is known
+	later    codec.Reply           // with refusal: what further recipients are told
 
 	chunkLeft  int64       // octets of the BDAT chunk still to come
 	chunkLast  bool        // the chunk is the last one
@@ -83,9 +85,10 @@ func (s *session) maxRecipients() int {
 	return s.srv.cfg.MaxRecipients
 }
 
-// onRCPT answers the first recipient here, and has the others wait in
-// t.pending for the upstream's answer (doc.go, Recipients). Recipients that
-// the client pipelined go out together; onCommand sends them off.
+// onRCPT answers a first recipient here, unless more of them are there
+// already, and has all others wait in t.pending for the upstream's answer
+// (doc.go, Recipients). Recipients that the client pipelined go out together;
+// onCommand sends them off.
 func (s *session) onRCPT(args []byte) (codec.Reply, state) {
 	rcpt, err := codec.ParseRcpt(args, s.t.ext)
 	t := &s.t
@@ -95,16 +98,25 @@ func (s *session) onRCPT(args []byte) (codec.Reply, state) {
 	case t.rcpts >= s.maxRecipients():
 		return codec.ReplyTooManyRcpts, s.state
 	case !t.refusal.IsZero():
-		return replyNextTransaction, s.state
+		s.pass(t.later, s.state)
+		return codec.NoReply, s.state
 	}
 	t.up.AddRcpt(rcpt)
 	t.rcpts++
-	if t.rcpts == 1 {
-		t.answered = 1
+	if t.rcpts == 1 && !s.anotherRecipient() {
+		t.up.FirstAnswered = true
+		t.answered, t.accepted = 1, 1
 		return codec.ReplyRecipientOK, stateRcpt
 	}
 	t.pending++
-	return codec.Reply{}, stateRcpt
+	return codec.NoReply, stateRcpt
+}
+
+// anotherRecipient reports whether the next command is a RCPT that is there
+// already.
+func (s *session) anotherRecipient() bool {
+	cmd, _, err := codec.ParseCommand(s.behind)
+	return err == nil && s.joins(cmd)
 }
 
 // joins reports whether cmd is one more recipient for the ones in t.pending.
@@ -132,9 +144,9 @@ func (s *session) sendRecipients() {
 		return
 	}
 	r := upstream.ClientReply(err)
-	if t.opened { // the upstream transaction is gone, and the first recipients with it
+	if t.opened || t.accepted == 0 { // gone upstream with its first recipients, or never there
 		t.opened = false
-		t.refusal = r
+		t.refusal, t.later = r, r
 	}
 	up.Rcpts = up.Rcpts[:len(up.Rcpts)-t.pending]
 	for ; t.pending > 0; t.pending-- {
@@ -155,19 +167,26 @@ func (s *session) RecipientsReplied(tx *upstream.Transaction) {
 
 // recipientsReplied takes tx back with an answer for each recipient.
 func (s *session) recipientsReplied(up *upstream.Transaction) {
-	opened := up.Rcpts[0].Reply.Positive()
 	if s.state != stateAwaitRcpts {
 		up.Release() // the client has gone
 		return
 	}
 	t := &s.t
-	t.up, t.opened, t.pending = up, opened, 0
-	if !opened {
-		t.refusal = up.Rcpts[0].Reply
+	t.up, t.opened, t.pending = up, true, 0
+	if refusal, over := up.Over(); over {
+		t.opened = false
+		t.refusal, t.later = refusal, refusal
+		if up.FirstAnswered {
+			t.later = replyNextTransaction
+		}
 	}
 	s.enter(stateRcpt)
 	for ; t.answered < len(up.Rcpts) && s.state == stateRcpt; t.answered++ {
-		s.pass(up.Rcpts[t.answered].Reply, stateRcpt)
+		r := up.Rcpts[t.answered].Reply
+		if r.Positive() {
+			t.accepted++
+		}
+		s.pass(r, stateRcpt)
 	}
 	if s.state != stateRcpt {
 		s.dropTransaction()
@@ -175,15 +194,28 @@ func (s *session) recipientsReplied(up *upstream.Transaction) {
 	s.resume()
 }
 
+// refuse ends a transaction whose fate is known before its content: for the
+// reason that is known, or because there is nobody to send it to.
+func (s *session) refuse() (r codec.Reply, refused bool) {
+	switch {
+	case !s.t.refusal.IsZero():
+		r = s.t.refusal
+	case s.t.accepted == 0:
+		r = codec.ReplyNoRecipients
+	default:
+		return r, false
+	}
+	s.dropTransaction()
+	return r, true
+}
+
 // onDATA asks for the content, or refuses the transaction at once if that is
 // what will come of it.
 func (s *session) onDATA(args []byte) (codec.Reply, state) {
-	switch {
-	case len(args) > 0:
+	if len(args) > 0 {
 		return codec.ReplyBadArgs, s.state
-	case !s.t.refusal.IsZero():
-		r := s.t.refusal
-		s.dropTransaction()
+	}
+	if r, refused := s.refuse(); refused {
 		s.pass(r, stateReady)
 		return codec.NoReply, s.state
 	}

@@ -32,6 +32,7 @@ type accountState struct {
 	waiting, fresh txQueue
 	backoff        backoff
 	blocked        bool // is in shard.blocked
+	gone           bool // the account was removed: nothing is parked any more
 
 	due      time.Time // when the timer looks at it; with dueIndex
 	dueIndex int       // in shard.due, -1: not there

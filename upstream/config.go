@@ -61,7 +61,7 @@ type Config struct {
 	TransactionTimeout time.Duration
 	// HoldTimeout is how long an open transaction waits for the client's next
 	// recipient or the end of its content before the connection is taken back.
-	// Default: 60 s.
+	// Below the five minutes after which providers close. Default: 4 min.
 	HoldTimeout time.Duration
 	// QuitTimeout is for the provider's answer to QUIT. Default: 2 s.
 	QuitTimeout time.Duration
@@ -87,7 +87,7 @@ func DefaultConfig() Config {
 		ContentTimeout:       60 * time.Second,
 		FinalTimeout:         300 * time.Second,
 		TransactionTimeout:   470 * time.Second,
-		HoldTimeout:          60 * time.Second,
+		HoldTimeout:          4 * time.Minute,
 		QuitTimeout:          2 * time.Second,
 		BackoffMin:           500 * time.Millisecond,
 		BackoffMax:           60 * time.Second,

@@ -67,6 +67,19 @@ func (c *conn) setDeadline(now time.Time, d time.Duration) error {
 	return c.wire.tcp.SetDeadline(c.deadline)
 }
 
+// leave closes a connection that is out of step or of which the login failed.
+// It waits a little for the peer to close too, because until then the provider
+// counts the connection, and so must we.
+func (c *conn) leave(patience time.Duration) {
+	if c.wire.tcp.CloseWrite() == nil && c.wire.tcp.SetReadDeadline(time.Now().Add(patience)) == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(c.wire.tcp, maxFarewell))
+	}
+	c.close()
+}
+
+// maxFarewell is how much of what the peer still says leave reads, in octets.
+const maxFarewell = 1 << 20
+
 // close breaks the connection without ceremony; it is safe to call it from
 // another goroutine and more than once.
 func (c *conn) close() { _ = c.wire.tcp.Close() }

@@ -117,7 +117,7 @@ func (s *shard) onDone(e *event) {
 // of q, or parks both, or has the worker close the connection.
 func (s *shard) settle(e *event, q *txQueue) {
 	st, c := e.st, e.c
-	if s.closing || !c.suits(st.account) || c.messages > 0 && c.worn(st.account, e.now) ||
+	if s.closing || st.gone || !c.suits(st.account) || c.messages > 0 && c.worn(st.account, e.now) ||
 		q.head != nil && !c.suits(q.head.Account) {
 		s.move(st, connBusy, connClosing)
 		s.relay.gate.release()

@@ -88,7 +88,6 @@ func TestTransactionFaults(t *testing.T) {
 		maybe   bool
 		retries string
 	}
-	deferred := want{code: "451 4.4.2", retries: "0"}
 	unknown := want{code: "451 4.4.2", maybe: true, retries: "0"}
 	retried := want{code: "250 2.0.0", arrived: 1, retries: "1"}
 	tests := []struct {
@@ -121,10 +120,10 @@ func TestTransactionFaults(t *testing.T) {
 		{"content refused", sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionReply, Reply: "554 5.2.0 quota"},
 			want{code: "554 5.2.0", retries: "0"}, want{code: "554 5.2.0", retries: "0"}},
 		{"421 at MAIL", sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Reply: "421 4.7.0 throttled"},
-			want{code: "451 4.7.0", retries: "0"}, want{code: "451 4.7.0", retries: "0"}},
-		{"421 of an idle timeout", sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Reply: "421 4.4.2 idle"}, deferred, retried},
+			want{code: "421 4.7.0", retries: "0"}, want{code: "421 4.7.0", retries: "0"}},
+		{"421 of an idle timeout", sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Reply: "421 4.4.2 idle"}, want{code: "421 4.4.2", retries: "0"}, retried},
 		{"421 after the content", sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionReply, Reply: "421 4.3.0 later"},
-			want{code: "451 4.3.0", retries: "0"}, want{code: "451 4.3.0", retries: "0"}},
+			want{code: "421 4.3.0", retries: "0"}, want{code: "421 4.3.0", retries: "0"}},
 	}
 	for _, offer := range offers {
 		for _, tt := range tests {

@@ -8,8 +8,9 @@ import (
 )
 
 // finish gives a transaction with its result back to the session, counts and
-// logs it. A transaction that could not be opened has no content yet: its
-// first recipient gets the refusal, the client is to send the others again.
+// logs it. A transaction that could not be opened has no content yet: all
+// recipients get the refusal, or, where the client was told 250 for the first
+// one, that one gets it with the content and the others are to be sent again.
 func (r *Relay) finish(tx *Transaction, res Result, now time.Time) {
 	r.metrics.message(res, r.cfg.DryRun)
 	sid, id := tx.SID, tx.Account.ID
@@ -17,9 +18,11 @@ func (r *Relay) finish(tx *Transaction, res Result, now time.Time) {
 		r.metrics.duration.Update(now.Sub(tx.submitted).Seconds())
 		tx.Done.Complete(tx, res)
 	} else {
-		tx.Rcpts[0].Reply = res.Reply
-		for i := 1; i < len(tx.Rcpts); i++ {
-			tx.Rcpts[i].Reply = replyLaterRcpt
+		for i := range tx.Rcpts {
+			tx.Rcpts[i].Reply = res.Reply
+			if i > 0 && tx.FirstAnswered {
+				tx.Rcpts[i].Reply = replyLaterRcpt
+			}
 		}
 		tx.over = res.Err
 		tx.turn.Store(turnOver)

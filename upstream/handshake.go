@@ -84,7 +84,7 @@ func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
 		err = w.auth(c, tok)
 		m.authDuration.Update(time.Since(authStart).Seconds())
 		if err != nil {
-			c.close()
+			c.leave(w.shard.relay.cfg.QuitTimeout)
 		}
 	}
 	m.countLogin(err)

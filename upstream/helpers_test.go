@@ -209,6 +209,7 @@ func (f *fixture) message(a *account.Account, to, body string) (*Transaction, cl
 func (f *fixture) envelope(a *account.Account, to ...string) (*Transaction, client) {
 	c := newClient()
 	tx := GetTransaction()
+	tx.FirstAnswered = true
 	tx.Account, tx.Done, tx.SID = a, c, 1
 	tx.SetMail(codec.MailArgs{Path: []byte("from@example.com"), Size: -1})
 	for _, path := range to {

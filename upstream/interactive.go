@@ -13,7 +13,7 @@ import (
 //
 //	turnRelay -> turnSession   the worker, with RecipientsReplied
 //	turnSession -> turnRelay   the session, by Continue
-//	turnSession -> turnAborted the session, by Abort: the worker releases
+//	turnSession -> turnAborted the session, by Release: the worker releases
 //	turnSession -> turnExpired the worker, which waited too long: the session owns
 //	turnRelay -> turnOver      the worker, with RecipientsReplied: the session owns
 //
@@ -117,8 +117,8 @@ func (w *worker) moreRecipients(c *conn, tx *Transaction, a *attempt) {
 }
 
 // recipientReplies reads the replies to a flight of RCPTs. The refusal of a
-// recipient is its own affair, except for the first one's, whom the client was
-// promised, and for 421, which ends the transaction.
+// recipient is its own affair, except for that of a first one whom the client
+// was promised, and for 421, which ends the transaction.
 func (w *worker) recipientReplies(c *conn, tx *Transaction, a *attempt, first, last int) {
 	for i := first; i < last; i++ {
 		reply, err := w.in.next(c, true)
@@ -127,7 +127,7 @@ func (w *worker) recipientReplies(c *conn, tx *Transaction, a *attempt, first, l
 		case err != nil:
 			a.failed(PhaseRcpt, err)
 			return
-		case reply.Code == 421, i == 0 && reply.Code >= 400:
+		case reply.Code == 421, i == 0 && tx.FirstAnswered && reply.Code >= 400:
 			a.refused(PhaseRcpt, reply)
 			if a.lost {
 				return

@@ -181,7 +181,7 @@ func TestAbortResetsTheUpstream(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.next(t)
-	f.relay.Abort(tx)
+	tx.Release()
 	f.sendOK(f.accounts[0], "a\r\n")
 	if got, want := strings.Join(f.commands(), " "), "MAIL RCPT RCPT RSET MAIL RCPT BDAT"; got != want {
 		t.Errorf("commands %s, want %s", got, want)
@@ -257,7 +257,7 @@ func TestUpstreamClosesByReplyAtLaterRecipient(t *testing.T) {
 	f := newFixture(t, nil)
 	f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "b@good.test", Action: sandbox.ActionReply, Reply: "421 4.7.0 go away", Times: 1})
 	rcpts, final := dialog(f, [][]string{{"a@good.test", "b@good.test"}}, "a\r\n")
-	if final.String() != "451 4.7.0 go away" || rcpts[1].Code != 452 {
+	if final.String() != "421 4.7.0 go away" || rcpts[1].Code != 452 {
 		t.Errorf("final reply %v, second recipient %v", final, rcpts[1])
 	}
 	f.messages(0)

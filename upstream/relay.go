@@ -63,7 +63,8 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 // A transaction with Content is a whole message for exactly one recipient.
 // Without Content the transaction is opened upstream, the recipients are
 // answered, and it comes back by RecipientsReplied; the caller has told the
-// client nothing yet of any but the first recipient.
+// client nothing yet of any recipient, or of any but the first one (see
+// Transaction.FirstAnswered).
 //
 // Errors: ErrQueueFull, ErrClosed, ErrRecipients.
 func (r *Relay) TrySubmit(tx *Transaction) error {
@@ -106,11 +107,6 @@ func (r *Relay) Continue(tx *Transaction) error {
 	}
 	return ErrTransactionExpired
 }
-
-// Abort ends a transaction that RecipientsReplied gave to the session: what is
-// open upstream is reset, tx is released, Complete is not called. Only who
-// owns tx may call it.
-func (r *Relay) Abort(tx *Transaction) { tx.Release() }
 
 // Close fails what waits for a connection, closes the parked connections with
 // QUIT and waits for the running transactions. When ctx ends it breaks their

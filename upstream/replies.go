@@ -50,7 +50,7 @@ func ClientReply(err error) codec.Reply {
 // the trouble lasts.
 func clientReply(e *Error) codec.Reply {
 	if e.Phase >= PhaseMail && !e.Reply.IsZero() && errors.Is(e.Err, ErrRefused) {
-		return passOn(e.Reply)
+		return e.Reply
 	}
 	r := localReply(e.Err)
 	switch {
@@ -88,15 +88,6 @@ func localReply(err error) codec.Reply {
 		return replyExpired
 	}
 	return codec.ReplyLocalError
-}
-
-// passOn returns the upstream's reply for the client. 421 speaks of the
-// upstream's connection, not of the client's, which stays open: it becomes 451.
-func passOn(r codec.Reply) codec.Reply {
-	if r.Code == 421 {
-		r.Code = 451
-	}
-	return r
 }
 
 // tokenReply tells why there is no access token.

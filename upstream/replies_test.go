@@ -47,7 +47,7 @@ func TestClientReply(t *testing.T) {
 		{"token, unknown", &Error{Phase: PhaseToken, Err: context.DeadlineExceeded}, "454 4.7.0"},
 		{"MAIL refused", refused(PhaseMail, 550, codec.EnhancedCode{5, 7, 60}), "550 5.7.60"},
 		{"RCPT deferred", refused(PhaseRcpt, 450, codec.EnhancedCode{4, 2, 1}), "450 4.2.1"},
-		{"closing", refused(PhaseMail, 421, codec.EnhancedCode{4, 7, 0}), "451 4.7.0"},
+		{"closing", refused(PhaseMail, 421, codec.EnhancedCode{4, 7, 0}), "421 4.7.0"},
 		{"lost", &Error{Phase: PhaseFinal, Err: io.EOF}, "451 4.4.2"},
 		{"timeout", &Error{Phase: PhaseFinal, Err: os.ErrDeadlineExceeded}, "451 4.4.2"},
 		{"garbage", &Error{Phase: PhaseFinal, Err: fmt.Errorf("%w: %w", ErrProtocol, codec.ErrReplySyntax)}, "451 4.5.0"},

@@ -32,6 +32,7 @@ const (
 	evSlot                        // a global slot may be free
 	evClose                       // Relay.Close was called
 	evBreak                       // Relay.Close lost patience
+	evCall                        // shard.do was called
 )
 
 type event struct {
@@ -50,9 +51,10 @@ type event struct {
 type shard struct {
 	relay *Relay
 
-	mu      sync.Mutex // guards inbox and running; a leaf
+	mu      sync.Mutex // guards inbox, running and calls; a leaf
 	inbox   []event
-	running bool // a goroutine handles events
+	running bool              // a goroutine handles events
+	calls   []func(time.Time) // one for each evCall in the inbox
 
 	// What follows belongs to the goroutine that handles events.
 
@@ -156,6 +158,8 @@ func (s *shard) handle(e *event) {
 		for _, w := range s.active {
 			w.breakOff()
 		}
+	case evCall:
+		s.onCall(e.now)
 	}
 	if s.closing {
 		s.checkDrained()

@@ -14,10 +14,8 @@ import (
 // block and may not call back into the relay.
 type Completer interface {
 	// RecipientsReplied gives tx back to the session: every recipient now has
-	// its Reply. If that of Rcpts[0] is a refusal, the upstream part of the
-	// transaction is over, the others were answered 452 4.5.3, and that
-	// refusal is the answer to the content. Otherwise the session goes on with
-	// Continue or Abort.
+	// its Reply. The session goes on with Continue or Release, unless tx.Over
+	// tells that the upstream part of the transaction is over.
 	RecipientsReplied(tx *Transaction)
 	// Complete gives tx back to the session for good, with its answer.
 	Complete(tx *Transaction, res Result)
@@ -39,6 +37,9 @@ type Transaction struct {
 	Mail codec.MailArgs
 	// Rcpts are the recipients; see AddRcpt.
 	Rcpts []Recipient
+	// FirstAnswered is true if the client was told 250 for Rcpts[0] before the
+	// upstream was asked. If that one is refused, the whole transaction is.
+	FirstAnswered bool
 	// Content is the message, or nil while it is not there yet. It belongs to
 	// the transaction: Release releases it.
 	Content *codec.Content
@@ -73,6 +74,17 @@ func (tx *Transaction) Release() {
 		return
 	}
 	tx.release()
+}
+
+// Over reports whether the upstream part of an opened transaction is over: its
+// first recipient was refused although the client had been told 250, or the
+// connection was lost. The reply is the answer to all that the client still
+// sends. It is for the session, while tx is its own.
+func (tx *Transaction) Over() (codec.Reply, bool) {
+	if tx.turn.Load() != turnOver || tx.over == nil {
+		return codec.Reply{}, false
+	}
+	return clientReply(tx.over), true
 }
 
 // release puts tx back into the pool.

@@ -89,9 +89,19 @@ func (w *worker) done(e event) {
 	w.shard.post(e)
 }
 
-// dial opens a connection.
+// dial opens a connection. A panic is contained: it costs the attempt.
 func (w *worker) dial(t task) {
-	c, err := w.connect(t.account)
+	var c *conn
+	var err *Error
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				c, err = nil, &Error{Phase: PhaseConnect, Err: w.panicked(p)}
+				w.breakOff()
+			}
+		}()
+		c, err = w.connect(t.account)
+	}()
 	e := event{kind: evDialed, st: t.st, c: c, now: time.Now()}
 	if err != nil {
 		e.kind, e.err = evDialFailed, err
@@ -140,7 +150,7 @@ func (w *worker) relay(t task) {
 	case !owned:
 		w.giveBack(t.st, c, &a)
 	case a.mayRetry() && now.Sub(tx.submitted) < w.shard.relay.cfg.TransactionTimeout/2:
-		c.close()
+		c.leave(w.shard.relay.cfg.QuitTimeout)
 		tx.retried = true
 		m.retries.Inc()
 		w.done(event{kind: evRetry, fresh: true, st: t.st, tx: tx, now: now})
@@ -166,10 +176,8 @@ func (w *worker) attempt(c *conn, tx *Transaction, a *attempt, start time.Time) 
 	owned = true
 	defer func() {
 		if p := recover(); p != nil {
-			w.shard.relay.log.Error("panic in an upstream worker", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
-			w.shard.relay.metrics.panics.Inc()
 			a.left = true // nothing is known any more
-			a.failed(a.phase, fmt.Errorf("internal error: %v", p))
+			a.failed(a.phase, w.panicked(p))
 		}
 	}()
 	c.wire.begin()
@@ -181,6 +189,13 @@ func (w *worker) attempt(c *conn, tx *Transaction, a *attempt, start time.Time) 
 	return owned
 }
 
+// panicked counts and logs a panic and makes an error of it.
+func (w *worker) panicked(p any) error {
+	w.shard.relay.log.Error("panic in an upstream worker", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+	w.shard.relay.metrics.panics.Inc()
+	return fmt.Errorf("internal error: %v", p)
+}
+
 // giveBack returns a connection to the shard, as soon as it is fit for the next
 // transaction, or its loss.
 func (w *worker) giveBack(st *accountState, c *conn, a *attempt) {
@@ -189,7 +204,7 @@ func (w *worker) giveBack(st *accountState, c *conn, a *attempt) {
 		a.lost = err != nil || reply.Code/100 != 2
 	}
 	if a.lost || w.in.buffered() { // a reply to nothing: 421, or we are out of step
-		c.close()
+		c.leave(w.shard.relay.cfg.QuitTimeout)
 		c = nil
 	}
 	w.done(event{kind: evDone, st: st, c: c, now: time.Now()})

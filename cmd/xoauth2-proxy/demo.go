@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"time"
 
+	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/sandbox"
 )
@@ -29,20 +31,29 @@ func (c *demoCmd) Run() error {
 		return err
 	}
 	defer provider.Close()
-	settings, accounts, _, err := config.Load(files.Config, files.Accounts)
+	from := origin{since: time.Now(), load: func() (*config.Settings, *account.Snapshot, *config.Report, error) {
+		return c.load(files)
+	}}
+	settings, accounts, _, err := from.load()
 	if err != nil {
-		return exitError{exitConfig, err}
+		return err
 	}
-	if err := settings.Override(config.Flags{Port: &c.Port, AdminPort: &c.AdminPort}); err != nil {
-		return exitError{exitUsage, err}
-	}
-	settings.Log.Level = c.LogLevel
-	log, closeLog, err := newLogger(settings.Log)
+	log, closeLog, err := newLeveledLogger(settings.Log, &from.level)
 	if err != nil {
 		return err
 	}
 	defer closeLog()
-	return serve(settings, accounts, log, func(p *proxy) { introduce(p, provider, files, mail) })
+	return serve(settings, accounts, from, log, func(p *proxy) { introduce(p, provider, files, mail) })
+}
+
+// load reads the files of the demonstration and applies the command line.
+func (c *demoCmd) load(f sandbox.ProxyFiles) (*config.Settings, *account.Snapshot, *config.Report, error) {
+	s := serveCmd{files: files{Config: f.Config, Accounts: f.Accounts}, Port: &c.Port, AdminPort: &c.AdminPort}
+	settings, accounts, report, err := s.load()
+	if err == nil {
+		settings.Log.Level = c.LogLevel
+	}
+	return settings, accounts, report, err
 }
 
 // introduce says how to send a first message, and where to read it.

@@ -11,6 +11,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/control"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/server"
 	"xoauth2-proxy/upstream"
@@ -21,15 +22,17 @@ type proxy struct {
 	log    *zap.Logger
 	tokens *oauth.Manager
 	relay  *upstream.Relay
+	orders *control.Orders
 	server *server.Server
 	admin  *admin.Server
+	live   *reloader
 }
 
 // startProxy starts all parts, the listeners of clients last. On an error
 // nothing is left running.
-func startProxy(settings *config.Settings, accounts *account.Snapshot, log *zap.Logger) (_ *proxy, err error) {
+func startProxy(settings *config.Settings, accounts *account.Snapshot, from origin, log *zap.Logger) (_ *proxy, err error) {
 	set := metrics.NewSet()
-	p := &proxy{log: log}
+	p := &proxy{log: log, orders: new(control.Orders), live: newReloader(from, settings, log.Named("reload"))}
 	defer func() {
 		if err != nil {
 			p.abandon()
@@ -55,12 +58,16 @@ func startProxy(settings *config.Settings, accounts *account.Snapshot, log *zap.
 	if p.admin, err = admin.New(adminConfig(settings), log.Named("admin"), p.ready, set); err != nil {
 		return nil, err
 	}
+	if err = p.serveAPI(settings, store); err != nil {
+		return nil, err
+	}
 	if err = p.admin.Start(); err != nil {
 		return nil, err
 	}
 	if err = p.server.Start(); err != nil {
 		return nil, err
 	}
+	p.live.start()
 	for _, a := range p.server.Addrs() {
 		log.Info("listening for clients", zap.Stringer("address", a), zap.Int("accounts", accounts.Len()))
 	}
@@ -74,6 +81,7 @@ func (p *proxy) ready() []string { return p.server.NotReady() }
 // stop drains and ends everything. It returns the number of sessions that
 // were cut off when ctx ended.
 func (p *proxy) stop(ctx context.Context) (cut int64) {
+	p.live.close()
 	cut = p.server.Shutdown(ctx)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 	defer cancel()
@@ -91,6 +99,7 @@ func (p *proxy) stop(ctx context.Context) (cut int64) {
 func (p *proxy) abandon() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
+	p.live.close()
 	if p.admin != nil {
 		_ = p.admin.Close(ctx)
 	}

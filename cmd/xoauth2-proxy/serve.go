@@ -42,14 +42,12 @@ func (c *serveCmd) overrides() config.Flags {
 
 // Run implements the command.
 func (c *serveCmd) Run() error {
-	settings, accounts, report, err := config.Load(c.Config, c.Accounts)
+	from := origin{load: c.load, since: time.Now()}
+	settings, accounts, report, err := c.load()
 	if err != nil {
-		return exitError{exitConfig, err}
+		return err
 	}
-	if err := settings.Override(c.overrides()); err != nil {
-		return exitError{exitUsage, err}
-	}
-	log, closeLog, err := newLogger(settings.Log)
+	log, closeLog, err := newLeveledLogger(settings.Log, &from.level)
 	if err != nil {
 		return err
 	}
@@ -57,17 +55,29 @@ func (c *serveCmd) Run() error {
 	for _, line := range report.Lines() {
 		log.Info("configuration", zap.String("says", line))
 	}
-	return serve(settings, accounts, log, nil)
+	return serve(settings, accounts, from, log, nil)
+}
+
+// load reads the files and applies the command line.
+func (c *serveCmd) load() (*config.Settings, *account.Snapshot, *config.Report, error) {
+	settings, accounts, report, err := config.Load(c.Config, c.Accounts)
+	if err != nil {
+		return nil, nil, report, exitError{exitConfig, err}
+	}
+	if err := settings.Override(c.overrides()); err != nil {
+		return nil, nil, report, exitError{exitUsage, err}
+	}
+	return settings, accounts, report, nil
 }
 
 // serve runs a proxy until a signal ends it. started, if not nil, is called
 // once clients can connect.
-func serve(settings *config.Settings, accounts *account.Snapshot, log *zap.Logger, started func(*proxy)) error {
+func serve(settings *config.Settings, accounts *account.Snapshot, from origin, log *zap.Logger, started func(*proxy)) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
 	tuneRuntime(settings.Runtime, settings.Server.Loops)
-	p, err := startProxy(settings, accounts, log)
+	p, err := startProxy(settings, accounts, from, log)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/server"
 	"xoauth2-proxy/upstream"
@@ -19,10 +20,11 @@ func serverConfig(s *config.Settings) server.Config {
 			mode = server.TLSNone
 		}
 		c.Listeners = append(c.Listeners, server.Listener{
-			Address: l.Address, TLS: mode, Allow: l.Allow, ProxyFrom: l.ProxyFrom,
+			Address: l.Address, TLS: mode, Passwords: password.Policy(l.Passwords), Allow: l.Allow, ProxyFrom: l.ProxyFrom,
 			MaxConnections: l.MaxConnections, MaxPerSource: l.MaxPerSource, MaxMessages: l.MaxMessages,
 		})
 	}
+	c.SharedPassword = s.Server.SharedPassword
 	c.Loops, c.Pin = s.Server.Loops, s.Server.Pin
 	c.MaxConnections, c.MaxRecipients = s.Server.MaxConnections, s.Server.MaxRecipients
 	c.MaxErrors, c.MaxPipelined = s.Server.MaxErrors, s.Server.MaxPipelined

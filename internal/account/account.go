@@ -98,23 +98,49 @@ type Account struct {
 	Provider string
 	// VMTA is the virtual MTA of the bulk MTA that uses the account; informative.
 	VMTA string
-	// ClientID is the OAuth2 client (RFC 6749 section 2.2).
+	// Flow is how access tokens are got. Empty means FlowRefreshToken.
+	Flow Flow
+	// ClientID is the OAuth2 client (RFC 6749 section 2.2); with
+	// FlowServiceAccount it is the address of the service account.
 	ClientID string
-	// TokenURL is where the refresh token is exchanged for an access token.
+	// TokenURL is the token endpoint. With FlowExternal it is the endpoint that
+	// hands out access tokens, and empty if TokenCommand does.
 	TokenURL string
-	// Scope is sent with the refresh request when not empty (RFC 6749 section 6).
+	// Scope is sent with the request when not empty (RFC 6749 section 3.3).
 	Scope string
-	// AuthIdentity is the user named in AUTH XOAUTH2; empty means Email. See
-	// Identity.
+	// AuthIdentity is the user named in AUTH; empty means Email. See Identity.
 	AuthIdentity string
+	// Mechanism is the SASL mechanism to log in with. Empty means
+	// MechanismXOAUTH2.
+	Mechanism Mechanism
 	// ClientPassword is what clients log in to the proxy with, as stored: a
 	// hash or plain text. It has nothing to do with the provider.
 	ClientPassword Secret
 	// ClientSecret authenticates the client; zero for public clients, and then
-	// it is not sent.
+	// it is not sent. An external endpoint gets it as bearer token.
 	ClientSecret Secret
 	// RefreshToken is the configured one. The provider may have rotated it since.
 	RefreshToken Secret
+	// Certificate is the client's certificate in PEM form. With it the client
+	// authenticates by a signed assertion (RFC 7523) in place of a secret.
+	Certificate string
+	// PrivateKey signs assertions: the key of Certificate, or that of the
+	// service account. PEM form.
+	PrivateKey Secret
+	// PrivateKeyID is the key ID of a service account's key.
+	PrivateKeyID string
+	// Subject is the mailbox that a service account acts for; empty means that
+	// of Identity.
+	Subject string
+	// TokenCommand is the program, with its arguments, that prints an access
+	// token for FlowExternal. It is run without a shell.
+	TokenCommand []string
+	// TokenProxy is the URL of the HTTP proxy for token requests, which may
+	// have a password in it; zero is the default of the proxy's configuration.
+	TokenProxy Secret
+	// TokenCAFile names a PEM file of certificate authorities to trust for
+	// token requests, beside those of the configuration.
+	TokenCAFile string
 	// SMTP is the provider's submission endpoint.
 	SMTP Endpoint
 	// SourceIP is the local address to connect from; the zero Addr leaves the
@@ -126,7 +152,13 @@ type Account struct {
 	RefreshMargin time.Duration
 	// Retry governs requests to the token endpoint.
 	Retry RetryPolicy
+	// KeepAlive is how long the refresh token may be unused before it is used
+	// only to keep it from expiring. 0 is a default; a negative value never
+	// does so.
+	KeepAlive time.Duration
 
+	// base is the catch-all account that this one was made from, or nil.
+	base *Account
 	// prints caches the fingerprints; see fingerprints.
 	prints *fingerprints
 }

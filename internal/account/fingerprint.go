@@ -15,9 +15,19 @@ type fingerprints struct {
 	credentials, connection [sha256.Size]byte
 }
 
-// CredentialsFingerprint is a hash of everything that makes the chain of
-// tokens: account, client, token URL, scope and the configured refresh token.
-// Tokens got under another fingerprint are not this account's any more. It
+// ChainFingerprint is a hash of what the operator configured that makes the
+// chain of refresh tokens: account, client and configured refresh token. A
+// rotated refresh token stays good as long as it is the same, even if the
+// client's secret was renewed or the scope changed. It reveals no secret, yet it
+// is made from one: do not print it.
+func (a *Account) ChainFingerprint() [sha256.Size]byte {
+	return sum("chain/1", a.ID, string(a.TokenFlow()), a.ClientID, a.RefreshToken.Reveal())
+}
+
+// CredentialsFingerprint is a hash of everything that access tokens come from:
+// account, flow, client and how it authenticates, token URL or command, scope,
+// subject and the configured refresh token. Access
+// tokens got under another fingerprint are not this account's any more. It
 // reveals no secret, yet it is made from some: do not print it.
 func (a *Account) CredentialsFingerprint() [sha256.Size]byte {
 	if a.prints != nil && a.prints.owner == a {
@@ -48,8 +58,9 @@ func (a *Account) keepFingerprints() {
 }
 
 func (a *Account) hashCredentials() [sha256.Size]byte {
-	return sum("credentials/1", a.ID, a.Email, a.ClientID, a.ClientSecret.Reveal(),
-		a.RefreshToken.Reveal(), a.TokenURL, a.Scope)
+	return sum(append([]string{"credentials/2", a.ID, a.Email, string(a.TokenFlow()), a.ClientID,
+		a.ClientSecret.Reveal(), a.RefreshToken.Reveal(), a.TokenURL, a.Scope, a.Certificate,
+		a.PrivateKey.Reveal(), a.PrivateKeyID, a.TokenSubject()}, a.TokenCommand...)...)
 }
 
 func (a *Account) hashConnection(credentials [sha256.Size]byte) [sha256.Size]byte {
@@ -57,7 +68,7 @@ func (a *Account) hashConnection(credentials [sha256.Size]byte) [sha256.Size]byt
 	if a.SourceIP.IsValid() {
 		source = a.SourceIP.String()
 	}
-	return sum("connection/1", a.SMTP.String(), string(a.SMTP.TLS), source, a.Identity(),
+	return sum("connection/1", a.SMTP.String(), string(a.SMTP.TLS), source, a.Identity(), string(a.Mechanism),
 		string(credentials[:]))
 }
 

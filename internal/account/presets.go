@@ -19,6 +19,8 @@ const (
 	idleReason = "reuse must not race with the provider's own idle timeout, which may be as short as minutes"
 )
 
+const day = 24 * time.Hour
+
 // retryPolicy is the original's, for requests to the token endpoint.
 var retryPolicy = RetryPolicy{MaxAttempts: 2, BackoffFactor: 2, MaxDelay: 30 * time.Second, Jitter: true}
 
@@ -28,6 +30,10 @@ func Gmail() Provider {
 		Name:              "gmail",
 		SMTP:              Endpoint{"smtp.gmail.com", 587, TLSStartTLS},
 		TokenURL:          "https://oauth2.googleapis.com/token",
+		AuthURL:           "https://accounts.google.com/o/oauth2/v2/auth",
+		ConsentScope:      "https://mail.google.com/", // not to be had by device code
+		AppScope:          "https://mail.google.com/",
+		KeepAlive:         60 * day, // dies after six months
 		NeedsClientSecret: true,
 		RefreshMargin:     5 * time.Minute,
 		Retry:             retryPolicy,
@@ -64,9 +70,14 @@ func Gmail() Provider {
 // Outlook returns the preset for Microsoft 365 and Outlook.com.
 func Outlook() Provider {
 	p := Provider{
-		Name:     "outlook",
-		SMTP:     Endpoint{"smtp.office365.com", 587, TLSStartTLS},
-		TokenURL: "https://login.microsoftonline.com/common/oauth2/v2.0/token",
+		Name:         "outlook",
+		SMTP:         Endpoint{"smtp.office365.com", 587, TLSStartTLS},
+		TokenURL:     "https://login.microsoftonline.com/common/oauth2/v2.0/token",
+		AuthURL:      "https://login.microsoftonline.com/common/oauth2/v2.0/authorize",
+		DeviceURL:    "https://login.microsoftonline.com/common/oauth2/v2.0/devicecode",
+		ConsentScope: "https://outlook.office.com/SMTP.Send offline_access",
+		AppScope:     "https://outlook.office365.com/.default",
+		KeepAlive:    30 * day, // dies after 90 days
 		// Mailboxes of persons: the endpoint that their refresh tokens were
 		// issued by.
 		PersonalTokenURL: "https://login.live.com/oauth20_token.srf",
@@ -112,6 +123,28 @@ func Outlook() Provider {
 		MaxMessageSize:    Ceiling[int64]{l.MaxMessageSize, "Microsoft announces SIZE 157286400"},
 	}
 	return p
+}
+
+// Clouds returns the presets of Microsoft's national clouds: like Outlook, with
+// sign-in and submission of their own and without mailboxes of persons.
+func Clouds() []Provider {
+	cloud := func(name, login, smtp, resource string) Provider {
+		p := Outlook()
+		p.Name, p.SMTP.Host = name, smtp
+		p.PersonalTokenURL, p.PersonalDomains = "", nil
+		p.TokenURL = "https://" + login + "/common/oauth2/v2.0/token"
+		p.AuthURL = "https://" + login + "/common/oauth2/v2.0/authorize"
+		p.DeviceURL = "https://" + login + "/common/oauth2/v2.0/devicecode"
+		p.ConsentScope = "https://" + resource + "/SMTP.Send offline_access"
+		p.AppScope = "https://" + resource + "/.default"
+		return p
+	}
+	const us, cn = "login.microsoftonline.us", "login.partner.microsoftonline.cn"
+	return []Provider{
+		cloud("outlook-usgov", us, "smtp.office365.us", "outlook.office365.us"),
+		cloud("outlook-usdod", us, "outlook-dod.office365.us", "outlook-dod.office365.us"),
+		cloud("outlook-china", cn, "smtp.partner.outlook.cn", "partner.outlook.cn"),
+	}
 }
 
 // Default returns the starting values for a provider that is known by

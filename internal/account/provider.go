@@ -19,6 +19,15 @@ type Provider struct {
 	// PersonalDomains are the domains, in lower case, of mailboxes that belong
 	// to persons and not to an organisation.
 	PersonalDomains []string
+	// AuthURL and DeviceURL are the authorization endpoint (RFC 6749 section
+	// 3.1) and the device authorization endpoint (RFC 8628), for giving consent.
+	// An empty DeviceURL says that the provider has none for mail.
+	AuthURL, DeviceURL string
+	// ConsentScope is what to ask consent for, so that mail can be submitted and
+	// a refresh token is issued.
+	ConsentScope string
+	// AppScope is the scope of FlowClientCredentials and FlowServiceAccount.
+	AppScope string
 	// Scope is sent when a token is refreshed; empty sends none, which keeps
 	// the scope that was consented to.
 	Scope string
@@ -37,6 +46,9 @@ type Provider struct {
 	MinRefreshMargin time.Duration
 	// Retry governs requests to the token endpoint.
 	Retry RetryPolicy
+	// KeepAlive is how long a refresh token may be unused before it is used to
+	// keep it from expiring: far below the provider's limit.
+	KeepAlive time.Duration
 }
 
 // Ceilings are upper bounds on Limits, for what a provider refuses, delays or
@@ -69,6 +81,38 @@ func (c Ceiling[N]) Lower(limit N, reason string) Ceiling[N] {
 		return Ceiling[N]{limit, reason}
 	}
 	return c
+}
+
+// anyTenant is the path segment of Microsoft's URLs that stands for the tenant.
+const anyTenant = "/common/"
+
+// ForTenant returns p with the tenant, a domain or a GUID, in its URLs. ok is
+// false if the provider has no tenants or that is no name for one.
+func (p Provider) ForTenant(tenant string) (forTenant Provider, ok bool) {
+	if tenant == "" || !strings.Contains(p.TokenURL, anyTenant) {
+		return p, false
+	}
+	for _, c := range []byte(tenant) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '.' {
+			return p, false
+		}
+	}
+	for _, u := range []*string{&p.TokenURL, &p.AuthURL, &p.DeviceURL} {
+		*u = strings.Replace(*u, anyTenant, "/"+tenant+"/", 1)
+	}
+	p.PersonalDomains = nil // who names a tenant means it
+	return p, true
+}
+
+// FillFlow fills in what the provider gives the account for its flow, where the
+// account says nothing itself: the scope of an application and KeepAlive.
+func (p *Provider) FillFlow(a *Account) {
+	if a.Scope == "" && (a.Flow == FlowClientCredentials || a.Flow == FlowServiceAccount) {
+		a.Scope = p.AppScope
+	}
+	if a.KeepAlive == 0 {
+		a.KeepAlive = p.KeepAlive
+	}
 }
 
 // TokenURLFor returns the token endpoint for the mailbox of that address.

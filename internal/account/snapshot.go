@@ -12,6 +12,9 @@ type Snapshot struct {
 	all     []*Account
 	byLogin map[string]*Account // by FoldLogin(Email)
 	byID    map[string]*Account
+
+	catchAll  bool // there is at least one catch-all account
+	mailboxes mailboxes
 }
 
 // DuplicateError says that two accounts of one set share what must be unique.
@@ -50,6 +53,7 @@ func NewSnapshot(accounts []*Account) (*Snapshot, error) {
 			errs = append(errs, &DuplicateError{"account_id", a.ID, index[first], i})
 			continue
 		}
+		s.catchAll = s.catchAll || a.IsCatchAll()
 		key := FoldLogin(a.Email)
 		if first, ok := s.byLogin[key]; ok {
 			errs = append(errs, &DuplicateError{"email", a.Email, index[first], i})
@@ -69,19 +73,35 @@ func NewSnapshot(accounts []*Account) (*Snapshot, error) {
 }
 
 // ByLogin finds the account that a client names at AUTH, whatever the case of
-// the letters. login is borrowed. It takes no lock and does not allocate.
+// the letters. login is borrowed. It takes no lock and, but for a mailbox of a
+// catch-all account, does not allocate. The catch-all accounts themselves
+// cannot log in.
 func (s *Snapshot) ByLogin(login []byte) (*Account, bool) {
 	if len(login) > MaxLogin {
 		return nil, false
 	}
 	var buf [MaxLogin]byte
-	a, ok := s.byLogin[string(appendFold(buf[:0], login))]
-	return a, ok
+	folded := appendFold(buf[:0], login)
+	a, ok := s.byLogin[string(folded)]
+	if !s.catchAll {
+		return a, ok
+	}
+	if ok {
+		if a.IsCatchAll() {
+			return nil, false
+		}
+		return a, true
+	}
+	return s.mailboxOf(string(folded), string(login))
 }
 
-// ByID finds an account by its id, which is compared as it is.
+// ByID finds an account by its id, which is compared as it is, also one made
+// for a mailbox of a catch-all account.
 func (s *Snapshot) ByID(id string) (*Account, bool) {
 	a, ok := s.byID[id]
+	if !ok && s.catchAll {
+		return s.mailboxByID(id)
+	}
 	return a, ok
 }
 

@@ -9,12 +9,18 @@ import (
 	"time"
 )
 
+// ErrNoToken: the address is not on the loopback, and no token is asked for.
+var ErrNoToken = errors.New("other machines can reach it: a bearer token is needed")
+
 // Config is how the admin server listens. Start from DefaultConfig.
 type Config struct {
 	// Address is host:port to listen on; port 0 picks a free one. Whoever can
-	// reach it can read the metrics, and profiles when they are on.
-	// Default: 127.0.0.1:9090.
+	// reach it can read the metrics. Default: 127.0.0.1:9090.
 	Address string `json:"address"`
+	// Token is the bearer token that requests below /admin and /debug must
+	// carry (RFC 6750 section 2.1), at least MinToken octets. Needed when
+	// Address is beyond the loopback. Default: none.
+	Token string `json:"-"`
 	// Pprof serves profiles of the running process under /debug/pprof/. They
 	// show much of its inside and cost CPU. Default: false.
 	Pprof bool `json:"pprof"`
@@ -53,6 +59,9 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("admin.address: %q is not host:port", c.Address))
 	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		errs = append(errs, fmt.Errorf("admin.address: %q is not a port", port))
+	}
+	if c.Token != "" && len(c.Token) < MinToken {
+		errs = append(errs, fmt.Errorf("admin.token: is shorter than %d octets", MinToken))
 	}
 	for _, n := range []struct {
 		key string

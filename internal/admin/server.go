@@ -2,11 +2,13 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
 	"net/http/pprof"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -30,6 +32,9 @@ type Server struct {
 	sets     []*metrics.Set
 	router   router
 	http     *fasthttp.Server
+	token    atomic.Pointer[[sha256.Size]byte] // hash of the bearer token; nil: none is asked for
+	ctx      context.Context                   // of long requests; ends when Close is called
+	cancel   context.CancelFunc
 
 	listener net.Listener
 	wg       sync.WaitGroup // the accept loop and the connections
@@ -51,6 +56,8 @@ func New(cfg Config, log *zap.Logger, notReady func() []string, sets ...*metrics
 		log = zap.NewNop()
 	}
 	s := &Server{cfg: cfg, log: log, notReady: notReady, sets: sets, conns: make(map[net.Conn]bool)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.SetToken(cfg.Token)
 	s.http = &fasthttp.Server{
 		Handler:               s.serve,
 		ErrorHandler:          badRequest,
@@ -89,15 +96,16 @@ func (s *Server) Handle(method, pattern string, h fasthttp.RequestHandler) {
 }
 
 // Start listens and serves in the background. It fails if the address cannot
-// be listened on.
+// be listened on, and with ErrNoToken if other machines can reach it and no
+// token is asked for.
 func (s *Server) Start() error {
 	ln, err := net.Listen("tcp", s.cfg.Address)
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
-	if !isLoopback(ln.Addr()) {
-		s.log.Warn("the admin server is reachable from other machines, without authentication",
-			zap.Stringer("address", ln.Addr()))
+	if !isLoopback(ln.Addr()) && s.token.Load() == nil {
+		_ = ln.Close()
+		return fmt.Errorf("admin: %v: %w", ln.Addr(), ErrNoToken)
 	}
 	s.listener = ln
 	s.wg.Go(s.accept)
@@ -184,6 +192,7 @@ func (s *Server) Close(ctx context.Context) error {
 	if s.listener == nil {
 		return nil
 	}
+	s.cancel()
 	_ = s.listener.Close() // an error says that it was closed before
 	s.mu.Lock()
 	s.closing = true
@@ -225,7 +234,9 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 		}
 	}()
 	s.begin(ctx.Conn())
-	s.router.serve(ctx)
+	if s.admit(ctx) {
+		s.router.serve(ctx)
+	}
 }
 
 // badRequest answers what could not be read as a request.

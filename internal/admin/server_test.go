@@ -384,16 +384,12 @@ func TestStart(t *testing.T) {
 	if err := newServer(t, cfg, nil).Start(); err == nil || !strings.HasPrefix(err.Error(), "admin: listen tcp 127.0.0.1:") {
 		t.Errorf("address in use: %v", err)
 	}
-	core, logs := observer.New(zap.WarnLevel)
 	cfg.Address = "0.0.0.0:0"
-	beyond, err := New(cfg, zap.New(core), nil)
-	if err != nil {
-		t.Fatal(err)
+	if err := newServer(t, cfg, nil).Start(); !errors.Is(err, ErrNoToken) {
+		t.Errorf("beyond the loopback without a token: %v", err)
 	}
-	start(t, beyond)
-	if logs.Len() != 1 {
-		t.Errorf("%d warnings about an address beyond the loopback, want 1", logs.Len())
-	}
+	cfg.Token = testToken
+	start(t, newServer(t, cfg, nil))
 }
 
 func TestConfigValidate(t *testing.T) {
@@ -406,6 +402,7 @@ func TestConfigValidate(t *testing.T) {
 	}{
 		{`admin.address: "9090" is not host:port`, func(c *Config) { c.Address = "9090" }},
 		{`admin.address: "http" is not a port`, func(c *Config) { c.Address = "127.0.0.1:http" }},
+		{`admin.token: is shorter than 16 octets`, func(c *Config) { c.Token = "canary" }},
 		{`admin.max_body: must be positive`, func(c *Config) { c.MaxBody = 0 }},
 		{`admin.max_connections: must be positive`, func(c *Config) { c.MaxConnections = -1 }},
 		{"admin.read_timeout: must be positive\nadmin.write_timeout: must be positive\nadmin.idle_timeout: must be positive",

@@ -78,6 +78,9 @@ func (d *draft) check(f *file, by claims) {
 	if s.Admin.Pprof && !d.adminAddress.Addr().IsLoopback() {
 		bad(pprofBeyondLoopback, &s.Admin.Pprof)
 	}
+	if s.Admin.Token.IsZero() && !d.adminAddress.Addr().IsLoopback() {
+		bad(adminNeedsToken, &d.adminAddress)
+	}
 	if e := by[&d.adminAddress]; e != nil && !d.adminAddress.Addr().IsLoopback() {
 		e.Note = adminBeyondLoopback
 	}
@@ -85,7 +88,8 @@ func (d *draft) check(f *file, by claims) {
 
 const (
 	pprofBeyondLoopback = "profiles show memory: with admin.pprof, admin.address must be a loopback address"
-	adminBeyondLoopback = "anyone who can reach it can read metrics and state"
+	adminNeedsToken     = "the admin API can change accounts: beyond loopback, admin.token or admin.token_file is needed"
+	adminBeyondLoopback = "anyone who can reach it can read metrics and health"
 )
 
 // readProviders reads the sections providers.NAME.

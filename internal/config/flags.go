@@ -39,6 +39,9 @@ func (s *Settings) Override(flags Flags) error {
 	if err == nil && s.Admin.Pprof && !admin.Addr().IsLoopback() {
 		err = errors.New(pprofBeyondLoopback)
 	}
+	if err == nil && s.Admin.Token.IsZero() && !admin.Addr().IsLoopback() {
+		err = errors.New(adminNeedsToken)
+	}
 	if err != nil {
 		errs = append(errs, fmt.Errorf("--admin-host, --admin-port: %w", err))
 	}

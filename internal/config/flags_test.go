@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"xoauth2-proxy/internal/account"
 )
 
 func TestOverride(t *testing.T) {
@@ -11,6 +13,7 @@ func TestOverride(t *testing.T) {
 	if err := s.Override(Flags{}); err != nil || !reflect.DeepEqual(s, Default()) {
 		t.Errorf("no flags: %v, %+v", err, s)
 	}
+	s.Admin.Token = account.NewSecret("0123456789abcdef")
 	err := s.Override(Flags{Host: "::1", Port: new(25), AdminHost: "0.0.0.0", AdminPort: new(9999), GlobalConcurrency: new(100), DryRun: true})
 	if err != nil {
 		t.Fatal(err)
@@ -34,6 +37,7 @@ func TestOverrideRefuses(t *testing.T) {
 		{"name", Flags{Host: "mail.example.com"}, false, `--host, --port: "mail.example.com" must be an IP address or "localhost"`},
 		{"port", Flags{Port: new(70000)}, false, "--host, --port: port 70000 is not in 0..65535"},
 		{"admin port", Flags{AdminPort: new(-1)}, false, "--admin-host, --admin-port: port -1 is not in 0..65535"},
+		{"admin beyond loopback", Flags{AdminHost: "0.0.0.0"}, false, "--admin-host, --admin-port: the admin API can change accounts"},
 		{"profiles", Flags{AdminHost: "0.0.0.0"}, true, "--admin-host, --admin-port: profiles show memory"},
 		{"concurrency", Flags{GlobalConcurrency: new(-5)}, false, "--global-concurrency: -5 must be positive"},
 		{"all at once", Flags{Port: new(-1), AdminPort: new(-1)}, false, "--host, --port: port -1 is not in 0..65535\n--admin-host"},

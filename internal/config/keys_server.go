@@ -76,7 +76,11 @@ var serverKeys = []key[draft]{
 		`time for running messages to finish after SIGTERM; default "30s"; keep TimeoutStopSec of the service above it`),
 
 	set("admin.address", checked(checkListenAddress), func(d *draft) *netip.AddrPort { return &d.adminAddress },
-		`address of metrics, health and state; default "127.0.0.1:9090"; it asks for no password, so keep it on loopback`),
+		`address of metrics, health and the admin API; default "127.0.0.1:9090"; beyond loopback with a token only`),
+	secret(set("admin.token", checked(checkAdminToken), func(d *draft) *account.Secret { return &d.settings.Admin.Token },
+		`bearer token of the admin API and of profiles, at least 16 characters; default none; metrics and health ask for none`)),
+	set("admin.token_file", checked(readAdminToken), func(d *draft) *account.Secret { return &d.settings.Admin.Token },
+		"file that has the token instead, as its first line; a reload reads it again; default none"),
 	set("admin.pprof", boolean, func(d *draft) *bool { return &d.settings.Admin.Pprof },
 		"serves Go profiles under /debug/pprof/; default false; on loopback only"),
 

@@ -101,7 +101,10 @@ type OAuth struct {
 type Admin struct {
 	// Address is IP:port; port 0 picks a free one.
 	Address string
-	Pprof   bool
+	// Token is the bearer token of the admin API and of profiles; zero asks for
+	// none, which is for a loopback Address only.
+	Token account.Secret
+	Pprof bool
 }
 
 // Log is what is logged and where.

@@ -22,9 +22,9 @@ const (
 
 // FailureConfig is what Failures needs to know. All durations must be positive.
 type FailureConfig struct {
-	// Sources is how many source addresses are kept in mind, at 48 octets
-	// each. When there are more, those with the fewest failures are forgotten.
-	// Default: 8192.
+	// Sources is how many source addresses are kept in mind, at some 40
+	// octets each. When there are more, those with the fewest failures are
+	// forgotten. Default: 8192.
 	Sources int
 	// Free is how many failures of a source are answered without delay.
 	// Default: 3.
@@ -129,9 +129,14 @@ func (f *Failures) Failed(addr netip.Addr, now time.Time) (delay time.Duration) 
 	s := f.find(b, key, t)
 	if s == nil {
 		s = f.place(b, t)
-		*s = source{key: key, since: t}
+		*s = source{key: key}
 	}
-	s.failures++
+	if s.failures == 0 {
+		s.since = t
+	}
+	// The count is bounded, so that whoever failed a thousand times at once is
+	// not refused for a thousand times as long.
+	s.failures = min(s.failures+1, 2*f.cfg.Limit)
 	if s.failures >= f.cfg.Limit && t >= s.refusedUntil {
 		s.refusedUntil = t + int64(f.cfg.RefuseFor)
 		f.refused.Add(1)

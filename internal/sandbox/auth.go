@@ -85,11 +85,11 @@ func (s *session) initialResponse(initial []byte) ([]byte, bool) {
 // login checks the token, and lets the mailbox in or refuses as the provider does.
 func (s *session) login(mech, user, token string) {
 	p := s.ep.preset
-	box := s.srv.grants.check(user, token, s.ep.Name)
-	if box == nil {
+	box := s.srv.mailbox(user)
+	if !s.srv.grants.check(box, token, s.ep.Name) {
 		s.srv.counters.loginFailures.Add(1)
-		if m := s.srv.mailbox(user); m != nil {
-			m.count(func(st *AccountStats) { st.LoginFailures++ })
+		if box != nil {
+			box.count(func(st *AccountStats) { st.LoginFailures++ })
 		}
 		if p.challenge || mech == "OAUTHBEARER" {
 			s.challenge(mech)

@@ -33,6 +33,9 @@ type Config struct {
 	HTTP string `json:"http"`
 	// Accounts are the mailboxes. Default: SampleAccounts(2).
 	Accounts []Account `json:"accounts"`
+	// Clients are the applications and service accounts beside the accounts'
+	// own clients. Default: none.
+	Clients []Client `json:"clients"`
 	// Limits is "on" (default): the limits of each endpoint are enforced; or
 	// "off": everything is counted and nothing is refused, for load runs.
 	Limits string `json:"limits"`
@@ -120,6 +123,15 @@ type TokenConfig struct {
 	// Length of access tokens in characters. Default: about that of the
 	// provider's, 220 for gmail and 1800 for outlook.
 	Length int `json:"length"`
+	// Consent is "auto" (default): whoever is asked for consent gives it at
+	// once; or "manual": it waits for Server.Consent or the page at /consent.
+	Consent string `json:"consent"`
+	// DevicePoll is the polling interval of device codes, in whole seconds: who
+	// asks sooner is told to slow down. Default: 5s.
+	DevicePoll Duration `json:"device_poll"`
+	// CodeLifetime is how long device and authorization codes are good.
+	// Default: 10m.
+	CodeLifetime Duration `json:"code_lifetime"`
 	// InvalidateOld makes a refresh token invalid once it was rotated. The
 	// default is that of Microsoft: the old ones stay valid.
 	InvalidateOld bool `json:"invalidate_old"`
@@ -185,6 +197,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Limits, "on")
 	setDefault(&c.Tokens.Lifetime, Duration(3599*time.Second))
 	setDefault(&c.Tokens.Rotation, "preset")
+	setDefault(&c.Tokens.Consent, "auto")
+	setDefault(&c.Tokens.DevicePoll, Duration(5*time.Second))
+	setDefault(&c.Tokens.CodeLifetime, Duration(10*time.Minute))
 	setDefault(&c.Store.Mode, ModeKeep)
 	setDefault(&c.Store.MaxBytes, 256<<20)
 	setDefault(&c.Store.MaxMessages, 200_000)

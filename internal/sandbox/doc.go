@@ -21,16 +21,19 @@
 // # Locks
 //
 // Server.mu guards the tables of connections and accounts, grants.mu the
-// tokens, mailbox.mu one account, store.mu the messages, ruleSet.mu the
-// counters of a script. None is held during I/O, and none is taken while
-// another is held.
+// tokens, consents.mu the requests for consent, mailbox.mu one account,
+// store.mu the messages, ruleSet.mu the counters of a script. None is held
+// during I/O, and none is taken while another is held.
 //
 // Stalls ask the system whether the client has gone, which ties the package to
 // Linux.
 //
 // # HTTP API
 //
-//	POST   /token              token endpoint (RFC 6749 section 6)
+//	POST   /token              token endpoint (RFC 6749; RFC 7523, RFC 7636, RFC 8628)
+//	POST   /devicecode         device authorization endpoint (RFC 8628 section 3.1)
+//	GET    /authorize          authorization endpoint (RFC 6749 section 3.1)
+//	GET    /consent            what waits for consent; ?id= and ?account= give it
 //	GET    /messages           list of envelopes; ?account= and ?after=ID narrow it
 //	GET    /messages/{id}      one envelope
 //	GET    /messages/{id}/raw  its content, byte for byte

@@ -17,7 +17,8 @@ const minTokenLength = 30
 
 // accessToken is an access token that was issued.
 type accessToken struct {
-	box     *mailbox
+	box     *mailbox   // nil: see app
+	app     *appClient // of an application: any mailbox that it may act for
 	expires time.Time
 	scoped  bool // opens SMTP
 }
@@ -33,14 +34,19 @@ type grants struct {
 	chains  map[*mailbox]*chain
 	clients map[string]int    // accounts of a client id
 	shapes  map[string]string // provider of a client id
+	apps    map[string]*appClient
 }
 
 // chain is the tokens of one mailbox, oldest first.
-type chain struct{ refresh, access []string }
+type chain struct {
+	refresh, access []string
+	used            string // refresh token of the last refresh
+}
 
 func newGrants(cfg TokenConfig, now func() time.Time) *grants {
 	return &grants{cfg: cfg, now: now, access: map[string]*accessToken{}, refresh: map[string]*mailbox{},
-		chains: map[*mailbox]*chain{}, clients: map[string]int{}, shapes: map[string]string{}}
+		chains: map[*mailbox]*chain{}, clients: map[string]int{}, shapes: map[string]string{},
+		apps: map[string]*appClient{}}
 }
 
 func (g *grants) add(m *mailbox) {
@@ -73,6 +79,9 @@ func (g *grants) remove(m *mailbox) {
 func (g *grants) shape(clientID string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if c := g.apps[clientID]; c != nil {
+		return c.Provider
+	}
 	return g.shapes[clientID]
 }
 
@@ -85,7 +94,7 @@ func (g *grants) owner(refresh string) *mailbox {
 
 // issue makes an access token. It returns "" if the mailbox was removed.
 func (g *grants) issue(m *mailbox, lifetime time.Duration, scoped bool) string {
-	token := g.newAccessToken(m)
+	token := g.randomToken(m.Provider)
 	now := g.now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -101,16 +110,69 @@ func (g *grants) issue(m *mailbox, lifetime time.Duration, scoped bool) string {
 		return old
 	})
 	c.access = append(c.access, token)
-	g.access[token] = &accessToken{m, now.Add(lifetime), scoped}
+	g.access[token] = &accessToken{box: m, expires: now.Add(lifetime), scoped: scoped}
 	return token
 }
 
-// newAccessToken returns a random token of the length of the provider's.
-func (g *grants) newAccessToken(m *mailbox) string {
+// issueApp makes an access token of a client: for all that it may act for, or
+// for the mailbox m alone.
+func (g *grants) issueApp(c *appClient, m *mailbox, lifetime time.Duration) string {
+	if m != nil {
+		m.count(func(st *AccountStats) { st.TokenRequests++; st.TokensIssued++ })
+		return g.issue(m, lifetime, true)
+	}
+	token := g.randomToken(c.Provider)
+	now := g.now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for t, old := range g.access { // there are few clients, and few of these
+		if old.app == c && old.expires.Before(now) {
+			delete(g.access, t)
+		}
+	}
+	g.access[token] = &accessToken{app: c, expires: now.Add(lifetime), scoped: true}
+	return token
+}
+
+func (g *grants) addClient(c *appClient) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.apps[c.ID] = c
+}
+
+func (g *grants) removeClient(id string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.apps[id]
+	delete(g.apps, id)
+	for t, tok := range g.access {
+		if c != nil && tok.app == c {
+			delete(g.access, t)
+		}
+	}
+}
+
+func (g *grants) client(id string) *appClient {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.apps[id]
+}
+
+// use notes which refresh token was used.
+func (g *grants) use(m *mailbox, refresh string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c := g.chains[m]; c != nil {
+		c.used = refresh
+	}
+}
+
+// randomToken returns a random token of the length of the provider's.
+func (g *grants) randomToken(provider string) string {
 	n := g.cfg.Length
 	if n == 0 {
 		n = 220
-		if m.Provider == PresetOutlook {
+		if provider == PresetOutlook {
 			n = 1800
 		}
 	}
@@ -147,17 +209,16 @@ func (g *grants) rotates(m *mailbox) bool {
 	return g.cfg.Rotation == "on" || g.cfg.Rotation == "preset" && m.Provider == PresetOutlook
 }
 
-// check returns the mailbox that an access token opens at an endpoint, or nil.
-// The user must own the token.
-func (g *grants) check(user, token, endpoint string) *mailbox {
+// check reports whether an access token opens the mailbox at an endpoint: it is
+// the mailbox's own, or of a client that may act for it.
+func (g *grants) check(m *mailbox, token, endpoint string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.access[token]
-	if t == nil || !t.scoped || !t.expires.After(g.now()) || t.box.Endpoint != endpoint ||
-		!equalFold([]byte(user), t.box.Email) {
-		return nil
+	if m == nil || t == nil || !t.scoped || !t.expires.After(g.now()) || m.Endpoint != endpoint {
+		return false
 	}
-	return t.box
+	return t.box == m || t.app != nil && t.app.mayActFor(m)
 }
 
 // expire makes all access tokens of the mailbox expired; with refresh also
@@ -187,6 +248,16 @@ func (g *grants) newest(m *mailbox) string {
 	defer g.mu.Unlock()
 	if c := g.chains[m]; c != nil && len(c.refresh) > 0 {
 		return c.refresh[len(c.refresh)-1]
+	}
+	return ""
+}
+
+// lastUsed returns the refresh token of the last refresh.
+func (g *grants) lastUsed(m *mailbox) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c := g.chains[m]; c != nil {
+		return c.used
 	}
 	return ""
 }
@@ -226,4 +297,19 @@ func (s *Server) RefreshToken(email string) string {
 		return s.grants.newest(m)
 	}
 	return ""
+}
+
+// UsedRefreshToken returns the refresh token that the last successful refresh
+// of the account was asked for with, "" if there was none.
+func (s *Server) UsedRefreshToken(email string) string {
+	if m := s.mailbox(email); m != nil {
+		return s.grants.lastUsed(m)
+	}
+	return ""
+}
+
+// Opens reports whether an access token opens the mailbox over SMTP now.
+func (s *Server) Opens(email, token string) bool {
+	m := s.mailbox(email)
+	return m != nil && s.grants.check(m, token, m.Endpoint)
 }

@@ -104,6 +104,12 @@ func (h *httpServer) serve(ctx *fasthttp.RequestCtx) {
 	}
 	s := h.srv
 	switch {
+	case strings.HasSuffix(path, "/devicecode") && method == "POST": // also /common/oauth2/v2.0/devicecode
+		h.serveDeviceCode(ctx)
+	case strings.HasSuffix(path, "/authorize") && method == "GET":
+		h.serveAuthorize(ctx)
+	case path == "/consent":
+		h.serveConsent(ctx)
 	case path == "/messages" && method == "GET":
 		h.listMessages(ctx)
 	case path == "/messages" && method == "DELETE":

@@ -17,6 +17,7 @@ type Server struct {
 	ca        *authority
 	endpoints []*endpoint
 	grants    *grants
+	consents  consents
 	store     *store
 	faults    faults
 	latency   atomic.Pointer[Latency] // nil: none
@@ -97,6 +98,11 @@ func (s *Server) start() (err error) {
 	}
 	for _, a := range s.cfg.Accounts {
 		if err := s.AddAccount(a); err != nil {
+			return err
+		}
+	}
+	for _, c := range s.cfg.Clients {
+		if err := s.AddClient(c); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"strings"
 	"time"
 
@@ -20,11 +21,17 @@ var scopes = map[string]string{
 type tokenRequest struct {
 	grantType, refresh string
 	clientID, secret   string
-	box                *mailbox // nil: unknown refresh token
-	shape              string   // provider whose errors to imitate
+	scope              string
+
+	assertion, clientAssertion, clientAssertionType string // RFC 7523
+	code, verifier, redirect, deviceCode            string // of a consent
+
+	box   *mailbox // nil: unknown refresh token, or none
+	shape string   // provider whose errors to imitate
 }
 
-// serveToken is the token endpoint: RFC 6749 section 6, for registered accounts.
+// serveToken is the token endpoint of RFC 6749: refresh tokens and consents of
+// registered accounts, and registered clients that ask for themselves.
 func (h *httpServer) serveToken(ctx *fasthttp.RequestCtx) {
 	s := h.srv
 	s.counters.tokenRequests.Add(1)
@@ -52,6 +59,11 @@ func (s *Server) readTokenRequest(ctx *fasthttp.RequestCtx) tokenRequest {
 	r := tokenRequest{
 		grantType: string(form.Peek("grant_type")), refresh: string(form.Peek("refresh_token")),
 		clientID: string(form.Peek("client_id")), secret: string(form.Peek("client_secret")),
+		scope: string(form.Peek("scope")), assertion: string(form.Peek("assertion")),
+		clientAssertion:     string(form.Peek("client_assertion")),
+		clientAssertionType: string(form.Peek("client_assertion_type")),
+		code:                string(form.Peek("code")), verifier: string(form.Peek("code_verifier")),
+		redirect: string(form.Peek("redirect_uri")), deviceCode: string(form.Peek("device_code")),
 	}
 	if b64, ok := strings.CutPrefix(string(ctx.Request.Header.Peek("Authorization")), "Basic "); ok {
 		if pair, err := base64.StdEncoding.DecodeString(b64); err == nil {
@@ -76,70 +88,87 @@ func unescape(v string) string {
 
 // answerToken answers as the provider would.
 func (s *Server) answerToken(ctx *fasthttp.RequestCtx, r *tokenRequest) {
-	status, code, aadsts, text := s.checkToken(ctx, r)
-	if code != "" {
+	if ctx.IsPost() {
+		switch r.grantType {
+		case grantClientCredentials, grantJWTBearer:
+			s.answerApp(ctx, r)
+			return
+		case grantDeviceCode, grantAuthorizationCode:
+			s.answerConsent(ctx, r)
+			return
+		}
+	}
+	if no := s.checkToken(ctx, r); no.code != "" {
 		if r.box != nil {
 			r.box.count(func(st *AccountStats) { st.TokenRefusals++ })
 		}
-		sendJSON(ctx, status, oauthError(r.shape, code, aadsts, text))
+		sendJSON(ctx, no.status, oauthError(r.shape, no.code, no.aadsts, no.text))
 		return
 	}
 	s.issueToken(ctx, r, true)
 }
 
-// checkToken returns the error of a request, or code "".
-func (s *Server) checkToken(ctx *fasthttp.RequestCtx, r *tokenRequest) (status int, code string, aadsts int, text string) {
+// checkToken returns the error of a refresh.
+func (s *Server) checkToken(ctx *fasthttp.RequestCtx, r *tokenRequest) refusal {
 	known := s.grants.shape(r.clientID) != ""
 	switch {
 	case !ctx.IsPost():
-		return 405, "invalid_request", 900561, "The endpoint only accepts POST requests."
+		return refusal{405, "invalid_request", 900561, "The endpoint only accepts POST requests."}
 	case r.grantType == "":
-		return 400, "invalid_request", 900144, "The request body must contain the following parameter: 'grant_type'."
-	case r.grantType != "refresh_token":
-		return 400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type."
+		return refusal{400, "invalid_request", 900144, "The request body must contain the following parameter: 'grant_type'."}
+	case r.grantType != grantRefreshToken:
+		return refusal{400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type."}
 	case r.clientID == "":
-		return 400, "invalid_request", 900144, "The request body must contain the following parameter: 'client_id'."
+		return refusal{400, "invalid_request", 900144, "The request body must contain the following parameter: 'client_id'."}
 	case r.refresh == "":
-		return 400, "invalid_request", 900144, "The request body must contain the following parameter: 'refresh_token'."
+		return refusal{400, "invalid_request", 900144, "The request body must contain the following parameter: 'refresh_token'."}
 	case !known && r.shape == PresetOutlook:
-		return 400, "unauthorized_client", 700016, "Application was not found in the directory."
+		return refusal{400, "unauthorized_client", 700016, "Application was not found in the directory."}
 	case !known:
-		return 401, "invalid_client", 700016, "The OAuth client was not found."
+		return refusal{401, "invalid_client", 700016, "The OAuth client was not found."}
 	case r.box == nil || r.box.ClientID != r.clientID:
-		return 400, "invalid_grant", 70000, "Token has been expired or revoked."
+		return refusal{400, "invalid_grant", 70000, "Token has been expired or revoked."}
 	case !secretsEqual(r.box.ClientSecret, r.secret):
-		return 401, "invalid_client", 7000215, "Invalid client secret provided."
+		return refusal{401, "invalid_client", 7000215, "Invalid client secret provided."}
 	}
-	return 200, "", 0, ""
+	return refusal{}
 }
 
 // issueToken answers with a new access token and, where due, refresh token.
 func (s *Server) issueToken(ctx *fasthttp.RequestCtx, r *tokenRequest, scoped bool) (token string) {
-	life := time.Duration(s.cfg.Tokens.Lifetime)
-	token = s.grants.issue(r.box, life, scoped)
-	scope := scopes[r.box.Provider]
+	token = s.grants.issue(r.box, s.lifetime(), scoped)
+	more := map[string]any{}
 	if !scoped {
-		scope = "openid profile"
+		more["scope"] = "openid profile"
 	}
-	answer := map[string]any{
-		"access_token": token, "token_type": "Bearer", "expires_in": int(life / time.Second), "scope": scope,
-	}
+	s.grants.use(r.box, r.refresh)
 	rotated := s.grants.rotates(r.box)
 	if rotated {
-		answer["refresh_token"] = s.grants.rotate(r.box, r.refresh)
+		more["refresh_token"] = s.grants.rotate(r.box, r.refresh)
 	}
-	if r.box.Provider == PresetOutlook {
-		answer["ext_expires_in"] = answer["expires_in"]
-	}
-	s.counters.tokensIssued.Add(1)
 	r.box.count(func(st *AccountStats) {
 		st.TokensIssued++
 		if rotated {
 			st.TokenRotations++
 		}
 	})
-	sendJSON(ctx, 200, answer)
+	s.sendToken(ctx, r.box.Provider, token, more)
 	return token
+}
+
+func (s *Server) lifetime() time.Duration { return time.Duration(s.cfg.Tokens.Lifetime) }
+
+// sendToken sends the successful answer of RFC 6749 section 5.1 in the shape of
+// the provider, with more in it.
+func (s *Server) sendToken(ctx *fasthttp.RequestCtx, provider, token string, more map[string]any) {
+	answer := map[string]any{"access_token": token, "token_type": "Bearer",
+		"expires_in": int(s.lifetime() / time.Second), "scope": scopes[provider]}
+	maps.Copy(answer, more)
+	if provider == PresetOutlook {
+		answer["ext_expires_in"] = answer["expires_in"]
+	}
+	s.counters.tokensIssued.Add(1)
+	sendJSON(ctx, 200, answer)
 }
 
 // oauthError makes the error object of RFC 6749 section 5.2 in the shape of

@@ -50,7 +50,7 @@ func (h *httpServer) actToken(ctx *fasthttp.RequestCtx, f *fault, r *tokenReques
 		s.answerToken(ctx, r)
 		slowBody(ctx, time.Duration(f.Interval), s.done)
 	case ActionWrongScope, ActionRevoke:
-		if _, code, _, _ := s.checkToken(ctx, r); code != "" {
+		if no := s.checkToken(ctx, r); no.code != "" { // also any grant that is no refresh
 			s.answerToken(ctx, r)
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Validate reports all problems of a configuration at once, each under its key.
@@ -42,6 +43,15 @@ func (c Config) Validate() error {
 	}
 	oneOf("limits", c.Limits, "on", "off")
 	oneOf("tokens.rotation", c.Tokens.Rotation, "preset", "on", "off")
+	oneOf("tokens.consent", c.Tokens.Consent, "auto", "manual")
+	if d := time.Duration(c.Tokens.DevicePoll); d < time.Second || d%time.Second != 0 {
+		bad("tokens.device_poll: %v is not in whole seconds", d)
+	}
+	for i, client := range c.Clients {
+		if _, err := newAppClient(client); err != nil {
+			bad("clients[%d]: %w", i, err)
+		}
+	}
 	oneOf("store.mode", c.Store.Mode, ModeKeep, ModeDir, ModeCount)
 	if c.Store.Mode == ModeDir && c.Store.Dir == "" {
 		bad("store.dir: needed in mode dir")

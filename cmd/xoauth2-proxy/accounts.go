@@ -1,0 +1,259 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/admin"
+	"xoauth2-proxy/internal/config"
+)
+
+// accountsCmd is the commands about the accounts file. A running proxy notices
+// what they write.
+type accountsCmd struct {
+	List   accountsListCmd   `cmd:"" help:"List the accounts."`
+	Show   accountsShowCmd   `cmd:"" help:"Show one account and what is in force for it."`
+	Add    accountsAddCmd    `cmd:"" help:"Add an account."`
+	Import accountsImportCmd `cmd:"" help:"Add accounts from a list: the original's batch text, CSV or JSON."`
+	Remove accountsRemoveCmd `cmd:"" help:"Take accounts out."`
+	Verify accountsVerifyCmd `cmd:"" help:"Get a token for each account and log in at its provider; nothing is sent."`
+	Seal   accountsSealCmd   `cmd:"" help:"Encrypt the secrets in the accounts file."`
+}
+
+// settings reads config.json alone: the accounts may be what is to be mended.
+func (f *files) settings() (*config.Settings, error) {
+	s, _, err := config.LoadSettings(f.Config, f.Accounts)
+	if err != nil {
+		return nil, exitError{exitConfig, err}
+	}
+	return s, nil
+}
+
+// load reads both files.
+func (f *files) load() (*config.Settings, *account.Snapshot, error) {
+	settings, accounts, _, err := config.Load(f.Config, f.Accounts)
+	if err != nil {
+		return nil, nil, exitError{exitConfig, err}
+	}
+	return settings, accounts, nil
+}
+
+// find returns the account of that email or account_id.
+func find(accounts *account.Snapshot, name string) (*account.Account, error) {
+	folded := account.FoldLogin(name)
+	for _, a := range accounts.All() {
+		if account.FoldLogin(a.Email) == folded {
+			return a, nil
+		}
+	}
+	if a, ok := accounts.ByID(name); ok {
+		return a, nil
+	}
+	return nil, fmt.Errorf("there is no account %q", name)
+}
+
+// form is how a list is shown; at most one of the flags is given.
+type form struct {
+	JSON bool `name:"json" help:"As JSON." xor:"form"`
+	CSV  bool `name:"csv" help:"As CSV with a header." xor:"form"`
+}
+
+// write shows rows under a header, or value as JSON.
+func (f form) write(w io.Writer, header []string, rows [][]string, value any) error {
+	switch {
+	case f.JSON:
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(value)
+	case f.CSV:
+		out := csv.NewWriter(w)
+		if err := out.Write(header); err != nil {
+			return err
+		}
+		return out.WriteAll(rows)
+	}
+	return writeTable(w, header, rows)
+}
+
+// writeTable writes aligned columns.
+func writeTable(w io.Writer, header []string, rows [][]string) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{header}, rows...) {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = oneLine(cell)
+		}
+		if _, err := fmt.Fprintln(tw, strings.TrimRight(strings.Join(cells, "\t"), "\t ")); err != nil {
+			return err
+		}
+	}
+	return tw.Flush()
+}
+
+// oneLine keeps what comes from outside from upsetting a terminal.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// accountsListCmd lists the accounts.
+type accountsListCmd struct {
+	files
+	form
+}
+
+// Run implements the command.
+func (c *accountsListCmd) Run() error {
+	_, accounts, err := c.load()
+	if err != nil {
+		return err
+	}
+	all := []admin.Account{}
+	var rows [][]string
+	for _, a := range accounts.All() {
+		p := publicAccount(a)
+		all = append(all, p)
+		rows = append(rows, []string{p.Email, p.AccountID, p.Provider, p.OAuthEndpoint, p.IPAddress, p.VMTAName})
+	}
+	return c.write(os.Stdout, []string{"email", "account_id", "provider", "oauth_endpoint", "ip_address", "vmta_name"}, rows, all)
+}
+
+// accountsShowCmd shows one account.
+type accountsShowCmd struct {
+	files
+	Name string `arg:"" help:"Email or account_id."`
+	JSON bool   `name:"json" help:"As JSON."`
+}
+
+// field is one line of what is shown of an account.
+type field struct{ key, value string }
+
+// Run implements the command.
+func (c *accountsShowCmd) Run() error {
+	_, accounts, err := c.load()
+	if err != nil {
+		return err
+	}
+	a, err := find(accounts, c.Name)
+	if err != nil {
+		return err
+	}
+	fields := describe(a)
+	if c.JSON {
+		shown := make(map[string]string, len(fields))
+		for _, f := range fields {
+			shown[f.key] = f.value
+		}
+		return form{JSON: true}.write(os.Stdout, nil, nil, shown)
+	}
+	rows := make([][]string, len(fields))
+	for i, f := range fields {
+		rows[i] = []string{f.key, f.value}
+	}
+	return writeTable(os.Stdout, []string{"key", "in force"}, rows)
+}
+
+// describe lists what is in force for an account, without its secrets.
+func describe(a *account.Account) []field {
+	source := "the system's choice"
+	if a.SourceIP.IsValid() {
+		source = a.SourceIP.String()
+	}
+	l := &a.Limits
+	limit := func(n int) string {
+		if n == 0 {
+			return "no limit"
+		}
+		return fmt.Sprint(n)
+	}
+	return []field{
+		{"email", a.Email}, {"account_id", a.ID}, {"provider", a.Provider}, {"flow", string(a.TokenFlow())},
+		{"client_id", a.ClientID}, {"client_secret", present(a.ClientSecret)}, {"refresh_token", present(a.RefreshToken)},
+		{"oauth_token_url", a.TokenURL}, {"scope", a.Scope}, {"oauth_endpoint", a.SMTP.String()}, {"tls", string(a.SMTP.TLS)},
+		{"auth_identity", a.Identity()}, {"ip_address", source}, {"vmta_name", a.VMTA},
+		{"refresh_margin", a.RefreshMargin.String()},
+		{"max_connections_per_account", limit(l.MaxConnections)},
+		{"max_messages_per_connection", limit(l.MaxMessagesPerConnection)},
+		{"connection_max_age", l.ConnectionMaxAge.String()}, {"connection_idle_timeout", l.IdleTimeout.String()},
+		{"max_recipients", limit(l.MaxRecipients)}, {"messages_per_minute", limit(l.MessagesPerMinute)},
+		{"messages_per_hour", limit(l.MessagesPerHour)}, {"messages_per_day", limit(l.MessagesPerDay)},
+		{"recipients_per_day", limit(l.RecipientsPerDay)}, {"logins_per_minute", limit(l.LoginsPerMinute)},
+		{"max_message_size", limit(int(l.MaxMessageSize))},
+	}
+}
+
+// present says whether there is a secret.
+func present(s account.Secret) string {
+	if s.IsZero() {
+		return "none"
+	}
+	return "set"
+}
+
+// accountsRemoveCmd takes accounts out.
+type accountsRemoveCmd struct {
+	files
+	Names  []string `arg:"" optional:"" name:"name" help:"Emails or account_ids."`
+	All    bool     `help:"All accounts; needs --yes."`
+	Yes    bool     `help:"Do not ask."`
+	DryRun bool     `help:"Only say what would happen."`
+}
+
+// Run implements the command.
+func (c *accountsRemoveCmd) Run() error {
+	switch {
+	case c.All == (len(c.Names) > 0):
+		return exitError{exitUsage, errors.New("name accounts, or say --all")}
+	case c.All && !c.Yes && !c.DryRun:
+		return exitError{exitUsage, errors.New("--all takes every account out: say --yes if that is meant")}
+	}
+	settings, err := c.settings()
+	if err != nil {
+		return err
+	}
+	removed := len(c.Names)
+	accounts, err := config.EditAccounts(settings, config.Edit{DryRun: c.DryRun}, func(l *config.AccountList) error {
+		if c.All {
+			removed = l.Len()
+			l.Clear()
+			return nil
+		}
+		var errs []error
+		for _, name := range c.Names {
+			errs = append(errs, l.Remove(name))
+		}
+		return errors.Join(errs...)
+	})
+	if err != nil {
+		return fileError(err)
+	}
+	fmt.Printf("%s%d removed, %d left\n", dryRunPrefix(c.DryRun), removed, accounts.Len())
+	return nil
+}
+
+// dryRunPrefix marks what was not done.
+func dryRunPrefix(dryRun bool) string {
+	if dryRun {
+		return "dry run: "
+	}
+	return ""
+}
+
+// fileError gives mistakes in a file the exit code for them.
+func fileError(err error) error {
+	if _, ok := errors.AsType[*config.Problem](err); ok {
+		return exitError{exitConfig, err}
+	}
+	return err
+}

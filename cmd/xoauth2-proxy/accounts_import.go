@@ -1,0 +1,104 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+
+	"xoauth2-proxy/internal/config"
+)
+
+// accountsImportCmd adds accounts from a list.
+type accountsImportCmd struct {
+	files
+	File             string `arg:"" help:"The list; - is standard input."`
+	Format           string `help:"auto, batch (the original's text: email,account_id,refresh_token,client_id,timestamp,hostname), csv (with a header) or json." default:"auto" enum:"auto,batch,csv,json" placeholder:"FORMAT"`
+	Provider         string `help:"Provider of accounts that name none and whose domain tells none." placeholder:"NAME"`
+	ClientSecretFile string `help:"File with the client secret of Gmail accounts that have none. Else XOAUTH2_CLIENT_SECRET." placeholder:"FILE"`
+	FirstIP          string `name:"first-ip" help:"ip_address of the first account that has none; each further one gets the next." placeholder:"ADDR"`
+	Overwrite        bool   `help:"Replace accounts with the same email; keys that the list does not have stay."`
+	Partial          bool   `help:"Import the lines that are right although others are wrong."`
+	DryRun           bool   `help:"Check everything, write nothing."`
+}
+
+// Run implements the command.
+func (c *accountsImportCmd) Run() error {
+	settings, err := c.settings()
+	if err != nil {
+		return err
+	}
+	list, err := c.read(settings)
+	if err != nil {
+		return err
+	}
+	var replaced, wrong int
+	var good []*config.AccountEntry
+	accounts, err := config.EditAccounts(settings, config.Edit{Create: true, DryRun: c.DryRun}, func(l *config.AccountList) error {
+		for i := range list {
+			im := &list[i]
+			if im.Err == nil && !c.Overwrite && l.Has(im.Entry.Email()) {
+				im.Err = fmt.Errorf("%w (--overwrite replaces it)", config.ErrAccountExists)
+			}
+			if im.Err != nil {
+				wrong++
+				fmt.Fprintf(os.Stderr, "%s:%d: %s\n", c.File, im.Line, oneLine(strings.ReplaceAll(im.Err.Error(), "\n", "; ")))
+				continue
+			}
+			good = append(good, im.Entry)
+		}
+		if wrong > 0 && !c.Partial {
+			return errNothingImported
+		}
+		for _, e := range good {
+			if l.Put(e) {
+				replaced++
+			}
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errNothingImported):
+		return fmt.Errorf("%w: %d of %d accounts are wrong (--partial imports the others)", err, wrong, len(list))
+	case err != nil:
+		return fileError(err)
+	}
+	fmt.Printf("%s%d added, %d replaced, %d wrong; %d accounts in %s\n", dryRunPrefix(c.DryRun), len(good)-replaced, replaced, wrong,
+		accounts.Len(), settings.AccountsFile)
+	if wrong > 0 {
+		return exitError{code: exitFailure}
+	}
+	return nil
+}
+
+var errNothingImported = errors.New("nothing was imported")
+
+// read reads the list and checks each account by itself.
+func (c *accountsImportCmd) read(settings *config.Settings) ([]config.Imported, error) {
+	o := config.ImportOptions{Format: config.ImportFormat(c.Format), Provider: c.Provider}
+	var err error
+	if c.FirstIP != "" {
+		if o.FirstIP, err = netip.ParseAddr(c.FirstIP); err != nil {
+			return nil, exitError{exitUsage, fmt.Errorf("--first-ip: %w", err)}
+		}
+	}
+	if o.ClientSecret, err = (secretInput{"client secret", c.ClientSecretFile, "XOAUTH2_CLIENT_SECRET"}).read(false); err != nil {
+		return nil, err
+	}
+	var data []byte
+	if c.File == "-" {
+		data, err = io.ReadAll(os.Stdin)
+	} else {
+		data, err = os.ReadFile(c.File)
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, err := config.ReadImport(settings, data, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.File, err)
+	}
+	return list, nil
+}

@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/admin"
+	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/control"
+	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream"
+)
+
+// adminAPI is what the admin API acts on. It implements admin.API.
+type adminAPI struct {
+	live     *reloader
+	store    *account.Store
+	tokens   *oauth.Manager
+	relay    *upstream.Relay
+	orders   *control.Orders
+	verifier *upstream.Verifier
+	level    zap.AtomicLevel
+}
+
+// serveAPI makes the reloader and the admin API act on the parts of the proxy.
+func (p *proxy) serveAPI(settings *config.Settings, store *account.Store) error {
+	verifier, err := upstream.NewVerifier(upstreamConfig(settings), p.tokens)
+	if err != nil {
+		return err
+	}
+	p.live.store, p.live.tokens, p.live.relay, p.live.orders = store, p.tokens, p.relay, p.orders
+	p.live.setToken = p.admin.SetToken
+	p.admin.SetToken(settings.Admin.Token.Reveal())
+	p.admin.HandleAPI(&adminAPI{
+		live: p.live, store: store, tokens: p.tokens, relay: p.relay, orders: p.orders,
+		verifier: verifier, level: p.live.level,
+	})
+	return nil
+}
+
+// Accounts implements admin.API.
+func (a *adminAPI) Accounts() []admin.Account {
+	all := a.store.Load().All()
+	out := make([]admin.Account, len(all))
+	for i, acct := range all {
+		out[i] = publicAccount(acct)
+	}
+	return out
+}
+
+// publicAccount is an account without its secrets.
+func publicAccount(a *account.Account) admin.Account {
+	p := admin.Account{
+		AccountID: a.ID, Email: a.Email, VMTAName: a.VMTA, Provider: a.Provider,
+		OAuthEndpoint: a.SMTP.String(), OAuthTokenURL: a.TokenURL,
+	}
+	if a.SourceIP.IsValid() {
+		p.IPAddress = a.SourceIP.String()
+	}
+	return p
+}
+
+// entryOf is a new account as it is to stand in the file. What the request does
+// not give is left to the presets, or to what the file has already.
+func entryOf(n *admin.NewAccount) *config.AccountEntry {
+	e := new(config.AccountEntry)
+	for _, f := range []struct{ key, value string }{
+		{"account_id", n.AccountID}, {"email", n.Email}, {"ip_address", n.IPAddress}, {"vmta_name", n.VMTAName},
+		{"provider", strings.ToLower(n.Provider)}, {"oauth_endpoint", n.OAuthEndpoint}, {"oauth_token_url", n.OAuthTokenURL},
+		{"client_id", n.ClientID}, {"client_secret", n.ClientSecret}, {"refresh_token", n.RefreshToken},
+	} {
+		e.Set(f.key, f.value)
+	}
+	return e
+}
+
+// Check implements admin.API.
+func (a *adminAPI) Check(n *admin.NewAccount) error {
+	_, err := config.ReadEntry(a.live.inForce(), entryOf(n))
+	if err != nil {
+		return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return nil
+}
+
+// Verify implements admin.API. If the provider replaces the refresh token, n has
+// the new one afterwards.
+func (a *adminAPI) Verify(ctx context.Context, n *admin.NewAccount) error {
+	settings := a.live.inForce()
+	acct, err := config.ReadEntry(settings, entryOf(n))
+	if err != nil {
+		return err
+	}
+	newest, err := verifyApart(ctx, settings, acct)
+	if err != nil {
+		return errors.New(explain(acct, err).text())
+	}
+	if !newest.IsZero() {
+		n.RefreshToken = newest.Reveal()
+	}
+	return nil
+}
+
+// Save implements admin.API.
+func (a *adminAPI) Save(list []*admin.NewAccount, dryRun bool) (int, error) {
+	if err := a.checkIDs(list); err != nil {
+		return 0, err
+	}
+	accounts, err := a.live.edit(config.Edit{DryRun: dryRun}, func(l *config.AccountList) error {
+		for _, n := range list {
+			if !n.Overwrite && l.Has(n.Email) {
+				return fmt.Errorf("%w: %s", admin.ErrExists, n.Email)
+			}
+			l.Put(entryOf(n))
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return accounts.Len(), nil
+}
+
+// checkIDs finds account_ids that other accounts have.
+func (a *adminAPI) checkIDs(list []*admin.NewAccount) error {
+	settings, have := a.live.inForce(), a.store.Load()
+	for _, n := range list {
+		acct, err := config.ReadEntry(settings, entryOf(n))
+		if err != nil {
+			return err
+		}
+		if other, ok := have.ByID(acct.ID); ok && account.FoldLogin(other.Email) != account.FoldLogin(n.Email) {
+			return fmt.Errorf("%w: account_id %q is that of %s", admin.ErrExists, acct.ID, other.Email)
+		}
+	}
+	return nil
+}
+
+// Remove implements admin.API.
+func (a *adminAPI) Remove(emails []string, all, dryRun bool) (int, error) {
+	accounts, err := a.live.edit(config.Edit{DryRun: dryRun}, func(l *config.AccountList) error {
+		if all {
+			l.Clear()
+			return nil
+		}
+		for _, email := range emails {
+			if err := l.Remove(email); err != nil {
+				return fmt.Errorf("%w: %s", admin.ErrNotFound, email)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return accounts.Len(), nil
+}
+
+// verifyAllParallel bounds the accounts that are verified at one time.
+const verifyAllParallel = 16
+
+// VerifyAll implements admin.API. Tokens are fetched by the manager that serves
+// mail, with its newest refresh tokens.
+func (a *adminAPI) VerifyAll(ctx context.Context) ([]admin.Verdict, error) {
+	all := a.store.Load().All()
+	verdicts := make([]admin.Verdict, len(all))
+	slots := make(chan struct{}, verifyAllParallel)
+	var wg sync.WaitGroup
+	for i, acct := range all {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			verdicts[i] = a.verifyLive(ctx, acct)
+		})
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, errors.New("the proxy is shutting down")
+	}
+	now := a.store.Load()
+	for i, acct := range all { // somebody may have authorized it anew meanwhile
+		if cur, ok := now.ByID(acct.ID); verdicts[i].Dead && (!ok || cur.ChainFingerprint() != acct.ChainFingerprint()) {
+			verdicts[i].Dead = false
+		}
+	}
+	return verdicts, nil
+}
+
+// verifyLive gets a new token for an account in force, and logs in with it.
+func (a *adminAPI) verifyLive(ctx context.Context, acct *account.Account) admin.Verdict {
+	v := admin.Verdict{Email: acct.Email}
+	err := a.tokens.ForceRefresh(ctx, acct)
+	if err == nil && !acct.IsCatchAll() { // nobody can log in as a whole domain
+		err = a.verifier.Verify(ctx, acct)
+	}
+	if err != nil {
+		v.Err = errors.New(explain(acct, err).text())
+		// Only this says that nothing but another consent brings it back.
+		v.Dead = acct.TokenFlow() == account.FlowRefreshToken && errors.Is(err, oauth.ErrInvalidGrant)
+	}
+	return v
+}
+
+// find returns the account in force with that address.
+func (a *adminAPI) find(email string) (*account.Account, error) {
+	folded := account.FoldLogin(email)
+	snapshot := a.store.Load()
+	if acct, ok := snapshot.ByLogin([]byte(email)); ok {
+		return acct, nil
+	}
+	for _, acct := range snapshot.All() { // a catch-all account: no login finds it
+		if account.FoldLogin(acct.Email) == folded {
+			return acct, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %s", admin.ErrNotFound, email)
+}
+
+// State implements admin.API.
+func (a *adminAPI) State(email string) (*admin.State, error) {
+	acct, err := a.find(email)
+	if err != nil {
+		return nil, err
+	}
+	order := a.orders.Of(acct.ID)
+	st := &admin.State{Account: publicAccount(acct), Flow: string(acct.TokenFlow()), Hold: holdOf(order)}
+	a.fillConnections(acct, st)
+	tokens, ok := a.tokens.State(acct.ID)
+	if !ok {
+		return st, nil
+	}
+	st.Token = admin.Token{
+		Valid: tokens.HasToken, IssuedAt: timeOf(tokens.Issued), ExpiresAt: timeOf(tokens.Expiry),
+		NextRefresh: timeOf(tokens.NextRefresh), RotatedAt: timeOf(tokens.LastRotation),
+	}
+	if !tokens.Issued.IsZero() {
+		st.Token.AgeSeconds = int64(time.Since(tokens.Issued) / time.Second)
+	}
+	if tokens.LastError != nil { // without a token there is no login to fail
+		st.LastError = lastError("token", explain(acct, tokens.LastError), tokens.NextRefresh)
+	}
+	return st, nil
+}
+
+// fillConnections adds what the relay knows.
+func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) {
+	s := a.relay.State(acct.ID)
+	st.Connections = admin.Connections{
+		Dialing: s.Dialing, Active: s.Busy, Parked: s.Parked, Closing: s.Closing,
+		Limit: acct.Limits.MaxConnections, Waiting: s.Waiting,
+	}
+	if s.LastError != nil {
+		st.LastError = lastError("login", explain(acct, s.LastError), s.RetryAt)
+	}
+}
+
+func lastError(at string, f failure, retry time.Time) *admin.LastError {
+	return &admin.LastError{At: at, Class: f.Class, Message: f.Message, Hint: f.Hint, Permanent: f.Permanent, RetryAt: timeOf(retry)}
+}
+
+// timeOf leaves zero times out of answers.
+func timeOf(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC().Truncate(time.Second)
+	return &t
+}
+
+func holdOf(o control.Order) admin.Hold {
+	return admin.Hold{State: o.State.String(), Since: timeOf(o.Since)}
+}
+
+// ordered is the state that each order leads to.
+var ordered = map[admin.Order]control.State{
+	admin.Pause: control.Paused, admin.Resume: control.Active, admin.Drain: control.Draining,
+}
+
+// Order implements admin.API.
+func (a *adminAPI) Order(email string, order admin.Order) (*admin.Hold, error) {
+	acct, err := a.find(email)
+	if err != nil {
+		return nil, err
+	}
+	id := acct.ID
+	if base := acct.Base(); base != nil {
+		id = base.ID // orders are for accounts as configured
+	}
+	hold := holdOf(a.orders.Set(id, ordered[order], time.Now()))
+	if order == admin.Drain {
+		a.relay.Drain(id)
+	}
+	a.live.log.Info("account ordered by the admin API", zap.String("account", id), zap.String("state", hold.State))
+	return &hold, nil
+}
+
+// Reload implements admin.API.
+func (a *adminAPI) Reload() (*admin.Reloaded, error) {
+	done, err := a.live.reload("admin API")
+	if err != nil {
+		return nil, err
+	}
+	return &admin.Reloaded{
+		TotalAccounts: done.total, Added: done.added, Changed: done.changed, Removed: done.removed,
+		LogLevel: a.LogLevel(), RestartNeeded: done.restart,
+	}, nil
+}
+
+// LogLevel implements admin.API.
+func (a *adminAPI) LogLevel() string { return a.level.Level().String() }
+
+// SetLogLevel implements admin.API.
+func (a *adminAPI) SetLogLevel(level string) error {
+	switch level {
+	case "debug", "info", "warn", "error":
+	default:
+		return errors.New(`level must be "debug", "info", "warn" or "error"`)
+	}
+	parsed, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return err
+	}
+	a.level.SetLevel(parsed)
+	a.live.log.Warn("log level changed by the admin API", zap.String("level", level))
+	return nil
+}

@@ -1,0 +1,109 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+// eximBinary is where e2e/install unpacks Exim, which Debian does not install
+// beside Postfix.
+const eximBinary = "build/exim/usr/sbin/exim4"
+
+// eximConfig makes the proxy the smart host. Each sender logs in as itself.
+const eximConfig = `primary_hostname = mta.example.com
+exim_path = %[5]s
+spool_directory = %[1]s/spool
+log_file_path = %[1]s/log/%%s
+keep_environment =
+message_size_limit = 50M
+
+begin routers
+smart_host:
+  driver = manualroute
+  transport = proxy
+  route_list = * 127.0.0.1 byname
+  self = send
+
+begin transports
+proxy:
+  driver = smtp
+  port = %[2]s
+  allow_localhost
+  hosts_require_auth = *
+  hosts_avoid_tls = *
+
+begin retry
+* * F,1h,1m
+
+begin authenticators
+client:
+  driver = plaintext
+  public_name = %[3]s
+  client_send = %[4]s
+`
+
+// TestExim hands the corpus to Exim, whose smart host is the proxy.
+func TestExim(t *testing.T) {
+	mustBeRoot(t, "Exim")
+	exim, err := filepath.Abs(eximBinary) // it runs itself by this name
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(exim); err != nil {
+		t.Fatalf("Exim is missing: run e2e/install as root (%v)", err)
+	}
+	for mechanism, send := range map[string]string{
+		"PLAIN": "^$sender_address^" + clientPassword,
+		"LOGIN": ": $sender_address : " + clientPassword,
+	} {
+		t.Run(mechanism, func(t *testing.T) {
+			s := newStack(t)
+			dir := eximDir(t, s)
+			config := s.write(t, "exim.conf", fmt.Appendf(nil, eximConfig, dir, s.port(), mechanism, send, exim))
+			t.Cleanup(func() { logEximFailure(t, dir) })
+			eachLetterTraced(t, s, func(t *testing.T, m mail) {
+				// -odf delivers before it returns.
+				mustRun(t, withLF(m.content), exim, "-C", config, "-odf", "-i", "-f", m.from, "--", m.to[0])
+			})
+		})
+	}
+}
+
+// eximDir makes a directory that belongs to the user that Exim runs as.
+func eximDir(t *testing.T, s *stack) string {
+	t.Helper()
+	const name = "Debian-exim"
+	owner, err := user.Lookup(name)
+	if err != nil {
+		t.Fatalf("the user %s is missing: run e2e/install as root (%v)", name, err)
+	}
+	uid, err := strconv.Atoi(owner.Uid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(s.dir, "exim")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(dir, uid, -1); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func logEximFailure(t *testing.T, dir string) {
+	if !t.Failed() {
+		return
+	}
+	for _, name := range []string{"main", "reject", "panic"} {
+		if text, err := os.ReadFile(filepath.Join(dir, "log", name)); err == nil {
+			t.Logf("%s log of Exim:\n%s", name, tail(string(text), 8<<10))
+		}
+	}
+}

@@ -1,0 +1,63 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"net"
+	"net/smtp"
+	"testing"
+)
+
+func TestGoNetSMTP(t *testing.T) {
+	s := newStack(t)
+	eachLetter(t, s, func(t *testing.T, m mail) {
+		c, err := dial(s.addr, m.login)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := send(c, m); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Quit(); err != nil {
+			t.Errorf("QUIT: %v", err)
+		}
+	})
+}
+
+// dial connects and logs in.
+func dial(addr, login string) (*smtp.Client, error) {
+	c, err := smtp.Dial(addr)
+	if err != nil {
+		return nil, err
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err == nil {
+		err = c.Auth(smtp.PlainAuth("", login, clientPassword, host))
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// send runs one transaction. A nil error is a 250 at the end of the content.
+func send(c *smtp.Client, m mail) error {
+	if err := c.Mail(m.from); err != nil {
+		return err
+	}
+	for _, to := range m.to {
+		if err := c.Rcpt(to); err != nil {
+			return err
+		}
+	}
+	w, err := c.Data()
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(m.content); err != nil {
+		return err
+	}
+	return w.Close()
+}

@@ -1,0 +1,53 @@
+package account
+
+// Flow names how an account gets its access tokens.
+type Flow string
+
+const (
+	// FlowRefreshToken exchanges a refresh token that a person consented to
+	// (RFC 6749 section 6).
+	FlowRefreshToken Flow = "refresh_token"
+	// FlowClientCredentials has the client ask for itself (RFC 6749 section
+	// 4.4), with a secret or a certificate. Such a token may open any mailbox
+	// that the tenant's administrator lets the client use.
+	FlowClientCredentials Flow = "client_credentials"
+	// FlowServiceAccount has a Google service account ask on behalf of one
+	// mailbox, by a signed assertion (RFC 7523).
+	FlowServiceAccount Flow = "service_account"
+	// FlowExternal takes access tokens from a command or an HTTP endpoint of
+	// the operator's.
+	FlowExternal Flow = "external"
+)
+
+// Flows lists all flows.
+var Flows = []Flow{FlowRefreshToken, FlowClientCredentials, FlowServiceAccount, FlowExternal}
+
+// Mechanism is a SASL mechanism that takes a bearer token.
+type Mechanism string
+
+const (
+	// MechanismXOAUTH2 is that of Google and Microsoft.
+	MechanismXOAUTH2 Mechanism = "xoauth2"
+	// MechanismOAUTHBEARER is the standard one (RFC 7628).
+	MechanismOAUTHBEARER Mechanism = "oauthbearer"
+)
+
+// TokenFlow returns the flow with its default filled in.
+func (a *Account) TokenFlow() Flow {
+	if a.Flow == "" {
+		return FlowRefreshToken
+	}
+	return a.Flow
+}
+
+// TokenSubject returns the mailbox that a service account acts for, and "" with
+// any other flow.
+func (a *Account) TokenSubject() string {
+	switch {
+	case a.Flow != FlowServiceAccount:
+		return ""
+	case a.Subject != "":
+		return a.Subject
+	}
+	return a.Identity()
+}

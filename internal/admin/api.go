@@ -1,0 +1,171 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Errors of an API, by which the status of an answer is chosen.
+var (
+	// ErrNotFound: there is no such account. 404.
+	ErrNotFound = errors.New("account not found")
+	// ErrExists: there is one already. 409.
+	ErrExists = errors.New("account exists already")
+)
+
+// API is what the routes below /admin act on. Its methods are called on the
+// goroutines of requests, several at one time, and may block; ctx ends when the
+// server closes. No error may have a secret in it: they are shown.
+type API interface {
+	// Accounts are those in force, in the order of the file.
+	Accounts() []Account
+	// Check says what is wrong with a new account by itself.
+	Check(n *NewAccount) error
+	// Verify gets a token for a new account and logs in at its provider.
+	Verify(ctx context.Context, n *NewAccount) error
+	// Save writes the accounts to the file and puts them in force, or does
+	// neither. With dryRun it only tells whether it would. An account that is
+	// there already gets the new values if its Overwrite is set, else the error
+	// is ErrExists. It returns how many there are then.
+	Save(list []*NewAccount, dryRun bool) (total int, err error)
+	// Remove takes the accounts with these addresses out, or none; all means
+	// every account, whatever emails says. The error is ErrNotFound if one of
+	// them is not there.
+	Remove(emails []string, all, dryRun bool) (total int, err error)
+	// VerifyAll verifies every account that is in force.
+	VerifyAll(ctx context.Context) ([]Verdict, error)
+	// State tells what is known about an account; ErrNotFound.
+	State(email string) (*State, error)
+	// Order pauses, resumes or drains an account; ErrNotFound.
+	Order(email string, order Order) (*Hold, error)
+	// Reload reads the files again, as SIGHUP does.
+	Reload() (*Reloaded, error)
+	// LogLevel is the level in force; SetLogLevel changes it until the next
+	// reload that changes it, and fails for a name that is none.
+	LogLevel() string
+	SetLogLevel(level string) error
+}
+
+// Account is an account as answers show it. The original has the same fields.
+type Account struct {
+	AccountID     string `json:"account_id"`
+	Email         string `json:"email"`
+	IPAddress     string `json:"ip_address"`
+	VMTAName      string `json:"vmta_name"`
+	Provider      string `json:"provider"`
+	OAuthEndpoint string `json:"oauth_endpoint"`
+	OAuthTokenURL string `json:"oauth_token_url"`
+}
+
+// NewAccount is an account as a request gives it. It has secrets in it;
+// formatting it shows none.
+type NewAccount struct {
+	Email         string `json:"email"`
+	Provider      string `json:"provider"`
+	ClientID      string `json:"client_id"`
+	RefreshToken  string `json:"refresh_token"`
+	ClientSecret  string `json:"client_secret"`
+	OAuthTokenURL string `json:"oauth_token_url"`
+	OAuthEndpoint string `json:"oauth_endpoint"`
+	AccountID     string `json:"account_id"`
+	VMTAName      string `json:"vmta_name"`
+	IPAddress     string `json:"ip_address"`
+	// Verify is true unless the request says otherwise.
+	Verify *bool `json:"verify"`
+	// Overwrite replaces an account with the same email.
+	Overwrite bool `json:"overwrite"`
+}
+
+// Format implements fmt.Formatter without the secrets.
+func (n NewAccount) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "account "+n.Email) // the state collects in memory
+}
+
+func (n *NewAccount) verifies() bool { return n.Verify == nil || *n.Verify }
+
+// Verdict is the outcome of verifying one account.
+type Verdict struct {
+	Email string
+	// Err is nil if the account works.
+	Err error
+	// Dead says that the provider has refused the account's credentials for
+	// good: no time and no change of settings brings them back.
+	Dead bool
+}
+
+// State is what is known about one account. Times are zero, and then left out,
+// where there is nothing to tell.
+type State struct {
+	Account     Account     `json:"account"`
+	Flow        string      `json:"flow"`
+	Hold        Hold        `json:"hold"`
+	Token       Token       `json:"token"`
+	Connections Connections `json:"connections"`
+	LastError   *LastError  `json:"last_error,omitempty"`
+}
+
+// Hold is what an operator ordered for an account.
+type Hold struct {
+	// State is "active", "paused" or "draining".
+	State string     `json:"state"`
+	Since *time.Time `json:"since,omitempty"`
+}
+
+// Token is the state of an account's access token, without the token.
+type Token struct {
+	Valid       bool       `json:"valid"`
+	IssuedAt    *time.Time `json:"issued_at,omitempty"`
+	AgeSeconds  int64      `json:"age_seconds"`
+	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
+	NextRefresh *time.Time `json:"next_refresh_at,omitempty"`
+	RotatedAt   *time.Time `json:"refresh_token_rotated_at,omitempty"`
+}
+
+// Connections are those of an account to its provider.
+type Connections struct {
+	Dialing int `json:"dialing"`
+	Active  int `json:"active"`
+	Parked  int `json:"parked"`
+	Closing int `json:"closing"`
+	// Limit is the most there may be; 0: none.
+	Limit int `json:"limit"`
+	// Waiting is the number of messages that wait for a connection.
+	Waiting int `json:"waiting_messages"`
+}
+
+// LastError is why the account did not work the last time.
+type LastError struct {
+	// At is where it happened: "token" or "login".
+	At      string     `json:"at"`
+	Class   string     `json:"class"`
+	Message string     `json:"message"`
+	Hint    string     `json:"hint,omitempty"`
+	RetryAt *time.Time `json:"retry_at,omitempty"`
+	// Permanent says that an operator must act.
+	Permanent bool `json:"permanent"`
+}
+
+// Order is what an operator can order for an account.
+type Order string
+
+// The orders, each a route POST /admin/accounts/{email}/ORDER.
+const (
+	Pause  Order = "pause"
+	Resume Order = "resume"
+	Drain  Order = "drain"
+)
+
+// Reloaded is what a reload changed.
+type Reloaded struct {
+	TotalAccounts int `json:"total_accounts"`
+	Added         int `json:"added"`
+	Changed       int `json:"changed"`
+	Removed       int `json:"removed"`
+	// LogLevel is the level now in force.
+	LogLevel string `json:"log_level"`
+	// RestartNeeded names the settings whose new values are not in force.
+	RestartNeeded []string `json:"restart_needed"`
+}

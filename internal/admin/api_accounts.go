@@ -1,0 +1,189 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/valyala/fasthttp"
+)
+
+// changed is the answer to a change of the accounts.
+type changed struct {
+	Success         any       `json:"success"` // true, or "partial"
+	Message         string    `json:"message"`
+	TotalAccounts   int       `json:"total_accounts"`
+	Account         *Account  `json:"account,omitempty"`
+	AddedCount      *int      `json:"added_count,omitempty"`
+	FailedCount     *int      `json:"failed_count,omitempty"`
+	FailedAccounts  []failure `json:"failed_accounts,omitempty"`
+	DeletedCount    *int      `json:"deleted_count,omitempty"`
+	DeletedAccounts []string  `json:"deleted_accounts,omitempty"`
+	KeptAccounts    []failure `json:"kept_accounts,omitempty"`
+	DryRun          bool      `json:"dry_run,omitempty"`
+}
+
+// refused is the answer to a change that was not made.
+type refused struct {
+	Success        bool      `json:"success"`
+	Error          string    `json:"error"`
+	AddedCount     *int      `json:"added_count,omitempty"`
+	FailedAccounts []failure `json:"failed_accounts,omitempty"`
+	Duplicates     []string  `json:"duplicates,omitempty"`
+	KeptAccounts   []failure `json:"kept_accounts,omitempty"`
+}
+
+// failure is an account with what is wrong with it.
+type failure struct {
+	Email string `json:"email"`
+	Error string `json:"error"`
+}
+
+func (a *apiRoutes) list(ctx *fasthttp.RequestCtx) {
+	accounts := a.api.Accounts()
+	if accounts == nil {
+		accounts = []Account{}
+	}
+	WriteJSON(ctx, fasthttp.StatusOK, struct {
+		Success       bool      `json:"success"`
+		TotalAccounts int       `json:"total_accounts"`
+		Accounts      []Account `json:"accounts"`
+	}{true, len(accounts), accounts})
+}
+
+// add adds one account.
+func (a *apiRoutes) add(ctx *fasthttp.RequestCtx) {
+	n := new(NewAccount)
+	err := decode(ctx, n)
+	if err == nil {
+		err = a.checkNew(n)
+	}
+	if err != nil {
+		WriteError(ctx, fasthttp.StatusBadRequest, err.Error())
+		return
+	}
+	dryRun := flag(ctx, "dry_run")
+	if _, there := a.describe(n.Email); there && !n.Overwrite {
+		WriteError(ctx, fasthttp.StatusConflict, fmt.Sprintf("account %s already exists", n.Email))
+		return
+	}
+	if n.verifies() {
+		if err := a.api.Verify(a.server.ctx, n); err != nil {
+			WriteError(ctx, fasthttp.StatusBadRequest, "account verification failed: "+err.Error())
+			return
+		}
+	}
+	total, err := a.api.Save([]*NewAccount{n}, dryRun)
+	if err != nil {
+		fail(ctx, err)
+		return
+	}
+	reply := changed{Success: true, Message: fmt.Sprintf("Account %s added successfully", n.Email), TotalAccounts: total, DryRun: dryRun}
+	if account, ok := a.describe(n.Email); ok {
+		reply.Account = &account
+	}
+	WriteJSON(ctx, fasthttp.StatusOK, reply)
+}
+
+// remove takes one account out.
+func (a *apiRoutes) remove(ctx *fasthttp.RequestCtx) {
+	address, ok := email(ctx)
+	if !ok {
+		return
+	}
+	dryRun := flag(ctx, "dry_run")
+	total, err := a.api.Remove([]string{address}, false, dryRun)
+	if err != nil {
+		fail(ctx, err)
+		return
+	}
+	WriteJSON(ctx, fasthttp.StatusOK, changed{Success: true, Message: fmt.Sprintf("Account %s deleted successfully", address),
+		TotalAccounts: total, DryRun: dryRun})
+}
+
+// removeAll takes all accounts out, if the request says that it means it.
+func (a *apiRoutes) removeAll(ctx *fasthttp.RequestCtx) {
+	if !flag(ctx, "confirm") {
+		WriteError(ctx, fasthttp.StatusBadRequest, "all accounts would be deleted: add ?confirm=true")
+		return
+	}
+	n := len(a.api.Accounts())
+	if n == 0 {
+		WriteError(ctx, fasthttp.StatusNotFound, "no accounts to delete")
+		return
+	}
+	dryRun := flag(ctx, "dry_run")
+	total, err := a.api.Remove(nil, true, dryRun)
+	if err != nil {
+		fail(ctx, err)
+		return
+	}
+	WriteJSON(ctx, fasthttp.StatusOK, changed{Success: true, Message: fmt.Sprintf("All %d accounts deleted successfully", n),
+		TotalAccounts: total, DryRun: dryRun})
+}
+
+// removeInvalid verifies all accounts and takes out those whose credentials the
+// provider has refused for good. Any other failure, above all one that may pass,
+// is told and leaves the account alone.
+func (a *apiRoutes) removeInvalid(ctx *fasthttp.RequestCtx) {
+	verdicts, err := a.api.VerifyAll(a.server.ctx)
+	if err != nil {
+		fail(ctx, err)
+		return
+	}
+	var dead []string
+	var kept []failure
+	for _, v := range verdicts {
+		switch {
+		case v.Err == nil:
+		case v.Dead:
+			dead = append(dead, v.Email)
+		default:
+			kept = append(kept, failure{v.Email, v.Err.Error()})
+		}
+	}
+	if len(dead) == 0 {
+		WriteJSON(ctx, fasthttp.StatusNotFound, refused{Error: "no invalid accounts found", KeptAccounts: kept})
+		return
+	}
+	dryRun := flag(ctx, "dry_run")
+	total, err := a.api.Remove(dead, false, dryRun)
+	if err != nil {
+		fail(ctx, err)
+		return
+	}
+	n := len(dead)
+	WriteJSON(ctx, fasthttp.StatusOK, changed{Success: true, Message: fmt.Sprintf("Deleted %d invalid accounts", n), TotalAccounts: total,
+		DeletedCount: &n, DeletedAccounts: dead, KeptAccounts: kept, DryRun: dryRun})
+}
+
+// maxBatch is how many accounts one request may add.
+const maxBatch = 100
+
+// readBatch reads the accounts of a batch; the first that is malformed makes
+// the whole batch so.
+func (a *apiRoutes) readBatch(ctx *fasthttp.RequestCtx) ([]*NewAccount, error) {
+	var raw []json.RawMessage
+	if err := decode(ctx, &raw); err != nil {
+		return nil, err
+	}
+	switch {
+	case raw == nil:
+		return nil, fmt.Errorf("request body must be an array of accounts")
+	case len(raw) == 0:
+		return nil, fmt.Errorf("no accounts provided")
+	case len(raw) > maxBatch:
+		return nil, fmt.Errorf("too many accounts: %d, the maximum is %d in one request", len(raw), maxBatch)
+	}
+	list := make([]*NewAccount, len(raw))
+	for i := range raw {
+		list[i] = new(NewAccount)
+		err := decodeJSON(raw[i], list[i])
+		if err == nil {
+			err = a.checkNew(list[i])
+		}
+		if err != nil {
+			return nil, fmt.Errorf("account %d: %w", i+1, err)
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,91 @@
+package admin
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/valyala/fasthttp"
+)
+
+// verifyParallel bounds the accounts of a batch that are verified at one time.
+const verifyParallel = 10
+
+// addBatch adds up to 100 accounts. Those that cannot be verified are left out
+// and told.
+func (a *apiRoutes) addBatch(ctx *fasthttp.RequestCtx) {
+	list, err := a.readBatch(ctx)
+	if err != nil {
+		WriteError(ctx, fasthttp.StatusBadRequest, err.Error())
+		return
+	}
+	if twice := a.duplicates(list); len(twice) > 0 {
+		WriteJSON(ctx, fasthttp.StatusConflict, refused{Error: "duplicate accounts found", Duplicates: twice})
+		return
+	}
+	good, failed := a.verifyBatch(list)
+	added := len(good)
+	if added == 0 {
+		WriteJSON(ctx, fasthttp.StatusBadRequest, refused{Error: "all accounts failed verification", AddedCount: &added, FailedAccounts: failed})
+		return
+	}
+	dryRun := flag(ctx, "dry_run")
+	total, err := a.api.Save(good, dryRun)
+	if err != nil {
+		fail(ctx, err)
+		return
+	}
+	reply := changed{Success: true, Message: fmt.Sprintf("Added %d accounts successfully", added), TotalAccounts: total,
+		AddedCount: &added, DryRun: dryRun}
+	status := fasthttp.StatusOK
+	if n := len(failed); n > 0 {
+		status = fasthttp.StatusPartialContent
+		reply.Success, reply.Message = "partial", fmt.Sprintf("Added %d accounts, %d failed", added, n)
+		reply.FailedCount, reply.FailedAccounts = &n, failed
+	}
+	WriteJSON(ctx, status, reply)
+}
+
+// duplicates returns the addresses that are in use already, or twice in list.
+func (a *apiRoutes) duplicates(list []*NewAccount) (twice []string) {
+	there := make(map[string]bool)
+	for _, have := range a.api.Accounts() {
+		there[strings.ToLower(have.Email)] = true
+	}
+	seen := make(map[string]bool)
+	for _, n := range list {
+		key := strings.ToLower(n.Email)
+		if seen[key] || there[key] && !n.Overwrite {
+			twice = append(twice, n.Email)
+		}
+		seen[key] = true
+	}
+	return twice
+}
+
+// verifyBatch parts the accounts that work, or are not to be verified, from the
+// others. Both keep their order.
+func (a *apiRoutes) verifyBatch(list []*NewAccount) (good []*NewAccount, failed []failure) {
+	errs := make([]error, len(list))
+	slots := make(chan struct{}, verifyParallel)
+	var wg sync.WaitGroup
+	for i, n := range list {
+		if !n.verifies() {
+			continue
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			errs[i] = a.api.Verify(a.server.ctx, n)
+		})
+	}
+	wg.Wait()
+	for i, n := range list {
+		if errs[i] != nil {
+			failed = append(failed, failure{n.Email, errs[i].Error()})
+		} else {
+			good = append(good, n)
+		}
+	}
+	return good, failed
+}

@@ -1,0 +1,127 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+)
+
+// HandleAPI adds the routes of the admin API. Like Handle it is for the time
+// before Start.
+func (s *Server) HandleAPI(api API) {
+	a := &apiRoutes{server: s, api: api}
+	s.Handle(fasthttp.MethodGet, "/admin/accounts", a.list)
+	s.Handle(fasthttp.MethodPost, "/admin/accounts", a.add)
+	s.Handle(fasthttp.MethodDelete, "/admin/accounts", a.removeAll)
+	s.Handle(fasthttp.MethodPost, "/admin/accounts/batch", a.addBatch)
+	s.Handle(fasthttp.MethodDelete, "/admin/accounts/invalid", a.removeInvalid)
+	s.Handle(fasthttp.MethodGet, "/admin/accounts/{email}", a.state)
+	s.Handle(fasthttp.MethodDelete, "/admin/accounts/{email}", a.remove)
+	for _, order := range []Order{Pause, Resume, Drain} {
+		s.Handle(fasthttp.MethodPost, "/admin/accounts/{email}/"+string(order), a.order(order))
+	}
+	s.Handle(fasthttp.MethodPost, "/admin/reload", a.reload)
+	s.Handle(fasthttp.MethodGet, "/admin/log/level", a.logLevel)
+	s.Handle(fasthttp.MethodPut, "/admin/log/level", a.setLogLevel)
+}
+
+// apiRoutes are the handlers of the admin API.
+type apiRoutes struct {
+	server *Server
+	api    API
+}
+
+// email returns the address in the path; it answers 400 if it is none.
+func email(ctx *fasthttp.RequestCtx) (string, bool) {
+	address, _ := ctx.UserValue("email").(string)
+	if !isEmail(address) {
+		WriteError(ctx, fasthttp.StatusBadRequest, "invalid email format")
+		return "", false
+	}
+	return address, true
+}
+
+// isEmail is what the original checks, and that it is not all domain.
+func isEmail(s string) bool {
+	at := strings.LastIndexByte(s, '@')
+	return at > 0 && at < len(s)-1 && !strings.ContainsAny(s, " \t\r\n")
+}
+
+// flag reads a boolean of the query.
+func flag(ctx *fasthttp.RequestCtx, name string) bool {
+	return strings.EqualFold(string(ctx.QueryArgs().Peek(name)), "true")
+}
+
+// decode reads a JSON body into v. The error repeats none of it, since it may
+// be a secret.
+func decode(ctx *fasthttp.RequestCtx, v any) error {
+	return decodeJSON(ctx.PostBody(), v)
+}
+
+func decodeJSON(body []byte, v any) error {
+	err := json.Unmarshal(body, v)
+	if err == nil {
+		return nil
+	}
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		if wrong.Field == "" {
+			return fmt.Errorf("invalid JSON: a JSON %s is wanted here", kindOf(v))
+		}
+		return fmt.Errorf("invalid JSON: the field %q must be of type %s", wrong.Field, wrong.Type)
+	}
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("invalid JSON: at octet %d", syntax.Offset)
+	}
+	return errors.New("invalid JSON")
+}
+
+func kindOf(v any) string {
+	if _, array := v.(*[]json.RawMessage); array {
+		return "array"
+	}
+	return "object"
+}
+
+// checkNew says what is wrong with a new account, as the original words it.
+func (a *apiRoutes) checkNew(n *NewAccount) error {
+	var missing []string
+	for _, f := range []struct{ name, value string }{
+		{"email", n.Email}, {"provider", n.Provider}, {"client_id", n.ClientID}, {"refresh_token", n.RefreshToken},
+	} {
+		if f.value == "" {
+			missing = append(missing, f.name)
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		return fmt.Errorf("missing required fields: %s", strings.Join(missing, ", "))
+	case !isEmail(n.Email):
+		return errors.New("invalid email format")
+	}
+	return a.api.Check(n)
+}
+
+// describe returns the account that the API has under that address.
+func (a *apiRoutes) describe(address string) (Account, bool) {
+	for _, have := range a.api.Accounts() {
+		if strings.EqualFold(have.Email, address) {
+			return have, true
+		}
+	}
+	return Account{}, false
+}
+
+// fail answers with what became of a request that the API could not carry out.
+func fail(ctx *fasthttp.RequestCtx, err error) {
+	status := fasthttp.StatusInternalServerError
+	switch {
+	case errors.Is(err, ErrNotFound):
+		status = fasthttp.StatusNotFound
+	case errors.Is(err, ErrExists):
+		status = fasthttp.StatusConflict
+	}
+	WriteError(ctx, status, err.Error())
+}

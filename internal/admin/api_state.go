@@ -1,0 +1,94 @@
+package admin
+
+import (
+	"fmt"
+
+	"github.com/valyala/fasthttp"
+)
+
+// state tells what is known about one account.
+func (a *apiRoutes) state(ctx *fasthttp.RequestCtx) {
+	address, ok := email(ctx)
+	if !ok {
+		return
+	}
+	st, err := a.api.State(address)
+	if err != nil {
+		fail(ctx, err)
+		return
+	}
+	WriteJSON(ctx, fasthttp.StatusOK, struct {
+		Success bool `json:"success"`
+		*State
+	}{true, st})
+}
+
+// orderDone says what an order means.
+var orderDone = map[Order]string{
+	Pause:  "%s is paused: logins and new messages get 451 until it is resumed",
+	Resume: "%s takes mail",
+	Drain:  "%s is draining: logins and new messages get 451, its connections are closed",
+}
+
+// order pauses, resumes or drains an account.
+func (a *apiRoutes) order(order Order) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		address, ok := email(ctx)
+		if !ok {
+			return
+		}
+		hold, err := a.api.Order(address, order)
+		if err != nil {
+			fail(ctx, err)
+			return
+		}
+		WriteJSON(ctx, fasthttp.StatusOK, struct {
+			Success bool   `json:"success"`
+			Message string `json:"message"`
+			Email   string `json:"email"`
+			Hold    *Hold  `json:"hold"`
+		}{true, fmt.Sprintf(orderDone[order], address), address, hold})
+	}
+}
+
+// reload reads the files again.
+func (a *apiRoutes) reload(ctx *fasthttp.RequestCtx) {
+	done, err := a.api.Reload()
+	if err != nil {
+		WriteError(ctx, fasthttp.StatusUnprocessableEntity, err.Error())
+		return
+	}
+	if done.RestartNeeded == nil {
+		done.RestartNeeded = []string{}
+	}
+	WriteJSON(ctx, fasthttp.StatusOK, struct {
+		Success bool   `json:"success"`
+		Message string `json:"message"`
+		*Reloaded
+	}{true, "Reloaded successfully", done})
+}
+
+// level is the body of both log level routes.
+type level struct {
+	Success bool   `json:"success"`
+	Level   string `json:"level"`
+}
+
+func (a *apiRoutes) logLevel(ctx *fasthttp.RequestCtx) {
+	WriteJSON(ctx, fasthttp.StatusOK, level{true, a.api.LogLevel()})
+}
+
+func (a *apiRoutes) setLogLevel(ctx *fasthttp.RequestCtx) {
+	var want struct {
+		Level string `json:"level"`
+	}
+	err := decode(ctx, &want)
+	if err == nil {
+		err = a.api.SetLogLevel(want.Level)
+	}
+	if err != nil {
+		WriteError(ctx, fasthttp.StatusBadRequest, err.Error())
+		return
+	}
+	a.logLevel(ctx)
+}

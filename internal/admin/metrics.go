@@ -1,0 +1,6 @@
+package admin
+
+import "github.com/VictoriaMetrics/metrics"
+
+// unauthorized counts requests without the right token.
+var unauthorized = metrics.NewCounter("admin_unauthorized_total")

@@ -1,0 +1,48 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"xoauth2-proxy/internal/account"
+)
+
+const (
+	// minAdminToken keeps a token from being guessed.
+	minAdminToken = 16
+	// maxAdminTokenFile bounds what is read of a file that has one.
+	maxAdminTokenFile = 4096
+)
+
+// checkAdminToken accepts what fits in an Authorization header.
+func checkAdminToken(s string) (account.Secret, error) {
+	if len(s) < minAdminToken {
+		return account.Secret{}, fmt.Errorf("must have at least %d characters", minAdminToken)
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return account.Secret{}, errors.New("must be printable ASCII without spaces")
+	}
+	return account.NewSecret(s), nil
+}
+
+// readAdminToken reads a token from the first line of a file.
+func readAdminToken(path string) (account.Secret, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return account.Secret{}, fmt.Errorf("cannot be read: %w", withoutPath(err))
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxAdminTokenFile))
+	if err != nil {
+		return account.Secret{}, fmt.Errorf("cannot be read: %w", withoutPath(err))
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	token, err := checkAdminToken(strings.TrimSpace(line))
+	if err != nil {
+		return token, fmt.Errorf("its first line %w", err)
+	}
+	return token, nil
+}

@@ -1,0 +1,138 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"xoauth2-proxy/internal/account"
+)
+
+var (
+	// ErrAccountExists: an account with that email is in the file already.
+	ErrAccountExists = errors.New("the account exists already")
+	// ErrNoAccount: the file has no account of that name.
+	ErrNoAccount = errors.New("there is no such account")
+)
+
+// emptyAccounts is what a file of accounts begins with.
+const emptyAccounts = "{\n  \"accounts\": []\n}\n"
+
+// Edit says how EditAccounts is to go about it.
+type Edit struct {
+	// Create makes the file if there is none.
+	Create bool
+	// DryRun checks everything and writes nothing.
+	DryRun bool
+}
+
+// LoadSettings is Load without the accounts, which may be wrong or missing: for
+// programs that are about to repair them. AccountsFile names the file even if
+// it does not exist yet, unless there is no telling where it should be.
+func LoadSettings(configPath, accountsPath string) (*Settings, *Report, error) {
+	var ps problems
+	report := new(Report)
+	if configPath == "" {
+		configPath = search(configName)
+	}
+	f := openConfig(configPath, &ps, report)
+	if f != nil && isAccounts(f) {
+		if accountsPath == "" {
+			accountsPath = configPath
+		}
+		configPath, f = "", nil
+	}
+	s := readConfig(f)
+	s.ConfigFile, s.AccountsFile = configPath, accountsPath
+	if s.AccountsFile == "" {
+		s.AccountsFile = search(accountsName)
+	}
+	if f != nil {
+		report.take(f.report)
+	}
+	if err := ps.err(); err != nil {
+		return nil, report, err
+	}
+	return s, report, nil
+}
+
+// EditAccounts changes the file s.AccountsFile. change gets what it holds; what
+// it leaves is checked as a whole against s, and only then takes the place of
+// the old file, in one step and durably. Everything that change does not touch
+// stays as it is: the form of the root, unknown keys, comments and order.
+//
+// Writers exclude each other by a lock, which is held while change runs. When
+// change returns an error, it is returned, and nothing is written; nor is
+// anything when it changed nothing. The snapshot is what the file now says.
+// Other errors join a [*Problem] for every mistake, or are of the file system.
+func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*account.Snapshot, error) {
+	if s.AccountsFile == "" {
+		return nil, &Problem{File: accountsName, Message: "is nowhere to be found; name the file with --accounts"}
+	}
+	target, err := newTarget(s.AccountsFile)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := target.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	data, err := readFile(target.path)
+	switch {
+	case err == nil:
+	case how.Create && errors.Is(err, fs.ErrNotExist):
+		data = []byte(emptyAccounts)
+	default:
+		return nil, &Problem{File: s.AccountsFile, Message: err.Error()}
+	}
+	list, err := parseAccountList(s.AccountsFile, data)
+	if err != nil {
+		return nil, err
+	}
+	if err := change(list); err != nil {
+		return nil, err
+	}
+	packed := list.file.root.Pack()
+	snapshot, err := checkAccounts(s, packed)
+	if err != nil || how.DryRun || !list.changed {
+		return snapshot, err
+	}
+	if err := target.replace(packed); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.AccountsFile, err)
+	}
+	return snapshot, nil
+}
+
+// checkAccounts reads data as if it were in the file of s.
+func checkAccounts(s *Settings, data []byte) (*account.Snapshot, error) {
+	var ps problems
+	var snapshot *account.Snapshot
+	if f := parseFile(s.AccountsFile, data, &ps, new(Report)); f != nil {
+		snapshot = readAccounts(f, s)
+	}
+	return snapshot, ps.err()
+}
+
+// ReadEntry reads one account by itself. The error joins problems without file
+// and line; nil says that the account may go into the file of s.
+func ReadEntry(s *Settings, e *AccountEntry) (*account.Account, error) {
+	var ps problems
+	f := parseFile("", e.pack(), &ps, new(Report))
+	if f == nil {
+		return nil, ps.err()
+	}
+	r := &accountReader{f: f, node: f.root, settings: s}
+	a := r.read()
+	for _, p := range ps {
+		p.Line = 0
+	}
+	if err := ps.err(); err != nil {
+		return nil, err
+	}
+	snapshot, err := account.NewSnapshot([]*account.Account{a})
+	if err != nil {
+		return nil, err
+	}
+	return snapshot.All()[0], nil
+}

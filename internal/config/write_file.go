@@ -1,0 +1,140 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+const (
+	// accountsMode is for a file of secrets.
+	accountsMode = 0o600
+	// lockPatience is how long another writer is waited for; none of ours takes
+	// that long. lockPause is between two tries.
+	lockPatience = 10 * time.Second
+	lockPause    = 20 * time.Millisecond
+)
+
+// ErrLocked: another process has been changing the file for too long.
+var ErrLocked = errors.New("another process is changing the accounts")
+
+// target is a file that is to be replaced.
+type target struct {
+	path string      // behind all symbolic links
+	old  fs.FileInfo // nil: it does not exist
+}
+
+// newTarget finds the file behind path, which need not exist.
+func newTarget(path string) (*target, error) {
+	real, err := filepath.EvalSymlinks(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &target{path: path}, nil
+	case err != nil:
+		return nil, err
+	}
+	info, err := os.Stat(real)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	return &target{path: real, old: info}, nil
+}
+
+// lock keeps other writers away until unlock is called. The lock is on the
+// directory: the file itself is another one after each change.
+func (t *target) lock() (unlock func(), err error) {
+	dir, err := os.Open(filepath.Dir(t.path))
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(lockPatience)
+	for {
+		err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil:
+			return func() { _ = dir.Close() }, nil // which ends the lock
+		case errors.Is(err, syscall.EINTR):
+		case !errors.Is(err, syscall.EWOULDBLOCK):
+			_ = dir.Close()
+			return nil, fmt.Errorf("locking %s: %w", dir.Name(), err)
+		case time.Now().After(deadline):
+			_ = dir.Close()
+			return nil, ErrLocked
+		default:
+			time.Sleep(lockPause)
+		}
+	}
+}
+
+// replace puts data in the place of the file: readers see the old or the new
+// one, also after a crash. The owner stays, the mode is 0600.
+func (t *target) replace(data []byte) (err error) {
+	dir := filepath.Dir(t.path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(t.path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		_ = f.Close() // the second time on success
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if err := f.Chmod(accountsMode); err != nil {
+		return err
+	}
+	if err := t.keepOwner(f); err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), t.path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// keepOwner gives f the owner of the file that it is to replace. A proxy that
+// runs as another user could not read the file any more.
+func (t *target) keepOwner(f *os.File) error {
+	if t.old == nil {
+		return nil
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	was, ok1 := t.old.Sys().(*syscall.Stat_t)
+	is, ok2 := info.Sys().(*syscall.Stat_t)
+	if !ok1 || !ok2 || was.Uid == is.Uid && was.Gid == is.Gid {
+		return nil
+	}
+	if err := f.Chown(int(was.Uid), int(was.Gid)); err != nil {
+		return fmt.Errorf("the file belongs to another user, and only root can keep it so: %w", err)
+	}
+	return nil
+}
+
+// syncDir makes the entries of a directory durable.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}

@@ -1,0 +1,340 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// writeAccounts puts text into a file of accounts and returns its settings.
+func writeAccounts(t *testing.T, text string) *Settings {
+	t.Helper()
+	s := Default()
+	s.AccountsFile = filepath.Join(t.TempDir(), "accounts.json")
+	if err := os.WriteFile(s.AccountsFile, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func readText(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// newEntry makes an account without a client secret.
+func newEntry(email string) *AccountEntry {
+	e := new(AccountEntry)
+	e.Set("email", email)
+	e.Set("provider", "outlook")
+	e.Set("client_id", "c")
+	e.Set("refresh_token", "r!*$.")
+	return e
+}
+
+// one is an account on one line.
+func one(email string) string {
+	return `{"email": "` + email + `", "provider": "outlook", "client_id": "c", "refresh_token": "r!*$."}`
+}
+
+func TestEditAccounts(t *testing.T) {
+	add := func(l *AccountList) error { return l.Add(newEntry("new@a.test")) }
+	remove := func(name string) func(*AccountList) error {
+		return func(l *AccountList) error { return l.Remove(name) }
+	}
+	put := func(l *AccountList) error {
+		e := newEntry("A@A.test")
+		e.Set("email", "")
+		e.Set("email", "A@a.test")
+		e.Set("client_id", "other")
+		e.Remove("vmta_name")
+		if err := e.SetJSON("max_recipients", "7"); err != nil {
+			return err
+		}
+		l.Put(e)
+		return nil
+	}
+	for _, tt := range []struct {
+		name, before, after string
+		change              func(*AccountList) error
+	}{
+		{"add to an empty object", "{\n  \"accounts\": []\n}\n", `{
+  "accounts": [
+    {
+      "email": "new@a.test",
+      "provider": "outlook",
+      "client_id": "c",
+      "refresh_token": "r!*$."
+    }
+  ]
+}
+`, add},
+		{"add to an empty array", "[]", `[
+  {
+    "email": "new@a.test",
+    "provider": "outlook",
+    "client_id": "c",
+    "refresh_token": "r!*$."
+  }
+]
+`, add},
+		{"add to an array, indent of four", "[\n    {\n        \"email\": \"a@a.test\", \"provider\": \"outlook\",\n        \"client_id\": \"c\", \"refresh_token\": \"r\"\n    } // first\n]\n", `[
+    {
+        "email": "a@a.test", "provider": "outlook",
+        "client_id": "c", "refresh_token": "r"
+    }, // first
+    {
+        "email": "new@a.test",
+        "provider": "outlook",
+        "client_id": "c",
+        "refresh_token": "r!*$."
+    }
+]
+`, add},
+		{"add one on a line", "// mine\n{\"_note\": 1, \"accounts\": [\n\t" + one("a@a.test") + ",\n\t// last\n]}\n",
+			"// mine\n{\"_note\": 1, \"accounts\": [\n\t" + one("a@a.test") + ",\n\t" + one("new@a.test") + ",\n\t// last\n]}\n", add},
+		{"add where all is on one line", "[" + one("a@a.test") + "]\n", "[" + one("a@a.test") + ", " + one("new@a.test") + "]\n", add},
+		{"remove the first", "[\n  // about a\n  " + one("a@a.test") + ", // a\n  // about b\n  " + one("b@a.test") + "\n  // end\n]\n",
+			"[\n  // about b\n  " + one("b@a.test") + "\n  // end\n]\n", remove("A@A.TEST")},
+		{"remove the last", "[\n  // about a\n  " + one("a@a.test") + ", // a\n  // about b\n  " + one("b@a.test") + " // b\n  // end\n]\n",
+			"[\n  // about a\n  " + one("a@a.test") + " // a\n  // end\n]\n", remove("b@a.test")},
+		{"remove the last, trailing comma", "[\n  " + one("a@a.test") + ",\n  " + one("b@a.test") + ",\n]\n",
+			"[\n  " + one("a@a.test") + ",\n]\n", remove("b@a.test")},
+		{"remove by account_id", "[\n  " + one("a@a.test") + ",\n  " + strings.Replace(one("b@a.test"), "{", `{"account_id": "x1", `, 1) + "\n]\n",
+			"[\n  " + one("a@a.test") + "\n]\n", remove("x1")},
+		{"remove all", "{\"accounts\": [\n  " + one("a@a.test") + "\n], \"other\": null}\n", "{\"accounts\": [], \"other\": null}\n",
+			func(l *AccountList) error { l.Clear(); return nil }},
+		{"put", `[
+  {
+    "_comment": "stays",
+    "client_id": "c", // of the tenant
+    "email": "a@A.test",
+    "vmta_name": "v", // goes
+    "favourite": {"colour": "blue"},
+    "provider": "outlook",
+    "retry": {"max_attempts": 3},
+    "refresh_token": "old" // last
+  }
+]
+`, `[
+  {
+    "_comment": "stays",
+    "client_id": "other", // of the tenant
+    "email": "A@a.test",
+    "favourite": {"colour": "blue"},
+    "provider": "outlook",
+    "retry": {"max_attempts": 3},
+    "refresh_token": "r!*$.", // last
+    "max_recipients": 7
+  }
+]
+`, put},
+		{"nothing", "[" + one("a@a.test") + "]", "[" + one("a@a.test") + "]", func(*AccountList) error { return nil }},
+		{"seal", "[" + one("a@a.test") + "]\n", "[" + strings.Replace(one("a@a.test"), "r!*$.", "sealed:a@a.test", 1) + "]\n", func(l *AccountList) error {
+			return l.ReplaceStrings([]string{"client_secret", "refresh_token"}, func(email, key, value string) (string, error) {
+				if key != "refresh_token" || value != "r!*$." {
+					t.Errorf("asked for %s = %s", key, value)
+				}
+				return "sealed:" + email, nil
+			})
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := writeAccounts(t, tt.before)
+			if _, err := EditAccounts(s, Edit{DryRun: true}, tt.change); err != nil {
+				t.Fatalf("dry run: %v", err)
+			}
+			if got := readText(t, s.AccountsFile); got != tt.before {
+				t.Errorf("a dry run writes:\n%s", got)
+			}
+			snapshot, err := EditAccounts(s, Edit{}, tt.change)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := readText(t, s.AccountsFile); got != tt.after {
+				t.Errorf("got:\n%s\nwant:\n%s", got, tt.after)
+			}
+			again, _, err := LoadAccounts("", s)
+			if err != nil || again.Len() != snapshot.Len() {
+				t.Errorf("read again: %v, %v", again, err)
+			}
+		})
+	}
+}
+
+func TestEditAccountsRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name, before string
+		change       func(*AccountList) error
+		want         error
+		text         string
+	}{
+		{"twice", "[" + one("a@a.test") + "]", func(l *AccountList) error { return l.Add(newEntry("A@a.test")) }, ErrAccountExists, ""},
+		{"not there", "[]", func(l *AccountList) error { return l.Remove("a@a.test") }, ErrNoAccount, ""},
+		{"no provider", "[]", func(l *AccountList) error {
+			e := newEntry("b@a.test")
+			e.Set("provider", "")
+			return l.Add(e)
+		}, nil, "accounts[0].provider: is needed"},
+		{"a file that is wrong", `[{"email": 3}]`, func(l *AccountList) error { return l.Add(newEntry("b@a.test")) }, nil, "accounts.json:1: accounts[0].email"},
+		{"no JSON", `[{"refresh_token": "canary]`, func(l *AccountList) error { return nil }, nil, "not valid JSON"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := writeAccounts(t, tt.before)
+			_, err := EditAccounts(s, Edit{}, tt.change)
+			if err == nil || tt.want != nil && !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) {
+				t.Errorf("error %v, want %v %s", err, tt.want, tt.text)
+			}
+			if strings.Contains(err.Error(), "canary") {
+				t.Errorf("a secret is shown: %v", err)
+			}
+			if got := readText(t, s.AccountsFile); got != tt.before {
+				t.Errorf("the file is now:\n%s", got)
+			}
+		})
+	}
+}
+
+func TestEditAccountsFile(t *testing.T) {
+	s := writeAccounts(t, "[]")
+	dir := filepath.Dir(s.AccountsFile)
+	if err := os.Chmod(s.AccountsFile, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link.json")
+	if err := os.Symlink(s.AccountsFile, link); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() == 0 {
+		if err := os.Chown(s.AccountsFile, 1234, 4321); err != nil {
+			t.Fatal(err)
+		}
+	}
+	linked := *s
+	linked.AccountsFile = link
+	if _, err := EditAccounts(&linked, Edit{}, func(l *AccountList) error { return l.Add(newEntry("a@a.test")) }); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Lstat(s.AccountsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+	if st := info.Sys().(*syscall.Stat_t); os.Getuid() == 0 && (st.Uid != 1234 || st.Gid != 4321) {
+		t.Errorf("owner %d:%d", st.Uid, st.Gid)
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is gone: %v, %v", info, err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("left in the directory: %v, %v", left, err)
+	}
+}
+
+func TestEditAccountsCreates(t *testing.T) {
+	s := Default()
+	s.AccountsFile = filepath.Join(t.TempDir(), "accounts.json")
+	add := func(l *AccountList) error { return l.Add(newEntry("a@a.test")) }
+	if _, err := EditAccounts(s, Edit{}, add); err == nil {
+		t.Error("a file is made unasked")
+	}
+	snapshot, err := EditAccounts(s, Edit{Create: true}, add)
+	if err != nil || snapshot.Len() != 1 {
+		t.Fatalf("%v, %v", snapshot, err)
+	}
+	if !strings.HasPrefix(readText(t, s.AccountsFile), "{\n  \"accounts\": [\n    {\n") {
+		t.Error("it is no object with accounts")
+	}
+}
+
+// TestEditAccountsTogether has many writers: each finds what those before it
+// left.
+func TestEditAccountsTogether(t *testing.T) {
+	s := writeAccounts(t, "[]")
+	const writers = 16
+	var wg sync.WaitGroup
+	for i := range writers {
+		wg.Go(func() {
+			_, err := EditAccounts(s, Edit{}, func(l *AccountList) error {
+				return l.Add(newEntry(string(rune('a'+i)) + "@a.test"))
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if snapshot, _, err := LoadAccounts("", s); err != nil || snapshot.Len() != writers {
+		t.Errorf("%v accounts, %v", snapshot, err)
+	}
+}
+
+// FuzzEditAccounts adds an account to any file that can be read and takes it
+// out again: what was there stays as it was.
+func FuzzEditAccounts(f *testing.F) {
+	f.Add("[" + one("a@a.test") + ", // x\n]")
+	f.Add("{\"accounts\": [\n  " + one("a@a.test") + " // y\n\n]}")
+	f.Add("[\n // nothing\n]")
+	f.Add("[ /* two\nlines */ " + one("a@a.test") + " /* more\nlines */ ]")
+	s := Default()
+	s.AccountsFile = "accounts.json"
+	f.Fuzz(func(t *testing.T, text string) {
+		before, err := checkAccounts(s, []byte(text))
+		if err != nil {
+			return
+		}
+		if _, ok := before.ByLogin([]byte("new@fuzz.test")); ok {
+			return
+		}
+		list, err := parseAccountList("accounts.json", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := list.Add(newEntry("new@fuzz.test")); err != nil {
+			t.Skip() // its account_id is in use
+		}
+		added, err := checkAccounts(s, list.file.root.Pack())
+		if err != nil {
+			if _, dup := errors.AsType[*Problem](err); dup && strings.Contains(err.Error(), "in use already") {
+				return
+			}
+			t.Fatalf("%v after adding to %q:\n%s", err, text, list.file.root.Pack())
+		}
+		if added.Len() != before.Len()+1 {
+			t.Fatalf("%d accounts, before %d", added.Len(), before.Len())
+		}
+		if err := list.Remove("new@fuzz.test"); err != nil {
+			t.Fatal(err)
+		}
+		after, err := checkAccounts(s, list.file.root.Pack())
+		if err != nil {
+			t.Fatalf("%v after removing: %s", err, list.file.root.Pack())
+		}
+		sameAccounts(t, before, after)
+	})
+}
+
+func sameAccounts(t *testing.T, before, after *account.Snapshot) {
+	t.Helper()
+	if before.Len() != after.Len() {
+		t.Fatalf("%d accounts, before %d", after.Len(), before.Len())
+	}
+	for i, a := range after.All() {
+		b := before.All()[i]
+		if a.ID != b.ID || a.ConnectionFingerprint() != b.ConnectionFingerprint() {
+			t.Fatalf("account %s became %s", b.ID, a.ID)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package control
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// State is what an operator ordered for an account.
+type State uint8
+
+const (
+	// Active: nothing was ordered.
+	Active State = iota
+	// Paused: no new logins and transactions.
+	Paused
+	// Draining: paused, and to be left without connections.
+	Draining
+)
+
+var stateNames = [...]string{Active: "active", Paused: "paused", Draining: "draining"}
+
+// String is the state in one word.
+func (s State) String() string { return stateNames[s] }
+
+// replies are what a client is told; one line each, printable ASCII.
+var replies = [...]string{
+	Paused:   "The account is paused by the operator, try again later",
+	Draining: "The account is being drained by the operator, try again later",
+}
+
+// Order is the state of one account and since when it holds.
+type Order struct {
+	State State
+	Since time.Time // zero for Active
+}
+
+// Orders are the orders for all accounts. The zero value has none. All methods
+// are safe for concurrent use. It must not be copied.
+type Orders struct {
+	mu      sync.Mutex // serializes changes
+	current atomic.Pointer[map[string]Order]
+}
+
+// Held reports whether the account may neither log in nor begin a transaction,
+// and the text that says why, to go with 451 4.7.0. It takes no lock and does
+// not allocate. The mailboxes of a catch-all account, whose ids begin with its
+// own and a slash, share its orders.
+func (o *Orders) Held(id string) (why string, held bool) {
+	order := o.Of(id)
+	return replies[order.State], order.State != Active
+}
+
+// Of returns the order for the account.
+func (o *Orders) Of(id string) Order {
+	all := o.current.Load()
+	if all == nil || len(*all) == 0 {
+		return Order{}
+	}
+	if order, ok := (*all)[id]; ok {
+		return order
+	}
+	for i := range len(id) {
+		if id[i] == '/' {
+			if order, ok := (*all)[id[:i]]; ok {
+				return order
+			}
+		}
+	}
+	return Order{}
+}
+
+// Set makes state the order for the account and returns it; Since stays when
+// nothing changes.
+func (o *Orders) Set(id string, state State, now time.Time) Order {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := o.clone()
+	order := all[id]
+	switch {
+	case state == Active:
+		order = Order{}
+		delete(all, id)
+	case order.State != state:
+		order = Order{state, now}
+		all[id] = order
+	}
+	o.current.Store(&all)
+	return order
+}
+
+// Retain forgets the orders for accounts that are no longer there.
+func (o *Orders) Retain(known func(id string) bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := o.clone()
+	maps.DeleteFunc(all, func(id string, _ Order) bool { return !known(id) })
+	o.current.Store(&all)
+}
+
+// Count is the number of accounts in that state, which must not be Active.
+func (o *Orders) Count(state State) (n int) {
+	if all := o.current.Load(); all != nil {
+		for _, order := range *all {
+			if order.State == state {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// clone returns a copy to change. Called with mu.
+func (o *Orders) clone() map[string]Order {
+	all := make(map[string]Order)
+	if current := o.current.Load(); current != nil {
+		maps.Copy(all, *current)
+	}
+	return all
+}

@@ -1,0 +1,114 @@
+package sandbox
+
+import (
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Client is an OAuth2 client that gets tokens for itself: an application with
+// client credentials (RFC 6749 section 4.4), or a service account that signs
+// assertions (RFC 7523). Its tokens open the mailboxes that it names.
+type Client struct {
+	// ID is the client_id, or the address of a service account.
+	ID string `json:"client_id"`
+	// Provider is "gmail" or "outlook": the shape of the token answers.
+	// Default: "gmail" for a service account, else "outlook".
+	Provider string `json:"provider"`
+	// Secret authenticates an application, if it has no certificate.
+	Secret string `json:"client_secret"`
+	// Certificate, in PEM form, is what an application's assertions must be
+	// signed with (RFC 7523 section 2.2).
+	Certificate string `json:"certificate"`
+	// PublicKey, in PEM form, makes it a service account: its assertions are
+	// grants (RFC 7523 section 2.1). KeyID must be in their header if set.
+	PublicKey string `json:"public_key"`
+	KeyID     string `json:"key_id"`
+	// Mailboxes are those that it may act for: an address, or "*@domain".
+	// Default: every one of its provider.
+	Mailboxes []string `json:"mailboxes"`
+}
+
+// appClient is a client at work.
+type appClient struct {
+	Client
+	cert *x509.Certificate // nil: by secret
+	key  *rsa.PublicKey    // nil: no service account
+}
+
+// newAppClient checks a client.
+func newAppClient(c Client) (*appClient, error) {
+	a := &appClient{Client: c}
+	if c.ID == "" {
+		return nil, errors.New("client_id is needed")
+	}
+	if c.Certificate != "" {
+		block, _ := pem.Decode([]byte(c.Certificate))
+		if block == nil {
+			return nil, errors.New("certificate: not in PEM form")
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("certificate: %w", err)
+		}
+		switch cert.PublicKey.(type) {
+		case *rsa.PublicKey, *ecdsa.PublicKey:
+			a.cert = cert
+		default:
+			return nil, errors.New("certificate: neither RSA nor ECDSA")
+		}
+	}
+	if c.PublicKey != "" {
+		block, _ := pem.Decode([]byte(c.PublicKey))
+		if block == nil {
+			return nil, errors.New("public_key: not in PEM form")
+		}
+		key, err := x509.ParsePKIXPublicKey(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("public_key: %w", err)
+		}
+		var ok bool
+		if a.key, ok = key.(*rsa.PublicKey); !ok {
+			return nil, errors.New("public_key: not RSA")
+		}
+	}
+	if a.cert == nil && a.key == nil && c.Secret == "" {
+		return nil, errors.New("client_secret, certificate or public_key is needed")
+	}
+	setDefault(&a.Provider, PresetOutlook)
+	if c.Provider == "" && a.key != nil {
+		a.Provider = PresetGmail
+	}
+	return a, nil
+}
+
+// mayActFor reports whether the client's tokens open the mailbox.
+func (a *appClient) mayActFor(m *mailbox) bool {
+	if m.Provider != a.Provider {
+		return false
+	}
+	return len(a.Mailboxes) == 0 || slices.ContainsFunc(a.Mailboxes, func(allowed string) bool {
+		if domain, ok := strings.CutPrefix(allowed, "*@"); ok {
+			return strings.EqualFold(domain, m.Email[strings.LastIndexByte(m.Email, '@')+1:])
+		}
+		return strings.EqualFold(allowed, m.Email)
+	})
+}
+
+// AddClient adds a client, in the place of one with the same ID.
+func (s *Server) AddClient(c Client) error {
+	a, err := newAppClient(c)
+	if err != nil {
+		return fmt.Errorf("client %q: %w", c.ID, err)
+	}
+	s.grants.addClient(a)
+	return nil
+}
+
+// RemoveClient removes a client: its tokens are void.
+func (s *Server) RemoveClient(id string) { s.grants.removeClient(id) }

@@ -1,0 +1,40 @@
+// Package seal encrypts small secrets, so that files at rest hold none in the
+// clear, and finds out what a secret in a configuration file stands for.
+//
+// # Sealed form
+//
+//	sealed:v1:KEYID:DATA
+//
+// KEYID is 16 hexadecimal digits that name the key, DATA the nonce and the
+// ciphertext in unpadded base64url. The cipher is XChaCha20-Poly1305 of
+// golang.org/x/crypto: its nonce of 24 octets may be drawn at random for any
+// number of values, it needs no state, and the module is one that we use anyway.
+// (age was looked at: it is made for files, its envelope around a key per file
+// is larger than most tokens, and rotation would need a list of recipients.)
+// What comes before DATA is authenticated together with it, and with a context
+// that says where the value belongs, so that a sealed value cannot be put in
+// another's place.
+//
+// # Keys
+//
+// A [Keyring] has one key that seals and any number of older ones that only
+// open. To rotate: generate a key, put it in front of the old one, seal all
+// anew, remove the old one. A key is a line of text:
+//
+//	sealkey:v1:BASE64
+//
+// Keys come from a file, an environment variable or a systemd credential; see
+// [LoadKeyring].
+//
+// # References
+//
+// [Resolve] turns what stands in a configuration file into the secret itself:
+//
+//	env:NAME             an environment variable
+//	file:/path           a file, without the line end behind it
+//	credential:NAME      a file in $CREDENTIALS_DIRECTORY (systemd LoadCredential=)
+//	sealed:v1:...        a sealed value
+//	anything else        the secret itself
+//
+// No error of this package has a secret or a key in it.
+package seal

@@ -1,0 +1,144 @@
+package seal
+
+import (
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+const (
+	keyPrefix = "sealkey:v1:"
+	// idSize is the length of a key's name in octets.
+	idSize = 8
+	// idDomain keeps the hash that names a key apart from any other use of it.
+	idDomain = "xoauth2-proxy seal key id v1\x00"
+)
+
+// ErrKey says that a text is not a key.
+var ErrKey = errors.New(`not a key: it must be "` + keyPrefix + `" and 32 octets in base64url, one key a line`)
+
+// key is one key of a keyring.
+type key struct {
+	id   string
+	aead cipher.AEAD
+}
+
+// GenerateKey returns a new key in text form.
+func GenerateKey() string {
+	secret := make([]byte, chacha20poly1305.KeySize)
+	rand.Read(secret) // never fails
+	return keyPrefix + base64.RawURLEncoding.EncodeToString(secret)
+}
+
+// parseKey reads a key in text form.
+func parseKey(text string) (key, error) {
+	encoded, ok := strings.CutPrefix(text, keyPrefix)
+	if !ok {
+		return key{}, ErrKey
+	}
+	secret, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil || len(secret) != chacha20poly1305.KeySize {
+		return key{}, ErrKey // the decoder's error would quote the key
+	}
+	aead, err := chacha20poly1305.NewX(secret)
+	if err != nil {
+		return key{}, ErrKey
+	}
+	sum := sha256.Sum256(append([]byte(idDomain), secret...))
+	return key{id: hex.EncodeToString(sum[:idSize]), aead: aead}, nil
+}
+
+// Keyring holds keys. The zero value and nil have none and open nothing. It is
+// immutable and safe for concurrent use.
+type Keyring struct {
+	keys []key
+}
+
+// ParseKeyring reads keys, one a line. The first is the one that seals. Empty
+// lines and those that begin with # are passed over.
+func ParseKeyring(text string) (*Keyring, error) {
+	kr := new(Keyring)
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		k, err := parseKey(line)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", len(kr.keys)+1, err)
+		}
+		if kr.find(k.id) != nil {
+			return nil, fmt.Errorf("key %d is there twice", len(kr.keys)+1)
+		}
+		kr.keys = append(kr.keys, k)
+	}
+	if len(kr.keys) == 0 {
+		return nil, fmt.Errorf("no key: %w", ErrKey)
+	}
+	return kr, nil
+}
+
+// LoadKeyring reads the keys that ref names: "file:/path", "env:NAME" or
+// "credential:NAME". A key file that everybody can read is refused.
+func LoadKeyring(ref string) (*Keyring, error) {
+	kind, name, ok := splitReference(ref)
+	if !ok {
+		return nil, fmt.Errorf("the key must be given as file:/path, env:NAME or credential:NAME")
+	}
+	text, err := read(kind, name, true)
+	if err != nil {
+		return nil, err
+	}
+	kr, err := ParseKeyring(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ref, err)
+	}
+	return kr, nil
+}
+
+// CanSeal reports whether there is a key.
+func (kr *Keyring) CanSeal() bool { return kr != nil && len(kr.keys) > 0 }
+
+// ID names the key that seals, "" when there is none.
+func (kr *Keyring) ID() string {
+	if !kr.CanSeal() {
+		return ""
+	}
+	return kr.keys[0].id
+}
+
+func (kr *Keyring) find(id string) *key {
+	if kr == nil {
+		return nil
+	}
+	for i := range kr.keys {
+		if kr.keys[i].id == id {
+			return &kr.keys[i]
+		}
+	}
+	return nil
+}
+
+// String shows the names of the keys only.
+func (kr *Keyring) String() string {
+	if kr == nil {
+		return "no keys"
+	}
+	ids := make([]string, len(kr.keys))
+	for i, k := range kr.keys {
+		ids[i] = k.id
+	}
+	return "keys " + strings.Join(ids, ", ")
+}
+
+// Format implements fmt.Formatter, so that no verb reaches the keys.
+func (kr *Keyring) Format(f fmt.State, _ rune) {
+	_, _ = f.Write([]byte(kr.String())) // the state collects in memory
+}

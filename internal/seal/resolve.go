@@ -1,0 +1,144 @@
+package seal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// maxFile bounds a secret in a file. The key of a service account has 2,400
+// octets.
+const maxFile = 64 << 10
+
+// ErrReference says that what a reference names cannot be had.
+var ErrReference = errors.New("the secret that is referred to cannot be read")
+
+// The kinds of reference.
+const (
+	kindEnv        = "env"
+	kindFile       = "file"
+	kindCredential = "credential"
+)
+
+// IsReference reports whether value stands for a secret that is elsewhere, or
+// is sealed.
+func IsReference(value string) bool {
+	_, _, ok := splitReference(value)
+	return ok || IsSealed(value)
+}
+
+// Resolve returns the secret that value stands for: see the package's overview.
+// Plain text is returned as it is, the empty one included. A reference to
+// something that is not there, or is empty, is an error (ErrReference); those
+// of sealed values are those of Open, with an empty context.
+func Resolve(value string, kr *Keyring) (string, error) {
+	if IsSealed(value) {
+		return kr.Open(value, "")
+	}
+	kind, name, ok := splitReference(value)
+	if !ok {
+		return value, nil
+	}
+	return read(kind, name, false)
+}
+
+// splitReference takes "env:NAME" and its like apart.
+func splitReference(value string) (kind, name string, ok bool) {
+	kind, name, ok = strings.Cut(value, ":")
+	if !ok || kind != kindEnv && kind != kindFile && kind != kindCredential {
+		return "", "", false
+	}
+	return kind, name, true
+}
+
+// read returns what a reference names. private demands that a file is not for
+// everybody to read.
+func read(kind, name string, private bool) (string, error) {
+	fail := func(format string, args ...any) (string, error) {
+		return "", fmt.Errorf("%s:%s: %w: %w", kind, printable(name), ErrReference, fmt.Errorf(format, args...))
+	}
+	switch kind {
+	case kindEnv:
+		v := os.Getenv(name)
+		if v == "" {
+			return fail("the environment variable is not set or empty")
+		}
+		return v, nil
+	case kindCredential:
+		dir := os.Getenv("CREDENTIALS_DIRECTORY")
+		switch {
+		case dir == "":
+			return fail("CREDENTIALS_DIRECTORY is not set; it is for services of systemd with LoadCredential=")
+		case name == "" || name == "." || name == ".." || strings.ContainsRune(name, '/'):
+			return fail("it must be the name of a file there")
+		}
+		name = filepath.Join(dir, name)
+	case kindFile:
+		if !filepath.IsAbs(name) {
+			return fail("the path must begin with /")
+		}
+	}
+	text, err := readFile(name, private && kind == kindFile)
+	if err != nil {
+		return fail("%w", err)
+	}
+	return text, nil
+}
+
+// readFile reads a small file and takes the line end off.
+func readFile(path string, private bool) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", bareError(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return "", bareError(err)
+	case !info.Mode().IsRegular():
+		return "", errors.New("it is not a file")
+	case private && info.Mode().Perm()&0o007 != 0:
+		return "", fmt.Errorf("everybody can read it (mode %04o); chmod 600", info.Mode().Perm())
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	switch {
+	case err != nil:
+		return "", bareError(err)
+	case len(text) > maxFile:
+		return "", fmt.Errorf("it has more than %d octets", maxFile)
+	}
+	text = bytes.TrimRight(text, "\r\n")
+	if len(text) == 0 {
+		return "", errors.New("it is empty")
+	}
+	return string(text), nil
+}
+
+// bareError drops the path that os puts into its errors: it is there already.
+func bareError(err error) error {
+	if p, ok := errors.AsType[*os.PathError](err); ok {
+		return p.Err
+	}
+	return err
+}
+
+// printable cuts what may be a secret in the place of a name, and keeps it to
+// one line.
+func printable(name string) string {
+	const most = 128
+	name = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, name)
+	if len(name) > most {
+		return name[:most] + "..."
+	}
+	return name
+}

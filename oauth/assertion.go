@@ -1,0 +1,118 @@
+package oauth
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"time"
+
+	"golang.org/x/oauth2/jws"
+
+	"xoauth2-proxy/internal/account"
+)
+
+const (
+	// assertionType is that of a client that signs for itself (RFC 7523
+	// section 2.2).
+	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+	// assertionLife is how long an assertion is good. It is used at once; this
+	// is for clocks that differ.
+	assertionLife = 5 * time.Minute
+)
+
+// assertionHeader is the JOSE header of a client assertion. x/oauth2/jws has no
+// room for the certificate's thumbprints, of which endpoints look at one or the
+// other: SHA-1 (RFC 7515 section 4.1.7) or SHA-256 (section 4.1.8).
+type assertionHeader struct {
+	Algorithm string `json:"alg"`
+	Type      string `json:"typ"`
+	SHA1      string `json:"x5t"`
+	SHA256    string `json:"x5t#S256"`
+}
+
+// clientAssertion makes the signed statement that the client is who it says
+// (RFC 7523 section 3), for the token endpoint as audience.
+func clientAssertion(a *account.Account, now time.Time) (string, error) {
+	pair, err := tls.X509KeyPair([]byte(a.Certificate), []byte(a.PrivateKey.Reveal()))
+	if err != nil { // its text may quote the PEM
+		return "", errCertificateKey
+	}
+	der := pair.Certificate[0]
+	one, two := sha1.Sum(der), sha256.Sum256(der)
+	header := assertionHeader{Type: "JWT", SHA1: encodeSegment(one[:]), SHA256: encodeSegment(two[:])}
+	claims := struct {
+		jws.ClaimSet
+		ID        string `json:"jti"`
+		NotBefore int64  `json:"nbf"`
+	}{
+		ClaimSet: jws.ClaimSet{Iss: a.ClientID, Sub: a.ClientID, Aud: a.TokenURL,
+			Iat: now.Unix(), Exp: now.Add(assertionLife).Unix()},
+		ID:        rand.Text(),
+		NotBefore: now.Add(-time.Minute).Unix(),
+	}
+	switch key := pair.PrivateKey.(type) {
+	case *rsa.PrivateKey:
+		header.Algorithm = "PS256" // what Microsoft asks for
+		return signJWT(header, claims, func(digest []byte) ([]byte, error) {
+			return rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+		})
+	case *ecdsa.PrivateKey:
+		if key.Curve.Params().BitSize != 256 {
+			return "", errCertificateKey
+		}
+		header.Algorithm = "ES256"
+		return signJWT(header, claims, func(digest []byte) ([]byte, error) {
+			r, s, err := ecdsa.Sign(rand.Reader, key, digest)
+			if err != nil {
+				return nil, err
+			}
+			signature := make([]byte, 64) // RFC 7518 section 3.4
+			r.FillBytes(signature[:32])
+			s.FillBytes(signature[32:])
+			return signature, nil
+		})
+	}
+	return "", errCertificateKey
+}
+
+// signJWT makes the compact form of RFC 7515 section 3.1. sign gets the SHA-256
+// digest of what is signed.
+func signJWT(header, claims any, sign func(digest []byte) ([]byte, error)) (string, error) {
+	h, err := json.Marshal(header)
+	if err != nil {
+		return "", err
+	}
+	c, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	text := encodeSegment(h) + "." + encodeSegment(c)
+	digest := sha256.Sum256([]byte(text))
+	signature, err := sign(digest[:])
+	if err != nil {
+		return "", errPrivateKey
+	}
+	return text + "." + encodeSegment(signature), nil
+}
+
+func encodeSegment(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// checkPrivateKey reports whether a service account's key can sign. x/oauth2
+// parses it too, and its error would pass for a failure of the endpoint.
+func checkPrivateKey(key account.Secret) error {
+	block, _ := pem.Decode([]byte(key.Reveal()))
+	if block == nil {
+		return errPrivateKey
+	}
+	if _, err := parseRSA(block.Bytes); err != nil {
+		return errPrivateKey
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// The refreshes of all accounts of one OAuth2 client pass one circuit breaker,
+// for what one of them learns holds for the others:
+//
+//   - invalid_client: the secret is wrong or has expired. The circuit opens at
+//     once, with one alert; another account tries again at long intervals, for
+//     a new secret takes some minutes to be known everywhere at the provider.
+//   - HTTP 429: the circuit opens for as long as the endpoint asks.
+//   - the endpoint is down: the circuit opens after some failures in a row, so
+//     that ten thousand accounts do not each find out for themselves.
+//
+// An open circuit lets one request at a time through when its time is up, and
+// closes with the first one that is answered otherwise. It is our own and not a
+// library's because it opens by what the answer says and not by a count alone,
+// for a time that the answer sets, and gives everybody the answer.
+
+const (
+	// downAfter is how many failures in a row open the circuit.
+	downAfter = 5
+	// downMax caps how long it stays open then: the endpoint costs one request
+	// in that time, and the accounts of the client wait for its return.
+	downMax = 30 * time.Second
+	// refusedMin and refusedMax are how long it stays open after
+	// invalid_client, the first and the last time.
+	refusedMin = 5 * time.Minute
+	refusedMax = time.Hour
+)
+
+// clients has the circuits that are not simply closed.
+type clients struct {
+	cfg *Config
+
+	mu    sync.Mutex // guards what follows
+	byKey map[[sha256.Size]byte]*client
+}
+
+// client is the circuit of one OAuth2 client.
+type client struct {
+	class    Class // of what keeps the circuit open
+	err      *Error
+	failures int // in a row
+	open     bool
+	since    time.Time // when it was found to be so
+	until    time.Time
+	probing  bool // one refresh was let through
+}
+
+// clientKey names the client of an account: what the token endpoint knows it by
+// and how it is reached. Accounts with another secret have another circuit.
+func clientKey(a *account.Account) (key [sha256.Size]byte) {
+	h := sha256.New()
+	parts := []string{string(a.TokenFlow()), a.TokenURL, a.ClientID, a.ClientSecret.Reveal(), a.Certificate,
+		a.PrivateKey.Reveal(), a.TokenProxy.Reveal(), a.TokenCAFile}
+	for _, p := range append(parts, a.TokenCommand...) {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
+		h.Write(n[:])
+		h.Write([]byte(p))
+	}
+	h.Sum(key[:0])
+	return key
+}
+
+// refusal returns why no refresh of the client is worth its while now; nil if
+// one is. It is what callers are told; admit decides.
+func (cs *clients) refusal(key [sha256.Size]byte, now time.Time) *Error {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if c := cs.byKey[key]; c != nil && c.open && now.Before(c.until) {
+		return c.standing(now)
+	}
+	return nil
+}
+
+// admit lets a refresh through, or returns why not. One that was let through
+// must be reported.
+func (cs *clients) admit(key [sha256.Size]byte, now time.Time) *Error {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c := cs.byKey[key]
+	switch {
+	case c == nil || !c.open:
+		return nil
+	case c.probing || now.Before(c.until):
+		return c.standing(now)
+	}
+	c.probing = true
+	return nil
+}
+
+// standing is what an open circuit answers.
+func (c *client) standing(now time.Time) *Error {
+	e := *c.err
+	e.RetryAfter = max(c.until.Sub(now), time.Second)
+	return &e
+}
+
+// report learns from the outcome of a refresh that was let through. alert says
+// that the client was found to be refused and nobody was told yet.
+func (cs *clients) report(key [sha256.Size]byte, p account.RetryPolicy, err *Error, now time.Time) (alert bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c := cs.byKey[key]
+	if c != nil {
+		c.probing = false
+	}
+	var class Class
+	switch {
+	case err != nil && err.Class == ClassInvalidClient:
+		class = ClassInvalidClient
+	case err != nil && err.Status == http.StatusTooManyRequests:
+		class = ClassThrottled
+	case isDown(err):
+		class = ClassUnavailable
+	case err != nil && err.Err != nil: // says nothing about the client
+		return false
+	default:
+		delete(cs.byKey, key)
+		return false
+	}
+	if c == nil {
+		c = &client{since: now}
+		cs.byKey[key] = c
+	}
+	if c.class != class {
+		*c = client{class: class, open: c.open, until: c.until, err: c.err, since: now}
+	}
+	c.failures++
+	var delay time.Duration
+	switch class {
+	case ClassInvalidClient:
+		delay = min(refusedMin<<min(c.failures-1, 8), refusedMax)
+	case ClassThrottled:
+		delay = cs.cfg.backoff(p, c.failures, err)
+	default:
+		if c.failures < downAfter {
+			return false
+		}
+		delay = min(cs.cfg.backoff(p, c.failures-downAfter+1, err), downMax)
+	}
+	c.open, c.err, c.until = true, err, now.Add(delay)
+	return class == ClassInvalidClient && c.failures == 1
+}
+
+// isDown reports whether an error says that the endpoint itself cannot be
+// reached or does not work.
+func isDown(err *Error) bool {
+	if err == nil || err.Class != ClassUnavailable {
+		return false
+	}
+	for _, own := range []error{context.Canceled, errPanic, errQueue, errMalformedReply, errReplyTooLarge, errCommand, errCommandOutput} {
+		if errors.Is(err.Err, own) {
+			return false
+		}
+	}
+	return err.Status >= 500 || err.Status == 0 && err.Err != nil
+}
+
+// forgive closes the circuits of refused clients, because the configuration was
+// read again.
+func (cs *clients) forgive(now time.Time) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for key, c := range cs.byKey {
+		if c.class == ClassInvalidClient && now.Sub(c.since) >= refusalRest {
+			delete(cs.byKey, key)
+		}
+	}
+}
+
+// countRefused is the number of clients that the provider refuses.
+func (cs *clients) countRefused() (n int) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, c := range cs.byKey {
+		if c.class == ClassInvalidClient {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,111 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"xoauth2-proxy/internal/account"
+)
+
+const (
+	deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
+	// defaultPoll is the polling interval, in seconds, where the endpoint names
+	// none, and what slow_down adds to it (RFC 8628 sections 3.2 and 3.5).
+	defaultPoll = 5
+	// defaultDeviceLife is how long a code is good where the endpoint says
+	// nothing, though it must.
+	defaultDeviceLife = 15 * time.Minute
+)
+
+// DevicePrompt is what a person needs to give consent on another device.
+type DevicePrompt struct {
+	// URL is where to go, Code what to enter there. URLWithCode, if not empty,
+	// has the code in it.
+	URL, Code, URLWithCode string
+	// Expiry is until when.
+	Expiry time.Time
+}
+
+// DeviceAuthorize gets consent by device code (RFC 8628): it has show tell the
+// person what to do, and waits until that is done, refused or too late. The
+// error is an *Error, or that of ctx.
+func (z *Authorizer) DeviceAuthorize(ctx context.Context, show func(DevicePrompt)) (*Consent, error) {
+	if z.cfg.DeviceURL == "" {
+		return nil, &Error{Class: ClassMisconfigured, Err: errNoDeviceFlow, Hint: "use a browser instead"}
+	}
+	if err := check(z.cfg.DeviceURL, z.cfg.TokenURL); err != nil {
+		return nil, err
+	}
+	w := z.wire(ctx)
+	conf := z.conf("")
+	var options []oauth2.AuthCodeOption
+	if !z.cfg.ClientSecret.IsZero() {
+		options = append(options, oauth2.SetAuthURLParam("client_secret", conf.ClientSecret))
+	}
+	d, err := conf.DeviceAuth(w.context(), options...)
+	if err != nil {
+		return nil, z.failure(w, err)
+	}
+	if d.DeviceCode == "" || d.UserCode == "" || d.VerificationURI == "" {
+		return nil, classifyLocal(errMalformedReply)
+	}
+	if d.Expiry.IsZero() {
+		d.Expiry = time.Now().Add(defaultDeviceLife)
+	}
+	show(DevicePrompt{URL: d.VerificationURI, Code: d.UserCode, URLWithCode: d.VerificationURIComplete, Expiry: d.Expiry})
+	return z.poll(ctx, d)
+}
+
+// poll asks for the token until there is one. (x/oauth2's own loop gives up at
+// the first lost connection, which section 3.5 of RFC 8628 does not want.)
+func (z *Authorizer) poll(ctx context.Context, d *oauth2.DeviceAuthResponse) (*Consent, error) {
+	interval := d.Interval
+	if interval <= 0 {
+		interval = defaultPoll
+	}
+	conf := clientcredentials.Config{
+		ClientID: z.cfg.ClientID, ClientSecret: z.cfg.ClientSecret.Reveal(), TokenURL: z.cfg.TokenURL,
+		AuthStyle:      oauth2.AuthStyleInParams,
+		EndpointParams: url.Values{"grant_type": {deviceGrant}, "device_code": {d.DeviceCode}},
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	<-timer.C
+	for {
+		timer.Reset(time.Duration(interval) * z.second)
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case now := <-timer.C:
+			if now.After(d.Expiry) {
+				return nil, &Error{Class: ClassInteractionRequired, Code: "expired_token", Hint: consentHints["expired_token"]}
+			}
+		}
+		w := z.wire(ctx)
+		tok, err := conf.Token(w.context())
+		switch code := errorCode(err); {
+		case code == "authorization_pending":
+		case code == "slow_down":
+			interval += defaultPoll
+		case err != nil && w.err != nil: // lost; section 3.5 wants it slower then
+			interval *= 2
+		default:
+			return z.consent(w, tok, err, account.NewSecret(d.DeviceCode))
+		}
+	}
+}
+
+// errorCode returns the "error" of an endpoint's answer.
+func errorCode(err error) string {
+	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		decodeAnswer(answer)
+		return strings.ToLower(answer.ErrorCode)
+	}
+	return ""
+}

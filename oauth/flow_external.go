@@ -1,0 +1,184 @@
+package oauth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"xoauth2-proxy/internal/account"
+)
+
+const (
+	// maxOutput caps what a token command may print.
+	maxOutput = 64 << 10
+	// maxComplaint is how much of its standard error is looked at.
+	maxComplaint = 4 << 10
+	// commandGrace is how long a command that was told to end may hold its
+	// output open.
+	commandGrace = 2 * time.Second
+)
+
+var (
+	errCommand       = errors.New("the token command failed")
+	errCommandStart  = errors.New("the token command cannot be started")
+	errCommandOutput = errors.New("the token command printed too much")
+)
+
+// keptEnvironment is what a token command inherits. Nothing else: the proxy's
+// own environment may hold keys.
+var keptEnvironment = []string{"PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"}
+
+// externalReply is what a token command prints and an external endpoint
+// answers: the successful or the error response of RFC 6749 section 5.
+type externalReply struct {
+	AccessToken string      `json:"access_token"`
+	TokenType   string      `json:"token_type"`
+	ExpiresIn   json.Number `json:"expires_in"`
+	Error       string      `json:"error"`
+	Description string      `json:"error_description"`
+}
+
+// command runs the account's token command, without a shell. It learns which
+// account it is for from XOAUTH2_ACCOUNT_ID, XOAUTH2_EMAIL and XOAUTH2_SCOPE.
+func (f *flows) command(ctx context.Context, g grant) (issued, *Error) {
+	a := g.account
+	cmd := exec.CommandContext(ctx, a.TokenCommand[0], a.TokenCommand[1:]...)
+	cmd.Env = commandEnvironment(a)
+	cmd.WaitDelay = commandGrace
+	ownGroup(cmd)
+	out, complaint := &limited{left: maxOutput}, &limited{left: maxComplaint, drop: true}
+	cmd.Stdout, cmd.Stderr = out, complaint
+	err := cmd.Run()
+	switch {
+	case ctx.Err() != nil:
+		return issued{}, classifyLocal(ctx.Err())
+	case out.exceeded:
+		return issued{}, commandError(errCommandOutput)
+	case cmd.ProcessState == nil: // it never ran
+		return issued{}, commandError(errCommandStart)
+	}
+	got, e := f.fromReply(out.buf.Bytes(), g, 0)
+	if err == nil || e != nil && e.Code != "" { // what it says itself goes first
+		return got, e
+	}
+	e = commandError(errCommand)
+	e.Description = redact("exit status "+strconv.Itoa(cmd.ProcessState.ExitCode())+" "+complaint.buf.String(), secretsOf(g))
+	return issued{}, e
+}
+
+// commandError is a failure of the command itself. It is taken as passing,
+// unless there is nothing to start.
+func commandError(cause error) *Error {
+	e := &Error{Err: cause, Hint: "run the token command by hand; it must print access_token and expires_in as a JSON object"}
+	if cause == errCommandStart {
+		e.Class, e.Hint = ClassMisconfigured, "check the path of the token command and that the proxy may run it"
+	}
+	return e
+}
+
+func commandEnvironment(a *account.Account) []string {
+	env := []string{"XOAUTH2_ACCOUNT_ID=" + a.ID, "XOAUTH2_EMAIL=" + a.Identity(), "XOAUTH2_SCOPE=" + a.Scope}
+	for _, name := range keptEnvironment {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
+// limited is a buffer with an end. A write beyond it fails, which ends the
+// command, or is dropped.
+type limited struct {
+	buf      bytes.Buffer
+	left     int
+	drop     bool
+	exceeded bool
+}
+
+// Write implements io.Writer.
+func (l *limited) Write(p []byte) (int, error) {
+	n := min(len(p), l.left)
+	l.left -= n
+	l.buf.Write(p[:n])
+	if n < len(p) && !l.drop {
+		l.exceeded = true
+		return n, errCommandOutput
+	}
+	return len(p), nil
+}
+
+// endpoint asks the operator's HTTP endpoint, by a POST that says which account
+// the token is for.
+func (f *flows) endpoint(ctx context.Context, g grant) (issued, *Error) {
+	a := g.account
+	if err := checkEndpoint(a); err != nil {
+		return issued{}, err
+	}
+	form := url.Values{"account_id": {a.ID}, "email": {a.Identity()}}
+	if a.Scope != "" {
+		form.Set("scope", a.Scope)
+	}
+	w := f.newWire(ctx, a)
+	req, err := http.NewRequestWithContext(w.ctx, http.MethodPost, a.TokenURL, strings.NewReader(form.Encode()))
+	if err != nil {
+		return issued{}, classifyLocal(errTokenURL)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	if !a.ClientSecret.IsZero() {
+		req.Header.Set("Authorization", "Bearer "+a.ClientSecret.Reveal())
+	}
+	resp, err := w.client().Do(req)
+	if err != nil {
+		return f.outcome(w, g, nil, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body) // the transport has bounded it
+	if err != nil {
+		return issued{}, classifyLocal(errConnectionLost)
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return f.outcome(w, g, nil, &oauth2.RetrieveError{Response: resp, Body: body})
+	}
+	return f.fromReply(body, g, resp.StatusCode)
+}
+
+// fromReply reads a reply. status is 0 for that of a command.
+func (f *flows) fromReply(body []byte, g grant, status int) (issued, *Error) {
+	var r externalReply
+	if json.Unmarshal(body, &r) != nil {
+		return issued{}, classifyLocal(errMalformedReply)
+	}
+	if r.Error != "" {
+		refusal := &oauth2.RetrieveError{ErrorCode: r.Error, ErrorDescription: r.Description}
+		if status != 0 {
+			refusal.Response = &http.Response{StatusCode: status}
+		}
+		e := classify(refusal, secretsOf(g), time.Now())
+		hintForFlow(e, g.account)
+		return issued{}, e
+	}
+	tok := &oauth2.Token{AccessToken: r.AccessToken, TokenType: r.TokenType}
+	if r.ExpiresIn != "" {
+		secs, err := r.ExpiresIn.Int64()
+		if err != nil || secs <= 0 || secs > maxLifetime {
+			return issued{}, classifyLocal(errMalformedReply)
+		}
+		tok.Expiry = time.Now().Add(time.Duration(secs) * time.Second)
+	}
+	return fromToken(tok, f.lifetime)
+}
+
+// maxLifetime is the longest expires_in that is believed, in seconds: a year.
+const maxLifetime = 365 * 24 * 3600

@@ -1,0 +1,147 @@
+package oauth
+
+import (
+	"encoding/binary"
+	"time"
+
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/account"
+)
+
+const (
+	// keepAliveRound is how long it takes to look through all accounts once.
+	// Spread over that time, even if all of ten thousand accounts are due they
+	// make three refreshes in a second.
+	keepAliveRound = time.Hour
+	// firstUseWithin is how soon the refresh token of an account that was never
+	// used is used: nobody knows how old it is.
+	firstUseWithin = 7 * 24 * time.Hour
+)
+
+// keepAlive looks through the accounts, one after the other, until Close, and
+// has those refreshed whose refresh token would die of disuse.
+func (m *Manager) keepAlive() {
+	for {
+		m.retainStored()
+		accounts := m.accounts.Load().All()
+		step := keepAliveRound / time.Duration(max(len(accounts), 1))
+		for _, a := range accounts {
+			if !m.rest(step) {
+				return
+			}
+			m.keepAliveOne(a)
+		}
+		if len(accounts) == 0 && !m.rest(step) {
+			return
+		}
+	}
+}
+
+// rest waits; false means that the manager closes.
+func (m *Manager) rest(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-m.quit:
+		return false
+	}
+}
+
+// retainStored tells the store which chains there are.
+func (m *Manager) retainStored() {
+	if m.cfg.Store == nil {
+		return
+	}
+	snap := m.accounts.Load()
+	err := m.cfg.Store.Retain(func(c Chain) bool {
+		a, ok := snap.ByID(c.AccountID)
+		return ok && a.ChainFingerprint() == c.Fingerprint
+	})
+	if err != nil {
+		m.metrics.storeErrors.Inc()
+		m.log.Error("the token store cannot be tidied", zap.Error(err))
+	}
+}
+
+// keepAliveOne looks at the account that has the ID of a now.
+func (m *Manager) keepAliveOne(a *account.Account) {
+	a, ok := m.accounts.Load().ByID(a.ID)
+	if !ok {
+		return
+	}
+	var s *Source
+	if v, ok := m.sources.Load(a.ID); ok {
+		s = v.(*Source)
+		s.saveAgain()
+	}
+	period := m.keepAlivePeriod(a)
+	if period <= 0 {
+		return
+	}
+	r, ok := m.recordOf(a, s)
+	if ok && !time.Now().Before(keepAliveDue(r, a, period)) {
+		m.Source(a).refreshUnused()
+	}
+}
+
+// keepAlivePeriod is how long the account's refresh token may be unused; 0 means
+// that there is none, or that it is left alone.
+func (m *Manager) keepAlivePeriod(a *account.Account) time.Duration {
+	if a.TokenFlow() != account.FlowRefreshToken || a.RefreshToken.IsZero() {
+		return 0
+	}
+	if a.KeepAlive == 0 {
+		return m.cfg.KeepAlive
+	}
+	return max(a.KeepAlive, 0)
+}
+
+// recordOf returns what is known of the account's chain. One that was never
+// met is entered into the store; ok is false if the store fails.
+func (m *Manager) recordOf(a *account.Account, s *Source) (r Record, ok bool) {
+	if s != nil {
+		s.mu.Lock()
+		r, ok = s.record, s.loaded || s.unsaved
+		s.mu.Unlock()
+		if ok {
+			return r, true
+		}
+	}
+	if m.cfg.Store == nil {
+		return Record{Seen: m.started}, true
+	}
+	r, ok, err := m.cfg.Store.Load(ChainOf(a))
+	if err == nil && !ok {
+		r = Record{Seen: time.Now()}
+		err = m.cfg.Store.Save(ChainOf(a), r)
+	}
+	if err != nil {
+		m.metrics.storeErrors.Inc()
+		m.log.Error("it is not known when the account was used last", zap.String("account", a.ID), zap.Error(err))
+	}
+	return r, err == nil
+}
+
+// keepAliveDue is when a refresh token is to be used at the latest: spread over
+// the last tenth of the period, so that accounts that were used together are
+// not refreshed together for ever.
+func keepAliveDue(r Record, a *account.Account, period time.Duration) time.Time {
+	print := a.ChainFingerprint()
+	spread := float64(binary.BigEndian.Uint32(print[:])) / (1 << 32)
+	if r.Refreshed.IsZero() {
+		return r.Seen.Add(time.Duration(spread * float64(min(period, firstUseWithin))))
+	}
+	return r.Refreshed.Add(period - time.Duration(spread*float64(period/10)))
+}
+
+// refreshUnused refreshes in the background, unless there is a reason not to.
+func (s *Source) refreshUnused() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.retired && s.call == nil && s.remembered(time.Now()) == nil {
+		s.start(time.Now(), true)
+	}
+}

@@ -1,0 +1,115 @@
+package oauth
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// load reads what the store has of the chain, the first time. When that fails
+// the configured refresh token is used, and the store is asked again the next
+// time.
+func (s *Source) load() {
+	s.mu.Lock()
+	done := s.loaded || s.unsaved
+	s.mu.Unlock()
+	if done || s.m.cfg.Store == nil {
+		return
+	}
+	r, _, err := s.m.cfg.Store.Load(s.chain)
+	if err != nil {
+		s.m.metrics.storeErrors.Inc()
+		s.m.log.Error("stored tokens cannot be read; the configured refresh token is used",
+			zap.String("account", s.id), zap.Error(err))
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.record, s.loaded = r, true
+}
+
+// stored returns the access token of an earlier run, if it is still good. It
+// does so once: what is asked for later is asked for because a token was refused
+// or is due.
+func (s *Source) stored() (got issued, ok bool) {
+	s.mu.Lock()
+	first := !s.loaded
+	s.mu.Unlock()
+	if !first {
+		return issued{}, false
+	}
+	s.load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := &s.record
+	now := time.Now()
+	if r.Access.IsZero() || r.Credentials != s.fingerprint || now.Before(r.Refreshed) ||
+		!r.Expiry.Add(-expirySkew).After(now) || !isBearer(r.Access.Reveal()) {
+		return issued{}, false
+	}
+	return issued{access: r.Access.Reveal(), refresh: r.Refresh, expiry: r.Expiry, at: r.Refreshed}, true
+}
+
+// reread returns the refresh token that the store has now, zero if none.
+func (s *Source) reread() account.Secret {
+	s.mu.Lock()
+	unsaved := s.unsaved
+	s.mu.Unlock()
+	if s.m.cfg.Store == nil || unsaved {
+		return account.Secret{}
+	}
+	r, _, err := s.m.cfg.Store.Load(s.chain)
+	if err != nil {
+		s.m.metrics.storeErrors.Inc()
+		return account.Secret{}
+	}
+	return r.Refresh
+}
+
+// keep makes what a refresh brought durable before anybody uses it. When that
+// fails it lives on in memory, which is for the operator to see, and is tried
+// again with the next refresh and when accounts are looked through.
+func (s *Source) keep(got issued, rotated bool) {
+	now := time.Now()
+	s.mu.Lock()
+	r := s.record
+	r.Access, r.Refreshed, r.Expiry = account.NewSecret(got.access), now, got.expiry.Round(0)
+	r.Credentials = s.fingerprint
+	if rotated {
+		r.Refresh, r.Rotated = got.refresh, now
+	}
+	if r.Seen.IsZero() {
+		r.Seen = now
+	}
+	s.record, s.loaded = r, true
+	s.mu.Unlock()
+	s.save(r)
+}
+
+// save writes r to the store.
+func (s *Source) save(r Record) {
+	if s.m.cfg.Store == nil {
+		return
+	}
+	err := s.m.cfg.Store.Save(s.chain, r)
+	s.mu.Lock()
+	s.unsaved = err != nil
+	s.mu.Unlock()
+	if err != nil {
+		s.m.metrics.storeErrors.Inc()
+		s.m.log.Error("tokens cannot be saved; a rotated refresh token will be lost on exit",
+			zap.String("account", s.id), zap.Error(err))
+	}
+}
+
+// saveAgain repeats a save that failed.
+func (s *Source) saveAgain() {
+	s.mu.Lock()
+	r, unsaved := s.record, s.unsaved && s.call == nil
+	s.mu.Unlock()
+	if unsaved {
+		s.save(r)
+	}
+}

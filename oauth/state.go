@@ -1,0 +1,178 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// suppressed is the cause of an error that stands for the answer that another
+// account of the client got.
+type suppressed struct{ standing *Error }
+
+// Error implements error.
+func (s *suppressed) Error() string { return "not asked: " + s.standing.Error() }
+
+// suppressedBy returns the answer that an open circuit gave, nil if it was not
+// the circuit.
+func suppressedBy(err *Error) *Error {
+	if err == nil {
+		return nil
+	}
+	if s, ok := errors.AsType[*suppressed](err.Err); ok {
+		return s.standing
+	}
+	return nil
+}
+
+// AccountState is what an operator wants to know of an account's tokens. Zero
+// times are unknown or do not apply. It holds no secret.
+type AccountState struct {
+	// Flow is how the account gets its tokens.
+	Flow account.Flow
+	// HasToken says that there is a valid access token in memory; Issued and
+	// Expiry are those of the newest access token, in memory or stored.
+	HasToken       bool
+	Issued, Expiry time.Time
+	// NextRefresh is when it is replaced in the background if the account is in
+	// use, or when it may be asked for again after a failure.
+	NextRefresh time.Time
+	// LastRotation is when the provider replaced the refresh token last.
+	LastRotation time.Time
+	// KeepAlive is when the refresh token is used at the latest, to keep it.
+	KeepAlive time.Time
+	// LastUsed is when a client asked for the token last, in this run.
+	LastUsed time.Time
+	// Unsaved says that the newest tokens could not be written to the store.
+	Unsaved bool
+	// Failures counts transient failures in a row.
+	Failures int
+	// LastError is why the last refresh failed, nil after a success; LastErrorAt
+	// is when that was. It stands until NextRefresh, or for good if permanent.
+	LastError   *Error
+	LastErrorAt time.Time
+}
+
+// State returns the state of the account with that ID; ok is false if there is
+// no such account. It may read the store.
+func (m *Manager) State(accountID string) (st AccountState, ok bool) {
+	var s *Source
+	if v, found := m.sources.Load(accountID); found {
+		s = v.(*Source)
+		if s.parent != nil {
+			st, ok = m.State(s.parent.id)
+			s.ownState(&st)
+			return st, ok
+		}
+	}
+	var a *account.Account
+	if snap := m.accounts.Load(); snap != nil {
+		a, _ = snap.ByID(accountID)
+	}
+	switch {
+	case a == nil && s == nil:
+		return AccountState{}, false
+	case a == nil:
+		a = s.account.Load()
+	}
+	st.Flow = a.TokenFlow()
+	r, known := m.recordIfKnown(a, s)
+	st.Issued, st.Expiry, st.LastRotation = r.Refreshed, r.Expiry, r.Rotated
+	if period := m.keepAlivePeriod(a); known && period > 0 {
+		st.KeepAlive = keepAliveDue(r, a, period)
+	}
+	if s != nil {
+		s.fillState(&st)
+	}
+	return st, true
+}
+
+// recordIfKnown is recordOf without entering anything.
+func (m *Manager) recordIfKnown(a *account.Account, s *Source) (r Record, known bool) {
+	if s != nil {
+		s.mu.Lock()
+		r, known = s.record, s.loaded || s.unsaved
+		s.mu.Unlock()
+	}
+	if !known && m.cfg.Store != nil {
+		var err error
+		if r, known, err = m.cfg.Store.Load(ChainOf(a)); err != nil {
+			m.metrics.storeErrors.Inc()
+			return Record{}, false
+		}
+	}
+	return r, known
+}
+
+// fillState adds what the source knows.
+func (s *Source) fillState(st *AccountState) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.Unsaved, st.Failures = s.unsaved, s.failures
+	if t := s.token.Load(); t != nil {
+		st.HasToken = t.valid(now)
+		st.Issued, st.Expiry, st.NextRefresh = t.issued, t.Expiry, t.renew
+	}
+	s.stateOfFailure(st, now)
+	if used := s.used.Load(); used != 0 {
+		st.LastUsed = time.Unix(used, 0)
+	}
+}
+
+// stateOfFailure adds what went wrong last. Called with mu.
+func (s *Source) stateOfFailure(st *AccountState, now time.Time) {
+	if s.failure == nil {
+		return
+	}
+	st.LastError, st.LastErrorAt = s.failure, s.failedAt
+	switch {
+	case s.failure.Permanent():
+		st.NextRefresh = time.Time{}
+	case s.retryAt.After(now):
+		st.NextRefresh = s.retryAt
+	}
+}
+
+// ownState adds what a mailbox that shares a token has of its own.
+func (s *Source) ownState(st *AccountState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stateOfFailure(st, time.Now())
+}
+
+// ForceRefresh gets a new access token for the account now, whatever is
+// remembered, stored or cached, and returns why that failed. It joins a refresh
+// that is running. The error is an *Error.
+func (m *Manager) ForceRefresh(ctx context.Context, a *account.Account) error {
+	s := m.Source(a)
+	if s.parent != nil {
+		s = s.parent
+	}
+	c, err := s.force()
+	if err != nil {
+		return err
+	}
+	_, waitErr := c.wait(ctx)
+	return waitErr
+}
+
+// force queues a refresh, or joins one.
+func (s *Source) force() (*call, *Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retired {
+		return nil, errRetired
+	}
+	if s.call == nil {
+		if !s.begin(&call{forced: true, asked: time.Now()}) {
+			return nil, errClosing
+		}
+		return s.call, nil
+	}
+	s.call.forced = true
+	s.await(time.Now())
+	return s.call, nil
+}

@@ -1,0 +1,192 @@
+package server
+
+import (
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/password"
+)
+
+// authenticate checks a password against the listener's policy. The answer
+// may have to wait for a slow hash.
+func (s *session) authenticate(user, pass []byte) (codec.Reply, state) {
+	a := s.lookUp(user)
+	done := func(res password.Result) { s.loop.post(message{kind: msgPassword, s: s, verdict: res}) }
+	checker := s.srv.passwords
+	var res password.Result
+	switch {
+	case s.listener.policy == password.PolicyShared:
+		res = checker.Check("", s.srv.shared, pass, done)
+	case s.listener.policy == password.PolicyAny && a != nil:
+		res = password.Allowed
+	case s.listener.policy == password.PolicyAny:
+		res = password.Refused
+	case a != nil:
+		res = checker.Check(a.ID, storedPassword(a), pass, done)
+	default:
+		res = checker.CheckUnknown(string(user), pass, done)
+	}
+	if res == password.Pending {
+		s.joining = a
+		return codec.NoReply, stateAwaitPassword
+	}
+	return s.decide(a, res)
+}
+
+// onCRAM takes the response of CRAM-MD5 (RFC 2195): user, space, digest.
+func (s *session) onCRAM(line []byte) (codec.Reply, state) {
+	challenge := s.login
+	s.login = nil
+	msg, ok := s.decode(line)
+	if !ok {
+		return s.badAuth()
+	}
+	user, digest, err := codec.ParseCRAMMD5(msg)
+	if err != nil {
+		return s.badAuth()
+	}
+	a := s.lookUp(user)
+	res := password.Refused
+	switch s.listener.policy {
+	case password.PolicyAny:
+		if a != nil {
+			res = password.Allowed
+		}
+	case password.PolicyShared:
+		res = s.srv.passwords.CheckCRAMMD5(s.srv.shared, challenge, digest)
+	default:
+		var secret password.Secret
+		if a != nil {
+			secret = storedPassword(a)
+		}
+		res = s.srv.passwords.CheckCRAMMD5(secret, challenge, digest)
+	}
+	return s.decide(a, res)
+}
+
+// lookUp finds the account of a user name, nil if there is none.
+func (s *session) lookUp(user []byte) *account.Account {
+	s.snapshot = s.srv.accounts.Load()
+	s.srv.learn(s.snapshot)
+	a, _ := s.snapshot.ByLogin(user)
+	return a
+}
+
+// storedPassword is the secret of an account; the zero one, which nothing
+// matches, if it has none. config has checked that it can be parsed.
+func storedPassword(a *account.Account) password.Secret {
+	secret, err := password.Parse(a.ClientPassword.Reveal())
+	if err != nil {
+		return password.Secret{}
+	}
+	return secret
+}
+
+// decide ends the check of the password. An account that does not exist is
+// refused like a wrong password.
+func (s *session) decide(a *account.Account, res password.Result) (codec.Reply, state) {
+	switch {
+	case res == password.Busy:
+		s.srv.metrics.auth.busy.Inc()
+		return codec.ReplyTempAuthFailure, stateUnauth
+	case res == password.Allowed && a != nil:
+		return s.admitted(a)
+	}
+	return s.refuseLogin()
+}
+
+// passwordChecked is called on the loop when a slow hash was computed.
+func (s *session) passwordChecked(res password.Result) {
+	a := s.joining
+	s.joining = nil
+	if s.state != stateAwaitPassword {
+		return // the client has gone
+	}
+	s.answer(s.decide(a, res))
+	s.resume()
+}
+
+// refuseLogin counts the failure to the source address, and answers, as late
+// as that address deserves.
+func (s *session) refuseLogin() (codec.Reply, state) {
+	s.srv.metrics.auth.refused.Inc()
+	delay := s.srv.failures.Failed(s.source, time.Now())
+	s.srv.log.Info("login refused: wrong password, or no such account",
+		zap.Uint64("sid", s.id), zap.String("remote", s.remote), zap.Duration("delay", delay))
+	if delay == 0 {
+		return codec.ReplyAuthFailed, stateUnauth
+	}
+	s.delay = delay
+	return codec.NoReply, stateDelayed
+}
+
+// delayOver gives the answer that was held back.
+func (s *session) delayOver() {
+	s.answer(codec.ReplyAuthFailed, stateUnauth)
+	s.resume()
+}
+
+// admitted asks for the token of the account: 235 promises that there is one.
+func (s *session) admitted(a *account.Account) (codec.Reply, state) {
+	s.srv.failures.Succeeded(s.source, time.Now())
+	if s.srv.tokens.Ready(a) {
+		return s.loggedIn(a)
+	}
+	s.joining = a
+	s.srv.tokens.Fetch(a, func(err error) { s.loop.post(message{kind: msgToken, s: s, err: err}) })
+	return codec.NoReply, stateAwaitToken
+}
+
+// learn prepares for the accounts of a snapshot that was not seen before.
+func (srv *Server) learn(snapshot *account.Snapshot) {
+	old := srv.learned.Load()
+	if old == snapshot || old == nil || !srv.learned.CompareAndSwap(old, snapshot) {
+		return
+	}
+	srv.running.Add(1)
+	go func() { // there may be many thousands, and parsing each takes a while
+		defer srv.running.Done()
+		srv.prepareLogins(snapshot)
+	}()
+}
+
+// prepareLogins looks at the passwords of all accounts: what a login that names
+// none of them is to cost, and whether CRAM-MD5 can work.
+func (srv *Server) prepareLogins(snapshot *account.Snapshot) {
+	recoverable := false
+	srv.passwords.Imitate(func(yield func(password.Secret) bool) {
+		for _, a := range snapshot.All() {
+			if a.ClientPassword.IsZero() {
+				continue
+			}
+			secret := storedPassword(a)
+			recoverable = recoverable || secret.Recoverable()
+			if !yield(secret) {
+				return
+			}
+		}
+	})
+	srv.recoverable.Store(recoverable)
+}
+
+// offersCRAM reports whether CRAM-MD5 can work on this listener: it needs
+// secrets that are stored recoverably, or none at all.
+func (s *session) offersCRAM() bool {
+	switch s.listener.policy {
+	case password.PolicyAny:
+		return true
+	case password.PolicyShared:
+		return s.srv.shared.Recoverable()
+	}
+	return s.srv.recoverable.Load()
+}
+
+// withoutCRAM takes CRAM-MD5 out of an EHLO reply.
+func withoutCRAM(r codec.Reply) codec.Reply {
+	r.Text = strings.Replace(r.Text, "AUTH CRAM-MD5 ", "AUTH ", 1)
+	return r
+}

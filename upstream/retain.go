@@ -1,0 +1,138 @@
+package upstream
+
+import (
+	"time"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// Retain makes s the accounts that there are: the parked connections of others,
+// and of those whose endpoint or credentials changed, are closed at once, and
+// the busy ones after their transaction. What waits of such an account is still
+// delivered. Call it when s has been published. It does not wait.
+func (r *Relay) Retain(s *account.Snapshot) {
+	for _, sh := range r.shards {
+		sh.do(func(now time.Time) {
+			for id, st := range sh.accounts {
+				a, ok := s.ByID(id)
+				st.gone = !ok
+				if ok && a != st.account {
+					sh.adopt(st, a)
+				}
+				if st.gone {
+					sh.retireParked(st)
+				}
+			}
+		})
+	}
+}
+
+// Drain closes the parked connections of the account with that id. Those of the
+// mailboxes of a catch-all account are its own. It does not wait.
+func (r *Relay) Drain(id string) {
+	for _, sh := range r.shards {
+		sh.do(func(time.Time) {
+			for _, st := range sh.accounts {
+				if st.belongsTo(id) {
+					sh.retireParked(st)
+				}
+			}
+		})
+	}
+}
+
+// AccountState is what the relay has of one account at one moment.
+type AccountState struct {
+	// Dialing, Busy, Parked and Closing are its connections by state, Open all
+	// of them together, which Limits.MaxConnections bounds.
+	Dialing, Busy, Parked, Closing, Open int
+	// Waiting is the number of its transactions that wait for a connection.
+	Waiting int
+	// Failures is the number of attempts to connect that failed in a row,
+	// RetryAt when the next one may be made, LastError what the last one met;
+	// zero after a success.
+	Failures  int
+	RetryAt   time.Time
+	LastError *Error
+}
+
+// State returns what there is of the account with that id, the mailboxes of a
+// catch-all account included.
+func (r *Relay) State(id string) AccountState {
+	parts := make(chan AccountState, len(r.shards))
+	for _, sh := range r.shards {
+		sh.do(func(time.Time) {
+			var sum AccountState
+			for _, st := range sh.accounts {
+				if st.belongsTo(id) {
+					sum.add(st)
+				}
+			}
+			parts <- sum
+		})
+	}
+	var total AccountState
+	for range r.shards {
+		total.merge(<-parts)
+	}
+	return total
+}
+
+// belongsTo reports whether st is of the account with that id or of a mailbox
+// of it.
+func (st *accountState) belongsTo(id string) bool {
+	if st.id == id {
+		return true
+	}
+	base := st.account.Base()
+	return base != nil && base.ID == id
+}
+
+func (s *AccountState) add(st *accountState) {
+	part := AccountState{
+		Dialing: st.count[connDialing], Busy: st.count[connBusy], Parked: st.count[connParked], Closing: st.count[connClosing],
+		Open: st.open(), Waiting: st.waiting.n + st.fresh.n, Failures: st.backoff.failures,
+	}
+	if st.backoff.failures > 0 {
+		part.RetryAt, part.LastError = st.backoff.until, st.backoff.cause
+	}
+	s.merge(part)
+}
+
+func (s *AccountState) merge(o AccountState) {
+	s.Dialing += o.Dialing
+	s.Busy += o.Busy
+	s.Parked += o.Parked
+	s.Closing += o.Closing
+	s.Open += o.Open
+	s.Waiting += o.Waiting
+	if s.LastError == nil || o.LastError != nil && o.RetryAt.After(s.RetryAt) {
+		s.RetryAt, s.LastError = o.RetryAt, o.LastError
+	}
+	s.Failures = max(s.Failures, o.Failures)
+}
+
+// retireParked closes the parked connections of st.
+func (s *shard) retireParked(st *accountState) {
+	for st.parked.newest != nil {
+		s.retire(st, st.parked.popOldest())
+	}
+}
+
+// do has f run where the state of the shard may be looked at and changed. It
+// does not wait.
+func (s *shard) do(f func(now time.Time)) {
+	s.mu.Lock()
+	s.calls = append(s.calls, f)
+	s.mu.Unlock()
+	s.post(event{kind: evCall, now: time.Now()})
+}
+
+// onCall runs the oldest function that was given to do.
+func (s *shard) onCall(now time.Time) {
+	s.mu.Lock()
+	f := s.calls[0]
+	s.calls = s.calls[1:]
+	s.mu.Unlock()
+	f(now)
+}

@@ -1,0 +1,59 @@
+package upstream
+
+import (
+	"context"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth"
+)
+
+// Verifier logs in to providers and sends nothing: what a Relay does before its
+// first message, for one account at a time and apart from its connections. Its
+// methods are safe for concurrent use.
+type Verifier struct {
+	cfg     Config
+	dialer  *dialer
+	tokens  *oauth.Manager
+	metrics *relayMetrics // of its own: a verification is no login of mail
+}
+
+// NewVerifier returns a verifier that takes access tokens from tokens. It fails
+// if cfg is not valid or its CAFile is not good.
+func NewVerifier(cfg Config, tokens *oauth.Manager) (*Verifier, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	d, err := newDialer(cfg)
+	if err != nil {
+		return nil, err
+	}
+	v := &Verifier{cfg: cfg, dialer: d, tokens: tokens}
+	v.metrics = newRelayMetrics(new(Relay), metrics.NewSet())
+	return v, nil
+}
+
+// Verify does the real thing: it gets an access token, connects, secures the
+// connection, authenticates with XOAUTH2 and quits. A token that was cached and
+// is refused is replaced once, as for mail. The error is an *Error that tells
+// how far it came, or nil; ctx ends the attempt.
+//
+// The connection counts at the provider beside those that carry mail.
+func (v *Verifier) Verify(ctx context.Context, a *account.Account) error {
+	r := &Relay{cfg: v.cfg, tokens: v.tokens, dialer: v.dialer, metrics: v.metrics, log: zap.NewNop(), ctx: ctx}
+	w := newWorker(&shard{relay: r})
+	defer context.AfterFunc(ctx, w.breakOff)()
+	c, err := w.connect(a)
+	if err != nil {
+		if ctx.Err() != nil {
+			err.Err = context.Cause(ctx)
+		}
+		return err
+	}
+	// The answer is of no use, but a provider that sees QUIT frees the slot.
+	_, _ = w.ask(c, PhaseFinal, []byte("QUIT\r\n"), v.cfg.QuitTimeout)
+	c.close()
+	return nil
+}

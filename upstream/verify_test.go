@@ -1,0 +1,182 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/oauth"
+)
+
+func (f *fixture) verifier() *Verifier {
+	f.t.Helper()
+	v, err := NewVerifier(f.relay.cfg, f.tokens)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return v
+}
+
+func TestVerify(t *testing.T) {
+	for _, implicit := range []bool{false, true} {
+		f := newFixture(t, func(s *setup) { s.implicit = implicit })
+		v := f.verifier()
+		for _, a := range f.accounts {
+			if err := v.Verify(t.Context(), a); err != nil {
+				t.Errorf("%s: %v", a.ID, err)
+			}
+		}
+		if st := f.box.Stats(); st.Logins != 2 || st.Quits != 2 || st.Messages != 0 {
+			t.Errorf("%d logins, %d QUITs, %d messages", st.Logins, st.Quits, st.Messages)
+		}
+		f.noViolations()
+	}
+}
+
+func TestVerifyTellsWhatFails(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		rule  sandbox.Rule
+		phase Phase
+		reply int
+		is    error
+	}{
+		{"grant revoked", sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionInvalidGrant}, PhaseToken, 0, oauth.ErrInvalidGrant},
+		{"token endpoint down", sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionReply, Status: 503}, PhaseToken, 0, oauth.ErrUnavailable},
+		{"wrong certificate", sandbox.Rule{Phase: sandbox.PhaseTLS, Action: sandbox.ActionWrongCertificate, Certificate: "expired"}, PhaseTLS, 0, nil},
+		{"refused", sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "535 5.7.139 disabled"}, PhaseAuth, 535, ErrRefused},
+		{"busy", sandbox.Rule{Phase: sandbox.PhaseBanner, Action: sandbox.ActionReply, Reply: "421 4.7.0 later"}, PhaseGreeting, 421, ErrRefused},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFixture(t, nil)
+			f.faults(tt.rule)
+			err := f.verifier().Verify(t.Context(), f.accounts[0])
+			e, ok := errors.AsType[*Error](err)
+			if !ok || e.Phase != tt.phase || e.Reply.Code != tt.reply || tt.is != nil && !errors.Is(err, tt.is) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestVerifyReplacesRefusedToken(t *testing.T) {
+	f := newFixture(t, nil)
+	v := f.verifier()
+	if err := v.Verify(t.Context(), f.accounts[0]); err != nil {
+		t.Fatal(err)
+	}
+	f.box.ExpireTokens(f.accounts[0].Email)
+	if err := v.Verify(t.Context(), f.accounts[0]); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestVerifyEndsWithItsContext(t *testing.T) {
+	f := newFixture(t, nil)
+	f.faults(sandbox.Rule{Name: "silent", Phase: sandbox.PhaseBanner, Action: sandbox.ActionStall})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("enough")
+	done := make(chan error, 1)
+	go func() { done <- f.verifier().Verify(ctx, f.accounts[0]) }()
+	f.fired("silent", 1)
+	cancel(why)
+	select {
+	case err := <-done:
+		if !errors.Is(err, why) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not end")
+	}
+}
+
+// waitAccount waits until the sandbox's counters of the account say so.
+func (f *fixture) waitAccount(a *account.Account, cond func(sandbox.AccountStats) bool) {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := f.box.WaitAccount(ctx, a.Email, cond); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func noneOpen(s sandbox.AccountStats) bool { return s.Open == 0 }
+
+func TestRetainClosesConnectionsOfRemovedAccounts(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, a := range f.accounts {
+		f.sendOK(a, "a\r\n")
+		if st := f.relay.State(a.ID); st.Parked != 1 || st.Open != 1 {
+			t.Fatalf("%s: %+v", a.ID, st)
+		}
+	}
+	// A message that is under way is finished.
+	f.faults(sandbox.Rule{Name: "slow", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Times: 1,
+		For: sandbox.Duration(200 * time.Millisecond)})
+	running, c := f.message(f.accounts[0], "to@example.com", "running\r\n")
+	if err := f.relay.TrySubmit(running); err != nil {
+		t.Fatal(err)
+	}
+	f.fired("slow", 1)
+	f.relay.Retain(snapshotOf(t, f.accounts[1]))
+	if a := c.next(t); a.res.Reply.Code != 250 {
+		t.Errorf("the running message: %v", a.res.Reply)
+	} else {
+		a.tx.Release()
+	}
+	f.waitAccount(f.accounts[0], noneOpen)
+	if st := f.relay.State(f.accounts[1].ID); st.Parked != 1 {
+		t.Errorf("the account that stays: %+v", st)
+	}
+	f.noViolations()
+}
+
+func TestRetainClosesConnectionsOfChangedAccounts(t *testing.T) {
+	f := newFixture(t, nil)
+	a, b := f.accounts[0], *f.accounts[1]
+	f.sendOK(a, "a\r\n")
+	f.sendOK(f.accounts[1], "a\r\n")
+	b.AuthIdentity = "other@example.com"
+	f.relay.Retain(snapshotOf(t, a, &b))
+	f.waitAccount(f.accounts[1], noneOpen)
+	if st := f.relay.State(a.ID); st.Parked != 1 {
+		t.Errorf("the account that stays: %+v", st)
+	}
+}
+
+func TestDrain(t *testing.T) {
+	f := newFixture(t, nil)
+	f.sendOK(f.accounts[0], "a\r\n")
+	f.sendOK(f.accounts[1], "a\r\n")
+	f.relay.Drain(f.accounts[0].ID)
+	f.waitAccount(f.accounts[0], noneOpen)
+	if st := f.relay.State(f.accounts[1].ID); st.Parked != 1 {
+		t.Errorf("the other account: %+v", st)
+	}
+	f.sendOK(f.accounts[0], "b\r\n")
+}
+
+func TestStateTellsFailures(t *testing.T) {
+	f := newFixture(t, nil)
+	f.faults(sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "454 4.7.0 too many logins"})
+	if res := f.send(f.accounts[0], "to@example.com", "a\r\n"); res.Err == nil {
+		t.Fatal("the message was delivered")
+	}
+	st := f.relay.State(f.accounts[0].ID)
+	if st.Failures != 1 || st.RetryAt.IsZero() || st.LastError == nil || st.LastError.Reply.Enhanced != (codec.EnhancedCode{4, 7, 0}) {
+		t.Errorf("%+v", st)
+	}
+}
+
+func snapshotOf(t *testing.T, all ...*account.Account) *account.Snapshot {
+	t.Helper()
+	s, err := account.NewSnapshot(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
