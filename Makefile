@@ -10,8 +10,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
 COUNT     ?= 1
+DURATION  ?= 10m
 
-.PHONY: build run test race lint fuzz bench e2e profile loadgen check clean
+.PHONY: build run test race lint fuzz bench e2e profile loadgen soak check clean
 
 build: $(BIN) ## the static binary
 
@@ -49,6 +50,9 @@ loadgen: ## the load generator
 
 profile: build loadgen ## CPU, heap, mutex and block profiles of a load, and flame graphs
 	$(GO) run ./perf/profile
+
+soak: build loadgen ## load, faults, reloads and restarts for DURATION; fails on any loss, double or growth
+	$(GO) run ./perf/soak --duration $(DURATION)
 
 check: ## what CI runs
 	./.ci/run

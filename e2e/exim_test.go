@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -36,20 +37,72 @@ proxy:
   port = %[2]s
   allow_localhost
   hosts_require_auth = *
-  hosts_avoid_tls = *
+  %[6]s
 
 begin retry
 * * F,1h,1m
 
 begin authenticators
 client:
-  driver = plaintext
   public_name = %[3]s
-  client_send = %[4]s
+  %[4]s
 `
+
+// Whether Exim uses TLS.
+const (
+	eximClear = "hosts_avoid_tls = *"
+	eximTLS   = "hosts_require_tls = *"
+)
+
+// eximAuthenticators are the settings of the mechanisms.
+var eximAuthenticators = map[string]string{
+	"PLAIN":    "driver = plaintext\n  client_send = ^$sender_address^" + clientPassword,
+	"LOGIN":    "driver = plaintext\n  client_send = : $sender_address : " + clientPassword,
+	"CRAM-MD5": "driver = cram_md5\n  client_name = $sender_address\n  client_secret = " + clientPassword,
+}
 
 // TestExim hands the corpus to Exim, whose smart host is the proxy.
 func TestExim(t *testing.T) {
+	exim := eximProgram(t)
+	for _, mechanism := range []string{"PLAIN", "LOGIN"} {
+		t.Run(mechanism, func(t *testing.T) {
+			s := newStack(t)
+			sendByExim(t, exim, s, mechanism, eximClear, corpus())
+		})
+	}
+}
+
+// TestEximTLS has Exim use STARTTLS, and passwords that are checked.
+func TestEximTLS(t *testing.T) {
+	exim := eximProgram(t)
+	for mechanism := range eximAuthenticators {
+		t.Run(mechanism, func(t *testing.T) {
+			s := newSecured(t)
+			dir := sendByExim(t, exim, s.stack, mechanism, eximTLS, smallLetters())
+			log, err := os.ReadFile(filepath.Join(dir, "log", "main"))
+			if err != nil || !strings.Contains(string(log), " X=TLS1.") || !strings.Contains(string(log), " A=client") {
+				t.Errorf("no TLS and no login in Exim's log: %v\n%s", err, log)
+			}
+		})
+	}
+}
+
+// sendByExim sends letters and returns Exim's directory.
+func sendByExim(t *testing.T, exim string, s *stack, mechanism, tlsMode string, letters []letter) (dir string) {
+	t.Helper()
+	dir = eximDir(t, s)
+	config := s.write(t, "exim.conf", fmt.Appendf(nil, eximConfig, dir, s.port(), mechanism, eximAuthenticators[mechanism], exim, tlsMode))
+	t.Cleanup(func() { logEximFailure(t, dir) })
+	sendLetters(t, s, letters, func(t *testing.T, m mail) {
+		// -odf delivers before it returns.
+		mustRun(t, withLF(m.content), exim, "-C", config, "-odf", "-i", "-f", m.from, "--", m.to[0])
+	}, s.arrivedTraced)
+	return dir
+}
+
+// eximProgram returns the path of Exim.
+func eximProgram(t *testing.T) string {
+	t.Helper()
 	mustBeRoot(t, "Exim")
 	exim, err := filepath.Abs(eximBinary) // it runs itself by this name
 	if err != nil {
@@ -58,21 +111,7 @@ func TestExim(t *testing.T) {
 	if _, err := os.Stat(exim); err != nil {
 		t.Fatalf("Exim is missing: run e2e/install as root (%v)", err)
 	}
-	for mechanism, send := range map[string]string{
-		"PLAIN": "^$sender_address^" + clientPassword,
-		"LOGIN": ": $sender_address : " + clientPassword,
-	} {
-		t.Run(mechanism, func(t *testing.T) {
-			s := newStack(t)
-			dir := eximDir(t, s)
-			config := s.write(t, "exim.conf", fmt.Appendf(nil, eximConfig, dir, s.port(), mechanism, send, exim))
-			t.Cleanup(func() { logEximFailure(t, dir) })
-			eachLetterTraced(t, s, func(t *testing.T, m mail) {
-				// -odf delivers before it returns.
-				mustRun(t, withLF(m.content), exim, "-C", config, "-odf", "-i", "-f", m.from, "--", m.to[0])
-			})
-		})
-	}
+	return exim
 }
 
 // eximDir makes a directory that belongs to the user that Exim runs as.

@@ -17,8 +17,16 @@ func TestNodemailer(t *testing.T) {
 			s := newStack(t)
 			eachLetter(t, s, func(t *testing.T, m mail) {
 				mustRun(t, nil, node, "testdata/nodemailer_send.js", "127.0.0.1", s.port(), mechanism, m.login, clientPassword,
-					m.from, s.write(t, "content", m.content), m.to[0])
+					clear, m.from, s.write(t, "content", m.content), m.to[0])
 			})
 		})
 	}
+}
+
+func TestNodemailerTLS(t *testing.T) {
+	node := program(t, "node")
+	eachMechanism(t, func(t *testing.T, s *secured, mechanism, tlsMode string, m mail) {
+		mustRun(t, nil, node, "testdata/nodemailer_send.js", "localhost", s.portFor(tlsMode), mechanism, m.login, clientPassword,
+			tlsMode, m.from, s.write(t, "content", m.content), m.to[0])
+	}, starttls, implicit)
 }

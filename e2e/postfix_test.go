@@ -80,8 +80,9 @@ scache    unix  - - n - 1 scache
 postlog   unix-dgram n - n - 1 postlogd
 `
 
-// startPostfix starts a Postfix that logs in at the proxy by mechanism.
-func startPostfix(t *testing.T, s *stack, mechanism string) *postfix {
+// startPostfix starts a Postfix that logs in at the proxy by mechanism. The
+// settings in more go behind the others in main.cf, where the last one counts.
+func startPostfix(t *testing.T, s *stack, mechanism string, more ...string) *postfix {
 	t.Helper()
 	mustBeRoot(t, "Postfix")
 	command := program(t, "postfix")
@@ -104,7 +105,7 @@ func startPostfix(t *testing.T, s *stack, mechanism string) *postfix {
 		passwords += fmt.Sprintf("%s %s:%s\n", login, login, clientPassword)
 	}
 	for path, text := range map[string]string{
-		filepath.Join(p.config, "main.cf"):   fmt.Sprintf(mainCF, base, s.port(), mechanism),
+		filepath.Join(p.config, "main.cf"):   fmt.Sprintf(mainCF, base, s.port(), mechanism) + strings.Join(more, ""),
 		filepath.Join(p.config, "master.cf"): fmt.Sprintf(masterCF, port),
 		filepath.Join(base, "passwords"):     passwords,
 	} {
@@ -220,6 +221,25 @@ func TestPostfixSendmail(t *testing.T) {
 	}
 }
 
+// TestPostfixTLS has Postfix relay through a proxy that asks for STARTTLS, whose
+// certificate it checks, and for passwords.
+func TestPostfixTLS(t *testing.T) {
+	sendmail := postfixSendmail(t)
+	s := newSecured(t)
+	for _, mechanism := range []string{"plain", "login", "cram-md5"} {
+		t.Run(mechanism, func(t *testing.T) {
+			p := startPostfix(t, s.stack, mechanism, "smtp_tls_security_level = verify\n", "smtp_tls_verify_cert_match = localhost\n",
+				"smtp_sasl_tls_security_options = noanonymous\n", "smtp_tls_loglevel = 1\n", "smtp_tls_CAfile = "+s.ca+"\n")
+			sendLetters(t, s.stack, smallLetters(), func(t *testing.T, m mail) {
+				mustRun(t, withLF(m.content), sendmail, "-C", p.config, "-i", "-f", m.from, "--", m.to[0])
+			}, s.arrivedTraced)
+			if !strings.Contains(p.logged(), "Verified TLS connection established to 127.0.0.1") {
+				t.Error("Postfix logged no verified TLS connection")
+			}
+		})
+	}
+}
+
 // postfixSendmail returns Postfix's sendmail command, and not another MTA's.
 func postfixSendmail(t *testing.T) string {
 	t.Helper()
@@ -238,7 +258,7 @@ func TestPostfixSMTPSource(t *testing.T) {
 		m.content = append(m.content, "\r\n"...)
 		s.arrivedTraced(t, m)
 	}
-	sendCorpus(t, s, func(t *testing.T, m mail) {
+	sendLetters(t, s, corpus(), func(t *testing.T, m mail) {
 		file := s.write(t, "message", withLF(m.content))
 		mustRun(t, nil, source, "-F", file, "-f", m.from, "-t", m.to[0], p.addr)
 	}, check)

@@ -82,7 +82,7 @@ func (p *proxy) readLog(r io.Reader, listening chan struct{}) {
 		p.mu.Unlock()
 		if m := logAddress.FindStringSubmatch(line); m != nil && (p.addr == "" || p.admin == "") {
 			switch {
-			case strings.Contains(line, "listening for clients"):
+			case strings.Contains(line, "listening for clients") && p.addr == "": // the first listener
 				p.addr = m[1]
 			case strings.Contains(line, "listening for metrics and health"):
 				p.admin = m[1]

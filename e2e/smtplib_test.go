@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 )
 
@@ -14,6 +15,24 @@ func TestPythonSmtplib(t *testing.T) {
 			t.Errorf("smtplib was told %+v", r)
 		}
 	})
+}
+
+// TestPythonSmtplibTLS uses starttls and SMTP_SSL. smtplib chooses CRAM-MD5 by
+// itself where that is offered.
+func TestPythonSmtplibTLS(t *testing.T) {
+	s := newSecured(t)
+	python := program(t, "python3")
+	for _, mode := range []string{starttls, implicit} {
+		t.Run(mode, func(t *testing.T) {
+			sendLetters(t, s.stack, smallLetters(), func(t *testing.T, m mail) {
+				o := mustRun(t, nil, python, "testdata/smtplib_send.py", "--tls="+mode, "--ca="+s.ca, "localhost", s.portFor(mode), m.login,
+					clientPassword, m.from, s.write(t, "content", m.content), m.to[0])
+				if got := strings.TrimSpace(string(o.stdout)); got != `{"refused": {}, "error": null}` {
+					t.Errorf("smtplib was told %s", got)
+				}
+			}, s.arrived)
+		})
+	}
 }
 
 // smtplibResult is what testdata/smtplib_send.py prints.

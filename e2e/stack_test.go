@@ -47,6 +47,13 @@ func newStack(t *testing.T) *stack {
 
 func newStackWith(t *testing.T, cfg sandbox.Config) *stack {
 	t.Helper()
+	return newStackChanged(t, cfg, nil)
+}
+
+// newStackChanged has change, if not nil, edit the files of the proxy before it
+// starts.
+func newStackChanged(t *testing.T, cfg sandbox.Config, change func(*stack, sandbox.ProxyFiles)) *stack {
+	t.Helper()
 	dir, err := os.MkdirTemp(workDir, "stack-")
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +78,12 @@ func newStackWith(t *testing.T, cfg sandbox.Config) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &stack{proxy: startProxy(t, files), dir: dir, provider: provider}
+	s := &stack{dir: dir, provider: provider}
+	if change != nil {
+		change(s, files)
+	}
+	s.proxy = startProxy(t, files)
+	return s
 }
 
 // accounts makes accounts of the addresses with the secrets that are looked

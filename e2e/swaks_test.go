@@ -26,6 +26,44 @@ func TestSwaks(t *testing.T) {
 	}
 }
 
+// TestSwaksTLS sends by --tls (STARTTLS) and --tlsc (implicit).
+func TestSwaksTLS(t *testing.T) {
+	swaks := program(t, "swaks")
+	eachMechanism(t, func(t *testing.T, s *secured, mechanism, tlsMode string, m mail) {
+		data := s.write(t, "data", append(stuffed(m.content), '.'))
+		o := mustRun(t, nil, swaks, "--server", "127.0.0.1:"+s.portFor(tlsMode), map[string]string{starttls: "--tls", implicit: "--tlsc"}[tlsMode],
+			"--auth", mechanism, "--auth-user", m.login, "--auth-password", clientPassword,
+			"--from", m.from, "--to", m.to[0],
+			"--data", "@"+data, "--no-data-fixup", "--suppress-data")
+		if !bytes.Contains(o.stdout, []byte("=== TLS started with cipher")) {
+			t.Errorf("no TLS: %v", o)
+		}
+	}, starttls, implicit)
+}
+
+// TestSwaksRefused: without TLS nobody may log in where it is required, and with
+// a wrong password nobody at all.
+func TestSwaksRefused(t *testing.T) {
+	swaks := program(t, "swaks")
+	s := newSecured(t)
+	for _, tt := range []struct {
+		name, want string
+		args       []string
+	}{
+		{"no TLS", "530 5.7.0", []string{"--quit-after", "RCPT"}},
+		{"wrong password", "535 5.7.8", []string{"--tls", "--auth", "PLAIN", "--auth-user", gmailUser, "--auth-password", "guess"}},
+		{"unknown account", "535 5.7.8", []string{"--tls", "--auth", "CRAM-MD5", "--auth-user", "nobody@gmail.com", "--auth-password", clientPassword}},
+	} {
+		o, err := run(t.Context(), nil, swaks, append([]string{"--server", s.addr, "--from", gmailUser, "--to", "recipient@example.com"}, tt.args...)...)
+		if err != nil || o.code == 0 || !bytes.Contains(o.stdout, []byte(tt.want)) {
+			t.Errorf("%s: want %s: %v: %v", tt.name, tt.want, err, o)
+		}
+	}
+	if n := len(s.provider.Messages()); n != 0 {
+		t.Errorf("%d messages are at the provider", n)
+	}
+}
+
 // stuffed doubles the dot at the start of each line that begins with one (RFC
 // 5321 section 4.5.2).
 func stuffed(content []byte) []byte {

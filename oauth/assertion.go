@@ -13,8 +13,6 @@ import (
 	"encoding/pem"
 	"time"
 
-	"golang.org/x/oauth2/jws"
-
 	"xoauth2-proxy/internal/account"
 )
 
@@ -27,14 +25,25 @@ const (
 	assertionLife = 5 * time.Minute
 )
 
-// assertionHeader is the JOSE header of a client assertion. x/oauth2/jws has no
-// room for the certificate's thumbprints, of which endpoints look at one or the
-// other: SHA-1 (RFC 7515 section 4.1.7) or SHA-256 (section 4.1.8).
+// assertionHeader is the JOSE header of a client assertion. x/oauth2 makes
+// assertions without the certificate's thumbprints, of which endpoints look at
+// one or the other: SHA-1 (RFC 7515 section 4.1.7) or SHA-256 (section 4.1.8).
 type assertionHeader struct {
 	Algorithm string `json:"alg"`
 	Type      string `json:"typ"`
 	SHA1      string `json:"x5t"`
 	SHA256    string `json:"x5t#S256"`
+}
+
+// assertionClaims are what RFC 7523 section 3 wants in one.
+type assertionClaims struct {
+	Issuer    string `json:"iss"`
+	Subject   string `json:"sub"`
+	Audience  string `json:"aud"`
+	ID        string `json:"jti"`
+	IssuedAt  int64  `json:"iat"`
+	NotBefore int64  `json:"nbf"`
+	Expires   int64  `json:"exp"`
 }
 
 // clientAssertion makes the signed statement that the client is who it says
@@ -47,16 +56,8 @@ func clientAssertion(a *account.Account, now time.Time) (string, error) {
 	der := pair.Certificate[0]
 	one, two := sha1.Sum(der), sha256.Sum256(der)
 	header := assertionHeader{Type: "JWT", SHA1: encodeSegment(one[:]), SHA256: encodeSegment(two[:])}
-	claims := struct {
-		jws.ClaimSet
-		ID        string `json:"jti"`
-		NotBefore int64  `json:"nbf"`
-	}{
-		ClaimSet: jws.ClaimSet{Iss: a.ClientID, Sub: a.ClientID, Aud: a.TokenURL,
-			Iat: now.Unix(), Exp: now.Add(assertionLife).Unix()},
-		ID:        rand.Text(),
-		NotBefore: now.Add(-time.Minute).Unix(),
-	}
+	claims := assertionClaims{Issuer: a.ClientID, Subject: a.ClientID, Audience: a.TokenURL, ID: rand.Text(),
+		IssuedAt: now.Unix(), NotBefore: now.Add(-time.Minute).Unix(), Expires: now.Add(assertionLife).Unix()}
 	switch key := pair.PrivateKey.(type) {
 	case *rsa.PrivateKey:
 		header.Algorithm = "PS256" // what Microsoft asks for

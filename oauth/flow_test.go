@@ -355,7 +355,7 @@ func TestInitialResponses(t *testing.T) {
 	if got := decode(tok.InitialResponse(account.MechanismOAUTHBEARER)); got != want {
 		t.Errorf("OAUTHBEARER %q, want %q", got, want)
 	}
-	if &tok.OAUTHBEARER()[0] != &tok.OAUTHBEARER()[0] {
+	if first, second := tok.OAUTHBEARER(), tok.OAUTHBEARER(); &first[0] != &second[0] {
 		t.Error("OAUTHBEARER is built more than once")
 	}
 	moved := accountLike(a, func(a *account.Account) { a.SMTP.Host = "" })

@@ -79,8 +79,8 @@ func newManager(cfg Config, f flow, log *zap.Logger, set *metrics.Set) *Manager 
 // kept by account ID: as long as the credentials are the same, an account of a
 // later snapshot gets the same source, tokens and rotated refresh token
 // included; with other credentials it gets a new one. Someone who still holds
-// an account whose credentials have been replaced gets a source that says
-// ErrRemoved. It takes no lock when the source exists.
+// an account that was removed, or whose credentials have been replaced, gets a
+// source that says ErrRemoved. It takes no lock when the source exists.
 func (m *Manager) Source(a *account.Account) *Source {
 	v, ok := m.sources.Load(a.ID)
 	if ok {
@@ -124,11 +124,10 @@ func (m *Manager) newSource(a *account.Account) *Source {
 			return old
 		}
 	}
-	s := &Source{m: m, id: a.ID, fingerprint: fingerprint, chain: ChainOf(a), client: clientKey(a), parent: parent}
-	s.account.Store(a)
+	s := m.detached(a, parent)
 	if snap := m.accounts.Load(); snap != nil {
-		if cur, ok := snap.ByID(a.ID); ok && cur.CredentialsFingerprint() != fingerprint {
-			s.retired = true // a is outdated: it must not replace the current chain
+		if cur, ok := snap.ByID(a.ID); !ok || cur.CredentialsFingerprint() != fingerprint {
+			s.retired = true // a is outdated: it must not come back, nor replace the current chain
 			return s
 		}
 	}
@@ -136,6 +135,13 @@ func (m *Manager) newSource(a *account.Account) *Source {
 	if old != nil {
 		old.retire()
 	}
+	return s
+}
+
+// detached returns a source for a that nobody finds.
+func (m *Manager) detached(a *account.Account, parent *Source) *Source {
+	s := &Source{m: m, id: a.ID, fingerprint: a.CredentialsFingerprint(), chain: ChainOf(a), client: clientKey(a), parent: parent}
+	s.account.Store(a)
 	return s
 }
 

@@ -144,19 +144,52 @@ func (s *Source) ownState(st *AccountState) {
 }
 
 // ForceRefresh gets a new access token for the account now, whatever is
-// remembered, stored or cached, and returns why that failed. It joins a refresh
-// that is running. The error is an *Error.
+// remembered, stored or cached, and returns why that failed. See Fetch.
 func (m *Manager) ForceRefresh(ctx context.Context, a *account.Account) error {
-	s := m.Source(a)
+	_, err := m.Fetch(ctx, a)
+	return err
+}
+
+// Fetch is ForceRefresh that returns the token. It joins a refresh that is
+// running. An account that is not (yet) among those of Retain is asked for too,
+// and not kept; but a refresh token that its provider rotates is stored. The
+// error is an *Error.
+func (m *Manager) Fetch(ctx context.Context, a *account.Account) (*Token, error) {
+	s, known := m.registered(a)
+	if !known {
+		fetched := a
+		if base := sharesToken(a); base != nil {
+			fetched = base
+		}
+		s = m.detached(fetched, nil)
+		defer s.retire()
+	}
+	of := s
 	if s.parent != nil {
-		s = s.parent
+		of = s.parent
 	}
-	c, err := s.force()
+	c, fault := of.force()
+	if fault != nil {
+		return nil, fault
+	}
+	t, err := c.wait(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, waitErr := c.wait(ctx)
-	return waitErr
+	if t.login != loginOf(a) {
+		t = t.forLogin(loginOf(a))
+	}
+	return t, nil
+}
+
+// registered returns the source of a, if Source would give one that works.
+func (m *Manager) registered(a *account.Account) (s *Source, ok bool) {
+	if snap := m.accounts.Load(); snap != nil {
+		if cur, ok := snap.ByID(a.ID); !ok || cur.CredentialsFingerprint() != a.CredentialsFingerprint() {
+			return nil, false
+		}
+	}
+	return m.Source(a), true
 }
 
 // force queues a refresh, or joins one.

@@ -8,6 +8,8 @@
 //     (peers.sh installs them), with one loader and one sink;
 //   - profile: go run ./perf/profile leaves profiles and flame graphs of a
 //     load, and compares two of them;
+//   - idle: go run ./perf/idle measures what idle clients cost in memory, and
+//     whether slow ones (slowloris) hold up the others;
 //   - sink: the far end of sidebyside and profile;
 //   - lab, flame: what the commands have in common.
 //

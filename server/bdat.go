@@ -24,10 +24,6 @@ func (s *session) onBDAT(args []byte) (codec.Reply, state) {
 		return s.skipChunk(size, codec.ReplyBadSequence, s.state)
 	}
 	if r, refused := s.refuse(); refused {
-		if size == 0 {
-			s.pass(r, stateReady)
-			return codec.NoReply, s.state
-		}
 		return s.skipChunk(size, r, stateReady)
 	}
 	if t.content == nil {
@@ -44,10 +40,13 @@ func (s *session) onBDAT(args []byte) (codec.Reply, state) {
 	return codec.Reply{}, stateBdat
 }
 
-// skipChunk swallows size octets, answers r behind them and goes to next.
+// skipChunk swallows size octets, answers r behind them and goes to next. That
+// is no error of the session: a client may pipeline many chunks before it learns
+// that the first one, or MAIL, was refused.
 func (s *session) skipChunk(size int64, r codec.Reply, next state) (codec.Reply, state) {
 	if size == 0 {
-		return r, next
+		s.pass(r, next)
+		return codec.NoReply, s.state
 	}
 	s.t.chunkLeft, s.t.chunkReply, s.resumeTo = size, r, next
 	return codec.Reply{}, stateBdatSkip

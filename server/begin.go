@@ -27,10 +27,6 @@ func (s *session) greet() {
 	s.enter(stateHello)
 }
 
-// recordHandshake is the first octet of a TLS handshake record (RFC 8446
-// section 5.1). No command begins with it.
-const recordHandshake = 22
-
 // detect looks at what a client says before it is greeted.
 func (s *session) detect(b []byte) {
 	if b[0] == recordHandshake {
@@ -60,13 +56,13 @@ func (s *session) feedProxyHeader(b []byte) {
 		s.close()
 		return
 	}
-	if !header.Local && header.Source.IsValid() {
-		s.leaveSource()
+	if header.Source.IsValid() {
 		s.source = header.Source.Addr().Unmap()
 		s.remote = header.Source.String()
+	}
+	if !header.Local { // else it is the proxy itself, which is trusted
 		if r := s.listener.enterSource(s); !r.IsZero() {
-			s.end(r)
-			s.flush()
+			s.refuseSource(r)
 			return
 		}
 	}
@@ -80,6 +76,17 @@ func (s *session) feedProxyHeader(b []byte) {
 	if len(rest) > 0 && s.state != stateClosed {
 		s.take(rest)
 	}
+}
+
+// refuseSource ends a session that may not begin. Where TLS comes first, it
+// cannot be told why.
+func (s *session) refuseSource(r codec.Reply) {
+	if s.listener.cfg.TLS == TLSImplicit {
+		s.close()
+		return
+	}
+	s.answer(r, stateLinger)
+	s.flush()
 }
 
 // take gives what was read to the layer that it is for.
@@ -109,15 +116,26 @@ func (l *listener) enterSource(s *session) codec.Reply {
 	if l.cfg.MaxPerSource == 0 {
 		return codec.NoReply
 	}
+	key := sourceKey(s.source)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.sources[s.source] >= l.cfg.MaxPerSource {
+	if l.sources[key] >= l.cfg.MaxPerSource {
 		l.srv.metrics.overCap.Inc()
 		return codec.ReplyTooManyConnections
 	}
-	l.sources[s.source]++
+	l.sources[key]++
 	s.counted = true
 	return codec.NoReply
+}
+
+// sourceKey is what connections are counted by: whoever has an IPv6 address
+// has at least all of its /64.
+func sourceKey(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return a
+	}
+	network, _ := a.Prefix(64) // fails for lengths that no address has
+	return network.Addr()
 }
 
 // leaveSource takes the session out of its source's count.
@@ -129,8 +147,9 @@ func (s *session) leaveSource() {
 	l := s.listener
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.sources[s.source]--; l.sources[s.source] == 0 {
-		delete(l.sources, s.source)
+	key := sourceKey(s.source)
+	if l.sources[key]--; l.sources[key] == 0 {
+		delete(l.sources, key)
 	}
 }
 

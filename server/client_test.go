@@ -16,6 +16,7 @@ import (
 type client struct {
 	t    testing.TB
 	conn *net.TCPConn
+	w    io.Writer // conn, or TLS on it
 	r    *bufio.Reader
 }
 
@@ -31,7 +32,14 @@ func dialTo(t testing.TB, addr string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cl := &client{t: t, conn: c.(*net.TCPConn), r: bufio.NewReader(c)}
+	return newClient(t, c)
+}
+
+// newClient is a client on a connection, which it owns.
+func newClient(t testing.TB, c net.Conn) *client {
+	t.Helper()
+	cl := &client{t: t, w: c, r: bufio.NewReader(c)}
+	cl.conn, _ = c.(*net.TCPConn) // nil for a unix socket
 	t.Cleanup(func() { c.Close() })
 	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
@@ -59,7 +67,7 @@ func (k *stack) login(t testing.TB, user string) *client {
 // send writes octets as they are, in one write.
 func (c *client) send(s string) {
 	c.t.Helper()
-	if _, err := io.WriteString(c.conn, s); err != nil {
+	if _, err := io.WriteString(c.w, s); err != nil {
 		c.t.Fatalf("sending %s: %v", brief(s), err)
 	}
 }

@@ -31,10 +31,19 @@ type Listener struct {
 	// is for listeners that only trusted clients can reach.
 	Passwords password.Policy
 	// MaxConnections caps the sessions of this listener, MaxPerSource those
-	// from one source address; more are greeted with 421. 0: no cap.
+	// from one source, which is an IPv4 address or the /64 network of an IPv6
+	// address; more are greeted with 421. 0: no cap.
 	MaxConnections, MaxPerSource int
 	// MaxMessages ends a session with 421 after so many messages. 0: no cap.
 	MaxMessages int
+}
+
+// Gate holds accounts back: an operator's orders. It is asked on the loops, at
+// every login and message, so it must not block.
+type Gate interface {
+	// Held reports whether the account takes no mail now, and why, in one line
+	// that is fit for a reply.
+	Held(accountID string) (why string, held bool)
 }
 
 // Config is what the server needs to know. All durations must be positive.
@@ -46,6 +55,8 @@ type Config struct {
 	// SharedPassword is the stored form of the password for listeners of
 	// policy "shared".
 	SharedPassword account.Secret
+	// Gate tells which accounts an operator has paused. Nil: none.
+	Gate Gate
 	// TLS has the certificate; nil if no listener uses TLS. Its
 	// GetConfigForClient may renew it while the server runs.
 	TLS *tls.Config
@@ -70,25 +81,45 @@ type Config struct {
 	// 80 % new transactions get 452 4.3.1, running ones go on.
 	ContentBudget int64
 	// GreetingTimeout is for the first command, CommandTimeout for each later
-	// one, ContentTimeout for each read of content (RFC 5321 section 4.5.3.2
-	// asks for at least 5 and 3 minutes for the latter two).
-	GreetingTimeout, CommandTimeout, ContentTimeout time.Duration
+	// one, IdleTimeout for the next command of a client that is logged in and
+	// has no transaction, ContentTimeout for each read of content (RFC 5321
+	// section 4.5.3.2 asks for at least 5 minutes for commands and 3 for the
+	// latter).
+	GreetingTimeout, CommandTimeout, IdleTimeout, ContentTimeout time.Duration
+	// SessionTimeout is the age at which a session ends with 421: when it has
+	// no transaction, and in any case ContentTimeout later, unless the provider
+	// is to answer.
+	SessionTimeout time.Duration
+	// HandshakeTimeout is for a TLS handshake, and for a PROXY header.
+	HandshakeTimeout time.Duration
+	// NormaliseNewlines makes CRLF of each bare CR and bare LF in DATA content,
+	// instead of refusing it with 554.
+	NormaliseNewlines bool
+	// Checks is for the workers that compute slow hashes, and Failures for what
+	// wrong passwords come to.
+	Checks   password.Config
+	Failures password.FailureConfig
 }
 
 // DefaultConfig has every default but the listeners.
 func DefaultConfig() Config {
 	return Config{
-		Hostname:        "xoauth2-proxy",
-		Pin:             "off",
-		MaxConnections:  20000,
-		MaxMessageSize:  36700160, // 35 MiB: above Gmail's 35,882,577 octets
-		MaxRecipients:   1000,
-		MaxErrors:       20,
-		MaxPipelined:    64 << 10,
-		ContentBudget:   1 << 30,
-		GreetingTimeout: 5 * time.Minute,
-		CommandTimeout:  5 * time.Minute,
-		ContentTimeout:  3 * time.Minute,
+		Hostname:         "xoauth2-proxy",
+		Pin:              "off",
+		MaxConnections:   20000,
+		MaxMessageSize:   36700160, // 35 MiB: above Gmail's 35,882,577 octets
+		MaxRecipients:    1000,
+		MaxErrors:        20,
+		MaxPipelined:     64 << 10,
+		ContentBudget:    1 << 30,
+		GreetingTimeout:  5 * time.Minute,
+		CommandTimeout:   5 * time.Minute,
+		IdleTimeout:      5 * time.Minute,
+		ContentTimeout:   3 * time.Minute,
+		SessionTimeout:   24 * time.Hour,
+		HandshakeTimeout: 10 * time.Second,
+		Checks:           password.DefaultConfig(),
+		Failures:         password.DefaultFailureConfig(),
 	}
 }
 
@@ -133,11 +164,12 @@ func (c Config) Validate() error {
 		{"max_recipients", int64(c.MaxRecipients)}, {"max_errors", int64(c.MaxErrors)},
 		{"max_pipelined", int64(c.MaxPipelined)}, {"content_budget", c.ContentBudget},
 		{"greeting_timeout", int64(c.GreetingTimeout)}, {"command_timeout", int64(c.CommandTimeout)},
-		{"content_timeout", int64(c.ContentTimeout)},
+		{"content_timeout", int64(c.ContentTimeout)}, {"idle_timeout", int64(c.IdleTimeout)},
+		{"session_timeout", int64(c.SessionTimeout)}, {"handshake_timeout", int64(c.HandshakeTimeout)},
 	} {
 		if n.val <= 0 {
 			bad("%s must be positive", n.key)
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Checks.Validate(), c.Failures.Validate())...)
 }

@@ -21,13 +21,18 @@ import (
 // childEnv makes this test binary the server of TestOutOfDescriptors.
 const childEnv = "SERVER_TEST_DESCRIPTORS"
 
-// runAsChild is the other process of TestOutOfDescriptors: a server that may
-// have a few descriptors only. It reports whether it was to run.
+// runAsChild is the other process of TestOutOfDescriptors, a server that may
+// have a few descriptors only, or that of TestPassedSockets. It reports whether
+// it was to run.
 func runAsChild() bool {
-	if os.Getenv(childEnv) == "" {
+	serve := serveWithFewDescriptors
+	switch {
+	case os.Getenv(socketsEnv) != "":
+		serve = serveOnPassedSockets
+	case os.Getenv(childEnv) == "":
 		return false
 	}
-	if err := serveWithFewDescriptors(); err != nil {
+	if err := serve(); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}

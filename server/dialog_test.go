@@ -252,6 +252,8 @@ func (d *dialog) option(t testing.TB) stackOption {
 				cfg.MaxPipelined = int(n)
 			case "budget":
 				cfg.ContentBudget = n
+			case "normalise":
+				cfg.NormaliseNewlines = n == 1
 			case "command_timeout":
 				cfg.CommandTimeout = time.Duration(n) * time.Second
 			default:

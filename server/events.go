@@ -27,6 +27,7 @@ func (e *events) OnOpen(c gnet.Conn) (out []byte, action gnet.Action) {
 	s.conn, s.loop = c, e.srv.loopOf(c.EventLoop())
 	defer s.loop.recovered(s)
 	s.loop.sessions[s] = struct{}{}
+	s.ends = s.loop.ticks + ticksOf(e.srv.cfg.SessionTimeout)
 	if s.loop.draining {
 		if s.plainStart() {
 			out = codec.ReplyShutdown.AppendTo(nil)

@@ -39,7 +39,7 @@ func newFeeder(t testing.TB, change func(*Config)) *feeder {
 	if change != nil {
 		change(&cfg)
 	}
-	snap, err := account.NewSnapshot([]*account.Account{{ID: "anna", Email: gmailUser}})
+	snap, err := account.NewSnapshot([]*account.Account{{ID: "anna", Email: gmailUser, Extensions: account.Ext8BITMIME | account.ExtSMTPUTF8}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,13 +48,14 @@ func newFeeder(t testing.TB, change func(*Config)) *feeder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := &listener{cfg: cfg.Listeners[0], policy: password.PolicyAny}
-	ln.advertise(&srv.cfg)
+	ln := &listener{srv: srv, cfg: cfg.Listeners[0], policy: password.PolicyAny}
+	ln.advertise(means{extensions: account.Ext8BITMIME | account.ExtSMTPUTF8})
 	l := &loop{srv: srv, events: feederLoop{f: f}, sessions: map[*session]struct{}{}}
 	srv.loops = []*loop{l}
 	f.s = &session{srv: srv, listener: ln, loop: l, conn: feederConn{f: f}, id: 1}
 	l.sessions[f.s] = struct{}{}
 	srv.active.Add(1)
+	f.s.ends = ticksOf(cfg.SessionTimeout)
 	f.s.enter(stateHello)
 	return f
 }

@@ -153,7 +153,7 @@ func TestClientThatNeverReads(t *testing.T) {
 // second, so each takes two.
 func TestTimeouts(t *testing.T) {
 	k := newStack(t, config(func(cfg *Config) {
-		cfg.GreetingTimeout, cfg.CommandTimeout, cfg.ContentTimeout = time.Second, time.Second, time.Second
+		cfg.GreetingTimeout, cfg.CommandTimeout, cfg.ContentTimeout, cfg.IdleTimeout = time.Second, time.Second, time.Second, time.Second
 	}))
 	tests := []struct {
 		name string
@@ -240,7 +240,7 @@ func loginOn(c *client) {
 // timeout of the session: the client gets the provider's answer.
 func TestAwaitingUpstreamHasNoTimeout(t *testing.T) {
 	k := newStack(t, config(func(cfg *Config) {
-		cfg.GreetingTimeout, cfg.CommandTimeout, cfg.ContentTimeout = time.Second, time.Second, time.Second
+		cfg.GreetingTimeout, cfg.CommandTimeout, cfg.ContentTimeout, cfg.IdleTimeout = time.Second, time.Second, time.Second, time.Second
 	}))
 	k.setFaults(t, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, For: sandbox.Duration(3100 * time.Millisecond)})
 	c := k.login(t, gmailUser)
@@ -359,4 +359,28 @@ func TestPauseOutlastsDrainedOutput(t *testing.T) {
 	}
 	c.close()
 	<-flooded // fails with the connection, if it was not all taken
+}
+
+// TestRefusedContentIsReleased has content go on long after its first error: no
+// memory is held for what is swallowed.
+func TestRefusedContentIsReleased(t *testing.T) {
+	k := newStack(t)
+	c := k.login(t, gmailUser)
+	c.mail("a@example.com", "b@example.com", "c@example.com")
+	c.cmd("DATA", "354")
+	c.send(strings.Repeat("0123456789abcde\r\n", 10_000))
+	eventually(t, "it is held", func() bool { return k.budget.Used() > 0 })
+	c.send("bare\nLF\r\n")
+	eventually(t, "it is released", func() bool { return k.budget.Used() == 0 })
+	for range 10 {
+		c.send(strings.Repeat("0123456789abcde\r\n", 10_000))
+		if n := k.budget.Used(); n != 0 {
+			t.Fatalf("%d octets are held", n)
+		}
+	}
+	c.send("QUIT\r\n.\r\n")
+	c.expect("554 5.6.0")
+	c.mail("a@example.com", "b@example.com")
+	c.message("text\r\n", "250 2.0.0")
+	k.messages(t, 1)
 }

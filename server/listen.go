@@ -31,49 +31,36 @@ type listener struct {
 
 	policy password.Policy
 
-	ehloClear, ehloTLS codec.Reply // what EHLO is answered before and after TLS
+	offer atomic.Pointer[offer]
 
 	active atomic.Int64 // sessions
+	lastFD uint64       // descriptor of the last session; of the accepting goroutine
 
 	mu      sync.Mutex // guards sources
 	sources map[netip.Addr]int
 }
 
-// advertise prepares the EHLO replies (RFC 5321 section 4.1.1.1) and what else
-// follows from the configuration.
-func (l *listener) advertise(cfg *Config) {
-	if l.policy = l.cfg.Passwords; l.policy == "" {
-		l.policy = password.PolicyAny
-	}
-	keywords := fmt.Sprintf("%s\nPIPELINING\nSIZE %d\n8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES", cfg.Hostname, cfg.MaxMessageSize)
-	const auth = "\nAUTH CRAM-MD5 PLAIN LOGIN"
-	l.ehloTLS = codec.Reply{Code: 250, Text: keywords + auth}
-	l.ehloClear = l.ehloTLS
-	if l.cfg.TLS.offered() {
-		l.ehloClear.Text = keywords + "\nSTARTTLS" + auth
-	}
-	if l.cfg.TLS == TLSRequired {
-		l.ehloClear.Text = keywords + "\nSTARTTLS"
-	}
-}
-
 func (s *Server) listen() error {
+	var fromSystemd passed
+	defer fromSystemd.close()
 	for _, cfg := range s.cfg.Listeners {
-		ln, err := open(cfg.Address)
+		ln, err := open(cfg.Address, &fromSystemd)
 		if err != nil {
 			s.closeListeners()
 			return fmt.Errorf("server: %w", err)
 		}
 		spare, _ := os.Open(os.DevNull) // without it, EMFILE is only waited out
-		l := &listener{srv: s, cfg: cfg, ln: ln, spare: spare, sources: make(map[netip.Addr]int)}
-		l.advertise(&s.cfg)
+		l := &listener{srv: s, cfg: cfg, ln: ln, spare: spare, policy: cfg.Passwords, sources: make(map[netip.Addr]int)}
+		if l.policy == "" {
+			l.policy = password.PolicyAny
+		}
 		s.listeners = append(s.listeners, l)
 	}
 	return nil
 }
 
 // open opens the listening socket of an address.
-func open(address string) (net.Listener, error) {
+func open(address string, fromSystemd *passed) (net.Listener, error) {
 	kind, name, _ := strings.Cut(address, ":")
 	switch kind {
 	case "unix":
@@ -82,10 +69,30 @@ func open(address string) (net.Listener, error) {
 		}
 		return net.Listen("unix", name)
 	case "systemd":
-		return passed(name)
+		return fromSystemd.take(name)
 	}
-	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 20 * time.Second, Count: 3}}
+	lc := net.ListenConfig{KeepAlive: -1, Control: keepAlive}
 	return lc.Listen(context.Background(), "tcp", address)
+}
+
+// keepAlive sets the probes of idle connections on the listening socket, from
+// which accepted ones inherit them: that saves four calls for each.
+func keepAlive(_, _ string, c syscall.RawConn) (err error) {
+	set := func(fd uintptr, level, name, value int) {
+		if err == nil {
+			err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(fd), level, name, value))
+		}
+	}
+	cerr := c.Control(func(fd uintptr) {
+		set(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+		set(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60)  // seconds
+		set(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 20) // seconds
+		set(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3)
+	})
+	if cerr != nil {
+		return cerr
+	}
+	return err
 }
 
 // removeStale removes a unix socket that a process left behind. One that
@@ -102,16 +109,33 @@ func removeStale(path string) error {
 	return os.Remove(path)
 }
 
-// passed finds a socket that systemd passed to this process.
-func passed(name string) (net.Listener, error) {
-	all, err := activation.ListenersWithNames()
-	if err != nil {
-		return nil, err
+// passed are the sockets that systemd passed to this process. They can be asked
+// for once only.
+type passed struct{ byName map[string][]net.Listener }
+
+// take gives away the socket of that name.
+func (p *passed) take(name string) (net.Listener, error) {
+	if p.byName == nil {
+		var err error
+		if p.byName, err = activation.ListenersWithNames(); err != nil {
+			return nil, err
+		}
 	}
-	if found := all[name]; len(found) == 1 && found[0] != nil {
-		return found[0], nil
+	found := p.byName[name]
+	if len(found) != 1 || found[0] == nil {
+		return nil, fmt.Errorf("systemd passed no listening socket of name %q, or several", name)
 	}
-	return nil, fmt.Errorf("systemd passed no listening socket of name %q", name)
+	delete(p.byName, name)
+	return found[0], nil
+}
+
+// close closes the sockets that nobody took: nobody would accept on them.
+func (p *passed) close() {
+	for _, found := range p.byName {
+		for _, ln := range found {
+			_ = ln.Close()
+		}
+	}
 }
 
 func (s *Server) closeListeners() {
@@ -157,7 +181,7 @@ func (l *listener) admit(c net.Conn) {
 		dropZone(c.LocalAddr().(*net.TCPAddr))
 	}
 	total, here := s.active.Add(1), l.active.Add(1)
-	if total > int64(s.cfg.MaxConnections) || l.cfg.MaxConnections > 0 && here > int64(l.cfg.MaxConnections) || fewDescriptors(c) {
+	if total > int64(s.cfg.MaxConnections) || l.cfg.MaxConnections > 0 && here > int64(l.cfg.MaxConnections) || l.fewDescriptors(c) {
 		l.left()
 		s.metrics.overCap.Inc()
 		l.refuse(c, codec.ReplyTooManyConnections)
@@ -170,7 +194,7 @@ func (l *listener) admit(c net.Conn) {
 			return
 		}
 	}
-	_, err := s.engine.EnrollContext(c, sess)
+	conn, err := s.engine.EnrollContext(c, sess)
 	if err == nil && sess.loop == nil {
 		err = errors.New("epoll did not take it") // gnet has closed it and tells nobody
 	}
@@ -181,6 +205,7 @@ func (l *listener) admit(c net.Conn) {
 		s.log.Warn("handing a connection to a loop", zap.Error(err))
 		return
 	}
+	l.lastFD = uint64(conn.Fd())
 	s.metrics.accepted.Inc()
 }
 
@@ -190,11 +215,14 @@ const reservedDescriptors = 8
 
 // fewDescriptors reports whether the process is about to run out of
 // descriptors. They are given out from the lowest number up, so the next one
-// tells.
-func fewDescriptors(c net.Conn) bool {
+// tells; it is asked for when the last one was high.
+func (l *listener) fewDescriptors(c net.Conn) bool {
 	var limit unix.Rlimit // may be changed from outside at any time
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || l.lastFD < limit.Cur/2 {
+		return false
+	}
 	raw, err := c.(syscall.Conn).SyscallConn()
-	if err != nil || unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+	if err != nil {
 		return false
 	}
 	next := -1

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -133,6 +132,9 @@ func (s *session) delayOver() {
 // admitted asks for the token of the account: 235 promises that there is one.
 func (s *session) admitted(a *account.Account) (codec.Reply, state) {
 	s.srv.failures.Succeeded(s.source, time.Now())
+	if r, held := s.held(a); held {
+		return r, stateUnauth
+	}
 	if s.srv.tokens.Ready(a) {
 		return s.loggedIn(a)
 	}
@@ -141,52 +143,19 @@ func (s *session) admitted(a *account.Account) (codec.Reply, state) {
 	return codec.NoReply, stateAwaitToken
 }
 
-// learn prepares for the accounts of a snapshot that was not seen before.
-func (srv *Server) learn(snapshot *account.Snapshot) {
-	old := srv.learned.Load()
-	if old == snapshot || old == nil || !srv.learned.CompareAndSwap(old, snapshot) {
-		return
+// held reports whether an operator has paused the account, with the reply that
+// says so.
+func (s *session) held(a *account.Account) (codec.Reply, bool) {
+	if s.srv.cfg.Gate == nil {
+		return codec.NoReply, false
 	}
-	srv.running.Add(1)
-	go func() { // there may be many thousands, and parsing each takes a while
-		defer srv.running.Done()
-		srv.prepareLogins(snapshot)
-	}()
-}
-
-// prepareLogins looks at the passwords of all accounts: what a login that names
-// none of them is to cost, and whether CRAM-MD5 can work.
-func (srv *Server) prepareLogins(snapshot *account.Snapshot) {
-	recoverable := false
-	srv.passwords.Imitate(func(yield func(password.Secret) bool) {
-		for _, a := range snapshot.All() {
-			if a.ClientPassword.IsZero() {
-				continue
-			}
-			secret := storedPassword(a)
-			recoverable = recoverable || secret.Recoverable()
-			if !yield(secret) {
-				return
-			}
-		}
-	})
-	srv.recoverable.Store(recoverable)
+	if base := a.Base(); base != nil { // a mailbox of a catch-all account follows that
+		a = base
+	}
+	why, held := s.srv.cfg.Gate.Held(a.ID)
+	return codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: why}, held
 }
 
 // offersCRAM reports whether CRAM-MD5 can work on this listener: it needs
 // secrets that are stored recoverably, or none at all.
-func (s *session) offersCRAM() bool {
-	switch s.listener.policy {
-	case password.PolicyAny:
-		return true
-	case password.PolicyShared:
-		return s.srv.shared.Recoverable()
-	}
-	return s.srv.recoverable.Load()
-}
-
-// withoutCRAM takes CRAM-MD5 out of an EHLO reply.
-func withoutCRAM(r codec.Reply) codec.Reply {
-	r.Text = strings.Replace(r.Text, "AUTH CRAM-MD5 ", "AUTH ", 1)
-	return r
-}
+func (s *session) offersCRAM() bool { return s.listener.offer.Load().cram }

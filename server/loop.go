@@ -24,6 +24,7 @@ type loop struct {
 	out      []byte // replies of the session that is being served
 	sasl     []byte // scratch for one decoded SASL message
 	plain    []byte // scratch for what one session decrypts
+	cipher   []byte // what crypto/tls has to write for the session that is being served
 	wheel    wheel
 	ticks    int64 // since start; the clock of the wheel
 	sessions map[*session]struct{}
@@ -59,6 +60,7 @@ const (
 	msgKill                          // close every session
 	msgWire                          // write this ciphertext of a handshake
 	msgHandshake                     // the handshake has ended
+	msgEvict                         // there are too many handshakes, and this is the oldest
 )
 
 // post puts m into the mailbox. The loop is woken once for all messages that
@@ -111,6 +113,8 @@ func (l *loop) handle(m *message) {
 		}
 	case msgHandshake:
 		m.s.handshakeDone(m.err)
+	case msgEvict:
+		m.s.evicted()
 	case msgDrain:
 		l.draining = true
 		for s := range l.sessions {

@@ -17,7 +17,7 @@ type serverMetrics struct {
 	contentBytes                                *metrics.Counter
 	contentRefusals, budgetRefusals             *metrics.Counter
 	lostReplies                                 *metrics.Counter
-	handshakeOK, handshakeFailed                *metrics.Counter
+	handshakeOK, handshakeFailed, evicted       *metrics.Counter
 	loopLag                                     *metrics.PrometheusHistogram
 }
 
@@ -41,6 +41,7 @@ func newMetrics(set *metrics.Set, srv *Server) *serverMetrics {
 		lostReplies:     set.NewCounter(`smtp_final_replies_lost_total`),
 		handshakeOK:     set.NewCounter(`smtp_tls_handshakes_total{result="success"}`),
 		handshakeFailed: set.NewCounter(`smtp_tls_handshakes_total{result="failed"}`),
+		evicted:         set.NewCounter(`smtp_tls_handshakes_total{result="gave_way"}`),
 		loopLag:         set.NewPrometheusHistogramExt(`smtp_loop_lag_seconds`, latencyBuckets),
 	}
 	for v := range m.commands {

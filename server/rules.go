@@ -59,14 +59,12 @@ func (s *session) onEHLO(args []byte) (codec.Reply, state) {
 		return codec.ReplyBadArgs, s.state
 	}
 	s.dropTransaction()
-	r := s.listener.ehloClear
+	s.srv.learn(s.srv.accounts.Load())
+	offer := s.listener.offer.Load()
 	if s.tls != nil {
-		r = s.listener.ehloTLS
+		return offer.secure, s.greeted()
 	}
-	if !s.offersCRAM() {
-		r = withoutCRAM(r)
-	}
-	return r, s.greeted()
+	return offer.clear, s.greeted()
 }
 
 func (s *session) onHELO(args []byte) (codec.Reply, state) {
@@ -107,6 +105,6 @@ func (s *session) onHELP([]byte) (codec.Reply, state) { return codec.ReplyHelp, 
 
 func (s *session) onQUIT([]byte) (codec.Reply, state) {
 	s.dropTransaction()
-	s.quit = true
+	s.quit = len(s.behind) == 0 // more octets may be on their way: a close would reset the connection
 	return codec.ReplyClosing, stateLinger
 }

@@ -22,28 +22,26 @@ import (
 
 // Server accepts clients and runs their sessions.
 type Server struct {
-	cfg        Config
-	accounts   *account.Store
-	tokens     Tokens
-	relay      Relay
-	budget     *codec.Budget
-	log        *zap.Logger
-	metrics    *serverMetrics
-	extensions codec.Extensions
-	helo       codec.Reply
-	greeting   []byte
+	cfg      Config
+	accounts *account.Store
+	tokens   Tokens
+	relay    Relay
+	budget   *codec.Budget
+	log      *zap.Logger
+	metrics  *serverMetrics
+	helo     codec.Reply
+	greeting []byte
 
-	engine      *gnet.Client
-	loops       []*loop
-	listeners   []*listener
-	handshakes  handshakes
-	passwords   *password.Checker
-	failures    *password.Failures
-	shared      password.Secret
-	learned     atomic.Pointer[account.Snapshot] // what passwords and recoverable know
-	recoverable atomic.Bool                      // some account has a password that CRAM-MD5 can use
-	stopTicks   chan struct{}
-	running     sync.WaitGroup // the accepting and the ticking goroutines
+	engine     *gnet.Client
+	loops      []*loop
+	listeners  []*listener
+	handshakes handshakes
+	passwords  *password.Checker
+	failures   *password.Failures
+	shared     password.Secret
+	learned    atomic.Pointer[account.Snapshot] // what passwords and the offers know
+	stopTicks  chan struct{}
+	running    sync.WaitGroup // the accepting and the ticking goroutines
 
 	nextID   atomic.Uint64
 	active   atomic.Int64 // sessions, from accept to close
@@ -58,10 +56,9 @@ func New(cfg Config, accounts *account.Store, tokens Tokens, relay Relay, log *z
 	}
 	s := &Server{
 		cfg: cfg, accounts: accounts, tokens: tokens, relay: relay, log: log,
-		budget:     codec.NewBudget(cfg.ContentBudget),
-		extensions: codec.ExtSIZE | codec.Ext8BITMIME | codec.ExtSMTPUTF8 | codec.ExtAUTH,
-		stopTicks:  make(chan struct{}),
-		empty:      make(chan struct{}, 1),
+		budget:    codec.NewBudget(cfg.ContentBudget),
+		stopTicks: make(chan struct{}),
+		empty:     make(chan struct{}, 1),
 	}
 	if !cfg.SharedPassword.IsZero() {
 		var err error
@@ -69,7 +66,8 @@ func New(cfg Config, accounts *account.Store, tokens Tokens, relay Relay, log *z
 			return nil, fmt.Errorf("server: shared password: %w", err)
 		}
 	}
-	s.failures = password.NewFailures(password.DefaultFailureConfig(), time.Now())
+	s.handshakes.limit = maxHandshakes
+	s.failures = password.NewFailures(cfg.Failures, time.Now())
 	s.metrics = newMetrics(set, s)
 	s.greeting = codec.Reply{Code: 220, Text: cfg.Hostname + " ESMTP service ready"}.AppendTo(nil)
 	s.helo = codec.Reply{Code: 250, Text: cfg.Hostname}
@@ -86,10 +84,10 @@ func (s *Server) Start() error {
 		s.closeListeners()
 		return err
 	}
-	s.passwords = password.New(password.DefaultConfig())
+	s.passwords = password.New(s.cfg.Checks)
 	accounts := s.accounts.Load()
 	s.learned.Store(accounts)
-	s.prepareLogins(accounts)
+	s.prepare(accounts)
 	s.running.Add(1 + len(s.listeners))
 	go s.tickLoops()
 	for _, l := range s.listeners {
@@ -148,7 +146,7 @@ func (s *Server) startLoops() error {
 	s.engine, err = gnet.NewClient(&events{srv: s},
 		gnet.WithNumEventLoop(n),
 		gnet.WithLockOSThread(cpus != nil),
-		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
+		gnet.WithTCPNoDelay(gnet.TCPDelay), // as it is: package net has set it already
 		gnet.WithLogger(s.log.Named("gnet").WithOptions(zap.IncreaseLevel(zap.WarnLevel)).Sugar()),
 		gnet.WithLogLevel(logging.WarnLevel))
 	if err != nil {

@@ -29,7 +29,7 @@ type session struct {
 
 	state    state
 	resumeTo state // where skipLine and bdatSkip go back to
-	quit     bool  // QUIT was answered: close without lingering
+	quit     bool  // QUIT was the last word of the client: close without lingering
 
 	in     *codec.Buffer // input not consumed yet; nil when there is none
 	behind []byte        // the input behind the command that is being run
@@ -43,6 +43,7 @@ type session struct {
 
 	t    transaction
 	data codec.DataDecoder
+	ends int64 // when the session is too old, in ticks of the loop
 
 	errors   int // our 5yz replies so far
 	messages int // transactions begun
@@ -215,6 +216,10 @@ func (s *session) end(r codec.Reply) {
 	if s.state == stateClosed || s.state == stateLinger {
 		return
 	}
+	if silent.has(s.state) {
+		s.close()
+		return
+	}
 	s.dropTransaction()
 	s.answer(r, stateLinger)
 }
@@ -225,11 +230,6 @@ func (s *session) end(r codec.Reply) {
 // While the server drains, a session without a transaction ends here.
 func (s *session) flush() {
 	if s.loop.draining && idle.has(s.state) {
-		switch s.state {
-		case stateHandshake, stateProxyHeader: // no words fit there
-			s.close()
-			return
-		}
 		s.end(codec.ReplyShutdown)
 	}
 	out := s.loop.out
@@ -261,10 +261,9 @@ func (s *session) flush() {
 	}
 }
 
-// write sends octets to the client, through TLS where there is TLS. A
-// handshake has no replies in it but the 220 that comes before it.
+// write sends octets to the client, through TLS where there is TLS.
 func (s *session) write(b []byte) error {
-	if s.tls != nil && s.tls.established {
+	if s.tls != nil {
 		return s.writeTLS(b)
 	}
 	_, err := s.conn.Write(b)
@@ -313,15 +312,22 @@ func (s *session) timeout() {
 		return
 	}
 	s.srv.metrics.timeouts.Inc()
-	switch s.state {
-	case stateHandshake, stateProxyHeader:
-		s.close()
-		return
-	}
 	s.end(codec.ReplyTimeout)
 	s.flush()
 }
 
+// expireIn sets the deadline of a state, which is never later than that of the
+// whole session: at once when that has passed, and for the client's part of a
+// message some time later.
 func (s *session) expireIn(d time.Duration) {
-	s.loop.wheel.set(s, s.loop.ticks+ticksOf(d))
+	now := s.loop.ticks
+	deadline := now + ticksOf(d)
+	switch {
+	case s.state == stateLinger || s.state == stateDelayed:
+	case idle.has(s.state):
+		deadline = min(deadline, max(s.ends, now+1))
+	default:
+		deadline = min(deadline, max(s.ends+ticksOf(s.srv.cfg.ContentTimeout), now+1))
+	}
+	s.loop.wheel.set(s, deadline)
 }

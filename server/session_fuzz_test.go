@@ -6,10 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"xoauth2-proxy/codec"
-	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/upstream"
 )
@@ -225,10 +223,8 @@ func FuzzSession(f *testing.F) {
 	}
 	k := newStack(f, func(cfg *Config, _ *upstream.Config, _ *sandbox.Config) {
 		cfg.MaxErrors, cfg.MaxPipelined, cfg.Loops = 1<<30, 4<<20, 1
+		cfg.Failures.Free, cfg.Failures.Limit = 1<<20, 1<<20 // a fuzzer guesses without end
 	})
-	lenient := password.DefaultFailureConfig() // a fuzzer guesses without end
-	lenient.Free, lenient.Limit = 1<<30, 1<<30
-	k.onLoops(f, func(*loop) { k.failures = password.NewFailures(lenient, time.Now()) })
 	f.Fuzz(func(t *testing.T, in, cuts []byte, login bool) {
 		if len(in) > 64<<10 {
 			t.Skip("too long")

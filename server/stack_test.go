@@ -32,6 +32,9 @@ const (
 	plainUser   = "carl@plain.test"   // neither: step by step, with DATA
 )
 
+// extensionsOf are those that the presets of the accounts' providers have.
+var extensionsOf = map[string]account.Extensions{"gmail": account.Gmail().Extensions, "outlook": account.Outlook().Extensions}
+
 var testUsers = []string{gmailUser, outlookUser, plainUser}
 
 // stack is a server with all that is behind it: relay, token manager, and a
@@ -125,9 +128,10 @@ func (k *stack) snapshot(t testing.TB, users ...string) *account.Snapshot {
 		all = append(all, &account.Account{
 			ID: name, Email: u, Provider: provider, ClientID: "sandbox-client-" + provider,
 			TokenURL: k.sandbox.TokenURL(), RefreshToken: account.NewSecret("sandbox-refresh-" + name),
-			SMTP:   account.Endpoint{Host: host, Port: p, TLS: account.TLSStartTLS},
-			Limits: account.Limits{MaxConnections: 20, IdleTimeout: time.Minute, AcquireTimeout: 10 * time.Second, ConnectionMaxAge: time.Hour},
-			Retry:  account.RetryPolicy{MaxAttempts: 1, BackoffFactor: 1, MaxDelay: time.Second},
+			SMTP:       account.Endpoint{Host: host, Port: p, TLS: account.TLSStartTLS},
+			Limits:     account.Limits{MaxConnections: 20, IdleTimeout: time.Minute, AcquireTimeout: 10 * time.Second, ConnectionMaxAge: time.Hour},
+			Extensions: extensionsOf[provider],
+			Retry:      account.RetryPolicy{MaxAttempts: 1, BackoffFactor: 1, MaxDelay: time.Second},
 		})
 	}
 	snap, err := account.NewSnapshot(all)

@@ -60,14 +60,14 @@ var (
 	// idle are the states without a transaction: a draining server ends
 	// these sessions at once.
 	idle = in(stateProxyHeader, stateDetect, stateHandshake, stateHello, stateUnauth, stateReady, stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass, stateAuthCRAM)
+	// silent are the states in which the client does not expect to be told
+	// anything: such a session ends without a word.
+	silent = in(stateProxyHeader, stateHandshake)
 )
 
 // lingerTimeout bounds how long input is swallowed after the last reply, so
 // that the client reads the reply before it sees a reset.
 const lingerTimeout = 2 * time.Second
-
-// handshakeTimeout bounds a TLS handshake, and the wait for a PROXY header.
-const handshakeTimeout = 10 * time.Second
 
 // detectTimeout is how long TLSDetect waits for a handshake before it greets.
 const detectTimeout = time.Millisecond // the next tick but one
@@ -80,11 +80,13 @@ func (s *session) enter(next state) {
 	cfg := &s.srv.cfg
 	switch next {
 	case stateProxyHeader, stateHandshake:
-		s.expireIn(handshakeTimeout)
+		s.expireIn(cfg.HandshakeTimeout)
 	case stateDetect:
 		s.expireIn(detectTimeout)
 	case stateHello:
 		s.expireIn(cfg.GreetingTimeout)
+	case stateReady:
+		s.expireIn(cfg.IdleTimeout)
 	case stateData, stateBdat, stateBdatSkip:
 		s.expireIn(cfg.ContentTimeout)
 	case stateDelayed:

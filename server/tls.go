@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -10,8 +9,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"xoauth2-proxy/codec"
 )
 
 const (
@@ -20,7 +17,7 @@ const (
 	maxHandshakeInput = 64 << 10
 	// plainScratch is how much of a decrypted record is handed on at a time:
 	// one record (RFC 8446 section 5.1).
-	plainScratch = 16 << 10
+	plainScratch = maxRecord
 )
 
 // tlsLayer is the TLS of one session, on the standard crypto/tls. While the
@@ -47,11 +44,11 @@ type tlsWire struct {
 	in   []byte // not read by crypto/tls yet; borrowed once established
 	gone bool
 
-	out []byte // ciphertext to be written by the loop, once established
+	records records // of what was read; used by whoever drives the connection
 }
 
 // startTLS puts TLS under the session. The handshake goroutine waits for the
-// first octets of the client.
+// first record of the client.
 func (s *session) startTLS() {
 	l := &tlsLayer{s: s}
 	l.wire.l = l
@@ -73,13 +70,13 @@ func (s *session) feedTLS(raw []byte) {
 	w := &l.wire
 	w.mu.Lock()
 	w.in = append(w.in, raw...)
-	tooMuch := len(w.in) > maxHandshakeInput
+	tooMuch, begins := len(w.in) > maxHandshakeInput, l.started || wholeRecord(w.in)
 	w.cond.Signal()
 	w.mu.Unlock()
 	switch {
 	case tooMuch:
 		s.close()
-	case !l.started:
+	case begins && !l.started:
 		l.started = true
 		s.srv.handshakes.start(l)
 	}
@@ -97,7 +94,7 @@ func (s *session) pump() {
 			break
 		}
 		if err != nil { // close_notify, or the peer broke the protocol
-			_ = s.writeWire()
+			s.closeTLS()
 			s.close()
 			return
 		}
@@ -121,8 +118,8 @@ func (s *session) closeTLS() {
 
 // writeWire writes the ciphertext gathered so far. It may run OnClose.
 func (s *session) writeWire() error {
-	out := s.tls.wire.out
-	s.tls.wire.out = out[:0]
+	out := s.loop.cipher
+	s.loop.cipher = out[:0]
 	if len(out) == 0 || s.state == stateClosed {
 		return nil
 	}
@@ -159,6 +156,14 @@ func (s *session) handshakeDone(err error) {
 	}
 }
 
+// evicted ends a session whose handshake gives way to others.
+func (s *session) evicted() {
+	if s.state == stateHandshake {
+		s.srv.metrics.evicted.Inc()
+		s.close()
+	}
+}
+
 // drop ends a handshake that is under way, when the connection is gone.
 func (l *tlsLayer) drop() {
 	l.wire.mu.Lock()
@@ -173,9 +178,7 @@ func (w *tlsWire) Read(p []byte) (int, error) {
 		if len(w.in) == 0 {
 			return 0, os.ErrDeadlineExceeded
 		}
-		n := copy(p, w.in)
-		w.in = w.in[n:]
-		return n, nil
+		return w.take(p), nil
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -185,9 +188,14 @@ func (w *tlsWire) Read(p []byte) (int, error) {
 	if w.gone {
 		return 0, net.ErrClosed
 	}
-	n := copy(p, w.in)
+	return w.take(p), nil
+}
+
+// take gives what is there, up to the end of a record.
+func (w *tlsWire) take(p []byte) int {
+	n := copy(p, w.in[:w.records.next(w.in[:min(len(p), len(w.in))])])
 	w.in = w.in[n:]
-	return n, nil
+	return n
 }
 
 // Write implements net.Conn. It must never fail, since crypto/tls remembers a
@@ -195,7 +203,8 @@ func (w *tlsWire) Read(p []byte) (int, error) {
 // connection is still there.
 func (w *tlsWire) Write(p []byte) (int, error) {
 	if w.l.established {
-		w.out = append(w.out, p...)
+		out := &w.l.s.loop.cipher
+		*out = append(*out, p...)
 	} else {
 		w.l.s.loop.post(message{kind: msgWire, s: w.l.s, wire: append([]byte(nil), p...)})
 	}
@@ -225,68 +234,3 @@ type noAddr struct{}
 
 func (noAddr) Network() string { return "tcp" }
 func (noAddr) String() string  { return "" }
-
-// handshakes bounds how many handshakes compute at one time; the others wait
-// their turn, with their input buffered.
-type handshakes struct {
-	wg sync.WaitGroup
-
-	mu      sync.Mutex // guards the two below
-	running int
-	queue   []*tlsLayer
-}
-
-// maxHandshakes is far above what the cores can compute at one time: most of
-// these wait for their client, each for handshakeTimeout at most.
-const maxHandshakes = 1024
-
-// start runs the handshake of l, now or as soon as another one ends.
-func (h *handshakes) start(l *tlsLayer) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.running >= maxHandshakes {
-		h.queue = append(h.queue, l)
-		return
-	}
-	h.running++
-	h.wg.Add(1)
-	go h.run(l)
-}
-
-// run drives the handshake of l, then those of others that wait.
-func (h *handshakes) run(l *tlsLayer) {
-	defer h.wg.Done()
-	for l != nil {
-		err := l.conn.HandshakeContext(context.Background())
-		l.s.loop.post(message{kind: msgHandshake, s: l.s, err: err})
-		l = h.next()
-	}
-}
-
-func (h *handshakes) next() (l *tlsLayer) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.queue) > 0 {
-		l, h.queue = h.queue[0], h.queue[1:]
-	} else {
-		h.running--
-	}
-	return l
-}
-
-// onSTARTTLS begins TLS (RFC 3207). Whatever the client sent in clear behind
-// the command must not be read as commands later on: that ends the session
-// (CVE-2011-0411).
-func (s *session) onSTARTTLS(args []byte) (codec.Reply, state) {
-	switch {
-	case s.tls == nil && !s.listener.cfg.TLS.offered():
-		return codec.ReplyNotImplemented, s.state
-	case s.tls != nil || s.state != stateUnauth:
-		return codec.ReplyBadSequence, s.state
-	case len(args) > 0:
-		return codec.ReplyBadArgs, s.state
-	case len(s.behind) > 0:
-		return codec.ReplyPipelinedTLS, stateLinger
-	}
-	return codec.ReplyStartTLS, stateHandshake
-}

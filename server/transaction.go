@@ -43,15 +43,24 @@ func (s *session) onMAIL(args []byte) (codec.Reply, state) {
 	if s.loop.draining {
 		return codec.ReplyShutdown, stateLinger
 	}
+	if s.loop.ticks >= s.ends {
+		return codec.ReplyTimeout, stateLinger
+	}
 	if limit := s.listener.cfg.MaxMessages; limit > 0 && s.messages >= limit {
 		return replyTooManyMessages, stateLinger
 	}
 	if !s.checkAccount() {
 		return replyAccountRemoved, stateLinger
 	}
-	mail, err := codec.ParseMail(args, s.srv.extensions)
+	if r, held := s.held(s.account); held {
+		return r, s.state
+	}
+	mail, err := codec.ParseMail(args, s.understood())
 	if err != nil {
 		return codec.ReplyForArgs(err), s.state
+	}
+	if r := cannotCarry(mail, s.account.Extensions); !r.IsZero() {
+		return r, s.state
 	}
 	if mail.Size > s.maxSize() {
 		return codec.ReplyTooBig, s.state
@@ -64,7 +73,7 @@ func (s *session) onMAIL(args []byte) (codec.Reply, state) {
 	up := upstream.GetTransaction()
 	up.Account, up.Done, up.SID = s.account, s, s.id
 	up.SetMail(mail)
-	s.t.up, s.t.ext = up, s.srv.extensions
+	s.t.up, s.t.ext = up, s.understood()
 	if !mail.SMTPUTF8 { // RFC 6531 section 3.4
 		s.t.ext &^= codec.ExtSMTPUTF8
 	}
@@ -219,7 +228,11 @@ func (s *session) onDATA(args []byte) (codec.Reply, state) {
 		s.pass(r, stateReady)
 		return codec.NoReply, s.state
 	}
+	if s.t.up.Mail.Body == codec.BodyBinaryMIME { // RFC 3030 section 3: by BDAT only
+		return codec.ReplyBadSequence, s.state
+	}
 	s.t.content = codec.NewContent(s.srv.budget)
+	s.data.Normalise = s.srv.cfg.NormaliseNewlines
 	s.data.Reset(s.maxSize())
 	return codec.ReplyStartData, stateData
 }
@@ -228,16 +241,18 @@ func (s *session) onDATA(args []byte) (codec.Reply, state) {
 func (s *session) onContent(b []byte) (rest []byte) {
 	n, done := s.data.Decode(b, s.t.content)
 	s.srv.metrics.contentBytes.Add(n)
-	if !done {
-		s.enter(stateData) // the timeout is for each read
-		return b[n:]
-	}
-	if err := s.data.Err(); err != nil {
+	err := s.data.Err()
+	if err != nil { // what is left is swallowed: nothing has to be kept for it
 		s.dropTransaction()
-		s.answer(s.contentReply(err), stateReady)
-		return b[n:]
 	}
-	s.submit()
+	switch {
+	case !done:
+		s.enter(stateData) // the timeout is for each read
+	case err != nil:
+		s.answer(s.contentReply(err), stateReady)
+	default:
+		s.submit()
+	}
 	return b[n:]
 }
 

@@ -31,8 +31,12 @@ type accountState struct {
 	// waiting want any connection; fresh were failed by one and want a new one.
 	waiting, fresh txQueue
 	backoff        backoff
-	blocked        bool // is in shard.blocked
-	gone           bool // the account was removed: nothing is parked any more
+	meter          *meter     // nil: no limits on messages
+	logins         *window    // nil: none counted yet, or no limit
+	restraint      *restraint // nil: none
+	blocked        bool       // is in shard.blocked
+	gone           bool       // the account was removed: nothing is parked any more
+	unsaved        bool       // is in shard.unsaved
 
 	due      time.Time // when the timer looks at it; with dueIndex
 	dueIndex int       // in shard.due, -1: not there
@@ -48,20 +52,25 @@ func (st *accountState) usable() bool {
 	return st.count[connDialing]+st.count[connBusy]+st.count[connParked] > 0
 }
 
-// room reports whether the limit allows one more connection.
-func (st *accountState) room() bool {
+// room reports whether the limits allow one more connection.
+func (st *accountState) room(now time.Time) bool {
 	limit := st.account.Limits.MaxConnections
+	if limit > 0 && st.open() >= limit {
+		return false
+	}
+	limit = st.restraint.limit(now)
 	return limit <= 0 || st.open() < limit
 }
 
 // mayDial reports whether a connection is to be opened now: there are never
-// more attempts than transactions that wait, and after a failure only one.
+// more attempts than transactions that wait and may start, and after a failure
+// only one.
 func (st *accountState) mayDial(now time.Time) bool {
 	dialing := st.count[connDialing]
-	if dialing >= st.waiting.n+st.fresh.n || !st.room() {
+	if dialing >= min(st.waiting.n, st.startable())+st.fresh.n || !st.room(now) {
 		return false
 	}
-	return st.backoff.allows(now, dialing)
+	return st.backoff.allows(now, dialing) && st.mayLogin(now)
 }
 
 // state returns the state of an account, which it makes if there is none.
@@ -70,6 +79,7 @@ func (s *shard) state(a *account.Account) *accountState {
 	if st == nil {
 		st = &accountState{id: a.ID, account: a, dueIndex: -1}
 		s.accounts[a.ID] = st
+		s.adoptLimits(st)
 	} else if st.account != a {
 		s.adopt(st, a)
 	}
@@ -77,14 +87,17 @@ func (s *shard) state(a *account.Account) *accountState {
 }
 
 // adopt makes a the account of st. If it is reached or logged in to in another
-// way than before, no connection of before is used any more.
+// way than before, no connection of before is used any more, and what the
+// provider refused then is forgotten.
 func (s *shard) adopt(st *accountState, a *account.Account) {
 	same := st.account.ConnectionFingerprint() == a.ConnectionFingerprint()
 	st.account = a
+	s.adoptLimits(st)
 	if same {
 		return
 	}
 	st.backoff = backoff{}
+	s.absolve(st)
 	for st.parked.newest != nil {
 		s.retire(st, st.parked.popOldest())
 	}
@@ -133,8 +146,10 @@ func (s *shard) expire(st *accountState, now time.Time) {
 		s.retire(st, st.parked.popOldest())
 	}
 	s.expireWaiting(st, now)
+	s.forgive(st, now)
 	s.dispatch(st, now)
-	if st.open() == 0 && st.waiting.n+st.fresh.n == 0 && !st.blocked && st.backoff.forgotten(now) {
+	if st.open() == 0 && st.waiting.n+st.fresh.n == 0 && !st.blocked && st.backoff.forgotten(now) && st.unremarkable(now) {
+		s.absolve(st)
 		delete(s.accounts, st.id)
 		return
 	}
@@ -142,6 +157,28 @@ func (s *shard) expire(st *accountState, now time.Time) {
 		s.touch(st, t)
 	}
 }
+
+// unremarkable reports whether nothing is counted or in force that must not be
+// forgotten.
+func (st *accountState) unremarkable(now time.Time) bool {
+	if st.meter != nil {
+		st.meter.advance(now)
+		if !st.meter.idle() {
+			return false
+		}
+	}
+	if st.logins != nil {
+		st.logins.advance(now)
+		if st.logins.sum > 0 {
+			return false
+		}
+	}
+	return st.gone || st.restraint == nil
+}
+
+// remarkableRecheck is when an account is looked at again of which nothing is
+// left but counts and restraints.
+const remarkableRecheck = 10 * time.Minute
 
 // nextDue is when expire has something to do again; zero: no such moment.
 func (st *accountState) nextDue(now time.Time) (next time.Time) {
@@ -161,6 +198,14 @@ func (st *accountState) nextDue(now time.Time) (next time.Time) {
 			t = t.Add(backoffMemory)
 		}
 		sooner(t)
+	}
+	if st.waiting.n+st.fresh.n > 0 {
+		if t := st.unblocked(now); !t.IsZero() {
+			sooner(t)
+		}
+	}
+	if next.IsZero() && !st.unremarkable(now) {
+		next = now.Add(remarkableRecheck)
 	}
 	return next
 }
@@ -199,11 +244,7 @@ func (s *shard) expireWaiting(st *accountState, now time.Time) {
 			keep.push(tx)
 			continue
 		}
-		cause := ErrBusy
-		if st.blocked {
-			cause = ErrQueueFull // not the account is short of connections but the whole proxy of slots
-		}
-		s.fail(st, tx, &Error{Phase: PhaseQueue, Err: cause}, now)
+		s.fail(st, tx, s.tooLong(st, now), now)
 	}
 	st.waiting = keep
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
@@ -66,10 +67,30 @@ func TestWarmMessageAllocations(t *testing.T) {
 	// read of a record.
 	const most = 3
 	f, s := newEcho(t)
-	send, release := resubmit(t, f, s.account(f.accounts[0]), 10<<10)
-	defer release()
-	if n := testing.AllocsPerRun(500, send); n > most {
-		t.Errorf("%.1f allocations per message, want at most %d", n, most)
+	free, limited := s.account(f.accounts[0]), s.account(f.accounts[1])
+	l := &limited.Limits
+	l.MessagesPerMinute, l.MessagesPerHour, l.MessagesPerDay, l.RecipientsPerDay, l.LoginsPerMinute = 1e6, 1e6, 1e6, 1e6, 1e6
+	for _, a := range []*account.Account{free, limited} {
+		send, release := resubmit(t, f, a, 10<<10)
+		if n := testing.AllocsPerRun(500, send); n > most {
+			t.Errorf("%s: %.1f allocations per message, want at most %d", a.ID, n, most)
+		}
+		release()
+	}
+}
+
+// BenchmarkMeter is what the limits of an account add to a message.
+func BenchmarkMeter(b *testing.B) {
+	now := time.Now()
+	m := newMeter(now)
+	m.adopt(&account.Limits{MessagesPerMinute: 1e9, MessagesPerHour: 1e9, MessagesPerDay: 1e9, RecipientsPerDay: 1e9}, now)
+	b.ReportAllocs()
+	for b.Loop() {
+		m.advance(now)
+		if m.room() > 0 {
+			m.take()
+		}
+		m.settle(now, 1, 1)
 	}
 }
 

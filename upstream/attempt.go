@@ -29,6 +29,13 @@ type attempt struct {
 	told bool
 	// retried: the transaction has been retried before.
 	retried bool
+	// noted is the first refusal that is of concern to the account and is not
+	// the answer: that of one recipient of several.
+	noted *Error
+	// taken is Transaction.taken, for when the transaction is gone.
+	taken int
+	// softQuota is Config.QuotaAsTemporary.
+	softQuota bool
 }
 
 // mayRetry is the only rule by which a transaction is sent again, on a fresh
@@ -82,9 +89,42 @@ func (a *attempt) failure(c *conn) *Error {
 		}
 		return &Error{Phase: p, Err: a.err, upstream: c.peer}
 	case !a.reply.Positive():
-		return &Error{Phase: a.phase, Reply: a.reply, Err: ErrRefused, upstream: c.peer}
+		return &Error{Phase: a.phase, Reply: a.reply, Err: ErrRefused, upstream: c.peer, temporary: a.softQuota && overQuota(&a.reply)}
 	}
 	return nil
+}
+
+// note keeps the refusal of a recipient if it is of concern to the account. It
+// returns what the client is told.
+func (a *attempt) note(reply codec.Reply) codec.Reply {
+	if reply.Code < 400 {
+		return reply
+	}
+	e := &Error{Phase: PhaseRcpt, Reply: reply, Err: ErrRefused, temporary: a.softQuota && overQuota(&reply)}
+	if a.noted == nil && judge(e) != verdictNone {
+		a.noted = e
+	}
+	return clientReply(e)
+}
+
+// outcome completes the event that ends a message, while tx is the worker's:
+// what came of it for the limits of the account, and what there is to learn.
+func (a *attempt) outcome(e *event, tx *Transaction, res *Result) {
+	if res.Err == nil || res.Err.MaybeAccepted() {
+		e.accepted = 1
+		if len(tx.Rcpts) > 1 {
+			e.accepted = 0
+			for i := range tx.Rcpts {
+				if tx.Rcpts[i].Reply.Positive() {
+					e.accepted++
+				}
+			}
+		}
+	}
+	e.taken = tx.taken
+	if e.err = a.noted; e.err == nil {
+		e.err = res.Err
+	}
 }
 
 // result returns the end of the transaction.

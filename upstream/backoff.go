@@ -44,3 +44,13 @@ func (b *backoff) fail(cause *Error, now time.Time, shortest, longest time.Durat
 	b.cause = cause
 	b.until = now.Add(pause/2 + rand.N(pause/2+1))
 }
+
+// wait makes the pause last until a moment, without lengthening the next.
+func (b *backoff) wait(cause *Error, until time.Time) {
+	if b.failures == 0 {
+		b.failures = 1
+	}
+	if until.After(b.until) {
+		b.cause, b.until = cause, until
+	}
+}

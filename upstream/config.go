@@ -3,7 +3,9 @@ package upstream
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -12,6 +14,7 @@ const (
 	// clientPatience is how long a client waits for the answer to
 	// end-of-data (RFC 5321 section 4.5.3.2.6).
 	clientPatience = 10 * time.Minute
+	maxPrewarmRate = 1000
 )
 
 // Config is what the relay needs to know apart from the accounts, whose own
@@ -66,8 +69,36 @@ type Config struct {
 	// QuitTimeout is for the provider's answer to QUIT. Default: 2 s.
 	QuitTimeout time.Duration
 	// BackoffMin and BackoffMax bound the pause of an account after failed
-	// attempts to connect or log in; it doubles with each. Defaults: 500 ms, 60 s.
+	// attempts to connect or log in, and of one that is throttled at its last
+	// connection; it doubles with each. Defaults: 500 ms, 60 s.
 	BackoffMin, BackoffMax time.Duration
+	// ThrottleRecovery is the time in which an account that was throttled gets
+	// one connection more. Default: 30 s.
+	ThrottleRecovery time.Duration
+	// QuotaAsTemporary answers 452 in place of the provider's permanent reply
+	// that the account's quota is used up, so that the client keeps the
+	// message. Default: false, the reply passes as it is.
+	QuotaAsTemporary bool
+
+	// Breaker is for every endpoint that has none of its own in Breakers, by
+	// "host:port". Default: five failures, 15 s.
+	Breaker  BreakerConfig
+	Breakers map[string]BreakerConfig
+	// DNSCacheTTL is how long the addresses of a host are used before they are
+	// asked for again. Default: 60 s; 0 asks for each connection.
+	DNSCacheTTL time.Duration
+	// IPv6 connects over IPv6 too. Default: false.
+	IPv6 bool
+	// PrewarmConnections is how many connections of each account Prewarm opens,
+	// never more than the account's limit. Default: 0, none.
+	PrewarmConnections int
+	// PrewarmRate is how many connections a second Prewarm opens, over all
+	// accounts. Default: 10.
+	PrewarmRate int
+
+	// Quota keeps what accounts have sent in the last 24 hours over restarts.
+	// Default: nil, it is forgotten.
+	Quota QuotaStore
 }
 
 // DefaultConfig returns the defaults given at each field.
@@ -91,6 +122,10 @@ func DefaultConfig() Config {
 		QuitTimeout:          2 * time.Second,
 		BackoffMin:           500 * time.Millisecond,
 		BackoffMax:           60 * time.Second,
+		ThrottleRecovery:     30 * time.Second,
+		Breaker:              BreakerConfig{Failures: 5, Recovery: 15 * time.Second},
+		DNSCacheTTL:          60 * time.Second,
+		PrewarmRate:          10,
 	}
 }
 
@@ -114,6 +149,20 @@ func (c Config) Validate() error {
 	if c.MaxWaitingPerAccount < 1 {
 		bad("max_waiting_per_account: %d must be positive", c.MaxWaitingPerAccount)
 	}
+	if c.PrewarmConnections < 0 {
+		bad("prewarm_connections: %d is negative", c.PrewarmConnections)
+	}
+	if c.PrewarmRate < 1 || c.PrewarmRate > maxPrewarmRate {
+		bad("prewarm_rate: %d is not in 1..%d", c.PrewarmRate, maxPrewarmRate)
+	}
+	if c.DNSCacheTTL < 0 {
+		bad("dns_cache_ttl: %v is negative", c.DNSCacheTTL)
+	}
+	for _, b := range append(slices.Collect(maps.Values(c.Breakers)), c.Breaker) {
+		if b.Failures > 0 && b.Recovery <= 0 {
+			bad("circuit_breaker: recovery of %v must be positive", b.Recovery)
+		}
+	}
 	for _, t := range []struct {
 		key string
 		val time.Duration
@@ -123,6 +172,7 @@ func (c Config) Validate() error {
 		{"data_timeout", c.DataTimeout}, {"content_timeout", c.ContentTimeout}, {"final_timeout", c.FinalTimeout},
 		{"transaction_timeout", c.TransactionTimeout}, {"hold_timeout", c.HoldTimeout},
 		{"quit_timeout", c.QuitTimeout}, {"backoff_min", c.BackoffMin}, {"backoff_max", c.BackoffMax},
+		{"throttle_recovery", c.ThrottleRecovery},
 	} {
 		if t.val <= 0 {
 			bad("%s: %v must be positive", t.key, t.val)

@@ -24,6 +24,12 @@ func TestConfigValidate(t *testing.T) {
 		{func(c *Config) { c.HoldTimeout = 0 }, "upstream.hold_timeout: 0s must be positive"},
 		{func(c *Config) { c.TransactionTimeout = 10 * time.Minute }, "upstream.transaction_timeout: 10m0s is not below the 10m0s"},
 		{func(c *Config) { c.BackoffMax = time.Millisecond }, "upstream.backoff_max: 1ms is less than backoff_min"},
+		{func(c *Config) { c.ThrottleRecovery = 0 }, "upstream.throttle_recovery: 0s must be positive"},
+		{func(c *Config) { c.PrewarmConnections = -1 }, "upstream.prewarm_connections: -1 is negative"},
+		{func(c *Config) { c.PrewarmRate = 0 }, "upstream.prewarm_rate: 0 is not in 1..1000"},
+		{func(c *Config) { c.DNSCacheTTL = -1 }, "upstream.dns_cache_ttl: -1ns is negative"},
+		{func(c *Config) { c.Breaker.Recovery = 0 }, "upstream.circuit_breaker: recovery of 0s must be positive"},
+		{func(c *Config) { c.Breakers = map[string]BreakerConfig{"h:1": {Failures: 1}} }, "upstream.circuit_breaker: recovery"},
 	}
 	for _, tt := range tests {
 		cfg := DefaultConfig()

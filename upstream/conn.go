@@ -23,9 +23,9 @@ type conn struct {
 	raw  syscall.RawConn
 	peek peeker
 
-	ext   codec.Extensions
-	size  int64 // the limit of SIZE, 0: none
-	xauth bool  // offers AUTH XOAUTH2
+	ext        codec.Extensions
+	size       int64 // the limit of SIZE, 0: none
+	mechanisms mechanisms
 
 	born, lastUsed time.Time
 	messages       int       // transactions carried

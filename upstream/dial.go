@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -22,11 +23,16 @@ const (
 	userTimeout       = 30 * time.Second
 )
 
+// attemptDelay is how long one address is tried alone before the next one is
+// tried beside it (the Connection Attempt Delay of RFC 8305 section 5).
+const attemptDelay = 250 * time.Millisecond
+
 // dialer opens TCP connections and knows the TLS configuration for each host.
 type dialer struct {
-	timeout time.Duration
-	base    *tls.Config
-	hosts   sync.Map // host name: *tls.Config
+	timeout  time.Duration
+	resolver *resolver
+	base     *tls.Config
+	hosts    sync.Map // host name: *tls.Config
 }
 
 func newDialer(cfg Config) (*dialer, error) {
@@ -45,7 +51,7 @@ func newDialer(cfg Config) (*dialer, error) {
 			return nil, fmt.Errorf("upstream.ca_file: %s has no certificate in PEM form", cfg.CAFile)
 		}
 	}
-	return &dialer{timeout: cfg.DialTimeout, base: base}, nil
+	return &dialer{timeout: cfg.DialTimeout, resolver: newResolver(cfg.DNSCacheTTL, cfg.IPv6), base: base}, nil
 }
 
 // tlsConfig returns the configuration that verifies host.
@@ -61,10 +67,15 @@ func (d *dialer) tlsConfig(host string) *tls.Config {
 
 // dial connects to the endpoint of a, from its source address if it has one:
 // an address that this machine does not have is an error, there is no way
-// around it. With names of several addresses it follows RFC 8305.
+// around it. Addresses are tried as in RFC 8305, IPv6 ones only if they are on.
 func (d *dialer) dial(ctx context.Context, a *account.Account) (*net.TCPConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	addrs, err := d.resolver.addresses(ctx, a.SMTP.Host, d.timeout)
+	if err != nil {
+		return nil, err
+	}
 	nd := net.Dialer{
-		Timeout: d.timeout,
 		KeepAliveConfig: net.KeepAliveConfig{
 			Enable: true, Idle: keepaliveIdle, Interval: keepaliveInterval, Count: keepaliveCount,
 		},
@@ -72,10 +83,110 @@ func (d *dialer) dial(ctx context.Context, a *account.Account) (*net.TCPConn, er
 	}
 	if a.SourceIP.IsValid() {
 		nd.LocalAddr = &net.TCPAddr{IP: a.SourceIP.AsSlice(), Zone: a.SourceIP.Zone()}
+		addrs = sameFamily(addrs, a.SourceIP)
+		if len(addrs) == 0 {
+			return nil, fmt.Errorf("%w: %s has none of the family of the source address %v", errNoAddress, a.SMTP.Host, a.SourceIP)
+		}
 	}
-	c, err := nd.DialContext(ctx, "tcp", a.SMTP.String())
+	if len(addrs) == 1 {
+		return tcpOf(nd.DialContext(ctx, "tcp", addrPort(addrs[0], a.SMTP.Port)))
+	}
+	return race(ctx, interleave(addrs), func(ctx context.Context, ip netip.Addr) (*net.TCPConn, error) {
+		return tcpOf(nd.DialContext(ctx, "tcp", addrPort(ip, a.SMTP.Port)))
+	})
+}
+
+func addrPort(ip netip.Addr, port int) string { return netip.AddrPortFrom(ip, uint16(port)).String() }
+
+func tcpOf(c net.Conn, err error) (*net.TCPConn, error) {
 	if err != nil {
 		return nil, err
 	}
 	return c.(*net.TCPConn), nil
+}
+
+// sameFamily returns the addresses of the family of ip.
+func sameFamily(addrs []netip.Addr, ip netip.Addr) (same []netip.Addr) {
+	for _, a := range addrs {
+		if a.Is4() == ip.Unmap().Is4() {
+			same = append(same, a)
+		}
+	}
+	return same
+}
+
+// interleave orders addresses so that the families take turns, beginning with
+// that of the first (RFC 8305 section 4).
+func interleave(addrs []netip.Addr) []netip.Addr {
+	first := sameFamily(addrs, addrs[0])
+	mixed := make([]netip.Addr, 0, len(addrs))
+	i := 0
+	for _, a := range addrs {
+		if a.Is4() == addrs[0].Is4() {
+			continue
+		}
+		if i < len(first) {
+			mixed = append(mixed, first[i])
+			i++
+		}
+		mixed = append(mixed, a)
+	}
+	return append(mixed, first[i:]...)
+}
+
+// race tries the addresses in their order, each one attemptDelay after the one
+// before or as soon as that has failed. The first connection wins; the error is
+// that of the first address. No attempt is left running.
+func race(ctx context.Context, addrs []netip.Addr, dial func(context.Context, netip.Addr) (*net.TCPConn, error)) (*net.TCPConn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type outcome struct {
+		i   int
+		c   *net.TCPConn
+		err error
+	}
+	outcomes := make(chan outcome)
+	delay := time.NewTimer(0)
+	defer delay.Stop()
+	var (
+		won     *net.TCPConn
+		why     error
+		whose   = len(addrs)
+		started int
+	)
+	for running := 0; running > 0 || won == nil && started < len(addrs); {
+		next := delay.C
+		if won != nil || started == len(addrs) {
+			next = nil
+		}
+		select {
+		case <-next:
+			i := started
+			go func() {
+				c, err := dial(ctx, addrs[i])
+				outcomes <- outcome{i, c, err}
+			}()
+			started++
+			running++
+			delay.Reset(attemptDelay)
+		case o := <-outcomes:
+			running--
+			switch {
+			case o.err != nil && o.i < whose:
+				why, whose = o.err, o.i
+				delay.Reset(0)
+			case o.err != nil:
+				delay.Reset(0)
+			case won == nil:
+				won = o.c
+				cancel()
+			default: // two were connected at the same time
+				_ = o.c.Close()
+			}
+		}
+	}
+	if won == nil {
+		return nil, why
+	}
+	return won, nil
 }

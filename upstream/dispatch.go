@@ -1,18 +1,25 @@
 package upstream
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // onSubmit gives a new transaction a connection, or has it wait for one.
 func (s *shard) onSubmit(tx *Transaction, now time.Time) {
 	st := s.state(tx.Account)
+	stopped := st.restraint.stopped(now)
 	switch {
 	case s.closing:
 		s.fail(st, tx, &Error{Phase: PhaseQueue, Err: ErrClosed}, now)
 	case st.waiting.n >= s.relay.cfg.MaxWaitingPerAccount:
 		s.relay.metrics.queueFull.Inc()
 		s.fail(st, tx, &Error{Phase: PhaseQueue, Err: ErrQueueFull}, now)
+	case stopped != nil:
+		s.fail(st, tx, stopped.err(now), now)
 	case st.backoff.pausing(now) && !st.usable():
 		s.fail(st, tx, st.backoff.cause, now)
+	case !s.admit(st, tx, now):
 	default:
 		st.waiting.push(tx)
 		s.dispatch(st, now)
@@ -28,8 +35,11 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 	if s.closing {
 		return
 	}
-	for st.waiting.n > 0 && st.parked.newest != nil {
-		if !s.relay.gate.acquire(s) {
+	if st.meter != nil {
+		st.meter.advance(now)
+	}
+	for st.waiting.n > 0 && st.parked.newest != nil && st.mayStart(st.waiting.head) {
+		if !s.slot() {
 			s.block(st)
 			return
 		}
@@ -38,13 +48,13 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 			s.relay.gate.release()
 			break
 		}
-		s.start(task{kind: taskRelay, st: st, conn: c, tx: s.take(&st.waiting)})
+		s.start(task{kind: taskRelay, st: st, conn: c, tx: s.take(st, &st.waiting)})
 	}
-	if st.fresh.n > st.count[connDialing]+st.count[connClosing] && !st.room() && st.parked.newest != nil {
+	if st.fresh.n > st.count[connDialing]+st.count[connClosing] && !st.room(now) && st.parked.newest != nil {
 		s.retire(st, st.parked.popOldest()) // makes room: evClosed comes back here
 	}
 	for st.mayDial(now) {
-		if !s.relay.gate.acquire(s) {
+		if !s.slot() {
 			s.block(st)
 			return
 		}
@@ -57,15 +67,31 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 		s.move(st, connGone, connDialing)
 		s.start(task{kind: taskDial, st: st, account: a})
 	}
-	if st.waiting.n+st.fresh.n > 0 && st.backoff.pausing(now) {
-		s.touch(st, st.backoff.until)
+	s.plan(st, now)
+}
+
+// plan has the timer look at st when something that waits may go, or has waited
+// for too long.
+func (s *shard) plan(st *accountState, now time.Time) {
+	if st.waiting.n+st.fresh.n == 0 {
+		return
+	}
+	if t := st.nextDue(now); !t.IsZero() {
+		s.touch(st, t)
 	}
 }
 
-// take removes the first transaction of q for a worker.
-func (s *shard) take(q *txQueue) *Transaction {
+// take removes the first transaction of q for a worker. It takes its place
+// among the messages that the limits of the account allow.
+func (s *shard) take(st *accountState, q *txQueue) *Transaction {
 	s.relay.waiting.Add(-1)
-	return q.pop()
+	tx := q.pop()
+	if st.meter != nil && tx.meter == nil {
+		st.meter.take()
+		tx.meter = st.meter
+	}
+	tx.taken = max(1, tx.taken)
+	return tx
 }
 
 // block queues st for a global slot.
@@ -76,23 +102,11 @@ func (s *shard) block(st *accountState) {
 	}
 }
 
-// onSlot gives slots to the accounts that wait for one, in turn.
-func (s *shard) onSlot(now time.Time) {
-	for n := len(s.blocked); n > 0; n-- {
-		st := s.blocked[0]
-		s.blocked = append(s.blocked[:0], s.blocked[1:]...)
-		st.blocked = false
-		s.dispatch(st, now)
-		if st.blocked {
-			return // no slot left
-		}
-	}
-}
-
 // onDialed hands a new connection to the transaction that waits longest.
 func (s *shard) onDialed(e *event) {
 	st := e.st
 	s.move(st, connDialing, connBusy)
+	st.countLogins(e.logins, e.now)
 	st.backoff = backoff{}
 	q := &st.fresh
 	if q.n == 0 {
@@ -103,6 +117,7 @@ func (s *shard) onDialed(e *event) {
 
 // onDone takes back a connection and its worker.
 func (s *shard) onDone(e *event) {
+	s.learn(e)
 	if e.c == nil {
 		s.move(e.st, connBusy, connGone)
 		s.relay.gate.release()
@@ -117,16 +132,19 @@ func (s *shard) onDone(e *event) {
 // of q, or parks both, or has the worker close the connection.
 func (s *shard) settle(e *event, q *txQueue) {
 	st, c := e.st, e.c
-	if s.closing || st.gone || !c.suits(st.account) || c.messages > 0 && c.worn(st.account, e.now) ||
-		q.head != nil && !c.suits(q.head.Account) {
+	if st.meter != nil {
+		st.meter.advance(e.now)
+	}
+	if s.closing || st.excess(e.now) > 0 || c.messages > 0 && c.worn(st.account, e.now) || !st.wants(c, q) {
 		s.move(st, connBusy, connClosing)
 		s.relay.gate.release()
 		e.w.tasks <- task{kind: taskQuit, st: st, conn: c}
 		s.dispatch(st, e.now)
 		return
 	}
-	if q.head != nil && !s.relay.gate.contended() {
-		e.w.tasks <- task{kind: taskRelay, st: st, conn: c, tx: s.take(q)}
+	startable := q.head != nil && st.mayStart(q.head)
+	if startable && !s.relay.gate.contended() {
+		e.w.tasks <- task{kind: taskRelay, st: st, conn: c, tx: s.take(st, q)}
 		return
 	}
 	s.move(st, connBusy, connParked)
@@ -136,10 +154,11 @@ func (s *shard) settle(e *event, q *txQueue) {
 	}
 	s.park(e.w, e.now)
 	s.relay.gate.release()
-	if st.waiting.n > 0 { // others wait for a slot: they go first
+	if startable { // others wait for a slot: they go first
 		s.block(st)
 		s.relay.gate.enlist(s)
 	}
+	s.plan(st, e.now)
 }
 
 // onRetry puts back a transaction whose connection failed before anything was
@@ -150,10 +169,13 @@ func (s *shard) onRetry(e *event) {
 	s.relay.gate.release()
 	s.park(e.w, e.now)
 	s.relay.waiting.Add(1)
+	stopped := st.restraint.stopped(e.now)
 	switch {
 	case s.closing:
 		s.fail(st, e.tx, &Error{Phase: PhaseQueue, Err: ErrClosed}, e.now)
 		return
+	case stopped != nil:
+		s.fail(st, e.tx, stopped.err(e.now), e.now)
 	case st.backoff.pausing(e.now) && (e.fresh || !st.usable()):
 		s.fail(st, e.tx, st.backoff.cause, e.now)
 	case e.fresh:
@@ -172,13 +194,15 @@ func (s *shard) onDialFailed(e *event) {
 	s.move(st, connDialing, connGone)
 	s.relay.gate.release()
 	s.park(e.w, e.now)
-	st.backoff.fail(e.err, e.now, s.relay.cfg.BackoffMin, s.relay.cfg.BackoffMax)
+	st.countLogins(e.logins, e.now)
+	s.backOff(st, e.err, e.now)
 	for st.fresh.n > st.count[connDialing] {
 		s.fail(st, st.fresh.pop(), e.err, e.now)
 	}
 	if !st.usable() {
 		s.failAll(st, e.err, e.now)
 	}
+	s.loginRefused(st, e.err, e.now)
 	s.dispatch(st, e.now)
 	if t := st.nextDue(e.now); !t.IsZero() {
 		s.touch(st, t)
@@ -198,5 +222,12 @@ func (s *shard) failAll(st *accountState, err *Error, now time.Time) {
 // fail ends a transaction that has no connection.
 func (s *shard) fail(st *accountState, tx *Transaction, err *Error, now time.Time) {
 	s.relay.waiting.Add(-1)
+	if tx.meter != nil {
+		tx.meter.settle(now, tx.taken, 0)
+		tx.meter = nil
+	}
+	if e, ok := errors.AsType[*limitError](err.Err); ok {
+		s.relay.metrics.limited[e.kind].Inc()
+	}
 	s.relay.finish(tx, Result{Reply: clientReply(err), Err: err, Phase: err.Phase, Upstream: st.account.SMTP.String()}, now)
 }

@@ -5,7 +5,8 @@
 //
 // A [Relay] is a number of shards. An account's id hashes to one shard, which
 // alone owns the account's connections, its counters, its queue of waiting
-// transactions and its back-off state, so none of these has a lock. A shard is
+// transactions, its meter, its back-off and its restraint, so none of these has
+// a lock. A shard is
 // an actor: others post events to it, and whoever posts while nobody runs the
 // shard runs it there and then (see shard.post). Handling an event decides; it
 // never blocks and does no I/O.
@@ -31,6 +32,51 @@
 // second one without content and then changes hands several times; whose turn
 // it is is kept in one atomic (see interactive.go).
 //
+// # Limits
+//
+// Messages in a minute, an hour and a day, recipients in a day and logins in a
+// minute are counted in sliding windows (window), by one meter for each account
+// that has such limits. An event counts for the whole span and for at most a
+// 60th of it more (an hour more for the day), and from when the provider
+// answered; until then its place is taken. So no span of the provider's own
+// count has more than the limit, other than with a token bucket. Only what the
+// provider accepted, or may have, counts. A message that gets its place before
+// the acquire timeout waits for it; another one is refused at once, with the
+// limit and the seconds until there is a place: 451 4.7.1, or 452 4.7.1 for the
+// limits of a day. Recipients of an opened transaction take their places one by
+// one. The hours of the day go to Config.Quota every few seconds, and at Close.
+//
+// # What refusals lead to
+//
+// Beyond the message, a refusal may concern its account (judge):
+//
+//	421, 432, 450 and 451 4.7.x, 454 4.7.0  the connections are halved, and grow
+//	    by one in each recovery time; at one connection there are pauses
+//	454 4.7.0 and the like at AUTH          no login for a while, live connections stay
+//	550 5.4.5, 554 5.2.0 of the quota       a pause of one hour, two, ... 24
+//	550 5.2.251-255, 550 5.1.8, 5.7.50x,
+//	    554 5.2.2, 535 5.7.139              a hold until an operator acts
+//
+// While the account is stopped so, its messages get 451 or 452 with the reason,
+// at once, and the client keeps them. A hold is in memory: after a restart the
+// next refusal brings it back.
+//
+// # Circuit breakers
+//
+// That of an account is its back-off: the first failure to connect or log in
+// opens it, for a time that doubles, and then one attempt at a time is made.
+// That of an endpoint (endpoints) is shared by all shards and counts failures
+// in a row before the provider has said a word: while it is open all accounts
+// that need a connection there are refused at once, and one connection at a
+// time tries the endpoint. A provider that replies is alive, so accounts whose
+// login is refused do not open it.
+//
+// # Fairness
+//
+// Each account waits in a queue of its own with a cap of its own. With
+// Config.GlobalConcurrency the slots are handed on: to the shard that waits
+// longest, and there to the account that waits longest, one at a time (gate).
+//
 // # Truth
 //
 // The answer to a message is the provider's final reply, or the reply by which
@@ -39,6 +85,8 @@
 //
 // # Locks
 //
-// shard.mu guards a shard's mailbox and gate.mu the global concurrency slots;
-// both are leaves: nothing is called while one is held.
+// shard.mu guards a shard's mailbox, gate.mu the global concurrency slots,
+// resolver.mu the known addresses and warmer.mu the run of Prewarm. They are
+// leaves: nothing is called while one is held. A breaker has a lock of its own,
+// under which its change is counted and logged.
 package upstream

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/oauth"
 )
 
 var (
@@ -20,6 +21,8 @@ var (
 	ErrRecipients = errors.New("unsuitable number of recipients")
 	// ErrBusy: all connections that the account may have were busy for too long.
 	ErrBusy = errors.New("all connections of the account are busy")
+	// ErrEndpointDown: the endpoint failed again and again and is being left alone.
+	ErrEndpointDown = errors.New("the provider does not answer, it is tried again shortly")
 	// ErrProtocol: the upstream said something that SMTP does not allow there.
 	ErrProtocol = errors.New("protocol error")
 	// ErrRefused: the upstream's reply was a refusal.
@@ -37,7 +40,7 @@ const (
 	PhaseTLS                   // STARTTLS and the TLS handshake
 	PhaseGreeting              // waiting for the greeting
 	PhaseEHLO                  // EHLO
-	PhaseAuth                  // AUTH XOAUTH2
+	PhaseAuth                  // AUTH
 	PhaseMail                  // MAIL
 	PhaseRcpt                  // RCPT
 	PhaseData                  // DATA
@@ -67,6 +70,11 @@ type Error struct {
 	Err error
 	// upstream is the endpoint, for the text; may be empty.
 	upstream string
+	// class and hint explain a refusal of AUTH; hint is empty for all else.
+	class oauth.Class
+	hint  string
+	// temporary: the client is to keep the message although Reply is permanent.
+	temporary bool
 }
 
 func (e *Error) Error() string {
@@ -74,6 +82,12 @@ func (e *Error) Error() string {
 		return fmt.Sprintf("%v: %v: %q", e.Phase, e.Err, cut(e.Reply.String()))
 	}
 	return fmt.Sprintf("%v: %v", e.Phase, e.Err)
+}
+
+// Explain says what a refusal of AUTH means and what the operator should do,
+// in text of ours. ok is false for every other error.
+func (e *Error) Explain() (class oauth.Class, hint string, ok bool) {
+	return e.class, e.hint, e.hint != ""
 }
 
 // Unwrap returns the cause.

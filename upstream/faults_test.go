@@ -73,6 +73,10 @@ func TestConnectionFailures(t *testing.T) {
 			if f.messages(1); tt.phase == PhaseToken {
 				return // whose memory is the token source's
 			}
+			if strings.Contains(tt.rule.Reply, "5.7.139") { // an operator must act
+				f.refusedFor(f.accounts[0], "451 4.7.0", "held until an operator acts", tt.rule.Reply)
+				f.relay.ReleaseHold(f.accounts[0].ID)
+			}
 			f.eventually(f.accounts[0])
 		})
 	}

@@ -69,10 +69,17 @@ func unsupported(c *conn, tx *Transaction) codec.Reply {
 	if tx.Content != nil {
 		size = tx.Content.Size()
 	}
-	if c.size > 0 && size > c.size {
+	if tooBig(c, tx, size) {
 		return codec.ReplyTooBig
 	}
 	return codec.Reply{}
+}
+
+// tooBig reports whether content of that size exceeds what the upstream or the
+// account allows.
+func tooBig(c *conn, tx *Transaction, size int64) bool {
+	limit := tx.Account.Limits.MaxMessageSize
+	return c.size > 0 && size > c.size || limit > 0 && size > limit
 }
 
 // oneFlight sends MAIL, RCPT, BDAT and the content at once: one round trip.

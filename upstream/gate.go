@@ -8,14 +8,18 @@ import (
 
 // gate counts the global slots, one for each worker that opens a connection or
 // carries a transaction. It is shared by all shards; a nil gate has no limit.
+//
+// Slots are handed on: while a shard waits none is free, so nobody comes before
+// those who wait longer. A shard that gets one gives it to the account that
+// waits longest, and waits again at the end of the line for the next.
 type gate struct {
 	mu      sync.Mutex // guards what follows; a leaf
 	free    int
-	waiting []*shard // in order, each at most once
+	waiting []*shard // in order, each at most once; empty while free > 0
 }
 
-// acquire takes a slot for s. Without one it returns false, and s gets an
-// evSlot when there may be one.
+// acquire takes a slot for s. Without one it returns false, and s will be
+// handed one by an evSlot.
 func (g *gate) acquire(s *shard) bool {
 	if g == nil {
 		return true
@@ -32,27 +36,25 @@ func (g *gate) acquire(s *shard) bool {
 	return false
 }
 
-// enlist has s get an evSlot as soon as there may be a slot.
+// enlist has s handed a slot by an evSlot.
 func (g *gate) enlist(s *shard) {
 	if g.acquire(s) {
-		g.mu.Lock()
-		g.free++
-		g.mu.Unlock()
 		s.post(event{kind: evSlot, now: time.Now()})
 	}
 }
 
-// release gives a slot back and tells the shard that waits longest.
+// release gives a slot back, or on to the shard that waits longest.
 func (g *gate) release() {
 	if g == nil {
 		return
 	}
 	var s *shard
 	g.mu.Lock()
-	g.free++
 	if len(g.waiting) > 0 {
 		s = g.waiting[0]
 		g.waiting = slices.Delete(g.waiting, 0, 1)
+	} else {
+		g.free++
 	}
 	g.mu.Unlock()
 	if s != nil {
@@ -68,4 +70,32 @@ func (g *gate) contended() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.waiting) > 0
+}
+
+// slot takes a global slot for an account of s: one that was handed to the
+// shard, or a free one.
+func (s *shard) slot() bool {
+	if s.slots > 0 {
+		s.slots--
+		return true
+	}
+	return s.relay.gate.acquire(s)
+}
+
+// onSlot gives the slot that was handed to the shard to the account that waits
+// longest for one, or back.
+func (s *shard) onSlot(now time.Time) {
+	s.slots++
+	for s.slots > 0 && len(s.blocked) > 0 {
+		st := s.blocked[0]
+		s.blocked = append(s.blocked[:0], s.blocked[1:]...)
+		st.blocked = false
+		s.dispatch(st, now)
+	}
+	for ; s.slots > 0; s.slots-- {
+		s.relay.gate.release()
+	}
+	if len(s.blocked) > 0 {
+		s.relay.gate.enlist(s)
+	}
 }

@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -19,6 +18,7 @@ import (
 // cache that the provider refuses is replaced once, on another connection.
 func (w *worker) connect(a *account.Account) (*conn, *Error) {
 	r := w.shard.relay
+	w.logins = 0
 	src := r.tokens.Source(a)
 	tok := src.Cached()
 	cached := tok != nil
@@ -37,7 +37,11 @@ func (w *worker) connect(a *account.Account) (*conn, *Error) {
 		return nil, err
 	}
 	fresh, terr := w.token(src)
-	if terr != nil {
+	switch {
+	case terr == nil:
+	case errors.Is(terr, oauth.ErrTokenRefused): // the provider's own words say more
+		return nil, err
+	default:
 		return nil, terr
 	}
 	if c, err = w.login(a, fresh); err != nil && tokenRefused(err) {
@@ -58,27 +62,17 @@ func (w *worker) token(src *oauth.Source) (*oauth.Token, *Error) {
 	return tok, nil
 }
 
-// tokenRefused reports whether another access token may help: 535, and
-// Microsoft's 501 for a token of unsuitable shape or too near its expiry.
-// 535 5.7.139 says that the mailbox may not submit at all.
-func tokenRefused(e *Error) bool {
-	if e.Phase != PhaseAuth {
-		return false
-	}
-	switch e.Reply.Code {
-	case 535:
-		return e.Reply.Enhanced != codec.EnhancedCode{5, 7, 139}
-	case 501:
-		return e.Reply.Enhanced == codec.EnhancedCode{5, 5, 124} || e.Reply.Enhanced == codec.EnhancedCode{5, 5, 127}
-	}
-	return false
-}
-
 // login opens a connection and logs in with tok.
 func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
 	m := w.shard.relay.metrics
+	leave, down := w.shard.relay.endpoints.of(a.SMTP).enter()
+	if down != nil {
+		return nil, &Error{Phase: PhaseConnect, Err: down, upstream: a.SMTP.String()}
+	}
+	w.logins++
 	start := time.Now()
 	c, err := w.dialAndGreet(a)
+	leave(err)
 	if err == nil {
 		authStart := time.Now()
 		err = w.auth(c, tok)
@@ -189,7 +183,7 @@ func (w *worker) ehlo(c *conn, command string) (codec.Reply, *Error) {
 	if err := expect(PhaseEHLO, offer, 250); err != nil {
 		return offer, err
 	}
-	c.ext, c.size, c.xauth = parseOffer(offer.Text)
+	c.ext, c.size, c.mechanisms = parseOffer(offer.Text)
 	return offer, nil
 }
 
@@ -220,53 +214,9 @@ func expect(p Phase, reply codec.Reply, code int) *Error {
 	return &Error{Phase: p, Reply: reply, Err: ErrRefused}
 }
 
-// auth sends AUTH XOAUTH2 with the initial response. Some providers refuse a
-// token with a challenge that holds the reason, which is to be answered by an
-// empty line and only then followed by the refusal.
-func (w *worker) auth(c *conn, tok *oauth.Token) *Error {
-	cfg := &w.shard.relay.cfg
-	if !c.xauth {
-		return &Error{Phase: PhaseAuth, Err: fmt.Errorf("%w: AUTH XOAUTH2 is not offered", ErrProtocol)}
-	}
-	command := make([]byte, 0, len(tok.XOAUTH2)+16)
-	command = append(command, "AUTH XOAUTH2 "...)
-	command = append(command, tok.XOAUTH2...)
-	command = append(command, "\r\n"...)
-	reply, err := w.ask(c, PhaseAuth, command, cfg.LoginTimeout)
-	clear(command)
-	if err != nil {
-		return err
-	}
-	var status string
-	if reply.Code == 334 {
-		status = challengeStatus(reply.Text)
-		if reply, err = w.ask(c, PhaseAuth, []byte("\r\n"), cfg.LoginTimeout); err != nil {
-			return err
-		}
-	}
-	err = expect(PhaseAuth, reply, 235)
-	if err != nil && status != "" {
-		err.Err = fmt.Errorf("%w (status %s)", err.Err, status)
-	}
-	return err
-}
-
-// challengeStatus returns the status in the error challenge of XOAUTH2, a JSON
-// object in base64.
-func challengeStatus(challenge string) string {
-	var c struct {
-		Status string `json:"status"`
-	}
-	raw, err := codec.DecodeBase64(nil, []byte(strings.TrimSpace(challenge)))
-	if err != nil || json.Unmarshal(raw, &c) != nil {
-		return ""
-	}
-	return cut(c.Status)
-}
-
 // parseOffer reads the EHLO keywords: one a line, behind the line with the
 // server's name. Unknown ones and strange arguments are passed over.
-func parseOffer(text string) (ext codec.Extensions, size int64, xauth bool) {
+func parseOffer(text string) (ext codec.Extensions, size int64, offered mechanisms) {
 	_, text, more := strings.Cut(text, "\n")
 	for more {
 		var line string
@@ -302,11 +252,11 @@ func parseOffer(text string) (ext codec.Extensions, size int64, xauth bool) {
 		case "AUTH":
 			ext |= codec.ExtAUTH
 			for _, mech := range args {
-				xauth = xauth || mech == "XOAUTH2"
+				offered |= mechanismOf(mech)
 			}
 		}
 	}
-	return ext, size, xauth
+	return ext, size, offered
 }
 
 // offersStartTLS looks for the keyword in an EHLO reply.

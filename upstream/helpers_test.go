@@ -78,6 +78,7 @@ func newFixture(t testing.TB, change func(*setup)) *fixture {
 		},
 	}
 	s.relay.BackoffMin, s.relay.BackoffMax = time.Millisecond, 2*time.Millisecond
+	s.relay.ThrottleRecovery, s.relay.Breaker.Recovery = 10*time.Millisecond, time.Millisecond
 	s.box.Limits = "off"
 	s.box.Record = 10000
 	if change != nil {

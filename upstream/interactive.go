@@ -75,14 +75,15 @@ func (w *worker) openEnvelope(c *conn, tx *Transaction, a *attempt) {
 		}
 		return
 	}
-	for i := range tx.Rcpts {
+	last := w.admitRecipients(tx, a)
+	for i := range last {
 		w.line = tx.Rcpts[i].Args.AppendTo(w.line, c.ext)
 	}
 	if !w.command(c, a, PhaseMail, w.line) {
 		return
 	}
 	if _, ok := w.expectReply(c, a, PhaseMail); ok {
-		w.recipientReplies(c, tx, a, 0, len(tx.Rcpts))
+		w.recipientReplies(c, tx, a, 0, last)
 	}
 }
 
@@ -99,12 +100,13 @@ func (w *worker) moreRecipients(c *conn, tx *Transaction, a *attempt) {
 		}
 		return
 	}
+	end := w.admitRecipients(tx, a)
 	flight := 1
 	if c.ext.Has(codec.ExtPIPELINING) {
-		flight = len(tx.Rcpts)
+		flight = end
 	}
-	for first < len(tx.Rcpts) && a.open() && !a.lost {
-		last := min(first+flight, len(tx.Rcpts))
+	for first < end && a.open() && !a.lost {
+		last := min(first+flight, end)
 		w.line = w.line[:0]
 		for i := first; i < last; i++ {
 			w.line = tx.Rcpts[i].Args.AppendTo(w.line, c.ext)
@@ -136,8 +138,34 @@ func (w *worker) recipientReplies(c *conn, tx *Transaction, a *attempt, first, l
 			a.failed(PhaseRcpt, fmt.Errorf("%w: RCPT answered by %q", ErrProtocol, cut(reply.String())))
 			return
 		}
-		tx.Rcpts[i].Reply = reply
+		tx.Rcpts[i].Reply = a.note(reply)
 	}
+}
+
+// admitRecipients gives the recipients of tx their places within the limits of
+// the account. From the first one on that gets none, all are answered here; it
+// returns the index of that one.
+func (w *worker) admitRecipients(tx *Transaction, a *attempt) int {
+	l := &tx.Account.Limits
+	for tx.limited == nil && tx.taken < len(tx.Rcpts) {
+		switch {
+		case l.MaxRecipients > 0 && tx.taken >= l.MaxRecipients:
+			tx.limited = &codec.ReplyTooManyRcpts
+		case tx.meter != nil && !tx.meter.takeRecipient():
+			w.shard.relay.metrics.limited[limitRecipients].Inc()
+			now := time.Now()
+			e := &limitError{limitRecipients, l.RecipientsPerDay, now.Truncate(time.Hour).Add(time.Hour).Sub(now)}
+			r := e.reply()
+			tx.limited = &r
+		default:
+			tx.taken++
+		}
+	}
+	a.taken = tx.taken
+	for i := tx.taken; i < len(tx.Rcpts); i++ {
+		tx.Rcpts[i].Reply = *tx.limited
+	}
+	return tx.taken
 }
 
 // finishOpened sends the content of an opened transaction, unless it failed
@@ -148,7 +176,7 @@ func (w *worker) finishOpened(c *conn, tx *Transaction, a *attempt) {
 		w.answerRest(c, tx, a)
 	case w.shard.relay.cfg.DryRun:
 		a.reply = replyDryRun
-	case c.size > 0 && tx.Content.Size() > c.size:
+	case tooBig(c, tx, tx.Content.Size()):
 		a.refused(PhaseContent, codec.ReplyTooBig)
 	default:
 		w.content(c, tx, a)

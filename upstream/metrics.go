@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/sony/gobreaker/v2"
 )
 
 // Outcomes of messages, the values of the label of messages_total.
@@ -41,6 +42,33 @@ const (
 
 var stepNames = [numSteps]string{"queue", "connect", "tls", "exchange"}
 
+// Answers of the DNS cache.
+const (
+	dnsHit    = iota // known
+	dnsMiss          // looked up
+	dnsStale         // looked up in vain, the old addresses are used
+	dnsFailed        // looked up in vain
+	numDNS
+)
+
+var dnsNames = [numDNS]string{"hit", "miss", "stale", "failed"}
+
+// Reactions to refusals that are of concern to the account.
+const (
+	reactedSlow   = iota // lower concurrency
+	reactedLogins        // pause of logins
+	reactedQuota         // pause for hours
+	reactedHold          // until an operator acts
+	numReactions
+)
+
+var reactionNames = [numReactions]string{"concurrency", "logins", "quota", "hold"}
+
+// States of a breaker, in the order of gobreaker.State.
+const numBreakerStates = 3
+
+var breakerNames = [numBreakerStates]string{gobreaker.StateClosed: "closed", gobreaker.StateHalfOpen: "half_open", gobreaker.StateOpen: "open"}
+
 // latencyBuckets reach from a relay on the same machine to the longest timeout.
 var latencyBuckets = []float64{
 	.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300,
@@ -59,6 +87,11 @@ type relayMetrics struct {
 	queueFull    *metrics.Counter
 	expired      *metrics.Counter
 	aborted      *metrics.Counter
+	limited      [numLimits]*metrics.Counter
+	restrained   [numReactions]*metrics.Counter
+	breakers     [numBreakerStates]*metrics.Counter // by gobreaker.State
+	dns          [numDNS]*metrics.Counter
+	prewarmed    *metrics.Counter
 	panics       *metrics.Counter
 }
 
@@ -76,6 +109,21 @@ func newRelayMetrics(r *Relay, set *metrics.Set) *relayMetrics {
 	for i, name := range resultNames {
 		m.results[i] = set.NewCounter(`messages_total{result="` + name + `"}`)
 	}
+	for i, name := range limitLabels {
+		m.limited[i] = set.NewCounter(`upstream_limit_refusals_total{limit="` + name + `"}`)
+	}
+	for i, name := range reactionNames {
+		m.restrained[i] = set.NewCounter(`upstream_throttle_events_total{action="` + name + `"}`)
+	}
+	for i, name := range breakerNames {
+		m.breakers[i] = set.NewCounter(`upstream_breaker_changes_total{to="` + name + `"}`)
+	}
+	for i, name := range dnsNames {
+		m.dns[i] = set.NewCounter(`upstream_dns_lookups_total{result="` + name + `"}`)
+	}
+	m.prewarmed = set.NewCounter("upstream_prewarm_connections_total")
+	set.NewGauge("upstream_breakers_open", func() float64 { return float64(r.endpoints.open.Load()) })
+	set.NewGauge("upstream_accounts_held", func() float64 { return float64(r.held.Load()) })
 	for i, name := range loginNames {
 		m.logins[i] = set.NewCounter(`upstream_auth_total{result="` + name + `"}`)
 	}

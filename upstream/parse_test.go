@@ -16,23 +16,24 @@ func TestParseOffer(t *testing.T) {
 		name, text string
 		ext        codec.Extensions
 		size       int64
-		xauth      bool
+		offered    mechanisms
 	}{
-		{"nothing", "host", 0, 0, false},
-		{"all", "host\nSIZE 35882577\n8BITMIME\nSMTPUTF8\nDSN\nBINARYMIME\nCHUNKING\nPIPELINING\nAUTH LOGIN XOAUTH2", all, 35882577, true},
-		{"case and space", "host\nsize  7 \n auth xoauth2 ", codec.ExtSIZE | codec.ExtAUTH, 7, true},
-		{"AUTH= form", "host\nAUTH=LOGIN XOAUTH2", codec.ExtAUTH, 0, true},
-		{"AUTH= form, one", "host\nAUTH=XOAUTH2", codec.ExtAUTH, 0, true},
-		{"both forms", "host\nAUTH LOGIN\nAUTH=XOAUTH2", codec.ExtAUTH, 0, true},
-		{"strange sizes", "host\nSIZE\nSIZE x\nSIZE -1\nSIZE 0", codec.ExtSIZE, 0, false},
-		{"first line is no keyword", "PIPELINING", 0, 0, false},
-		{"unknown and empty", "host\n\nX-THING\nXOAUTH2", 0, 0, false},
+		{"nothing", "host", 0, 0, 0},
+		{"all", "host\nSIZE 35882577\n8BITMIME\nSMTPUTF8\nDSN\nBINARYMIME\nCHUNKING\nPIPELINING\nAUTH LOGIN XOAUTH2", all, 35882577, offersXOAUTH2},
+		{"case and space", "host\nsize  7 \n auth xoauth2 ", codec.ExtSIZE | codec.ExtAUTH, 7, offersXOAUTH2},
+		{"two mechanisms", "host\nAUTH PLAIN OAUTHBEARER XOAUTH2", codec.ExtAUTH, 0, offersXOAUTH2 | offersOAUTHBEARER},
+		{"AUTH= form", "host\nAUTH=LOGIN XOAUTH2", codec.ExtAUTH, 0, offersXOAUTH2},
+		{"AUTH= form, one", "host\nAUTH=XOAUTH2", codec.ExtAUTH, 0, offersXOAUTH2},
+		{"both forms", "host\nAUTH LOGIN\nAUTH=XOAUTH2", codec.ExtAUTH, 0, offersXOAUTH2},
+		{"strange sizes", "host\nSIZE\nSIZE x\nSIZE -1\nSIZE 0", codec.ExtSIZE, 0, 0},
+		{"first line is no keyword", "PIPELINING", 0, 0, 0},
+		{"unknown and empty", "host\n\nX-THING\nXOAUTH2", 0, 0, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ext, size, xauth := parseOffer(tt.text)
-			if ext != tt.ext || size != tt.size || xauth != tt.xauth {
-				t.Errorf("%b, %d, %v; want %b, %d, %v", ext, size, xauth, tt.ext, tt.size, tt.xauth)
+			ext, size, offered := parseOffer(tt.text)
+			if ext != tt.ext || size != tt.size || offered != tt.offered {
+				t.Errorf("%b, %d, %v; want %b, %d, %v", ext, size, offered, tt.ext, tt.size, tt.offered)
 			}
 		})
 	}

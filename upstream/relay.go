@@ -26,6 +26,11 @@ type Relay struct {
 	shards  []*shard
 	seed    maphash.Seed
 
+	endpoints *endpoints
+	warmer    warmer
+	saver     saver
+
+	held    atomic.Int64 // accounts that wait for an operator
 	waiting atomic.Int64 // transactions taken that have no connection yet
 	closing atomic.Bool
 	ctx     context.Context // ends when Close loses patience
@@ -36,6 +41,8 @@ type Relay struct {
 // New returns a relay that is ready for transactions. It takes access tokens
 // from tokens and puts its metrics into set, which must not have them yet. It
 // fails if cfg is not valid or its CAFile is not good.
+//
+// cfg.Quota, if any, is used until Close returns.
 func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (*Relay, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -53,6 +60,9 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 		r.shards = append(r.shards, newShard(r))
 	}
 	r.metrics = newRelayMetrics(r, set)
+	r.endpoints = &endpoints{cfg: cfg, log: log, metrics: r.metrics}
+	d.resolver.metrics = r.metrics
+	r.saver.start(r)
 	return r, nil
 }
 
@@ -82,6 +92,7 @@ func (r *Relay) TrySubmit(tx *Transaction) error {
 	now := time.Now()
 	tx.submitted = now
 	tx.deadline = now.Add(r.cfg.TransactionTimeout)
+	tx.meter, tx.taken, tx.limited = nil, 0, nil
 	r.shardOf(tx.Account.ID).post(event{kind: evSubmit, tx: tx, now: now})
 	return nil
 }
@@ -108,6 +119,9 @@ func (r *Relay) Continue(tx *Transaction) error {
 	return ErrTransactionExpired
 }
 
+// SetIPv6 puts another value of Config.IPv6 in force, for new connections.
+func (r *Relay) SetIPv6(on bool) { r.dialer.resolver.ipv6.Store(on) }
+
 // Close fails what waits for a connection, closes the parked connections with
 // QUIT and waits for the running transactions. When ctx ends it breaks their
 // connections, so that they fail, and returns the error of ctx. No goroutine
@@ -116,6 +130,7 @@ func (r *Relay) Close(ctx context.Context) error {
 	if r.closing.Swap(true) {
 		return errors.New("upstream: relay closed twice")
 	}
+	r.warmer.stop()
 	now := time.Now()
 	for _, s := range r.shards {
 		s.post(event{kind: evClose, now: now})
@@ -131,6 +146,7 @@ func (r *Relay) Close(ctx context.Context) error {
 		}
 	}
 	r.workers.Wait()
+	r.saver.stop()
 	return err
 }
 

@@ -50,6 +50,9 @@ func ClientReply(err error) codec.Reply {
 // the trouble lasts.
 func clientReply(e *Error) codec.Reply {
 	if e.Phase >= PhaseMail && !e.Reply.IsZero() && errors.Is(e.Err, ErrRefused) {
+		if e.temporary {
+			return codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 7, 1}, Text: e.Reply.Text}
+		}
 		return e.Reply
 	}
 	r := localReply(e.Err)
@@ -77,6 +80,12 @@ func clientReply(e *Error) codec.Reply {
 
 // localReply is for what was decided here, without regard to a phase.
 func localReply(err error) codec.Reply {
+	if e, ok := errors.AsType[*limitError](err); ok {
+		return e.reply()
+	}
+	if e, ok := errors.AsType[*stopError](err); ok {
+		return e.reply()
+	}
 	switch {
 	case errors.Is(err, ErrQueueFull):
 		return replyQueueFull
@@ -111,6 +120,9 @@ func explain(r codec.Reply, e *Error) codec.Reply {
 	switch {
 	case !e.Reply.IsZero():
 		r.Text += ": " + cut(e.Reply.String())
+		if e.hint != "" { // on a line of its own: both together may be too long for one
+			r.Text += "\n" + e.hint
+		}
 	case errors.Is(e.Err, os.ErrDeadlineExceeded), errors.Is(e.Err, context.DeadlineExceeded):
 		r.Text += ": timeout at " + e.Phase.String()
 	case e.Phase == PhaseConnect, e.Phase > PhaseConnect && !isLost(e.Err):

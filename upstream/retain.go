@@ -112,6 +112,17 @@ func (s *AccountState) merge(o AccountState) {
 	s.Failures = max(s.Failures, o.Failures)
 }
 
+// wants reports whether c is of use: to the transaction that waits longest, also
+// to one that was submitted before its account changed or went, or else to
+// those that come. A new connection is always of use to the transaction that it
+// was opened for, or there would be no end of opening them.
+func (st *accountState) wants(c *conn, q *txQueue) bool {
+	if q.head != nil {
+		return c.suits(q.head.Account)
+	}
+	return !st.gone && c.suits(st.account)
+}
+
 // retireParked closes the parked connections of st.
 func (s *shard) retireParked(st *accountState) {
 	for st.parked.newest != nil {

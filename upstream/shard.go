@@ -25,11 +25,12 @@ const (
 	evSubmit     eventKind = iota // tx wants a connection
 	evDialed                      // w opened c for st
 	evDialFailed                  // w could not; err says why
-	evDone                        // w ended a transaction of st; c is its connection, nil if closed
+	evDone                        // w ended a transaction of st; c is its connection, nil if closed; err may say why
+	evLearned                     // what is known of a transaction before its evDone
 	evRetry                       // like evDone, and tx wants another connection
 	evClosed                      // w closed a connection that was in state closing
 	evTick                        // the timer fired
-	evSlot                        // a global slot may be free
+	evSlot                        // a global slot was handed to the shard
 	evClose                       // Relay.Close was called
 	evBreak                       // Relay.Close lost patience
 	evCall                        // shard.do was called
@@ -44,6 +45,12 @@ type event struct {
 	c     *conn
 	err   *Error
 	now   time.Time
+	// evDone, or evLearned before it: the meter that the message has its place in, for how many
+	// recipients, and how many of them the provider accepted; with err, what
+	// it refused.
+	meter           *meter
+	taken, accepted int
+	logins          int // evDialed, evDialFailed: logins that were tried
 }
 
 // shard owns the state of its accounts. Only one goroutine at a time handles
@@ -62,6 +69,8 @@ type shard struct {
 	accounts map[string]*accountState
 	due      dueHeap         // accounts by their next deadline
 	blocked  []*accountState // wait for a global slot, in order
+	slots    int             // global slots in hand; see onSlot
+	unsaved  []*accountState // have counts that Config.Quota does not have yet
 	idle     []*worker       // parked workers, the last one parked last
 	active   []*worker       // all others, so that Close can break them
 	timer    *time.Timer
@@ -142,6 +151,9 @@ func (s *shard) handle(e *event) {
 		s.onDialFailed(e)
 	case evDone:
 		s.onDone(e)
+	case evLearned:
+		s.learn(e)
+		s.dispatch(e.st, e.now)
 	case evRetry:
 		s.onRetry(e)
 	case evClosed:

@@ -53,6 +53,9 @@ type Transaction struct {
 	submitted time.Time    // when TrySubmit took it
 	deadline  time.Time    // its answer is due
 	retried   bool         // one connection failed it already
+	meter     *meter       // the one that it has a place in, if any
+	taken     int          // recipients that have a place there, the first ones
+	limited   *codec.Reply // the answer to all recipients after those
 
 	turn   atomic.Uint32 // who may touch an opened transaction: a turn constant
 	worker *worker       // set while turn is turnSession: waits for the session

@@ -148,6 +148,43 @@ func TestRetainClosesConnectionsOfChangedAccounts(t *testing.T) {
 	}
 }
 
+// TestRetainDeliversWhatWaits has a message wait for its account's only
+// connection while the account is changed, or removed: it is delivered all the
+// same, and the connection is not opened again and again.
+func TestRetainDeliversWhatWaits(t *testing.T) {
+	for _, removed := range []bool{false, true} {
+		f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
+		a, changed := f.accounts[0], *f.accounts[0]
+		f.faults(sandbox.Rule{Name: "slow", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Times: 1,
+			For: sandbox.Duration(200 * time.Millisecond)})
+		running, c := f.message(a, "to@example.com", "running\r\n")
+		waiting, c2 := f.message(a, "to@example.com", "waiting\r\n")
+		for _, tx := range []*Transaction{running, waiting} {
+			if err := f.relay.TrySubmit(tx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.fired("slow", 1)
+		changed.AuthIdentity = "other@example.com"
+		if removed {
+			f.relay.Retain(snapshotOf(t, f.accounts[1]))
+		} else {
+			f.relay.Retain(snapshotOf(t, &changed, f.accounts[1]))
+		}
+		for _, c := range []client{c, c2} {
+			ans := c.next(t)
+			if ans.res.Reply.Code != 250 {
+				t.Errorf("removed %t: %v, %v", removed, ans.res.Reply, ans.res.Err)
+			}
+			ans.tx.Release()
+		}
+		f.waitAccount(a, noneOpen)
+		if n := f.box.AccountStats(a.Email).Logins; n > 2 {
+			t.Errorf("removed %t: %d logins", removed, n)
+		}
+	}
+}
+
 func TestDrain(t *testing.T) {
 	f := newFixture(t, nil)
 	f.sendOK(f.accounts[0], "a\r\n")

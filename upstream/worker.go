@@ -38,6 +38,8 @@ type worker struct {
 	hold  *time.Timer   // bounds the session's turn
 	in    replyReader
 	line  []byte // MAIL and RCPT commands of the next flight
+	// logins counts what connect tried.
+	logins int
 	// holds is the connection in use, for Relay.Close to break.
 	holds atomic.Pointer[conn]
 
@@ -102,12 +104,15 @@ func (w *worker) dial(t task) {
 		}()
 		c, err = w.connect(t.account)
 	}()
-	e := event{kind: evDialed, st: t.st, c: c, now: time.Now()}
+	e := event{kind: evDialed, st: t.st, c: c, now: time.Now(), logins: w.logins}
 	if err != nil {
 		e.kind, e.err = evDialFailed, err
-		w.shard.relay.log.Warn("upstream login failed",
-			zap.String("account", t.account.ID), zap.String("upstream", t.account.SMTP.String()),
-			zap.Stringer("phase", err.Phase), zap.Int("code", err.Reply.Code), zap.String("error", cut(err.Error())))
+		fields := []zap.Field{zap.String("account", t.account.ID), zap.String("upstream", t.account.SMTP.String()),
+			zap.Stringer("phase", err.Phase), zap.Int("code", err.Reply.Code), zap.String("error", cut(err.Error()))}
+		if class, hint, ok := err.Explain(); ok {
+			fields = append(fields, zap.Stringer("class", class), zap.String("hint", hint))
+		}
+		w.shard.relay.log.Warn("upstream login failed", fields...)
 	}
 	w.done(e)
 }
@@ -139,7 +144,8 @@ func (w *worker) relay(t task) {
 		return
 	}
 	c.messages++
-	a := attempt{reused: c.reused, retried: tx.retried}
+	a := attempt{reused: c.reused, retried: tx.retried, taken: tx.taken, softQuota: w.shard.relay.cfg.QuotaAsTemporary}
+	done := event{kind: evDone, st: t.st, w: w, meter: tx.meter}
 	owned := w.attempt(c, tx, &a, start)
 	now := time.Now()
 	if !a.told { // what includes the client's time tells nothing about the upstream
@@ -148,21 +154,35 @@ func (w *worker) relay(t task) {
 	c.reused, c.lastUsed = true, now
 	switch {
 	case !owned:
-		w.giveBack(t.st, c, &a)
+		done.taken = a.taken
+		if done.err = a.noted; done.err == nil && !a.open() {
+			done.err = a.failure(c)
+		}
+		w.giveBack(done, c, &a)
 	case a.mayRetry() && now.Sub(tx.submitted) < w.shard.relay.cfg.TransactionTimeout/2:
 		c.leave(w.shard.relay.cfg.QuitTimeout)
 		tx.retried = true
 		m.retries.Inc()
 		w.done(event{kind: evRetry, fresh: true, st: t.st, tx: tx, now: now})
 	case a.lost || a.reset || w.in.buffered():
-		w.shard.relay.finish(tx, a.result(c), now)
-		w.giveBack(t.st, c, &a)
+		res := a.result(c)
+		a.outcome(&done, tx, &res)
+		w.discountDryRun(&done)
+		// Before the client knows, so that its next message meets what this
+		// one has led to; the connection takes a while yet.
+		done.kind, done.now = evLearned, now
+		w.shard.post(done)
+		w.shard.relay.finish(tx, res, now)
+		w.giveBack(event{kind: evDone, st: t.st}, c, &a)
 	default:
 		// The connection is in the mailbox before the client has its answer, so
 		// that its next message finds it; nothing else is done before that.
 		res := a.result(c)
+		a.outcome(&done, tx, &res)
+		w.discountDryRun(&done)
+		done.c, done.now = c, now
 		w.holds.Store(nil)
-		idle := w.shard.enqueue(event{kind: evDone, st: t.st, w: w, c: c, now: now})
+		idle := w.shard.enqueue(done)
 		w.shard.relay.finish(tx, res, now)
 		if idle {
 			w.shard.drive()
@@ -198,7 +218,7 @@ func (w *worker) panicked(p any) error {
 
 // giveBack returns a connection to the shard, as soon as it is fit for the next
 // transaction, or its loss.
-func (w *worker) giveBack(st *accountState, c *conn, a *attempt) {
+func (w *worker) giveBack(done event, c *conn, a *attempt) {
 	if a.reset && !a.lost {
 		reply, err := w.ask(c, PhaseMail, []byte("RSET\r\n"), w.shard.relay.cfg.CommandTimeout)
 		a.lost = err != nil || reply.Code/100 != 2
@@ -207,5 +227,13 @@ func (w *worker) giveBack(st *accountState, c *conn, a *attempt) {
 		c.leave(w.shard.relay.cfg.QuitTimeout)
 		c = nil
 	}
-	w.done(event{kind: evDone, st: st, c: c, now: time.Now()})
+	done.c, done.now = c, time.Now()
+	w.done(done)
+}
+
+// discountDryRun: nothing was sent, so nothing counts.
+func (w *worker) discountDryRun(done *event) {
+	if w.shard.relay.cfg.DryRun {
+		done.accepted = 0
+	}
 }

@@ -51,7 +51,7 @@ func (in secretInput) read(ask bool) (account.Secret, error) {
 type newAccount struct {
 	Email            string `arg:"" help:"Address of the mailbox, and login name."`
 	Provider         string `help:"gmail, outlook or a section under providers in config.json; told by the domain of well-known addresses." placeholder:"NAME"`
-	ClientID         string `name:"client-id" required:"" help:"OAuth2 client that the consent is given to." placeholder:"ID"`
+	ClientID         string `name:"client-id" help:"OAuth2 client that the consent is given to." placeholder:"ID"`
 	ClientSecretFile string `help:"File with the client secret; - is standard input. Else XOAUTH2_CLIENT_SECRET, else the terminal." placeholder:"FILE"`
 	AccountID        string `name:"account-id" help:"Name in logs; default: provider and email." placeholder:"ID"`
 	OAuthEndpoint    string `name:"oauth-endpoint" help:"Submission host:port; default: the provider's." placeholder:"HOST:PORT"`
@@ -85,9 +85,10 @@ func (n *newAccount) entry(clientSecret, refreshToken account.Secret) *config.Ac
 	return e
 }
 
-// save puts the account into the file, after having verified it if so wanted.
-func (n *newAccount) save(settings *config.Settings, e *config.AccountEntry, verify bool) error {
-	a, err := config.ReadEntry(settings, e)
+// save puts e into the file, after having verified the account if so wanted.
+// complete is e with what the file has already.
+func (n *newAccount) save(out io.Writer, settings *config.Settings, complete, e *config.AccountEntry, verify bool) error {
+	a, err := config.ReadEntry(settings, complete)
 	if err != nil {
 		return exitError{exitUsage, fmt.Errorf("%s:\n%w", n.Email, err)}
 	}
@@ -98,7 +99,7 @@ func (n *newAccount) save(settings *config.Settings, e *config.AccountEntry, ver
 		defer cancelTimeout()
 		newest, err := verifyApart(ctx, settings, a)
 		if err != nil {
-			return fmt.Errorf("%s does not work, and was not saved (--no-verify saves it anyhow): %s", n.Email, explain(a, err).text())
+			return fmt.Errorf("%s does not work, and was not saved (--no-verify saves it anyhow): %s", n.Email, explain(err).text())
 		}
 		if !newest.IsZero() {
 			e.Set("refresh_token", newest.Reveal())
@@ -122,8 +123,8 @@ func (n *newAccount) save(settings *config.Settings, e *config.AccountEntry, ver
 	if replaced {
 		did = "replaced"
 	}
-	fmt.Printf("%s%s %s in %s: %d accounts\n", dryRunPrefix(n.DryRun), n.Email, did, settings.AccountsFile, accounts.Len())
-	return nil
+	_, err = fmt.Fprintf(out, "%s%s %s in %s: %d accounts\n", dryRunPrefix(n.DryRun), n.Email, did, settings.AccountsFile, accounts.Len())
+	return err
 }
 
 // accountsAddCmd adds an account whose refresh token is there already.
@@ -148,5 +149,6 @@ func (c *accountsAddCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	return c.save(settings, c.entry(clientSecret, refreshToken), c.Verify)
+	e := c.entry(clientSecret, refreshToken)
+	return c.save(os.Stdout, settings, e, e, c.Verify)
 }

@@ -2,9 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
-	"strings"
+	"fmt"
+	"os"
+	"os/signal"
 	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/config"
@@ -12,101 +17,129 @@ import (
 	"xoauth2-proxy/upstream"
 )
 
-// failure is why an account does not work, for people and for programs.
-type failure struct {
-	// Phase is how far it came: "token", "connect", "AUTH" ...
-	Phase string `json:"phase"`
-	// Class is a short name in snake_case.
-	Class string `json:"class"`
-	// Message is what happened, Hint what to do; one line each.
-	Message string `json:"message"`
-	Hint    string `json:"hint"`
-	// Permanent says that somebody must act.
-	Permanent bool `json:"permanent"`
+// accountsVerifyCmd verifies accounts.
+type accountsVerifyCmd struct {
+	files
+	form
+	Names    []string      `arg:"" optional:"" name:"name" help:"Emails or account_ids; default: all accounts."`
+	Parallel int           `help:"Accounts at one time." default:"16" placeholder:"N"`
+	Timeout  time.Duration `help:"Time for each account." default:"60s" placeholder:"TIME"`
+	Failed   bool          `help:"Show only accounts that do not work. JSON and CSV never have others."`
 }
 
-// text is the failure in one line.
-func (f failure) text() string {
-	if f.Hint == "" || strings.Contains(f.Message, f.Hint) {
-		return f.Message
-	}
-	return f.Message + ": " + f.Hint
+// verdict is the outcome for one account.
+type verdict struct {
+	Email     string `json:"email"`
+	AccountID string `json:"account_id"`
+	failure          // zero if the account works
+	err       error
 }
 
-// explain says what an error of a token request or of a login means.
-func explain(a *account.Account, err error) failure {
-	f := failure{Class: "failed", Message: err.Error()}
-	up, login := errors.AsType[*upstream.Error](err)
-	if login {
-		f.Phase, f.Class = up.Phase.String(), strings.ReplaceAll(strings.ToLower(up.Phase.String()), " ", "_")+"_failed"
+// Run implements the command.
+func (c *accountsVerifyCmd) Run() error {
+	settings, accounts, err := c.load()
+	if err != nil {
+		return err
 	}
-	if token, ok := errors.AsType[*oauth.Error](err); ok {
-		f.Phase, f.Class, f.Hint, f.Permanent = "token", token.Class.String(), token.Hint, token.Permanent()
-		f.Message = strings.TrimSuffix(token.Public(), ": "+token.Hint)
-		if token.Err != nil {
-			f.Message += ": " + token.Err.Error()
+	chosen := accounts.All()
+	if len(c.Names) > 0 {
+		chosen = nil
+		for _, name := range c.Names {
+			a, err := find(accounts, name)
+			if err != nil {
+				return err
+			}
+			chosen = append(chosen, a)
 		}
-		return f
 	}
-	if login && up.Phase == upstream.PhaseAuth && !up.Reply.IsZero() {
-		enhanced := ""
-		if !up.Reply.Enhanced.IsZero() {
-			enhanced = up.Reply.Enhanced.String()
-		}
-		class, hint := oauth.ExplainAuthRefusal(a.Provider, up.Reply.Code, enhanced, up.Reply.Text, "")
-		f.Class, f.Hint, f.Permanent = class.String(), hint, class.Permanent()
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer cancel()
+	verdicts, err := c.verify(ctx, settings, chosen)
+	if err != nil {
+		return err
 	}
-	return f
+	return c.show(verdicts)
 }
 
-// verifyApart verifies an account that is not in force, with a token manager of
-// its own. It returns the refresh token that the provider gave in the place of
-// the account's, if it did; the one in the account may be void then.
-func verifyApart(ctx context.Context, settings *config.Settings, a *account.Account) (newest account.Secret, err error) {
-	kept := new(rotations)
-	cfg := oauthConfig(settings)
-	cfg.Store = kept
-	tokens := oauth.New(cfg, nil, nil)
-	defer tokens.Close()
+// verify verifies the accounts, several at one time.
+func (c *accountsVerifyCmd) verify(ctx context.Context, settings *config.Settings, accounts []*account.Account) ([]verdict, error) {
+	kept, err := openTokenStore(settings)
+	if err != nil {
+		return nil, err
+	}
+	if kept != nil {
+		defer kept.Close()
+	}
+	tokens := oauth.New(storedTokens(settings, kept), nil, nil)
+	defer tokens.Close() // before the store
 	v, err := upstream.NewVerifier(upstreamConfig(settings), tokens)
 	if err != nil {
-		return account.Secret{}, err
+		return nil, err
 	}
+	bar := progressbar.DefaultSilent(int64(len(accounts)))
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		bar = progressbar.NewOptions(len(accounts), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("verifying"),
+			progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
+	}
+	verdicts := make([]verdict, len(accounts))
+	slots := make(chan struct{}, max(c.Parallel, 1))
+	var wg sync.WaitGroup
+	for i, a := range accounts {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+			defer cancel()
+			verdicts[i] = verdictOn(ctx, v, tokens, a)
+			_ = bar.Add(1) // it is only for show
+		})
+	}
+	wg.Wait()
+	_ = bar.Finish()
+	return verdicts, nil
+}
+
+// verdictOn verifies one account.
+func verdictOn(ctx context.Context, v *upstream.Verifier, tokens *oauth.Manager, a *account.Account) verdict {
+	out := verdict{Email: a.Email, AccountID: a.ID}
 	if a.IsCatchAll() { // nobody can log in as a whole domain
-		err = tokens.ForceRefresh(ctx, a)
+		out.err = tokens.ForceRefresh(ctx, a)
 	} else {
-		err = v.Verify(ctx, a)
+		out.err = v.Verify(ctx, a)
 	}
-	return kept.newest(a.ID), err
+	if out.err != nil {
+		out.failure = explain(out.err)
+	}
+	return out
 }
 
-// rotations is a token store that keeps refresh tokens in memory, to find out
-// whether the provider replaced them. It implements oauth.Store.
-type rotations struct {
-	mu      sync.Mutex // guards what follows
-	records map[string]oauth.Record
-}
-
-// Load implements oauth.Store: nothing is known from before.
-func (*rotations) Load(oauth.Chain) (oauth.Record, bool, error) { return oauth.Record{}, false, nil }
-
-// Save implements oauth.Store.
-func (s *rotations) Save(c oauth.Chain, r oauth.Record) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.records == nil {
-		s.records = make(map[string]oauth.Record)
+// show writes the verdicts; an account that does not work makes an error.
+func (c *accountsVerifyCmd) show(verdicts []verdict) error {
+	failed := []verdict{}
+	for _, v := range verdicts {
+		if v.err != nil {
+			failed = append(failed, v)
+		}
 	}
-	s.records[c.AccountID] = r
+	header := []string{"email", "account_id", "result", "phase", "message", "hint"}
+	shown := verdicts
+	if c.Failed || c.JSON || c.CSV {
+		shown = failed
+	}
+	rows := make([][]string, len(shown))
+	for i, v := range shown {
+		result := "works"
+		if v.err != nil {
+			result = v.Class
+		}
+		rows[i] = []string{v.Email, v.AccountID, result, v.Phase, v.Message, v.Hint}
+	}
+	if err := c.write(os.Stdout, header, rows, failed); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%d of %d accounts work\n", len(verdicts)-len(failed), len(verdicts))
+	if len(failed) > 0 {
+		return exitError{code: exitFailure}
+	}
 	return nil
-}
-
-// Retain implements oauth.Store.
-func (*rotations) Retain(func(oauth.Chain) bool) error { return nil }
-
-// newest is the refresh token that replaced the account's, zero if none did.
-func (s *rotations) newest(id string) account.Secret {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.records[id].Refresh
 }

@@ -101,7 +101,7 @@ func (a *adminAPI) Verify(ctx context.Context, n *admin.NewAccount) error {
 	}
 	newest, err := verifyApart(ctx, settings, acct)
 	if err != nil {
-		return errors.New(explain(acct, err).text())
+		return errors.New(explain(err).text())
 	}
 	if !newest.IsZero() {
 		n.RefreshToken = newest.Reveal()
@@ -202,7 +202,7 @@ func (a *adminAPI) verifyLive(ctx context.Context, acct *account.Account) admin.
 		err = a.verifier.Verify(ctx, acct)
 	}
 	if err != nil {
-		v.Err = errors.New(explain(acct, err).text())
+		v.Err = errors.New(explain(err).text())
 		// Only this says that nothing but another consent brings it back.
 		v.Dead = acct.TokenFlow() == account.FlowRefreshToken && errors.Is(err, oauth.ErrInvalidGrant)
 	}
@@ -245,7 +245,7 @@ func (a *adminAPI) State(email string) (*admin.State, error) {
 		st.Token.AgeSeconds = int64(time.Since(tokens.Issued) / time.Second)
 	}
 	if tokens.LastError != nil { // without a token there is no login to fail
-		st.LastError = lastError("token", explain(acct, tokens.LastError), tokens.NextRefresh)
+		st.LastError = lastError("token", explain(tokens.LastError), tokens.NextRefresh)
 	}
 	return st, nil
 }
@@ -258,7 +258,7 @@ func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) {
 		Limit: acct.Limits.MaxConnections, Waiting: s.Waiting,
 	}
 	if s.LastError != nil {
-		st.LastError = lastError("login", explain(acct, s.LastError), s.RetryAt)
+		st.LastError = lastError("login", explain(s.LastError), s.RetryAt)
 	}
 }
 

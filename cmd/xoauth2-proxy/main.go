@@ -8,6 +8,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -24,11 +25,13 @@ const (
 // cli is the command line. The flags of serve are those of the Python
 // predecessor, so that a unit file written for it keeps working.
 type cli struct {
-	Serve   serveCmd   `cmd:"" default:"withargs" help:"Run the proxy (the default command)."`
-	Check   checkCmd   `cmd:"" help:"Check the configuration and the accounts, say what is in force, and exit."`
-	Demo    demoCmd    `cmd:"" help:"Run the proxy together with a sandbox provider: nothing leaves this machine."`
-	Sandbox sandboxCmd `cmd:"" help:"Run a sandbox provider: SMTP submission and OAuth2 like Gmail and Microsoft 365, on loopback."`
-	Version versionCmd `cmd:"" help:"Say which version this is."`
+	Serve     serveCmd     `cmd:"" default:"withargs" help:"Run the proxy (the default command)."`
+	Accounts  accountsCmd  `cmd:"" help:"List, add, import, verify and seal accounts."`
+	Authorize authorizeCmd `cmd:"" help:"Get a person's consent for an account, in a browser or by a code, and save it."`
+	Check     checkCmd     `cmd:"" help:"Check the configuration and the accounts, say what is in force, and exit."`
+	Demo      demoCmd      `cmd:"" help:"Run the proxy together with a sandbox provider: nothing leaves this machine."`
+	Sandbox   sandboxCmd   `cmd:"" help:"Run a sandbox provider: SMTP submission and OAuth2 like Gmail and Microsoft 365, on loopback."`
+	Version   versionCmd   `cmd:"" help:"Say which version this is."`
 }
 
 const description = `A relay for mail accounts that only accept OAuth2.
@@ -37,9 +40,9 @@ A mail server (PowerMTA, Postfix, Exim, any client) logs in with AUTH PLAIN or L
 address of an account; the proxy has a fresh access token for that account and relays each message over pooled
 TLS connections to its provider. 250 means that the provider has the message.
 
-Try it:      xoauth2-proxy demo
-Check files: xoauth2-proxy check --config config.json --accounts accounts.json
-Run:         xoauth2-proxy --config config.json --accounts accounts.json`
+    Try it:      xoauth2-proxy demo
+    Check files: xoauth2-proxy check --config config.json --accounts accounts.json
+    Run:         xoauth2-proxy --config config.json --accounts accounts.json`
 
 func main() { os.Exit(run(os.Args[1:])) }
 
@@ -89,7 +92,7 @@ func run(args []string) (code int) {
 	if text := err.Error(); text != "" {
 		fmt.Fprintf(os.Stderr, "xoauth2-proxy: %s\n", text)
 	}
-	if e, ok := err.(exitError); ok {
+	if e, ok := errors.AsType[exitError](err); ok {
 		return e.code
 	}
 	return exitFailure

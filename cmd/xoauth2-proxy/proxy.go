@@ -12,6 +12,8 @@ import (
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/control"
+	"xoauth2-proxy/internal/quota"
+	"xoauth2-proxy/internal/tokenstore"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/server"
 	"xoauth2-proxy/upstream"
@@ -20,8 +22,10 @@ import (
 // proxy is everything that runs, wired together.
 type proxy struct {
 	log    *zap.Logger
+	kept   *tokenstore.Store // nil: tokens are in memory only
 	tokens *oauth.Manager
 	relay  *upstream.Relay
+	quota  *quota.Store // nil: counts of the day are in memory only
 	orders *control.Orders
 	server *server.Server
 	admin  *admin.Server
@@ -38,17 +42,28 @@ func startProxy(settings *config.Settings, accounts *account.Snapshot, from orig
 			p.abandon()
 		}
 	}()
-	tokens := oauthConfig(settings)
+	if p.kept, err = openTokenStore(settings); err != nil {
+		return nil, err
+	}
+	tokens := storedTokens(settings, p.kept)
 	if err := tokens.Validate(); err != nil {
 		return nil, err
 	}
 	p.tokens = oauth.New(tokens, log.Named("oauth"), set)
 	p.tokens.Retain(accounts)
-	if p.relay, err = upstream.New(upstreamConfig(settings), p.tokens, log.Named("upstream"), set); err != nil {
+	toProviders := upstreamConfig(settings)
+	if p.quota, err = openQuota(settings, log); err != nil {
+		return nil, err
+	}
+	if p.quota != nil {
+		toProviders.Quota = p.quota
+	}
+	if p.relay, err = upstream.New(toProviders, p.tokens, log.Named("upstream"), set); err != nil {
 		return nil, err
 	}
 	store := account.NewStore(accounts)
 	clients := serverConfig(settings)
+	clients.Gate = p.orders
 	if clients.TLS, err = clientTLS(settings.Server, log.Named("tls")); err != nil {
 		return nil, err
 	}
@@ -68,6 +83,7 @@ func startProxy(settings *config.Settings, accounts *account.Snapshot, from orig
 		return nil, err
 	}
 	p.live.start()
+	p.relay.Prewarm(accounts)
 	for _, a := range p.server.Addrs() {
 		log.Info("listening for clients", zap.Stringer("address", a), zap.Int("accounts", accounts.Len()))
 	}
@@ -88,7 +104,8 @@ func (p *proxy) stop(ctx context.Context) (cut int64) {
 	if err := p.relay.Close(ctx); err != nil {
 		p.log.Warn("closing connections to providers", zap.Error(err))
 	}
-	p.tokens.Close()
+	p.closeQuota()
+	p.closeTokens()
 	if err := p.admin.Close(ctx); err != nil {
 		p.log.Warn("closing the admin listener", zap.Error(err))
 	}
@@ -106,8 +123,17 @@ func (p *proxy) abandon() {
 	if p.relay != nil {
 		_ = p.relay.Close(ctx)
 	}
-	if p.tokens != nil {
-		p.tokens.Close()
+	p.closeQuota()
+	p.closeTokens()
+}
+
+// closeQuota closes the counts of the day, after the relay.
+func (p *proxy) closeQuota() {
+	if p.quota == nil {
+		return
+	}
+	if err := p.quota.Close(); err != nil {
+		p.log.Error("the counts of the day are not saved", zap.Error(err))
 	}
 }
 

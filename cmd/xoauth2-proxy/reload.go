@@ -151,6 +151,7 @@ func (r *reloader) publish(s *account.Snapshot) reloaded {
 	r.tokens.Retain(s)
 	r.store.Swap(s)
 	r.relay.Retain(s)
+	r.relay.Prewarm(s)
 	r.orders.Retain(func(id string) bool {
 		_, ok := s.ByID(id)
 		return ok
@@ -170,6 +171,7 @@ func (r *reloader) adopt(s *config.Settings) {
 	if r.setToken != nil {
 		r.setToken(s.Admin.Token.Reveal())
 	}
+	r.relay.SetIPv6(s.Upstream.IPv6)
 	running := *r.settings
 	for _, field := range reloadable {
 		field(&running, s)

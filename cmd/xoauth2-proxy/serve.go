@@ -77,6 +77,10 @@ func serve(settings *config.Settings, accounts *account.Snapshot, from origin, l
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
 	tuneRuntime(settings.Runtime, settings.Server.Loops)
+	if settings.Admin.Pprof { // without these two, mutex and block profiles stay empty
+		runtime.SetMutexProfileFraction(mutexFraction)
+		runtime.SetBlockProfileRate(int(blockRate))
+	}
 	p, err := startProxy(settings, accounts, from, log)
 	if err != nil {
 		return err
@@ -126,6 +130,13 @@ func tuneRuntime(r config.Runtime, loops int) {
 		debug.SetMemoryLimit(r.GOMEMLIMIT)
 	}
 }
+
+// What the profiles of contention sample: one in so many contended locks, and
+// one wait for each such time spent waiting.
+const (
+	mutexFraction = 100
+	blockRate     = 100 * time.Microsecond
+)
 
 // stopGrace is how long closing what is idle may take after the drain.
 const stopGrace = 2 * time.Second

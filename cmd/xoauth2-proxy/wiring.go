@@ -1,9 +1,12 @@
 package main
 
 import (
+	"go.uber.org/zap"
+
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/internal/quota"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/server"
 	"xoauth2-proxy/upstream"
@@ -30,7 +33,9 @@ func serverConfig(s *config.Settings) server.Config {
 	c.MaxErrors, c.MaxPipelined = s.Server.MaxErrors, s.Server.MaxPipelined
 	c.MaxMessageSize, c.ContentBudget = s.Server.MaxMessageSize, s.Server.ContentBudget
 	c.GreetingTimeout, c.CommandTimeout = s.Server.GreetingTimeout, s.Server.CommandTimeout
-	c.ContentTimeout = s.Server.ContentTimeout
+	c.ContentTimeout, c.IdleTimeout = s.Server.ContentTimeout, s.Server.IdleTimeout
+	c.SessionTimeout = s.Server.SessionTimeout
+	c.NormaliseNewlines = s.Server.BareNewlines == "normalise"
 	return c
 }
 
@@ -46,7 +51,30 @@ func upstreamConfig(s *config.Settings) upstream.Config {
 	c.LoginTimeout, c.CommandTimeout = u.CommandTimeout, u.CommandTimeout
 	c.ContentTimeout, c.FinalTimeout = u.ContentTimeout, u.FinalReplyTimeout
 	c.TransactionTimeout = u.TransactionTimeout
+	c.QuotaAsTemporary, c.ThrottleRecovery = u.QuotaAsTemporary, u.ThrottleRecovery
+	c.DNSCacheTTL, c.IPv6 = u.DNSCacheTTL, u.IPv6
+	c.PrewarmConnections, c.PrewarmRate = u.PrewarmConnections, u.PrewarmRate
+	c.Breaker = upstream.BreakerConfig(u.Breaker)
+	for endpoint, b := range s.Breakers {
+		if c.Breakers == nil {
+			c.Breakers = make(map[string]upstream.BreakerConfig)
+		}
+		c.Breakers[endpoint] = upstream.BreakerConfig(b)
+	}
 	return c
+}
+
+// openQuota opens the counts of the day, if there is a directory for them; nil
+// if there is none.
+func openQuota(s *config.Settings, log *zap.Logger) (*quota.Store, error) {
+	if s.StateDir == "" {
+		return nil, nil
+	}
+	store, damaged, err := quota.Open(s.StateDir)
+	if damaged != "" {
+		log.Error("the counts of the day were damaged and begin anew", zap.String("kept", damaged))
+	}
+	return store, err
 }
 
 func oauthConfig(s *config.Settings) oauth.Config {
@@ -55,6 +83,7 @@ func oauthConfig(s *config.Settings) oauth.Config {
 	c.Timeout, c.ConnectTimeout, c.CAFile = o.RequestTimeout, o.ConnectTimeout, o.CAFile
 	c.MaxParallel, c.ConnectionsPerHost = o.ParallelRefreshes, o.ConnectionsPerHost
 	c.DefaultLifetime = o.DefaultLifetime
+	c.Proxy, c.KeepAlive = o.Proxy, o.KeepAlive
 	return c
 }
 

@@ -1,13 +1,14 @@
 #!/usr/bin/perl
 # Sends a file as a message by Net::SMTP.
-# usage: netsmtp_send.pl HOST PORT MECHANISM USER PASSWORD FROM FILE TO...
+# usage: netsmtp_send.pl HOST PORT MECHANISM USER PASSWORD none|starttls|implicit FROM FILE TO...
 use strict;
 use warnings;
 use Authen::SASL;
 use Net::SMTP;
 
-my ($host, $port, $mechanism, $user, $password, $from, $path, @to) = @ARGV;
-my $smtp = Net::SMTP->new($host, Port => $port, Hello => 'client.example.com', Timeout => 60)
+my ($host, $port, $mechanism, $user, $password, $tls, $from, $path, @to) = @ARGV;
+my @unchecked = (SSL_verify_mode => 0); # the certificate is the test's own
+my $smtp = Net::SMTP->new($host, Port => $port, Hello => 'client.example.com', Timeout => 60, $tls eq 'implicit' ? (SSL => 1, @unchecked) : ())
     or die "connect: $@\n";
 
 # check dies with the server's reply when a step failed.
@@ -18,6 +19,7 @@ sub check {
     die "$step: $reply\n";
 }
 
+check($smtp->starttls(@unchecked), 'starttls') if $tls eq 'starttls';
 my $sasl = Authen::SASL->new(
     mechanism => $mechanism,
     callback  => { user => $user, authname => '', pass => $password },

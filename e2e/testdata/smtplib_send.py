@@ -1,10 +1,11 @@
 """Send a file as a message by smtplib and print as JSON what the server said.
 
-usage: smtplib_send.py HOST PORT USER PASSWORD FROM FILE TO...
+usage: smtplib_send.py [--tls=starttls|implicit --ca=FILE] HOST PORT USER PASSWORD FROM FILE TO...
 """
 
 import json
 import smtplib
+import ssl
 import sys
 
 
@@ -12,12 +13,27 @@ def reply(code, text):
     return {"code": code, "text": text.decode()}
 
 
-host, port, user, password, sender, path, *recipients = sys.argv[1:]
+options = dict(a[2:].split("=", 1) for a in sys.argv[1:] if a.startswith("--"))
+host, port, user, password, sender, path, *recipients = [a for a in sys.argv[1:] if not a.startswith("--")]
 with open(path, "rb") as f:
     content = f.read()
 
 result = {"refused": {}, "error": None}
-with smtplib.SMTP(host, int(port), local_hostname="client.example.com") as smtp:
+
+
+def connect():
+    name = "client.example.com"
+    if "tls" not in options:
+        return smtplib.SMTP(host, int(port), local_hostname=name)
+    context = ssl.create_default_context(cafile=options["ca"])
+    if options["tls"] == "implicit":
+        return smtplib.SMTP_SSL(host, int(port), local_hostname=name, context=context)
+    smtp = smtplib.SMTP(host, int(port), local_hostname=name)
+    smtp.starttls(context=context)
+    return smtp
+
+
+with connect() as smtp:
     smtp.login(user, password)
     refused = {}
     try:

@@ -146,6 +146,8 @@ type Account struct {
 	// SourceIP is the local address to connect from; the zero Addr leaves the
 	// choice to the system.
 	SourceIP netip.Addr
+	// Extensions are those of the provider: what a message may ask for.
+	Extensions Extensions
 	// Limits caps the use of the account.
 	Limits Limits
 	// RefreshMargin is how long before its expiry an access token is replaced.

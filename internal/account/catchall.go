@@ -39,13 +39,15 @@ func (a *Account) CheckCatchAll() error {
 func (a *Account) Base() *Account { return a.base }
 
 // ForMailbox returns the account of one mailbox of a catch-all account. Its ID
-// is that of a, a slash and the login folded; its Email is the login; all else is as
-// in a, other than AuthIdentity and Subject, which are the mailbox's.
+// is that of a, a slash and the login folded; its Email is the login in lower
+// case, so that every spelling, in every snapshot, is the same mailbox with the
+// same connections; all else is as in a, other than AuthIdentity and Subject,
+// which are the mailbox's.
 func (a *Account) ForMailbox(login string) *Account {
 	m := *a
 	m.base = a
 	m.ID = a.ID + "/" + FoldLogin(login)
-	m.Email, m.AuthIdentity, m.Subject = login, "", ""
+	m.Email, m.AuthIdentity, m.Subject = strings.ToLower(login), "", ""
 	m.prints = nil
 	m.keepFingerprints()
 	return &m

@@ -35,6 +35,7 @@ func Gmail() Provider {
 		AppScope:          "https://mail.google.com/",
 		KeepAlive:         60 * day, // dies after six months
 		NeedsClientSecret: true,
+		Extensions:        Ext8BITMIME | ExtSMTPUTF8, // no DSN, no BINARYMIME in the EHLO reply
 		RefreshMargin:     5 * time.Minute,
 		Retry:             retryPolicy,
 		Limits: Limits{
@@ -85,6 +86,7 @@ func Outlook() Provider {
 		// Refresh tokens of public clients, which most are, are refused when a
 		// secret comes with them.
 		OmitClientSecret: true,
+		Extensions:       Ext8BITMIME | ExtSMTPUTF8 | ExtDSN | ExtBINARYMIME,
 		// The submission endpoint refuses tokens that are about to expire (501
 		// 5.5.127), at some hosts ten minutes before.
 		RefreshMargin:    10 * time.Minute,
@@ -153,6 +155,7 @@ func Clouds() []Provider {
 func Default() Provider {
 	return Provider{
 		Name:          "default",
+		Extensions:    ExtensionsUnknown,
 		RefreshMargin: 5 * time.Minute,
 		Retry:         retryPolicy,
 		Limits: Limits{

@@ -36,6 +36,8 @@ type Provider struct {
 	NeedsClientSecret bool
 	// OmitClientSecret says that a configured secret is not sent on refresh.
 	OmitClientSecret bool
+	// Extensions are those that its submission server offers.
+	Extensions Extensions
 	// Limits are in force where configuration says nothing.
 	Limits Limits
 	// Ceilings are what configuration may not exceed.

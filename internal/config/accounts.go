@@ -14,6 +14,7 @@ import (
 // readAccounts reads the accounts of f: an array, or an object with the array
 // "accounts". Problems go to f; with any, the snapshot is nil.
 func readAccounts(f *file, s *Settings) *account.Snapshot {
+	f.keys = s.Secrets.Key
 	array := accountArray(f)
 	if array == nil {
 		return nil
@@ -106,7 +107,8 @@ type accountReader struct {
 	node     hujson.Value
 	place    place
 	settings *Settings
-	before   int // problems before this account
+	before   int    // problems before this account
+	by       claims // of its keys
 }
 
 // need adds a problem if the value for key is empty, unless there is one with
@@ -128,7 +130,7 @@ func (r *accountReader) read() *account.Account {
 		return nil
 	}
 	var d accountDraft
-	accountTable.apply(r.f, r.node, r.place, &d)
+	r.by = accountTable.apply(r.f, r.node, r.place, &d)
 	a := &d.a
 	r.need("email", a.Email, "")
 	r.need("provider", a.Provider, "")
@@ -137,13 +139,13 @@ func (r *accountReader) read() *account.Account {
 		if a.Provider != "" {
 			r.f.problem(r.node, r.place.exact+"provider", "%q is neither gmail nor outlook nor a section under providers in config.json", a.Provider)
 		}
-		p = new(account.Provider)
+		if p = new(account.Provider); a.TokenFlow() == account.FlowRefreshToken {
+			r.need("client_id", a.ClientID, "")
+			r.need("refresh_token", d.refreshToken.value, "")
+		}
 	} else {
 		r.resolve(&d, p)
 	}
-	r.need("client_id", a.ClientID, "")
-	r.need("refresh_token", d.refreshToken, "")
-	a.RefreshToken = account.NewSecret(d.refreshToken)
 	if a.Email == "" || a.ID == "" {
 		return nil
 	}
@@ -160,22 +162,23 @@ func (r *accountReader) resolve(d *accountDraft, p *account.Provider) {
 	if a.VMTA == "" && a.Email != "" {
 		a.VMTA = "vmta-" + p.Name + "-" + local
 	}
-	a.TokenURL = p.TokenURLFor(a.Email)
-	if d.tokenURL.ok() {
-		a.TokenURL = d.tokenURL.value
-	}
-	r.need("oauth_token_url", a.TokenURL, fmt.Sprintf(", since providers.%s has no token_url", p.Name))
-	a.Scope = p.Scope
-	if d.scope.ok() {
-		a.Scope = d.scope.value
-	}
+	r.resolveFlow(d, p)
 	r.resolveEndpoint(d, p)
-	r.resolveSecret(d, p)
 	r.resolveSource(d)
 	a.RefreshMargin = p.RefreshMargin
+	a.Extensions = p.Extensions
 	a.Retry = p.Retry
 	d.retry.settle(&a.Retry)
 	d.settleLimits(p)
+}
+
+// fail adds a problem with the value for key.
+func (r *accountReader) fail(key, format string, args ...any) {
+	node := r.node
+	if v := node.Find("/" + key); v != nil {
+		node = *v
+	}
+	r.f.problem(node, r.place.exact+key, format, args...)
 }
 
 func (r *accountReader) resolveEndpoint(d *accountDraft, p *account.Provider) {
@@ -190,7 +193,7 @@ func (r *accountReader) resolveEndpoint(d *accountDraft, p *account.Provider) {
 }
 
 func (r *accountReader) resolveSecret(d *accountDraft, p *account.Provider) {
-	if p.NeedsClientSecret {
+	if p.NeedsClientSecret && !d.certificate.ok() {
 		r.need("client_secret", d.clientSecret.value, fmt.Sprintf(": %s refuses clients without one", p.Name))
 	}
 	omit := p.OmitClientSecret

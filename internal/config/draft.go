@@ -27,9 +27,10 @@ func newDraft() *draft {
 
 // configTable is the keys of config.json.
 var configTable = newTable(
+	secretsKeys, // in front of the keys whose values may be sealed
 	[]key[draft]{{path: "providers", container: true, set: (*draft).readProviders,
 		doc: "object of providers by name"}},
-	globalKeys, serverKeys, upstreamKeys,
+	globalKeys, serverKeys, upstreamKeys, oauthKeys,
 )
 
 // readConfig reads f, which may be nil, and settles everything. Problems go to f.
@@ -54,6 +55,14 @@ func (d *draft) resolve() {
 	}
 	s.Admin.Address = d.adminAddress.String()
 	s.Providers = d.resolveProviders()
+	for name, section := range d.providers {
+		if b, ok := section.breaker.settle(s.Upstream.Breaker); ok {
+			if s.Breakers == nil {
+				s.Breakers = make(map[string]Breaker)
+			}
+			s.Breakers[s.Providers[name].SMTP.String()] = b
+		}
+	}
 }
 
 // check adds the problems that no key has alone.
@@ -119,6 +128,9 @@ func (d *draft) resolveProviders() map[string]*account.Provider {
 	}
 	add(account.Gmail())
 	add(account.Outlook())
+	for _, cloud := range account.Clouds() {
+		add(cloud)
+	}
 	add(account.Default())
 	for _, name := range slices.Sorted(maps.Keys(d.providers)) {
 		if resolved[name] != nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/tailscale/hujson"
+
+	"xoauth2-proxy/internal/seal"
 )
 
 const (
@@ -24,7 +26,8 @@ const (
 type file struct {
 	name     string
 	root     hujson.Value
-	lines    []int // offsets of the line ends, ascending
+	lines    []int         // offsets of the line ends, ascending
+	keys     *seal.Keyring // that open sealed values; may be nil
 	problems *problems
 	report   *Report
 }

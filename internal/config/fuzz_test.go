@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/tailscale/hujson"
+
+	"xoauth2-proxy/internal/account"
 )
 
 // FuzzFiles loads arbitrary files. It must not panic, and: a refused file says
@@ -54,7 +56,7 @@ func loadBytes(t *testing.T, data []byte) (problemCount, entryCount int) {
 		}
 		if snapshot := readAccounts(cf, settings); snapshot != nil {
 			for _, a := range snapshot.All() {
-				if a.Email == "" || a.ID == "" || a.TokenURL == "" || a.SMTP.Host == "" || a.SMTP.TLS == "" || a.RefreshToken.IsZero() || a.RefreshMargin <= 0 {
+				if a.Email == "" || a.ID == "" || a.TokenURL == "" && len(a.TokenCommand) == 0 || a.SMTP.Host == "" || a.SMTP.TLS == "" || a.RefreshToken.IsZero() == (a.TokenFlow() == account.FlowRefreshToken) || a.CheckCatchAll() != nil || a.RefreshMargin <= 0 {
 					t.Errorf("account %+v", a)
 				}
 				p := settings.Providers[a.Provider]

@@ -9,18 +9,14 @@ import (
 
 // accountDraft is what one account of accounts.json says.
 type accountDraft struct {
-	a            account.Account // the fields that are taken as they are
-	clientSecret given[string]
-	refreshToken string
-	tokenURL     given[string]
-	endpoint     given[account.Endpoint]
-	tls          given[account.TLSMode]
-	scope        given[string]
-	sourceIP     given[netip.Addr]
-	sendSecret   given[bool]
-	hourly       given[int]
-	limits       limitsDraft
-	retry        retryDraft
+	a account.Account // the fields that are taken as they are
+	flowDraft
+	endpoint given[account.Endpoint]
+	tls      given[account.TLSMode]
+	sourceIP given[netip.Addr]
+	hourly   given[int]
+	limits   limitsDraft
+	retry    retryDraft
 }
 
 // ofProcess is why fields that the original accepted by accident mean nothing.
@@ -32,29 +28,17 @@ var accountTable = newTable(
 		set("account_id", text, func(d *accountDraft) *string { return &d.a.ID },
 			`unique name of the account in logs; default: provider and email, as in "gmail_user_example_com"`),
 		set("email", checked(checkEmail), func(d *accountDraft) *string { return &d.a.Email },
-			"mailbox, and the name that clients log in with, in any case; unique; needed"),
+			`mailbox, and the name that clients log in with, in any case; unique; needed; "*@example.com" is every mailbox of the domain that has no account of its own: clients log in with its address, and oauth_flow must not be refresh_token`),
 		set("provider", checked(lowerCase), func(d *accountDraft) *string { return &d.a.Provider },
-			`"gmail", "outlook" or a section under providers in config.json; needed`),
-		set("client_id", text, func(d *accountDraft) *string { return &d.a.ClientID },
-			"OAuth2 client that the consent was given to; needed"),
-		secret(opt("client_secret", text, func(d *accountDraft) *given[string] { return &d.clientSecret },
-			"secret of the client; needed for gmail")),
-		secret(set("refresh_token", text, func(d *accountDraft) *string { return &d.refreshToken },
-			"refresh token that came with the consent; needed")),
-		opt("oauth_token_url", checked(checkTokenURL), func(d *accountDraft) *given[string] { return &d.tokenURL },
-			"https URL of the OAuth2 token endpoint; default: the provider's; for outlook, addresses of persons (hotmail.com, outlook.com, live.com, msn.com) have one of their own"),
+			`"gmail", "outlook" (also "outlook-usgov", "outlook-usdod" and "outlook-china") or a section under providers in config.json; needed`),
 		opt("oauth_endpoint", checked(checkEndpoint), func(d *accountDraft) *given[account.Endpoint] { return &d.endpoint },
 			"host:port that takes the account's submissions, TLS from the start on port 465 and STARTTLS on every other; default: the provider's"),
 		opt("tls", tlsMode, func(d *accountDraft) *given[account.TLSMode] { return &d.tls },
 			`"starttls" or "implicit", where the port of oauth_endpoint does not tell`),
-		opt("scope", text, func(d *accountDraft) *given[string] { return &d.scope },
-			"scope to send with a refresh; default: the provider's"),
 		secret(set("client_password", clientPassword, func(d *accountDraft) *account.Secret { return &d.a.ClientPassword },
 			`password of clients on listeners with passwords "account": an argon2id or bcrypt hash, or plain text, which CRAM-MD5 needs; default: nobody can log in there`)),
 		set("auth_identity", text, func(d *accountDraft) *string { return &d.a.AuthIdentity },
 			"user to log in as at the provider; default: email"),
-		opt("send_client_secret", boolean, func(d *accountDraft) *given[bool] { return &d.sendSecret },
-			"sends the client_secret with a refresh; default: the provider's"),
 		opt("ip_address", checked(checkSourceIP), func(d *accountDraft) *given[netip.Addr] { return &d.sourceIP },
 			"address of this host to connect from; default: the system's choice"),
 		set("vmta_name", text, func(d *accountDraft) *string { return &d.a.VMTA },
@@ -68,10 +52,12 @@ var accountTable = newTable(
 		ignored[accountDraft]("concurrent_messages", ofProcess),
 		ignored[accountDraft]("active_connections", ofProcess),
 	},
+	flowKeys,
 	rateKeys("rate_limiting_settings", func(d *accountDraft) *limitsDraft { return &d.limits }),
 	sharedLimitKeys("connection_settings",
 		func(d *accountDraft) *limitsDraft { return &d.limits },
 		func(d *accountDraft) *retryDraft { return &d.retry }),
+	noBreakerKeys[accountDraft](),
 )
 
 // lowerCase accepts any text.

@@ -5,7 +5,7 @@ import "time"
 // Reasons that several of the original's keys share.
 const (
 	noWorkers = "there is no fixed set of workers; the limits of the accounts and the upstream section bound what runs at one time"
-	noPrewarm = "connections are opened when mail needs them and kept as long as the provider likes"
+	noPrewarm = "upstream.prewarm_connections and upstream.prewarm_rate decide, for all providers alike"
 )
 
 // globalKeys are the original's sections global, powermta_relay, features and
@@ -42,7 +42,7 @@ var globalKeys = []key[draft]{
 	ignored[draft]("global.http_pool.total_connections", "oauth.parallel_refreshes bounds the token requests at one time"),
 	set("global.http_pool.connections_per_host", whole(1, 10_000), func(d *draft) *int { return &d.settings.OAuth.ConnectionsPerHost },
 		"the same as oauth.connections_per_host"),
-	ignored[draft]("global.http_pool.dns_cache_ttl_seconds", "names are looked up for each new connection, and those are few"),
+	ignored[draft]("global.http_pool.dns_cache_ttl_seconds", "the connections of token requests are kept, and few; for SMTP there is upstream.dns_cache_ttl"),
 	set("global.http_pool.connect_timeout_seconds", timeout, func(d *draft) *time.Duration { return &d.settings.OAuth.ConnectTimeout },
 		"seconds; the same as oauth.connect_timeout"),
 	ignored[draft]("global.http_pool.max_retries", "retry.max_attempts of the provider or account alone decides, or tries would multiply"),

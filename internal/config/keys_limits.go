@@ -71,9 +71,58 @@ func rateKeys[T any](section string, l func(*T) *limitsDraft) []key[T] {
 	}
 }
 
-// retryKeys are retry and circuit_breaker.
+// breakerDraft is what a provider's section says about its circuit breaker.
+type breakerDraft struct {
+	enabled  given[bool]
+	failures given[int]
+	recovery given[time.Duration]
+}
+
+// settle makes the breaker of a provider out of that for all; ok is false if
+// the section does not say anything.
+func (d *breakerDraft) settle(common Breaker) (b Breaker, ok bool) {
+	b = common
+	if d.failures.ok() {
+		b.Failures = d.failures.value
+	}
+	if d.recovery.ok() {
+		b.Recovery = d.recovery.value
+	}
+	if d.enabled.ok() && !d.enabled.value {
+		b.Failures = 0
+	}
+	return b, d.failures.ok() || d.recovery.ok() || d.enabled.ok()
+}
+
+// oneProbe is why half_open_max_calls has no effect.
+const oneProbe = "one connection at a time tries an endpoint that does not answer"
+
+// breakerKeys are circuit_breaker of a provider.
+func breakerKeys[T any](b func(*T) *breakerDraft) []key[T] {
+	return []key[T]{
+		opt("circuit_breaker.enabled", boolean, func(t *T) *given[bool] { return &b(t).enabled },
+			"false tries an endpoint that does not answer for every account; default true"),
+		opt("circuit_breaker.failure_threshold", whole(1, 1000), func(t *T) *given[int] { return &b(t).failures },
+			"failures in a row to connect to the provider, of all its accounts, after which none is tried for a while; refused logins do not count; default upstream.breaker_failures"),
+		opt("circuit_breaker.recovery_timeout_seconds", timeout, func(t *T) *given[time.Duration] { return &b(t).recovery },
+			"how long the provider is not tried then; default upstream.breaker_recovery"),
+		ignored[T]("circuit_breaker.half_open_max_calls", oneProbe),
+	}
+}
+
+// noBreakerKeys are circuit_breaker of an account.
+func noBreakerKeys[T any]() []key[T] {
+	const reason = "a breaker is for an endpoint, not for an account, whose own failures hold it back by growing pauses: set it for the provider"
+	return []key[T]{
+		ignored[T]("circuit_breaker.enabled", reason),
+		ignored[T]("circuit_breaker.failure_threshold", reason),
+		ignored[T]("circuit_breaker.recovery_timeout_seconds", reason),
+		ignored[T]("circuit_breaker.half_open_max_calls", reason),
+	}
+}
+
+// retryKeys are retry.
 func retryKeys[T any](r func(*T) *retryDraft) []key[T] {
-	const noBreaker = "failures hold back the account that has them, by growing delays; there is no breaker that stops its neighbours too"
 	return []key[T]{
 		opt("retry.max_attempts", whole(1, 10), func(t *T) *given[int] { return &r(t).attempts },
 			"tries of a token request, for failures that may pass; default 2"),
@@ -83,10 +132,6 @@ func retryKeys[T any](r func(*T) *retryDraft) []key[T] {
 			`longest delay between tries; default "30s"`),
 		opt("retry.jitter_enabled", boolean, func(t *T) *given[bool] { return &r(t).jitter },
 			"spreads the delays at random; default true"),
-		ignored[T]("circuit_breaker.enabled", noBreaker),
-		ignored[T]("circuit_breaker.failure_threshold", noBreaker),
-		ignored[T]("circuit_breaker.recovery_timeout_seconds", noBreaker),
-		ignored[T]("circuit_breaker.half_open_max_calls", noBreaker),
 	}
 }
 

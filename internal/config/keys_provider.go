@@ -10,12 +10,20 @@ import (
 type providerDraft struct {
 	limits          limitsDraft
 	retry           retryDraft
+	breaker         breakerDraft
 	smtpHost        given[string]
 	smtpPort        given[int]
 	tls             given[account.TLSMode]
 	tokenURL, scope given[string]
+	consent         consentDraft
+	keepAlive       given[time.Duration]
 	sendSecret      given[bool]
 	refreshMargin   given[time.Duration]
+}
+
+// consentDraft is how consent is got, and applications go without.
+type consentDraft struct {
+	authURL, deviceURL, scope, appScope given[string]
 }
 
 // tlsMode reads a TLS mode.
@@ -36,6 +44,16 @@ var providerTable = newTable(
 			"scope to send with a refresh; default none, which keeps the scope of the consent"),
 		opt("send_client_secret", boolean, func(p *providerDraft) *given[bool] { return &p.sendSecret },
 			"sends the client_secret with a refresh; default true, for outlook false: its public clients are refused with one"),
+		opt("auth_url", checked(checkTokenURL), func(p *providerDraft) *given[string] { return &p.consent.authURL },
+			"https URL that a person gives consent at, in a browser; known for gmail and outlook"),
+		opt("device_url", checked(checkTokenURL), func(p *providerDraft) *given[string] { return &p.consent.deviceURL },
+			"https URL that gives a device code for consent (RFC 8628); known for outlook; gmail has none for mail"),
+		opt("consent_scope", text, func(p *providerDraft) *given[string] { return &p.consent.scope },
+			"scope that consent is asked for; known for gmail and outlook"),
+		opt("app_scope", text, func(p *providerDraft) *given[string] { return &p.consent.appScope },
+			"scope of client_credentials and service_account; known for gmail and outlook"),
+		opt("keep_alive", keepAlive, func(p *providerDraft) *given[time.Duration] { return &p.keepAlive },
+			`how long a refresh token may be unused before it is used to keep it from expiring, 0 for ever; default: gmail "1440h", outlook "720h", others oauth.keep_alive`),
 		opt("refresh_margin", refreshMargin, func(p *providerDraft) *given[time.Duration] { return &p.refreshMargin },
 			`how long before its expiry an access token is replaced; default "5m", outlook "10m", which is also its least`),
 		opt("max_concurrent_messages", whole(1, 1_000_000), func(p *providerDraft) *given[int] { return &p.limits.maxConcurrent },
@@ -44,4 +62,5 @@ var providerTable = newTable(
 	sharedLimitKeys("connection_pool",
 		func(p *providerDraft) *limitsDraft { return &p.limits },
 		func(p *providerDraft) *retryDraft { return &p.retry }),
+	breakerKeys(func(p *providerDraft) *breakerDraft { return &p.breaker }),
 )

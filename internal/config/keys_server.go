@@ -10,21 +10,17 @@ import (
 
 // clientPassword reads what clients are to give as password.
 func clientPassword(v *value) (account.Secret, bool) {
-	s, ok := text(v)
-	if !ok {
-		return account.Secret{}, false
-	}
-	if _, err := password.Parse(s); err != nil {
-		v.fail("%v", err)
-		return account.Secret{}, false
-	}
-	return account.NewSecret(s), true
+	return checkedSecret(func(s string) (account.Secret, error) {
+		_, err := password.Parse(s)
+		return account.NewSecret(s), err
+	})(v)
 }
 
 // Bounds of durations. The upper ones only catch wrong units.
 const (
 	minTimeout = 100 * time.Millisecond
 	maxTimeout = time.Hour
+	maxSession = 30 * 24 * time.Hour
 )
 
 // timeout reads a timeout.
@@ -63,9 +59,15 @@ var serverKeys = []key[draft]{
 	set("server.greeting_timeout", timeout, func(d *draft) *time.Duration { return &d.settings.Server.GreetingTimeout },
 		`wait for a client's first command; default "5m", the least of RFC 5321`),
 	set("server.command_timeout", timeout, func(d *draft) *time.Duration { return &d.settings.Server.CommandTimeout },
-		`wait for each later command, also between messages; default "5m", the least of RFC 5321`),
+		`wait for each later command; default "5m", the least of RFC 5321`),
 	set("server.content_timeout", timeout, func(d *draft) *time.Duration { return &d.settings.Server.ContentTimeout },
 		`wait for each piece of content; default "3m", the least of RFC 5321`),
+	set("server.idle_timeout", timeout, func(d *draft) *time.Duration { return &d.settings.Server.IdleTimeout },
+		`how long a client that is logged in may do nothing between messages; default "5m", the least of RFC 5321`),
+	set("server.session_timeout", span(minTimeout, maxSession), func(d *draft) *time.Duration { return &d.settings.Server.SessionTimeout },
+		`age at which a session ends with 421; a message that is under way may still be finished; default "24h"`),
+	set("server.bare_newlines", oneOf(nil, "refuse", "normalise"), func(d *draft) *string { return &d.settings.Server.BareNewlines },
+		`what becomes of DATA content with a CR or LF that stands alone: "refuse" (554) or "normalise" (CRLF instead, so that the content is not what the client sent); default "refuse"`),
 	set("server.cert_file", text, func(d *draft) *string { return &d.settings.Server.CertFile },
 		"PEM file of the certificate chain for listeners with TLS, read again when it changes; default none"),
 	set("server.key_file", text, func(d *draft) *string { return &d.settings.Server.KeyFile },
@@ -77,7 +79,7 @@ var serverKeys = []key[draft]{
 
 	set("admin.address", checked(checkListenAddress), func(d *draft) *netip.AddrPort { return &d.adminAddress },
 		`address of metrics, health and the admin API; default "127.0.0.1:9090"; beyond loopback with a token only`),
-	secret(set("admin.token", checked(checkAdminToken), func(d *draft) *account.Secret { return &d.settings.Admin.Token },
+	secret(set("admin.token", checkedSecret(checkAdminToken), func(d *draft) *account.Secret { return &d.settings.Admin.Token },
 		`bearer token of the admin API and of profiles, at least 16 characters; default none; metrics and health ask for none`)),
 	set("admin.token_file", checked(readAdminToken), func(d *draft) *account.Secret { return &d.settings.Admin.Token },
 		"file that has the token instead, as its first line; a reload reads it again; default none"),

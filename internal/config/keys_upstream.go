@@ -5,6 +5,8 @@ import "time"
 // upstreamKeys are the sections upstream and oauth, which the original did not
 // have. They come after the original's in the table, so they win.
 var upstreamKeys = []key[draft]{
+	set("state_dir", text, func(d *draft) *string { return &d.settings.StateDir },
+		"directory for what accounts have sent in the last 24 hours, so that limits of a day hold over restarts; default none: it is kept in memory only"),
 	set("upstream.ca_file", text, func(d *draft) *string { return &d.settings.Upstream.CAFile },
 		"PEM file of certificate authorities that are trusted for SMTP instead of the system's; default none"),
 	set("upstream.shards", whole(0, 1024), func(d *draft) *int { return &d.settings.Upstream.Shards },
@@ -29,6 +31,20 @@ var upstreamKeys = []key[draft]{
 		`wait for the reply to the content; default "5m"; when it passes, the client gets 451 and sends the message again, maybe for the second time`),
 	set("upstream.transaction_timeout", span(time.Second, 9*time.Minute), func(d *draft) *time.Duration { return &d.settings.Upstream.TransactionTimeout },
 		`everything for one message together, waiting included; default "8m"; below the ten minutes that clients wait`),
+	set("upstream.quota_as_temporary", boolean, func(d *draft) *bool { return &d.settings.Upstream.QuotaAsTemporary },
+		"answers 452 where the provider says by 550 5.4.5 or 554 5.2.0 that the account's quota is used up, so that the client keeps the message; default false: that reply passes as it is"),
+	set("upstream.throttle_recovery", span(time.Second, time.Hour), func(d *draft) *time.Duration { return &d.settings.Upstream.ThrottleRecovery },
+		`time in which an account that the provider asked to slow down gets one connection more; default "30s"`),
+	set("upstream.breaker_failures", whole(0, 1000), func(d *draft) *int { return &d.settings.Upstream.Breaker.Failures },
+		"failures in a row to connect to an endpoint, of all its accounts, after which none is tried for a while; 0 for no limit; default 5"),
+	set("upstream.breaker_recovery", timeout, func(d *draft) *time.Duration { return &d.settings.Upstream.Breaker.Recovery },
+		`how long the endpoint is not tried then; default "15s"`),
+	set("upstream.dns_cache_ttl", span(0, time.Hour), func(d *draft) *time.Duration { return &d.settings.Upstream.DNSCacheTTL },
+		`how long the addresses of a provider are used before they are looked up again; when that fails, they are used for a day; default "60s"`),
+	set("upstream.prewarm_connections", whole(0, 100), func(d *draft) *int { return &d.settings.Upstream.PrewarmConnections },
+		"connections of each account to open ahead of mail, at the start and after a reload; default 0"),
+	set("upstream.prewarm_rate", whole(1, 1000), func(d *draft) *int { return &d.settings.Upstream.PrewarmRate },
+		"connections to open so in a second, over all accounts; default 10"),
 
 	set("oauth.ca_file", text, func(d *draft) *string { return &d.settings.OAuth.CAFile },
 		"PEM file of certificate authorities that are trusted for token endpoints besides the system's; default none"),

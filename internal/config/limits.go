@@ -131,6 +131,18 @@ func (d *draft) settleConnections(p *account.Provider, l *limitsDraft) {
 	settle(&p.Limits.MaxConnections, l.maxConnections, *ceiling)
 }
 
+// settle puts what the draft says into p.
+func (d *consentDraft) settle(p *account.Provider) {
+	for _, s := range []struct {
+		from given[string]
+		to   *string
+	}{{d.authURL, &p.AuthURL}, {d.deviceURL, &p.DeviceURL}, {d.scope, &p.ConsentScope}, {d.appScope, &p.AppScope}} {
+		if s.from.ok() {
+			*s.to = s.from.value
+		}
+	}
+}
+
 // settleEndpoints settles where p is and what its token requests say.
 func (d *providerDraft) settleEndpoints(p *account.Provider) {
 	if d.smtpHost.ok() {
@@ -151,5 +163,9 @@ func (d *providerDraft) settleEndpoints(p *account.Provider) {
 	}
 	if d.sendSecret.ok() {
 		p.OmitClientSecret = !d.sendSecret.value
+	}
+	d.consent.settle(p)
+	if d.keepAlive.ok() {
+		p.KeepAlive = orNever(d.keepAlive.value)
 	}
 }

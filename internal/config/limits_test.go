@@ -87,8 +87,8 @@ func TestOwnProvider(t *testing.T) {
 			ConnectionMaxAge: 7 * time.Second, IdleTimeout: 8 * time.Second, AcquireTimeout: 3 * time.Second,
 			MessagesPerMinute: 1, MessagesPerHour: 2, MessagesPerDay: 3, RecipientsPerDay: 4, LoginsPerMinute: 5, MaxMessageSize: 1 << 20,
 		},
-		RefreshMargin: 2 * time.Minute,
-		Retry:         account.RetryPolicy{MaxAttempts: 5, BackoffFactor: 1.5, MaxDelay: 2 * time.Second},
+		RefreshMargin: 2 * time.Minute, Extensions: account.ExtensionsUnknown,
+		Retry: account.RetryPolicy{MaxAttempts: 5, BackoffFactor: 1.5, MaxDelay: 2 * time.Second},
 	}
 	if got, want := fmt.Sprintf("%+v", *a), fmt.Sprintf("%+v", want); !strings.HasPrefix(got, strings.TrimSuffix(want, " prints:<nil>}")) {
 		t.Errorf("got  %s\nwant %s", got, want)

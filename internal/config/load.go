@@ -50,6 +50,12 @@ func Load(configPath, accountsPath string) (*Settings, *account.Snapshot, *Repor
 	}
 	snapshot := s.loadAccounts(&ps, report)
 	noteProviders(s, report)
+	if s.StateDir == "" {
+		report.notef("no state_dir: what accounts have sent today is forgotten at a restart")
+	}
+	if s.OAuth.TokenStore == "" {
+		report.notef("warning: no oauth.token_store: a refresh token that its provider replaces is in memory only, and lost at a restart")
+	}
 	if err := ps.err(); err != nil {
 		return nil, nil, report, err
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/seal"
 )
 
 // Settings is what config.json, the defaults and the command line say, checked.
@@ -21,6 +22,13 @@ type Settings struct {
 	Admin     Admin
 	Log       Log
 	Runtime   Runtime
+	Secrets   Secrets
+	// StateDir is the directory of what outlives the process beside tokens;
+	// empty: nothing does.
+	StateDir string
+	// Breakers are the circuit breakers of endpoints that have their own, by
+	// "host:port".
+	Breakers map[string]Breaker
 	// Providers are the presets as configured, by name; "gmail", "outlook" and
 	// "default" are always there.
 	Providers map[string]*account.Provider
@@ -57,6 +65,10 @@ type Server struct {
 	MaxPipelined                                    int
 	MaxMessageSize, ContentBudget                   int64
 	GreetingTimeout, CommandTimeout, ContentTimeout time.Duration
+	IdleTimeout, SessionTimeout                     time.Duration
+	// BareNewlines is what becomes of content with a bare CR or LF: "refuse" or
+	// "normalise".
+	BareNewlines string
 	// SharedPassword is the password of listeners with passwords "shared", as
 	// stored: a hash or plain text.
 	SharedPassword account.Secret
@@ -85,6 +97,20 @@ type Upstream struct {
 	BindSourceIP bool
 	// IPv6 connects over IPv6 too.
 	IPv6 bool
+	// QuotaAsTemporary answers 452 for the provider's quota refusals.
+	QuotaAsTemporary              bool
+	ThrottleRecovery, DNSCacheTTL time.Duration
+	// Breaker is the circuit breaker of endpoints that have none of their own.
+	Breaker Breaker
+	// PrewarmConnections is for each account, PrewarmRate a second over all.
+	PrewarmConnections, PrewarmRate int
+}
+
+// Breaker is when an endpoint is left alone: after so many failures in a row,
+// and for how long. No Failures is never.
+type Breaker struct {
+	Failures int
+	Recovery time.Duration
 }
 
 // OAuth is the token requests.
@@ -95,6 +121,19 @@ type OAuth struct {
 	ParallelRefreshes, ConnectionsPerHost int
 	// DefaultLifetime is that of an access token which comes without expires_in.
 	DefaultLifetime time.Duration
+	// Proxy is the URL of the HTTP proxy for token requests; zero: none.
+	Proxy account.Secret
+	// KeepAlive is how long a refresh token may be unused, where neither account
+	// nor provider say; 0: for ever.
+	KeepAlive time.Duration
+	// TokenStore is the file that tokens are kept in; empty: in memory only.
+	TokenStore string
+}
+
+// Secrets is how secrets in files are read.
+type Secrets struct {
+	// Key opens sealed values, and seals the token store; nil: there is none.
+	Key *seal.Keyring
 }
 
 // Admin is the listener of metrics, health and state.
@@ -147,6 +186,9 @@ func defaults() Settings {
 			GreetingTimeout: 5 * time.Minute,
 			CommandTimeout:  5 * time.Minute,
 			ContentTimeout:  3 * time.Minute,
+			IdleTimeout:     5 * time.Minute,
+			SessionTimeout:  24 * time.Hour,
+			BareNewlines:    "refuse",
 			DrainTimeout:    30 * time.Second,
 		},
 		Upstream: Upstream{
@@ -161,6 +203,10 @@ func defaults() Settings {
 			FinalReplyTimeout:  5 * time.Minute,
 			TransactionTimeout: 8 * time.Minute,
 			BindSourceIP:       true,
+			ThrottleRecovery:   30 * time.Second,
+			DNSCacheTTL:        time.Minute,
+			Breaker:            Breaker{Failures: 5, Recovery: 15 * time.Second},
+			PrewarmRate:        10,
 		},
 		OAuth: OAuth{
 			RequestTimeout:     10 * time.Second,
@@ -168,6 +214,7 @@ func defaults() Settings {
 			ParallelRefreshes:  25,
 			ConnectionsPerHost: 100,
 			DefaultLifetime:    time.Hour,
+			KeepAlive:          30 * 24 * time.Hour,
 		},
 		Admin: Admin{Address: "127.0.0.1:9090"},
 		Log:   Log{Level: "info", Format: "text", Console: true},

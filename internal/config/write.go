@@ -122,6 +122,7 @@ func ReadEntry(s *Settings, e *AccountEntry) (*account.Account, error) {
 	if f == nil {
 		return nil, ps.err()
 	}
+	f.keys = s.Secrets.Key
 	r := &accountReader{f: f, node: f.root, settings: s}
 	a := r.read()
 	for _, p := range ps {

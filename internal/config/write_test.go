@@ -140,12 +140,12 @@ func TestEditAccounts(t *testing.T) {
 ]
 `, put},
 		{"nothing", "[" + one("a@a.test") + "]", "[" + one("a@a.test") + "]", func(*AccountList) error { return nil }},
-		{"seal", "[" + one("a@a.test") + "]\n", "[" + strings.Replace(one("a@a.test"), "r!*$.", "sealed:a@a.test", 1) + "]\n", func(l *AccountList) error {
+		{"seal", "[" + one("a@a.test") + "]\n", "[" + strings.Replace(one("a@a.test"), "r!*$.", "changed:a@a.test", 1) + "]\n", func(l *AccountList) error {
 			return l.ReplaceStrings([]string{"client_secret", "refresh_token"}, func(email, key, value string) (string, error) {
 				if key != "refresh_token" || value != "r!*$." {
 					t.Errorf("asked for %s = %s", key, value)
 				}
-				return "sealed:" + email, nil
+				return "changed:" + email, nil
 			})
 		}},
 	} {

@@ -99,18 +99,6 @@ func (o *Orders) Retain(known func(id string) bool) {
 	o.current.Store(&all)
 }
 
-// Count is the number of accounts in that state, which must not be Active.
-func (o *Orders) Count(state State) (n int) {
-	if all := o.current.Load(); all != nil {
-		for _, order := range *all {
-			if order.State == state {
-				n++
-			}
-		}
-	}
-	return n
-}
-
 // clone returns a copy to change. Called with mu.
 func (o *Orders) clone() map[string]Order {
 	all := make(map[string]Order)

@@ -34,9 +34,6 @@ func TestOrders(t *testing.T) {
 	if why, held := o.Held("b"); !held || !strings.Contains(why, "drained") {
 		t.Errorf("%q, %t", why, held)
 	}
-	if o.Count(Paused) != 1 || o.Count(Draining) != 1 {
-		t.Errorf("%d paused, %d draining", o.Count(Paused), o.Count(Draining))
-	}
 	o.Retain(func(id string) bool { return id == "b" })
 	if _, held := o.Held("a"); held {
 		t.Error("a removed account is held")

@@ -313,3 +313,18 @@ func (s *Server) Opens(email, token string) bool {
 	m := s.mailbox(email)
 	return m != nil && s.grants.check(m, token, m.Endpoint)
 }
+
+// RefreshTokens returns the refresh tokens of the account that are valid, oldest
+// first.
+func (s *Server) RefreshTokens(email string) []string {
+	m := s.mailbox(email)
+	if m == nil {
+		return nil
+	}
+	s.grants.mu.Lock()
+	defer s.grants.mu.Unlock()
+	if c := s.grants.chains[m]; c != nil {
+		return slices.Clone(c.refresh)
+	}
+	return nil
+}

@@ -34,7 +34,7 @@ func TestSealOpen(t *testing.T) {
 	kr := newKeyring(t)
 	for _, plain := range []string{"", "x", "M.C5_refresh!*$ token\n", strings.Repeat("ä", 5000)} {
 		sealed := mustSeal(t, kr, plain, "here")
-		if !IsSealed(sealed) || !kr.Current(sealed) || plain != "" && strings.Contains(sealed, plain) {
+		if !IsSealed(sealed) || !kr.Current(sealed) || len(plain) > 8 && strings.Contains(sealed, plain) {
 			t.Errorf("sealed form %q", sealed)
 		}
 		if again := mustSeal(t, kr, plain, "here"); again == sealed {

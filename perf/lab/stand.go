@@ -3,6 +3,7 @@ package lab
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -130,10 +131,11 @@ type Proxy struct {
 }
 
 // StartProxy starts the proxy towards the provider, with its files in dir and
-// so many connections for each account. Every feature is on, and pprof.
-func StartProxy(programs Programs, dir string, provider *Provider, connections int) (*Proxy, error) {
+// so many connections for each account. Every feature is on, and pprof. The
+// sections in more are added to its configuration.
+func StartProxy(programs Programs, dir string, provider *Provider, connections int, more ...map[string]any) (*Proxy, error) {
 	config := filepath.Join(dir, "proxy.json")
-	err := writeJSON(config, map[string]any{
+	settings := map[string]any{
 		"upstream": map[string]any{"ca_file": provider.CA, "acquire_timeout": "30s"},
 		"admin":    map[string]any{"pprof": true},
 		"log":      map[string]any{"level": "warn"},
@@ -143,8 +145,11 @@ func StartProxy(programs Programs, dir string, provider *Provider, connections i
 			"connection_pool":         map[string]any{"max_connections_per_account": connections, "max_messages_per_connection": 0},
 			"rate_limiting":           map[string]any{"logins_per_minute": 0},
 		}},
-	})
-	if err != nil {
+	}
+	for _, sections := range more {
+		maps.Copy(settings, sections)
+	}
+	if err := writeJSON(config, settings); err != nil {
 		return nil, err
 	}
 	port, err := FreePort()

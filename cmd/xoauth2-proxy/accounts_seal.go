@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/seal"
+)
+
+// sealedKeys are the keys of an account that are sealed.
+var sealedKeys = []string{"client_secret", "refresh_token", "client_private_key", "service_account_key", "oauth_proxy", "client_password"}
+
+// accountsSealCmd encrypts secrets in place.
+type accountsSealCmd struct {
+	files
+	Key    string `help:"The key, as file:/path, env:NAME or credential:NAME; several lines are keys that only open, after the one that seals. Default: secrets.key of config.json." env:"XOAUTH2_SEAL_KEY" placeholder:"REF"`
+	NewKey string `help:"Make a new key in this file, which must not exist yet, and seal with it." placeholder:"FILE" xor:"key"`
+	DryRun bool   `help:"Only say what would happen."`
+}
+
+// Run implements the command.
+func (c *accountsSealCmd) Run() error {
+	settings, err := c.settings()
+	if err != nil {
+		return err
+	}
+	keys, err := c.keyring(settings)
+	if err != nil {
+		return err
+	}
+	settings.Secrets.Key = keys // what is sealed is checked with them
+	var sealed, current, references int
+	_, err = config.EditAccounts(settings, config.Edit{DryRun: c.DryRun}, func(l *config.AccountList) error {
+		return l.ReplaceStrings(sealedKeys, func(email, key, value string) (string, error) {
+			switch {
+			case keys.Current(value):
+				current++
+				return value, nil
+			case seal.IsSealed(value): // with an older key
+				plain, err := keys.Open(value, "")
+				if err != nil {
+					return "", fmt.Errorf("%s: %s: %w", email, key, err)
+				}
+				value = plain
+			case seal.IsReference(value):
+				references++
+				return value, nil
+			}
+			sealed++
+			return keys.Seal(value, "")
+		})
+	})
+	if err != nil {
+		return fileError(err)
+	}
+	fmt.Printf("%s%d secrets sealed with key %s, %d were sealed with it already, %d are references\n",
+		dryRunPrefix(c.DryRun), sealed, keys.ID(), current, references)
+	return nil
+}
+
+// keyring returns the keys, having made one if so wanted.
+func (c *accountsSealCmd) keyring(settings *config.Settings) (*seal.Keyring, error) {
+	switch {
+	case c.NewKey != "" && c.DryRun:
+		return seal.ParseKeyring(seal.GenerateKey())
+	case c.NewKey != "":
+		if err := writeNewFile(c.NewKey, seal.GenerateKey()+"\n"); err != nil {
+			return nil, err
+		}
+		path, err := filepath.Abs(c.NewKey)
+		if err != nil {
+			return nil, err
+		}
+		return seal.LoadKeyring("file:" + path)
+	case c.Key != "":
+		return seal.LoadKeyring(c.Key)
+	case settings.Secrets.Key.CanSeal():
+		return settings.Secrets.Key, nil
+	}
+	return nil, exitError{exitUsage, errors.New("say which key, with secrets.key in config.json, --key or XOAUTH2_SEAL_KEY, or have one made with --new-key")}
+}
+
+// writeNewFile writes a secret to a file that must not exist yet, durably: what
+// is sealed with a lost key is lost.
+func writeNewFile(path, text string) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closed := f.Close(); err == nil {
+			err = closed
+		}
+	}()
+	if _, err := f.WriteString(text); err != nil {
+		return err
+	}
+	return f.Sync()
+}

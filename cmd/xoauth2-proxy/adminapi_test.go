@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"xoauth2-proxy/internal/sandbox"
+)
+
+func timeout(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), patience)
+}
+
+func noneOpen(s sandbox.AccountStats) bool { return s.Open == 0 }
+
+// request is the body that adds an account of the sandbox.
+func (s *stack) request(email, more string) string {
+	a := testAccount(email)
+	provider := "gmail"
+	if a.ClientSecret == "" {
+		provider = "outlook"
+	}
+	return `{"email": "` + email + `", "provider": "` + provider + `", "client_id": "sandbox-client-` + provider +
+		`", "client_secret": "` + a.ClientSecret + `", "refresh_token": "` + a.RefreshToken +
+		`", "oauth_token_url": "` + s.provider.TokenURL() + `", "oauth_endpoint": "localhost:` + s.port(email) + `"` + more + `}`
+}
+
+func TestAdminAPIAddsAndRemoves(t *testing.T) {
+	s := newStack(t, "user@gmail.com")
+	for _, e := range []string{"new@outlook.com", "more@gmail.com"} {
+		if err := s.provider.AddAccount(testAccount(e)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.want(200, []string{`"total_accounts":1`, `"email":"user@gmail.com"`}, "GET", "/admin/accounts", "")
+	s.want(200, []string{`"total_accounts":2`, `"dry_run":true`}, "POST", "/admin/accounts?dry_run=true", s.request("new@outlook.com", ""))
+	s.want(200, []string{`"total_accounts":1`}, "GET", "/admin/accounts", "")
+	s.want(200, []string{`"total_accounts":2`, `"account_id":"outlook_new_outlook_com"`, `"vmta_name":"vmta-outlook-new"`},
+		"POST", "/admin/accounts", s.request("new@outlook.com", ""))
+	if st := s.provider.AccountStats("new@outlook.com"); st.Logins != 2 || st.TokensIssued == 0 {
+		t.Errorf("it was not verified: %+v", st)
+	}
+	c, err := s.client("new@outlook.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := send(c, "hello"); err != nil {
+		t.Error(err)
+	}
+	s.want(409, []string{"already exists"}, "POST", "/admin/accounts", s.request("NEW@outlook.com", ""))
+	s.want(200, []string{`"total_accounts":2`}, "POST", "/admin/accounts", s.request("new@outlook.com", `, "overwrite": true, "verify": false`))
+	s.want(400, []string{"verification failed", "refresh token refused"}, "POST", "/admin/accounts", s.request("unknown@gmail.com", ""))
+	s.want(409, []string{"account_id"}, "POST", "/admin/accounts", s.request("more@gmail.com", `, "account_id": "outlook_new_outlook_com"`))
+	s.want(400, []string{"provider", "neither gmail nor outlook"}, "POST", "/admin/accounts", strings.Replace(s.request("x@gmail.com", ""), `"provider": "gmail"`, `"provider": "yahoo"`, 1))
+	s.want(206, []string{`"added_count":1`, `"failed_count":1`, `{"email":"unknown@outlook.com","error":"`}, "POST", "/admin/accounts/batch",
+		"["+s.request("unknown@outlook.com", "")+","+s.request("more@gmail.com", "")+"]")
+	s.want(200, []string{`"total_accounts":2`}, "DELETE", "/admin/accounts/new@outlook.com", "")
+	s.want(404, nil, "DELETE", "/admin/accounts/new@outlook.com", "")
+	if err := c.Mail("from@example.com"); err == nil {
+		t.Error("a session of a removed account goes on")
+	}
+	s.want(400, nil, "DELETE", "/admin/accounts", "")
+	s.want(200, []string{`"total_accounts":0`}, "DELETE", "/admin/accounts?confirm=true", "")
+	s.want(503, []string{"there are no accounts"}, "GET", "/ready", "")
+}
+
+// TestAdminAPIDeletesOnlyTheDead has one account without a grant, one whose
+// token endpoint fails, one whose mailbox refuses logins, and one that works.
+func TestAdminAPIDeletesOnlyTheDead(t *testing.T) {
+	s := newStack(t, "dead@gmail.com", "down@gmail.com", "refused@outlook.com", "good@outlook.com")
+	s.provider.RevokeGrant("dead@gmail.com")
+	if err := s.provider.SetFaults(
+		sandbox.Rule{Account: "down@gmail.com", Phase: sandbox.PhaseToken, Action: sandbox.ActionReply, Status: 503},
+		sandbox.Rule{Account: "refused@outlook.com", Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply,
+			Reply: "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant."},
+	); err != nil {
+		t.Fatal(err)
+	}
+	parts := []string{`"deleted_count":1`, `"deleted_accounts":["dead@gmail.com"]`, `"email":"down@gmail.com"`, `Set-TransportConfig`}
+	s.want(200, append(parts, `"dry_run":true`), "DELETE", "/admin/accounts/invalid?dry_run=true", "")
+	if n := s.live.store.Load().Len(); n != 4 {
+		t.Errorf("a dry run leaves %d accounts", n)
+	}
+	s.want(200, append(parts, `"total_accounts":3`), "DELETE", "/admin/accounts/invalid", "")
+	s.want(404, []string{"kept_accounts"}, "DELETE", "/admin/accounts/invalid", "")
+}
+
+func TestAdminAPIStateAndOrders(t *testing.T) {
+	s := newStack(t, "user@outlook.com", "dead@gmail.com")
+	c, err := s.client("user@outlook.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := send(c, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	text := s.want(200, []string{`"hold":{"state":"active"}`, `"parked":1`, `"limit":3`, `"valid":true`}, "GET", "/admin/accounts/USER@outlook.com", "")
+	var st struct {
+		Token struct {
+			Issued  string `json:"issued_at"`
+			Expires string `json:"expires_at"`
+			Next    string `json:"next_refresh_at"`
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &st); err != nil || st.Token.Issued == "" || st.Token.Expires <= st.Token.Issued || st.Token.Next >= st.Token.Expires {
+		t.Errorf("token %+v, %v", st.Token, err)
+	}
+	s.provider.RevokeGrant("dead@gmail.com")
+	if _, err := s.client("dead@gmail.com"); err == nil {
+		t.Error("an account without a grant logs in")
+	}
+	s.want(200, []string{`"last_error":{"at":"token","class":"invalid_grant"`, `"permanent":true`, `"hint":"`}, "GET", "/admin/accounts/dead@gmail.com", "")
+	s.want(404, nil, "GET", "/admin/accounts/nobody@gmail.com", "")
+
+	s.want(200, []string{`"state":"paused"`, `"since":"`}, "POST", "/admin/accounts/user@outlook.com/pause", "")
+	if why, held := s.orders.Held("outlook_user_outlook_com"); !held || !strings.Contains(why, "paused") {
+		t.Errorf("%q, %t", why, held)
+	}
+	if err := send(c, "held"); err == nil || !strings.Contains(err.Error(), "4.7.0 The account is paused") {
+		t.Errorf("a session of a paused account is told %v", err)
+	}
+	if _, err := s.client("user@outlook.com"); err == nil || !strings.Contains(err.Error(), "4.7.0 The account is paused") {
+		t.Errorf("a login to a paused account is told %v", err)
+	}
+	s.want(200, []string{`"state":"draining"`}, "POST", "/admin/accounts/user@outlook.com/drain", "")
+	ctx, cancel := timeout(t)
+	defer cancel()
+	if err := s.provider.WaitAccount(ctx, "user@outlook.com", noneOpen); err != nil {
+		t.Error(err)
+	}
+	s.want(200, []string{`"hold":{"state":"draining"`}, "GET", "/admin/accounts/user@outlook.com", "")
+	s.want(200, []string{`"state":"active"`}, "POST", "/admin/accounts/user@outlook.com/resume", "")
+	if _, held := s.orders.Held("outlook_user_outlook_com"); held {
+		t.Error("a resumed account is held")
+	}
+	if err := send(c, "resumed"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAdminAPIReloadAndLevel(t *testing.T) {
+	s := newStack(t, "user@gmail.com")
+	s.want(200, []string{`"total_accounts":1`, `"restart_needed":[]`, `"log_level":"debug"`}, "POST", "/admin/reload", "")
+	s.want(200, []string{`"level":"error"`}, "PUT", "/admin/log/level", `{"level": "error"}`)
+	s.want(200, []string{`"level":"error"`}, "GET", "/admin/log/level", "")
+	s.want(400, nil, "PUT", "/admin/log/level", `{"level": "fatal"}`)
+	s.want(200, []string{`"log_level":"error"`}, "POST", "/admin/reload", "") // the file says what it said
+	writeFile(t, s.files.Accounts, `[{"email": "x@gmail.com", "refresh_token": "canary"}]`)
+	s.want(422, []string{"accounts[0].provider: is needed", "accounts[0].client_id: is needed"}, "POST", "/admin/reload", "")
+	s.want(200, []string{`"email":"user@gmail.com"`}, "GET", "/admin/accounts", "")
+	s.want(404, nil, "DELETE", "/admin/accounts/user@gmail.com", "") // not in the file any more
+	writeFile(t, s.files.Accounts, `[{"refresh_token": "canary]`)
+	s.want(500, []string{"not valid JSON"}, "DELETE", "/admin/accounts/user@gmail.com", "")
+}

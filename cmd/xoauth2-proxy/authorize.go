@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/oauth"
+)
+
+// authorizeCmd gets a person's consent, and with it the refresh token of an
+// account, which it saves.
+type authorizeCmd struct {
+	files
+	newAccount
+	Method    string        `help:"device (a code to enter on any device), browser (a URL to open, PKCE), or auto: device where the provider has it." default:"auto" enum:"auto,device,browser" placeholder:"METHOD"`
+	Tenant    string        `help:"Microsoft tenant, a domain or a GUID; default: any." placeholder:"TENANT"`
+	AuthURL   string        `name:"auth-url" help:"Authorization endpoint; default: the provider's." placeholder:"URL"`
+	DeviceURL string        `name:"device-url" help:"Device authorization endpoint; default: the provider's." placeholder:"URL"`
+	Consent   string        `name:"consent-scope" help:"Scope to ask consent for; default: the provider's, which lets mail be submitted." placeholder:"SCOPE"`
+	Timeout   time.Duration `help:"Time for the person." default:"15m" placeholder:"TIME"`
+	Verify    bool          `help:"Log in at the provider before the account is saved." default:"true" negatable:""`
+}
+
+// Run implements the command.
+func (c *authorizeCmd) Run() error {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer cancel()
+	return c.run(ctx, os.Stdin, os.Stdout)
+}
+
+// run is Run with the person's keyboard and screen.
+func (c *authorizeCmd) run(ctx context.Context, in io.Reader, out io.Writer) error {
+	settings, err := c.settings()
+	if err != nil {
+		return err
+	}
+	old := c.adoptExisting()
+	secret, err := secretInput{"client secret", c.ClientSecretFile, "XOAUTH2_CLIENT_SECRET"}.read(false)
+	if err != nil {
+		return err
+	}
+	full := secret // what the requests need
+	if secret.IsZero() && old != nil {
+		full = old.ClientSecret
+	}
+	what, err := c.what(settings, full, old)
+	if err != nil {
+		return exitError{exitUsage, err}
+	}
+	consent, err := c.ask(ctx, settings, what, in, out)
+	if err != nil {
+		return fmt.Errorf("no consent: %s", consentFailure(err))
+	}
+	fmt.Fprintln(out, "Consent was given.")
+	changes := c.entry(secret, consent.RefreshToken)
+	complete := c.entry(full, consent.RefreshToken)
+	if old != nil { // what the file says besides matters for the login
+		if c.OAuthEndpoint == "" {
+			complete.Set("oauth_endpoint", old.SMTP.String())
+			complete.Set("tls", string(old.SMTP.TLS))
+		}
+		if c.OAuthTokenURL == "" {
+			complete.Set("oauth_token_url", old.TokenURL)
+		}
+	}
+	c.Overwrite = c.Overwrite || old != nil
+	return c.save(out, settings, complete, changes, c.Verify)
+}
+
+// adoptExisting takes over from an account with that email what the command
+// line leaves out: to authorize an account anew, its address is enough. It
+// returns nil if there is none, or if the file cannot be read.
+func (c *authorizeCmd) adoptExisting() *account.Account {
+	_, accounts, err := c.files.load()
+	if err != nil {
+		return nil
+	}
+	old, err := find(accounts, c.Email)
+	if err != nil {
+		return nil
+	}
+	c.Email = old.Email
+	if c.Provider == "" {
+		c.Provider = old.Provider
+	}
+	if c.ClientID == "" {
+		c.ClientID = old.ClientID
+	}
+	return old
+}
+
+// what is what the person is asked for, and where.
+func (c *authorizeCmd) what(settings *config.Settings, secret account.Secret, old *account.Account) (what oauth.AuthorizeConfig, err error) {
+	name := c.provider()
+	preset := settings.Providers[name]
+	switch {
+	case name == "":
+		return what, fmt.Errorf("--provider: the domain of %q does not tell it", c.Email)
+	case preset == nil:
+		return what, fmt.Errorf("--provider: %q is neither gmail nor outlook nor a section under providers in config.json", name)
+	case c.ClientID == "":
+		return what, errors.New("--client-id: is needed")
+	}
+	p := *preset
+	if c.Tenant != "" {
+		var ok bool
+		if p, ok = p.ForTenant(c.Tenant); !ok {
+			return what, fmt.Errorf("--tenant: %q is no tenant of %s", c.Tenant, name)
+		}
+		if c.OAuthTokenURL == "" {
+			c.OAuthTokenURL = p.TokenURL
+		}
+	}
+	what = oauth.AuthorizeConfig{
+		ClientID: c.ClientID, ClientSecret: secret, LoginHint: c.Email,
+		AuthURL: cmp.Or(c.AuthURL, p.AuthURL), DeviceURL: cmp.Or(c.DeviceURL, p.DeviceURL), Scope: cmp.Or(c.Consent, p.ConsentScope),
+		TokenURL: cmp.Or(c.OAuthTokenURL, p.TokenURL),
+	}
+	if old != nil {
+		what.Proxy, what.CAFile = old.TokenProxy, old.TokenCAFile
+		if c.OAuthTokenURL == "" {
+			what.TokenURL = old.TokenURL
+		}
+	}
+	if c.Method == "auto" {
+		c.Method = "browser"
+		if what.DeviceURL != "" {
+			c.Method = "device"
+		}
+	}
+	return what, nil
+}
+
+// ask gets the consent.
+func (c *authorizeCmd) ask(ctx context.Context, settings *config.Settings, what oauth.AuthorizeConfig, in io.Reader, out io.Writer) (*oauth.Consent, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, errors.New("nobody answered in time"))
+	defer cancel()
+	z := oauth.NewAuthorizer(oauthConfig(settings), what)
+	defer z.Close()
+	if c.Method == "device" {
+		return z.DeviceAuthorize(ctx, func(p oauth.DevicePrompt) {
+			fmt.Fprintf(out, "On any device, open\n\n  %s\n\nand enter the code %s, as %s, until %s.\n",
+				oneLine(p.URL), oneLine(p.Code), c.Email, p.Expiry.Local().Format(time.TimeOnly))
+			if p.URLWithCode != "" {
+				fmt.Fprintf(out, "This address has the code in it: %s\n", oneLine(p.URLWithCode))
+			}
+		})
+	}
+	request, err := z.AuthCode()
+	if err != nil {
+		return nil, err
+	}
+	defer request.Close()
+	fmt.Fprintf(out, `Open this address in a browser and consent as %s:
+
+  %s
+
+A browser on this machine comes back by itself. One on another machine ends at an address that begins
+with %s and shows an error: copy that address from the browser, paste it here and press Enter.
+`, c.Email, request.URL(), request.RedirectURL())
+	return waitOrPaste(ctx, request, in)
+}
+
+// waitOrPaste returns what comes first: the browser, or the address pasted.
+func waitOrPaste(ctx context.Context, request *oauth.ConsentRequest, in io.Reader) (*oauth.Consent, error) {
+	type answer struct {
+		consent *oauth.Consent
+		err     error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	came := make(chan answer, 1)
+	go func() {
+		consent, err := request.Wait(ctx)
+		came <- answer{consent, err}
+	}()
+	pasted := make(chan string, 1)
+	go func() { // ends with the input, or with the process
+		lines := bufio.NewScanner(in)
+		for lines.Scan() {
+			if text := strings.TrimSpace(lines.Text()); text != "" {
+				pasted <- text
+				return
+			}
+		}
+	}()
+	select {
+	case a := <-came:
+		return a.consent, a.err
+	case text := <-pasted:
+		return request.Exchange(ctx, text)
+	}
+}
+
+// consentFailure is why there is no consent, with what to do.
+func consentFailure(err error) string {
+	e, ok := errors.AsType[*oauth.Error](err)
+	if !ok {
+		return err.Error()
+	}
+	text := e.Public()
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}

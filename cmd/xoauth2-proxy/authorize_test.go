@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"xoauth2-proxy/internal/sandbox"
+)
+
+// consentServer asks nobody: whoever comes has consented. It gives the refresh
+// tokens of a sandbox, whose token endpoint does everything else.
+type consentServer struct {
+	*httptest.Server
+	t     *testing.T
+	box   *sandbox.Server
+	email string
+
+	mu        sync.Mutex // guards what follows
+	challenge string
+	polls     int
+}
+
+func newConsentServer(t *testing.T, box *sandbox.Server, email string) *consentServer {
+	c := &consentServer{t: t, box: box, email: email}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /authorize", c.authorize)
+	mux.HandleFunc("POST /device", c.device)
+	mux.HandleFunc("POST /token", c.token)
+	c.Server = httptest.NewServer(mux)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// authorize sends the browser back with a code.
+func (c *consentServer) authorize(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	if q.Get("response_type") != "code" || q.Get("code_challenge_method") != "S256" || q.Get("login_hint") != c.email {
+		c.t.Errorf("authorization request %v", q)
+	}
+	c.mu.Lock()
+	c.challenge = q.Get("code_challenge")
+	c.mu.Unlock()
+	back, err := url.Parse(q.Get("redirect_uri"))
+	if err != nil {
+		c.t.Error(err)
+	}
+	back.RawQuery = url.Values{"code": {"canary-code"}, "state": {q.Get("state")}}.Encode()
+	http.Redirect(w, r, back.String(), http.StatusFound)
+}
+
+func (c *consentServer) device(w http.ResponseWriter, _ *http.Request) {
+	c.answer(w, 200, map[string]any{"device_code": "canary-device", "user_code": "ABCD-EFGH",
+		"verification_uri": "https://example.com/device", "expires_in": 900, "interval": 1})
+}
+
+// token exchanges codes; the first poll for a device is too early.
+func (c *consentServer) token(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		c.t.Error(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch r.Form.Get("grant_type") {
+	case "authorization_code":
+		sum := sha256.Sum256([]byte(r.Form.Get("code_verifier")))
+		if r.Form.Get("code") != "canary-code" || base64.RawURLEncoding.EncodeToString(sum[:]) != c.challenge {
+			c.answer(w, 400, map[string]any{"error": "invalid_grant"})
+			return
+		}
+	case "urn:ietf:params:oauth:grant-type:device_code":
+		if c.polls++; c.polls == 1 {
+			c.answer(w, 400, map[string]any{"error": "authorization_pending"})
+			return
+		}
+	default: // refresh_token: the sandbox knows
+		resp, err := http.PostForm(c.box.TokenURL(), r.Form)
+		if err != nil {
+			c.t.Error(err)
+			return
+		}
+		defer resp.Body.Close()
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(resp.StatusCode)
+		_, _ = io.Copy(w, resp.Body)
+		return
+	}
+	c.answer(w, 200, map[string]any{"access_token": c.box.IssueToken(c.email, time.Hour), "token_type": "Bearer",
+		"expires_in": 3599, "refresh_token": c.box.RefreshToken(c.email), "scope": "mail"})
+}
+
+func (c *consentServer) answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		c.t.Error(err)
+	}
+}
+
+// screen is what the person sees; it tells when an address has come.
+type screen struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	urls chan string
+}
+
+var addressLine = regexp.MustCompile(`(?m)^  (https?://\S+)$`)
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text.Write(p)
+	if m := addressLine.FindStringSubmatch(s.text.String()); m != nil {
+		select {
+		case s.urls <- m[1]:
+		default:
+		}
+	}
+	return len(p), nil
+}
+
+// authorize runs the command; act is the person, who sees an address and may
+// type.
+func authorize(t *testing.T, c *authorizeCmd, act func(address string, keyboard io.Writer)) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	sc := &screen{urls: make(chan string, 1)}
+	in, keyboard := io.Pipe()
+	defer keyboard.Close()
+	done := make(chan error, 1)
+	go func() { done <- c.run(ctx, in, sc) }()
+	select {
+	case address := <-sc.urls:
+		act(address, keyboard)
+	case err := <-done:
+		return sc.text.String(), err
+	}
+	err := <-done
+	checkCanaries(t, "the screen", sc.text.String()+fmt.Sprint(err))
+	return sc.text.String(), err
+}
+
+// command authorizes the account of the consent server.
+func (c *consentServer) command(f sandbox.ProxyFiles, method string) *authorizeCmd {
+	return &authorizeCmd{
+		files: files{Config: f.Config, Accounts: f.Accounts},
+		newAccount: newAccount{Email: c.email, ClientID: "sandbox-client-outlook", OAuthTokenURL: c.URL + "/token",
+			OAuthEndpoint: "localhost:" + c.box.Addr("outlook")[strings.LastIndexByte(c.box.Addr("outlook"), ':')+1:]},
+		Method: method, AuthURL: c.URL + "/authorize", DeviceURL: c.URL + "/device", Consent: "mail", Timeout: patience, Verify: true,
+	}
+}
+
+// browse opens an address as a browser does. Who does not follow gets the
+// address that it would be sent to.
+func browse(t *testing.T, address string, follow bool) (location string) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	if !follow {
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	}
+	resp, err := client.Get(address)
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.Header.Get("Location")
+}
+
+func TestAuthorize(t *testing.T) {
+	for _, tt := range []struct {
+		name, method string
+		act          func(t *testing.T, address string, keyboard io.Writer)
+	}{
+		{"browser", "browser", func(t *testing.T, address string, _ io.Writer) { browse(t, address, true) }},
+		{"browser elsewhere", "browser", func(t *testing.T, address string, keyboard io.Writer) {
+			fmt.Fprintln(keyboard, browse(t, address, false))
+		}},
+		{"device", "auto", func(*testing.T, string, io.Writer) {}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			box, f := newSandbox(t, "user@outlook.com")
+			c := newConsentServer(t, box, "user@outlook.com")
+			writeFile(t, f.Accounts, "[]")
+			text, err := authorize(t, c.command(f, tt.method), func(address string, keyboard io.Writer) { tt.act(t, address, keyboard) })
+			if err != nil {
+				t.Fatalf("%v\n%s", err, text)
+			}
+			checkParts(t, text, "Consent was given.")
+			if tt.method == "auto" {
+				checkParts(t, text, "ABCD-EFGH", "https://example.com/device")
+			}
+			checkParts(t, readAll(t, f.Accounts), `"email": "user@outlook.com"`, `"refresh_token": "`)
+			checkParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "1 of 1 accounts work")
+		})
+	}
+}
+
+// TestAuthorizeAgain needs no more than the address of an account that is there.
+func TestAuthorizeAgain(t *testing.T) {
+	box, f := newSandbox(t, "user@outlook.com")
+	c := newConsentServer(t, box, "user@outlook.com")
+	text := strings.Replace(readAll(t, f.Accounts), "canary-refresh-user@outlook.com", "canary-dead", 1)
+	writeFile(t, f.Accounts, strings.Replace(text, `"provider"`, `"_note": "mine", "provider"`, 1))
+	cmd := c.command(f, "browser")
+	cmd.newAccount = newAccount{Email: "USER@outlook.com", OAuthTokenURL: c.URL + "/token"}
+	if text, err := authorize(t, cmd, func(address string, _ io.Writer) { browse(t, address, true) }); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	saved := readAll(t, f.Accounts)
+	checkParts(t, saved, `"_note": "mine"`, `"client_id": "sandbox-client-outlook"`)
+	if strings.Contains(saved, "canary-dead") {
+		t.Error("the old refresh token is still there")
+	}
+}
+
+func TestAuthorizeRefuses(t *testing.T) {
+	box, f := newSandbox(t, "user@outlook.com")
+	c := newConsentServer(t, box, "user@outlook.com")
+	writeFile(t, f.Accounts, "[]")
+	for _, tt := range []struct {
+		name   string
+		change func(*authorizeCmd)
+		want   string
+	}{
+		{"no client", func(a *authorizeCmd) { a.ClientID = "" }, "--client-id: is needed"},
+		{"no provider", func(a *authorizeCmd) { a.Email = "user@example.com" }, "--provider: the domain"},
+		{"unknown provider", func(a *authorizeCmd) { a.Provider = "yahoo" }, "neither gmail nor outlook"},
+		{"no tenant", func(a *authorizeCmd) { a.Tenant = "a/b" }, "--tenant"},
+		{"nobody answers", func(a *authorizeCmd) { a.Timeout = time.Millisecond }, "nobody answered in time"},
+		{"pasted nonsense", func(a *authorizeCmd) {}, "no consent"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := c.command(f, "browser")
+			tt.change(cmd)
+			_, err := authorize(t, cmd, func(_ string, keyboard io.Writer) {
+				if tt.name == "pasted nonsense" {
+					fmt.Fprintln(keyboard, "http://localhost:1/?code=canary-x&state=other")
+				}
+			})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %s", err, tt.want)
+			}
+			if readAll(t, f.Accounts) != "[]" {
+				t.Error("something was saved")
+			}
+		})
+	}
+}

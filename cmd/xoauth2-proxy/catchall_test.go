@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/sandbox"
+)
+
+// appAccounts is an accounts file with one application for the mailboxes of
+// contoso.example; further keys are the account's.
+func appAccounts(s *sandbox.Server, further string) string {
+	addr := s.Addr(sandbox.PresetOutlook)
+	return fmt.Sprintf(`[{"account_id": "app", "email": "*@contoso.example", "provider": "outlook", "oauth_flow": "client_credentials",
+		"client_id": "app", "client_secret": "canary-app", "oauth_token_url": %q, "oauth_endpoint": "localhost%s"%s}]`,
+		s.TokenURL(), addr[strings.LastIndexByte(addr, ':'):], further)
+}
+
+// newAppStack starts a proxy with the accounts of appAccounts.
+func newAppStack(t *testing.T, further string) *stack {
+	t.Helper()
+	provider, f := newSandbox(t)
+	for _, email := range []string{"sales@contoso.example", "news@contoso.example", "barred@contoso.example"} {
+		if err := provider.AddAccount(sandbox.Account{Email: email, Provider: sandbox.PresetOutlook}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	app := sandbox.Client{ID: "app", Secret: "canary-app", Mailboxes: []string{"sales@contoso.example", "news@contoso.example"}}
+	if err := provider.AddClient(app); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, f.Accounts, appAccounts(provider, further))
+	return startStack(t, provider, f)
+}
+
+// TestCatchAll has clients log in as mailboxes of a domain that is one account.
+func TestCatchAll(t *testing.T) {
+	s := newAppStack(t, "")
+	sales, err := s.client("Sales@Contoso.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sales.Close()
+	news, err := s.client("news@contoso.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer news.Close()
+	for _, login := range []string{"*@contoso.example", "sales@other.example", "@contoso.example"} {
+		if c, err := s.client(login); err == nil {
+			_ = c.Close()
+			t.Errorf("%s logs in", login)
+		}
+	}
+	if err := send(sales, "one"); err != nil {
+		t.Error(err)
+	}
+	if err := send(news, "two"); err != nil {
+		t.Error(err)
+	}
+	// The provider refuses one mailbox; that is held against this one alone.
+	barred, err := s.client("barred@contoso.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer barred.Close()
+	if err := send(barred, "refused"); err == nil || !strings.Contains(err.Error(), "SMTP.SendAsApp") {
+		t.Errorf("the mailbox that the application may not use: %v", err)
+	}
+
+	// A reload, after which the same sessions go on, over the same connections.
+	writeFile(t, s.files.Accounts, appAccounts(s.provider, `, "max_recipients": 9`))
+	if _, err := s.live.reload("test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := send(sales, "three"); err != nil {
+		t.Errorf("after a reload: %v", err)
+	}
+	if err := send(news, "four"); err != nil {
+		t.Errorf("after a reload: %v", err)
+	}
+	var logins []string
+	connections := make(map[uint64]string)
+	for _, m := range s.provider.Messages() {
+		logins = append(logins, m.Account)
+		if before, ok := connections[m.Connection]; ok && before != m.Account {
+			t.Errorf("connection %d serves %s and %s", m.Connection, before, m.Account)
+		}
+		connections[m.Connection] = m.Account
+	}
+	if want := []string{"sales@contoso.example", "news@contoso.example", "sales@contoso.example", "news@contoso.example"}; !slices.Equal(logins, want) || len(connections) != 2 {
+		t.Errorf("messages of %q over %d connections, want %q over 2", logins, len(connections), want)
+	}
+	if n := s.provider.Stats().TokenRequests; n != 1 {
+		t.Errorf("%d token requests, want one for all", n)
+	}
+	s.want(200, []string{`"account_id":"app"`}, "GET", "/admin/accounts", "")
+
+	// Without the account, its sessions end.
+	s.edit(func(l *config.AccountList) error { return l.Remove("*@contoso.example") })
+	if _, err := s.live.reload("test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := sales.Mail("from@example.com"); err == nil || !strings.HasPrefix(err.Error(), "421") {
+		t.Errorf("a session of a removed account: %v", err)
+	}
+}
+
+// TestCatchAllWithOAUTHBEARER logs in with the other mechanism.
+func TestCatchAllWithOAUTHBEARER(t *testing.T) {
+	s := newAppStack(t, `, "auth_mechanism": "oauthbearer"`)
+	c, err := s.client("sales@contoso.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	// The sandbox's Microsoft does not offer it, as the real one does not.
+	if err := send(c, "one"); err == nil || !strings.Contains(err.Error(), "OAUTHBEARER is not offered") {
+		t.Errorf("got %v", err)
+	}
+}

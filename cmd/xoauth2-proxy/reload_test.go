@@ -1,0 +1,202 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"xoauth2-proxy/internal/config"
+)
+
+// edit changes the accounts file as an operator's program would.
+func (s *stack) edit(change func(*config.AccountList) error) {
+	s.t.Helper()
+	settings, _, err := config.LoadSettings(s.files.Config, s.files.Accounts)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := config.EditAccounts(settings, config.Edit{}, change); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// entry is an account of the sandbox as it stands in the file.
+func (s *stack) entry(email string) *config.AccountEntry {
+	s.t.Helper()
+	settings, _, err := config.LoadSettings(s.files.Config, s.files.Accounts)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	list := `[{"email": "` + email + `", "client_id": "sandbox-client-` + config.ProviderOf(email) + `", "refresh_token": "` + s.provider.RefreshToken(email) +
+		`", "oauth_token_url": "` + s.provider.TokenURL() + `", "oauth_endpoint": "localhost:` + s.port(email) + `"}]`
+	imported, err := config.ReadImport(settings, []byte(list), config.ImportOptions{})
+	if err != nil || imported[0].Err != nil {
+		s.t.Fatal(err, imported)
+	}
+	return imported[0].Entry
+}
+
+// port is that of the endpoint of an account's provider.
+func (s *stack) port(email string) string {
+	addr := s.provider.Addr(config.ProviderOf(email))
+	return addr[strings.LastIndexByte(addr, ':')+1:]
+}
+
+func TestReloadByWatchAndSignal(t *testing.T) {
+	s := newStack(t, "user@gmail.com", "user@outlook.com")
+	if err := s.provider.AddAccount(testAccount("new@outlook.com")); err != nil {
+		t.Fatal(err)
+	}
+	leaving, err := s.client("user@outlook.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leaving.Close()
+	if err := send(leaving, "one"); err != nil {
+		t.Fatal(err)
+	}
+	s.edit(func(l *config.AccountList) error {
+		if err := l.Remove("user@outlook.com"); err != nil {
+			return err
+		}
+		return l.Add(s.entry("new@outlook.com"))
+	})
+	s.waitLog(1, `"msg":"reloaded"`, `"added":1`, `"removed":1`)
+	if err := leaving.Mail("from@example.com"); err == nil {
+		t.Error("a session of a removed account goes on")
+	}
+	if _, err := s.client("user@outlook.com"); err == nil || !strings.HasPrefix(err.Error(), "535") {
+		t.Errorf("a removed account logs in: %v", err)
+	}
+	added, err := s.client("new@outlook.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer added.Close()
+	if err := send(added, "two"); err != nil {
+		t.Error(err)
+	}
+	// The connection of the removed account is closed.
+	ctx, cancel := timeout(t)
+	defer cancel()
+	if err := s.provider.WaitAccount(ctx, "user@outlook.com", noneOpen); err != nil {
+		t.Error(err)
+	}
+
+	if err := os.WriteFile(s.files.Accounts, []byte(`{"accounts": [{"email": "canary"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.waitLog(1, `"msg":"reload refused, nothing was changed"`, "accounts[0].email", "accounts[0].client_id: is needed")
+	if err := send(added, "three"); err != nil {
+		t.Errorf("after a bad file: %v", err)
+	}
+	if n := s.live.store.Load().Len(); n != 2 {
+		t.Errorf("%d accounts after a bad file", n)
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	s.waitLog(1, `"msg":"reload refused, nothing was changed"`, "SIGHUP")
+}
+
+func TestReloadOfSettings(t *testing.T) {
+	s := newStack(t, "user@gmail.com")
+	conf := fmt.Sprintf(`{"upstream": {"ca_file": %q, "shards": 7}, "server": {"max_errors": 3}, "log": {"level": "warn"},
+		"listeners": [{"address": "127.0.0.1:2599"}], "admin": {"token": "canary-admin-token"},
+		"providers": {"gmail": {"max_recipients": 9}}}`, s.files.CA)
+	if err := os.WriteFile(s.files.Config, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.waitLog(1, `"settings":["server.max_errors","upstream.shards"]`)
+	if got := s.live.level.String(); got != "warn" {
+		t.Errorf("level %s", got)
+	}
+	if n := s.live.store.Load().All()[0].Limits.MaxRecipients; n != 9 {
+		t.Errorf("%d recipients", n)
+	}
+	s.want(401, nil, "GET", "/admin/accounts", "")
+}
+
+// TestReloadUnderTraffic reloads again and again, with accounts that come, go
+// and change, while others send: no message is lost, none is refused.
+func TestReloadUnderTraffic(t *testing.T) {
+	// All with Gmail: what Microsoft takes in a minute is less than what is sent.
+	senders := []string{"user@gmail.com", "user2@gmail.com", "user3@gmail.com", "user4@gmail.com"}
+	s := newStack(t, append(senders, "coming@outlook.com")...)
+	var stop atomic.Bool
+	var sent atomic.Int64
+	var wg sync.WaitGroup
+	for _, email := range senders {
+		wg.Go(func() {
+			for n := 0; !stop.Load(); n++ {
+				c, err := s.client(email)
+				if err != nil {
+					t.Errorf("%s: %v", email, err)
+					return
+				}
+				for range 10 {
+					if err := send(c, fmt.Sprintf("%s %d", email, n)); err != nil {
+						t.Errorf("%s: %v", email, err)
+						break
+					}
+					sent.Add(1)
+				}
+				_ = c.Quit()
+			}
+		})
+	}
+	const reloads = 30
+	for i := range reloads {
+		s.edit(func(l *config.AccountList) error {
+			e := new(config.AccountEntry) // other limits, and now and then another way in
+			e.Set("email", "user@gmail.com")
+			if err := e.SetJSON("max_concurrent_messages", fmt.Sprint(i%5+1)); err != nil {
+				return err
+			}
+			e.Set("auth_identity", []string{"user@gmail.com", "USER@gmail.com"}[i/5%2])
+			l.Put(e)
+			if i%2 == 0 {
+				return l.Remove("coming@outlook.com")
+			}
+			return l.Add(s.entry("coming@outlook.com"))
+		})
+		if _, err := s.live.reload("test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+	if got := int64(len(s.provider.Messages())); got != sent.Load() || got == 0 {
+		t.Errorf("%d messages with the provider, %d were acknowledged", got, sent.Load())
+	}
+	t.Logf("%d messages during %d reloads", sent.Load(), reloads)
+}
+
+// TestRestartKeys names every setting, and keeps those that reload apart.
+func TestRestartKeys(t *testing.T) {
+	running, read := config.Default(), config.Default()
+	if keys := restartKeys(running, read); keys != nil {
+		t.Errorf("nothing differs: %v", keys)
+	}
+	read.Server.Loops, read.Upstream.CAFile, read.OAuth.RequestTimeout = 3, "x", 7
+	read.Runtime.GOMAXPROCS, read.Listeners = 4, nil
+	want := []string{"listeners", "server.loops", "upstream.ca_file", "oauth.request_timeout", "runtime.gomaxprocs"}
+	if keys := restartKeys(running, read); !slices.Equal(keys, want) {
+		t.Errorf("%v, want %v", keys, want)
+	}
+	read = config.Default()
+	read.Log.Level, read.Upstream.IPv6, read.Upstream.BindSourceIP = "debug", true, false
+	read.Providers = nil
+	for _, f := range reloadable {
+		f(running, read)
+	}
+	if !reflect.DeepEqual(running, read) {
+		t.Errorf("%+v, want %+v", running, read)
+	}
+}

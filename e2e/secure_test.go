@@ -1,0 +1,136 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"xoauth2-proxy/internal/sandbox"
+)
+
+// Ways of TLS, as tests name them.
+const (
+	clear    = "none"
+	starttls = "starttls"
+	implicit = "implicit"
+)
+
+// secured is a stack whose proxy asks for TLS and for passwords: a listener on
+// which STARTTLS is required and one with implicit TLS, both with a password of
+// its own for each account, stored so that CRAM-MD5 can use it.
+type secured struct {
+	*stack
+	implicitPort string
+	ca           string // PEM file of the certificate, which is its own authority
+}
+
+// portFor returns the port for a way of TLS.
+func (s *secured) portFor(tlsMode string) string {
+	if tlsMode == implicit {
+		return s.implicitPort
+	}
+	return s.port()
+}
+
+func newSecured(t *testing.T) *secured {
+	t.Helper()
+	s := &secured{implicitPort: freePort(t)}
+	s.stack = newStackChanged(t, sandbox.Config{Accounts: accounts(gmailUser, outlookUser)}, func(st *stack, files sandbox.ProxyFiles) {
+		cert, key := certificate(t)
+		s.ca = st.write(t, "proxy-cert.pem", cert)
+		keyFile := st.write(t, "proxy-key.pem", key)
+		edit(t, files.Config, func(root map[string]any) {
+			root["listeners"] = []map[string]any{
+				{"address": "127.0.0.1:0", "tls": "required", "passwords": "account"},
+				{"address": "127.0.0.1:" + s.implicitPort, "tls": "implicit", "passwords": "account"},
+			}
+			root["server"] = map[string]any{"cert_file": s.ca, "key_file": keyFile}
+		})
+		edit(t, files.Accounts, func(root map[string]any) {
+			for _, a := range root["accounts"].([]any) {
+				a.(map[string]any)["client_password"] = clientPassword
+			}
+		})
+	})
+	return s
+}
+
+// edit changes a file of JSON.
+func edit(t *testing.T, name string, change func(map[string]any)) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root map[string]any
+	if err := json.Unmarshal(text, &root); err != nil {
+		t.Fatal(err)
+	}
+	change(root)
+	if text, err = json.Marshal(root); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// certificate makes a certificate for this host that is its own authority.
+func certificate(t *testing.T) (cert, key []byte) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
+}
+
+// tlsConfig trusts the proxy's certificate.
+func (s *secured) tlsConfig(t *testing.T) *tls.Config {
+	t.Helper()
+	text, err := os.ReadFile(s.ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
+	return &tls.Config{RootCAs: pool, ServerName: "localhost"}
+}
+
+// eachMechanism runs send, by each mechanism and way of TLS, for the small
+// messages of the corpus.
+func eachMechanism(t *testing.T, send func(t *testing.T, s *secured, mechanism, tlsMode string, m mail), modes ...string) {
+	s := newSecured(t)
+	for _, mode := range modes {
+		for _, mechanism := range []string{"PLAIN", "LOGIN", "CRAM-MD5"} {
+			t.Run(mode+"/"+mechanism, func(t *testing.T) {
+				sendLetters(t, s.stack, smallLetters(), func(t *testing.T, m mail) { send(t, s, mechanism, mode, m) }, s.arrived)
+			})
+		}
+	}
+}

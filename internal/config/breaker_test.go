@@ -1,0 +1,41 @@
+package config
+
+import (
+	"maps"
+	"testing"
+	"time"
+)
+
+func TestBreakers(t *testing.T) {
+	s, _, report := mustLoad(t, `{
+		"upstream": {"breaker_failures": 7, "breaker_recovery": "20s"},
+		"providers": {
+			"gmail": {"circuit_breaker": {"enabled": true, "failure_threshold": 3, "recovery_timeout_seconds": 60, "half_open_max_calls": 2}},
+			"outlook": {"circuit_breaker": {"enabled": false}},
+			"own": {`+own+` "smtp_port": 2587, "circuit_breaker": {"failure_threshold": 9}},
+			"other": {"smtp_host": "smtp.other.example", "token_url": "https://other.example/token"}}}`, "")
+	if want := (Breaker{7, 20 * time.Second}); s.Upstream.Breaker != want {
+		t.Errorf("for all: %v, want %v", s.Upstream.Breaker, want)
+	}
+	want := map[string]Breaker{
+		"smtp.gmail.com:587":             {3, time.Minute},
+		"smtp.office365.com:587":         {0, 20 * time.Second},
+		s.Providers["own"].SMTP.String(): {9, 20 * time.Second},
+	}
+	if !maps.Equal(s.Breakers, want) {
+		t.Errorf("%v, want %v", s.Breakers, want)
+	}
+	checkReport(t, report, "providers.gmail.circuit_breaker.half_open_max_calls = 2: ignored: "+oneProbe)
+}
+
+func TestStateDirIsNoted(t *testing.T) {
+	const note = "no state_dir: what accounts have sent today is forgotten at a restart"
+	_, _, report := mustLoad(t, "", "")
+	checkReport(t, report, note)
+	s, _, report := mustLoad(t, `{"state_dir": "/var/lib/xoauth2-proxy"}`, "")
+	for _, line := range report.Lines() {
+		if line == note {
+			t.Errorf("noted with %s", s.StateDir)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// flowDraft is what an account says about how it gets its access tokens.
+type flowDraft struct {
+	clientSecret, refreshToken       given[string]
+	certificate, privateKey, keyID   given[string]
+	serviceAccount                   given[account.ServiceAccount]
+	subject, tokenURL, scope, tenant given[string]
+	command                          given[[]string]
+	sendSecret                       given[bool]
+	keepAlive                        given[time.Duration]
+}
+
+// flowKeys are the keys of an account about its tokens.
+var flowKeys = []key[accountDraft]{
+	set("oauth_flow", oneOf(nil, account.Flows...), func(d *accountDraft) *account.Flow { return &d.a.Flow },
+		`how access tokens are got: "refresh_token" (a person consented), "client_credentials" (the client for itself), "service_account" (Google's, for one mailbox) or "external" (from token_command, or from oauth_token_url by a POST); default "refresh_token"`),
+	set("auth_mechanism", oneOf(nil, account.MechanismXOAUTH2, account.MechanismOAUTHBEARER), func(d *accountDraft) *account.Mechanism { return &d.a.Mechanism },
+		`"xoauth2" or "oauthbearer" (RFC 7628), to log in with at the provider; default "xoauth2"`),
+	set("client_id", text, func(d *accountDraft) *string { return &d.a.ClientID },
+		"OAuth2 client that the consent was given to; needed, unless service_account_key has it or oauth_flow is external"),
+	secret(opt("client_secret", secretText, func(d *accountDraft) *given[string] { return &d.clientSecret },
+		"secret of the client, or a reference to it (env:NAME, file:/path, credential:NAME or sealed:v1:..., as for every secret); needed for gmail, and for client_credentials without a certificate; an external endpoint gets it as bearer token")),
+	secret(opt("refresh_token", secretText, func(d *accountDraft) *given[string] { return &d.refreshToken },
+		"refresh token that came with the consent; needed for oauth_flow refresh_token")),
+	secret(opt("client_certificate", pemText, func(d *accountDraft) *given[string] { return &d.certificate },
+		"certificate of the client in PEM form, instead of a client_secret; default none")),
+	secret(opt("client_private_key", pemText, func(d *accountDraft) *given[string] { return &d.privateKey },
+		"private key in PEM form: that of client_certificate, or that of a service account without service_account_key; default none")),
+	opt("private_key_id", text, func(d *accountDraft) *given[string] { return &d.keyID },
+		"ID of a service account's private key; default: that of service_account_key"),
+	secret(opt("service_account_key", serviceAccountKey, func(d *accountDraft) *given[account.ServiceAccount] { return &d.serviceAccount },
+		`the JSON key file of a Google service account, as text or as in "file:/path"; default none`)),
+	opt("subject", text, func(d *accountDraft) *given[string] { return &d.subject },
+		"mailbox that a service account acts for; default: the user to log in as"),
+	secret(opt("token_command", list, func(d *accountDraft) *given[[]string] { return &d.command },
+		"array: a program and its arguments, which prints a JSON object with access_token and expires_in; run without a shell, for oauth_flow external; default none")),
+	opt("tenant", text, func(d *accountDraft) *given[string] { return &d.tenant },
+		"Microsoft tenant, a domain or a GUID, for the provider's URLs; needed for client_credentials at Microsoft; default: any"),
+	opt("oauth_token_url", checked(checkTokenURL), func(d *accountDraft) *given[string] { return &d.tokenURL },
+		"https URL of the OAuth2 token endpoint; default: the provider's; for outlook, addresses of persons (hotmail.com, outlook.com, live.com, msn.com) have one of their own"),
+	opt("scope", text, func(d *accountDraft) *given[string] { return &d.scope },
+		"scope to send with a token request; default: the provider's"),
+	opt("send_client_secret", boolean, func(d *accountDraft) *given[bool] { return &d.sendSecret },
+		"sends the client_secret with a refresh; default: the provider's"),
+	opt("oauth_keep_alive", keepAlive, func(d *accountDraft) *given[time.Duration] { return &d.keepAlive },
+		"how long the refresh token may be unused before it is used to keep it from expiring, 0 for ever; default: the provider's"),
+	secret(set("oauth_proxy", checkedSecret(checkProxyURL), func(d *accountDraft) *account.Secret { return &d.a.TokenProxy },
+		"HTTP proxy for the account's token requests, as oauth.proxy in config.json, which is the default")),
+	set("oauth_ca_file", checked(checkReadable), func(d *accountDraft) *string { return &d.a.TokenCAFile },
+		"PEM file of certificate authorities that are trusted for the account's token requests besides oauth.ca_file; default none"),
+}
+
+// serviceAccountKey reads the key file of a service account.
+func serviceAccountKey(v *value) (sa account.ServiceAccount, ok bool) {
+	s, ok := secretLines(v)
+	if !ok {
+		return sa, false
+	}
+	sa, err := account.ParseServiceAccount([]byte(s))
+	if err == nil && sa.TokenURL != "" {
+		if _, err = checkTokenURL(sa.TokenURL); err != nil {
+			err = errors.New("its token_uri " + err.Error())
+		}
+	}
+	if err != nil {
+		v.fail("%v", err)
+	}
+	return sa, err == nil
+}
+
+// checkReadable accepts a path of a file that can be opened.
+func checkReadable(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", errors.New("cannot be read: " + withoutPath(err).Error())
+	}
+	return filepath.Clean(path), f.Close()
+}

@@ -1,0 +1,160 @@
+package oauth
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// echoEverything answers with all that it was sent, in every place of an answer
+// that somebody may show, in turn.
+func echoEverything() http.HandlerFunc {
+	n := 0
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		form, _ := url.ParseQuery(string(body))
+		sent := string(body) + " " + r.Header.Get("Authorization") + " " + r.URL.RawQuery
+		for _, values := range form {
+			sent += " " + strings.Join(values, " ")
+		}
+		n++
+		switch n % 6 {
+		case 0:
+			giveError(400, "invalid_grant", "you sent "+sent)(w, r)
+		case 1:
+			giveError(400, sent, "AADSTS70000: "+sent)(w, r)
+		case 2:
+			w.WriteHeader(500)
+			_, _ = io.WriteString(w, sent)
+		case 3:
+			giveJSON(w, 200, map[string]any{"access_token": sent, "token_type": sent})
+		case 4:
+			giveJSON(w, 401, map[string]any{"error": "invalid_client", "error_description": sent, "error_uri": sent})
+		case 5:
+			_, _ = io.WriteString(w, "<html>"+sent)
+		}
+	}
+}
+
+// TestNoSecretOfAnyFlow has an endpoint echo what each flow sends, and looks for
+// parts of it in all that leaves the package.
+func TestNoSecretOfAnyFlow(t *testing.T) {
+	svcKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ecPrivate, _ := pemKey(t, svcKey)
+	rsaPrivate, _ := pemKey(t, rsaKey(t))
+	const secret, refresh, proxy = "CANARY~client secret+/%", "0.CANARYrefresh!*$+/=abc~def.ghi", "http://CANARYuser:CANARYpass@127.0.0.1:1"
+	flows := map[string]func(*account.Account){
+		"refresh token": func(a *account.Account) {
+			a.RefreshToken, a.ClientSecret = account.NewSecret(refresh), account.NewSecret(secret)
+		},
+		"client secret": func(a *account.Account) {
+			a.Flow, a.ClientSecret = account.FlowClientCredentials, account.NewSecret(secret)
+		},
+		"certificate": func(a *account.Account) {
+			a.Flow, a.Certificate, a.PrivateKey = account.FlowClientCredentials, pemCertificate(t, svcKey), ecPrivate
+		},
+		"key of another kind": func(a *account.Account) {
+			a.Flow, a.Certificate, a.PrivateKey = account.FlowClientCredentials, "CANARY", account.NewSecret("CANARY")
+		},
+		"service account": func(a *account.Account) { a.Flow, a.PrivateKey = account.FlowServiceAccount, rsaPrivate },
+		"endpoint":        func(a *account.Account) { a.Flow, a.ClientSecret = account.FlowExternal, account.NewSecret(secret) },
+		"command": func(a *account.Account) {
+			a.Flow, a.TokenCommand = account.FlowExternal, []string{"/nowhere/CANARYcommand"}
+		},
+		"unreachable proxy": func(a *account.Account) {
+			a.TokenURL, a.RefreshToken, a.TokenProxy = "https://127.0.0.1:1/", account.NewSecret(refresh), account.NewSecret(proxy)
+		},
+	}
+	for name, change := range flows {
+		t.Run(name, func(t *testing.T) {
+			ts := newTokenServer(t)
+			echo := echoEverything()
+			ts.setAnswer(func(w http.ResponseWriter, r *http.Request) {
+				sent := ts.requests()
+				r.Body = io.NopCloser(strings.NewReader(sent[len(sent)-1].Encode()))
+				echo(w, r)
+			})
+			var out, logged bytes.Buffer
+			log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.Lock(zapcore.AddSync(&logged)), zap.DebugLevel))
+			set := metrics.NewSet()
+			cfg := testConfig()
+			cfg.Store = &memoryStore{err: errors.New("disk full")}
+			m := New(cfg, log, set)
+			a := accountLike(testAccount(ts.URL), change)
+			m.Retain(snapshot(t, a))
+			for range 6 {
+				tok, err := m.Fetch(t.Context(), a)
+				e, _ := errors.AsType[*Error](err)
+				st, _ := m.State(a.ID)
+				asJSON, _ := json.Marshal(map[string]any{"err": err, "state": st, "account": a.RefreshToken})
+				fmt.Fprintf(&out, "%v %+v %#v %v %+v %v %+v %#v %s\n", err, err, err, tok, tok, st, st, st, asJSON)
+				if e != nil {
+					fmt.Fprintf(&out, "%s %s %+v\n", e.Public(), e.Hint, *e)
+				}
+				log.Debug("state", zap.Any("state", st), zap.Any("account_error", err), zap.Reflect("source", m.Source(a).chain.AccountID))
+			}
+			m.Close()
+			_, _ = logged.WriteTo(&out)
+			set.WritePrometheus(&out)
+			for _, part := range append(partsOf(a.PrivateKey), "CANARY", url.QueryEscape(secret)[:10], "eyJ") {
+				if strings.Contains(out.String(), part) {
+					t.Errorf("%q is in the output:\n%s", part, out.String())
+				}
+			}
+		})
+	}
+}
+
+// partsOf are pieces of a private key, as text and in DER.
+func partsOf(key account.Secret) (parts []string) {
+	block, _ := pem.Decode([]byte(key.Reveal()))
+	if block == nil {
+		return nil
+	}
+	lines := strings.Split(key.Reveal(), "\n")
+	return append(parts, lines[2][:16], string(block.Bytes[len(block.Bytes)-16:]))
+}
+
+// Nor does one show while consent is given.
+func TestNoSecretOfConsent(t *testing.T) {
+	ts := newTokenServer(t)
+	echo := echoEverything()
+	ts.setAnswer(func(w http.ResponseWriter, r *http.Request) {
+		sent := ts.requests()
+		r.Body = io.NopCloser(strings.NewReader(sent[len(sent)-1].Encode()))
+		echo(w, r)
+	})
+	z := NewAuthorizer(testConfig(), AuthorizeConfig{ClientID: "c", ClientSecret: account.NewSecret("CANARY~client secret"),
+		AuthURL: ts.URL + "/authorize", DeviceURL: ts.URL + "/devicecode", TokenURL: ts.URL + "/token", Scope: "s"})
+	defer z.Close()
+	r := newRequest(t, z)
+	for range 12 {
+		_, deviceErr := z.DeviceAuthorize(t.Context(), func(DevicePrompt) { t.Error("there is nothing to show") })
+		_, codeErr := r.Exchange(t.Context(), "CANARYcode-1234567890")
+		for _, err := range []error{deviceErr, codeErr} {
+			text := fmt.Sprintf("%v %+v %#v", err, err, err)
+			if err == nil || strings.Contains(text, "CANARY") || strings.Contains(text, r.verifier[:10]) {
+				t.Errorf("err = %s", text)
+			}
+		}
+	}
+}

@@ -1,0 +1,278 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// clientAccount is account n of a client.
+func clientAccount(n int, client string) *account.Account {
+	a := bubbleAccount(n)
+	a.ClientID = client
+	return a
+}
+
+// A refused client is asked for once, told about once, and tried again by
+// another account at long intervals.
+func TestClientRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.ErrorLevel)
+		flow := &fakeFlow{err: &Error{Class: ClassInvalidClient, Status: 401}}
+		m := newManager(DefaultConfig(), flow, zap.New(core), nil)
+		defer m.Close()
+		const n = 100
+		for i := range n {
+			if _, err := m.Source(clientAccount(i, "bad")).Get(t.Context()); !errors.Is(err, ErrInvalidClient) {
+				t.Fatalf("account %d: %v", i, err)
+			}
+		}
+		if got := flow.count(); got != 1 {
+			t.Errorf("%d requests for %d accounts, want 1", got, n)
+		}
+		if logs.Len() != 1 || logs.All()[0].ContextMap()["client_id"] != "bad" {
+			t.Errorf("alerts: %v", logs.All())
+		}
+		if got := m.clients.countRefused(); got != 1 {
+			t.Errorf("%d refused clients", got)
+		}
+		flow.set(func(f *fakeFlow) { f.err = nil })
+		mustGet(t, m.Source(clientAccount(n, "good"))) // another client's affairs go on
+		time.Sleep(refusedMin + time.Minute)           // by then the new secret is known everywhere
+		mustGet(t, m.Source(clientAccount(1, "bad")))
+		mustGet(t, m.Source(clientAccount(2, "bad")))
+		if m.clients.countRefused() != 0 {
+			t.Error("the client still counts as refused")
+		}
+		// The one account that was refused itself stays so until a reload.
+		first := clientAccount(0, "bad")
+		if _, err := m.Source(first).Get(t.Context()); !errors.Is(err, ErrInvalidClient) {
+			t.Errorf("the refused account: %v", err)
+		}
+		m.Retain(snapshot(t, accountLike(first, func(a *account.Account) { a.VMTA = "x" })))
+		mustGet(t, m.Source(first))
+	})
+}
+
+// A new secret is another client: nobody waits.
+func TestClientWithNewSecret(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
+		f.err = &Error{Class: ClassInvalidClient, Status: 401}
+		a := clientAccount(1, "c")
+		if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, ErrInvalidClient) {
+			t.Fatal(err)
+		}
+		f.set(func(f *fakeFlow) { f.err = nil })
+		b := accountLike(a, func(a *account.Account) { a.ClientSecret = account.NewSecret("new") })
+		m.Retain(snapshot(t, b))
+		mustGet(t, m.Source(b))
+	})
+}
+
+// An endpoint that asks for patience gets it from all accounts of the client,
+// and afterwards from all but one until that one was answered.
+func TestClientThrottled(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
+		f.err = &Error{Class: ClassThrottled, Status: http.StatusTooManyRequests, RetryAfter: 20 * time.Minute}
+		for i := range 50 {
+			if _, err := m.Source(clientAccount(i, "c")).Get(t.Context()); !errors.Is(err, ErrThrottled) {
+				t.Fatal(err)
+			}
+		}
+		if n := f.count(); n != 1 {
+			t.Fatalf("%d requests within Retry-After, want 1", n)
+		}
+		time.Sleep(23 * time.Minute)
+		f.set(func(f *fakeFlow) { f.took = time.Second })
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() { _, _ = m.Source(clientAccount(100+i, "c")).Get(t.Context()) })
+		}
+		wg.Wait()
+		if n := f.count(); n != 2 {
+			t.Errorf("%d requests in all, want one more", n)
+		}
+	})
+}
+
+// When the endpoint is down, ten accounts do not ask for as much as a thousand
+// would; when it is back, they have their tokens within seconds.
+func TestEndpointDown(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
+		f.err = &Error{Class: ClassUnavailable, Err: errConnect}
+		for range 10 * 60 {
+			for i := range 200 {
+				if _, err := m.Source(clientAccount(i, "c")).Get(t.Context()); !errors.Is(err, ErrUnavailable) {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if n := f.count(); n > 60 {
+			t.Errorf("%d requests of 200 accounts in 10 minutes", n)
+		}
+		f.set(func(f *fakeFlow) { f.err = nil })
+		time.Sleep(downMax + time.Second)
+		for i := range 200 {
+			if _, err := m.Source(clientAccount(1000+i, "c")).Get(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// What says nothing about the client leaves the others alone.
+func TestClientNotBlamed(t *testing.T) {
+	for name, err := range map[string]*Error{
+		"invalid grant":    {Class: ClassInvalidGrant, Status: 400},
+		"internal error":   {Class: ClassUnavailable, Err: errPanic},
+		"cancelled":        {Class: ClassUnavailable, Err: context.Canceled},
+		"loop of one user": {Class: ClassThrottled, Status: 400, ProviderCode: loopDetected},
+		"passing refusal":  {Class: ClassUnavailable, Status: 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
+				f.err = err
+				for i := range 20 {
+					_, _ = m.Source(clientAccount(i, "c")).Get(t.Context())
+				}
+				if n := f.count(); n != 20 {
+					t.Errorf("%d requests, want 20", n)
+				}
+			})
+		})
+	}
+}
+
+// A background refresh that the circuit held back is made up for.
+func TestSuppressedEarlyRefresh(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
+		s := m.Source(clientAccount(1, "c"))
+		first := mustGet(t, s)
+		time.Sleep(39 * time.Minute)
+		f.set(func(f *fakeFlow) { f.err = &Error{Class: ClassThrottled, Status: 429, RetryAfter: 12 * time.Minute} })
+		_, _ = m.Source(clientAccount(2, "c")).Get(t.Context())
+		f.set(func(f *fakeFlow) { f.err = nil })
+		asked := f.count()
+		for range 20 * 60 {
+			if s.Cached() == nil {
+				t.Fatal("the token was lost")
+			}
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if s.Cached() == first || f.count() != asked+1 {
+			t.Errorf("%d requests since, want 1; replaced: %v", f.count()-asked, s.Cached() != first)
+		}
+	})
+}
+
+func TestForceRefresh(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
+		a := bubbleAccount(1)
+		m.Retain(snapshot(t, a))
+		f.err = &Error{Class: ClassInvalidClient, Status: 401}
+		if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, ErrInvalidClient) {
+			t.Fatal(err)
+		}
+		if err := m.ForceRefresh(t.Context(), a); !errors.Is(err, ErrInvalidClient) || f.count() != 2 {
+			t.Fatalf("forced: %v after %d requests", err, f.count())
+		}
+		f.set(func(f *fakeFlow) { f.err = nil })
+		if err := m.ForceRefresh(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		first := mustGet(t, m.Source(a))
+		if err := m.ForceRefresh(t.Context(), a); err != nil || m.Source(a).Cached() == first || f.count() != 4 {
+			t.Errorf("with a good token: %v after %d requests", err, f.count())
+		}
+		f.set(func(f *fakeFlow) { f.took = time.Minute })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := m.ForceRefresh(ctx, a); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("cut short: %v", err)
+		}
+		m.Close()
+		if err := m.ForceRefresh(t.Context(), a); !errors.Is(err, ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	})
+}
+
+// An account that is not there yet can be tried, and leaves nothing but a
+// rotated refresh token.
+func TestFetchUnknownAccount(t *testing.T) {
+	store := new(memoryStore)
+	inBubble(t, withStore(store), func(t *testing.T, m *Manager, f *fakeFlow) {
+		m.Retain(snapshot(t, bubbleAccount(1)))
+		synctest.Wait() // the store of these tests forgets at once what is not retained
+		b := bubbleAccount(2)
+		tok, err := m.Fetch(t.Context(), b)
+		if err != nil || tok.Access != "access-1" {
+			t.Fatalf("%v, %v", tok, err)
+		}
+		if _, ok := m.State(b.ID); ok {
+			t.Error("the account was kept")
+		}
+		if _, err := m.Source(b).Get(t.Context()); !errors.Is(err, ErrRemoved) {
+			t.Errorf("Get: %v", err)
+		}
+		if _, ok, _ := store.Load(ChainOf(b)); !ok {
+			t.Error("its chain was not stored")
+		}
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if f.count() != 1 {
+			t.Errorf("%d requests", f.count())
+		}
+	})
+}
+
+// A permanent refusal is asked for anew after a reload, if it is not fresh.
+func TestReloadForgives(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
+		f.err = &Error{Class: ClassInvalidGrant, Status: 400}
+		a := bubbleAccount(1)
+		reload := func() { m.Retain(snapshot(t, accountLike(a, func(*account.Account) {}))) }
+		ask := func() { _, _ = m.Source(a).Get(t.Context()) }
+		ask()
+		reload()
+		ask()
+		if n := f.count(); n != 1 {
+			t.Errorf("%d requests after a reload at once, want 1", n)
+		}
+		time.Sleep(refusalRest)
+		ask()
+		reload()
+		ask()
+		ask()
+		if n := f.count(); n != 2 {
+			t.Errorf("%d requests after a later reload, want 2", n)
+		}
+	})
+}
+
+// The error that stands for another account's answer names its cause.
+func TestSuppressedErrorText(t *testing.T) {
+	core, _ := observer.New(zap.DebugLevel)
+	flow := &fakeFlow{err: &Error{Class: ClassInvalidClient, Status: 401, Code: "invalid_client", Hint: "check it"}}
+	m := newManager(DefaultConfig(), flow, zap.New(core), nil)
+	defer m.Close()
+	for i := range 2 {
+		_, err := m.Source(clientAccount(i, "c")).Get(t.Context())
+		e, _ := errors.AsType[*Error](err)
+		if e == nil || !strings.Contains(e.Public(), "invalid_client") || !strings.Contains(e.Public(), "check it") {
+			t.Errorf("account %d is told %v", i, err)
+		}
+	}
+}

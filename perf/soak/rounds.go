@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// soak is one run.
+type soak struct {
+	*options
+	stand   *stand
+	started time.Time
+	random  *rand.Rand
+	pace    chan struct{} // a message may be sent
+	quiet   sync.RWMutex  // read while a message is sent, written for an audit
+	ledger  *ledger
+
+	round, life time.Duration // lengths of a round and of a life of the proxy
+	nextLife    time.Time
+	lives       int
+	samples     []sample // of this life
+
+	total    verdict
+	most     sample
+	audits   int
+	troubles map[string]int
+	failures []error
+}
+
+func newSoak(o *options, s *stand) *soak {
+	now := time.Now()
+	r := &soak{options: o, stand: s, started: now, random: rand.New(rand.NewPCG(o.Seed, 0)), pace: make(chan struct{}),
+		ledger: &ledger{run: "round-0"}, troubles: map[string]int{}}
+	r.round = min(max(o.Duration/12, 5*time.Second), 5*time.Minute)
+	r.life = min(max(o.Duration/3, 12*time.Second), 2*time.Hour)
+	r.nextLife = now.Add(r.life)
+	return r
+}
+
+// rounds runs until the time is over. Only what keeps it from going on is an
+// error; failures are what the audits found.
+func (r *soak) rounds(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.Duration)
+	defer cancel()
+	var working sync.WaitGroup
+	for i := range r.Clients {
+		random := rand.New(rand.NewPCG(r.Seed, uint64(i+1)))
+		working.Go(func() { r.work(ctx, random) })
+	}
+	working.Go(func() { r.beat(ctx) })
+	defer working.Wait()
+	line := r.started
+	for ctx.Err() == nil {
+		round, endRound := context.WithTimeout(ctx, r.round)
+		err := r.upset(round, r.random)
+		endRound()
+		if err == nil {
+			err = r.endRound()
+		}
+		if err != nil {
+			cancel()
+			return err
+		}
+		if time.Since(line) >= time.Minute || ctx.Err() != nil {
+			line = time.Now()
+			r.line()
+		}
+	}
+	r.judge()
+	return nil
+}
+
+// beat lets messages go at the rate.
+func (r *soak) beat(ctx context.Context) {
+	t := time.NewTicker(time.Second / time.Duration(r.Rate))
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case r.pace <- struct{}{}:
+		}
+	}
+}
+
+// endRound waits until all clients are quiet and the proxy has nothing under
+// way, compares the ledgers and looks at what the proxy uses. The next round
+// begins with a ledger of its own, and now and then with another sandbox.
+func (r *soak) endRound() error {
+	r.quiet.Lock()
+	defer r.quiet.Unlock()
+	if err := r.settle(); err != nil {
+		return err
+	}
+	v, err := r.audit()
+	if err != nil {
+		return err
+	}
+	r.audits++
+	r.total.add(v)
+	if err := v.failure(); err != nil {
+		r.failures = append(r.failures, fmt.Errorf("%s: %w", r.ledger.run, err))
+	}
+	if err := r.sample(); err != nil {
+		return err
+	}
+	r.ledger = &ledger{run: fmt.Sprintf("round-%d", r.audits)}
+	if r.audits%5 == 0 {
+		r.tell("sandbox restarts", "")
+		r.judge()
+		return r.stand.restartAll()
+	}
+	_, err = r.stand.call("DELETE", r.stand.api+"/messages", nil)
+	return err
+}
+
+// settleTime is how long the proxy may take to come to rest: longer than any
+// of its timeouts here.
+const settleTime = 30 * time.Second
+
+// settle waits until the proxy has no message under way, which nothing tells.
+func (r *soak) settle() error {
+	deadline := time.Now().Add(settleTime)
+	for {
+		m, err := r.metrics()
+		if err != nil {
+			return err
+		}
+		if m["upstream_messages_in_flight"] == 0 && m["smtp_content_budget_used_bytes"] == 0 && m[`upstream_connections{state="active"}`] == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.New("the proxy does not come to rest, with all clients quiet")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// line is that of each minute.
+func (r *soak) line() {
+	f, last := r.total.fates, r.most
+	if n := len(r.samples); n > 0 {
+		last = r.samples[n-1]
+	}
+	fmt.Printf("%8s  accepted %d, deferred %d, refused %d, unknown %d; lost %d, twice %d; proxy %d MiB, %d goroutines, %d descriptors\n",
+		time.Since(r.started).Round(time.Second), f[accepted], f[deferred], f[refused], f[unknown], r.total.lost, r.total.twice,
+		last.resident>>20, last.goroutines, last.descriptors)
+}

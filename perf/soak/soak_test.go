@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"xoauth2-proxy/internal/sandbox"
+)
+
+func TestFateOf(t *testing.T) {
+	for _, tt := range []struct {
+		err   error
+		ended bool
+		want  fate
+	}{
+		{nil, true, accepted},
+		{refusal("550 5.1.1 no"), true, refused},
+		{refusal("550 5.1.1 no"), false, refused},
+		{refusal("452 4.2.2 later"), true, deferred},
+		{refusal("451 4.4.2 connection lost"), true, unknown},
+		{refusal("451 4.5.0 not understood"), true, unknown},
+		{errors.New("reset"), true, unknown},
+		{errors.New("reset"), false, deferred},
+	} {
+		if got := fateOf(tt.err, tt.ended); got != tt.want {
+			t.Errorf("%v, ended %v: %s, want %s", tt.err, tt.ended, fateNames[got], fateNames[tt.want])
+		}
+	}
+}
+
+func TestLedgerCompare(t *testing.T) {
+	l := &ledger{run: "r"}
+	for _, f := range []fate{accepted, accepted, unknown, unknown, deferred, refused, refused} {
+		l.enter(l.number(), f)
+	}
+	v := l.compare(sandbox.LoadStats{Duplicates: 1, DuplicateOf: []uint64{0}, WrongSum: 1, WrongAccount: 2,
+		DeliveredRanges: []sandbox.Range{{First: 0, Last: 0}, {First: 2, Last: 2}, {First: 6, Last: 9}}})
+	if v.lost != 1 || v.twice != 1 || v.refused != 1 || v.wrong != 3 || v.unanswered != 1 || v.failure() == nil {
+		t.Errorf("verdict %+v", v)
+	}
+	good := &ledger{run: "r", fates: []fate{accepted, deferred}}
+	v = good.compare(sandbox.LoadStats{DeliveredRanges: []sandbox.Range{{First: 0, Last: 0}}})
+	if err := v.failure(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGrowth(t *testing.T) {
+	life := func(n int, at func(i int) sample) (all []sample) {
+		for i := range n {
+			all = append(all, at(i))
+		}
+		return all
+	}
+	for _, tt := range []struct {
+		name string
+		life []sample
+		want int
+	}{
+		{"too short to tell", life(5, func(i int) sample { return sample{int64(i) << 30, 1, 1} }), 0},
+		{"level after a warm-up", life(12, func(i int) sample { return sample{min(int64(i), 4) << 30, 10, 10} }), 0},
+		{"noise", life(12, func(i int) sample { return sample{int64(100+i%3) << 20, int64(10 + i%5), int64(10 + i%5)} }), 0},
+		{"memory", life(12, func(i int) sample { return sample{int64(100+20*i) << 20, 10, 10} }), 1},
+		{"all", life(12, func(i int) sample { return sample{int64(100+20*i) << 20, int64(50 * i), int64(50 * i)} }), 3},
+	} {
+		if got := growth(tt.life, 48<<20, 20); len(got) != tt.want {
+			t.Errorf("%s: %v, want %d failures", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestRandomRulesAreValid(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		if r := randomRule(random); r.Validate() != nil {
+			t.Fatalf("%+v: %v", r, r.Validate())
+		}
+	}
+}

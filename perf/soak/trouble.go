@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"syscall"
+	"time"
+
+	"xoauth2-proxy/internal/sandbox"
+)
+
+// troubleNames are what goes wrong, in the order of the summary.
+var troubleNames = []string{"faults", "reloads", "proxy terminated under load", "proxy killed under load", "sandbox restarts"}
+
+// phases are where faults strike; token is the token endpoint.
+var phases = []sandbox.Phase{sandbox.PhaseConnect, sandbox.PhaseTLS, sandbox.PhaseBanner, sandbox.PhaseEHLO, sandbox.PhaseStartTLS,
+	sandbox.PhaseAuth, sandbox.PhaseMail, sandbox.PhaseRcpt, sandbox.PhaseData, sandbox.PhaseMidContent, sandbox.PhaseAfterEOD,
+	sandbox.PhaseAfterReply, sandbox.PhaseIdle, sandbox.PhaseQuit, sandbox.PhaseToken}
+
+// actions are what faults do. The replies say nothing of the account, or it
+// would be paused for hours.
+var actions = []sandbox.Rule{
+	{Action: sandbox.ActionReply, Reply: "452 4.2.2 not now"}, {Action: sandbox.ActionReply, Reply: "550 5.1.1 never"},
+	{Action: sandbox.ActionReply, Reply: "421 4.4.2 going away"}, {Action: sandbox.ActionClose}, {Action: sandbox.ActionCut},
+	{Action: sandbox.ActionReset}, {Action: sandbox.ActionStall}, {Action: sandbox.ActionSlow, Interval: sandbox.Duration(time.Millisecond)},
+	{Action: sandbox.ActionGarbage}, {Action: sandbox.ActionHuge},
+}
+
+// randomRule is one that strikes a few times.
+func randomRule(random *rand.Rand) sandbox.Rule {
+	r := actions[random.IntN(len(actions))]
+	r.Phase = phases[random.IntN(len(phases))]
+	r.Every, r.Times = 1+random.Int64N(10), 1+random.Int64N(30)
+	switch {
+	case r.Phase == sandbox.PhaseToken && r.Action == sandbox.ActionReply:
+		r.Reply, r.Status = "", 503
+	case (r.Phase == sandbox.PhaseAfterReply || r.Phase == sandbox.PhaseIdle) && r.Action == sandbox.ActionReply:
+		r.Reply = "421 4.4.2 going away" // the only reply that nobody has to ask for
+	case r.Phase == sandbox.PhaseAfterEOD && r.Action != sandbox.ActionReply:
+		r.Accept = random.IntN(2) == 0 // it has the message and says nothing
+	}
+	return r
+}
+
+// upset makes one thing go wrong after another until ctx ends, and the last of
+// them right again.
+func (r *soak) upset(ctx context.Context, random *rand.Rand) error {
+	for {
+		select {
+		case <-ctx.Done():
+			_, err := r.stand.call("DELETE", r.stand.api+"/faults", nil)
+			return err
+		case <-time.After(time.Duration(200+random.IntN(1800)) * time.Millisecond):
+		}
+		var err error
+		switch random.IntN(6) {
+		case 0, 1:
+			var rules []sandbox.Rule
+			for range 1 + random.IntN(4) {
+				rules = append(rules, randomRule(random))
+			}
+			r.tell("faults", fmt.Sprintf("%s/%s, ...", rules[0].Phase, rules[0].Action))
+			_, err = r.stand.call("POST", r.stand.api+"/faults", rules)
+		case 2, 3, 4:
+			_, err = r.stand.call("DELETE", r.stand.api+"/faults", nil)
+		case 5:
+			n := len(r.stand.accounts) - random.IntN(len(r.stand.accounts)/2)
+			r.tell("reloads", fmt.Sprintf("%d accounts", n))
+			if err = r.stand.writeAccounts(n, random); err == nil {
+				err = r.stand.signal(syscall.SIGHUP)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if time.Now().After(r.nextLife) {
+			if err := r.newLife(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// newLife restarts the proxy under load: in order and by force in turn.
+func (r *soak) newLife() error {
+	kill := r.lives%2 == 1
+	what := troubleNames[2]
+	if kill {
+		what = troubleNames[3]
+	}
+	r.lives++
+	r.tell(what, "")
+	r.judge()
+	r.nextLife = time.Now().Add(r.life)
+	return r.stand.restartProxy(kill)
+}
+
+// tell counts a trouble and, if that is asked for, says so.
+func (r *soak) tell(what, more string) {
+	r.troubles[what]++
+	if r.Verbose {
+		fmt.Printf("%8s  %s %s\n", time.Since(r.started).Round(time.Second), what, more)
+	}
+}

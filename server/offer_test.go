@@ -1,0 +1,111 @@
+package server
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// offered are the EHLO keywords, without arguments.
+func offered(reply string) (all []string) {
+	for _, line := range strings.Split(reply, "\n")[1:] {
+		keyword, _, _ := strings.Cut(line[4:], " ")
+		all = append(all, keyword)
+	}
+	return all
+}
+
+// TestOfferFollowsProviders advertises what every account's provider can carry,
+// also after the accounts were reloaded.
+func TestOfferFollowsProviders(t *testing.T) {
+	unknown := func(a *account.Account) { a.Provider, a.Extensions = "own", account.ExtensionsUnknown }
+	tests := []struct {
+		name   string
+		users  []string
+		change func(*account.Account)
+		want   string
+	}{
+		{"Gmail and Microsoft 365", testUsers, nil, "PIPELINING SIZE 8BITMIME SMTPUTF8 CHUNKING ENHANCEDSTATUSCODES AUTH"},
+		{"Gmail", []string{gmailUser}, nil, "PIPELINING SIZE 8BITMIME SMTPUTF8 CHUNKING ENHANCEDSTATUSCODES AUTH"},
+		{"Microsoft 365", []string{outlookUser}, nil, "PIPELINING SIZE 8BITMIME SMTPUTF8 DSN BINARYMIME CHUNKING ENHANCEDSTATUSCODES AUTH"},
+		{"a provider that no preset knows", []string{outlookUser}, unknown, "PIPELINING SIZE 8BITMIME CHUNKING ENHANCEDSTATUSCODES AUTH"},
+		{"no account", nil, nil, "PIPELINING SIZE 8BITMIME CHUNKING ENHANCEDSTATUSCODES AUTH"},
+	}
+	k := newStack(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var all []*account.Account
+			for _, a := range k.snapshot(t, tt.users...).All() {
+				changed := *a
+				if tt.change != nil {
+					tt.change(&changed)
+				}
+				all = append(all, &changed)
+			}
+			snap, err := account.NewSnapshot(all)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := k.listeners[0].offer.Load()
+			k.store.Swap(snap)
+			k.greeted(t) // the first one to ask
+			eventually(t, "the server knows the accounts", func() bool { return k.listeners[0].offer.Load() != before })
+			c := k.dial(t)
+			c.expect("220")
+			if got := offered(c.cmd("EHLO client.example.com", "250")); !slices.Equal(got, strings.Fields(tt.want)) {
+				t.Errorf("offered is %v, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestProviderCannotCarry sends to a provider that no preset knows what it may
+// not be able to carry: each is refused at MAIL or RCPT with the code that its
+// extension asks for, and the session goes on.
+func TestProviderCannotCarry(t *testing.T) {
+	k := newStack(t)
+	set := func(extensions account.Extensions) {
+		a := *k.snapshot(t, gmailUser).All()[0]
+		a.Extensions = extensions
+		snap, err := account.NewSnapshot([]*account.Account{&a})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.store.Swap(snap)
+	}
+	tests := []struct {
+		line, want string
+		has        account.Extensions
+	}{
+		{"MAIL FROM:<a@example.com> SMTPUTF8", "553 5.6.7", account.ExtensionsUnknown},
+		{"MAIL FROM:<\xc3\xbc@example.com> SMTPUTF8", "553 5.6.7", account.ExtensionsUnknown},
+		{"MAIL FROM:<\xc3\xbc@example.com>", "553 5.6.7", account.ExtensionsUnknown},
+		{"MAIL FROM:<a@example.com> BODY=BINARYMIME", "554 5.6.3", account.ExtensionsUnknown},
+		{"MAIL FROM:<a@example.com> BODY=8BITMIME", "554 5.6.3", 0},
+		{"MAIL FROM:<a@example.com> BODY=7BIT", "250 2.1.0", 0},
+		{"MAIL FROM:<a@example.com> BODY=8BITMIME SIZE=1", "250 2.1.0", account.ExtensionsUnknown},
+		{"MAIL FROM:<a@example.com> RET=FULL", "555 5.5.4", account.ExtensionsUnknown},
+		{"MAIL FROM:<a@example.com> ENVID=x", "555 5.5.4", account.ExtensionsUnknown},
+		{"MAIL FROM:<a@example.com> RET=FULL ENVID=x", "250 2.1.0", account.ExtDSN},
+	}
+	for _, tt := range tests {
+		set(tt.has)
+		c := k.login(t, gmailUser)
+		c.cmd(tt.line, tt.want)
+		c.cmd("RSET", "250")
+		c.cmd("MAIL FROM:<a@example.com>", "250")
+		c.cmd("RCPT TO:<\xc3\xbc@example.com>", "553 5.6.7")
+		if tt.has.Has(account.ExtDSN) {
+			c.cmd("RCPT TO:<b@example.com> NOTIFY=NEVER ORCPT=rfc822;b@example.com", "250")
+		} else {
+			c.cmd("RCPT TO:<b@example.com> NOTIFY=NEVER", "555 5.5.4")
+			c.cmd("RCPT TO:<b@example.com> ORCPT=rfc822;b@example.com", "555 5.5.4")
+			c.cmd("RCPT TO:<b@example.com>", "250 2.1.5")
+		}
+		c.message("text\r\n", "250 2.0.0")
+		c.cmd("QUIT", "221")
+		c.close()
+	}
+}

@@ -1,0 +1,209 @@
+package server
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// dialUnix connects to a unix socket.
+func dialUnix(t testing.TB, path string) *client {
+	t.Helper()
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newClient(t, conn)
+}
+
+// TestUnixSocket sends mail over a unix socket, whose file goes with the server.
+func TestUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "smtp")
+	k := newStack(t, config(func(cfg *Config) {
+		// Neither list has anything to do with a unix socket.
+		cfg.Listeners = []Listener{{Address: "unix:" + path, Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, MaxPerSource: 1}}
+	}))
+	dialUnix(t, path).expect("220")
+	c := dialUnix(t, path)
+	c.expect("220")
+	c.cmd("EHLO client.example.com", "250")
+	c.authenticate(gmailUser)
+	c.mail("a@example.com", "b@example.com")
+	c.message("text\r\n", "250 2.0.0")
+	c.cmd("QUIT", "221")
+	c.expectEnd()
+	k.messages(t, 1)
+	k.stop(t)
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("the socket is left: %v", err)
+	}
+}
+
+// leftover makes the file of a socket whose process was killed.
+func leftover(t *testing.T, path string) {
+	t.Helper()
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.SetUnlinkOnClose(false)
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestUnixSocketStale starts over a socket that a killed process left behind, but
+// not over one that somebody listens on, nor over another file.
+func TestUnixSocketStale(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "smtp")
+	leftover(t, path)
+	newStack(t, config(func(cfg *Config) { cfg.Listeners = []Listener{{Address: "unix:" + path}} }))
+	dialUnix(t, path).expect("220")
+
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, taken := range []string{path, file} {
+		cfg := DefaultConfig()
+		cfg.Listeners = []Listener{{Address: "unix:" + taken}}
+		f := &feeder{}
+		srv, err := New(cfg, account.NewStore(nil), f, f, zap.NewNop(), metrics.NewSet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := srv.Start(); err == nil {
+			t.Errorf("the server started over %s", taken)
+		}
+	}
+	dialUnix(t, path).expect("220") // the first one still listens
+	if b, err := os.ReadFile(file); err != nil || string(b) != "mine" {
+		t.Errorf("the file is now %q, %v", b, err)
+	}
+}
+
+// socketsEnv makes this test binary the server of TestPassedSockets.
+const socketsEnv = "SERVER_TEST_SOCKETS"
+
+// serveOnPassedSockets is the other process of TestPassedSockets. What is in
+// LISTEN_FDS is for the process named in LISTEN_PID, which only it can know.
+func serveOnPassedSockets() error {
+	if err := os.Setenv("LISTEN_PID", fmt.Sprint(os.Getpid())); err != nil {
+		return err
+	}
+	cfg := DefaultConfig()
+	cfg.Loops = 1
+	for _, name := range strings.Split(os.Getenv(socketsEnv), ",") {
+		cfg.Listeners = append(cfg.Listeners, Listener{Address: "systemd:" + name})
+	}
+	f := &feeder{}
+	srv, err := New(cfg, account.NewStore(nil), f, f, zap.NewNop(), metrics.NewSet())
+	if err != nil {
+		return err
+	}
+	if err := srv.Start(); err != nil {
+		fmt.Println("error:", err)
+		return nil
+	}
+	for _, a := range srv.Addrs() {
+		fmt.Println(a)
+	}
+	_, err = io.Copy(io.Discard, os.Stdin) // until the test ends
+	return err
+}
+
+// TestPassedSockets passes sockets to another process as systemd does, a TCP and
+// a unix one, and one that nobody asks for: that one is closed.
+func TestPassedSockets(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	path := filepath.Join(t.TempDir(), "smtp")
+	local, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer local.Close()
+	spare, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []*os.File
+	for _, ln := range []interface{ File() (*os.File, error) }{tcp.(*net.TCPListener), local.(*net.UnixListener), spare.(*net.TCPListener)} {
+		file, err := ln.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		files = append(files, file)
+	}
+	start := func(names string) (line func() string) {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), socketsEnv+"="+names, "LISTEN_FDS=3", "LISTEN_FDNAMES=smtp:local:spare")
+		child.ExtraFiles, child.Stderr = files, os.Stderr
+		stdin, err := child.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stdout, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			stdin.Close()
+			if err := child.Wait(); err != nil {
+				t.Errorf("the server: %v", err)
+			}
+		})
+		lines := bufio.NewReader(stdout)
+		return func() string {
+			text, err := lines.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.TrimSpace(text)
+		}
+	}
+	if got := start("other")(); !strings.Contains(got, `no listening socket of name "other"`) {
+		t.Errorf("a socket that is not there: %q", got)
+	}
+	if got := start("smtp,smtp")(); !strings.Contains(got, `of name "smtp"`) {
+		t.Errorf("a socket for two listeners: %q", got)
+	}
+	line := start("smtp,local")
+	if got := line(); got != tcp.Addr().String() {
+		t.Errorf("it listens on %s, want %s", got, tcp.Addr())
+	}
+	if got := line(); got != path {
+		t.Errorf("it listens on %s, want %s", got, path)
+	}
+	dialTo(t, tcp.Addr().String()).expect("220")
+	dialUnix(t, path).expect("220")
+	_ = files[2].Close()
+	_ = spare.Close()
+	eventually(t, "nobody listens on the spare socket", func() bool {
+		c, err := net.DialTimeout("tcp", spare.Addr().String(), time.Second)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
+}

@@ -1,0 +1,309 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+)
+
+var tlsVersions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+
+// TestTLSDelivers sends mail over every mode and both versions of TLS, with each
+// octet of the client in its own write and as crypto/tls writes it.
+func TestTLSDelivers(t *testing.T) {
+	modes := []TLSMode{TLSOffered, TLSRequired, TLSImplicit, TLSDetect}
+	k := newStack(t, withTLS(modes...))
+	for i, mode := range modes {
+		for name, version := range tlsVersions {
+			for _, octets := range []bool{false, true} {
+				t.Run(fmt.Sprintf("mode=%s/version=%s/octets=%v", mode, name, octets), func(t *testing.T) {
+					if err := k.sandbox.ClearMessages(); err != nil {
+						t.Fatal(err)
+					}
+					c := k.dialAt(t, i)
+					var below net.Conn
+					if octets {
+						below = octetwise{c.conn}
+					}
+					if mode == TLSImplicit || mode == TLSDetect {
+						c.secure(clientConfig(version), below)
+						c.expect("220 mx.example.com")
+						c.cmd("EHLO client.example.com", "250")
+					} else {
+						c.starttls(clientConfig(version), below)
+					}
+					c.authenticate(gmailUser)
+					c.mail("a@example.com", "b@example.com")
+					c.message("over TLS\r\n", "250 2.0.0")
+					c.cmd("QUIT", "221 2.0.0")
+					c.expectEnd() // with close_notify, or this were an unexpected EOF
+					checkMessage(t, k.messages(t, 1)[0], "a@example.com", []string{"b@example.com"}, "over TLS\r\n")
+				})
+			}
+		}
+	}
+	if n := k.handshakes.underWay(); n != 0 {
+		t.Errorf("%d handshakes are left", n)
+	}
+	if n := k.counter(t, `smtp_tls_handshakes_total{result="success"}`); n != 16 {
+		t.Errorf("the counter of handshakes says %v", n)
+	}
+}
+
+// TestTLSLargeContent sends a megabyte in one write, and then more than the
+// records of one read.
+func TestTLSLargeContent(t *testing.T) {
+	k := newStack(t, withTLS(TLSOffered))
+	body := strings.Repeat(strings.Repeat("0123456789abcdef", 4)+"\r\n", 1<<20/66+1)
+	for name, version := range tlsVersions {
+		t.Run(name, func(t *testing.T) {
+			if err := k.sandbox.ClearMessages(); err != nil {
+				t.Fatal(err)
+			}
+			c := k.dial(t)
+			c.starttls(clientConfig(version), nil)
+			c.authenticate(outlookUser)
+			for range 2 {
+				c.mail("a@example.com", "b@example.com")
+				c.message(body, "250 2.0.0")
+			}
+			c.cmd("QUIT", "221")
+			for _, m := range k.messages(t, 2) {
+				checkMessage(t, m, "a@example.com", []string{"b@example.com"}, body)
+			}
+		})
+	}
+}
+
+// TestTLSPipelining sends a whole session in one record, and in one write with
+// many records.
+func TestTLSPipelining(t *testing.T) {
+	k := newStack(t, withTLS(TLSImplicit))
+	const message = "MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nBDAT 6 LAST\r\ntext\r\n"
+	for _, n := range []int{3, 400} {
+		if err := k.sandbox.ClearMessages(); err != nil {
+			t.Fatal(err)
+		}
+		c := k.dial(t)
+		c.secure(clientConfig(tls.VersionTLS13), nil)
+		c.expect("220")
+		c.send("EHLO x\r\nAUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n" + message + strings.Repeat("NOOP\r\n", n) + message + "QUIT\r\n")
+		for _, want := range []string{"250", "235", "250 2.1.0", "250 2.1.5", "250 2.0.0"} {
+			c.expect(want)
+		}
+		for range n {
+			c.expect("250 2.0.0 OK")
+		}
+		for _, want := range []string{"250 2.1.0", "250 2.1.5", "250 2.0.0", "221"} {
+			c.expect(want)
+		}
+		c.expectEnd()
+		k.messages(t, 2)
+	}
+}
+
+// TestTLSPolicy checks what EHLO offers and what AUTH and STARTTLS are answered,
+// in each mode, before and after TLS (RFC 3207 sections 4 and 4.2, RFC 4954
+// section 4).
+func TestTLSPolicy(t *testing.T) {
+	k := newStack(t, withTLS(TLSNone, TLSOffered, TLSRequired, TLSDetect, TLSImplicit))
+	login := "AUTH PLAIN " + plainResponse(gmailUser, "any")
+	tests := []struct {
+		listener       int
+		offers, noAUTH bool // in clear
+		auth           string
+	}{
+		{listener: 0, auth: "235"},
+		{listener: 1, offers: true, auth: "235"},
+		{listener: 2, offers: true, noAUTH: true, auth: "530 5.7.0 Must issue a STARTTLS"},
+		{listener: 3, offers: true, auth: "235"},
+	}
+	for _, tt := range tests {
+		c := k.dialAt(t, tt.listener)
+		c.expect("220")
+		offer := c.cmd("EHLO client.example.com", "250")
+		if strings.Contains(offer, "STARTTLS") != tt.offers || strings.Contains(offer, "AUTH") == tt.noAUTH {
+			t.Errorf("listener %d offers %q", tt.listener, offer)
+		}
+		if tt.offers {
+			c.cmd("STARTTLS now", "501 5.5.4")
+		} else {
+			c.cmd("STARTTLS", "502 5.5.1")
+		}
+		for _, mechanism := range []string{"PLAIN", "LOGIN", "CRAM-MD5"} {
+			if tt.noAUTH {
+				c.cmd("AUTH "+mechanism, "530 5.7.0 Must issue a STARTTLS")
+			}
+		}
+		c.cmd(login, tt.auth)
+		if !tt.noAUTH {
+			c.cmd("STARTTLS", map[bool]string{false: "502", true: "503 5.5.1"}[tt.offers]) // logged in: too late
+		}
+		if !tt.offers {
+			continue
+		}
+		c = k.dialAt(t, tt.listener)
+		c.expect("220")
+		c.cmd("STARTTLS", "503 5.5.1") // EHLO comes first
+		c.cmd("EHLO client.example.com", "250")
+		c.cmd("STARTTLS", "220 2.0.0")
+		c.secure(clientConfig(tls.VersionTLS13), nil)
+		c.cmd("MAIL FROM:<a@example.com>", "503 5.5.1 Send EHLO") // what was said in clear is forgotten
+		c.cmd(login, "503 5.5.1")
+		offer = c.cmd("EHLO client.example.com", "250")
+		if strings.Contains(offer, "STARTTLS") || !strings.Contains(offer, "AUTH") {
+			t.Errorf("listener %d offers %q over TLS", tt.listener, offer)
+		}
+		c.cmd("STARTTLS", "503 5.5.1")
+		c.cmd(login, "235")
+	}
+	c := k.dialAt(t, 4)
+	c.secure(clientConfig(tls.VersionTLS12), nil)
+	c.expect("220")
+	if offer := c.cmd("EHLO client.example.com", "250"); strings.Contains(offer, "STARTTLS") || !strings.Contains(offer, "AUTH") {
+		t.Errorf("implicit TLS offers %q", offer)
+	}
+	c.cmd("STARTTLS", "503 5.5.1")
+}
+
+// TestSTARTTLSInjection has somebody in the middle put something behind STARTTLS
+// in clear (CVE-2011-0411 and its kin): nothing of it may ever be read as a
+// command of the session inside.
+func TestSTARTTLSInjection(t *testing.T) {
+	const evil = "MAIL FROM:<evil@example.com>\r\n"
+	login := "EHLO evil.example.com\r\nAUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n" + evil
+	tests := []struct{ name, behind string }{
+		{"a command", "RSET\r\n"},
+		{"a login and a command", login},
+		{"half a command", "MAI"},
+		{"one octet", "\x16"},
+		{"CRLF", "\r\n"},
+		{"a ClientHello", string(clientHello(t))},
+		{"a command and a ClientHello", evil + string(clientHello(t))},
+		{"a ClientHello and a command", string(clientHello(t)) + evil},
+		{"STARTTLS again", "STARTTLS\r\n"},
+	}
+	k := newStack(t, withTLS(TLSOffered, TLSDetect))
+	for _, tt := range tests {
+		for listener := range 2 {
+			t.Run(fmt.Sprintf("%s/listener=%d", tt.name, listener), func(t *testing.T) {
+				c := k.dialAt(t, listener)
+				c.expect("220")
+				c.cmd("EHLO client.example.com", "250")
+				c.send("STARTTLS\r\n" + tt.behind)
+				c.expect("554 5.5.1")
+				c.expectEnd()
+			})
+		}
+	}
+	if n := k.counter(t, `smtp_commands_total{command="MAIL"}`); n != 0 {
+		t.Errorf("%v MAIL commands were run", n)
+	}
+	if n := k.counter(t, `smtp_tls_handshakes_total{result="success"}`); n != 0 {
+		t.Errorf("%v handshakes succeeded", n)
+	}
+}
+
+// TestSTARTTLSInjectionLater sends the octets once the server has said 220, in
+// clear: they belong to the handshake, which fails.
+func TestSTARTTLSInjectionLater(t *testing.T) {
+	k := newStack(t, withTLS(TLSOffered))
+	for _, behind := range []string{"NOOP\r\n", "MAIL FROM:<evil@example.com>\r\n", "NOOP\r\n" + string(clientHello(t)), string(clientHello(t)) + "NOOP\r\n"} {
+		c := k.dial(t)
+		c.expect("220")
+		c.cmd("EHLO client.example.com", "250")
+		c.cmd("STARTTLS", "220")
+		c.send(behind)
+		got, err := io.ReadAll(c.conn) // alerts, which are no lines of SMTP
+		if strings.Contains(string(got), "250") || errors.Is(err, errTimeout(err)) {
+			t.Errorf("%s: the answer is %q, %v", brief(behind), got, err)
+		}
+	}
+	if n := k.counter(t, `smtp_commands_total{command="NOOP"}`) + k.counter(t, `smtp_commands_total{command="MAIL"}`); n != 0 {
+		t.Errorf("%v commands were run", n)
+	}
+	eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 })
+}
+
+// errTimeout is err if it is a timeout, else one that nothing is.
+func errTimeout(err error) error {
+	var ne net.Error
+	if errors.As(err, &ne) && ne.Timeout() {
+		return err
+	}
+	return errors.New("no timeout")
+}
+
+// TestTLSDetect has clients of both kinds at one listener, each octet apart.
+func TestTLSDetect(t *testing.T) {
+	k := newStack(t, withTLS(TLSDetect))
+	patient := k.dial(t)
+	patient.expect("220")
+	patient.cmd("EHLO client.example.com", "250")
+	patient.authenticate(gmailUser)
+	early := k.dial(t) // talks before it is greeted
+	early.send("EHLO client.example.com\r\n")
+	early.expect("220")
+	early.expect("250")
+	half := k.dial(t)
+	half.send("\x16")
+	secure := k.dial(t)
+	secure.secure(clientConfig(tls.VersionTLS13), octetwise{secure.conn})
+	secure.expect("220")
+	half.close()
+	eventually(t, "it has gone", func() bool { return k.Active() == 3 })
+}
+
+// TestTLSClose checks that whoever ends a session says so within TLS: close_notify
+// (RFC 8446 section 6.1) behind 221 and 421, and in answer to that of the client.
+func TestTLSClose(t *testing.T) {
+	k := newStack(t, withTLS(TLSImplicit), config(func(cfg *Config) { cfg.MaxErrors = 1 }))
+	for name, version := range tlsVersions {
+		c := k.dial(t)
+		c.secure(clientConfig(version), nil)
+		c.expect("220")
+		c.cmd("BOGUS", "500")
+		c.expect("421 4.7.0")
+		c.expectEnd()
+		c.close()
+
+		c = k.dial(t)
+		conn := c.secure(clientConfig(version), nil)
+		c.expect("220")
+		if err := conn.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		c.expectEnd()
+
+		c = k.dial(t)
+		c.secure(clientConfig(version), nil)
+		c.expect("220")
+		c.send("QUIT\r\nNOOP\r\nNOOP\r\n") // the 221 must not be lost in a reset
+		c.expect("221")
+		c.expectEnd()
+		c.close()
+		eventually(t, name+": all sessions have ended", func() bool { return k.Active() == 0 })
+	}
+}
+
+// TestTLSResumption resumes sessions in both versions.
+func TestTLSResumption(t *testing.T) {
+	k := newStack(t, withTLS(TLSOffered))
+	for name, version := range tlsVersions {
+		cfg := clientConfig(version)
+		cfg.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		for i := range 2 {
+			c := k.dial(t)
+			conn := c.starttls(cfg, nil)
+			c.cmd("QUIT", "221")
+			c.expectEnd()
+			if resumed := conn.ConnectionState().DidResume; resumed != (i == 1) {
+				t.Errorf("version %s, connection %d: resumed is %v", name, i, resumed)
+			}
+		}
+	}
+}

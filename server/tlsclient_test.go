@@ -1,0 +1,133 @@
+package server
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"io"
+	"math/big"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// selfSigned makes a certificate for mx.example.com, and the pool that trusts
+// it.
+var selfSigned = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mx.example.com"}, DNSNames: []string{"mx.example.com"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(cert)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+})
+
+// withTLS has a listener for each of the modes.
+func withTLS(modes ...TLSMode) stackOption {
+	return config(func(cfg *Config) {
+		cert, _ := selfSigned()
+		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
+		cfg.Listeners = nil
+		for _, m := range modes {
+			cfg.Listeners = append(cfg.Listeners, Listener{Address: "127.0.0.1:0", TLS: m})
+		}
+	})
+}
+
+// version allows a client one version of TLS only.
+func clientConfig(version uint16) *tls.Config {
+	_, pool := selfSigned()
+	return &tls.Config{ServerName: "mx.example.com", RootCAs: pool, MinVersion: version, MaxVersion: version}
+}
+
+// dialAt connects to the listener of that index.
+func (k *stack) dialAt(t testing.TB, listener int) *client {
+	t.Helper()
+	return dialTo(t, k.Addrs()[listener].String())
+}
+
+// secure runs the handshake, and has all that follows go through TLS. below, if
+// not nil, is what the handshake goes through instead of the connection.
+func (c *client) secure(cfg *tls.Config, below net.Conn) *tls.Conn {
+	c.t.Helper()
+	if below == nil {
+		below = c.conn
+	}
+	conn := tls.Client(below, cfg)
+	if err := conn.Handshake(); err != nil {
+		c.t.Fatalf("the handshake: %v", err)
+	}
+	c.w, c.r = conn, bufio.NewReader(conn)
+	return conn
+}
+
+// starttls says EHLO, STARTTLS, and EHLO again.
+func (c *client) starttls(cfg *tls.Config, below net.Conn) *tls.Conn {
+	c.t.Helper()
+	c.expect("220")
+	c.cmd("EHLO client.example.com", "250")
+	c.cmd("STARTTLS", "220 2.0.0")
+	conn := c.secure(cfg, below)
+	c.cmd("EHLO client.example.com", "250")
+	return conn
+}
+
+// authenticate logs a user in.
+func (c *client) authenticate(user string) {
+	c.t.Helper()
+	c.cmd("AUTH PLAIN "+plainResponse(user, "any"), "235 2.7.0")
+}
+
+// octetwise writes each octet by itself.
+type octetwise struct{ net.Conn }
+
+func (o octetwise) Write(b []byte) (int, error) {
+	for i := range b {
+		if n, err := o.Conn.Write(b[i : i+1]); err != nil {
+			return i + n, err
+		}
+	}
+	return len(b), nil
+}
+
+// captured keeps what is written instead of sending it.
+type captured struct {
+	net.Conn
+	sent []byte
+}
+
+func (c *captured) Write(b []byte) (int, error) {
+	c.sent = append(c.sent, b...)
+	return len(b), nil
+}
+
+// Read tells the handshake that nothing comes.
+func (c *captured) Read([]byte) (int, error) { return 0, io.EOF }
+
+// clientHello is the first flight of a client.
+func clientHello(t testing.TB) []byte {
+	t.Helper()
+	c := &captured{}
+	if err := tls.Client(c, clientConfig(tls.VersionTLS13)).Handshake(); err == nil {
+		t.Fatal("the handshake succeeded without a server")
+	}
+	return c.sent
+}

@@ -1,0 +1,133 @@
+package upstream
+
+import (
+	"errors"
+	"time"
+)
+
+// adoptLimits puts the limits of the account of st in force.
+func (s *shard) adoptLimits(st *accountState) {
+	l := &st.account.Limits
+	if st.meter == nil && !metered(l) {
+		return
+	}
+	now := time.Now()
+	if st.meter == nil {
+		st.meter = newMeter(now)
+		st.meter.load(s.relay.cfg.Quota, st.id)
+	}
+	st.meter.adopt(l, now)
+}
+
+// limited returns the error for the n-th of the waiting transactions if limits
+// on messages, or on the logins that it needs, are in its way.
+func (s *shard) limited(st *accountState, n int, now time.Time) *Error {
+	if st.meter != nil {
+		st.meter.advance(now)
+		if kind, until, ok := st.meter.wait(n); ok {
+			return limitErr(kind, st.meter.limit(kind), until.Sub(now))
+		}
+	}
+	if !st.usable() && !st.mayLogin(now) {
+		return limitErr(limitLogins, st.account.Limits.LoginsPerMinute, st.unblocked(now).Sub(now))
+	}
+	return nil
+}
+
+func limitErr(kind limitKind, limit int, after time.Duration) *Error {
+	return &Error{Phase: PhaseQueue, Err: &limitError{kind, limit, after}}
+}
+
+// admit reports whether tx may wait for its place within the limits of the
+// account, which it must get before the acquire timeout. If not, it fails tx.
+func (s *shard) admit(st *accountState, tx *Transaction, now time.Time) bool {
+	if st.meter == nil && (st.logins == nil || st.usable()) {
+		return true
+	}
+	n := st.waiting.n + 1
+	if st.meter != nil {
+		st.meter.advance(now)
+		if st.meter.room() >= n && (st.logins == nil || st.usable()) {
+			return true
+		}
+	}
+	err := s.limited(st, n, now)
+	if err == nil {
+		return true
+	}
+	e, _ := errors.AsType[*limitError](err)
+	if e.after < st.acquireTimeout() {
+		return true
+	}
+	s.fail(st, tx, err, now)
+	return false
+}
+
+// mayStart reports whether the limits on messages let tx go.
+func (st *accountState) mayStart(tx *Transaction) bool {
+	return st.meter == nil || tx.meter != nil || st.meter.room() > 0
+}
+
+// startable is how many of the waiting transactions the limits on messages let
+// go. Those that are tried again, at the head, have their place already.
+func (st *accountState) startable() int {
+	if st.meter == nil {
+		return st.waiting.n
+	}
+	n := max(0, st.meter.room())
+	if tx := st.waiting.head; tx != nil && tx.meter != nil {
+		n++
+	}
+	return n
+}
+
+// mayLogin reports whether the limit on logins allows one more.
+func (st *accountState) mayLogin(now time.Time) bool {
+	limit := st.account.Limits.LoginsPerMinute
+	if limit <= 0 || st.logins == nil {
+		return limit <= 0 || st.count[connDialing] < limit
+	}
+	st.logins.advance(now)
+	return st.logins.sum+st.count[connDialing] < limit
+}
+
+// countLogins counts n logins that have ended.
+func (st *accountState) countLogins(n int, now time.Time) {
+	if st.account.Limits.LoginsPerMinute <= 0 || n == 0 {
+		return
+	}
+	if st.logins == nil {
+		st.logins = newWindow(time.Minute, 60)
+	}
+	st.logins.advance(now)
+	st.logins.add(n)
+}
+
+// unblocked is when a limit lets a waiting transaction go, as far as that is
+// known; zero: no limit is in its way.
+func (st *accountState) unblocked(now time.Time) (t time.Time) {
+	switch {
+	case st.meter != nil && st.startable() <= 0 && st.fresh.n == 0:
+		_, t, _ = st.meter.wait(1)
+	case !st.mayLogin(now):
+		t = now.Add(time.Second)
+		if st.logins != nil && st.logins.sum > 0 {
+			t = st.logins.dropped(1)
+		}
+	case st.restraint.limit(now) > 0:
+		t = now.Add(st.restraint.recovery)
+	}
+	return t
+}
+
+// tooLong says for what a transaction waited in vain.
+func (s *shard) tooLong(st *accountState, now time.Time) *Error {
+	if err := s.limited(st, 1, now); err != nil {
+		return err
+	}
+	cause := ErrBusy
+	if st.blocked {
+		cause = ErrQueueFull // not the account is short of connections but the whole proxy of slots
+	}
+	return &Error{Phase: PhaseQueue, Err: cause}
+}

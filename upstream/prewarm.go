@@ -1,0 +1,93 @@
+package upstream
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// warmer runs Prewarm.
+type warmer struct {
+	mu     sync.Mutex         // guards what follows but runs; a leaf
+	cancel context.CancelFunc // of the last run
+	closed bool
+	runs   sync.WaitGroup
+}
+
+// Prewarm opens Config.PrewarmConnections connections of each account ahead of
+// mail, at Config.PrewarmRate over all accounts and within the limits of each;
+// those that are open count. Catch-all accounts have no mailbox to log in to.
+// It returns at once; a run that is not done is replaced. Connections that no
+// mail comes for are closed after their idle timeout as all others.
+func (r *Relay) Prewarm(s *account.Snapshot) {
+	if r.cfg.PrewarmConnections == 0 {
+		return
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	r.warmer.replace(cancel, func() { r.prewarm(ctx, s.All()) })
+}
+
+// replace ends a run that goes on and starts the next, unless stop was called.
+func (w *warmer) replace(cancel context.CancelFunc, run func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cancel != nil {
+		w.cancel()
+	}
+	w.cancel = cancel
+	if w.closed {
+		cancel()
+		return
+	}
+	w.runs.Go(run)
+}
+
+// stop ends a run and waits for its end.
+func (w *warmer) stop() {
+	w.mu.Lock()
+	w.closed = true
+	if w.cancel != nil {
+		w.cancel()
+	}
+	w.mu.Unlock()
+	w.runs.Wait()
+}
+
+// prewarm asks for the first connection of each account, then for the second
+// ones.
+func (r *Relay) prewarm(ctx context.Context, accounts []*account.Account) {
+	pace := time.NewTicker(time.Second / time.Duration(r.cfg.PrewarmRate))
+	defer pace.Stop()
+	for n := 1; n <= r.cfg.PrewarmConnections; n++ {
+		for _, a := range accounts {
+			if a.IsCatchAll() {
+				continue
+			}
+			select {
+			case <-pace.C:
+			case <-ctx.Done():
+				return
+			}
+			s := r.shardOf(a.ID)
+			s.do(func(now time.Time) { s.warm(a, n, now) })
+		}
+	}
+}
+
+// warm opens the n-th connection of an account, if nothing is against it: mail
+// that waits goes first.
+func (s *shard) warm(a *account.Account, n int, now time.Time) {
+	if s.closing {
+		return
+	}
+	st := s.state(a)
+	if st.gone || st.open() >= n || st.waiting.n+st.fresh.n > 0 || !st.room(now) || !st.mayLogin(now) ||
+		st.restraint.stopped(now) != nil || !st.backoff.allows(now, st.count[connDialing]) || s.relay.gate.contended() || !s.slot() {
+		return
+	}
+	s.relay.metrics.prewarmed.Inc()
+	s.move(st, connGone, connDialing)
+	s.start(task{kind: taskDial, st: st, account: a})
+}

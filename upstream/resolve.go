@@ -1,0 +1,145 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// staleMost is how old an answer may be that is used because there is no
+	// newer one (RFC 8767 section 5 suggests one to three days).
+	staleMost = 24 * time.Hour
+	// stalePatience is how long a new answer is waited for when there is an old
+	// one (the client response timer of RFC 8767 section 5).
+	stalePatience = 1800 * time.Millisecond
+	// staleRecheck is when the next look-up is tried after one that failed
+	// (the failure recheck timer there).
+	staleRecheck = 30 * time.Second
+)
+
+// errNoAddress: the host has no address of a family that may be used.
+var errNoAddress = errors.New("no address of the host may be used")
+
+// resolver remembers the addresses of hosts, which are few. Look-ups of one
+// name at the same time are one. When a look-up fails, or takes long, the
+// addresses of before are used on.
+type resolver struct {
+	ttl     time.Duration // 0: nothing is remembered
+	ipv6    atomic.Bool   // IPv6 addresses are looked up too
+	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	metrics *relayMetrics // nil: not counted
+
+	flights singleflight.Group
+	mu      sync.Mutex          // guards hosts; a leaf
+	hosts   map[string]resolved // by network and host
+}
+
+// resolved is an answer.
+type resolved struct {
+	addrs []netip.Addr
+	at    time.Time // when it came
+	due   time.Time // when it is to be asked for again
+}
+
+func newResolver(ttl time.Duration, ipv6 bool) *resolver {
+	r := &resolver{ttl: ttl, lookup: net.DefaultResolver.LookupNetIP, hosts: make(map[string]resolved)}
+	r.ipv6.Store(ipv6)
+	return r
+}
+
+// addresses returns the addresses of host, which may be one itself. The slice
+// is shared.
+func (r *resolver) addresses(ctx context.Context, host string, timeout time.Duration) ([]netip.Addr, error) {
+	network := "ip4"
+	if r.ipv6.Load() {
+		network = "ip"
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if ip.Unmap().Is6() && network == "ip4" {
+			return nil, fmt.Errorf("%w: %v, and IPv6 is off", errNoAddress, ip)
+		}
+		return []netip.Addr{ip.Unmap()}, nil
+	}
+	now := time.Now()
+	key := network + " " + host
+	known := r.known(key)
+	if len(known.addrs) > 0 && now.Before(known.due) {
+		r.count(dnsHit)
+		return known.addrs, nil
+	}
+	if len(known.addrs) > 0 && now.Sub(known.at) < staleMost {
+		timeout = min(timeout, stalePatience)
+	} else {
+		known = resolved{}
+	}
+	addrs, err := r.ask(ctx, network, host, timeout)
+	if err != nil && len(known.addrs) > 0 && ctx.Err() == nil {
+		known.due = time.Now().Add(min(staleRecheck, r.ttl))
+		r.keep(key, known)
+		r.count(dnsStale)
+		return known.addrs, nil
+	}
+	return addrs, err
+}
+
+// ask looks host up, together with all others who want the same.
+func (r *resolver) ask(ctx context.Context, network, host string, timeout time.Duration) ([]netip.Addr, error) {
+	key := network + " " + host
+	for {
+		v, err, shared := r.flights.Do(key, func() (any, error) {
+			ctx, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			addrs, err := r.lookup(ctx, network, host)
+			if err == nil && len(addrs) == 0 {
+				err = fmt.Errorf("%w: none found for %s", errNoAddress, host)
+			}
+			if err != nil {
+				r.count(dnsFailed)
+				return nil, err
+			}
+			for i := range addrs {
+				addrs[i] = addrs[i].Unmap()
+			}
+			r.count(dnsMiss)
+			now := time.Now()
+			r.keep(key, resolved{addrs, now, now.Add(r.ttl)})
+			return addrs, nil
+		})
+		if err == nil {
+			return v.([]netip.Addr), nil
+		}
+		if shared && errors.Is(err, context.Canceled) && ctx.Err() == nil {
+			continue // who looked it up for us gave up
+		}
+		return nil, err
+	}
+}
+
+func (r *resolver) known(key string) resolved {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.hosts[key]
+}
+
+func (r *resolver) keep(key string, a resolved) {
+	if r.ttl <= 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hosts[key] = a
+}
+
+func (r *resolver) count(result int) {
+	if r.metrics != nil {
+		r.metrics.dns[result].Inc()
+	}
+}

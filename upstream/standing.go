@@ -1,0 +1,128 @@
+package upstream
+
+import (
+	"time"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// Use is how much of a limit an account has used.
+type Use struct {
+	// Limit is the name of the limit, as in "messages a day".
+	Limit string
+	Used  int
+	// Max is the limit, 0 where there is none.
+	Max int
+}
+
+// Standing is how the limits and the provider's replies restrict an account.
+type Standing struct {
+	// Uses are the limits of the account in some time; those that are not set
+	// and not counted are left out.
+	Uses []Use
+	// Connections is how many connections the account may have now, because the
+	// provider asked for less; 0 if as many as its limits say.
+	Connections int
+	// Stopped is why the account sends nothing: "throttled", "quota", "paused"
+	// by Pause, or "held" until ReleaseHold; empty if it sends. Until is when
+	// that ends, zero if an operator must act; Reason what the provider or the
+	// operator said.
+	Stopped string
+	Until   time.Time
+	Reason  string
+}
+
+// Standing returns the standing of the account with that id. ok is false if
+// the relay knows of nothing: it has not been used lately, and is free to send.
+func (r *Relay) Standing(id string) (st Standing, ok bool) {
+	s := r.shardOf(id)
+	answer := make(chan struct{})
+	s.do(func(now time.Time) {
+		defer close(answer)
+		var a *accountState
+		if a, ok = s.accounts[id]; ok {
+			st = a.standing(now)
+		}
+	})
+	<-answer
+	return st, ok
+}
+
+func (st *accountState) standing(now time.Time) (out Standing) {
+	if m := st.meter; m != nil {
+		m.advance(now)
+		for kind, w := range m.used {
+			if w != nil {
+				out.Uses = append(out.Uses, Use{limitNames[kind], w.sum + m.running, m.max[kind]})
+			}
+		}
+		out.Uses = append(out.Uses, Use{limitNames[limitRecipients], int(recipientRoom(m.maxRcpt) - m.left.Load()), m.maxRcpt})
+	}
+	if limit := st.account.Limits.LoginsPerMinute; limit > 0 {
+		used := st.count[connDialing]
+		if st.logins != nil {
+			st.logins.advance(now)
+			used += st.logins.sum
+		}
+		out.Uses = append(out.Uses, Use{limitNames[limitLogins], used, limit})
+	}
+	out.Connections = st.restraint.limit(now)
+	if stopped := st.restraint.stopped(now); stopped != nil {
+		out.Stopped, out.Until, out.Reason = stopped.kind.String(), stopped.until, stopped.reason
+	}
+	return out
+}
+
+// Pause stops the account from sending until a moment, or until Resume if that
+// is zero. Running transactions go on, what waits is refused with the reason.
+// The order outlives a reload, and ends with the process.
+func (r *Relay) Pause(a *account.Account, until time.Time, reason string) {
+	s := r.shardOf(a.ID)
+	s.do(func(now time.Time) {
+		st := s.state(a)
+		if st.restraint == nil {
+			st.restraint = &restraint{recovery: r.cfg.ThrottleRecovery}
+		}
+		st.restraint.order = stop{stopOrder, until, reason}
+		s.enforce(st, now)
+	})
+}
+
+// Resume ends the pauses of the account: by Pause, and those that the
+// provider's replies brought. It does not end a hold.
+func (r *Relay) Resume(id string) {
+	r.change(id, func(s *shard, st *accountState) {
+		if st.restraint.stop.kind != stopHold {
+			st.restraint = nil
+			return
+		}
+		st.restraint.order = stop{}
+	})
+}
+
+// ReleaseHold ends the hold of the account, because an operator has done what
+// the provider's refusal asks for. New credentials or another endpoint do so by
+// themselves.
+func (r *Relay) ReleaseHold(id string) {
+	r.change(id, func(s *shard, st *accountState) {
+		if st.restraint.stop.kind == stopHold {
+			s.absolve(st)
+		}
+		st.backoff = backoff{}
+	})
+}
+
+// change has f change the restraint of the account and of the mailboxes of a
+// catch-all account.
+func (r *Relay) change(id string, f func(*shard, *accountState)) {
+	for _, s := range r.shards {
+		s.do(func(now time.Time) {
+			for _, st := range s.accounts {
+				if st.restraint != nil && st.belongsTo(id) {
+					f(s, st)
+					s.dispatch(st, now)
+				}
+			}
+		})
+	}
+}
