@@ -104,6 +104,9 @@ func newOAUTHBEARER(l login, access string) []byte {
 	return base64.StdEncoding.AppendEncode(nil, []byte(raw))
 }
 
+// Issued is when the token endpoint gave it, maybe before a restart.
+func (t *Token) Issued() time.Time { return t.issued }
+
 // valid reports whether the token may be handed out.
 func (t *Token) valid(now time.Time) bool { return now.Before(t.until) }
 

@@ -14,15 +14,16 @@ import (
 	"xoauth2-proxy/oauth"
 )
 
-// connect opens a connection of a up to the provider's 235. A token from the
-// cache that the provider refuses is replaced once, on another connection.
+// connect opens a connection of a up to the provider's 235. A token that
+// was there before and that the provider refuses is replaced once, on another
+// connection.
 func (w *worker) connect(a *account.Account) (*conn, *Error) {
 	r := w.shard.relay
 	w.logins = 0
 	src := r.tokens.Source(a)
+	began := time.Now()
 	tok := src.Cached()
-	cached := tok != nil
-	if !cached {
+	if tok == nil {
 		var err *Error
 		if tok, err = w.token(src); err != nil {
 			return nil, err
@@ -33,7 +34,7 @@ func (w *worker) connect(a *account.Account) (*conn, *Error) {
 		return c, err
 	}
 	src.Invalidate(tok)
-	if !cached {
+	if !tok.Issued().Before(began) { // another one would be no better
 		return nil, err
 	}
 	fresh, terr := w.token(src)

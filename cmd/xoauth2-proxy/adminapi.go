@@ -257,6 +257,20 @@ func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) {
 		Dialing: s.Dialing, Active: s.Busy, Parked: s.Parked, Closing: s.Closing,
 		Limit: acct.Limits.MaxConnections, Waiting: s.Waiting,
 	}
+	st.Limits = []admin.Limit{}
+	if standing, ok := a.relay.Standing(acct.ID); ok {
+		for _, u := range standing.Uses {
+			st.Limits = append(st.Limits, admin.Limit{Name: u.Limit, Used: u.Used, Max: u.Max})
+		}
+		if state := standing.Stopped; state != "" || standing.Connections > 0 {
+			if state == "" {
+				state = "throttled"
+			}
+			st.Restraint = &admin.Restraint{
+				State: state, Until: timeOf(standing.Until), Reason: standing.Reason, Connections: standing.Connections,
+			}
+		}
+	}
 	if s.LastError != nil {
 		st.LastError = lastError("login", explain(s.LastError), s.RetryAt)
 	}
@@ -295,8 +309,11 @@ func (a *adminAPI) Order(email string, order admin.Order) (*admin.Hold, error) {
 		id = base.ID // orders are for accounts as configured
 	}
 	hold := holdOf(a.orders.Set(id, ordered[order], time.Now()))
-	if order == admin.Drain {
+	switch order {
+	case admin.Drain:
 		a.relay.Drain(id)
+	case admin.Resume:
+		a.relay.ReleaseHold(id) // an operator has acted
 	}
 	a.live.log.Info("account ordered by the admin API", zap.String("account", id), zap.String("state", hold.State))
 	return &hold, nil

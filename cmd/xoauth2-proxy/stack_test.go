@@ -75,6 +75,7 @@ type stack struct {
 	provider *sandbox.Server
 	files    sandbox.ProxyFiles
 	log      *logBook
+	end      func() // stops the proxy, as the end of the test does
 }
 
 // newStack starts a proxy, which ends with the test. Nothing that it logs, at
@@ -101,16 +102,19 @@ func startStack(t *testing.T, provider *sandbox.Server, f sandbox.ProxyFiles) *s
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	end := sync.OnceFunc(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		p.stop(ctx)
+	})
+	t.Cleanup(func() {
+		end()
 		checkCanaries(t, "the log", book.text())
 		if v := provider.Stats().Violations; len(v) > 0 {
 			t.Errorf("the provider saw breaches of protocol: %v", v)
 		}
 	})
-	return &stack{proxy: p, t: t, provider: provider, files: f, log: book}
+	return &stack{proxy: p, t: t, provider: provider, files: f, log: book, end: end}
 }
 
 // logBook keeps log lines and tells who waits for one.

@@ -104,7 +104,27 @@ type State struct {
 	Hold        Hold        `json:"hold"`
 	Token       Token       `json:"token"`
 	Connections Connections `json:"connections"`
+	Limits      []Limit     `json:"limits"`
+	Restraint   *Restraint  `json:"restraint,omitempty"`
 	LastError   *LastError  `json:"last_error,omitempty"`
+}
+
+// Limit is how much of one limit an account has used; Max 0 is no limit.
+type Limit struct {
+	Name string `json:"name"`
+	Used int    `json:"used"`
+	Max  int    `json:"max"`
+}
+
+// Restraint is what the provider's replies have led to.
+type Restraint struct {
+	// State is "throttled", "quota", "paused" or "held"; a held account waits
+	// for an operator, whose order "resume" releases it.
+	State  string     `json:"state"`
+	Until  *time.Time `json:"until,omitempty"`
+	Reason string     `json:"reason,omitempty"`
+	// Connections is how many the account may have for now; 0: its limit.
+	Connections int `json:"connections"`
 }
 
 // Hold is what an operator ordered for an account.

@@ -118,10 +118,12 @@ func (f *fakeAPI) State(email string) (*State, error) {
 		return nil, err
 	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	st := &State{Account: a, Flow: "refresh_token", Hold: Hold{State: "active"}, Connections: Connections{Parked: 1, Limit: 3}}
+	st := &State{Account: a, Flow: "refresh_token", Hold: Hold{State: "active"}, Connections: Connections{Parked: 1, Limit: 3}, Limits: []Limit{}}
 	if strings.HasPrefix(email, "slow") {
 		st.Token = Token{Valid: true, IssuedAt: &at, AgeSeconds: 7, ExpiresAt: &at, NextRefresh: &at, RotatedAt: &at}
 		st.LastError = &LastError{At: "token", Class: "unavailable", Message: "m", Hint: "h", RetryAt: &at}
+		st.Limits = []Limit{{Name: "messages a day", Used: 7, Max: 2000}}
+		st.Restraint = &Restraint{State: "quota", Until: &at, Reason: "550 5.4.5", Connections: 1}
 	}
 	return st, nil
 }
@@ -217,7 +219,7 @@ func TestAPI(t *testing.T) {
 		{"delete all, unconfirmed", "DELETE", "/admin/accounts", "", 400, "confirm=true"},
 		{"delete all", "DELETE", "/admin/accounts?confirm=true", "", 200, `"total_accounts":0}`},
 		{"delete all, dry run", "DELETE", "/admin/accounts?confirm=true&dry_run=true", "", 200, `"total_accounts":0,"dry_run":true}`},
-		{"state", "GET", "/admin/accounts/have@a.test", "", 200, `"hold":{"state":"active"},"token":{"valid":false,"age_seconds":0},"connections":{"dialing":0,"active":0,"parked":1,"closing":0,"limit":3,"waiting_messages":0}}`},
+		{"state", "GET", "/admin/accounts/have@a.test", "", 200, `"hold":{"state":"active"},"token":{"valid":false,"age_seconds":0},"connections":{"dialing":0,"active":0,"parked":1,"closing":0,"limit":3,"waiting_messages":0},"limits":[]}`},
 		{"state, not there", "GET", "/admin/accounts/other@a.test", "", 404, "not found"},
 		{"state, no address", "GET", "/admin/accounts/other", "", 400, "invalid email"},
 		{"a literal route has no GET", "GET", "/admin/accounts/invalid", "", 400, "invalid email"},

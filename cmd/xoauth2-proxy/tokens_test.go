@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/seal"
+)
+
+// TestTokenStore has a provider that replaces refresh tokens: what it gave last
+// is used after a restart, is sealed on disk, and belongs to one process.
+func TestTokenStore(t *testing.T) {
+	const email = "user@outlook.com"
+	cfg := sandbox.Config{Limits: "off", Accounts: []sandbox.Account{testAccount(email)},
+		Tokens: sandbox.TokenConfig{InvalidateOld: true}}
+	provider, err := sandbox.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = provider.Close() })
+	dir := t.TempDir()
+	f, err := provider.WriteProxyFiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TEST_SEAL_KEY", seal.GenerateKey())
+	store := filepath.Join(dir, "state", "tokens.db")
+	writeFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "secrets": {"key": "env:TEST_SEAL_KEY"}, "oauth": {"token_store": %q}}`, f.CA, store))
+	run := func(name string) *stack {
+		s := startStack(t, provider, f)
+		c, err := s.client(email)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := send(c, name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		_ = c.Close()
+		return s
+	}
+	first := run("first")
+	if provider.UsedRefreshToken(email) == provider.RefreshToken(email) {
+		t.Fatal("the refresh token was not replaced")
+	}
+	code, _, stderr := runCLI(t, with(f, "accounts", "verify")...)
+	if code != exitFailure || !strings.Contains(stderr, "in use by another process") || !strings.Contains(stderr, "/admin/accounts") {
+		t.Errorf("verify beside a running proxy: %d, %s", code, stderr)
+	}
+	first.end()
+	rotated := provider.RefreshToken(email)
+	raw, err := os.ReadFile(store)
+	if err != nil || strings.Contains(string(raw), rotated) {
+		t.Errorf("the store shows a token, or %v", err)
+	}
+
+	provider.ExpireTokens(email) // a new one must be got by the stored refresh token
+	checkParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "1 of 1 accounts work")
+	if used := provider.UsedRefreshToken(email); used != rotated {
+		t.Error("the refresh token that was stored is not the one that is used")
+	}
+	run("second").end()
+
+	// Without its key the store is not opened, and nothing else is tried.
+	t.Setenv("TEST_SEAL_KEY", seal.GenerateKey())
+	if code, _, stderr := runCLI(t, with(f, "accounts", "verify")...); code != exitFailure || !strings.Contains(stderr, "oauth.token_store: ") {
+		t.Errorf("with another key: %d, %s", code, stderr)
+	}
+}
