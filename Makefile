@@ -8,6 +8,7 @@ VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 LDFLAGS   := -s -w -X main.version=$(VERSION)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME  ?= 30s
+FUZZTIME_OTHERS ?= $(FUZZTIME)
 BENCHTIME ?= 1s
 COUNT     ?= 1
 DURATION  ?= 10m
@@ -36,7 +37,7 @@ lint: ## formatting, vet, staticcheck
 	$(GO) run $(STATICCHECK) ./...
 
 fuzz: ## every fuzz target for FUZZTIME
-	GO='$(GO)' ./.ci/fuzz $(FUZZTIME)
+	GO='$(GO)' ./.ci/fuzz $(FUZZTIME) $(FUZZTIME_OTHERS)
 
 bench: ## micro-benchmarks with allocation counts
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(COUNT) ./...

@@ -1,13 +1,16 @@
 // Package e2e has the tests that drive the built program with real mail
-// clients: swaks, curl, msmtp, Postfix, Exim, Python's smtplib, Perl's
-// Net::SMTP, nodemailer and Go's net/smtp, each as its users run it. They log
-// in at the proxy, which relays to a sandbox provider on loopback, and the
+// clients: swaks, openssl s_client, curl, msmtp, Postfix, Exim, Python's
+// smtplib, Perl's Net::SMTP, nodemailer and Go's net/smtp, each as its users run
+// it. They log in at the proxy, which relays to a sandbox provider on loopback, and the
 // tests compare what arrived there with what was sent: content by its SHA-256,
 // envelope, and the account whose login it came under.
 //
 // The tests have the build tag e2e. "make e2e" installs the clients and runs
 // them, which takes Debian and root (Postfix and Exim start as root). A client
 // that is missing fails its tests; none is skipped.
+//
+// Most of them log in in clear, where any password will do; those named after TLS
+// use a proxy that asks for STARTTLS or begins with TLS, and checks passwords.
 //
 // Each test has a sandbox and a proxy of its own (type stack) on free ports of
 // 127.0.0.1. When a test ends, nothing may be left on its way in the proxy, no

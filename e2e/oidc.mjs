@@ -12,7 +12,7 @@ server.listen(0, '127.0.0.1', () => {
       {
         client_id: 'person', token_endpoint_auth_method: 'none', application_type: 'native',
         grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
-        response_types: ['code'], redirect_uris: ['http://127.0.0.1/', 'http://localhost/'],
+        response_types: ['code'], redirect_uris: ['http://localhost'],
       },
       {
         client_id: 'app', client_secret: 'app-secret', token_endpoint_auth_method: 'client_secret_post',

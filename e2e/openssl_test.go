@@ -13,8 +13,8 @@ import (
 )
 
 // console is openssl s_client, whose lines are typed one by one. At the start of
-// a line "R" renegotiates, "K" and "k" update keys, and "Q" quits, so that
-// commands are written in lower case.
+// a line "R" renegotiates, "K" updates keys, and "Q" quits, so that commands are
+// written in lower case.
 type console struct {
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -22,6 +22,9 @@ type console struct {
 	lines  chan string
 	exited chan struct{}
 }
+
+// consoleTimeout is for one answer.
+const consoleTimeout = 30 * time.Second
 
 // opensslClient connects with s_client.
 func opensslClient(t *testing.T, args ...string) *console {
@@ -36,6 +39,7 @@ func opensslClient(t *testing.T, args ...string) *console {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.cmd.Stderr = c.cmd.Stdout // it tells there what it does at our command
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +73,7 @@ func (c *console) line(text, want string) {
 	if want == "" {
 		return
 	}
-	timeout := time.After(clientTimeout)
+	timeout := time.After(consoleTimeout)
 	for {
 		select {
 		case line := <-c.lines:
@@ -104,12 +108,12 @@ func TestOpenSSL(t *testing.T) {
 			c := opensslClient(t, append(args, "-CAfile", s.ca)...)
 			update := func() {
 				if strings.HasSuffix(name, "1.3") {
-					c.line("k", "") // our keys
-					c.line("K", "") // the proxy's too
+					c.line("K", "KEYUPDATE") // our keys, and the proxy's are asked for
 				}
 				c.line("noop", "250 2.0.0")
 			}
-			c.line("ehlo client.example.com", "250 ")
+			// What s_client said before TLS ended in another line.
+			c.line("ehlo client.example.com", "250 AUTH")
 			update()
 			c.line("auth plain "+base64.StdEncoding.EncodeToString([]byte("\x00"+gmailUser+"\x00"+clientPassword)), "235 ")
 			update()
@@ -130,13 +134,13 @@ func TestOpenSSLRenegotiation(t *testing.T) {
 	s := newSecured(t)
 	args := []string{"-tls1_2", "-connect", "localhost:" + s.implicitPort, "-CAfile", s.ca}
 	other := opensslClient(t, args...)
-	other.line("ehlo client.example.com", "250 ")
+	other.line("ehlo client.example.com", "250 AUTH")
 	c := opensslClient(t, args...)
-	c.line("ehlo client.example.com", "250 ")
+	c.line("ehlo client.example.com", "250 AUTH")
 	c.line("R", "")
 	select {
 	case <-c.exited:
-	case <-time.After(clientTimeout):
+	case <-time.After(consoleTimeout):
 		t.Error("the session goes on")
 	}
 	other.line("noop", "250 2.0.0")

@@ -52,7 +52,6 @@ message_size_limit = 0
 mailbox_size_limit = 0
 notify_classes =
 relayhost = [127.0.0.1]:%[2]s
-smtp_tls_security_level = none
 smtp_sasl_auth_enable = yes
 smtp_sasl_password_maps = texthash:%[1]s/passwords
 smtp_sender_dependent_authentication = yes
@@ -72,6 +71,7 @@ trace     unix  - - n - 0 bounce
 flush     unix  n - n 1000? 0 flush
 proxymap  unix  - - n - - proxymap
 smtp      unix  - - n - - smtp
+tlsmgr    unix  - - n 1000? 1 tlsmgr
 showq     unix  n - n - - showq
 error     unix  - - n - - error
 retry     unix  - - n - - error
@@ -81,7 +81,7 @@ postlog   unix-dgram n - n - 1 postlogd
 `
 
 // startPostfix starts a Postfix that logs in at the proxy by mechanism. The
-// settings in more go behind the others in main.cf, where the last one counts.
+// settings in more go into main.cf too.
 func startPostfix(t *testing.T, s *stack, mechanism string, more ...string) *postfix {
 	t.Helper()
 	mustBeRoot(t, "Postfix")

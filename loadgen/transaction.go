@@ -9,11 +9,10 @@ import (
 // fate is what became of a message.
 type fate uint8
 
+// The zero value is that of a message of which nothing was sent.
 const (
-	// fateUnsent: it was due and nothing of it was sent before the end.
-	fateUnsent fate = iota
 	// fateAccepted: the server took the responsibility for it.
-	fateAccepted
+	fateAccepted fate = iota + 1
 	// fateRefused: the server said no, or took back the connection before
 	// the message's end was sent. It was not taken.
 	fateRefused

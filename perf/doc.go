@@ -10,6 +10,8 @@
 //     load, and compares two of them;
 //   - idle: go run ./perf/idle measures what idle clients cost in memory, and
 //     whether slow ones (slowloris) hold up the others;
+//   - accounts: go run ./perf/accounts measures what ten thousand accounts cost:
+//     start to first message, memory, reload;
 //   - sink: the far end of sidebyside and profile;
 //   - lab, flame: what the commands have in common.
 //

@@ -40,6 +40,18 @@
 // In the await states no further command is read: what the client pipelines
 // meanwhile stays in the session's input buffer, up to Config.MaxPipelined.
 //
+// # TLS
+//
+// The loop drives crypto/tls. Only a handshake, which computes for too long, has
+// a goroutine, from the client's first whole record to its end; there may be
+// maxHandshakes of them, and the oldest gives way to one more.
+//
+// # What is offered
+//
+// EHLO names the extensions that the provider of every account has, and CRAM-MD5
+// where every password is stored so that it works. What a message asks for is
+// checked at MAIL and RCPT against the provider of the account that is logged in.
+//
 // # Recipients
 //
 // A single recipient is answered locally, so that a message to it costs one

@@ -86,7 +86,6 @@ func TestHandshakeTimeout(t *testing.T) {
 // They do not keep others out.
 func TestHandshakesGiveWay(t *testing.T) {
 	k := newStack(t, withTLS(TLSImplicit), config(func(cfg *Config) { cfg.HandshakeTimeout = time.Hour }))
-	k.onLoops(t, func(*loop) {})
 	k.handshakes.mu.Lock()
 	k.handshakes.limit = 4
 	k.handshakes.mu.Unlock()

@@ -113,7 +113,10 @@ func (s *session) passwordChecked(res password.Result) {
 // as that address deserves.
 func (s *session) refuseLogin() (codec.Reply, state) {
 	s.srv.metrics.auth.refused.Inc()
-	delay := s.srv.failures.Failed(s.source, time.Now())
+	var delay time.Duration
+	if s.listener.policy != password.PolicyAny { // there, no password can be guessed
+		delay = s.srv.failures.Failed(s.source, time.Now())
+	}
 	s.srv.log.Info("login refused: wrong password, or no such account",
 		zap.Uint64("sid", s.id), zap.String("remote", s.remote), zap.Duration("delay", delay))
 	if delay == 0 {

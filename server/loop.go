@@ -30,7 +30,8 @@ type loop struct {
 	sessions map[*session]struct{}
 	draining bool
 
-	mu        sync.Mutex // guards the mailbox: box and scheduled
+	mu        sync.Mutex // guards the mailbox: box, scheduled and stopped
+	stopped   bool       // takes no more messages
 	box       []message
 	scheduled bool
 	spare     []message
@@ -67,6 +68,10 @@ const (
 // arrive before it looks. It reports whether the loop will see the message.
 func (l *loop) post(m message) bool {
 	l.mu.Lock()
+	if l.stopped {
+		l.mu.Unlock()
+		return false
+	}
 	l.box = append(l.box, m)
 	if l.scheduled {
 		l.mu.Unlock()
@@ -74,7 +79,29 @@ func (l *loop) post(m message) bool {
 	}
 	l.scheduled = true
 	l.mu.Unlock()
-	return l.events.Execute(context.Background(), l) == nil
+	if err := l.events.Execute(context.Background(), l); err != nil { // the engine has ended: stop sees to it
+		l.srv.log.Warn("waking a loop", zap.Error(err))
+	}
+	return true
+}
+
+// stop refuses further messages, and releases what those hold that the loop
+// will not come to. It is called when all sessions have ended, before the
+// engine does and again after it.
+func (l *loop) stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.stopped {
+		l.stopped = true
+		return
+	}
+	for _, m := range l.box {
+		if m.tx != nil {
+			l.srv.metrics.lostReplies.Inc()
+			m.tx.Release()
+		}
+	}
+	l.box = nil
 }
 
 // Run implements gnet.Runnable: it empties the mailbox on the loop.

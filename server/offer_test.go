@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/password"
 )
 
 // offered are the EHLO keywords, without arguments.
@@ -107,5 +108,39 @@ func TestProviderCannotCarry(t *testing.T) {
 		c.message("text\r\n", "250 2.0.0")
 		c.cmd("QUIT", "221")
 		c.close()
+	}
+}
+
+// TestOfferOfCRAM announces CRAM-MD5 where it works for every account that has a
+// password, and takes it from those for which it does, wherever there are any.
+func TestOfferOfCRAM(t *testing.T) {
+	tests := []struct {
+		name      string
+		stored    map[string]string
+		announced bool
+		want      string // for gmailUser
+	}{
+		{"all recoverable", map[string]string{gmailUser: rightPassword, outlookUser: rightPassword}, true, "235"},
+		{"some recoverable", map[string]string{gmailUser: rightPassword, outlookUser: quickHash}, false, "235"},
+		{"none recoverable", map[string]string{gmailUser: quickHash, outlookUser: quickHash}, false, "504"},
+		{"no passwords", nil, false, "504"},
+	}
+	k := newStack(t, withPasswords(quickHash, password.PolicyAccount))
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			k.setPasswords(t, tt.stored)
+			c := k.dial(t)
+			c.expect("220")
+			if offer := c.cmd("EHLO client.example.com", "250"); strings.Contains(offer, "CRAM-MD5") != tt.announced {
+				t.Errorf("offered is %q", offer)
+			}
+			if tt.want == "504" {
+				c.cmd("AUTH CRAM-MD5", "504 5.5.4")
+				return
+			}
+			if got := c.exchange("CRAM-MD5", false, gmailUser, rightPassword); !strings.HasPrefix(got, tt.want) {
+				t.Errorf("the login: %q", got)
+			}
+		})
 	}
 }

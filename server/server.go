@@ -238,8 +238,14 @@ func (s *Server) Shutdown(ctx context.Context) (cut int64) {
 	s.running.Wait()
 	s.handshakes.wg.Wait()
 	s.passwords.Close()
+	for _, l := range s.loops {
+		l.stop()
+	}
 	if err := s.engine.Stop(); err != nil {
 		s.log.Warn("stopping the loops", zap.Error(err))
+	}
+	for _, l := range s.loops {
+		l.stop()
 	}
 	return cut
 }

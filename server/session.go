@@ -128,14 +128,14 @@ func (s *session) consume(b []byte) (rest []byte) {
 			s.answer(s.onAuthLine(line))
 		case stateAwaitPassword, stateDelayed, stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream:
 			return b
-		default:
-			return nil
 		case stateHello, stateUnauth, stateReady, stateMail, stateRcpt, stateBdatNext:
 			n, again := s.onCommand(b)
 			b = b[n:]
 			if !again {
 				return b
 			}
+		default:
+			return nil
 		}
 	}
 	if s.t.pending > 0 {

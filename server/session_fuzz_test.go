@@ -53,7 +53,7 @@ func (o *oracle) line(limit int) (line string, ok bool) {
 		return o.line(limit)
 	}
 	if end < 0 { // the whole line is discarded
-		for bytes.Index(o.in[limit-1:], []byte("\r\n")) < 0 {
+		for !bytes.Contains(o.in[limit-1:], []byte("\r\n")) {
 			o.need("\r\n")
 		}
 		o.in = o.in[limit-1+bytes.Index(o.in[limit-1:], []byte("\r\n"))+2:]

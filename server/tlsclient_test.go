@@ -52,7 +52,7 @@ func withTLS(modes ...TLSMode) stackOption {
 	})
 }
 
-// version allows a client one version of TLS only.
+// clientConfig allows a client one version of TLS only.
 func clientConfig(version uint16) *tls.Config {
 	_, pool := selfSigned()
 	return &tls.Config{ServerName: "mx.example.com", RootCAs: pool, MinVersion: version, MaxVersion: version}

@@ -39,7 +39,6 @@ type endpoints struct {
 // endpoint is one of them.
 type endpoint struct {
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}] // nil: none
-	alive   atomic.Int64                               // when it replied last, Unix nanoseconds
 }
 
 // of returns what is known of an endpoint. A nil receiver knows of none.
@@ -102,7 +101,6 @@ func (e *endpoint) enter() (leave func(*Error), err error) {
 	return func(err *Error) {
 		switch {
 		case err == nil || !err.Reply.IsZero():
-			e.alive.Store(time.Now().UnixNano())
 			done(nil)
 		case ownFault(err):
 			done(errOwnFault)
@@ -110,11 +108,6 @@ func (e *endpoint) enter() (leave func(*Error), err error) {
 			done(err)
 		}
 	}, nil
-}
-
-// aliveSince reports whether the endpoint has replied after t.
-func (e *endpoint) aliveSince(t time.Time) bool {
-	return e != nil && e.alive.Load() > t.UnixNano()
 }
 
 // errOwnFault stands for failures that say nothing about the endpoint.

@@ -119,10 +119,14 @@ func (w *worker) lastWords(c *conn) bool {
 }
 
 // final notes the reply to the content, unless something was refused before:
-// then nobody gets the message, whatever it says. After an error of writing the
-// content, a reply of success cannot mean the message.
+// that refusal is the answer. Should the content be taken all the same, the
+// replies do not fit the commands, and nobody knows who has the message. After
+// an error of writing the content, a reply of success cannot mean the message.
 func (a *attempt) final(reply codec.Reply, werr error) {
 	switch {
+	case !a.open() && reply.Positive():
+		a.reply, a.phase, a.lost = codec.Reply{}, PhaseFinal, true
+		a.err = fmt.Errorf("%w: content taken behind a refused envelope: %q", ErrProtocol, cut(reply.String()))
 	case !a.open():
 	case werr != nil:
 		a.failed(PhaseContent, werr)

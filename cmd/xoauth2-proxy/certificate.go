@@ -33,11 +33,21 @@ func clientTLS(s config.Server, log *zap.Logger) (*tls.Config, error) {
 	if s.CertFile == "" {
 		return nil, nil
 	}
-	c := &certificate{certFile: s.CertFile, keyFile: s.KeyFile, log: log}
-	if err := c.load(); err != nil {
+	c, err := loadCertificate(s, log)
+	if err != nil {
 		return nil, fmt.Errorf("server.cert_file: %w", err)
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}, nil
+	return c.config(), nil
+}
+
+// loadCertificate reads the files for the first time.
+func loadCertificate(s config.Server, log *zap.Logger) (*certificate, error) {
+	c := &certificate{certFile: s.CertFile, keyFile: s.KeyFile, log: log, checked: time.Now()}
+	return c, c.load()
+}
+
+func (c *certificate) config() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
 }
 
 // load reads the files. The caller holds mu or is the only one.

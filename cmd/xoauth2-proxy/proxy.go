@@ -99,14 +99,17 @@ func (p *proxy) ready() []string { return p.server.NotReady() }
 func (p *proxy) stop(ctx context.Context) (cut int64) {
 	p.live.close()
 	cut = p.server.Shutdown(ctx)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 	defer cancel()
+	if ctx.Err() != nil {
+		ctx = grace
+	} // else messages whose clients have gone have as long as the others had
 	if err := p.relay.Close(ctx); err != nil {
 		p.log.Warn("closing connections to providers", zap.Error(err))
 	}
 	p.closeQuota()
 	p.closeTokens()
-	if err := p.admin.Close(ctx); err != nil {
+	if err := p.admin.Close(grace); err != nil {
 		p.log.Warn("closing the admin listener", zap.Error(err))
 	}
 	return cut

@@ -16,10 +16,12 @@
 //
 //   - keys_server.go: listeners, server, admin, log, runtime
 //   - keys_upstream.go: upstream, oauth
+//   - keys_oauth.go: secrets, and what oauth keeps and goes through
 //   - keys_global.go: the original's global and powermta_relay sections
 //   - keys_provider.go: providers.NAME
 //   - keys_limits.go: what a provider and an account have in common
 //   - keys_account.go: accounts.json
+//   - keys_flow.go: accounts.json, how an account gets its tokens
 //
 // Where several keys set one value (the original's and a newer one), the later
 // one in the table wins, whatever the order in the file.
@@ -34,6 +36,11 @@
 // What a provider allows is enforced: the presets of internal/account have
 // ceilings, and a higher value in a file is clamped to the ceiling, with the
 // provider's limit as the reason in the report.
+//
+// # Secrets
+//
+// A secret may be a reference or sealed (internal/seal); it is resolved while
+// the file is read, with the key that the section secrets names.
 //
 // # What this package does not know
 //

@@ -172,7 +172,7 @@ func (b *bench) memory(t *lab.Table, name string, clients, active int, open func
 	}
 	var points []point
 	note := func() error {
-		resident, err := residentMemory(s.proxy.PID())
+		resident, err := lab.ResidentMemory(s.proxy.PID())
 		points = append(points, point{float64(len(held)), float64(resident)})
 		return err
 	}

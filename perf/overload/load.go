@@ -70,7 +70,7 @@ func (c *loadCmd) measure(programs lab.Programs, dir string) (*lab.Table, error)
 	for _, r := range over.Replies {
 		t.Add(fmt.Sprintf("answered %d at %s", r.Code, r.Phase), fmt.Sprintf("%d: %s", r.Count, r.Sample))
 	}
-	t.Add("refusals by the prober", fmt.Sprint(len(p.refused)))
+	t.Add("probes accepted, refused", fmt.Sprintf("%d, %d", p.accepted, len(p.refused)))
 	t.Add("refused within, ms, P50 and P99", fmt.Sprintf("%.1f, %.1f", quantile(p.refused, .5), quantile(p.refused, .99)))
 	t.Add("accepted within, ms, P50 and P99", fmt.Sprintf("%v, %v", over.Total.Service.P50, over.Total.Service.P99))
 	t.Add("the same without load, ms", lab.Number(normal.Seconds()*1000))

@@ -114,7 +114,7 @@ func (r *soak) endRound() error {
 		return err
 	}
 	r.ledger = &ledger{run: fmt.Sprintf("round-%d", r.audits)}
-	if r.audits%5 == 0 {
+	if r.audits%24 == 0 {
 		r.tell("sandbox restarts", "")
 		r.judge()
 		return r.stand.restartAll()

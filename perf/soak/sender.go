@@ -74,8 +74,7 @@ func (s *sender) ask(command string, class byte) (string, error) {
 }
 
 // send hands over message number n of a run. It reports what became of it, and
-// whether the connection is of use still. ended tells that its content had gone
-// out whole.
+// whether the connection is of use still.
 func (s *sender) send(run string, n, size, rcpts int, bdat bool) (fate, bool) {
 	head := fmt.Sprintf("From: <soak@soak.test>\r\nSubject: soak\r\n%s%s/%d\r\n%s%s\r\n", sandbox.HeaderLoadID, run, n,
 		sandbox.HeaderLoadAccount, s.login)
