@@ -241,9 +241,6 @@ func (s *Server) Shutdown(ctx context.Context) (cut int64) {
 	for _, l := range s.loops {
 		l.stop()
 	}
-	for _, l := range s.loops {
-		l.stop()
-	}
 	if err := s.engine.Stop(); err != nil {
 		s.log.Warn("stopping the loops", zap.Error(err))
 	}
