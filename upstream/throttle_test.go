@@ -287,6 +287,8 @@ func TestHotAccountDoesNotStarveTheOthers(t *testing.T) {
 				s.relay.GlobalConcurrency, s.relay.Shards = 2, shards
 				s.relay.MaxWaitingPerAccount = hot
 				s.accounts = 1 + quiet
+				// The hot ones must not all be done before the quiet ones come.
+				s.box.Latency.Final = sandbox.Duration(5 * time.Millisecond)
 			})
 			c := make(client, hot+quiet)
 			submit := func(a *account.Account) {
