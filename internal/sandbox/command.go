@@ -101,6 +101,9 @@ func (s *session) guard(ph Phase, effect func()) {
 func (s *session) quit() {
 	s.srv.counters.quits.Add(1)
 	s.tx.reset()
+	if s.box != nil { // before the reply: who has read it may open another one
+		s.box.logout(s)
+	}
 	s.reply("221 2.0.0 closing connection")
 	s.flush()
 	s.ended = true
