@@ -35,7 +35,7 @@ func newSoak(o *options, s *stand) *soak {
 	now := time.Now()
 	r := &soak{options: o, stand: s, started: now, random: rand.New(rand.NewPCG(o.Seed, 0)), pace: make(chan struct{}),
 		ledger: &ledger{run: "round-0"}, troubles: map[string]int{}}
-	r.round = min(max(o.Duration/12, 5*time.Second), 5*time.Minute)
+	r.round = min(max(o.Duration/30, 5*time.Second), 5*time.Minute)
 	r.life = min(max(o.Duration/3, 12*time.Second), 2*time.Hour)
 	r.nextLife = now.Add(r.life)
 	return r
