@@ -24,34 +24,29 @@ var (
 
 // Replies to commands that are wrong in themselves or in this place.
 var (
-	ReplySyntax          = Reply{500, EnhancedCode{5, 5, 2}, "Syntax error"}
-	ReplyBareNewline     = Reply{500, EnhancedCode{5, 5, 2}, "Lines must end in CRLF and have no bare CR, bare LF or NUL"}
-	ReplyLineTooLong     = Reply{500, EnhancedCode{5, 5, 6}, "Line too long"}
-	ReplyUnknownVerb     = Reply{500, EnhancedCode{5, 5, 1}, "Command not recognized"}
-	ReplyBadArgs         = Reply{501, EnhancedCode{5, 5, 4}, "Syntax error in parameters or arguments"}
-	ReplyBadReversePath  = Reply{501, EnhancedCode{5, 1, 7}, "Malformed sender address"}
-	ReplyBadPath         = Reply{501, EnhancedCode{5, 1, 3}, "Malformed recipient address"}
-	ReplyUnknownParam    = Reply{555, EnhancedCode{5, 5, 4}, "Parameter not recognized or not implemented"}
-	ReplyNeedUTF8        = Reply{553, EnhancedCode{5, 6, 7}, "Non-ASCII address needs the SMTPUTF8 parameter"}
-	ReplyNotImplemented  = Reply{502, EnhancedCode{5, 5, 1}, "Command not implemented"}
-	ReplyBadSequence     = Reply{503, EnhancedCode{5, 5, 1}, "Bad sequence of commands"}
-	ReplyNoRecipients    = Reply{554, EnhancedCode{5, 5, 1}, "No valid recipients"}
-	ReplyTooManyErrors   = Reply{421, EnhancedCode{4, 7, 0}, "Too many errors, closing the connection"}
-	ReplyPipelinedTLS    = Reply{554, EnhancedCode{5, 5, 1}, "Commands pipelined behind STARTTLS were discarded"}
-	ReplyTLSNotAvailable = Reply{454, EnhancedCode{4, 7, 0}, "TLS not available due to temporary reason"}
+	ReplyBareNewline    = Reply{500, EnhancedCode{5, 5, 2}, "Lines must end in CRLF and have no bare CR, bare LF or NUL"}
+	ReplyLineTooLong    = Reply{500, EnhancedCode{5, 5, 6}, "Line too long"}
+	ReplyUnknownVerb    = Reply{500, EnhancedCode{5, 5, 1}, "Command not recognized"}
+	ReplyBadArgs        = Reply{501, EnhancedCode{5, 5, 4}, "Syntax error in parameters or arguments"}
+	ReplyBadReversePath = Reply{501, EnhancedCode{5, 1, 7}, "Malformed sender address"}
+	ReplyBadPath        = Reply{501, EnhancedCode{5, 1, 3}, "Malformed recipient address"}
+	ReplyUnknownParam   = Reply{555, EnhancedCode{5, 5, 4}, "Parameter not recognized or not implemented"}
+	ReplyNeedUTF8       = Reply{553, EnhancedCode{5, 6, 7}, "Non-ASCII address needs the SMTPUTF8 parameter"}
+	ReplyNotImplemented = Reply{502, EnhancedCode{5, 5, 1}, "Command not implemented"}
+	ReplyBadSequence    = Reply{503, EnhancedCode{5, 5, 1}, "Bad sequence of commands"}
+	ReplyNoRecipients   = Reply{554, EnhancedCode{5, 5, 1}, "No valid recipients"}
+	ReplyTooManyErrors  = Reply{421, EnhancedCode{4, 7, 0}, "Too many errors, closing the connection"}
+	ReplyPipelinedTLS   = Reply{554, EnhancedCode{5, 5, 1}, "Commands pipelined behind STARTTLS were discarded"}
 )
 
 // Replies about authentication (RFC 4954 section 6).
 var (
-	ReplyAuthRequired      = Reply{530, EnhancedCode{5, 7, 0}, "Authentication required"}
-	ReplyTLSRequired       = Reply{530, EnhancedCode{5, 7, 0}, "Must issue a STARTTLS command first"}
-	ReplyEncryptionNeeded  = Reply{538, EnhancedCode{5, 7, 11}, "Encryption required for requested authentication mechanism"}
-	ReplyUnknownMechanism  = Reply{504, EnhancedCode{5, 5, 4}, "Unrecognized authentication mechanism"}
-	ReplyAuthCancelled     = Reply{501, EnhancedCode{5, 7, 0}, "Authentication cancelled"}
-	ReplyAuthMalformed     = Reply{501, EnhancedCode{5, 5, 2}, "Malformed authentication response"}
-	ReplyAuthLineTooLong   = Reply{500, EnhancedCode{5, 5, 6}, "Authentication exchange line is too long"}
-	ReplyAuthFailed        = Reply{535, EnhancedCode{5, 7, 8}, "Authentication credentials invalid"}
-	ReplyAlreadyAuthorized = Reply{503, EnhancedCode{5, 5, 1}, "Already authenticated"}
+	ReplyAuthRequired     = Reply{530, EnhancedCode{5, 7, 0}, "Authentication required"}
+	ReplyTLSRequired      = Reply{530, EnhancedCode{5, 7, 0}, "Must issue a STARTTLS command first"}
+	ReplyUnknownMechanism = Reply{504, EnhancedCode{5, 5, 4}, "Unrecognized authentication mechanism"}
+	ReplyAuthCancelled    = Reply{501, EnhancedCode{5, 7, 0}, "Authentication cancelled"}
+	ReplyAuthMalformed    = Reply{501, EnhancedCode{5, 5, 2}, "Malformed authentication response"}
+	ReplyAuthFailed       = Reply{535, EnhancedCode{5, 7, 8}, "Authentication credentials invalid"}
 
 	// ReplyTempAuthFailure tells the MTA to keep the message and retry: the
 	// token endpoint failed, not the credentials.
