@@ -53,7 +53,6 @@ func TestDrain(t *testing.T) {
 		t.Errorf("%d sessions were cut off", cut)
 	}
 	k.messages(t, 2)
-	k.Server = nil // is shut down
 }
 
 // TestDrainDeadline ends the drain while a client keeps its transaction open.
@@ -69,7 +68,6 @@ func TestDrainDeadline(t *testing.T) {
 	c.expect("421 4.3.2")
 	c.expectEnd()
 	k.checkNothingLeft(t)
-	k.Server = nil
 }
 
 // TestReload swaps the accounts under open sessions.

@@ -20,11 +20,17 @@ func sessionOf(c gnet.Conn) *session {
 
 // OnOpen greets. gnet writes out before anything else on the connection.
 func (e *events) OnOpen(c gnet.Conn) (out []byte, action gnet.Action) {
+	if w, ok := c.Context().(*watched); ok {
+		w.opened(c)
+		return nil, gnet.None
+	}
 	s := sessionOf(c)
 	if s == nil {
 		return nil, gnet.None
 	}
 	s.conn, s.loop = c, e.srv.loopOf(c.EventLoop())
+	s.loop.enter()
+	defer s.loop.leave()
 	defer s.loop.recovered(s)
 	s.loop.sessions[s] = struct{}{}
 	s.ends = s.loop.ticks + ticksOf(e.srv.cfg.SessionTimeout)
@@ -53,21 +59,28 @@ func (s *session) plainStart() bool {
 
 // OnTraffic takes everything that was read, so that gnet keeps no copy.
 func (e *events) OnTraffic(c gnet.Conn) gnet.Action {
-	s := sessionOf(c)
-	if s == nil {
-		return gnet.None
-	}
-	defer s.loop.recovered(s)
 	b, err := c.Next(-1)
 	if err != nil {
 		return gnet.Close
 	}
-	s.take(b)
+	switch who := c.Context().(type) {
+	case *session:
+		who.loop.enter()
+		defer who.loop.leave()
+		defer who.loop.recovered(who)
+		who.take(b)
+	case *watched:
+		who.received(b)
+	}
 	return gnet.None
 }
 
 // OnClose may run inside a Write of ours.
-func (e *events) OnClose(c gnet.Conn, _ error) gnet.Action {
+func (e *events) OnClose(c gnet.Conn, err error) gnet.Action {
+	if w, ok := c.Context().(*watched); ok {
+		w.closed(err)
+		return gnet.None
+	}
 	s := sessionOf(c)
 	if s == nil {
 		return gnet.None
@@ -75,6 +88,8 @@ func (e *events) OnClose(c gnet.Conn, _ error) gnet.Action {
 	if s.loop == nil { // never opened
 		return gnet.None
 	}
+	s.loop.enter()
+	defer s.loop.leave()
 	defer s.loop.recovered(nil)
 	delete(s.loop.sessions, s)
 	s.listener.left()

@@ -176,7 +176,7 @@ func (f *feeder) TrySubmit(tx *upstream.Transaction) error {
 		}
 		f.messages = append(f.messages, b.String())
 	}
-	tx.Done.Complete(tx, feederAccepted)
+	tx.Done.Complete(tx, feederAccepted, nil)
 	return nil
 }
 

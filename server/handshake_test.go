@@ -160,7 +160,6 @@ func TestDrainTLS(t *testing.T) {
 	}
 	k.messages(t, 1)
 	k.checkNothingLeft(t)
-	k.Server = nil
 }
 
 // TestShutdownWithinHandshakes ends the server at once while many handshakes are
@@ -184,7 +183,6 @@ func TestShutdownWithinHandshakes(t *testing.T) {
 		}
 	}
 	k.checkNothingLeft(t)
-	k.Server = nil
 }
 
 // TestTLSClientGone drops connections at every stage of TLS.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -29,6 +30,11 @@ type loop struct {
 	ticks    int64 // since start; the clock of the wheel
 	sessions map[*session]struct{}
 	draining bool
+	depth    int       // callbacks of gnet that are running, one inside the other
+	deferred []message // for when they are over
+
+	callbacks uint64    // so far
+	yielded   time.Time // when the scheduler had its last turn; see yield
 
 	mu        sync.Mutex // guards the mailbox: box, scheduled and stopped
 	stopped   bool       // takes no more messages
@@ -47,6 +53,7 @@ type message struct {
 	at      time.Time
 	wire    []byte
 	verdict password.Result
+	run     upstream.Runner
 }
 
 type messageKind uint8
@@ -62,6 +69,7 @@ const (
 	msgWire                          // write this ciphertext of a handshake
 	msgHandshake                     // the handshake has ended
 	msgEvict                         // there are too many handshakes, and this is the oldest
+	msgRun                           // do run
 )
 
 // post puts m into the mailbox. The loop is woken once for all messages that
@@ -85,16 +93,18 @@ func (l *loop) post(m message) bool {
 	return true
 }
 
-// stop refuses further messages, and releases what those hold that the loop
-// will not come to. It is called when all sessions have ended, before the
-// engine does and again after it.
-func (l *loop) stop() {
+// close refuses further messages. The loop still comes to those that are there,
+// unless it cannot be woken.
+func (l *loop) close() {
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+}
+
+// discard releases what the messages hold that an ended loop has not come to.
+func (l *loop) discard() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.stopped {
-		l.stopped = true
-		return
-	}
 	for _, m := range l.box {
 		if m.tx != nil {
 			l.srv.metrics.lostReplies.Inc()
@@ -104,8 +114,46 @@ func (l *loop) stop() {
 	l.box = nil
 }
 
+// later has m handled behind the callback that is running, so that a session
+// that is being served is not served again inside that. It is for the loop.
+func (l *loop) later(m message) { l.deferred = append(l.deferred, m) }
+
+// enter and leave enclose each callback of gnet.
+func (l *loop) enter() { l.depth++ }
+
+func (l *loop) leave() {
+	if l.depth == 1 && len(l.deferred) > 0 {
+		for i := 0; i < len(l.deferred); i++ { // handling one may add more
+			m := l.deferred[i]
+			l.handle(&m)
+		}
+		clear(l.deferred)
+		l.deferred = l.deferred[:0]
+	}
+	l.depth--
+	if l.callbacks++; l.callbacks%16 == 0 {
+		l.yield()
+	}
+}
+
+// longTurn is how long a loop runs before it lets the scheduler have its turn,
+// well below the 10 ms after which Go's monitor takes steps: it would interrupt
+// the loop by a signal, hand its processor to another thread whenever a system
+// call is under way, and then look again every 20 microseconds.
+const longTurn = 4 * time.Millisecond
+
+// yield lets the scheduler have its turn, if it is time for that.
+func (l *loop) yield() {
+	if now := time.Now(); now.Sub(l.yielded) > longTurn {
+		l.yielded = now
+		runtime.Gosched()
+	}
+}
+
 // Run implements gnet.Runnable: it empties the mailbox on the loop.
 func (l *loop) Run(context.Context) error {
+	l.enter()
+	defer l.leave()
 	l.mu.Lock()
 	box := l.box
 	l.box, l.spare = l.spare[:0], nil
@@ -142,6 +190,8 @@ func (l *loop) handle(m *message) {
 		m.s.handshakeDone(m.err)
 	case msgEvict:
 		m.s.evicted()
+	case msgRun:
+		m.run.Run()
 	case msgDrain:
 		l.draining = true
 		for s := range l.sessions {

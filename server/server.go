@@ -217,9 +217,13 @@ func (s *Server) tickLoops() {
 
 // Shutdown stops accepting, ends idle sessions with 421, lets running
 // transactions finish until ctx ends, and then closes what is left. The relay
-// must still be running. It returns the number of sessions that it cut off.
+// must still be running. It returns the number of sessions that it cut off. The
+// loops run on, for the relay's connections, until Stop. A second call does
+// nothing.
 func (s *Server) Shutdown(ctx context.Context) (cut int64) {
-	s.draining.Store(true)
+	if s.draining.Swap(true) {
+		return 0
+	}
 	s.closeListeners()
 	s.postAll(message{kind: msgDrain})
 	for s.active.Load() > 0 && cut == 0 {
@@ -238,16 +242,20 @@ func (s *Server) Shutdown(ctx context.Context) (cut int64) {
 	s.running.Wait()
 	s.handshakes.wg.Wait()
 	s.passwords.Close()
+	return cut
+}
+
+// Stop ends the loops, when Shutdown has returned and the relay is closed.
+func (s *Server) Stop() {
 	for _, l := range s.loops {
-		l.stop()
+		l.close()
 	}
 	if err := s.engine.Stop(); err != nil {
 		s.log.Warn("stopping the loops", zap.Error(err))
 	}
 	for _, l := range s.loops {
-		l.stop()
+		l.discard()
 	}
-	return cut
 }
 
 func (s *Server) postAll(m message) {

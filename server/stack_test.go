@@ -163,6 +163,9 @@ func (k *stack) stop(t testing.TB) {
 	if k.tokens != nil {
 		k.tokens.Close()
 	}
+	if k.Server != nil {
+		k.Stop()
+	}
 	if err := k.sandbox.Close(); err != nil {
 		t.Errorf("closing the sandbox: %v", err)
 	}

@@ -71,7 +71,7 @@ func (s *session) onMAIL(args []byte) (codec.Reply, state) {
 	}
 	s.messages++
 	up := upstream.GetTransaction()
-	up.Account, up.Done, up.SID = s.account, s, s.id
+	up.Account, up.Done, up.SID, up.Loop = s.account, s, s.id, s.loop
 	up.SetMail(mail)
 	s.t.up, s.t.ext = up, s.understood()
 	if !mail.SMTPUTF8 { // RFC 6531 section 3.4
@@ -288,8 +288,13 @@ func (s *session) submit() {
 }
 
 // Complete implements upstream.Completer.
-func (s *session) Complete(tx *upstream.Transaction, res upstream.Result) {
-	if !s.loop.post(message{kind: msgComplete, s: s, tx: tx, res: res}) {
+func (s *session) Complete(tx *upstream.Transaction, res upstream.Result, on upstream.Loop) {
+	m := message{kind: msgComplete, s: s, tx: tx, res: res}
+	if on == upstream.Loop(s.loop) {
+		s.loop.later(m)
+		return
+	}
+	if !s.loop.post(m) {
 		s.srv.metrics.lostReplies.Inc()
 		tx.Release()
 	}

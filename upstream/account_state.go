@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"os"
 	"time"
 
 	"xoauth2-proxy/internal/account"
@@ -27,6 +28,7 @@ type accountState struct {
 	// identity are retired, see accountState.adopt.
 	account *account.Account
 	parked  parkedList
+	flights *flight // of its connections, on loops
 	count   [numConnStates]int
 	// waiting want any connection; fresh were failed by one and want a new one.
 	waiting, fresh txQueue
@@ -122,13 +124,25 @@ func (s *shard) retire(st *accountState, c *conn) {
 	s.start(task{kind: taskQuit, st: st, conn: c})
 }
 
-// takeParked returns the connection that was used last and suits tx, now busy.
+// near is how many of the parked connections are looked at for one that is
+// driven by the loop that the transaction comes from.
+const near = 4
+
+// takeParked returns a connection that was used last, or nearly so, and suits
+// tx, now busy.
 func (s *shard) takeParked(st *accountState, tx *Transaction, now time.Time) *conn {
 	for {
-		c := st.parked.popNewest()
+		c := st.parked.newest
 		if c == nil {
 			return nil
 		}
+		for i, other := 0, c; tx.Loop != nil && i < near && other != nil; i, other = i+1, other.older {
+			if other.loop == tx.Loop {
+				c = other
+				break
+			}
+		}
+		st.parked.remove(c)
 		if c.suits(tx.Account) && !c.worn(st.account, now) {
 			s.move(st, connParked, connBusy)
 			return c
@@ -144,6 +158,12 @@ func (s *shard) expire(st *accountState, now time.Time) {
 	idle := st.account.Limits.IdleTimeout
 	for c := st.parked.oldest; c != nil && idle > 0 && now.Sub(c.lastUsed) >= idle; c = st.parked.oldest {
 		s.retire(st, st.parked.popOldest())
+	}
+	for f := st.flights; f != nil; f = f.next {
+		if !f.late && !now.Before(f.until) {
+			f.late = true
+			f.breakOff(os.ErrDeadlineExceeded)
+		}
 	}
 	s.expireWaiting(st, now)
 	s.forgive(st, now)
@@ -189,6 +209,11 @@ func (st *accountState) nextDue(now time.Time) (next time.Time) {
 	}
 	if c := st.parked.oldest; c != nil && st.account.Limits.IdleTimeout > 0 {
 		sooner(c.lastUsed.Add(st.account.Limits.IdleTimeout))
+	}
+	for f := st.flights; f != nil; f = f.next {
+		if !f.late {
+			sooner(f.until)
+		}
 	}
 	if tx := st.firstUncovered(); tx != nil {
 		sooner(tx.submitted.Add(st.acquireTimeout()))
@@ -253,21 +278,13 @@ func (s *shard) expireWaiting(st *accountState, now time.Time) {
 type parkedList struct{ newest, oldest *conn }
 
 func (l *parkedList) push(c *conn) {
-	c.older, c.newer = l.newest, nil
+	c.older, c.newer, c.listed = l.newest, nil, true
 	if l.newest != nil {
 		l.newest.newer = c
 	} else {
 		l.oldest = c
 	}
 	l.newest = c
-}
-
-func (l *parkedList) popNewest() *conn {
-	c := l.newest
-	if c != nil {
-		l.remove(c)
-	}
-	return c
 }
 
 // popOldest needs a list that is not empty.
@@ -288,5 +305,5 @@ func (l *parkedList) remove(c *conn) {
 	} else {
 		l.oldest = c.newer
 	}
-	c.newer, c.older = nil, nil
+	c.newer, c.older, c.listed = nil, nil, false
 }

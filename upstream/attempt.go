@@ -21,8 +21,6 @@ type attempt struct {
 	reset bool
 	// reused: the connection was parked before.
 	reused bool
-	// replied: the upstream has sent a byte during this transaction.
-	replied bool
 	// left: the end of the content may have left this process.
 	left bool
 	// told: the session has been given replies of this attempt.
@@ -141,10 +139,15 @@ func (a *attempt) result(c *conn) Result {
 // if nothing more can be read.
 func (w *worker) expectReply(c *conn, a *attempt, p Phase) (codec.Reply, bool) {
 	reply, err := w.in.next(c, p == PhaseFinal)
-	a.replied = a.replied || w.in.got
+	return reply, a.heard(p, &reply, err)
+}
+
+// heard takes note of the reply of a phase, or of why there is none; false if
+// nothing more can be read.
+func (a *attempt) heard(p Phase, reply *codec.Reply, err error) bool {
 	if err != nil {
 		a.failed(p, err)
-		return reply, false
+		return false
 	}
 	want := 2
 	if p == PhaseData {
@@ -152,9 +155,9 @@ func (w *worker) expectReply(c *conn, a *attempt, p Phase) (codec.Reply, bool) {
 	}
 	switch {
 	case reply.Code >= 400:
-		a.refused(p, reply)
+		a.refused(p, *reply)
 	case reply.Code/100 != want:
 		a.failed(p, fmt.Errorf("%w: %s answered by %q", ErrProtocol, p, cut(reply.String())))
 	}
-	return reply, !a.lost
+	return !a.lost
 }

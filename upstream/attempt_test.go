@@ -16,8 +16,8 @@ func TestMayRetry(t *testing.T) {
 		want bool
 	}{
 		{"lost at MAIL", attempt{phase: PhaseMail, lost: true, err: io.EOF}, true},
-		{"lost before 354, envelope accepted", attempt{phase: PhaseData, lost: true, err: io.EOF, replied: true}, true},
-		{"lost amid content, its end not sent", attempt{phase: PhaseContent, lost: true, err: io.EOF, replied: true}, true},
+		{"lost before 354, envelope accepted", attempt{phase: PhaseData, lost: true, err: io.EOF}, true},
+		{"lost amid content, its end not sent", attempt{phase: PhaseContent, lost: true, err: io.EOF}, true},
 		{"lost, end of content may have left", attempt{phase: PhaseFinal, lost: true, err: io.EOF, left: true}, false},
 		{"lost before any reply, but all in one flight", attempt{phase: PhaseMail, lost: true, err: io.EOF, left: true, reused: true}, false},
 		{"lost a second time", attempt{phase: PhaseMail, lost: true, err: io.EOF, retried: true}, false},

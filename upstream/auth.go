@@ -38,7 +38,7 @@ var emptyAnswer = map[string]string{"XOAUTH2": "\r\n", "OAUTHBEARER": "AQ==\r\n"
 // providers refuse a token with a challenge that holds the reason, which is to
 // be answered and only then followed by the refusal.
 func (w *worker) auth(c *conn, tok *oauth.Token) *Error {
-	cfg := &w.shard.relay.cfg
+	cfg := &w.relay.cfg
 	name := "XOAUTH2"
 	if c.account.Mechanism == account.MechanismOAUTHBEARER {
 		name = "OAUTHBEARER"

@@ -19,7 +19,7 @@ func TestCloseQuitsParkedConnections(t *testing.T) {
 		t.Errorf("%d QUITs, want 2", n)
 	}
 	tx, _ := f.message(f.accounts[0], "to@example.com", "b\r\n")
-	if err := f.relay.TrySubmit(tx); !errors.Is(err, ErrClosed) {
+	if err := f.trySubmit(tx); !errors.Is(err, ErrClosed) {
 		t.Errorf("TrySubmit on a closed relay: %v", err)
 	}
 	tx.Release()
@@ -34,7 +34,7 @@ func TestCloseLetsRunningTransactionsFinish(t *testing.T) {
 	running, c := f.message(f.accounts[0], "to@example.com", "running\r\n")
 	waiting, c2 := f.message(f.accounts[0], "to@example.com", "waiting\r\n")
 	for _, tx := range []*Transaction{running, waiting} {
-		if err := f.relay.TrySubmit(tx); err != nil {
+		if err := f.trySubmit(tx); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -57,12 +57,12 @@ func TestCloseLosesPatience(t *testing.T) {
 	f := newFixture(t, nil)
 	f.faults(sandbox.Rule{Name: "silent", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Times: 1})
 	stuck, c := f.message(f.accounts[0], "to@example.com", "stuck\r\n")
-	if err := f.relay.TrySubmit(stuck); err != nil {
+	if err := f.trySubmit(stuck); err != nil {
 		t.Fatal(err)
 	}
 	f.fired("silent", 1)
 	opened, c2 := f.envelope(f.accounts[1], "a@example.com", "b@example.com")
-	if err := f.relay.TrySubmit(opened); err != nil {
+	if err := f.trySubmit(opened); err != nil {
 		t.Fatal(err)
 	}
 	c2.next(t)
@@ -88,7 +88,7 @@ func TestCloseDuringDial(t *testing.T) {
 	f := newFixture(t, nil)
 	f.faults(sandbox.Rule{Name: "silent", Phase: sandbox.PhaseBanner, Action: sandbox.ActionStall})
 	tx, c := f.message(f.accounts[0], "to@example.com", "a\r\n")
-	if err := f.relay.TrySubmit(tx); err != nil {
+	if err := f.trySubmit(tx); err != nil {
 		t.Fatal(err)
 	}
 	f.fired("silent", 1)

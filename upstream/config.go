@@ -31,8 +31,12 @@ type Config struct {
 	// DryRun does everything up to the provider's answer to AUTH, and then
 	// answers 250 without sending the message. Default: false.
 	DryRun bool
-	// GlobalConcurrency caps the workers that open a connection or carry a
-	// transaction at one time. Default: 0, no cap.
+	// OnLoops has messages of up to 128 KiB for one recipient carried by the
+	// loops that the transactions come from, where they come from one, instead
+	// of by workers. Default: true.
+	OnLoops bool
+	// GlobalConcurrency caps what opens a connection or carries a transaction
+	// at one time. Default: 0, no cap.
 	GlobalConcurrency int
 	// MaxWaiting caps the transactions that wait for a connection, over all
 	// accounts; TrySubmit fails with ErrQueueFull above it. Default: 20000.
@@ -106,6 +110,7 @@ func DefaultConfig() Config {
 	return Config{
 		Shards:               runtime.GOMAXPROCS(0),
 		EhloName:             "localhost",
+		OnLoops:              true,
 		MaxWaiting:           20000,
 		MaxWaitingPerAccount: 1000,
 		DialTimeout:          10 * time.Second,

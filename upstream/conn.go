@@ -11,8 +11,9 @@ import (
 )
 
 // conn is a connection to a provider. One goroutine at a time has it: a worker
-// while it is busy, the shard while it is parked.
+// or the loop that drives it while it is busy, the shard while it is parked.
 type conn struct {
+	st      *accountState // to be named in events; not to be touched
 	account *account.Account
 	print   [32]byte // ConnectionFingerprint of account
 	peer    string   // the endpoint, "host:port"
@@ -33,6 +34,11 @@ type conn struct {
 	reused         bool      // was parked, so it may have gone stale
 
 	newer, older *conn // in a parkedList
+	listed       bool  // is in one
+
+	loop  Loop   // drives the connection; nil: a worker does, if anybody
+	shard *shard // set with loop
+	driven
 }
 
 // suits reports whether transactions of a may go over c: it was logged in to

@@ -48,7 +48,7 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 			s.relay.gate.release()
 			break
 		}
-		s.start(task{kind: taskRelay, st: st, conn: c, tx: s.take(st, &st.waiting)})
+		s.send(st, c, s.take(st, &st.waiting), nil, now)
 	}
 	if st.fresh.n > st.count[connDialing]+st.count[connClosing] && !st.room(now) && st.parked.newest != nil {
 		s.retire(st, st.parked.popOldest()) // makes room: evClosed comes back here
@@ -58,14 +58,17 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 			s.block(st)
 			return
 		}
-		a := st.account
+		t := task{kind: taskDial, st: st, account: st.account}
 		if st.fresh.n > 0 {
-			a = st.fresh.head.Account
-		} else if st.count[connDialing] == 0 {
-			a = st.waiting.head.Account
+			t.account, t.loop = st.fresh.head.Account, st.fresh.head.Loop
+		} else if tx := st.waiting.at(st.count[connDialing]); tx != nil {
+			t.loop = tx.Loop
+			if tx == st.waiting.head {
+				t.account = tx.Account
+			}
 		}
 		s.move(st, connGone, connDialing)
-		s.start(task{kind: taskDial, st: st, account: a})
+		s.start(t)
 	}
 	s.plan(st, now)
 }
@@ -121,30 +124,65 @@ func (s *shard) onDone(e *event) {
 	if e.c == nil {
 		s.move(e.st, connBusy, connGone)
 		s.relay.gate.release()
-		s.park(e.w, e.now)
+		s.rest(e)
 		s.dispatch(e.st, e.now)
 		return
 	}
 	s.settle(e, &e.st.waiting)
 }
 
-// settle gives the worker and the busy connection of e the first transaction
-// of q, or parks both, or has the worker close the connection.
+// send has a transaction relayed over a busy connection: by a loop, if there is
+// one that can, or by a worker, which is w unless that is nil.
+func (s *shard) send(st *accountState, c *conn, tx *Transaction, w *worker, now time.Time) {
+	if c.loop != nil && s.relay.drivable(c, tx) {
+		if w != nil {
+			s.park(w, now)
+		}
+		s.fly(st, c, tx, now)
+		return
+	}
+	s.give(w, task{kind: taskRelay, st: st, conn: c, tx: tx})
+}
+
+// give gives a task to w, or if that is nil to any worker.
+func (s *shard) give(w *worker, t task) {
+	if w == nil {
+		s.start(t)
+		return
+	}
+	w.tasks <- t
+}
+
+// rest takes back who has ended a transaction.
+func (s *shard) rest(e *event) {
+	if e.w != nil {
+		s.park(e.w, e.now)
+	}
+	if e.f != nil {
+		s.land(e.f)
+	}
+}
+
+// settle has the busy connection of e take the first transaction of q, or parks
+// it, or has it closed. Who had it takes part in that, or rests.
 func (s *shard) settle(e *event, q *txQueue) {
 	st, c := e.st, e.c
+	if e.f != nil {
+		s.land(e.f)
+	}
 	if st.meter != nil {
 		st.meter.advance(e.now)
 	}
 	if s.closing || st.excess(e.now) > 0 || c.messages > 0 && c.worn(st.account, e.now) || !st.wants(c, q) {
 		s.move(st, connBusy, connClosing)
 		s.relay.gate.release()
-		e.w.tasks <- task{kind: taskQuit, st: st, conn: c}
+		s.give(e.w, task{kind: taskQuit, st: st, conn: c})
 		s.dispatch(st, e.now)
 		return
 	}
 	startable := q.head != nil && st.mayStart(q.head)
 	if startable && !s.relay.gate.contended() {
-		e.w.tasks <- task{kind: taskRelay, st: st, conn: c, tx: s.take(st, q)}
+		s.send(st, c, s.take(st, q), e.w, e.now)
 		return
 	}
 	s.move(st, connBusy, connParked)
@@ -152,7 +190,9 @@ func (s *shard) settle(e *event, q *txQueue) {
 	if idle := st.account.Limits.IdleTimeout; idle > 0 {
 		s.touch(st, c.lastUsed.Add(idle))
 	}
-	s.park(e.w, e.now)
+	if e.w != nil {
+		s.park(e.w, e.now)
+	}
 	s.relay.gate.release()
 	if startable { // others wait for a slot: they go first
 		s.block(st)
@@ -167,7 +207,7 @@ func (s *shard) onRetry(e *event) {
 	st := e.st
 	s.move(st, connBusy, connGone)
 	s.relay.gate.release()
-	s.park(e.w, e.now)
+	s.rest(e)
 	s.relay.waiting.Add(1)
 	stopped := st.restraint.stopped(e.now)
 	switch {
@@ -229,5 +269,5 @@ func (s *shard) fail(st *accountState, tx *Transaction, err *Error, now time.Tim
 	if e, ok := errors.AsType[*limitError](err.Err); ok {
 		s.relay.metrics.limited[e.kind].Inc()
 	}
-	s.relay.finish(tx, Result{Reply: clientReply(err), Err: err, Phase: err.Phase, Upstream: st.account.SMTP.String()}, now)
+	s.relay.finish(tx, Result{Reply: clientReply(err), Err: err, Phase: err.Phase, Upstream: st.account.SMTP.String()}, now, s.on)
 }

@@ -31,7 +31,7 @@ func TestMessageNeedsWhatIsNotOffered(t *testing.T) {
 			if opened {
 				tx, c := f.envelope(f.accounts[0], "a@example.com", "b@example.com")
 				tx.SetMail(tt.mail)
-				if err := f.relay.TrySubmit(tx); err != nil {
+				if err := f.trySubmit(tx); err != nil {
 					t.Fatal(err)
 				}
 				c.next(t)
@@ -104,7 +104,7 @@ func TestTrySubmitChecksRecipients(t *testing.T) {
 	for _, to := range [][]string{nil, {"a@example.com", "b@example.com"}} {
 		tx, _ := f.envelope(f.accounts[0], to...)
 		tx.Content = content(t, "a\r\n")
-		if err := f.relay.TrySubmit(tx); !errors.Is(err, ErrRecipients) {
+		if err := f.trySubmit(tx); !errors.Is(err, ErrRecipients) {
 			t.Errorf("%d recipients with content: %v", len(to), err)
 		}
 		tx.Release()

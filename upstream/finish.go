@@ -11,12 +11,13 @@ import (
 // logs it. A transaction that could not be opened has no content yet: all
 // recipients get the refusal, or, where the client was told 250 for the first
 // one, that one gets it with the content and the others are to be sent again.
-func (r *Relay) finish(tx *Transaction, res Result, now time.Time) {
+// The caller is on the loop on, or on none if that is nil.
+func (r *Relay) finish(tx *Transaction, res Result, now time.Time, on Loop) {
 	r.metrics.message(res, r.cfg.DryRun)
 	sid, id := tx.SID, tx.Account.ID
 	if tx.Content != nil {
 		r.metrics.duration.Update(now.Sub(tx.submitted).Seconds())
-		tx.Done.Complete(tx, res)
+		tx.Done.Complete(tx, res, on)
 	} else {
 		for i := range tx.Rcpts {
 			tx.Rcpts[i].Reply = res.Reply

@@ -26,7 +26,7 @@ func (w *worker) whole(c *conn, tx *Transaction, a *attempt, now time.Time) {
 		a.phase = PhaseMail
 		return
 	}
-	if w.shard.relay.cfg.DryRun {
+	if w.relay.cfg.DryRun {
 		a.reply = replyDryRun
 		return
 	}
@@ -84,7 +84,7 @@ func tooBig(c *conn, tx *Transaction, size int64) bool {
 
 // oneFlight sends MAIL, RCPT, BDAT and the content at once: one round trip.
 func (w *worker) oneFlight(c *conn, tx *Transaction, a *attempt, now time.Time) {
-	if err := c.setDeadline(now, w.finalTimeout(tx, now)); err != nil {
+	if err := c.setDeadline(now, w.relay.finalTimeout(tx, now)); err != nil {
 		a.failed(PhaseMail, err)
 		return
 	}
@@ -115,7 +115,7 @@ func (w *worker) oneFlight(c *conn, tx *Transaction, a *attempt, now time.Time) 
 // lastWords prepares for reading what the upstream said before it stopped
 // reading: that may be the reason.
 func (w *worker) lastWords(c *conn) bool {
-	return c.setDeadline(time.Now(), w.shard.relay.cfg.QuitTimeout) == nil
+	return c.setDeadline(time.Now(), w.relay.cfg.QuitTimeout) == nil
 }
 
 // final notes the reply to the content, unless something was refused before:
@@ -137,7 +137,7 @@ func (a *attempt) final(reply codec.Reply, werr error) {
 
 // command sends a flight of commands.
 func (w *worker) command(c *conn, a *attempt, p Phase, commands []byte) bool {
-	cfg := &w.shard.relay.cfg
+	cfg := &w.relay.cfg
 	timeout := cfg.CommandTimeout
 	if p == PhaseData {
 		timeout = cfg.DataTimeout
@@ -208,7 +208,7 @@ func (w *worker) content(c *conn, tx *Transaction, a *attempt) {
 // bdat sends the content as one last chunk and reads the final reply.
 func (w *worker) bdat(c *conn, tx *Transaction, a *attempt) {
 	now := time.Now()
-	err := c.setDeadline(now, w.finalTimeout(tx, now))
+	err := c.setDeadline(now, w.relay.finalTimeout(tx, now))
 	if err == nil {
 		err = w.writeBdat(c, tx, w.line[:0])
 	}
@@ -218,14 +218,14 @@ func (w *worker) bdat(c *conn, tx *Transaction, a *attempt) {
 // dotStuffed sends the content behind 354 and reads the final reply.
 func (w *worker) dotStuffed(c *conn, tx *Transaction, a *attempt) {
 	now := time.Now()
-	err := c.setDeadline(now, w.finalTimeout(tx, now))
+	err := c.setDeadline(now, w.relay.finalTimeout(tx, now))
 	if err == nil {
 		rec := recordWriter{dst: c.rw, buf: records.Get().(*[]byte)}
-		c.wire.cork(w.shard.relay.cfg.ContentTimeout, tx.deadline)
+		c.wire.cork(w.relay.cfg.ContentTimeout, tx.deadline)
 		if err = tx.Content.WriteDotStuffed(&rec); err == nil {
 			err = rec.flush()
 		}
-		err = w.uncork(c, err)
+		err = uncork(c, err)
 		records.Put(rec.buf)
 	}
 	w.awaitFinal(c, a, err)
@@ -249,11 +249,11 @@ func (w *worker) awaitFinal(c *conn, a *attempt, err error) {
 
 // writeBdat writes the commands, BDAT with the whole content as its last chunk,
 // and the content. If it fits one TLS record it is one record and one write.
-func (w *worker) writeBdat(c *conn, tx *Transaction, commands []byte) error {
+func (d *dialogue) writeBdat(c *conn, tx *Transaction, commands []byte) error {
 	commands = append(commands, "BDAT "...)
 	commands = strconv.AppendInt(commands, tx.Content.Size(), 10)
 	commands = append(commands, " LAST\r\n"...)
-	w.line = commands[:0]
+	d.line = commands[:0]
 	if int64(len(commands))+tx.Content.Size() <= recordSize {
 		buf := records.Get().(*[]byte)
 		b := append((*buf)[:0], commands...)
@@ -265,17 +265,17 @@ func (w *worker) writeBdat(c *conn, tx *Transaction, commands []byte) error {
 		records.Put(buf)
 		return err
 	}
-	c.wire.cork(w.shard.relay.cfg.ContentTimeout, tx.deadline)
+	c.wire.cork(d.relay.cfg.ContentTimeout, tx.deadline)
 	_, err := c.rw.Write(commands)
 	if err == nil {
 		_, err = tx.Content.WriteTo(c.rw)
 	}
-	return w.uncork(c, err)
+	return uncork(c, err)
 }
 
 // uncork writes out the rest of a flight that ends the content, after err of
 // the writes so far.
-func (w *worker) uncork(c *conn, err error) error {
+func uncork(c *conn, err error) error {
 	c.wire.last = true
 	c.deadline = time.Time{} // the write deadline is another one now
 	if uerr := c.wire.uncork(err != nil); err == nil {
@@ -286,8 +286,8 @@ func (w *worker) uncork(c *conn, err error) error {
 
 // finalTimeout is how long the upstream may take for the final reply: never
 // longer than the client waits.
-func (w *worker) finalTimeout(tx *Transaction, now time.Time) time.Duration {
-	return max(time.Second, min(w.shard.relay.cfg.FinalTimeout, tx.deadline.Sub(now)*7/8))
+func (r *Relay) finalTimeout(tx *Transaction, now time.Time) time.Duration {
+	return max(time.Second, min(r.cfg.FinalTimeout, tx.deadline.Sub(now)*7/8))
 }
 
 // recordWriter gathers small writes into whole TLS records.

@@ -18,7 +18,7 @@ import (
 // was there before and that the provider refuses is replaced once, on another
 // connection.
 func (w *worker) connect(a *account.Account) (*conn, *Error) {
-	r := w.shard.relay
+	r := w.relay
 	w.logins = 0
 	src := r.tokens.Source(a)
 	began := time.Now()
@@ -53,7 +53,7 @@ func (w *worker) connect(a *account.Account) (*conn, *Error) {
 
 // token gets an access token that is not cached.
 func (w *worker) token(src *oauth.Source) (*oauth.Token, *Error) {
-	r := w.shard.relay
+	r := w.relay
 	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.TokenTimeout)
 	defer cancel()
 	tok, err := src.Get(ctx)
@@ -65,8 +65,8 @@ func (w *worker) token(src *oauth.Source) (*oauth.Token, *Error) {
 
 // login opens a connection and logs in with tok.
 func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
-	m := w.shard.relay.metrics
-	leave, down := w.shard.relay.endpoints.of(a.SMTP).enter()
+	m := w.relay.metrics
+	leave, down := w.relay.endpoints.of(a.SMTP).enter()
 	if down != nil {
 		return nil, &Error{Phase: PhaseConnect, Err: down, upstream: a.SMTP.String()}
 	}
@@ -79,7 +79,7 @@ func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
 		err = w.auth(c, tok)
 		m.authDuration.Update(time.Since(authStart).Seconds())
 		if err != nil {
-			c.leave(w.shard.relay.cfg.QuitTimeout)
+			c.leave(w.relay.cfg.QuitTimeout)
 		}
 	}
 	m.countLogin(err)
@@ -95,7 +95,7 @@ func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
 
 // dialAndGreet opens a connection up to the EHLO reply under TLS.
 func (w *worker) dialAndGreet(a *account.Account) (*conn, *Error) {
-	r := w.shard.relay
+	r := w.relay
 	tcp, err := r.dialer.dial(r.ctx, a)
 	if err != nil {
 		return nil, &Error{Phase: PhaseConnect, Err: err}
@@ -119,7 +119,7 @@ func (w *worker) dialAndGreet(a *account.Account) (*conn, *Error) {
 
 // handshake goes from the bare TCP connection to the EHLO reply under TLS.
 func (w *worker) handshake(c *conn) *Error {
-	cfg := &w.shard.relay.cfg
+	cfg := &w.relay.cfg
 	if c.account.SMTP.TLS == account.TLSImplicit {
 		if err := w.startTLS(c); err != nil {
 			return err
@@ -159,7 +159,7 @@ func (w *worker) handshake(c *conn) *Error {
 
 // startTLS does the TLS handshake.
 func (w *worker) startTLS(c *conn) *Error {
-	r := w.shard.relay
+	r := w.relay
 	c.tls = tls.Client(c.wire, r.dialer.tlsConfig(c.account.SMTP.Host))
 	c.rw = c.tls
 	c.wire.in.on = true
@@ -177,7 +177,7 @@ func (w *worker) startTLS(c *conn) *Error {
 
 // ehlo sends EHLO and notes what is offered.
 func (w *worker) ehlo(c *conn, command string) (codec.Reply, *Error) {
-	offer, err := w.ask(c, PhaseEHLO, []byte(command), w.shard.relay.cfg.LoginTimeout)
+	offer, err := w.ask(c, PhaseEHLO, []byte(command), w.relay.cfg.LoginTimeout)
 	if err != nil {
 		return offer, err
 	}

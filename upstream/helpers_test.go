@@ -23,7 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, // the HTTP server of the sandbox cleans up at its leisure
+	goleak.VerifyTestMain(both{m}, // the HTTP server of the sandbox cleans up at its leisure
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }
 
@@ -53,6 +53,7 @@ type fixture struct {
 	relay    *Relay
 	set      *metrics.Set
 	accounts []*account.Account
+	loop     *testLoop // nil: transactions come from none
 }
 
 // setup is what a test may change of the fixture.
@@ -104,6 +105,10 @@ func newFixture(t testing.TB, change func(*setup)) *fixture {
 	t.Cleanup(f.tokens.Close)
 	if f.relay, err = New(s.relay, f.tokens, zap.NewNop(), f.set); err != nil {
 		t.Fatal(err)
+	}
+	if onLoops {
+		f.loop = newTestLoop()
+		t.Cleanup(f.loop.stop)
 	}
 	t.Cleanup(f.close)
 	for _, a := range box.Accounts() {
@@ -186,9 +191,11 @@ type answer struct {
 // client is a Completer that passes on what it is told.
 type client chan answer
 
-func (c client) RecipientsReplied(tx *Transaction)    { c <- answer{tx: tx} }
-func (c client) Complete(tx *Transaction, res Result) { c <- answer{tx: tx, res: res, complete: true} }
-func newClient() client                               { return make(client, 1) }
+func (c client) RecipientsReplied(tx *Transaction) { c <- answer{tx: tx} }
+func (c client) Complete(tx *Transaction, res Result, _ Loop) {
+	c <- answer{tx: tx, res: res, complete: true}
+}
+func newClient() client { return make(client, 1) }
 func (c client) next(t testing.TB) (a answer) {
 	t.Helper()
 	select {
@@ -212,6 +219,9 @@ func (f *fixture) envelope(a *account.Account, to ...string) (*Transaction, clie
 	tx := GetTransaction()
 	tx.FirstAnswered = true
 	tx.Account, tx.Done, tx.SID = a, c, 1
+	if f.loop != nil {
+		tx.Loop = f.loop
+	}
 	tx.SetMail(codec.MailArgs{Path: []byte("from@example.com"), Size: -1})
 	for _, path := range to {
 		tx.AddRcpt(codec.RcptArgs{Path: []byte(path)})
@@ -235,9 +245,19 @@ func (f *fixture) send(a *account.Account, to, body string) Result {
 	return f.submit(tx, c)
 }
 
+// trySubmit submits tx on its loop.
+func (f *fixture) trySubmit(tx *Transaction) (err error) {
+	if tx.Loop == nil {
+		return f.relay.TrySubmit(tx)
+	}
+	done, _ := f.loop.start(func() { err = f.relay.TrySubmit(tx) })
+	<-done
+	return err
+}
+
 func (f *fixture) submit(tx *Transaction, c client) Result {
 	f.t.Helper()
-	if err := f.relay.TrySubmit(tx); err != nil {
+	if err := f.trySubmit(tx); err != nil {
 		f.t.Fatal(err)
 	}
 	ans := c.next(f.t)

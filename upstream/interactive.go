@@ -36,7 +36,7 @@ func (w *worker) interactive(c *conn, tx *Transaction, a *attempt, owned *bool) 
 		a.told = true
 		*owned = false // until the session gives it back
 		if !w.awaitSession(tx) {
-			a.reset = !w.shard.relay.cfg.DryRun
+			a.reset = !w.relay.cfg.DryRun
 			return
 		}
 		*owned = true
@@ -64,7 +64,7 @@ func (w *worker) openEnvelope(c *conn, tx *Transaction, a *attempt) {
 		a.reply = r
 		return
 	}
-	if w.shard.relay.cfg.DryRun {
+	if w.relay.cfg.DryRun {
 		w.moreRecipients(c, tx, a)
 		return
 	}
@@ -94,7 +94,7 @@ func (w *worker) moreRecipients(c *conn, tx *Transaction, a *attempt) {
 	for first < len(tx.Rcpts) && !tx.Rcpts[first].Reply.IsZero() {
 		first++
 	}
-	if w.shard.relay.cfg.DryRun {
+	if w.relay.cfg.DryRun {
 		for i := first; i < len(tx.Rcpts); i++ {
 			tx.Rcpts[i].Reply = replyDryRunRcpt
 		}
@@ -124,7 +124,6 @@ func (w *worker) moreRecipients(c *conn, tx *Transaction, a *attempt) {
 func (w *worker) recipientReplies(c *conn, tx *Transaction, a *attempt, first, last int) {
 	for i := first; i < last; i++ {
 		reply, err := w.in.next(c, true)
-		a.replied = a.replied || w.in.got
 		switch {
 		case err != nil:
 			a.failed(PhaseRcpt, err)
@@ -152,7 +151,7 @@ func (w *worker) admitRecipients(tx *Transaction, a *attempt) int {
 		case l.MaxRecipients > 0 && tx.taken >= l.MaxRecipients:
 			tx.limited = &codec.ReplyTooManyRcpts
 		case tx.meter != nil && !tx.meter.takeRecipient():
-			w.shard.relay.metrics.limited[limitRecipients].Inc()
+			w.relay.metrics.limited[limitRecipients].Inc()
 			now := time.Now()
 			e := &limitError{limitRecipients, l.RecipientsPerDay, now.Truncate(time.Hour).Add(time.Hour).Sub(now)}
 			r := e.reply()
@@ -174,7 +173,7 @@ func (w *worker) finishOpened(c *conn, tx *Transaction, a *attempt) {
 	switch {
 	case !a.open():
 		w.answerRest(c, tx, a)
-	case w.shard.relay.cfg.DryRun:
+	case w.relay.cfg.DryRun:
 		a.reply = replyDryRun
 	case tooBig(c, tx, tx.Content.Size()):
 		a.refused(PhaseContent, codec.ReplyTooBig)
@@ -187,7 +186,7 @@ func (w *worker) finishOpened(c *conn, tx *Transaction, a *attempt) {
 // been accepted; it answers the rest of it by ClientReply of the error that
 // Continue gives.
 func (w *worker) giveUp(c *conn, tx *Transaction, a *attempt) {
-	r := w.shard.relay
+	r := w.relay
 	w.answerRest(c, tx, a)
 	tx.over = a.failure(c)
 	res := a.result(c)
@@ -212,7 +211,7 @@ func (w *worker) answerRest(c *conn, tx *Transaction, a *attempt) {
 // the session aborts tx, that is released; if it takes too long, tx is the
 // session's.
 func (w *worker) awaitSession(tx *Transaction) bool {
-	r := w.shard.relay
+	r := w.relay
 	tx.worker = w
 	tx.turn.Store(turnSession)
 	tx.Done.RecipientsReplied(tx)

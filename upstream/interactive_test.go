@@ -43,7 +43,7 @@ func path(i, code int) string {
 func dialog(f *fixture, groups [][]string, body string) (rcpts []codec.Reply, final codec.Reply) {
 	f.t.Helper()
 	tx, c := f.envelope(f.accounts[0], groups[0]...)
-	if err := f.relay.TrySubmit(tx); err != nil {
+	if err := f.trySubmit(tx); err != nil {
 		f.t.Fatal(err)
 	}
 	c.next(f.t)
@@ -177,7 +177,7 @@ func TestOpenedTransactionRefusedAtMail(t *testing.T) {
 func TestAbortResetsTheUpstream(t *testing.T) {
 	f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
 	tx, c := f.envelope(f.accounts[0], "a@good.test", "b@good.test")
-	if err := f.relay.TrySubmit(tx); err != nil {
+	if err := f.trySubmit(tx); err != nil {
 		t.Fatal(err)
 	}
 	c.next(t)
@@ -194,7 +194,7 @@ func TestAbortResetsTheUpstream(t *testing.T) {
 func TestReleaseAbortsToo(t *testing.T) {
 	f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
 	tx, c := f.envelope(f.accounts[0], "a@good.test", "b@good.test")
-	if err := f.relay.TrySubmit(tx); err != nil {
+	if err := f.trySubmit(tx); err != nil {
 		t.Fatal(err)
 	}
 	c.next(t)
@@ -212,7 +212,7 @@ func TestSlowClientLosesTheConnection(t *testing.T) {
 		s.limits.MaxConnections = 1
 	})
 	tx, c := f.envelope(f.accounts[0], "a@good.test", "b@good.test")
-	if err := f.relay.TrySubmit(tx); err != nil {
+	if err := f.trySubmit(tx); err != nil {
 		t.Fatal(err)
 	}
 	c.next(t)

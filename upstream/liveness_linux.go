@@ -69,16 +69,36 @@ const (
 )
 
 func (c *conn) peekAt() peeked {
-	p := &c.peek
-	switch err := c.raw.Control(p.look); {
-	case err != nil:
+	if c.raw.Control(c.peek.look) != nil {
 		return ended
+	}
+	return c.peek.seen()
+}
+
+// seen tells what the last look has shown.
+func (p *peeker) seen() peeked {
+	switch {
 	case p.errno == unix.EAGAIN:
 		return nothingThere
 	case p.errno != 0 || p.n == 0:
 		return ended
 	}
 	return input
+}
+
+// look tells on the loop whether a connection that was parked can still be used.
+func (c *conn) look() freshness {
+	if c.spoiled || c.wire.partial() {
+		return stale
+	}
+	c.peek.look(uintptr(c.wire.socket.FD()))
+	switch c.peek.seen() {
+	case nothingThere:
+		return usable
+	case input:
+		return pending
+	}
+	return stale
 }
 
 // nothingToRead reads until the deadline and reports whether that was for

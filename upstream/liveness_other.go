@@ -13,6 +13,15 @@ type peeker struct{}
 
 func (c *conn) initPeek() {}
 
+// look tells on the loop whether a connection that was parked can still be used,
+// from what the loop has been told so far.
+func (c *conn) look() freshness {
+	if c.spoiled || c.wire.partial() {
+		return stale
+	}
+	return usable
+}
+
 // shortRead is how long alive waits for input: a read whose deadline has come
 // fails before it reads.
 const shortRead = 2 * time.Millisecond

@@ -87,7 +87,7 @@ func (f *fixture) randomMessage(rng *rand.Rand, body string) (res Result, ok boo
 	}
 	if rng.IntN(3) > 0 {
 		tx, c := f.message(a, "to@example.com", body)
-		if err := f.relay.TrySubmit(tx); err != nil {
+		if err := f.trySubmit(tx); err != nil {
 			tx.Release()
 			return Result{Reply: ClientReply(err)}, true
 		}
@@ -101,7 +101,7 @@ func (f *fixture) randomMessage(rng *rand.Rand, body string) (res Result, ok boo
 // randomDialog relays body to several recipients.
 func (f *fixture) randomDialog(rng *rand.Rand, a *account.Account, body string) (Result, bool) {
 	tx, c := f.envelope(a, "a@example.com", "b@example.com")
-	if err := f.relay.TrySubmit(tx); err != nil {
+	if err := f.trySubmit(tx); err != nil {
 		tx.Release()
 		return Result{Reply: ClientReply(err)}, true
 	}

@@ -62,7 +62,7 @@ func TestMessageLimits(t *testing.T) {
 			f.refusedFor(a, tt.want, tt.text)
 			tx, c := f.envelope(a, "one@example.com", "two@example.com")
 			tx.FirstAnswered = false
-			if err := f.relay.TrySubmit(tx); err != nil {
+			if err := f.trySubmit(tx); err != nil {
 				t.Fatal(err)
 			}
 			ans := c.next(t)
@@ -175,7 +175,7 @@ func TestRecipientsAreGivenBack(t *testing.T) {
 	f := newFixture(t, func(s *setup) { s.limits.RecipientsPerDay = 3 })
 	for range 5 {
 		tx, c := f.envelope(f.accounts[0], "a@x.test", "b@x.test", "c@x.test")
-		if err := f.relay.TrySubmit(tx); err != nil {
+		if err := f.trySubmit(tx); err != nil {
 			t.Fatal(err)
 		}
 		if ans := c.next(t); ans.tx.Rcpts[2].Reply.Code != 250 {

@@ -12,11 +12,10 @@ import (
 // readerSize is what a flight's replies usually fit; the buffer grows for more.
 const readerSize = 2 << 10
 
-// replyReader reads replies, using one buffer for all connections of a worker.
+// replyReader reads replies, using one buffer for one connection after the other.
 type replyReader struct {
 	buf        []byte
 	start, end int
-	got        bool // any byte was read since reset
 }
 
 // reset forgets what is left, for another connection or transaction.
@@ -24,7 +23,7 @@ func (r *replyReader) reset() {
 	if r.buf == nil || cap(r.buf) > 8*readerSize {
 		r.buf = make([]byte, readerSize)
 	}
-	r.start, r.end, r.got = 0, 0, false
+	r.start, r.end = 0, 0
 }
 
 // buffered reports whether there is input behind the last reply.
@@ -80,7 +79,6 @@ func (r *replyReader) read(c *conn) error {
 	n, err := c.rw.Read(r.buf[r.end:])
 	r.end += n
 	if n > 0 {
-		r.got = true
 		c.wire.in.passed++
 		return nil
 	}

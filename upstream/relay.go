@@ -93,7 +93,7 @@ func (r *Relay) TrySubmit(tx *Transaction) error {
 	tx.submitted = now
 	tx.deadline = now.Add(r.cfg.TransactionTimeout)
 	tx.meter, tx.taken, tx.limited = nil, 0, nil
-	r.shardOf(tx.Account.ID).post(event{kind: evSubmit, tx: tx, now: now})
+	r.shardOf(tx.Account.ID).postOn(event{kind: evSubmit, tx: tx, now: now}, tx.Loop)
 	return nil
 }
 
@@ -125,7 +125,7 @@ func (r *Relay) SetIPv6(on bool) { r.dialer.resolver.ipv6.Store(on) }
 // Close fails what waits for a connection, closes the parked connections with
 // QUIT and waits for the running transactions. When ctx ends it breaks their
 // connections, so that they fail, and returns the error of ctx. No goroutine
-// of the relay is left when it returns.
+// of the relay is left when it returns. The loops must still run.
 func (r *Relay) Close(ctx context.Context) error {
 	if r.closing.Swap(true) {
 		return errors.New("upstream: relay closed twice")

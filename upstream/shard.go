@@ -29,6 +29,8 @@ const (
 	evLearned                     // what is known of a transaction before its evDone
 	evRetry                       // like evDone, and tx wants another connection
 	evClosed                      // w closed a connection that was in state closing
+	evMend                        // the flight f left c in a state that a worker has to see to
+	evSpoiled                     // c, which is driven by a loop, is of no use any more
 	evTick                        // the timer fired
 	evSlot                        // a global slot was handed to the shard
 	evClose                       // Relay.Close was called
@@ -41,9 +43,11 @@ type event struct {
 	fresh bool // evRetry: only a new connection will do
 	tx    *Transaction
 	st    *accountState
-	w     *worker
+	w     *worker // who is free now: a worker,
+	f     *flight // or a flight
 	c     *conn
 	err   *Error
+	reset bool // evMend: RSET will do
 	now   time.Time
 	// evDone, or evLearned before it: the meter that the message has its place in, for how many
 	// recipients, and how many of them the provider accepted; with err, what
@@ -66,17 +70,21 @@ type shard struct {
 	// What follows belongs to the goroutine that handles events.
 
 	handling []event // the slice that is swapped with inbox
-	accounts map[string]*accountState
-	due      dueHeap         // accounts by their next deadline
-	blocked  []*accountState // wait for a global slot, in order
-	slots    int             // global slots in hand; see onSlot
-	unsaved  []*accountState // have counts that Config.Quota does not have yet
-	idle     []*worker       // parked workers, the last one parked last
-	active   []*worker       // all others, so that Close can break them
-	timer    *time.Timer
-	armed    time.Time // when timer fires; zero: not armed
-	closing  bool
-	drained  chan struct{} // closed when closing and nothing is left
+	on       Loop    // the one that the goroutine belongs to, nil: none
+	flights  int     // on loops
+
+	lastFlight uint64 // its id
+	accounts   map[string]*accountState
+	due        dueHeap         // accounts by their next deadline
+	blocked    []*accountState // wait for a global slot, in order
+	slots      int             // global slots in hand; see onSlot
+	unsaved    []*accountState // have counts that Config.Quota does not have yet
+	idle       []*worker       // parked workers, the last one parked last
+	active     []*worker       // all others, so that Close can break them
+	timer      *time.Timer
+	armed      time.Time // when timer fires; zero: not armed
+	closing    bool
+	drained    chan struct{} // closed when closing and nothing is left
 
 	// counts are the connections by state; read by the metrics.
 	counts [numConnStates]atomic.Int64
@@ -91,9 +99,12 @@ func newShard(r *Relay) *shard {
 
 // post adds an event to the mailbox. If nobody handles events, the caller does:
 // then it returns when the mailbox is empty, or another goroutine took over.
-func (s *shard) post(e event) {
+func (s *shard) post(e event) { s.postOn(e, nil) }
+
+// postOn is post on a loop.
+func (s *shard) postOn(e event, on Loop) {
 	if s.enqueue(e) {
-		s.drive()
+		s.drive(on)
 	}
 }
 
@@ -108,9 +119,12 @@ func (s *shard) enqueue(e event) (idle bool) {
 	return idle
 }
 
-// drive handles events until there are none, or too many for one goroutine.
-func (s *shard) drive() {
+// drive handles events until there are none, or too many for one goroutine. It
+// is called on the loop on, or on none if that is nil.
+func (s *shard) drive(on Loop) {
+	s.on = on
 	if !s.run(handOver) {
+		s.on = nil
 		go s.run(0)
 	}
 }
@@ -160,6 +174,14 @@ func (s *shard) handle(e *event) {
 		s.move(e.st, connClosing, connGone)
 		s.park(e.w, e.now)
 		s.dispatch(e.st, e.now)
+	case evMend:
+		s.land(e.f)
+		s.start(task{kind: taskMend, st: e.st, conn: e.c, reset: e.reset})
+	case evSpoiled:
+		if e.c.listed { // else whoever took it will see
+			e.st.parked.remove(e.c)
+			s.retire(e.st, e.c)
+		}
 	case evTick:
 		s.onTick(e.now)
 	case evSlot:
@@ -169,6 +191,11 @@ func (s *shard) handle(e *event) {
 	case evBreak:
 		for _, w := range s.active {
 			w.breakOff()
+		}
+		for _, st := range s.accounts {
+			for f := st.flights; f != nil; f = f.next {
+				f.breakOff(ErrClosed)
+			}
 		}
 	case evCall:
 		s.onCall(e.now)
@@ -281,7 +308,7 @@ func (s *shard) onClose(now time.Time) {
 
 // checkDrained tells Relay.Close when nothing is left to wait for.
 func (s *shard) checkDrained() {
-	if len(s.active) > 0 {
+	if len(s.active)+s.flights > 0 {
 		return
 	}
 	select {

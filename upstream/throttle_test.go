@@ -294,7 +294,7 @@ func TestHotAccountDoesNotStarveTheOthers(t *testing.T) {
 			submit := func(a *account.Account) {
 				tx, _ := f.message(a, "to@example.com", a.ID+"\r\n")
 				tx.Done = c
-				if err := f.relay.TrySubmit(tx); err != nil {
+				if err := f.trySubmit(tx); err != nil {
 					t.Fatal(err)
 				}
 			}

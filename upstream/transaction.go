@@ -10,15 +10,16 @@ import (
 )
 
 // Completer is told how a transaction goes. Its methods are called from a
-// worker goroutine or from inside TrySubmit, and must only post: they may not
-// block and may not call back into the relay.
+// worker goroutine, on a loop or from inside TrySubmit, and must only post: they
+// may not block and may not call back into the relay.
 type Completer interface {
 	// RecipientsReplied gives tx back to the session: every recipient now has
 	// its Reply. The session goes on with Continue or Release, unless tx.Over
 	// tells that the upstream part of the transaction is over.
 	RecipientsReplied(tx *Transaction)
-	// Complete gives tx back to the session for good, with its answer.
-	Complete(tx *Transaction, res Result)
+	// Complete gives tx back to the session for good, with its answer. It is
+	// called on the loop on, or on none if that is nil.
+	Complete(tx *Transaction, res Result, on Loop)
 }
 
 // Recipient is one forward-path of a transaction.
@@ -47,6 +48,9 @@ type Transaction struct {
 	Done Completer
 	// SID is the session's id, for the log.
 	SID uint64
+	// Loop is the one that TrySubmit is called on, nil if none is: the
+	// connection that takes the transaction is driven there if it can be.
+	Loop Loop
 
 	arena     []byte       // holds the bytes that Mail and Rcpts point to
 	next      *Transaction // in a txQueue
@@ -164,6 +168,15 @@ func (q *txQueue) push(tx *Transaction) {
 	}
 	q.tail = tx
 	q.n++
+}
+
+// at returns the transaction at place i, from 0; nil if there is none.
+func (q *txQueue) at(i int) *Transaction {
+	tx := q.head
+	for ; i > 0 && tx != nil; i-- {
+		tx = tx.next
+	}
+	return tx
 }
 
 func (q *txQueue) pushFront(tx *Transaction) {

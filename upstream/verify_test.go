@@ -118,7 +118,7 @@ func TestRetainClosesConnectionsOfRemovedAccounts(t *testing.T) {
 	f.faults(sandbox.Rule{Name: "slow", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Times: 1,
 		For: sandbox.Duration(200 * time.Millisecond)})
 	running, c := f.message(f.accounts[0], "to@example.com", "running\r\n")
-	if err := f.relay.TrySubmit(running); err != nil {
+	if err := f.trySubmit(running); err != nil {
 		t.Fatal(err)
 	}
 	f.fired("slow", 1)
@@ -160,7 +160,7 @@ func TestRetainDeliversWhatWaits(t *testing.T) {
 		running, c := f.message(a, "to@example.com", "running\r\n")
 		waiting, c2 := f.message(a, "to@example.com", "waiting\r\n")
 		for _, tx := range []*Transaction{running, waiting} {
-			if err := f.relay.TrySubmit(tx); err != nil {
+			if err := f.trySubmit(tx); err != nil {
 				t.Fatal(err)
 			}
 		}

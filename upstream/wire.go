@@ -19,7 +19,8 @@ const (
 // have one.
 var corks = sync.Pool{New: func() any { b := make([]byte, 0, corkSize); return &b }}
 
-// wire is the TCP connection below TLS. Corked, it gathers the records of one
+// wire is the TCP connection below TLS. A worker does blocking I/O on it; a loop
+// hands in what it has read and takes what is to be written. Corked, it gathers the records of one
 // flight into few large writes. It also knows whether the end of the content
 // may have left.
 type wire struct {
@@ -37,6 +38,11 @@ type wire struct {
 	// dry makes Read fail with a timeout instead of asking the kernel.
 	dry bool
 	in  framing
+	// driven: a loop does the I/O. What it has read is in input, and it writes to
+	// socket, which is nil when the connection is gone.
+	driven bool
+	input  []byte
+	socket Socket
 }
 
 // framing follows the records (RFC 8446 section 5.1) that come in, in order to
@@ -55,11 +61,23 @@ func (w *wire) Read(p []byte) (int, error) {
 	if w.dry {
 		return 0, os.ErrDeadlineExceeded
 	}
-	n, err := w.tcp.Read(p)
+	n, err := w.read(p)
 	if w.in.on {
 		w.in.follow(p[:n])
 	}
 	return n, err
+}
+
+func (w *wire) read(p []byte) (int, error) {
+	if !w.driven {
+		return w.tcp.Read(p)
+	}
+	if len(w.input) == 0 {
+		return 0, os.ErrDeadlineExceeded
+	}
+	n := copy(p, w.input)
+	w.input = w.input[n:]
+	return n, nil
 }
 
 // follow takes note of what came in.
@@ -112,7 +130,16 @@ func (w *wire) Write(p []byte) (int, error) {
 }
 
 func (w *wire) write(p []byte) (int, error) {
-	n, err := w.tcp.Write(p)
+	var n int
+	var err error
+	switch {
+	case !w.driven:
+		n, err = w.tcp.Write(p)
+	case w.socket == nil:
+		return 0, net.ErrClosed
+	default:
+		n, err = w.socket.Write(p)
+	}
 	w.sent += int64(n)
 	if w.last && n > 0 {
 		w.left = true
@@ -125,12 +152,14 @@ func (w *wire) flush() error {
 	if len(*w.corked) == 0 {
 		return nil
 	}
-	deadline := time.Now().Add(w.progress)
-	if w.until.Before(deadline) {
-		deadline = w.until
-	}
-	if err := w.tcp.SetWriteDeadline(deadline); err != nil {
-		return err
+	if !w.driven {
+		deadline := time.Now().Add(w.progress)
+		if w.until.Before(deadline) {
+			deadline = w.until
+		}
+		if err := w.tcp.SetWriteDeadline(deadline); err != nil {
+			return err
+		}
 	}
 	_, err := w.write(*w.corked)
 	*w.corked = (*w.corked)[:0]

@@ -18,6 +18,7 @@ const (
 	taskRelay taskKind = iota // send tx over conn
 	taskDial                  // open a connection of account
 	taskQuit                  // close conn
+	taskMend                  // make conn fit for the next transaction, or part with it
 )
 
 // task is what a shard gives to a worker.
@@ -27,17 +28,26 @@ type task struct {
 	conn    *conn
 	tx      *Transaction
 	account *account.Account
+	loop    Loop // taskDial: is to drive the connection; may be nil
+	reset   bool // taskMend: RSET will do
+}
+
+// dialogue is what it takes to talk to the provider over one connection at a
+// time.
+type dialogue struct {
+	relay *Relay
+	in    replyReader
+	line  []byte // commands of the next flight
 }
 
 // worker is a goroutine that does the I/O of one connection at a time. The
 // shard has at most one task for it under way.
 type worker struct {
+	dialogue
 	shard *shard
 	tasks chan task     // capacity 1; closed to end the worker
 	turn  chan struct{} // capacity 1; the session ended its turn
 	hold  *time.Timer   // bounds the session's turn
-	in    replyReader
-	line  []byte // MAIL and RCPT commands of the next flight
 	// logins counts what connect tried.
 	logins int
 	// holds is the connection in use, for Relay.Close to break.
@@ -48,20 +58,22 @@ type worker struct {
 }
 
 func newWorker(s *shard) *worker {
-	return &worker{shard: s, tasks: make(chan task, 1), turn: make(chan struct{}, 1)}
+	return &worker{dialogue: dialogue{relay: s.relay}, shard: s, tasks: make(chan task, 1), turn: make(chan struct{}, 1)}
 }
 
 // run works until tasks is closed.
 func (w *worker) run() {
-	defer w.shard.relay.workers.Done()
+	defer w.relay.workers.Done()
 	for t := range w.tasks {
 		switch t.kind {
 		case taskRelay:
-			w.relay(t)
+			w.send(t)
 		case taskDial:
 			w.dial(t)
 		case taskQuit:
 			w.quit(t)
+		case taskMend:
+			w.mend(t)
 		}
 	}
 }
@@ -77,7 +89,7 @@ func (w *worker) breakOff() {
 // use takes a connection into use.
 func (w *worker) use(c *conn) {
 	w.holds.Store(c)
-	if w.shard.relay.ctx.Err() != nil { // breakOff may have come before
+	if w.relay.ctx.Err() != nil { // breakOff may have come before
 		c.close()
 	}
 	w.in.reset()
@@ -98,11 +110,15 @@ func (w *worker) dial(t task) {
 	func() {
 		defer func() {
 			if p := recover(); p != nil {
-				c, err = nil, &Error{Phase: PhaseConnect, Err: w.panicked(p)}
+				c, err = nil, &Error{Phase: PhaseConnect, Err: w.relay.panicked(p)}
 				w.breakOff()
 			}
 		}()
-		c, err = w.connect(t.account)
+		if c, err = w.connect(t.account); err == nil {
+			if herr := w.handOver(c, t.st, t.loop); herr != nil {
+				c, err = nil, &Error{Phase: PhaseConnect, Err: herr}
+			}
+		}
 	}()
 	e := event{kind: evDialed, st: t.st, c: c, now: time.Now(), logins: w.logins}
 	if err != nil {
@@ -112,7 +128,7 @@ func (w *worker) dial(t task) {
 		if class, hint, ok := err.Explain(); ok {
 			fields = append(fields, zap.Stringer("class", class), zap.String("hint", hint))
 		}
-		w.shard.relay.log.Warn("upstream login failed", fields...)
+		w.relay.log.Warn("upstream login failed", fields...)
 	}
 	w.done(e)
 }
@@ -120,8 +136,11 @@ func (w *worker) dial(t task) {
 // quit closes a connection with QUIT and waits a little for the answer, so
 // that the provider does not count the connection any more when we do not.
 func (w *worker) quit(t task) {
-	w.use(t.conn)
-	if _, err := w.ask(t.conn, PhaseFinal, []byte("QUIT\r\n"), w.shard.relay.cfg.QuitTimeout); err == nil {
+	if w.takeBack(t.conn) != nil {
+		w.done(event{kind: evClosed, st: t.st, now: time.Now()})
+		return
+	}
+	if _, err := w.ask(t.conn, PhaseFinal, []byte("QUIT\r\n"), w.relay.cfg.QuitTimeout); err == nil {
 		_ = t.conn.tls.Close()
 	} else {
 		t.conn.close()
@@ -129,22 +148,34 @@ func (w *worker) quit(t task) {
 	w.done(event{kind: evClosed, st: t.st, now: time.Now()})
 }
 
-// relay sends a transaction. The shard gets the connection back, unless it is
+// mend brings a connection that a loop has carried a message over into a state
+// from which it can go on, or parts with it.
+func (w *worker) mend(t task) {
+	if w.takeBack(t.conn) != nil {
+		w.done(event{kind: evDone, st: t.st, now: time.Now()})
+		return
+	}
+	w.giveBack(event{kind: evDone, st: t.st}, t.conn, &attempt{reset: t.reset, lost: !t.reset})
+}
+
+// send sends a transaction. The shard gets the connection back, unless it is
 // lost, and the transaction, if it is to go over another one.
-func (w *worker) relay(t task) {
+func (w *worker) send(t task) {
 	c, tx := t.conn, t.tx
-	w.use(c)
+	gone := w.takeBack(c) != nil
 	start := time.Now()
-	m := w.shard.relay.metrics
+	m := w.relay.metrics
 	m.phase(phaseQueue, start.Sub(tx.submitted))
-	if c.reused && !c.alive() {
-		c.close()
+	if gone || c.reused && !c.alive() {
+		if !gone {
+			c.close()
+		}
 		m.stale.Inc()
 		w.done(event{kind: evRetry, st: t.st, tx: tx, now: start})
 		return
 	}
 	c.messages++
-	a := attempt{reused: c.reused, retried: tx.retried, taken: tx.taken, softQuota: w.shard.relay.cfg.QuotaAsTemporary}
+	a := attempt{reused: c.reused, retried: tx.retried, taken: tx.taken, softQuota: w.relay.cfg.QuotaAsTemporary}
 	done := event{kind: evDone, st: t.st, w: w, meter: tx.meter}
 	owned := w.attempt(c, tx, &a, start)
 	now := time.Now()
@@ -159,8 +190,8 @@ func (w *worker) relay(t task) {
 			done.err = a.failure(c)
 		}
 		w.giveBack(done, c, &a)
-	case a.mayRetry() && now.Sub(tx.submitted) < w.shard.relay.cfg.TransactionTimeout/2:
-		c.leave(w.shard.relay.cfg.QuitTimeout)
+	case a.mayRetry() && now.Sub(tx.submitted) < w.relay.cfg.TransactionTimeout/2:
+		c.leave(w.relay.cfg.QuitTimeout)
 		tx.retried = true
 		m.retries.Inc()
 		w.done(event{kind: evRetry, fresh: true, st: t.st, tx: tx, now: now})
@@ -172,7 +203,7 @@ func (w *worker) relay(t task) {
 		// one has led to; the connection takes a while yet.
 		done.kind, done.now = evLearned, now
 		w.shard.post(done)
-		w.shard.relay.finish(tx, res, now)
+		w.relay.finish(tx, res, now, nil)
 		w.giveBack(event{kind: evDone, st: t.st}, c, &a)
 	default:
 		// The connection is in the mailbox before the client has its answer, so
@@ -180,12 +211,17 @@ func (w *worker) relay(t task) {
 		res := a.result(c)
 		a.outcome(&done, tx, &res)
 		w.discountDryRun(&done)
+		if w.relay.drivable(c, tx) { // the next one like it goes over the loop
+			if w.handOver(c, t.st, tx.Loop) != nil {
+				c = nil
+			}
+		}
 		done.c, done.now = c, now
 		w.holds.Store(nil)
 		idle := w.shard.enqueue(done)
-		w.shard.relay.finish(tx, res, now)
+		w.relay.finish(tx, res, now, nil)
 		if idle {
-			w.shard.drive()
+			w.shard.drive(nil)
 		}
 	}
 }
@@ -197,7 +233,7 @@ func (w *worker) attempt(c *conn, tx *Transaction, a *attempt, start time.Time) 
 	defer func() {
 		if p := recover(); p != nil {
 			a.left = true // nothing is known any more
-			a.failed(a.phase, w.panicked(p))
+			a.failed(a.phase, w.relay.panicked(p))
 		}
 	}()
 	c.wire.begin()
@@ -210,9 +246,9 @@ func (w *worker) attempt(c *conn, tx *Transaction, a *attempt, start time.Time) 
 }
 
 // panicked counts and logs a panic and makes an error of it.
-func (w *worker) panicked(p any) error {
-	w.shard.relay.log.Error("panic in an upstream worker", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
-	w.shard.relay.metrics.panics.Inc()
+func (r *Relay) panicked(p any) error {
+	r.log.Error("panic while relaying", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+	r.metrics.panics.Inc()
 	return fmt.Errorf("internal error: %v", p)
 }
 
@@ -220,11 +256,11 @@ func (w *worker) panicked(p any) error {
 // transaction, or its loss.
 func (w *worker) giveBack(done event, c *conn, a *attempt) {
 	if a.reset && !a.lost {
-		reply, err := w.ask(c, PhaseMail, []byte("RSET\r\n"), w.shard.relay.cfg.CommandTimeout)
+		reply, err := w.ask(c, PhaseMail, []byte("RSET\r\n"), w.relay.cfg.CommandTimeout)
 		a.lost = err != nil || reply.Code/100 != 2
 	}
 	if a.lost || w.in.buffered() { // a reply to nothing: 421, or we are out of step
-		c.leave(w.shard.relay.cfg.QuitTimeout)
+		c.leave(w.relay.cfg.QuitTimeout)
 		c = nil
 	}
 	done.c, done.now = c, time.Now()
@@ -233,7 +269,7 @@ func (w *worker) giveBack(done event, c *conn, a *attempt) {
 
 // discountDryRun: nothing was sent, so nothing counts.
 func (w *worker) discountDryRun(done *event) {
-	if w.shard.relay.cfg.DryRun {
+	if w.relay.cfg.DryRun {
 		done.accepted = 0
 	}
 }

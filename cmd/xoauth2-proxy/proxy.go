@@ -83,7 +83,7 @@ func startProxy(settings *config.Settings, accounts *account.Snapshot, from orig
 		return nil, err
 	}
 	p.live.start()
-	p.relay.Prewarm(accounts)
+	p.relay.Prewarm(unheld(accounts, p.orders))
 	for _, a := range p.server.Addrs() {
 		log.Info("listening for clients", zap.Stringer("address", a), zap.Int("accounts", accounts.Len()))
 	}
@@ -107,6 +107,7 @@ func (p *proxy) stop(ctx context.Context) (cut int64) {
 	if err := p.relay.Close(ctx); err != nil {
 		p.log.Warn("closing connections to providers", zap.Error(err))
 	}
+	p.server.Stop()
 	p.closeQuota()
 	p.closeTokens()
 	if err := p.admin.Close(grace); err != nil {

@@ -161,6 +161,9 @@ func (k *stack) stop(t testing.TB) {
 			t.Errorf("closing the relay: %v", err)
 		}
 	}
+	if k.server != nil {
+		k.server.Stop()
+	}
 	if k.tokens != nil {
 		k.tokens.Close()
 	}

@@ -1,0 +1,110 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+
+	"xoauth2-proxy/upstream"
+)
+
+// A loop drives connections to providers too: it implements upstream.Loop.
+
+// watched is such a connection.
+type watched struct {
+	loop     *loop
+	conn     gnet.Conn
+	driven   upstream.Driven
+	released bool
+}
+
+// Post implements upstream.Loop.
+func (l *loop) Post(r upstream.Runner) bool { return l.post(message{kind: msgRun, run: r}) }
+
+// Later implements upstream.Loop.
+func (l *loop) Later(r upstream.Runner) { l.later(message{kind: msgRun, run: r}) }
+
+// errNotTaken: gnet closes a socket that epoll does not take, and tells nobody.
+var errNotTaken = errors.New("epoll did not take it")
+
+// errUnsent: what is to be sent is with gnet, which cannot give it back.
+var errUnsent = errors.New("not all has been sent")
+
+// Watch implements upstream.Loop.
+func (l *loop) Watch(c *net.TCPConn, d upstream.Driven) error {
+	dropZone(c.RemoteAddr().(*net.TCPAddr))
+	dropZone(c.LocalAddr().(*net.TCPAddr))
+	w := &watched{loop: l, driven: d}
+	done, err := l.events.Enroll(gnet.NewContext(context.Background(), w), c)
+	if err != nil {
+		_ = c.Close()
+		return fmt.Errorf("server: watching a connection: %w", err)
+	}
+	res := <-done
+	if err = res.Err; err == nil && w.conn == nil {
+		err = errNotTaken
+	}
+	if err != nil {
+		return fmt.Errorf("server: watching a connection: %w", err)
+	}
+	return nil
+}
+
+// opened, received and closed pass on what gnet reports.
+func (w *watched) opened(c gnet.Conn) {
+	w.loop.enter()
+	defer w.loop.leave()
+	w.conn = c
+	w.driven.Watched(w)
+}
+
+func (w *watched) received(b []byte) {
+	w.loop.enter()
+	defer w.loop.leave()
+	w.driven.Received(b)
+}
+
+func (w *watched) closed(err error) {
+	if w.released {
+		return
+	}
+	w.loop.enter()
+	defer w.loop.leave()
+	w.driven.Closed(err)
+}
+
+// Write implements upstream.Socket.
+func (w *watched) Write(b []byte) (int, error) { return w.conn.Write(b) }
+
+// FD implements upstream.Socket.
+func (w *watched) FD() int { return w.conn.Fd() }
+
+// Close implements upstream.Socket.
+func (w *watched) Close() { _ = w.loop.events.Close(w.conn) }
+
+// Release implements upstream.Socket: the connection lives on in a duplicate of
+// the descriptor.
+func (w *watched) Release() (*net.TCPConn, error) {
+	if w.conn.OutboundBuffered() > 0 {
+		w.Close()
+		return nil, errUnsent
+	}
+	fd, err := unix.FcntlInt(uintptr(w.conn.Fd()), unix.F_DUPFD_CLOEXEC, 0)
+	w.released = true
+	w.Close()
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	f := os.NewFile(uintptr(fd), "provider")
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}

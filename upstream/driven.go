@@ -1,0 +1,174 @@
+package upstream
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/codec"
+)
+
+// drivenMax is the most content that a loop encrypts and sends by itself: more
+// would hold up its other connections.
+const drivenMax = 128 << 10
+
+// drivable reports whether tx can be carried over c by a loop: a whole message
+// that goes out in one flight.
+func (r *Relay) drivable(c *conn, tx *Transaction) bool {
+	const flight = codec.ExtPIPELINING | codec.ExtCHUNKING
+	return r.cfg.OnLoops && !r.cfg.DryRun && tx.Content != nil && c.ext.Has(flight) && tx.Content.Size() <= drivenMax
+}
+
+// driven is the part of a conn that belongs to the loop that drives it.
+type driven struct {
+	flight *flight // the message that is under way
+	// spoiled: the connection is gone, or the provider has said something that
+	// nobody asked for.
+	spoiled bool
+}
+
+// freshness is what a look at a parked connection shows.
+type freshness uint8
+
+const (
+	usable  freshness = iota
+	pending           // the loop has not read yet what has come in
+	stale
+)
+
+// Watched implements Driven.
+func (c *conn) Watched(s Socket) {
+	c.driven = driven{}
+	c.wire.driven, c.wire.socket, c.wire.tcp = true, s, nil
+}
+
+// Received implements Driven.
+func (c *conn) Received(b []byte) {
+	defer c.contain()
+	c.wire.input = b
+	if c.flight != nil {
+		c.flight.read()
+	} else {
+		c.unasked()
+	}
+	c.wire.input = nil // borrowed
+}
+
+// Closed implements Driven.
+func (c *conn) Closed(err error) {
+	defer c.contain()
+	if err == nil {
+		err = net.ErrClosed
+	}
+	c.wire.socket = nil
+	f := c.flight
+	c.spoil()
+	if f != nil && !f.writing {
+		f.fail(err)
+	}
+}
+
+// unasked reads what came without being asked for. A TLS session ticket and the
+// like do no harm; anything that can be read does.
+func (c *conn) unasked() {
+	var b [1]byte
+	if _, err := c.tls.Read(b[:]); !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.spoil()
+		return
+	}
+	c.wire.begin() // all records were read
+}
+
+// spoil has the shard drop the connection, if it is parked.
+func (c *conn) spoil() {
+	if !c.spoiled {
+		c.spoiled = true
+		c.shard.postOn(event{kind: evSpoiled, st: c.st, c: c, now: time.Now()}, c.loop)
+	}
+}
+
+// drop breaks the connection.
+func (c *conn) drop() {
+	if c.wire.socket != nil {
+		c.wire.socket.Close()
+	}
+}
+
+// contain keeps a panic in the connection it happened on.
+func (c *conn) contain() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	err := c.shard.relay.panicked(p)
+	c.wire.input = nil
+	if f := c.flight; f != nil {
+		f.a.left = true // nothing is known any more
+		f.a.lost = true
+		f.fail(err)
+		return
+	}
+	c.spoil()
+}
+
+// handOver has a loop drive c from now on, if it can: loop may be nil. On an
+// error the connection is gone.
+func (w *worker) handOver(c *conn, st *accountState, loop Loop) error {
+	if loop == nil || !w.relay.cfg.OnLoops || w.relay.cfg.DryRun || w.in.buffered() || c.wire.readAhead() {
+		return nil
+	}
+	w.holds.Store(nil)
+	c.shard, c.st, c.loop = w.shard, st, loop
+	c.deadline, c.raw = time.Time{}, nil
+	if err := loop.Watch(c.wire.tcp, c); err != nil {
+		w.relay.log.Warn("handing a connection to a loop", zap.Error(err))
+		return err
+	}
+	return nil
+}
+
+// takeBack takes c from the loop that drives it, if one does. On an error the
+// connection is gone, or was of no use any more.
+func (w *worker) takeBack(c *conn) error {
+	if c.loop != nil {
+		r := recall{c: c, done: make(chan error, 1)}
+		if !c.loop.Post(r) {
+			return ErrClosed
+		}
+		if err := <-r.done; err != nil {
+			return err
+		}
+		c.loop = nil
+	}
+	w.use(c)
+	return nil
+}
+
+// recall takes a connection from its loop.
+type recall struct {
+	c    *conn
+	done chan error // capacity 1
+}
+
+// Run implements Runner.
+func (r recall) Run() { r.done <- r.c.release() }
+
+func (c *conn) release() error {
+	if c.spoiled {
+		c.drop()
+		return net.ErrClosed
+	}
+	tcp, err := c.wire.socket.Release()
+	if err == nil {
+		c.raw, err = tcp.SyscallConn()
+	}
+	if err != nil {
+		c.spoiled = true
+		return err
+	}
+	c.wire.driven, c.wire.socket, c.wire.tcp = false, nil, tcp
+	return nil
+}
