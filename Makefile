@@ -49,7 +49,7 @@ e2e: build ## real mail clients through the proxy into the sandbox; installs the
 loadgen: ## the load generator
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/loadgen ./loadgen
 
-profile: build loadgen ## CPU, heap, mutex and block profiles of a load, and flame graphs
+profile: ## CPU, heap, mutex, block and off-CPU profiles of a load, flame graphs, and what changed since the last time
 	$(GO) run ./perf/profile
 
 soak: build loadgen ## load, faults, reloads and restarts for DURATION; fails on any loss, double or growth

@@ -16,12 +16,16 @@
 //
 //	schedule.go   phases of a run and the arrival instants within them
 //	pacer.go      gives out tickets (one per message) when they are due
+//	accounts.go   whom a connection logs in as
 //	worker.go     one goroutine per connection: takes tickets, sends messages
-//	smtp.go       the SMTP client: one write per step, no allocation a message
+//	dialogue.go, smtp.go  the SMTP client up to the first message
+//	transaction.go, reply.go  a message: one write per step, no allocation
+//	turn.go       a write and the wait for its answer, in few system calls
 //	content.go    messages rendered in advance, stamped with their id all over
 //	recorder.go   histograms and counters, sharded
 //	journal.go    what became of each message, eight bytes a message
 //	proof.go      the journal against what the sandbox says was delivered
+//	dryrun.go     the proxy's own counts, where it sends nothing
 //	process.go    CPU time and memory of the server under load, and our own
 //	run.go        puts these together; report/ renders the result
 //

@@ -29,7 +29,8 @@ const description = `Loads an SMTP submission server on this machine and reports
   Find the limit:                             loadgen --steps 1k,5k,10k,20k,50k,100k --step-time 10s --html load.html
   With proof of delivery:                     loadgen --rate 50k --sandbox http://127.0.0.1:8025 --accounts-file accounts.json
 
-Against a proxy in dry-run mode leave --sandbox out: nothing is delivered then.
+  Through a proxy in dry-run mode:            loadgen --rate 50k --dry-run --proxy-metrics http://127.0.0.1:9090/metrics
+
 Exit code: 0 all accepted (and proven), 1 a message failed or the proof did, 2 usage error.`
 
 func main() {

@@ -3,14 +3,11 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -55,6 +52,7 @@ type options struct {
 	Sandbox      string `group:"Proof and cost" placeholder:"URL" help:"HTTP address of the sandbox provider behind the server, as http://127.0.0.1:8025. After the run it is asked what was delivered: every acknowledged message, once, unaltered, under its account."`
 	Hashes       bool   `group:"Proof and cost" help:"Also compare the SHA-256 of every message as delivered. The sandbox must keep messages, so this is for runs that fit into its memory."`
 	ProxyMetrics string `group:"Proof and cost" placeholder:"URL" help:"Metrics of the server under load, as http://127.0.0.1:9090/metrics: its CPU time per message and its memory are then reported."`
+	DryRun       bool   `group:"Proof and cost" help:"The server is a proxy in dry-run mode (serve --dry-run), which answers as ever and hands nothing over: every acknowledged message must be one that its metrics count as a dry run, and none may be delivered. Needs --proxy-metrics."`
 	PID          []int  `group:"Proof and cost" name:"pid" placeholder:"PID" help:"The same from /proc, for servers without such metrics; their child processes count too."`
 
 	JSON  string `group:"Output" name:"json" placeholder:"FILE" help:"Write the report as JSON; - is standard output, in place of the text."`
@@ -145,6 +143,12 @@ func (p *plan) checkAddresses() (err error) {
 	case p.PID != nil:
 		p.server = pidSampler(p.PID)
 	}
+	switch _, metrics := p.server.(*metricsSampler); {
+	case p.DryRun && !metrics:
+		return errors.New("--dry-run needs --proxy-metrics")
+	case p.DryRun && p.sandbox != nil:
+		return errors.New("--dry-run and --sandbox: nothing is delivered in a dry run")
+	}
 	return nil
 }
 
@@ -203,70 +207,6 @@ func (p *plan) layClosed() error {
 		p.messages = int(min(p.Duration.Seconds()*200_000+1, maxSlots))
 	}
 	return nil
-}
-
-// checkAccounts makes the list of logins.
-func (p *plan) checkAccounts() error {
-	if p.Skew != 0 && !(p.Skew > 1 && p.Skew <= 10) {
-		return fmt.Errorf("--skew: %v is neither 0 nor above 1", p.Skew)
-	}
-	if p.AccountsFile != "" {
-		logins, err := readLogins(p.AccountsFile)
-		if err != nil {
-			return fmt.Errorf("--accounts-file: %w", err)
-		}
-		if p.Accounts > len(logins) {
-			return fmt.Errorf("--accounts-file: %s has %d accounts, not %d", p.AccountsFile, len(logins), p.Accounts)
-		}
-		if p.Accounts > 0 {
-			logins = logins[:p.Accounts]
-		}
-		p.logins = logins
-	} else {
-		for i := range max(p.Accounts, 1) {
-			p.logins = append(p.logins, strings.ReplaceAll(p.Login, "%d", fmt.Sprint(i+1)))
-		}
-		if len(p.logins) > 1 && p.logins[0] == p.logins[1] {
-			return errors.New("--login has no %d, so there is only one account")
-		}
-	}
-	for _, login := range p.logins {
-		if len(login) > maxLogin || strings.ContainsAny(login, "\r\n\x00<> ") || login == "" {
-			return fmt.Errorf("%q is no login: it is empty, too long, or has spaces or brackets", login)
-		}
-	}
-	return nil
-}
-
-// readLogins returns the addresses in an accounts file: an array of accounts,
-// or an object with one under "accounts".
-func readLogins(name string) ([]string, error) {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	type account struct {
-		Email string `json:"email"`
-	}
-	var list []account
-	if err := json.Unmarshal(text, &list); err != nil {
-		var object struct {
-			Accounts []account `json:"accounts"`
-		}
-		if err := json.Unmarshal(text, &object); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		list = object.Accounts
-	}
-	list = slices.DeleteFunc(list, func(a account) bool { return a.Email == "" })
-	if len(list) == 0 {
-		return nil, fmt.Errorf("%s has no accounts", name)
-	}
-	logins := make([]string, len(list))
-	for i, a := range list {
-		logins[i] = a.Email
-	}
-	return logins, nil
 }
 
 // checkTLS checks that flags for TLS are not given without it.

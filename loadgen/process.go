@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,30 +41,38 @@ func newMetricsSampler(u *url.URL) *metricsSampler {
 
 // sample implements sampler.
 func (m *metricsSampler) sample() (usage, error) {
-	resp, err := m.client.Get(m.url.String())
+	values, err := m.read("process_cpu_seconds_total", "process_resident_memory_bytes")
 	if err != nil {
 		return usage{}, err
 	}
+	return usage{values[0], int64(values[1])}, nil
+}
+
+// read returns the values of the metrics of these names, labels included.
+func (m *metricsSampler) read(names ...string) ([]float64, error) {
+	resp, err := m.client.Get(m.url.String())
+	if err != nil {
+		return nil, err
+	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return usage{}, fmt.Errorf("%s: %s", m.url, resp.Status)
+		return nil, fmt.Errorf("%s: %s", m.url, resp.Status)
 	}
-	values := map[string]float64{"process_cpu_seconds_total": -1, "process_resident_memory_bytes": -1}
+	values, found := make([]float64, len(names)), make([]bool, len(names))
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), " ")
-		if _, wanted := values[name]; wanted {
-			if values[name], err = strconv.ParseFloat(strings.TrimSpace(value), 64); err != nil {
-				return usage{}, fmt.Errorf("%s: %s: %w", m.url, name, err)
+		if i := slices.Index(names, name); i >= 0 {
+			if values[i], err = strconv.ParseFloat(strings.TrimSpace(value), 64); err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", m.url, name, err)
 			}
+			found[i] = true
 		}
 	}
-	for name, value := range values {
-		if value < 0 {
-			return usage{}, errors.Join(fmt.Errorf("%s: there is no %s", m.url, name), lines.Err())
-		}
+	if i := slices.Index(found, false); i >= 0 {
+		return nil, errors.Join(fmt.Errorf("%s: there is no %s", m.url, names[i]), lines.Err())
 	}
-	return usage{values["process_cpu_seconds_total"], int64(values["process_resident_memory_bytes"])}, nil
+	return values, nil
 }
 
 // pidSampler reads the usage of processes and all that descend from them from

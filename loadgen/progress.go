@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -23,12 +22,16 @@ func newProgress(w io.Writer, messages int, quiet bool) *progress {
 	if quiet || !ok || !term.IsTerminal(int(file.Fd())) {
 		return &progress{}
 	}
+	return newLine(w, messages)
+}
+
+// newLine returns a line that is drawn.
+func newLine(w io.Writer, messages int) *progress {
 	return &progress{progressbar.NewOptions(messages,
 		progressbar.OptionSetWriter(w),
 		progressbar.OptionSetWidth(24),
 		progressbar.OptionShowCount(),
 		progressbar.OptionSetPredictTime(true),
-		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionClearOnFinish(),
 	)}
 }
@@ -38,8 +41,8 @@ func (p *progress) show(point report.Point, done int64, failed int64) {
 	if p.bar == nil {
 		return
 	}
-	p.bar.Describe(fmt.Sprintf("%6.0f/s  P50 %v  P99 %v ms  failed %d", point.Rate, point.P50, point.P99, failed))
 	_ = p.bar.Set64(min(done, p.bar.GetMax64())) // a line that cannot be drawn ends no run
+	p.bar.Describe(fmt.Sprintf("%6.0f/s  P50 %v  P99 %v ms  failed %d", point.Rate, point.P50, point.P99, failed))
 }
 
 // end removes the line.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ type runner struct {
 	pacer    pacer
 	workers  []*worker
 	idle     []*session
+	dryRuns  *dryRuns // nil: they are not what is asked for
 
 	started     time.Time
 	interrupted bool
@@ -69,12 +71,21 @@ func (r *runner) load(ctx context.Context) (*report.Report, error) {
 		r.hangUp()
 		return nil, err
 	}
+	if err := r.watchDryRuns(); err != nil {
+		r.hangUp()
+		return nil, err
+	}
 	rep, err := r.measure(ctx)
 	if err != nil {
 		r.hangUp()
 		return nil, err
 	}
 	rep.IdleAlive = r.releaseIdle()
+	if r.DryRun {
+		if rep.DryRun, err = r.dryRuns.verdict(rep.Total.Accepted); err != nil {
+			return rep, err
+		}
+	}
 	if sandbox != nil {
 		p := &prover{run: r.run, journal: r.journal, mix: r.mix, logins: r.logins}
 		if rep.Proof, err = p.prove(sandbox, r.Hashes); err != nil {
@@ -179,17 +190,28 @@ func (r *runner) interval() time.Duration {
 	return min(max(max(r.length(), r.Duration)/200, 250*time.Millisecond), 5*time.Second)
 }
 
+// spareProcessors leaves half of the processors to the server: in a closed loop
+// there is always something to do, and a runtime that has more of them than it
+// gets time on spends what it gets on waking threads. GOMAXPROCS overrides it.
+func spareProcessors() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(runtime.NumCPU()/2, 1))
+	}
+}
+
 // drive runs the workers until all is sent, or no longer to be waited
 // for.
 func (r *runner) drive(parent context.Context) {
 	ctx, stop := context.WithCancel(parent)
 	defer stop()
 	r.started = time.Now()
-	if r.phases == nil && r.Duration > 0 {
-		timer := time.AfterFunc(r.Duration, stop)
-		defer timer.Stop()
-	}
-	if r.phases != nil { // what is queued then has that long
+	if r.phases == nil {
+		spareProcessors()
+		if r.Duration > 0 {
+			timer := time.AfterFunc(r.Duration, stop)
+			defer timer.Stop()
+		}
+	} else { // what is queued then has that long
 		prepareSleep()
 		timer := time.AfterFunc(r.length()+r.Drain, stop)
 		defer timer.Stop()

@@ -253,6 +253,8 @@ func TestRunUsage(t *testing.T) {
 		{"--pipelining maybe", "auto, on, off"},
 		{"--connections 0", "--connections"},
 		{"--hashes", "--sandbox"},
+		{"--dry-run", "--proxy-metrics"},
+		{"--dry-run --proxy-metrics http://127.0.0.1:1/ --sandbox http://127.0.0.1:1", "nothing is delivered"},
 		{"--skew 0.5", "--skew"},
 		{"--login nobody --accounts 2", "%d"},
 		{"--accounts 2 --accounts-file " + file, "has 1 accounts"},

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -36,6 +37,9 @@ type testServer struct {
 	atEnd func(number int) string
 	// tamper changes or drops (nil) what is delivered.
 	tamper func(number int, d testDelivery) []testDelivery
+	// tls is offered by STARTTLS, or begins each connection if implicit is set.
+	tls      *tls.Config
+	implicit bool
 
 	addr, url string
 
@@ -84,7 +88,10 @@ func startServer(t *testing.T, s *testServer) *testServer {
 
 // serve is one connection.
 func (s *testServer) serve(conn net.Conn) {
-	defer conn.Close()
+	defer func() { conn.Close() }()
+	if s.implicit {
+		conn = tls.Server(conn, s.tls)
+	}
 	s.mu.Lock()
 	s.connections++
 	s.mu.Unlock()
@@ -127,6 +134,11 @@ func (s *testServer) serve(conn net.Conn) {
 			s.logins[d.account]++
 			s.mu.Unlock()
 			say("235 2.7.0 ok")
+		case "STARTTLS":
+			say("220 go")
+			conn = tls.Server(conn, s.tls)
+			r = bufio.NewReader(conn)
+			text = textproto.NewReader(r)
 		case "MAIL":
 			mailed = true
 			say("250 2.1.0 ok")

@@ -12,73 +12,6 @@ import (
 	"time"
 )
 
-// dialogue is how sessions speak, the same for all connections of a run.
-type dialogue struct {
-	target   string
-	tlsMode  string      // "none", "starttls" or "implicit"
-	tls      *tls.Config // for the latter two
-	auth     string      // "none", "plain" or "login"
-	password string
-	pipeline choice // of commands (RFC 2920)
-	bdat     choice // instead of DATA (RFC 3030)
-	rcpts    int    // recipients of each message
-	timeout  time.Duration
-}
-
-// choice says whether an extension is used.
-type choice string
-
-const (
-	choiceAuto choice = "auto" // if it is offered
-	choiceOn   choice = "on"   // even if it is not
-	choiceOff  choice = "off"
-)
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (c *choice) UnmarshalText(text []byte) error {
-	*c = choice(text)
-	if *c != choiceAuto && *c != choiceOn && *c != choiceOff {
-		return fmt.Errorf("%q is none of auto, on, off", text)
-	}
-	return nil
-}
-
-// use resolves c.
-func (c choice) use(offered bool) bool {
-	return c == choiceOn || c == choiceAuto && offered
-}
-
-// phaseName says how far a session or a message came.
-type phaseName string
-
-const (
-	phaseConnect  phaseName = "connect"
-	phaseTLS      phaseName = "tls"
-	phaseGreeting phaseName = "greeting"
-	phaseEHLO     phaseName = "ehlo"
-	phaseAUTH     phaseName = "auth"
-	phaseMAIL     phaseName = "mail"
-	phaseRCPT     phaseName = "rcpt"
-	phaseDATA     phaseName = "data"
-	phaseFinal    phaseName = "end of data"
-)
-
-// An smtpError is a refusal by the server, or the connection's failure if the
-// code is 0.
-type smtpError struct {
-	phase phaseName
-	code  int
-	text  string
-}
-
-// Error implements error.
-func (e *smtpError) Error() string {
-	return string(e.phase) + ": " + e.text
-}
-
-// errReply is returned for what is not an SMTP reply.
-var errReply = errors.New("not an SMTP reply")
-
 // A session is one SMTP connection, used by one goroutine. Its buffers are its
 // own, so that a message is sent without an allocation.
 type session struct {
@@ -89,6 +22,8 @@ type session struct {
 	in       []byte // received and not yet read
 	inBuf    [4096]byte
 	out      []byte // what the next write sends
+	turn     *turn  // nil within TLS
+	unsent   []byte // the part of out that the next fill sends ahead
 	deadline time.Time
 
 	pipelining, chunking bool // what the server offered, as far as we use it
@@ -116,7 +51,10 @@ func openSession(d *dialogue, account int, login string) (*session, error) {
 
 // connect opens the TCP connection.
 func (s *session) connect() error {
-	conn, err := net.DialTimeout("tcp", s.dialogue.target, s.dialogue.timeout)
+	// No keep-alives: that would be four system calls for a connection which
+	// has timeouts of its own.
+	dialer := net.Dialer{Timeout: s.dialogue.timeout, KeepAlive: -1}
+	conn, err := dialer.Dial("tcp", s.dialogue.target)
 	if err != nil {
 		return &smtpError{phase: phaseConnect, text: err.Error()}
 	}
@@ -125,6 +63,7 @@ func (s *session) connect() error {
 		conn.Close()
 		return &smtpError{phase: phaseConnect, text: err.Error()}
 	}
+	s.turn = newTurn(conn, s.raw)
 	return nil
 }
 
@@ -162,7 +101,7 @@ func (s *session) startTLS() error {
 	if err := conn.Handshake(); err != nil {
 		return &smtpError{phase: phaseTLS, text: err.Error()}
 	}
-	s.conn = conn
+	s.conn, s.turn = conn, nil
 	return nil
 }
 
@@ -232,11 +171,10 @@ func (s *session) exchange(phase phaseName, code int, line string) error {
 	return s.expect(phase, code)
 }
 
-// write sends a line.
+// write sends a line that wants a reply.
 func (s *session) write(line string) error {
 	s.out = append(append(s.out[:0], line...), "\r\n"...)
-	_, err := s.conn.Write(s.out)
-	return err
+	return s.flush()
 }
 
 // expect reads a reply and wants the code.
@@ -259,60 +197,6 @@ func (s *session) broken(phase phaseName, err error) error {
 // refused returns the error for a reply that is not the wanted one.
 func refused(phase phaseName, code int, reply []byte) error {
 	return &smtpError{phase: phase, code: code, text: string(bytes.TrimSpace(reply))}
-}
-
-// reply reads one reply. Its lines are borrowed until the next read.
-func (s *session) reply() (code int, text []byte, err error) {
-	seen := 0 // how much of s.in is whole lines of this reply
-	for {
-		for {
-			i := bytes.IndexByte(s.in[seen:], '\n')
-			if i < 0 {
-				break
-			}
-			line := s.in[seen : seen+i+1]
-			seen += i + 1
-			if code = replyCode(line); code == 0 {
-				return 0, nil, errReply
-			}
-			if line[3] != '-' {
-				text, s.in = s.in[:seen], s.in[seen:]
-				return code, text, nil
-			}
-		}
-		if err := s.fill(); err != nil {
-			return 0, nil, err
-		}
-	}
-}
-
-// fill receives more behind what is in s.in.
-func (s *session) fill() error {
-	if len(s.in) == len(s.inBuf) {
-		return errReply // no reply of a submission server is so long
-	}
-	n := copy(s.inBuf[:], s.in)
-	m, err := s.conn.Read(s.inBuf[n:])
-	s.in = s.inBuf[:n+m]
-	if m > 0 {
-		return nil
-	}
-	return err
-}
-
-// replyCode returns the code of a reply line, 0 if it has none.
-func replyCode(line []byte) int {
-	if len(line) < 4 {
-		return 0
-	}
-	code := 0
-	for _, c := range line[:3] {
-		if c < '0' || c > '9' {
-			return 0
-		}
-		code = code*10 + int(c-'0')
-	}
-	return code
 }
 
 // extend moves the deadline of all reads and writes, unless it was moved less

@@ -215,19 +215,16 @@ func (tx *transaction) writeContent(chunks []chunk) error {
 	tx.out = tx.header.appendTo(tx.out, tx.id, tx.template.sum(tx.id))
 	for i := range chunks {
 		tx.out = chunks[i].appendTo(tx.out, tx.id)
-		tx.ended = i == len(chunks)-1
-		if err := tx.flush(); err != nil {
+		if i == len(chunks)-1 {
+			tx.ended = true
+			return tx.flush()
+		}
+		if _, err := tx.conn.Write(tx.out); err != nil {
 			return err
 		}
 		tx.out = tx.out[:0]
 	}
 	return nil
-}
-
-// flush sends what is in out.
-func (tx *transaction) flush() error {
-	_, err := tx.conn.Write(tx.out)
-	return err
 }
 
 // step reads a reply to which 2yz is the wanted one, and notes another.

@@ -3,46 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"sync"
 	"time"
 )
-
-// accounts chooses the account that a new connection logs in as. It is safe
-// for concurrent use.
-type accounts struct {
-	logins []string
-
-	mu   sync.Mutex // guards pick
-	pick func() int
-}
-
-// newAccounts returns a choice among the logins: in turn if skew is 0, else
-// the k-th most loaded account has a share in proportion to 1/k^skew.
-// Which accounts those are is settled by the seed.
-func newAccounts(logins []string, skew float64, seed uint64) *accounts {
-	a := &accounts{logins: logins}
-	if skew == 0 {
-		next := -1
-		a.pick = func() int {
-			next = (next + 1) % len(logins)
-			return next
-		}
-		return a
-	}
-	random := rand.New(rand.NewPCG(seed, 3))
-	order := random.Perm(len(logins))
-	zipf := rand.NewZipf(random, skew, 1, uint64(len(logins)-1))
-	a.pick = func() int { return order[zipf.Uint64()] }
-	return a
-}
-
-// next returns the index of an account.
-func (a *accounts) next() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.pick()
-}
 
 // A worker is one connection of the load: it opens it, sends a message for
 // each ticket it gets, and replaces it when it has carried enough of them or

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the peers of the side-by-side measurement from Debian: HAProxy,
-# nginx with its mail proxy, and Postfix's smtp-source. Needs root. None of
-# their services is started: while this runs, a policy forbids it.
+# nginx with its mail proxy, and Postfix's smtp-source; and strace, which counts
+# system calls. Needs root. None of their services is started: while this runs, a
+# policy forbids it.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 policy=/usr/sbin/policy-rc.d
@@ -12,4 +13,4 @@ if [ ! -e "$policy" ]; then
 fi
 echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends haproxy nginx libnginx-mod-mail postfix
+apt-get install -y -qq --no-install-recommends haproxy nginx libnginx-mod-mail postfix strace

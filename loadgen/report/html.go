@@ -25,11 +25,14 @@ func (r *Report) WriteHTML(w io.Writer) error {
 
 // Failing says whether the headline is bad news.
 func (r *Report) Failing() bool {
-	return r.Total.Failed() > 0 || r.Proof != nil && !r.Proof.Holds
+	return r.Total.Failed() > 0 || r.Proof != nil && !r.Proof.Holds || r.DryRun != nil && !r.DryRun.Holds
 }
 
 // Text renders the proof for the page.
 func (p *Proof) Text() string { return p.text() }
+
+// Text renders the counts of a dry run for the page.
+func (d *DryRun) Text() string { return d.text() }
 
 // CodeText names the reply for the page.
 func (r Reply) CodeText() string { return r.codeText() }

@@ -57,6 +57,8 @@ type Report struct {
 	Generator *Process `json:"generator"`
 	// Proof compares with the provider's ledger, nil without a sandbox.
 	Proof *Proof `json:"proof,omitempty"`
+	// DryRun compares with the proxy's own counts, nil unless it sends nothing.
+	DryRun *DryRun `json:"dry_run,omitempty"`
 }
 
 // A Field is one line of the setting.
@@ -180,6 +182,15 @@ type Proof struct {
 	Checked string `json:"checked"`
 	// Examples are some of the faults, in words.
 	Examples []string `json:"examples,omitempty"`
+}
+
+// A DryRun compares what a proxy in dry-run mode acknowledged with what it
+// counted.
+type DryRun struct {
+	Holds        bool  `json:"holds"`
+	Acknowledged int64 `json:"acknowledged"`
+	Counted      int64 `json:"counted"`   // as dry runs
+	Delivered    int64 `json:"delivered"` // to a provider
 }
 
 // WriteJSON writes the report as JSON.

@@ -27,6 +27,7 @@ func sample() *Report {
 		Server:    &Process{CPU: 1, CPUPerMessage: 11.1, MessagesPerCPUSecond: 90, Resident: 2e7, PeakResident: 3e7},
 		Generator: &Process{CPU: 0.5},
 		Proof:     &Proof{Acknowledged: 90, Delivered: 91, Missing: 1, Duplicated: 2, Checked: "all", Examples: []string{"message 5 was lost"}},
+		DryRun:    &DryRun{Acknowledged: 90, Counted: 89, Delivered: 1},
 	}
 }
 
@@ -37,7 +38,7 @@ func TestTextHasAll(t *testing.T) {
 	}
 	for _, want := range []string{"127.0.0.1:2525", "2.00 s, interrupted", "1000/m", "1.23", "45.7", "123", "2000",
 		"4 refused, 3 cut off, 2 without a final reply, 1 not sent in time", "250 to end of data: 250 2.0.0 OK", "none to mail",
-		"12 opened", "5, at the end 4", "11.1 us", "proof FAILS", "1 missing", "message 5 was lost"} {
+		"12 opened", "5, at the end 4", "11.1 us", "proof FAILS", "1 missing", "message 5 was lost", "dry run FAILS: 90 acknowledged, 89 counted"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in\n%s", want, b.String())
 		}

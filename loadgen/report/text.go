@@ -26,6 +26,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.Proof != nil {
 		b.WriteString("\n" + r.Proof.text())
 	}
+	if r.DryRun != nil {
+		b.WriteString("\n" + r.DryRun.text())
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -95,14 +98,24 @@ func (r *Report) textProcess(b *strings.Builder, name string, p *Process) {
 		name, p.CPU, p.CPUPerMessage, p.MessagesPerCPUSecond, float64(p.Resident)/1e6, float64(p.PeakResident)/1e6)
 }
 
+// verdict says whether something holds.
+func verdict(holds bool) string {
+	if holds {
+		return "holds"
+	}
+	return "FAILS"
+}
+
+// text renders the counts of a dry run.
+func (d *DryRun) text() string {
+	return fmt.Sprintf("dry run %s: %d acknowledged, %d counted as dry runs by the proxy, %d delivered to a provider\n",
+		verdict(d.Holds), d.Acknowledged, d.Counted, d.Delivered)
+}
+
 // text renders the proof.
 func (p *Proof) text() string {
-	verdict := "holds"
-	if !p.Holds {
-		verdict = "FAILS"
-	}
 	s := fmt.Sprintf("proof %s: %d acknowledged, %d delivered; %d missing, %d duplicated, %d altered, %d under another account, "+
-		"%d delivered though not acknowledged\nchecked: %s\n", verdict,
+		"%d delivered though not acknowledged\nchecked: %s\n", verdict(p.Holds),
 		p.Acknowledged, p.Delivered, p.Missing, p.Duplicated, p.Altered, p.Misattributed, p.Unacknowledged, p.Checked)
 	if p.Uncertain > 0 {
 		s += fmt.Sprintf("%d were delivered without a reply having come back: SMTP cannot tell\n", p.Uncertain)

@@ -1,7 +1,7 @@
 // Accounts measures what many accounts cost: the time from the start of the
 // proxy to its first delivered message, its resident memory, and how long a
-// reload takes, with an empty and with a filled token store. All of it is on
-// loopback.
+// reload takes, with an empty and with a filled token store; and what a reload
+// does to the sessions that go on meanwhile. All of it is on loopback.
 package main
 
 import (
@@ -24,6 +24,8 @@ import (
 type options struct {
 	Accounts int    `default:"10000" help:"Accounts."`
 	Rounds   int    `default:"5" help:"Starts, and reloads of each; the figures are medians."`
+	Rate     int    `default:"300" help:"Messages a second during the reloads whose stalls are measured."`
+	Only     string `enum:"all,starts,stalls" default:"all" help:"Measure only the starts, or only the stalls."`
 	Proxy    string `placeholder:"FILE" help:"Measure this program instead of building one."`
 }
 
@@ -56,6 +58,29 @@ func run(o *options, out io.Writer) error {
 		return err
 	}
 	defer provider.Stop()
+	if _, err := io.WriteString(out, lab.Heading("go run ./perf/accounts "+strings.Join(os.Args[1:], " "), o.Rounds)); err != nil {
+		return err
+	}
+	for _, part := range []struct {
+		name    string
+		measure func(*options, lab.Programs, *lab.Provider, string) (*lab.Table, error)
+	}{{"starts", starts}, {"stalls", stalls}} {
+		if o.Only != "all" && o.Only != part.name {
+			continue
+		}
+		table, err := part.measure(o, programs, provider, dir)
+		if err != nil {
+			return err
+		}
+		if _, err := table.WriteTo(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// starts measures starts of the proxy, and reloads without a load.
+func starts(o *options, programs lab.Programs, provider *lab.Provider, dir string) (*lab.Table, error) {
 	table := &lab.Table{Title: fmt.Sprintf("%d accounts", o.Accounts),
 		Header: []string{"token store", "start to first message (ms)", "resident (MB)", "reload (ms)", "resident after reloads (MB)"}}
 	for _, tt := range []struct{ name, store string }{
@@ -64,21 +89,17 @@ func run(o *options, out io.Writer) error {
 		b := &bench{options: o, programs: programs, provider: provider, dir: dir, store: tt.store}
 		if tt.store != "" {
 			if err := fill(tt.store, provider.Accounts); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		for range o.Rounds {
 			if err := b.round(); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		table.Add(tt.name, lab.Number(lab.Median(b.first)), lab.Number(lab.Median(b.resident)), lab.Number(lab.Median(b.reload)), lab.Number(lab.Median(b.after)))
 	}
-	if _, err := io.WriteString(out, lab.Heading("go run ./perf/accounts "+strings.Join(os.Args[1:], " "), o.Rounds)); err != nil {
-		return err
-	}
-	_, err = table.WriteTo(out)
-	return err
+	return table, nil
 }
 
 // A bench measures starts with one configuration.
@@ -106,19 +127,28 @@ func (b *bench) round() error {
 		return err
 	}
 	for range b.Rounds {
-		start := time.Now()
-		resp, err := http.Post(proxy.Admin+"/admin/reload", "application/json", nil)
+		took, err := reload(proxy)
 		if err != nil {
 			return err
 		}
-		answer, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil || resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("reload: %s %s %w", resp.Status, answer, err)
-		}
-		b.reload = append(b.reload, milliseconds(start))
+		b.reload = append(b.reload, took)
 	}
 	return b.memory(proxy, &b.after)
+}
+
+// reload has the proxy reload and returns how many milliseconds it took.
+func reload(proxy *lab.Proxy) (float64, error) {
+	start := time.Now()
+	resp, err := http.Post(proxy.Admin+"/admin/reload", "application/json", nil)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("reload: %s %s %w", resp.Status, answer, err)
+	}
+	return milliseconds(start), nil
 }
 
 // send sends a message, in clear.

@@ -63,7 +63,7 @@ func login(n int) []string {
 
 // openPlain opens an idle client in clear, logged in.
 func openPlain(s *stand, n int) (io.Closer, error) {
-	c, err := dial(s.proxy.Addr, n)
+	c, err := dial(s.Proxy.Addr, n)
 	if err != nil {
 		return nil, err
 	}

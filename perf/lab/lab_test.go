@@ -1,9 +1,9 @@
 package lab
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -35,6 +35,24 @@ func TestSummarize(t *testing.T) {
 	}
 }
 
+// TestOver: rounds are compared each with its own.
+func TestOver(t *testing.T) {
+	slow, fast := &Contender{Name: "slow"}, &Contender{Name: "fast"}
+	for _, speed := range []float64{1, 3, 2} { // of the machine, round by round
+		slow.Note("load", &report.Report{Total: report.Phase{Rate: 100 * speed}})
+		fast.Note("load", &report.Report{Total: report.Phase{Rate: 150 * speed}, Server: &report.Process{CPUPerMessage: 1}})
+	}
+	if got := fast.Over(slow, "load", Throughput); got != 1.5 {
+		t.Errorf("ratio %v, want 1.5", got)
+	}
+	if got := fast.Over(slow, "load", CPU); got != 0 {
+		t.Errorf("ratio %v to what is not known", got)
+	}
+	if got := fast.Over(nil, "load", Throughput); got != 0 {
+		t.Errorf("ratio %v to nobody", got)
+	}
+}
+
 func TestTable(t *testing.T) {
 	table := &Table{Title: "Title", Header: []string{"name", "value"}}
 	table.Add("a", Number(1234.5))
@@ -55,26 +73,28 @@ func TestNumber(t *testing.T) {
 	}
 }
 
-func TestRenameProvider(t *testing.T) {
+func TestReadAccounts(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "accounts.json")
 	if err := os.WriteFile(file, []byte(`{"accounts":[{"email":"a@b","provider":"gmail"},{"email":"c@d","provider":"outlook"}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := renameProvider(file); err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(file)
+	list, err := ReadAccounts(file, "other")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var root struct{ Accounts []map[string]string }
-	if err := json.Unmarshal(text, &root); err != nil {
-		t.Fatal(err)
-	}
 	for i, email := range []string{"a@b", "c@d"} {
-		if a := root.Accounts[i]; a["email"] != email || a["provider"] != benchProvider {
+		if a := list[i]; a["email"] != email || a["provider"] != "other" {
 			t.Errorf("account %d = %v", i, a)
 		}
+	}
+}
+
+func TestMerge(t *testing.T) {
+	settings := map[string]any{"a": map[string]any{"x": 1, "y": 2}, "b": 3}
+	Merge(settings, map[string]any{"a": map[string]any{"y": 4, "z": 5}, "c": map[string]any{"w": 6}})
+	want := map[string]any{"a": map[string]any{"x": 1, "y": 4, "z": 5}, "b": 3, "c": map[string]any{"w": 6}}
+	if !reflect.DeepEqual(settings, want) {
+		t.Errorf("merged to %v, want %v", settings, want)
 	}
 }
 

@@ -58,16 +58,11 @@ func Summarize(runs []*report.Report) Figures {
 		}
 		return Median(values)
 	}
-	f.Rate = median(func(r *report.Report) float64 { return r.Total.Rate })
+	f.Rate = median(Throughput)
 	f.P50 = median(func(r *report.Report) float64 { return float64(r.Total.Latency.P50) })
 	f.P95 = median(func(r *report.Report) float64 { return float64(r.Total.Latency.P95) })
 	f.P99 = median(func(r *report.Report) float64 { return float64(r.Total.Latency.P99) })
-	f.CPU = median(func(r *report.Report) float64 {
-		if r.Server == nil {
-			return 0
-		}
-		return r.Server.CPUPerMessage
-	})
+	f.CPU = median(CPU)
 	for _, r := range runs {
 		f.Failed += r.Total.Failed()
 		if r.Server != nil {

@@ -27,8 +27,12 @@ type Process struct {
 }
 
 // Start starts a program in the foreground. It dies with this process.
-func Start(name string, args ...string) (*Process, error) {
+func Start(name string, args ...string) (*Process, error) { return StartEnv(nil, name, args...) }
+
+// StartEnv is Start with this in the environment too, as NAME=VALUE.
+func StartEnv(env []string, name string, args ...string) (*Process, error) {
 	p := &Process{name: filepath.Base(name), cmd: exec.Command(name, args...), ended: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), env...)
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -52,6 +56,16 @@ func Start(name string, args ...string) (*Process, error) {
 // PID returns the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
+// Ended says whether it has.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // Line reads the next line of standard output.
 func (p *Process) Line() (string, error) {
 	line, err := p.stdout.ReadString('\n')
@@ -61,9 +75,9 @@ func (p *Process) Line() (string, error) {
 	return strings.TrimSuffix(line, "\n"), nil
 }
 
-// discard drops what else comes on standard output, so that the program never
+// Discard drops what else comes on standard output, so that the program never
 // waits for us.
-func (p *Process) discard() { go func() { _, _ = io.Copy(io.Discard, p.stdout) }() }
+func (p *Process) Discard() { go func() { _, _ = io.Copy(io.Discard, p.stdout) }() }
 
 // failure adds to err what the program said, if it has ended.
 func (p *Process) failure(err error) error {

@@ -57,10 +57,15 @@ func Number(x float64) string {
 // Ratio renders a to b, "-" if one of them is not known.
 func Ratio(a, b float64) string { return Number(a / b) }
 
-// Heading says what was measured on what, for the top of the tables.
+// Heading says what was measured on what, for the top of the tables. Rounds is
+// 0 where everything was measured once.
 func Heading(command string, rounds int) string {
-	return fmt.Sprintf("`%s`, %s, medians of %d interleaved rounds\n\n%s, %d CPUs, %s/%s, %s\n\n", command,
-		time.Now().UTC().Format("2006-01-02 15:04 MST"), rounds, cpuModel(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	repeated := ""
+	if rounds > 0 {
+		repeated = fmt.Sprintf(", medians of %d interleaved rounds", rounds)
+	}
+	return fmt.Sprintf("`%s`, %s%s\n\n%s, %d CPUs, %s/%s, %s\n\n", command, time.Now().UTC().Format("2006-01-02 15:04 MST"), repeated,
+		cpuModel(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 }
 
 // cpuModel names the processor.

@@ -13,8 +13,8 @@ import (
 const perAccount = 3
 
 // measure runs "overload accounts".
-func (c *accountsCmd) measure(programs lab.Programs, dir string) (*lab.Table, error) {
-	s, err := start(programs, dir, shape{c.Accounts, perAccount, c.Pace, "on", 100_000})
+func (c *accountsCmd) measure(b *lab.Bench) (*lab.Table, error) {
+	s, err := start(b, shape{c.Accounts, perAccount, c.Pace, "on", 100_000})
 	if err != nil {
 		return nil, err
 	}
@@ -32,14 +32,14 @@ func (c *accountsCmd) measure(programs lab.Programs, dir string) (*lab.Table, er
 	stop := make(chan struct{})
 	var watching sync.WaitGroup
 	watching.Go(func() { w.run(stop) })
-	rep, err := lab.Load(programs.Loadgen, "--target", s.addr, "--accounts-file", s.accountsFile, "--sandbox", s.api,
+	rep, err := s.load(b, "--sandbox", s.sandbox.API,
 		"-c", fmt.Sprint(total), "-m", "0", "--messages", fmt.Sprint(total*c.Messages), "--size", "10k")
 	close(stop)
 	watching.Wait()
 	if err != nil {
 		return nil, err
 	}
-	parked, err := s.metric(`upstream_connections{state="parked"}`)
+	parked, err := s.Metric(`upstream_connections{state="parked"}`)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (c *accountsCmd) measure(programs lab.Programs, dir string) (*lab.Table, er
 	if err != nil {
 		return nil, err
 	}
-	text, err := get(s.api + "/accounts")
+	text, err := lab.Get(s.sandbox.API + "/accounts")
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (w *loginWatch) run(stop <-chan struct{}) {
 			return
 		case <-t.C:
 		}
-		n, err := w.stand.metric(`upstream_auth_total{result="success"}`)
+		n, err := w.stand.Metric(`upstream_auth_total{result="success"}`)
 		if err != nil || n == w.logins {
 			continue // a look that failed is one that was not made
 		}

@@ -17,14 +17,14 @@ const (
 )
 
 // measure runs "overload load".
-func (c *loadCmd) measure(programs lab.Programs, dir string) (*lab.Table, error) {
-	s, err := start(programs, dir, shape{loadAccounts, loadConnections, c.Pace, "off", c.Queue})
+func (c *loadCmd) measure(b *lab.Bench) (*lab.Table, error) {
+	s, err := start(b, shape{loadAccounts, loadConnections, c.Pace, "off", c.Queue})
 	if err != nil {
 		return nil, err
 	}
 	defer s.stop()
-	common := []string{"--target", s.addr, "--accounts-file", s.accountsFile, "-m", "0", "--size", "10k"}
-	closed, err := lab.Load(programs.Loadgen, append(common, "-c", fmt.Sprint(loadAccounts*loadConnections), "--duration", "5s")...)
+	common := []string{"-m", "0", "--size", "10k"}
+	closed, err := s.load(b, append(common, "-c", fmt.Sprint(loadAccounts*loadConnections), "--duration", "5s")...)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (c *loadCmd) measure(programs lab.Programs, dir string) (*lab.Table, error)
 	stop := make(chan struct{})
 	var probeErr error
 	probing.Go(func() { probeErr = p.run(stop) })
-	over, err := lab.Load(programs.Loadgen, append(common, "-c", fmt.Sprint(c.Clients), "--sandbox", s.api,
+	over, err := s.load(b, append(common, "-c", fmt.Sprint(c.Clients), "--sandbox", s.sandbox.API,
 		"--rate", fmt.Sprintf("%d/s", int(math.Ceil(capacity*c.Factor))), "--duration", c.Duration.String(), "--drain", "0s")...)
 	ended := time.Now()
 	close(stop)

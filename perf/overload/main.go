@@ -14,11 +14,7 @@
 package main
 
 import (
-	"fmt"
-	"os"
 	"time"
-
-	"github.com/alecthomas/kong"
 
 	"xoauth2-proxy/perf/lab"
 )
@@ -27,7 +23,7 @@ import (
 type options struct {
 	Load     loadCmd     `cmd:"" help:"Offer a multiple of what goes through."`
 	Accounts accountsCmd `cmd:"" help:"Many accounts with three connections each."`
-	Proxy    string      `placeholder:"FILE" help:"Measure this program instead of building one: that of another version."`
+	lab.Common
 }
 
 // loadCmd is the command line of "overload load".
@@ -48,32 +44,17 @@ type accountsCmd struct {
 
 func main() {
 	var o options
-	ctx := kong.Parse(&o, kong.Name("overload"), kong.Description("Measures the proxy where it is asked for more than there is."))
-	if err := run(ctx.Command(), &o); err != nil {
-		fmt.Fprintf(os.Stderr, "overload: %v\n", err)
-		os.Exit(1)
-	}
-}
-
-func run(command string, o *options) error {
-	dir, err := os.MkdirTemp("", "overload-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	programs, err := lab.BuildAll(dir, o.Proxy)
-	if err != nil {
-		return err
-	}
-	var table *lab.Table
-	if command == "load" {
-		table, err = o.Load.measure(programs, dir)
-	} else {
-		table, err = o.Accounts.measure(programs, dir)
-	}
-	if err != nil {
-		return err
-	}
-	_, err = table.WriteTo(os.Stdout)
-	return err
+	lab.MainOf("overload", "Measures the proxy where it is asked for more than there is.", &o, func(command string) error {
+		return o.Bench(func(b *lab.Bench) error {
+			measure := o.Load.measure
+			if command == "accounts" {
+				measure = o.Accounts.measure
+			}
+			table, err := measure(b)
+			if err != nil {
+				return err
+			}
+			return o.Write("overload", 0, table)
+		})
+	})
 }

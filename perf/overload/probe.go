@@ -122,7 +122,7 @@ func (p *prober) message() (took time.Duration, ok bool, err error) {
 
 // open logs in as one account after the other.
 func (p *prober) open() (err error) {
-	if p.conn, err = net.DialTimeout("tcp", p.stand.addr, 10*time.Second); err != nil {
+	if p.conn, err = net.DialTimeout("tcp", p.stand.Addr, 10*time.Second); err != nil {
 		return err
 	}
 	p.r = bufio.NewReader(p.conn)

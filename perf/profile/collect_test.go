@@ -50,3 +50,25 @@ func TestDiffNeedsBoth(t *testing.T) {
 		t.Error("a comparison of nothing")
 	}
 }
+
+// TestSetAside: only a whole set of profiles is something to compare with.
+func TestSetAside(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "profiles")
+	if previous, err := setAside(dir); err != nil || previous != "" {
+		t.Errorf("a first run has %q before it, %v", previous, err)
+	}
+	for _, k := range kinds {
+		if err := os.WriteFile(filepath.Join(dir, k.name+".pprof"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	previous, err := setAside(dir)
+	if err != nil || previous == "" {
+		t.Fatalf("%q, %v", previous, err)
+	}
+	for _, k := range kinds {
+		if _, err := os.Stat(filepath.Join(previous, k.name+".pprof")); err != nil {
+			t.Error(err)
+		}
+	}
+}

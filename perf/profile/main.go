@@ -1,17 +1,15 @@
 // Profile puts a load on the proxy and leaves what it spent its time and
-// memory on: pprof files, for `go tool pprof`, and flame graphs as SVG. With
-// --diff it compares what two such runs left.
+// memory on: pprof files, for `go tool pprof`, and flame graphs as SVG. If there
+// are profiles already, those are kept aside and compared with the new ones. With
+// --diff it compares what any two runs left.
 package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/alecthomas/kong"
 
 	"xoauth2-proxy/loadgen/report"
 	"xoauth2-proxy/perf/lab"
@@ -19,77 +17,75 @@ import (
 
 // options is the command line.
 type options struct {
-	Dir   string        `default:"profiles" help:"Where the profiles go. Keep runs apart to compare them." placeholder:"DIR"`
-	Time  time.Duration `default:"10s" help:"Length of the load."`
-	Proxy string        `placeholder:"FILE" help:"Measure this program instead of building one: that of another version."`
-	Args  []string      `arg:"" optional:"" help:"Flags for the load generator, behind --. Default: 100 connections, 20 messages of 10 KB each, step by step."`
-	Diff  []string      `placeholder:"OLD,NEW" help:"Compare the profiles in two folders: what grew and what shrank goes to NEW/diff-*.svg. No load is run."`
+	Dir  string        `default:"profiles" help:"Where the profiles go. Those that are there are moved to its folder previous, and compared." placeholder:"DIR"`
+	Time time.Duration `default:"10s" help:"Length of the load."`
+	Diff []string      `placeholder:"OLD,NEW" help:"Compare the profiles in two folders: what grew and what shrank goes to NEW/diff-*.svg. No load is run."`
+	lab.Built
+	lab.LoadArgs
 }
 
 func main() {
 	var o options
-	parser := kong.Must(&o, kong.Name("profile"), kong.Description("Profiles the proxy under load, with flame graphs, and compares two runs."))
-	_, err := parser.Parse(os.Args[1:])
-	if err == nil && len(o.Diff) != 0 && len(o.Diff) != 2 {
-		err = errors.New("--diff takes two folders, OLD,NEW")
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "profile: %v (see --help)\n", err)
-		os.Exit(2)
-	}
-	if len(o.Diff) == 2 {
-		err = diff(o.Diff[0], o.Diff[1], os.Stdout)
-	} else {
-		err = run(&o)
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "profile: %v\n", err)
-		os.Exit(1)
-	}
+	lab.Main("profile", "Profiles the proxy under load, with flame graphs, and compares two runs.", &o, func() error {
+		switch len(o.Diff) {
+		case 0:
+			return o.Bench(o.measure)
+		case 2:
+			return diff(o.Diff[0], o.Diff[1], os.Stdout)
+		}
+		return errors.New("--diff takes two folders, OLD,NEW")
+	})
 }
 
-// Accounts and connections of the proxy: enough for every load.
-const (
-	accounts              = 50
-	connectionsPerAccount = 10
-)
-
-// run profiles the proxy under one load.
-func run(o *options) error {
-	dir, err := os.MkdirTemp("", "perf-profile-")
+// measure profiles the proxy under one load.
+func (o *options) measure(b *lab.Bench) error {
+	previous, err := setAside(o.Dir)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
-		return err
-	}
-	programs, err := lab.BuildAll(dir, o.Proxy)
+	c, err := b.NewContest(o.Time)
 	if err != nil {
 		return err
 	}
-	sink, err := lab.StartSink(programs, dir, accounts)
+	defer c.Stop()
+	proxy, err := c.Enter("proxy", lab.Setup{})
 	if err != nil {
 		return err
 	}
-	defer sink.Stop()
-	proxy, err := lab.StartProxy(programs, dir, sink, connectionsPerAccount)
-	if err != nil {
-		return err
-	}
-	defer proxy.Stop()
-	rep, err := loadAndCollect(o, programs, sink, proxy)
+	rep, err := o.loadAndCollect(b, c.Sink, proxy)
 	if err != nil {
 		return err
 	}
 	if err := rep.WriteText(os.Stdout); err != nil {
 		return err
 	}
-	return draw(o.Dir)
+	if err := draw(o.Dir); err != nil || previous == "" {
+		return err
+	}
+	return diff(previous, o.Dir, os.Stdout)
+}
+
+// setAside makes the folder, and moves the profiles of an earlier run to one
+// within it, whose name it returns, "" if there are none.
+func setAside(dir string) (previous string, err error) {
+	previous = filepath.Join(dir, "previous")
+	if err := os.MkdirAll(previous, 0o755); err != nil {
+		return "", err
+	}
+	for _, k := range kinds {
+		file := k.name + ".pprof"
+		switch err := os.Rename(filepath.Join(dir, file), filepath.Join(previous, file)); {
+		case errors.Is(err, os.ErrNotExist):
+			return "", nil // the first run, or one that was cut short
+		case err != nil:
+			return "", err
+		}
+	}
+	return previous, nil
 }
 
 // loadAndCollect runs the load and fetches the profiles while it lasts.
-func loadAndCollect(o *options, programs lab.Programs, sink *lab.Provider, proxy *lab.Proxy) (*report.Report, error) {
+func (o *options) loadAndCollect(b *lab.Bench, sink *lab.Provider, proxy *lab.Proxy) (*report.Report, error) {
 	args := append([]string{"--profile", "bench", "--target", proxy.Addr, "--accounts-file", sink.Accounts,
 		"--duration", o.Time.String(), "--proxy-metrics", proxy.Admin + "/metrics"}, o.Args...)
 	type result struct {
@@ -98,7 +94,7 @@ func loadAndCollect(o *options, programs lab.Programs, sink *lab.Provider, proxy
 	}
 	loaded := make(chan result, 1)
 	go func() {
-		rep, err := lab.Load(programs.Loadgen, args...)
+		rep, err := lab.Load(b.Programs.Loadgen, args...)
 		loaded <- result{rep, err}
 	}()
 	// The load has a second of its own at either end, so that its start and

@@ -15,14 +15,6 @@ import (
 	"xoauth2-proxy/perf/lab"
 )
 
-// A peer is one of what is compared: something that takes submissions, and the
-// process whose CPU time that costs.
-type peer struct {
-	name    string
-	addr    string
-	process *lab.Process // nil: nothing between loader and sink
-}
-
 // errNotInstalled is returned for a peer whose program is not there.
 var errNotInstalled = errors.New("not installed, see perf/peers.sh")
 
@@ -38,17 +30,8 @@ func lookPath(name string) (string, error) {
 	return path, nil
 }
 
-// startProxy starts ours: STARTTLS and XOAUTH2 towards the sink, all features.
-func startProxy(programs lab.Programs, dir string, sink *lab.Provider) (*peer, error) {
-	p, err := lab.StartProxy(programs, dir, sink, connectionsPerAccount)
-	if err != nil {
-		return nil, err
-	}
-	return &peer{"xoauth2-proxy, TLS and XOAUTH2 upstream", p.Addr, p.Process}, nil
-}
-
 // startHAProxy starts HAProxy as a TCP tunnel with one thread.
-func startHAProxy(_ lab.Programs, dir string, sink *lab.Provider) (*peer, error) {
+func startHAProxy(dir string, sink *lab.Provider) (*lab.Contender, error) {
 	program, err := lookPath("haproxy")
 	if err != nil {
 		return nil, err
@@ -79,7 +62,7 @@ listen smtp
 
 // startNginx starts nginx as a mail proxy with one worker. Its question to
 // whom a login belongs is answered by us.
-func startNginx(_ lab.Programs, dir string, sink *lab.Provider) (*peer, error) {
+func startNginx(dir string, sink *lab.Provider) (*lab.Contender, error) {
 	program, err := lookPath("nginx")
 	if err != nil {
 		return nil, err
@@ -124,7 +107,7 @@ mail {
 }
 
 // startPeer starts a program and waits until it listens.
-func startPeer(name, addr, program string, args ...string) (*peer, error) {
+func startPeer(name, addr, program string, args ...string) (*lab.Contender, error) {
 	process, err := lab.Start(program, args...)
 	if err != nil {
 		return nil, err
@@ -133,7 +116,7 @@ func startPeer(name, addr, program string, args ...string) (*peer, error) {
 		process.Stop()
 		return nil, err
 	}
-	return &peer{name, addr, process}, nil
+	return &lab.Contender{Name: name, Addr: addr, Process: process}, nil
 }
 
 // exists reports whether there is such a file.

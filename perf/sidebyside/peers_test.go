@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"xoauth2-proxy/loadgen/report"
 	"xoauth2-proxy/perf/lab"
@@ -16,46 +17,43 @@ func TestPeers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	programs := lab.Programs{Loadgen: built[0], Sink: built[1]}
-	sink, err := lab.StartSink(programs, dir, 2)
+	b := &lab.Bench{Programs: lab.Programs{Loadgen: built[0], Sink: built[1]}, Dir: dir}
+	c, err := b.NewContest(200 * time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sink.Stop()
-	for name, start := range map[string]func(lab.Programs, string, *lab.Provider) (*peer, error){
-		"direct": func(lab.Programs, string, *lab.Provider) (*peer, error) {
-			return &peer{name: "direct", addr: sink.Plain}, nil
+	defer c.Stop()
+	for name, start := range map[string]func(string, *lab.Provider) (*lab.Contender, error){
+		"direct": func(_ string, sink *lab.Provider) (*lab.Contender, error) {
+			return &lab.Contender{Name: "direct", Addr: sink.Plain}, nil
 		},
 		"haproxy": startHAProxy,
 		"nginx":   startNginx,
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := start(programs, t.TempDir(), sink)
+			p, err := start(t.TempDir(), c.Sink)
 			if errors.Is(err, errNotInstalled) {
 				t.Skip(err)
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			if p.process != nil {
-				defer p.process.Stop()
+			if p.Process != nil {
+				defer p.Process.Stop()
 			}
-			m := &measurement{options: &options{}, programs: programs, sink: sink, runs: make(map[string][]*report.Report)}
-			for _, pipelining := range []string{"off", "on"} {
-				l := load{name: name, args: []string{"-c", "2", "-m", "3", "--rate", "100/s", "--duration", "200ms", "--pipelining", pipelining}}
-				if err := m.one(l, p); err != nil {
+			alone := &lab.Contest{Bench: b, Sink: c.Sink, Time: c.Time, Contenders: []*lab.Contender{p}}
+			for round, pipelining := range []string{"off", "on"} {
+				if err := alone.Round(round, name, "-c", "2", "-m", "3", "--rate", "100/s", "--pipelining", pipelining); err != nil {
 					t.Fatal(err)
 				}
 			}
-			for _, rep := range m.runs[name+"/"+p.name] {
-				if rep.Total.Failed() != 0 || rep.Total.Accepted == 0 {
-					t.Errorf("total = %+v", rep.Total)
-				}
+			if f := p.Figures(name); f.Runs != 2 || f.Failed != 0 || f.Rate == 0 {
+				t.Errorf("figures = %+v", f)
 			}
 		})
 	}
 	t.Run("smtp-source", func(t *testing.T) {
-		perSecond, err := smtpSource(sink, 2, 1000, 20)
+		perSecond, err := smtpSource(c.Sink, 2, 1000, 20)
 		if errors.Is(err, errNotInstalled) {
 			t.Skip(err)
 		}
@@ -66,17 +64,19 @@ func TestPeers(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	peers := []*peer{{name: "direct to the sink"}, {name: "HAProxy, TCP mode", process: &lab.Process{}}, {name: "ours", process: &lab.Process{}}}
-	m := &measurement{options: &options{}, peers: peers, runs: make(map[string][]*report.Report), source: []float64{5000}}
-	for i, p := range peers {
+	direct, haproxy := &lab.Contender{Name: "direct to the sink"}, &lab.Contender{Name: "HAProxy"}
+	ours := &lab.Contender{Name: "ours"}
+	for i, who := range []*lab.Contender{direct, haproxy, ours} {
 		rep := &report.Report{Total: report.Phase{Rate: float64(100 * (i + 1)), Latency: report.Quantiles{P95: report.Millis(i)}}}
 		if i > 0 {
 			rep.Server = &report.Process{CPUPerMessage: float64(10 * i)}
 		}
 		for _, l := range loads {
-			m.runs[l.name+"/"+p.name] = []*report.Report{rep}
+			who.Note(l.name, rep)
 		}
 	}
+	m := &measurement{options: &options{}, Contest: &lab.Contest{Contenders: []*lab.Contender{direct, haproxy, ours}},
+		direct: direct, haproxy: haproxy, source: []float64{5000}}
 	for _, l := range loads {
 		table := m.table(l)
 		for _, row := range table.Rows {
@@ -84,10 +84,13 @@ func TestTable(t *testing.T) {
 				t.Errorf("%s: %d cells in a row of %d", l.name, len(row), len(table.Header))
 			}
 		}
-		ours := table.Rows[2]
-		if ours[8] != "1.50" || ours[9] != "2.00" || l.open && ours[10] != "2.00" {
-			t.Errorf("%s: ratios %v", l.name, ours[8:])
+		if row := table.Rows[2]; row[8] != "1.50" || row[9] != "2.00" || l.open && row[10] != "2.00" {
+			t.Errorf("%s: ratios %v", l.name, row[8:])
 		}
+	}
+	m.haproxy = nil // not installed: there is nothing to have a ratio to
+	if row := m.table(loads[0]).Rows[1]; row[8] != "-" || row[9] != "-" {
+		t.Errorf("without HAProxy: %v", row)
 	}
 }
 

@@ -49,7 +49,7 @@ func newStand(program, dir string, accounts int) (*stand, error) {
 		s.logins = append(s.logins, login)
 		list[i] = map[string]string{"account_id": fmt.Sprintf("soak-%d", i), "email": login, "provider": "gmail", "endpoint": "mail"}
 	}
-	err := writeJSON(filepath.Join(dir, "sandbox.json"), map[string]any{
+	err := lab.WriteJSON(filepath.Join(dir, "sandbox.json"), map[string]any{
 		"endpoints": []map[string]string{{"name": "mail", "preset": "gmail", "starttls": local(0), "tls": "-"}},
 		"http":      local(1), "accounts": list, "limits": "off", "store": map[string]string{"mode": "count"},
 	})
@@ -57,7 +57,7 @@ func newStand(program, dir string, accounts int) (*stand, error) {
 		err = s.startSandbox()
 	}
 	if err == nil {
-		err = s.readAccounts()
+		s.accounts, err = lab.ReadAccounts(filepath.Join(dir, "accounts.json"), providerName)
 	}
 	if err == nil {
 		err = s.writeConfig()
@@ -77,16 +77,8 @@ func newStand(program, dir string, accounts int) (*stand, error) {
 
 // startSandbox starts the sandbox, at the same addresses each time.
 func (s *stand) startSandbox() (err error) {
-	s.sandbox, err = lab.Start(s.program, "sandbox", "--dir", s.dir, "--config", filepath.Join(s.dir, "sandbox.json"))
-	if err != nil {
-		return err
-	}
-	for line := ""; line != "ready"; {
-		if line, err = s.sandbox.Line(); err != nil {
-			return err
-		}
-	}
-	return nil
+	s.sandbox, _, err = lab.Sandbox(s.program, "--dir", s.dir, "--config", filepath.Join(s.dir, "sandbox.json"))
+	return err
 }
 
 // startProxy starts the proxy, at the same addresses each time.
@@ -99,40 +91,14 @@ func (s *stand) startProxy() (err error) {
 	if err != nil {
 		return err
 	}
-	go drain(s.proxy)
+	s.proxy.Discard()
 	return s.proxy.WaitReady(s.addr)
-}
-
-// drain reads what a process says, so that it never waits for us.
-func drain(p *lab.Process) {
-	for {
-		if _, err := p.Line(); err != nil {
-			return
-		}
-	}
-}
-
-// readAccounts reads what the sandbox wrote for its proxy.
-func (s *stand) readAccounts() error {
-	text, err := os.ReadFile(filepath.Join(s.dir, "accounts.json"))
-	if err != nil {
-		return err
-	}
-	var root struct{ Accounts []map[string]any }
-	if err := json.Unmarshal(text, &root); err != nil {
-		return err
-	}
-	for _, a := range root.Accounts {
-		a["provider"] = providerName
-	}
-	s.accounts = root.Accounts
-	return nil
 }
 
 // writeConfig writes a configuration with short timeouts: a stall of the
 // provider is to be over within a round.
 func (s *stand) writeConfig() error {
-	return writeJSON(filepath.Join(s.dir, "proxy.json"), map[string]any{
+	return lab.WriteJSON(filepath.Join(s.dir, "proxy.json"), map[string]any{
 		"server": map[string]any{"drain_timeout": "5s"},
 		"upstream": map[string]any{
 			"ca_file": filepath.Join(s.dir, "ca.pem"), "acquire_timeout": "2s", "greeting_timeout": "1s", "tls_timeout": "1s",
@@ -157,7 +123,7 @@ func (s *stand) writeAccounts(n int, random *rand.Rand) error {
 		random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	}
 	name := filepath.Join(s.dir, "proxy-accounts.json")
-	if err := writeJSON(name+".new", map[string]any{"accounts": list[:n]}); err != nil {
+	if err := lab.WriteJSON(name+".new", map[string]any{"accounts": list[:n]}); err != nil {
 		return err
 	}
 	return os.Rename(name+".new", name)
@@ -224,14 +190,4 @@ func (s *stand) call(method, url string, body any) ([]byte, error) {
 		return nil, fmt.Errorf("%s %s: %s: %s", method, url, resp.Status, text)
 	}
 	return text, nil
-}
-
-// writeJSON writes a file that only its owner may read, as it looks like one
-// with secrets.
-func writeJSON(name string, value any) error {
-	text, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(name, append(text, '\n'), 0o600)
 }

@@ -87,7 +87,7 @@ func (c cell) args(length time.Duration) []string {
 func tables(cells []cell, runs map[cell][]*report.Report, bad *int) []*lab.Table {
 	closed := &lab.Table{Title: "Closed loop, 50 accounts, a provider that answers at once",
 		Header: []string{"connections", "messages each", "size", "msg/s", "CPU us/msg", "msg/CPU-s", "P50 ms", "P95 ms", "P99 ms", "RSS MB", "failed", "proof"}}
-	open := &lab.Table{Title: "Open loop, 833 messages a second of 10 KB, 200 connections",
+	open := &lab.Table{Title: "Open loop, 833 messages a second of 10 KB, 200 connections, behind a run to warm up",
 		Header: []string{"provider latency", "accounts", "msg/s", "CPU us/msg", "P50 ms", "P95 ms", "P99 ms", "added P95 ms", "RSS MB", "failed", "proof"}}
 	for _, c := range cells {
 		f := lab.Summarize(runs[c])

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+)
+
+// pair returns both ends of a TCP connection on loopback.
+func pair(t *testing.T) (client, server net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if client, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if server, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		client.Close()
+		server.Close()
+	})
+	return client, server
+}
+
+// turnOn returns the turns of a connection.
+func turnOn(t *testing.T, conn net.Conn) *turn {
+	t.Helper()
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newTurn(conn, raw)
+}
+
+// TestTurn: what is sent arrives, and the answer is seen whether it is there
+// before the wait begins or comes behind it, and however large the question.
+func TestTurn(t *testing.T) {
+	client, server := pair(t)
+	ended := make(chan error, 1)
+	go func() { ended <- echo(server) }()
+	turn := turnOn(t, client)
+	buf := make([]byte, 16)
+	for _, size := range []int{1, 1000, 8 << 20, 1} {
+		question := make([]byte, size)
+		question[size-1] = '\n'
+		n, err := turn.take(question, buf)
+		if err != nil || string(buf[:n]) != "250 ok\r\n" {
+			t.Fatalf("%d octets: %q, %v", size, buf[:n], err)
+		}
+	}
+	client.(*net.TCPConn).CloseWrite()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// echo answers each line.
+func echo(conn net.Conn) error {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := conn.Read(buf)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if buf[n-1] == '\n' {
+			if _, err := io.WriteString(conn, "250 ok\r\n"); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// TestTurnEnds: a peer that closes ends the turn, one that says nothing does so
+// at the deadline.
+func TestTurnEnds(t *testing.T) {
+	client, server := pair(t)
+	turn := turnOn(t, client)
+	if err := client.SetDeadline(time.Now().Add(time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := turn.take([]byte("x"), make([]byte, 16)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("no answer: %v", err)
+	}
+	client.SetDeadline(time.Time{})
+	go func() {
+		_, _ = io.ReadFull(server, make([]byte, 2)) // that of the turn above as well
+		server.Close()
+	}()
+	if _, err := turn.take([]byte("x"), make([]byte, 16)); !errors.Is(err, io.EOF) {
+		t.Errorf("closed: %v", err)
+	}
+	client.Close()
+	if _, err := turn.take([]byte("x"), make([]byte, 16)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("closed here: %v", err)
+	}
+}
