@@ -2,7 +2,6 @@ package codec
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"crypto/md5"
 	"crypto/rand"
 	"encoding/hex"
@@ -22,20 +21,4 @@ func ParseCRAMMD5(response []byte) (user, digest []byte, err error) {
 		return nil, nil, ErrSASL
 	}
 	return response[:i], response[i+1:], nil
-}
-
-// CRAMMD5Check reports whether a decoded response was made with the secret for
-// that challenge. The comparison takes the same time for every digest.
-func CRAMMD5Check(secret, challenge, response []byte) bool {
-	_, digest, err := ParseCRAMMD5(response)
-	if err != nil {
-		return false
-	}
-	var got [md5.Size]byte
-	if _, err := hex.Decode(got[:], digest); err != nil {
-		return false
-	}
-	mac := hmac.New(md5.New, secret)
-	mac.Write(challenge)
-	return hmac.Equal(mac.Sum(nil), got[:])
 }

@@ -74,12 +74,6 @@ var (
 	ReplyTooMuchInput       = Reply{421, EnhancedCode{4, 5, 0}, "Too much pipelined input, closing the connection"}
 )
 
-// ReplyServiceReady returns the greeting of a server with that domain (RFC
-// 5321 section 4.3.1).
-func ReplyServiceReady(domain string) Reply {
-	return Reply{220, EnhancedCode{}, domain + " ESMTP"}
-}
-
 // ReplyForArgs returns the reply for an error of ParseMail, ParseRcpt,
 // ParseBdat or ParseAuth.
 func ReplyForArgs(err error) Reply {

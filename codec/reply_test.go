@@ -17,7 +17,7 @@ func TestReplyAppendTo(t *testing.T) {
 		{codec.ReplyStartData, "354 Start mail input; end with <CRLF>.<CRLF>\r\n"},
 		{codec.ReplyTempAuthFailure, "454 4.7.0 Temporary authentication failure\r\n"},
 		{codec.ReplyAskResponse, "334 \r\n"},
-		{codec.ReplyServiceReady("mail.example"), "220 mail.example ESMTP\r\n"},
+		{codec.Reply{Code: 220, Text: "mail.example ESMTP"}, "220 mail.example ESMTP\r\n"},
 		{codec.Reply{Code: 250, Text: "mail.example\nSIZE 100\nDSN"}, "250-mail.example\r\n250-SIZE 100\r\n250 DSN\r\n"},
 		{codec.Reply{Code: 550, Enhanced: codec.EnhancedCode{5, 1, 1}, Text: "a\n\nb"}, "550-5.1.1 a\r\n550-5.1.1\r\n550 5.1.1 b\r\n"},
 		{codec.Reply{Code: 550, Text: "a\rb\r\nc\x00"}, "550-a b \r\n550 c \r\n"},

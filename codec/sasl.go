@@ -3,8 +3,6 @@ package codec
 import (
 	"bytes"
 	"encoding/base64"
-	"strconv"
-	"strings"
 )
 
 // Mechanism is a SASL mechanism that clients may use.
@@ -16,8 +14,6 @@ const (
 	MechPLAIN
 	MechLOGIN
 	MechCRAMMD5
-	MechXOAUTH2
-	MechOAUTHBEARER
 )
 
 // ParseAuth takes the arguments of AUTH apart, "mechanism
@@ -48,10 +44,6 @@ func mechanismOf(word []byte) Mechanism {
 		return MechLOGIN
 	case "CRAM-MD5":
 		return MechCRAMMD5
-	case "XOAUTH2":
-		return MechXOAUTH2
-	case "OAUTHBEARER":
-		return MechOAUTHBEARER
 	}
 	return MechUnknown
 }
@@ -88,50 +80,4 @@ func ParsePlain(msg []byte) (authzid, authcid, passwd []byte, err error) {
 		return nil, nil, nil, ErrSASL
 	}
 	return authzid, authcid, passwd, nil
-}
-
-// AppendXOAUTH2 appends the initial response of AUTH XOAUTH2, in base64, to
-// dst: "user=" user ^A "auth=Bearer " token ^A ^A.
-func AppendXOAUTH2(dst []byte, user, token string) []byte {
-	msg := make([]byte, 0, len(user)+len(token)+32)
-	msg = append(msg, "user="...)
-	msg = append(msg, user...)
-	msg = append(msg, "\x01auth=Bearer "...)
-	msg = append(msg, token...)
-	msg = append(msg, "\x01\x01"...)
-	return AppendBase64(dst, msg)
-}
-
-// ParseXOAUTH2 takes a decoded message of XOAUTH2 apart. Error: ErrSASL.
-func ParseXOAUTH2(msg []byte) (user, token string, err error) {
-	rest, ok := strings.CutPrefix(string(msg), "user=")
-	if !ok {
-		return "", "", ErrSASL
-	}
-	user, rest, _ = strings.Cut(rest, "\x01")
-	rest, isBearer := strings.CutPrefix(rest, "auth=Bearer ")
-	token, ends := strings.CutSuffix(rest, "\x01\x01")
-	if !isBearer || !ends || user == "" || token == "" || strings.Contains(token, "\x01") {
-		return "", "", ErrSASL
-	}
-	return user, token, nil
-}
-
-// gs2Name escapes an authorization identity (RFC 5801 section 4).
-var gs2Name = strings.NewReplacer("=", "=3D", ",", "=2C")
-
-// AppendOAUTHBEARER appends the initial response of AUTH OAUTHBEARER (RFC 7628
-// section 3.1), in base64, to dst. host and port are those of the server.
-func AppendOAUTHBEARER(dst []byte, user, host string, port int, token string) []byte {
-	msg := make([]byte, 0, len(user)+len(host)+len(token)+64)
-	msg = append(msg, "n,a="...)
-	msg = append(msg, gs2Name.Replace(user)...)
-	msg = append(msg, ",\x01host="...)
-	msg = append(msg, host...)
-	msg = append(msg, "\x01port="...)
-	msg = strconv.AppendInt(msg, int64(port), 10)
-	msg = append(msg, "\x01auth=Bearer "...)
-	msg = append(msg, token...)
-	msg = append(msg, "\x01\x01"...)
-	return AppendBase64(dst, msg)
 }

@@ -2,7 +2,6 @@ package codec_test
 
 import (
 	"bytes"
-	"encoding/base64"
 	"strings"
 	"testing"
 
@@ -22,8 +21,8 @@ func TestParseAuth(t *testing.T) {
 		{"PLAIN =", codec.MechPLAIN, "", true, nil},
 		{"Login", codec.MechLOGIN, "", false, nil},
 		{"CRAM-MD5", codec.MechCRAMMD5, "", false, nil},
-		{"XOAUTH2 eA==", codec.MechXOAUTH2, "eA==", true, nil},
-		{"OAUTHBEARER \t eA== ", codec.MechOAUTHBEARER, "eA==", true, nil},
+		{"XOAUTH2 eA==", codec.MechUnknown, "eA==", true, nil},
+		{"OAUTHBEARER \t eA== ", codec.MechUnknown, "eA==", true, nil},
 		{"GSSAPI", codec.MechUnknown, "", false, nil},
 		{"", codec.MechUnknown, "", false, codec.ErrArgSyntax},
 		{"PLAIN a b", codec.MechUnknown, "", false, codec.ErrArgSyntax},
@@ -110,66 +109,27 @@ func FuzzAuth(f *testing.F) {
 	})
 }
 
-func TestXOAUTH2(t *testing.T) {
-	got := codec.AppendXOAUTH2([]byte("AUTH XOAUTH2 "), "someuser@example.com", "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg")
-	// The example of Google's XOAUTH2 protocol description.
-	const want = "AUTH XOAUTH2 dXNlcj1zb21ldXNlckBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciB5YTI5LnZGOWRmdDRxbVRjMk52YjNSbGNrQmhkSFJoZG1semRHRXVZMjl0Q2cBAQ=="
-	if string(got) != want {
-		t.Errorf("got %s", got)
-	}
-	msg, err := codec.DecodeBase64(nil, got[len("AUTH XOAUTH2 "):])
-	if err != nil {
-		t.Fatal(err)
-	}
-	user, token, err := codec.ParseXOAUTH2(msg)
-	if user != "someuser@example.com" || token != "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg" || err != nil {
-		t.Errorf("ParseXOAUTH2 = %q, %q, %v", user, token, err)
-	}
-	for _, msg := range []string{"", "user=a", "user=a\x01auth=Bearer t\x01", "user=\x01auth=Bearer t\x01\x01", "user=a\x01auth=Bearer \x01\x01",
-		"user=a\x01auth=Basic t\x01\x01", "a\x01auth=Bearer t\x01\x01", "user=a\x01auth=Bearer t\x01x=y\x01\x01"} {
-		if _, _, err := codec.ParseXOAUTH2([]byte(msg)); err != codec.ErrSASL {
-			t.Errorf("ParseXOAUTH2(%q): %v", msg, err)
-		}
-	}
-}
-
-func TestAppendOAUTHBEARER(t *testing.T) {
-	got := codec.AppendOAUTHBEARER([]byte("x"), "u=s,er@example.com", "smtp.example.com", 587, "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==")
-	msg, err := base64.StdEncoding.DecodeString(string(got[1:]))
-	const want = "n,a=u=3Ds=2Cer@example.com,\x01host=smtp.example.com\x01port=587\x01auth=Bearer vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==\x01\x01"
-	if string(msg) != want || err != nil {
-		t.Errorf("got %q, %v", msg, err)
-	}
-}
-
 func TestCRAMMD5(t *testing.T) {
 	// The example of RFC 2195 section 2.
-	secret, challenge := []byte("tanstaaftanstaaf"), []byte("<1896.697170952@postoffice.reston.mci.net>")
-	const response = "tim b913a602c7eda7a495b4e6e7334d3890"
-	user, digest, err := codec.ParseCRAMMD5([]byte(response))
-	if string(user) != "tim" || string(digest) != "b913a602c7eda7a495b4e6e7334d3890" || err != nil {
-		t.Errorf("ParseCRAMMD5 = %q, %q, %v", user, digest, err)
-	}
-	for in, want := range map[string]bool{
-		response:                    true,
-		strings.ToUpper(response):   true,
-		response[:35] + "1":         false,
-		response[:35]:               false,
-		"tim":                       false,
-		"":                          false,
-		response[4:]:                false,
-		"tim x" + response[5:]:      false,
-		"tim tom " + response[4:]:   true, // the user name may have spaces
-		response + " ":              false,
-		"tim\x00" + response[4:]:    false,
-		"tim  " + response[4:] + "": true,
+	const digest = "b913a602c7eda7a495b4e6e7334d3890"
+	for in, user := range map[string]string{
+		"tim " + digest:                  "tim",
+		"tim " + strings.ToUpper(digest): "tim",
+		"tim tom " + digest:              "tim tom", // the user name may have spaces
+		"tim  " + digest:                 "tim ",
+		"tim " + digest[:31]:             "",
+		"tim":                            "",
+		"":                               "",
+		digest:                           "",
+		" " + digest:                     "",
+		"tim x" + digest[1:]:             "",
+		"tim " + digest + " ":            "",
+		"tim\x00" + digest:               "",
 	} {
-		if got := codec.CRAMMD5Check(secret, challenge, []byte(in)); got != want {
-			t.Errorf("response %q: %v", in, got)
+		gotUser, gotDigest, err := codec.ParseCRAMMD5([]byte(in))
+		if (err == nil) != (user != "") || string(gotUser) != user || err == nil && !strings.EqualFold(string(gotDigest), digest) {
+			t.Errorf("ParseCRAMMD5(%q) = %q, %q, %v", in, gotUser, gotDigest, err)
 		}
-	}
-	if codec.CRAMMD5Check([]byte("other"), challenge, []byte(response)) || codec.CRAMMD5Check(secret, []byte("<other>"), []byte(response)) {
-		t.Error("a response passes for another secret or challenge")
 	}
 	a, b := codec.CRAMMD5Challenge("mail.example"), codec.CRAMMD5Challenge("mail.example")
 	if a == b || !strings.HasPrefix(a, "<") || !strings.HasSuffix(a, "@mail.example>") {

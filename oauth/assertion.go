@@ -3,6 +3,7 @@ package oauth
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1"
@@ -49,9 +50,9 @@ type assertionClaims struct {
 // clientAssertion makes the signed statement that the client is who it says
 // (RFC 7523 section 3), for the token endpoint as audience.
 func clientAssertion(a *account.Account, now time.Time) (string, error) {
-	pair, err := tls.X509KeyPair([]byte(a.Certificate), []byte(a.PrivateKey.Reveal()))
-	if err != nil { // its text may quote the PEM
-		return "", errCertificateKey
+	pair, err := certificatePair(a)
+	if err != nil {
+		return "", err
 	}
 	der := pair.Certificate[0]
 	one, two := sha1.Sum(der), sha256.Sum256(der)
@@ -65,9 +66,6 @@ func clientAssertion(a *account.Account, now time.Time) (string, error) {
 			return rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 		})
 	case *ecdsa.PrivateKey:
-		if key.Curve.Params().BitSize != 256 {
-			return "", errCertificateKey
-		}
 		header.Algorithm = "ES256"
 		return signJWT(header, claims, func(digest []byte) ([]byte, error) {
 			r, s, err := ecdsa.Sign(rand.Reader, key, digest)
@@ -80,7 +78,40 @@ func clientAssertion(a *account.Account, now time.Time) (string, error) {
 			return signature, nil
 		})
 	}
-	return "", errCertificateKey
+	return "", errKeyKind
+}
+
+// certificatePair parses the client's certificate and its key, which must be one
+// that assertions can be signed with.
+func certificatePair(a *account.Account) (tls.Certificate, error) {
+	pair, err := tls.X509KeyPair([]byte(a.Certificate), []byte(a.PrivateKey.Reveal()))
+	if err != nil { // its text may quote the PEM
+		return pair, errCertificateKey
+	}
+	switch key := pair.PrivateKey.(type) {
+	case *rsa.PrivateKey:
+		return pair, nil
+	case *ecdsa.PrivateKey:
+		if key.Curve == elliptic.P256() {
+			return pair, nil
+		}
+	}
+	return pair, errKeyKind
+}
+
+// CheckKeys reports whether the account can sign with what is configured, which
+// otherwise shows at its first token request: that certificate and private key
+// belong together, or that a service account's key can be used. Accounts that do
+// not sign have nothing to check. The error shows no secret.
+func CheckKeys(a *account.Account) error {
+	switch {
+	case a.TokenFlow() == account.FlowServiceAccount:
+		return checkPrivateKey(a.PrivateKey)
+	case a.Certificate != "":
+		_, err := certificatePair(a)
+		return err
+	}
+	return nil
 }
 
 // signJWT makes the compact form of RFC 7515 section 3.1. sign gets the SHA-256

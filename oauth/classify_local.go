@@ -30,6 +30,7 @@ var (
 	errProxy          = errors.New("the HTTP proxy did not connect us")
 	errPrivateKey     = errors.New("the private key cannot be used: it must be an unencrypted key in PEM form")
 	errCertificateKey = errors.New("the certificate must be in PEM form and belong to the private key")
+	errKeyKind        = errors.New("the private key must be one of RSA or of ECDSA with the curve P-256")
 	errFlow           = errors.New("there is no such flow")
 	errQueue          = errors.New("too many refreshes are waiting")
 	errPanic          = errors.New("internal error")
@@ -52,7 +53,7 @@ func classifyLocal(err error) *Error {
 		e.Hint = "check user and password in the URL of the proxy for token requests"
 	case errProxy:
 		e.Hint = "check that the proxy for token requests may connect to the token endpoint"
-	case errPrivateKey, errCertificateKey:
+	case errPrivateKey, errCertificateKey, errKeyKind:
 		e.Class, e.Hint = ClassMisconfigured, "check certificate and private key of the account"
 	case errFlow:
 		e.Class, e.Hint = ClassMisconfigured, "check the flow of the account"
@@ -65,7 +66,7 @@ func classifyLocal(err error) *Error {
 // localCause returns the part of err that is safe and short enough to show.
 func localCause(err error) error {
 	for _, own := range []error{
-		errTokenURL, errCAFile, errProxyURL, errProxyAuth, errProxy, errPrivateKey, errCertificateKey, errFlow, errReplyTooLarge, errMalformedReply, errConnectionLost, context.Canceled,
+		errTokenURL, errCAFile, errProxyURL, errProxyAuth, errProxy, errPrivateKey, errCertificateKey, errKeyKind, errFlow, errReplyTooLarge, errMalformedReply, errConnectionLost, context.Canceled,
 	} {
 		if errors.Is(err, own) {
 			return own

@@ -74,6 +74,66 @@ func TestClassify(t *testing.T) {
 	}
 }
 
+// TestAADSTS has every number that means something to us, with the "error" that
+// Microsoft sends with it, or none: the class follows "error", a passing failure
+// is passing whatever "error" says, and each refusal says what to do.
+func TestAADSTS(t *testing.T) {
+	tests := []struct {
+		number, code string
+		coded, alone error // with code, and without one
+		dead         bool  // with code
+		hint         string
+	}{
+		{"70000", "invalid_grant", ErrInvalidGrant, ErrInvalidGrant, true, "authorize the account again"},
+		{"70008", "invalid_grant", ErrInvalidGrant, ErrInvalidGrant, true, "expired"},
+		{"700082", "invalid_grant", ErrInvalidGrant, ErrInvalidGrant, true, "not used for too long"},
+		{"50173", "invalid_grant", ErrInvalidGrant, ErrInvalidGrant, true, "password was changed"},
+		{"50076", "invalid_grant", ErrInvalidGrant, ErrInteractionRequired, false, "multi-factor"},
+		{"50079", "interaction_required", ErrInteractionRequired, ErrInteractionRequired, false, "enrol"},
+		{"50057", "invalid_grant", ErrInvalidGrant, ErrInteractionRequired, false, "disabled"},
+		{"50034", "invalid_grant", ErrInvalidGrant, ErrInteractionRequired, false, "does not exist in the tenant"},
+		{"53003", "invalid_grant", ErrInvalidGrant, ErrInteractionRequired, false, "conditional access"},
+		{"65001", "invalid_grant", ErrInvalidGrant, ErrInteractionRequired, false, "consented"},
+		{"7000215", "invalid_client", ErrInvalidClient, ErrInvalidClient, false, "the secret's value"},
+		{"7000222", "invalid_client", ErrInvalidClient, ErrInvalidClient, false, "has expired"},
+		{"70002", "invalid_client", ErrInvalidClient, ErrInvalidClient, false, "check client_secret"},
+		{"700016", "unauthorized_client", ErrMisconfigured, ErrInvalidClient, false, "check client_id"},
+		{"90002", "invalid_request", ErrMisconfigured, ErrMisconfigured, false, "tenant does not exist"},
+		{"900144", "invalid_request", ErrMisconfigured, ErrMisconfigured, false, "the scope"},
+		{"50033", "invalid_grant", ErrUnavailable, ErrUnavailable, false, ""},
+		{"50087", "invalid_grant", ErrUnavailable, ErrUnavailable, false, ""},
+		{"90006", "invalid_request", ErrUnavailable, ErrUnavailable, false, ""},
+		{"70012", "invalid_grant", ErrUnavailable, ErrUnavailable, false, ""},
+		{"40010", "invalid_request", ErrUnavailable, ErrUnavailable, false, ""},
+		{"50196", "invalid_grant", ErrThrottled, ErrThrottled, false, "loop"},
+		{"99999999", "invalid_grant", ErrInvalidGrant, ErrUnavailable, false, ""},
+	}
+	if len(tests) != len(aadsts)+1 {
+		t.Errorf("%d numbers are known, %d are looked at", len(aadsts), len(tests)-1)
+	}
+	for _, tt := range tests {
+		answer := func(code string) *Error {
+			return classify(&oauth2.RetrieveError{Response: &http.Response{StatusCode: 400}, ErrorCode: code,
+				ErrorDescription: "AADSTS" + tt.number + ": Something. Trace ID: 8f7b3a52"}, nil, time.Now())
+		}
+		e, alone := answer(tt.code), answer("")
+		if !errors.Is(e, tt.coded) || !errors.Is(alone, tt.alone) {
+			t.Errorf("%s: %v, want %v; without error: %v, want %v", tt.number, e, tt.coded, alone, tt.alone)
+		}
+		if e.RefreshTokenDead() != tt.dead {
+			t.Errorf("%s: the refresh token is dead: %t, want %t", tt.number, e.RefreshTokenDead(), tt.dead)
+		}
+		if !strings.Contains(e.Hint, tt.hint) || e.ProviderCode != "AADSTS"+tt.number {
+			t.Errorf("%s: hint %q, want %q in it; code %q", tt.number, e.Hint, tt.hint, e.ProviderCode)
+		}
+	}
+	google := classify(&oauth2.RetrieveError{Response: &http.Response{StatusCode: 400}, ErrorCode: "invalid_grant",
+		ErrorDescription: "Token has been expired or revoked."}, nil, time.Now())
+	if !google.RefreshTokenDead() {
+		t.Error("what Google has revoked is not dead")
+	}
+}
+
 func TestErrorTexts(t *testing.T) {
 	e := &Error{
 		Class: ClassInvalidGrant, Code: "invalid_grant", ProviderCode: "AADSTS700082", Status: 400,

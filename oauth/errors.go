@@ -115,6 +115,19 @@ type Error struct {
 // Permanent reports whether asking again is of no use before an operator acted.
 func (e *Error) Permanent() bool { return e.Class.Permanent() }
 
+// RefreshTokenDead reports whether the provider has said that the refresh token
+// itself is gone, expired, revoked or never was one: nothing but another consent
+// brings the account back. Microsoft answers the same invalid_grant where a
+// person must prove who they are, is disabled, or is kept out by a policy; all of
+// these may pass, and the number tells. A number that is not known proves nothing.
+func (e *Error) RefreshTokenDead() bool {
+	if e.Class != ClassInvalidGrant {
+		return false
+	}
+	number, numbered := strings.CutPrefix(e.ProviderCode, "AADSTS")
+	return !numbered || aadsts[number].class == ClassInvalidGrant
+}
+
 // Is makes the sentinels of this package match by class.
 func (e *Error) Is(target error) bool { return target == classes[e.Class].sentinel }
 

@@ -20,6 +20,9 @@ type client struct {
 	r    *bufio.Reader
 }
 
+// maxReplyLine is what RFC 5321 section 4.5.3.1.5 allows, CRLF included.
+const maxReplyLine = 512
+
 // dial connects without reading the greeting.
 func (k *stack) dial(t testing.TB) *client {
 	t.Helper()
@@ -83,6 +86,9 @@ func (c *client) reply() (string, error) {
 		text, ok := strings.CutSuffix(line, "\r\n")
 		if !ok || len(text) < 4 || text[3] != ' ' && text[3] != '-' {
 			return "", fmt.Errorf("%q is no line of a reply", line)
+		}
+		if len(line) > maxReplyLine {
+			return "", fmt.Errorf("a line of a reply has %d octets", len(line))
 		}
 		if len(lines) > 0 && text[:3] != lines[0][:3] {
 			return "", fmt.Errorf("line %q in a reply of code %s", line, lines[0][:3])

@@ -35,7 +35,7 @@ import (
 //	|< octets                           or exactly these octets
 //
 // Lines of the client that follow one another are one pipelined group. In C<:
-// and |< there are \r, \n, \\, \0 and \xNN, and {{...}} anywhere:
+// and |< there are \r, \n, \\, \0 and \xNN, and {{...}} in these, C:, | and MESSAGE:
 //
 //	{{N*text}}          text N times
 //	{{plain user}}      initial response of AUTH PLAIN
@@ -309,7 +309,11 @@ func (d *dialog) parseLine(n int, line string) error {
 	case "CLOSED":
 		d.steps = append(d.steps, step{line: n, closed: true})
 	case "MESSAGE":
-		return d.parseMessage(rest)
+		line, err := octets(rest, false)
+		if err != nil {
+			return err
+		}
+		return d.parseMessage(strings.TrimSuffix(string(line), "\r\n"))
 	case "PARAMS", "|", "|<":
 		if len(d.messages) == 0 {
 			return fmt.Errorf("%s without MESSAGE", key)

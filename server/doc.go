@@ -44,7 +44,8 @@
 //
 // The loop drives crypto/tls. Only a handshake, which computes for too long, has
 // a goroutine, from the client's first whole record to its end; there may be
-// maxHandshakes of them, and the oldest gives way to one more.
+// maxHandshakes of them, and the oldest gives way to one more. A connection has a
+// buffer for records only while there is something in it (tlsmemory.go).
 //
 // # What is offered
 //

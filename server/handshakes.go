@@ -3,7 +3,11 @@ package server
 import (
 	"container/list"
 	"context"
+	"errors"
+	"runtime/debug"
 	"sync"
+
+	"go.uber.org/zap"
 )
 
 // maxHandshakes bounds the handshakes under way. It is far above what the cores
@@ -31,7 +35,7 @@ func (h *handshakes) start(l *tlsLayer) {
 	}
 	h.mu.Unlock()
 	h.wg.Go(func() {
-		err := l.conn.HandshakeContext(context.Background())
+		err := l.handshake()
 		h.mu.Lock()
 		h.order.Remove(place) // nothing happens when it gave way
 		h.mu.Unlock()
@@ -40,6 +44,23 @@ func (h *handshakes) start(l *tlsLayer) {
 	if oldest != nil {
 		oldest.s.loop.post(message{kind: msgEvict, s: oldest.s})
 	}
+}
+
+// errHandshakePanic ends a handshake that panicked.
+var errHandshakePanic = errors.New("panic")
+
+// handshake runs the handshake. A panic in it, which would end the process, ends
+// this session only.
+func (l *tlsLayer) handshake() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.s.srv.metrics.panics.Inc()
+			l.s.srv.log.Error("panic in a handshake, whose session is closed", zap.Uint64("sid", l.s.id),
+				zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			err = errHandshakePanic
+		}
+	}()
+	return l.conn.HandshakeContext(context.Background())
 }
 
 // underWay is the number of handshakes under way.

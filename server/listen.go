@@ -172,6 +172,7 @@ func (l *listener) accept() {
 // admit makes a session of c, or says with 421 why not.
 func (l *listener) admit(c net.Conn) {
 	s := l.srv
+	s.learn(s.accounts.Load()) // in time for what the session will ask for
 	sess := &session{srv: s, listener: l, id: s.nextID.Add(1), remote: "unix"}
 	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		sess.remote = tcp.String()

@@ -161,4 +161,4 @@ func (s *session) held(a *account.Account) (codec.Reply, bool) {
 
 // offersCRAM reports whether CRAM-MD5 can work on this listener: it needs
 // secrets that are stored recoverably, or none at all.
-func (s *session) offersCRAM() bool { return s.listener.offer.Load().cram }
+func (s *session) offersCRAM() bool { return s.listener.offered().cram }

@@ -12,6 +12,7 @@ import (
 // offer is what a listener promises in its EHLO replies (RFC 5321 section
 // 4.1.1.1), before and after TLS. It changes with the accounts.
 type offer struct {
+	means         means // what it was made from
 	clear, secure codec.Reply
 	cram          bool // CRAM-MD5 is taken, if not for every account
 }
@@ -35,9 +36,27 @@ var keywords = []struct {
 	{account.ExtBINARYMIME, "BINARYMIME"},
 }
 
-// advertise prepares the EHLO replies. CRAM-MD5 stands in them when it works
-// for every account: clients that can do it choose it without asking.
-func (l *listener) advertise(m means) {
+// offered is the offer for the accounts as they are now: its extensions are
+// right at once, CRAM-MD5 when the passwords of new accounts have been parsed.
+func (l *listener) offered() *offer {
+	snapshot := l.srv.accounts.Load()
+	l.srv.learn(snapshot)
+	o := l.offer.Load()
+	m := o.means
+	if m.extensions = snapshot.Extensions(); m == o.means {
+		return o
+	}
+	now := l.newOffer(m)
+	l.offer.CompareAndSwap(o, now) // or else a newer one is there
+	return now
+}
+
+// advertise has the next sessions offered what m allows.
+func (l *listener) advertise(m means) { l.offer.Store(l.newOffer(m)) }
+
+// newOffer makes the EHLO replies. CRAM-MD5 stands in them when it works for
+// every account: clients that can do it choose it without asking.
+func (l *listener) newOffer(m means) *offer {
 	cram, announced := true, true
 	switch l.policy {
 	case password.PolicyShared:
@@ -58,7 +77,7 @@ func (l *listener) advertise(m means) {
 	if announced {
 		auth = "\nAUTH CRAM-MD5 PLAIN LOGIN"
 	}
-	o := &offer{cram: cram}
+	o := &offer{means: m, cram: cram}
 	o.secure = codec.Reply{Code: 250, Text: b.String() + auth}
 	o.clear = o.secure
 	if l.cfg.TLS.offered() {
@@ -67,7 +86,7 @@ func (l *listener) advertise(m means) {
 	if l.cfg.TLS == TLSRequired {
 		o.clear.Text = b.String() + "\nSTARTTLS"
 	}
-	l.offer.Store(o)
+	return o
 }
 
 // learn prepares for the accounts of a snapshot that was not seen before.
@@ -79,21 +98,25 @@ func (srv *Server) learn(snapshot *account.Snapshot) {
 	srv.running.Add(1)
 	go func() { // there may be many thousands, and parsing each takes a while
 		defer srv.running.Done()
-		srv.prepare(snapshot)
+		for {
+			srv.prepare(snapshot)
+			// One that came meanwhile may have been prepared before this one.
+			latest := srv.learned.Load()
+			if latest == snapshot {
+				return
+			}
+			snapshot = latest
+		}
 	}()
 }
 
 // prepare looks at all accounts: what a login that names none of them is to
 // cost, and what may be promised.
 func (srv *Server) prepare(snapshot *account.Snapshot) {
-	m := means{extensions: ^account.Extensions(0), allCRAM: true}
-	if snapshot.Len() == 0 {
-		m.extensions = account.ExtensionsUnknown
-	}
+	m := means{extensions: snapshot.Extensions(), allCRAM: true}
 	srv.passwords.Imitate(func(yield func(password.Secret) bool) {
 		more := true
 		for _, a := range snapshot.All() {
-			m.extensions &= a.Extensions
 			if a.ClientPassword.IsZero() {
 				continue
 			}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ func offered(reply string) (all []string) {
 }
 
 // TestOfferFollowsProviders advertises what every account's provider can carry,
-// also after the accounts were reloaded.
+// and does so from the first EHLO after a reload on.
 func TestOfferFollowsProviders(t *testing.T) {
 	unknown := func(a *account.Account) { a.Provider, a.Extensions = "own", account.ExtensionsUnknown }
 	tests := []struct {
@@ -49,12 +50,10 @@ func TestOfferFollowsProviders(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			before := k.listeners[0].offer.Load()
-			k.store.Swap(snap)
-			k.greeted(t) // the first one to ask
-			eventually(t, "the server knows the accounts", func() bool { return k.listeners[0].offer.Load() != before })
 			c := k.dial(t)
 			c.expect("220")
+			k.learned.Store(snap) // whoever is to look at its passwords has not come to it yet
+			k.store.Swap(snap)
 			if got := offered(c.cmd("EHLO client.example.com", "250")); !slices.Equal(got, strings.Fields(tt.want)) {
 				t.Errorf("offered is %v, want %s", got, tt.want)
 			}
@@ -142,5 +141,40 @@ func TestOfferOfCRAM(t *testing.T) {
 				t.Errorf("the login: %q", got)
 			}
 		})
+	}
+}
+
+// TestOfferAfterReloadsAtOnce reloads again and again, with passwords that take
+// time to look at: in the end the offer is that for the last accounts.
+func TestOfferAfterReloadsAtOnce(t *testing.T) {
+	k := newStack(t, withPasswords(quickHash, password.PolicyAccount))
+	many := func(stored string, n int) *account.Snapshot {
+		base := k.snapshot(t, gmailUser).All()[0]
+		var all []*account.Account
+		for i := range n {
+			a := *base
+			a.ID, a.Email = fmt.Sprintf("a%d", i), fmt.Sprintf("a%d@gmail.test", i)
+			a.ClientPassword = account.NewSecret(stored)
+			all = append(all, &a)
+		}
+		snap, err := account.NewSnapshot(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return snap
+	}
+	slow, quick := many(quickHash, 3000), many(rightPassword, 1)
+	for range 20 {
+		for _, snap := range []*account.Snapshot{slow, quick} {
+			k.store.Swap(snap)
+			k.learn(snap)
+		}
+		c := k.greeted(t)
+		eventually(t, "CRAM-MD5 is offered", func() bool { return strings.Contains(c.cmd("EHLO client.example.com", "250"), "CRAM-MD5") })
+		c.close()
+	}
+	k.stop(t) // and what still looks at older accounts
+	if offer := k.listeners[0].offer.Load(); !strings.Contains(offer.clear.Text, "CRAM-MD5") {
+		t.Errorf("the offer is %q", offer.clear.Text)
 	}
 }

@@ -1,6 +1,9 @@
 package server
 
-import "testing"
+import (
+	"crypto/tls"
+	"testing"
+)
 
 // panicky is a relay with a fault of its own: it panics on the loop.
 type panicky struct{ Relay }
@@ -25,4 +28,36 @@ func TestPanicClosesOneSession(t *testing.T) {
 	}
 	k.messages(t, 1)
 	k.metrics.panics.Dec() // was expected
+}
+
+// TestPanicInHandshake has a handshake panic: its session ends, and the others go
+// on.
+func TestPanicInHandshake(t *testing.T) {
+	k := newStack(t, withTLS(TLSImplicit), config(func(cfg *Config) {
+		certificate := cfg.TLS.Certificates[0]
+		cfg.TLS.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if hello.ServerName == "panic.example.com" {
+				panic("a fault of its own")
+			}
+			return &certificate, nil
+		}
+		cfg.TLS.Certificates = nil
+	}))
+	other := k.dial(t)
+	other.secure(clientConfig(tls.VersionTLS13), nil)
+	other.expect("220")
+	for name, version := range tlsVersions {
+		c := k.dial(t)
+		cfg := clientConfig(version)
+		cfg.ServerName = "panic.example.com"
+		if err := tls.Client(c.conn, cfg).Handshake(); err == nil {
+			t.Errorf("version %s: the handshake succeeded", name)
+		}
+		c.expectEnd()
+	}
+	other.cmd("QUIT", "221")
+	if n := k.counter(t, "smtp_session_panics_total"); n != 2 {
+		t.Errorf("the counter says %v", n)
+	}
+	k.metrics.panics.Add(-2) // were expected
 }

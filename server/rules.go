@@ -59,8 +59,7 @@ func (s *session) onEHLO(args []byte) (codec.Reply, state) {
 		return codec.ReplyBadArgs, s.state
 	}
 	s.dropTransaction()
-	s.srv.learn(s.srv.accounts.Load())
-	offer := s.listener.offer.Load()
+	offer := s.listener.offered()
 	if s.tls != nil {
 		return offer.secure, s.greeted()
 	}

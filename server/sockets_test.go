@@ -52,6 +52,32 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
+// TestIPv6 sends mail over a listener of that family, which looks at the source
+// as any other does.
+func TestIPv6(t *testing.T) {
+	if ln, err := net.Listen("tcp", "[::1]:0"); err != nil {
+		t.Skip("this host has no IPv6: ", err)
+	} else if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	k := newStack(t, config(func(cfg *Config) {
+		cfg.Listeners = []Listener{
+			{Address: "[::1]:0", Allow: []netip.Prefix{netip.MustParsePrefix("::1/128")}, MaxPerSource: 1},
+			{Address: "[::1]:0", Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		}
+	}))
+	c := k.dial(t)
+	c.expect("220")
+	c.cmd("EHLO [IPv6:::1]", "250")
+	c.authenticate(gmailUser)
+	c.mail("a@[IPv6:2001:db8::1]", "b@example.com")
+	c.message("text\r\n", "250 2.0.0")
+	k.dial(t).expect("421 4.7.0")
+	k.dialAt(t, 1).expect("421 4.7.1")
+	c.cmd("QUIT", "221")
+	k.messages(t, 1)
+}
+
 // leftover makes the file of a socket whose process was killed.
 func leftover(t *testing.T, path string) {
 	t.Helper()

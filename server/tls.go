@@ -85,6 +85,15 @@ func (s *session) feedTLS(raw []byte) {
 // pump decrypts what there is and feeds it to the session.
 func (s *session) pump() {
 	l := s.tls
+	lendMemory(l.conn)
+	s.decrypt()
+	reclaimMemory(l.conn)
+	l.wire.in = nil // borrowed, or from the handshake
+}
+
+// decrypt reads until crypto/tls wants more than there is.
+func (s *session) decrypt() {
+	l := s.tls
 	for s.state != stateClosed {
 		n, err := l.conn.Read(s.loop.plain)
 		if n > 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -51,6 +52,27 @@ func TestTLSDelivers(t *testing.T) {
 	}
 	if n := k.counter(t, `smtp_tls_handshakes_total{result="success"}`); n != 16 {
 		t.Errorf("the counter of handshakes says %v", n)
+	}
+}
+
+// TestTLSHasNoGoroutines looks for goroutines of sessions whose handshake is done,
+// and of clients that have not begun theirs.
+func TestTLSHasNoGoroutines(t *testing.T) {
+	k := newStack(t, withTLS(TLSImplicit, TLSOffered))
+	for range 10 {
+		c := k.dial(t)
+		c.secure(clientConfig(tls.VersionTLS13), nil)
+		c.expect("220")
+		k.dialAt(t, 1).starttls(clientConfig(tls.VersionTLS12), nil)
+		k.dial(t)
+	}
+	stacks := make([]byte, 1<<20)
+	eventually(t, "no goroutine is in a handshake or belongs to a session", func() bool {
+		all := string(stacks[:runtime.Stack(stacks, true)])
+		return !strings.Contains(all, "server.(*handshakes)") && !strings.Contains(all, "server.(*session)")
+	})
+	if n := k.Active(); n != 30 {
+		t.Errorf("%d sessions", n)
 	}
 }
 

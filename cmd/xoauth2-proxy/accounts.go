@@ -13,6 +13,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/oauth"
 )
 
 // accountsCmd is the commands about the accounts file. A running proxy notices
@@ -36,13 +37,48 @@ func (f *files) settings() (*config.Settings, error) {
 	return s, nil
 }
 
-// load reads both files.
-func (f *files) load() (*config.Settings, *account.Snapshot, error) {
-	settings, accounts, _, err := config.Load(f.Config, f.Accounts)
-	if err != nil {
-		return nil, nil, exitError{exitConfig, err}
+// read reads and checks both files. The report is never nil.
+func (f *files) read() (*config.Settings, *account.Snapshot, *config.Report, error) {
+	settings, accounts, report, err := config.Load(f.Config, f.Accounts)
+	if err == nil {
+		err = checkKeys(settings.AccountsFile, accounts)
 	}
-	return settings, accounts, nil
+	if err != nil {
+		return nil, nil, report, exitError{exitConfig, err}
+	}
+	return settings, accounts, report, nil
+}
+
+// load is read without the report.
+func (f *files) load() (*config.Settings, *account.Snapshot, error) {
+	settings, accounts, _, err := f.read()
+	return settings, accounts, err
+}
+
+// checkKeys finds accounts of the file that cannot sign with the keys they have:
+// their first token requests would fail, and all later ones.
+func checkKeys(file string, accounts *account.Snapshot) error {
+	type pair struct {
+		certificate string
+		key         account.Secret
+	}
+	checked := make(map[pair]error) // many accounts share one
+	var errs []error
+	for i, a := range accounts.All() {
+		if a.PrivateKey.IsZero() {
+			continue
+		}
+		p := pair{a.Certificate, a.PrivateKey}
+		err, known := checked[p]
+		if !known {
+			err = oauth.CheckKeys(a)
+			checked[p] = err
+		}
+		if err != nil {
+			errs = append(errs, &config.Problem{File: file, Key: fmt.Sprintf("accounts[%d]", i), Message: fmt.Sprintf("%s: %v", a.Email, err)})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // find returns the account of that email or account_id.

@@ -105,6 +105,9 @@ func (n *newAccount) save(out io.Writer, settings *config.Settings, complete, e 
 			e.Set("refresh_token", newest.Reveal())
 		}
 	}
+	if err := sealNew(e, settings.Secrets.Key); err != nil {
+		return err
+	}
 	replaced := false
 	accounts, err := config.EditAccounts(settings, config.Edit{Create: true, DryRun: n.DryRun}, func(l *config.AccountList) error {
 		if !n.Overwrite {

@@ -53,6 +53,9 @@ func (c *accountsImportCmd) Run() error {
 			return errNothingImported
 		}
 		for _, e := range good {
+			if err := sealNew(e, settings.Secrets.Key); err != nil {
+				return err
+			}
 			if l.Put(e) {
 				replaced++
 			}

@@ -13,6 +13,27 @@ import (
 // sealedKeys are the keys of an account that are sealed.
 var sealedKeys = []string{"client_secret", "refresh_token", "client_private_key", "service_account_key", "oauth_proxy", "client_password"}
 
+// sealNew seals the secrets of an account that is to be saved, if there is a key
+// to seal with: an operator who seals his secrets wants no plain ones in the
+// file. References, and what is sealed already, stay as they are.
+func sealNew(e *config.AccountEntry, keys *seal.Keyring) error {
+	if !keys.CanSeal() {
+		return nil
+	}
+	for _, key := range sealedKeys {
+		value := e.Get(key)
+		if value == "" || seal.IsReference(value) {
+			continue
+		}
+		sealed, err := keys.Seal(value, "")
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		e.Set(key, sealed)
+	}
+	return nil
+}
+
 // accountsSealCmd encrypts secrets in place.
 type accountsSealCmd struct {
 	files

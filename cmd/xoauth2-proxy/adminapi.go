@@ -15,6 +15,7 @@ import (
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/control"
+	"xoauth2-proxy/internal/seal"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream"
 )
@@ -34,6 +35,9 @@ type adminAPI struct {
 func (p *proxy) serveAPI(settings *config.Settings, store *account.Store) error {
 	verifier, err := upstream.NewVerifier(upstreamConfig(settings), p.tokens)
 	if err != nil {
+		return err
+	}
+	if err := p.keepOrders(settings); err != nil {
 		return err
 	}
 	p.live.store, p.live.tokens, p.live.relay, p.live.orders = store, p.tokens, p.relay, p.orders
@@ -84,9 +88,25 @@ func entryOf(n *admin.NewAccount) *config.AccountEntry {
 
 // Check implements admin.API.
 func (a *adminAPI) Check(n *admin.NewAccount) error {
+	if err := checkNoReferences(n); err != nil {
+		return err
+	}
 	_, err := config.ReadEntry(a.live.inForce(), entryOf(n))
 	if err != nil {
 		return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return nil
+}
+
+// checkNoReferences finds secrets that are references. In the file they are the
+// operator's; in a request they would have the proxy read its own files and
+// environment for whoever asks, and send what is there to a token endpoint that
+// the same request names.
+func checkNoReferences(n *admin.NewAccount) error {
+	for _, f := range []struct{ key, value string }{{"client_secret", n.ClientSecret}, {"refresh_token", n.RefreshToken}} {
+		if seal.IsReference(f.value) && !seal.IsSealed(f.value) {
+			return fmt.Errorf("%s: a reference to a secret may stand in the accounts file only, a request gives the secret itself", f.key)
+		}
 	}
 	return nil
 }
@@ -109,17 +129,22 @@ func (a *adminAPI) Verify(ctx context.Context, n *admin.NewAccount) error {
 	return nil
 }
 
-// Save implements admin.API.
+// Save implements admin.API. If there is a key, the new secrets are sealed.
 func (a *adminAPI) Save(list []*admin.NewAccount, dryRun bool) (int, error) {
 	if err := a.checkIDs(list); err != nil {
 		return 0, err
 	}
+	keys := a.live.inForce().Secrets.Key
 	accounts, err := a.live.edit(config.Edit{DryRun: dryRun}, func(l *config.AccountList) error {
 		for _, n := range list {
 			if !n.Overwrite && l.Has(n.Email) {
 				return fmt.Errorf("%w: %s", admin.ErrExists, n.Email)
 			}
-			l.Put(entryOf(n))
+			e := entryOf(n)
+			if err := sealNew(e, keys); err != nil {
+				return fmt.Errorf("%s: %w", n.Email, err)
+			}
+			l.Put(e)
 		}
 		return nil
 	})
@@ -203,8 +228,8 @@ func (a *adminAPI) verifyLive(ctx context.Context, acct *account.Account) admin.
 	}
 	if err != nil {
 		v.Err = errors.New(explain(err).text())
-		// Only this says that nothing but another consent brings it back.
-		v.Dead = acct.TokenFlow() == account.FlowRefreshToken && errors.Is(err, oauth.ErrInvalidGrant)
+		refused, ok := errors.AsType[*oauth.Error](err)
+		v.Dead = ok && acct.TokenFlow() == account.FlowRefreshToken && refused.RefreshTokenDead()
 	}
 	return v
 }
@@ -308,7 +333,8 @@ func (a *adminAPI) Order(email string, order admin.Order) (*admin.Hold, error) {
 	if base := acct.Base(); base != nil {
 		id = base.ID // orders are for accounts as configured
 	}
-	hold := holdOf(a.orders.Set(id, ordered[order], time.Now()))
+	set, err := a.orders.Set(id, ordered[order], time.Now())
+	hold := holdOf(set)
 	switch order {
 	case admin.Drain:
 		a.relay.Drain(id)
@@ -316,6 +342,9 @@ func (a *adminAPI) Order(email string, order admin.Order) (*admin.Hold, error) {
 		a.relay.ReleaseHold(id) // an operator has acted
 	}
 	a.live.log.Info("account ordered by the admin API", zap.String("account", id), zap.String("state", hold.State))
+	if err != nil {
+		return nil, fmt.Errorf("the account is %s, but only until the proxy ends: %w", hold.State, err)
+	}
 	return &hold, nil
 }
 

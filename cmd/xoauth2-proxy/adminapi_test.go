@@ -68,23 +68,28 @@ func TestAdminAPIAddsAndRemoves(t *testing.T) {
 }
 
 // TestAdminAPIDeletesOnlyTheDead has one account without a grant, one whose
-// token endpoint fails, one whose mailbox refuses logins, and one that works.
+// token endpoint fails, one whose mailbox refuses logins, one whose user is
+// disabled for now, one with a client that is refused, and one that works.
 func TestAdminAPIDeletesOnlyTheDead(t *testing.T) {
-	s := newStack(t, "dead@gmail.com", "down@gmail.com", "refused@outlook.com", "good@outlook.com")
+	s := newStack(t, "dead@gmail.com", "down@gmail.com", "refused@outlook.com", "disabled@outlook.com", "client@gmail.com", "good@outlook.com")
 	s.provider.RevokeGrant("dead@gmail.com")
 	if err := s.provider.SetFaults(
 		sandbox.Rule{Account: "down@gmail.com", Phase: sandbox.PhaseToken, Action: sandbox.ActionReply, Status: 503},
 		sandbox.Rule{Account: "refused@outlook.com", Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply,
 			Reply: "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant."},
+		sandbox.Rule{Account: "disabled@outlook.com", Phase: sandbox.PhaseToken, Action: sandbox.ActionReply, Status: 400,
+			Body: `{"error": "invalid_grant", "error_description": "AADSTS50057: The user account is disabled."}`},
+		sandbox.Rule{Account: "client@gmail.com", Phase: sandbox.PhaseToken, Action: sandbox.ActionReply, Error: "invalid_client"},
 	); err != nil {
 		t.Fatal(err)
 	}
-	parts := []string{`"deleted_count":1`, `"deleted_accounts":["dead@gmail.com"]`, `"email":"down@gmail.com"`, `Set-TransportConfig`}
+	parts := []string{`"deleted_count":1`, `"deleted_accounts":["dead@gmail.com"]`, `"email":"down@gmail.com"`, `Set-TransportConfig`,
+		`"email":"disabled@outlook.com"`, `the user is disabled`, `"email":"client@gmail.com"`}
 	s.want(200, append(parts, `"dry_run":true`), "DELETE", "/admin/accounts/invalid?dry_run=true", "")
-	if n := s.live.store.Load().Len(); n != 4 {
+	if n := s.live.store.Load().Len(); n != 6 {
 		t.Errorf("a dry run leaves %d accounts", n)
 	}
-	s.want(200, append(parts, `"total_accounts":3`), "DELETE", "/admin/accounts/invalid", "")
+	s.want(200, append(parts, `"total_accounts":5`), "DELETE", "/admin/accounts/invalid", "")
 	s.want(404, []string{"kept_accounts"}, "DELETE", "/admin/accounts/invalid", "")
 }
 

@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-
-	"xoauth2-proxy/internal/config"
 )
 
 // checkCmd validates the files and says what they mean.
@@ -14,9 +12,9 @@ type checkCmd struct {
 
 // Run implements the command.
 func (c *checkCmd) Run() error {
-	settings, accounts, report, err := config.Load(c.Config, c.Accounts)
+	settings, accounts, report, err := c.read()
 	if err != nil {
-		return exitError{exitConfig, err}
+		return err
 	}
 	if _, err := report.WriteTo(os.Stdout); err != nil {
 		return err

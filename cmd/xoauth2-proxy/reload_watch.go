@@ -5,12 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
-
-	"xoauth2-proxy/internal/config"
 )
 
 // settle is how long a file must not have changed before it is read: some
@@ -28,32 +27,27 @@ type stamp struct {
 	size     int64
 }
 
-// stampsOf returns what the files of the settings are now.
-func stampsOf(s *config.Settings) (stamps []stamp) {
-	for _, path := range []string{s.ConfigFile, s.AccountsFile} {
-		if path == "" {
-			continue
-		}
-		st := stamp{path: path}
-		if info, err := os.Stat(path); err == nil {
-			st.info, st.modified, st.size = info, info.ModTime(), info.Size()
-		}
-		stamps = append(stamps, st)
+// stampOf returns what the file at path is now.
+func stampOf(path string) stamp {
+	st := stamp{path: path}
+	if info, err := os.Stat(path); err == nil {
+		st.info, st.modified, st.size = info, info.ModTime(), info.Size()
 	}
-	return stamps
+	return st
+}
+
+// same reports whether a file was not changed in between.
+func (x stamp) same(y stamp) bool {
+	if x.path != y.path || (x.info == nil) != (y.info == nil) || x.size != y.size {
+		return false
+	}
+	return x.info == nil || os.SameFile(x.info, y.info) && x.modified.Equal(y.modified)
 }
 
 // sameFiles reports whether nothing was changed in between.
-func sameFiles(a, b []stamp) bool {
-	return slices.EqualFunc(a, b, func(x, y stamp) bool {
-		if x.path != y.path || (x.info == nil) != (y.info == nil) {
-			return false
-		}
-		return x.info == nil && x.size == y.size || x.info != nil && os.SameFile(x.info, y.info) && x.modified.Equal(y.modified) && x.size == y.size
-	})
-}
+func sameFiles(a, b []stamp) bool { return slices.EqualFunc(a, b, stamp.same) }
 
-// watch reloads when a file was changed. It watches directories, since files
+// watch reloads when a file was changed, also one that a secret is in. It watches directories, since files
 // are replaced, also by way of symbolic links; what happened there is looked up
 // and not taken from the events.
 func (r *reloader) watch(ctx context.Context) {
@@ -64,7 +58,7 @@ func (r *reloader) watch(ctx context.Context) {
 	}
 	defer w.Close()
 	r.watchDirs(w)
-	known := stampsOf(r.inForce())
+	known := r.files.stamps(r.inForce())
 	timer := time.NewTimer(0) // one look at the start: a file may have changed since it was read
 	defer timer.Stop()
 	armed := true
@@ -84,7 +78,7 @@ func (r *reloader) watch(ctx context.Context) {
 			r.log.Warn("watching files", zap.Error(err))
 		case <-timer.C:
 			armed = false
-			now := stampsOf(r.inForce())
+			now := r.files.stamps(r.inForce())
 			if !sameFiles(now, known) { // it may go on
 				known, armed = now, true
 				timer.Reset(settle)
@@ -105,21 +99,50 @@ func (r *reloader) unread(now []stamp) bool {
 	return !sameFiles(now, r.stamps)
 }
 
-// watchDirs watches the directories of the files, and of what they link to.
+// watchDirs watches the directories of the files, and of what they link to, and
+// no others any more.
 func (r *reloader) watchDirs(w *fsnotify.Watcher) {
-	s := r.inForce()
-	for _, path := range []string{s.ConfigFile, s.AccountsFile} {
-		if path == "" {
+	dirs := make(map[string]bool)
+	for _, st := range r.files.stamps(r.inForce()) {
+		addDirs(dirs, st.path)
+	}
+	for _, dir := range w.WatchList() {
+		if !dirs[dir] {
+			_ = w.Remove(dir) // it may have been removed itself
+		}
+	}
+	for dir := range dirs {
+		if err := w.Add(dir); err != nil {
+			r.log.Warn("changes of a file are not noticed; SIGHUP reloads it", zap.String("directory", dir), zap.Error(err))
+		}
+	}
+}
+
+// addDirs adds the directories in which a change can put another file at path:
+// the one that it is in, and those of the symbolic links on the way there.
+func addDirs(dirs map[string]bool, path string) {
+	const mostLinks = 40 // as many as Linux follows
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return
+	}
+	at, rest := "/", path[1:]
+	for links := 0; links < mostLinks; {
+		name, more, deeper := strings.Cut(rest, "/")
+		target, err := os.Readlink(filepath.Join(at, name))
+		if err == nil { // a link
+			links++
+			dirs[at] = true
+			if !filepath.IsAbs(target) {
+				target = filepath.Join(at, target)
+			}
+			at, rest = "/", filepath.Join(target, more)[1:]
 			continue
 		}
-		dirs := []string{filepath.Dir(path)}
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			dirs = append(dirs, filepath.Dir(real))
+		if !deeper {
+			dirs[at] = true
+			return
 		}
-		for _, dir := range dirs {
-			if err := w.Add(dir); err != nil {
-				r.log.Warn("changes of a file are not noticed; SIGHUP reloads it", zap.String("directory", dir), zap.Error(err))
-			}
-		}
+		at, rest = filepath.Join(at, name), more
 	}
 }

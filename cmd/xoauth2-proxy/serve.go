@@ -60,9 +60,9 @@ func (c *serveCmd) Run() error {
 
 // load reads the files and applies the command line.
 func (c *serveCmd) load() (*config.Settings, *account.Snapshot, *config.Report, error) {
-	settings, accounts, report, err := config.Load(c.Config, c.Accounts)
+	settings, accounts, report, err := c.read()
 	if err != nil {
-		return nil, nil, report, exitError{exitConfig, err}
+		return nil, nil, report, err
 	}
 	if err := settings.Override(c.overrides()); err != nil {
 		return nil, nil, report, exitError{exitUsage, err}

@@ -262,3 +262,31 @@ func mustSnapshot(t testing.TB, accounts ...*Account) *Snapshot {
 	}
 	return s
 }
+
+// TestSnapshotExtensions: what may be asked for whoever logs in.
+func TestSnapshotExtensions(t *testing.T) {
+	for _, tt := range []struct {
+		of   []Extensions
+		want Extensions
+	}{
+		{nil, ExtensionsUnknown},
+		{[]Extensions{Ext8BITMIME | ExtDSN}, Ext8BITMIME | ExtDSN},
+		{[]Extensions{Ext8BITMIME | ExtDSN, Ext8BITMIME | ExtSMTPUTF8}, Ext8BITMIME},
+		{[]Extensions{Ext8BITMIME, 0}, 0},
+	} {
+		var all []*Account
+		for i, x := range tt.of {
+			all = append(all, &Account{ID: fmt.Sprint(i), Email: fmt.Sprintf("%d@example.com", i), Extensions: x})
+		}
+		s, err := NewSnapshot(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Extensions(); got != tt.want {
+			t.Errorf("of %b: %b, want %b", tt.of, got, tt.want)
+		}
+	}
+	if got := NewStore(nil).Load().Extensions(); got != ExtensionsUnknown {
+		t.Errorf("of no accounts: %b", got)
+	}
+}

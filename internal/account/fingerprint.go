@@ -3,7 +3,6 @@ package account
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"hash"
 )
 
 // fingerprints are the two hashes of an account, computed once by NewSnapshot
@@ -74,18 +73,12 @@ func (a *Account) hashConnection(credentials [sha256.Size]byte) [sha256.Size]byt
 
 // sum hashes the parts, each behind its length: no two lists of parts run
 // together into the same input.
-func sum(parts ...string) (out [sha256.Size]byte) {
-	h := sha256.New()
+func sum(parts ...string) [sha256.Size]byte {
+	var buf [1024]byte // more than most accounts need
+	b := buf[:0]
 	for _, p := range parts {
-		writePart(h, p)
+		b = binary.BigEndian.AppendUint64(b, uint64(len(p)))
+		b = append(b, p...)
 	}
-	h.Sum(out[:0])
-	return out
-}
-
-func writePart(h hash.Hash, p string) {
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-	h.Write(n[:]) // a hash never returns an error
-	h.Write([]byte(p))
+	return sha256.Sum256(b)
 }

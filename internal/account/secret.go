@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"unique"
 )
 
 // redacted is what every way of printing a Secret gives.
@@ -13,16 +14,30 @@ const redacted = "<secret>"
 // token. Formatting, logging and marshalling it all give "<secret>"; the only
 // way to the value is Reveal. Two secrets are equal (==) when their values are.
 // The zero value is no secret.
-type Secret struct{ v string }
+//
+// Format is not always asked: fmt passes it over in a value that it cannot print
+// with the verb it was given, such as an account behind a pointer with %s. The
+// value is behind a pointer that no verb follows.
+type Secret struct{ v unique.Handle[string] }
 
 // NewSecret wraps v.
-func NewSecret(v string) Secret { return Secret{v} }
+func NewSecret(v string) Secret {
+	if v == "" {
+		return Secret{}
+	}
+	return Secret{unique.Make(v)}
+}
 
 // Reveal returns the value itself, for the one place that sends it.
-func (s Secret) Reveal() string { return s.v }
+func (s Secret) Reveal() string {
+	if s.IsZero() {
+		return ""
+	}
+	return s.v.Value()
+}
 
 // IsZero reports whether there is no secret.
-func (s Secret) IsZero() bool { return s.v == "" }
+func (s Secret) IsZero() bool { return s == Secret{} }
 
 // String implements [fmt.Stringer] and gives no secret away.
 func (Secret) String() string { return redacted }

@@ -15,6 +15,8 @@ type Snapshot struct {
 
 	catchAll  bool // there is at least one catch-all account
 	mailboxes mailboxes
+
+	extensions Extensions // that every account has
 }
 
 // DuplicateError says that two accounts of one set share what must be unique.
@@ -41,6 +43,8 @@ func NewSnapshot(accounts []*Account) (*Snapshot, error) {
 		all:     slices.Clone(accounts),
 		byLogin: make(map[string]*Account, len(accounts)),
 		byID:    make(map[string]*Account, len(accounts)),
+
+		extensions: ^Extensions(0),
 	}
 	var errs []error
 	index := make(map[*Account]int, len(accounts))
@@ -54,6 +58,7 @@ func NewSnapshot(accounts []*Account) (*Snapshot, error) {
 			continue
 		}
 		s.catchAll = s.catchAll || a.IsCatchAll()
+		s.extensions &= a.Extensions
 		key := FoldLogin(a.Email)
 		if first, ok := s.byLogin[key]; ok {
 			errs = append(errs, &DuplicateError{"email", a.Email, index[first], i})
@@ -108,6 +113,15 @@ func (s *Snapshot) ByID(id string) (*Account, bool) {
 // All returns the accounts in the order of the file. The slice is shared: it is
 // for reading only.
 func (s *Snapshot) All() []*Account { return s.all }
+
+// Extensions returns what the provider of every account has: what may be asked
+// for whoever logs in. Without accounts it is ExtensionsUnknown.
+func (s *Snapshot) Extensions() Extensions {
+	if len(s.all) == 0 {
+		return ExtensionsUnknown
+	}
+	return s.extensions
+}
 
 // Len returns the number of accounts.
 func (s *Snapshot) Len() int { return len(s.all) }

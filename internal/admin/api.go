@@ -39,7 +39,8 @@ type API interface {
 	VerifyAll(ctx context.Context) ([]Verdict, error)
 	// State tells what is known about an account; ErrNotFound.
 	State(email string) (*State, error)
-	// Order pauses, resumes or drains an account; ErrNotFound.
+	// Order pauses, resumes or drains an account; ErrNotFound. Any other error
+	// says that the order is in force and could not be kept for a restart.
 	Order(email string, order Order) (*Hold, error)
 	// Reload reads the files again, as SIGHUP does.
 	Reload() (*Reloaded, error)

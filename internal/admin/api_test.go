@@ -132,6 +132,9 @@ func (f *fakeAPI) Order(email string, o Order) (*Hold, error) {
 	if _, err := f.find(email); err != nil {
 		return nil, err
 	}
+	if f.saveErr != nil {
+		return nil, f.saveErr
+	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	return map[Order]*Hold{Pause: {"paused", &at}, Drain: {"draining", &at}, Resume: {State: "active"}}[o], nil
 }

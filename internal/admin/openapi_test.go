@@ -187,7 +187,8 @@ func init() {
 		exchanges = append(exchanges,
 			exchange{route: route, path: "/admin/accounts/a@a.test/" + string(o), status: 200, emails: []string{"a@a.test"}},
 			exchange{route: route, path: "/admin/accounts/a/" + string(o), status: 400},
-			exchange{route: route, path: "/admin/accounts/a@a.test/" + string(o), status: 404})
+			exchange{route: route, path: "/admin/accounts/a@a.test/" + string(o), status: 404},
+			exchange{route: route, path: "/admin/accounts/a@a.test/" + string(o), status: 500, emails: []string{"a@a.test"}, saveErr: errDisk})
 	}
 }
 

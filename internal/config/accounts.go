@@ -22,8 +22,9 @@ func readAccounts(f *file, s *Settings) *account.Snapshot {
 	before := len(*f.problems)
 	var accounts []*account.Account
 	var readers []*accountReader // of the accounts
+	draft := new(accountDraft)   // one for all: it is large
 	for i, node := range array.Elements {
-		r := &accountReader{f: f, node: node, settings: s, place: place{fmt.Sprintf("accounts[%d].", i), "accounts[]."}}
+		r := &accountReader{f: f, node: node, settings: s, place: place{fmt.Sprintf("accounts[%d].", i), "accounts[]."}, draft: draft}
 		if a := r.read(); a != nil {
 			accounts = append(accounts, a)
 			readers = append(readers, r)
@@ -107,8 +108,9 @@ type accountReader struct {
 	node     hujson.Value
 	place    place
 	settings *Settings
-	before   int    // problems before this account
-	by       claims // of its keys
+	before   int           // problems before this account
+	by       claims        // of its keys
+	draft    *accountDraft // room for it, shared with other readers; nil: none
 }
 
 // need adds a problem if the value for key is empty, unless there is one with
@@ -129,8 +131,12 @@ func (r *accountReader) read() *account.Account {
 		r.f.problem(r.node, strings.TrimSuffix(r.place.exact, "."), `must be an account, "{...}"`)
 		return nil
 	}
-	var d accountDraft
-	r.by = accountTable.apply(r.f, r.node, r.place, &d)
+	d := r.draft
+	if d == nil {
+		d = new(accountDraft)
+	}
+	*d = accountDraft{}
+	r.by = accountTable.apply(r.f, r.node, r.place, d)
 	a := &d.a
 	r.need("email", a.Email, "")
 	r.need("provider", a.Provider, "")
@@ -144,12 +150,13 @@ func (r *accountReader) read() *account.Account {
 			r.need("refresh_token", d.refreshToken.value, "")
 		}
 	} else {
-		r.resolve(&d, p)
+		r.resolve(d, p)
 	}
 	if a.Email == "" || a.ID == "" {
 		return nil
 	}
-	return a
+	alone := *a // the draft is used again
+	return &alone
 }
 
 // resolve fills in what the provider p gives.

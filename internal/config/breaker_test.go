@@ -29,7 +29,7 @@ func TestBreakers(t *testing.T) {
 }
 
 func TestStateDirIsNoted(t *testing.T) {
-	const note = "no state_dir: what accounts have sent today is forgotten at a restart"
+	const note = "no state_dir: what accounts have sent today is forgotten at a restart, and without a token store what an operator has paused too"
 	_, _, report := mustLoad(t, "", "")
 	checkReport(t, report, note)
 	s, _, report := mustLoad(t, `{"state_dir": "/var/lib/xoauth2-proxy"}`, "")

@@ -50,11 +50,14 @@ func readFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
-	if err != nil {
+	var data bytes.Buffer
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		data.Grow(int(min(info.Size(), maxFileSize)) + bytes.MinRead + 1) // no copies while it grows
+	}
+	if _, err := data.ReadFrom(io.LimitReader(f, maxFileSize+1)); err != nil {
 		return nil, fmt.Errorf("cannot be read: %w", withoutPath(err))
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 // withoutPath takes the path, which is printed in front already, out of err.
@@ -80,6 +83,7 @@ func parseFile(name string, data []byte, ps *problems, report *Report) *file {
 	if data[len(data)-1] != '\n' { // a comment may end the file
 		data = append(slices.Clip(data), '\n')
 	}
+	f.lines = make([]int, 0, bytes.Count(data, []byte("\n")))
 	for i, c := range data {
 		if c == '\n' {
 			f.lines = append(f.lines, i)

@@ -104,7 +104,8 @@ type claims map[any]*Entry
 // apply reads the object obj, which stands at the given place, into t. Keys are
 // applied in the order of the table. It returns who set what.
 func (tb *table[T]) apply(f *file, obj hujson.Value, at place, t *T) claims {
-	found := make([]*hujson.Value, len(tb.keys))
+	var room [128]*hujson.Value // more than any table has, or else it is made larger
+	found := append(room[:0], make([]*hujson.Value, len(tb.keys))...)
 	tb.collect(f, obj, "", at, found)
 	by := make(claims)
 	for i := range tb.keys {
@@ -162,7 +163,7 @@ func (tb *table[T]) collect(f *file, obj hujson.Value, section string, at place,
 
 // memberName returns the name of member i.
 func memberName(o *hujson.Object, i int) string {
-	return o.Members[i].Name.Value.(hujson.Literal).String()
+	return unquote(o.Members[i].Name.Value.(hujson.Literal))
 }
 
 func isNull(v *hujson.Value) bool { return v.Value.Kind() == 'n' }

@@ -49,7 +49,7 @@ var globalKeys = []key[draft]{
 
 	set("global.smtp.server_hostname", checked(checkHost), func(d *draft) *string { return &d.settings.Server.Hostname },
 		"the same as server.hostname"),
-	set("global.smtp.max_message_size", size(1, 1<<40), func(d *draft) *int64 { return &d.settings.Server.MaxMessageSize },
+	set("global.smtp.max_message_size", size(1, maxContent), func(d *draft) *int64 { return &d.settings.Server.MaxMessageSize },
 		"octets; the same as server.max_message_size"),
 	set("global.smtp.max_recipients", whole(100, 100_000), func(d *draft) *int { return &d.settings.Server.MaxRecipients },
 		"the same as server.max_recipients"),

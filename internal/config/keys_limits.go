@@ -22,6 +22,9 @@ type retryDraft struct {
 	jitter   given[bool]
 }
 
+// maxContent is the most that a limit on the octets of content may be.
+const maxContent int64 = 1 << 40
+
 // rate reads a number of messages or the like in some time.
 var rate = whole(0, 1_000_000_000)
 
@@ -140,7 +143,7 @@ func sharedLimitKeys[T any](pool string, l func(*T) *limitsDraft, r func(*T) *re
 	return slices.Concat([]key[T]{
 		opt("max_recipients", whole(1, 100_000), func(t *T) *given[int] { return &l(t).maxRecipients },
 			"recipients of one message; default: gmail 100, which is also the most, outlook 500 and at most 1000, others 100"),
-		opt("max_message_size", size(1, 1<<40), func(t *T) *given[int64] { return &l(t).maxMessageSize },
+		opt("max_message_size", size(1, maxContent), func(t *T) *given[int64] { return &l(t).maxMessageSize },
 			"octets of content; default: what the provider announces, which is also the most; others 35882577"),
 	}, poolKeys(pool, l), rateKeys("rate_limiting", l), retryKeys(r))
 }

@@ -19,6 +19,7 @@ type providerDraft struct {
 	keepAlive       given[time.Duration]
 	sendSecret      given[bool]
 	refreshMargin   given[time.Duration]
+	extensions      given[announced]
 }
 
 // consentDraft is how consent is got, and applications go without.
@@ -56,6 +57,8 @@ var providerTable = newTable(
 			`how long a refresh token may be unused before it is used to keep it from expiring, 0 for ever; default: gmail "1440h", outlook "720h", others oauth.keep_alive`),
 		opt("refresh_margin", refreshMargin, func(p *providerDraft) *given[time.Duration] { return &p.refreshMargin },
 			`how long before its expiry an access token is replaced; default "5m", outlook "10m", which is also its least`),
+		opt("extensions", readExtensions, func(p *providerDraft) *given[announced] { return &p.extensions },
+			`what its EHLO reply announces after TLS: a list of "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING", "BINARYMIME" and "SIZE=octets"; messages that ask for more are refused, and clients are offered what the providers of all accounts have; SIZE bounds max_message_size; known for gmail and outlook, default for others ["8BITMIME"]`),
 		opt("max_concurrent_messages", whole(1, 1_000_000), func(p *providerDraft) *given[int] { return &p.limits.maxConcurrent },
 			"messages of an account at one time, each on a connection of its own; the lower of it and connection_pool.max_connections_per_account holds"),
 	},

@@ -46,7 +46,7 @@ var serverKeys = []key[draft]{
 		`binds each event loop to a CPU: "off", "auto" (on from 4 CPUs up) or a list such as "0,2"; default "off", since a pinned loop cannot leave a busy CPU`),
 	set("server.max_connections", count, func(d *draft) *int { return &d.settings.Server.MaxConnections },
 		"client connections in all, more are greeted with 421; default 20000; LimitNOFILE must be above it plus the upstream connections"),
-	set("server.max_message_size", size(1, 1<<40), func(d *draft) *int64 { return &d.settings.Server.MaxMessageSize },
+	set("server.max_message_size", size(1, maxContent), func(d *draft) *int64 { return &d.settings.Server.MaxMessageSize },
 		`octets of content, announced as SIZE, more get 552; default "35MiB", just above what Gmail takes`),
 	set("server.max_recipients", whole(100, 100_000), func(d *draft) *int { return &d.settings.Server.MaxRecipients },
 		"recipients of one message, more get 452; default 1000; RFC 5321 asks for at least 100; the provider's own limit applies besides"),

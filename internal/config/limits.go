@@ -85,6 +85,7 @@ func (d *draft) settle(p *account.Provider, section *providerDraft) {
 		p.Limits.AcquireTimeout = d.acquire.value
 	}
 	section.settleEndpoints(p)
+	section.settleExtensions(p)
 	d.settleConnections(p, &section.limits)
 	section.limits.settle(&p.Limits, &p.Ceilings)
 	section.retry.settle(&p.Retry)

@@ -51,7 +51,7 @@ func Load(configPath, accountsPath string) (*Settings, *account.Snapshot, *Repor
 	snapshot := s.loadAccounts(&ps, report)
 	noteProviders(s, report)
 	if s.StateDir == "" {
-		report.notef("no state_dir: what accounts have sent today is forgotten at a restart")
+		report.notef("no state_dir: what accounts have sent today is forgotten at a restart, and without a token store what an operator has paused too")
 	}
 	if s.OAuth.TokenStore == "" {
 		report.notef("warning: no oauth.token_store: a refresh token that its provider replaces is in memory only, and lost at a restart")
@@ -60,23 +60,6 @@ func Load(configPath, accountsPath string) (*Settings, *account.Snapshot, *Repor
 		return nil, nil, report, err
 	}
 	return s, snapshot, report, nil
-}
-
-// LoadAccounts reads the accounts again, from path or, when that is empty, from
-// where Load found them. s is not changed. The error joins a [*Problem] for
-// every mistake; then the snapshot is nil. The report is never nil.
-func LoadAccounts(path string, s *Settings) (*account.Snapshot, *Report, error) {
-	var ps problems
-	report := new(Report)
-	again := *s
-	if path != "" {
-		again.AccountsFile = path
-	}
-	snapshot := again.loadAccounts(&ps, report)
-	if err := ps.err(); err != nil {
-		return nil, report, err
-	}
-	return snapshot, report, nil
 }
 
 // loadAccounts reads s.AccountsFile.

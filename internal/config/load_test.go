@@ -271,23 +271,12 @@ func TestListeners(t *testing.T) {
 	}
 }
 
-func TestLoadAccountsAgain(t *testing.T) {
-	s, snapshot, _ := mustLoad(t, "", `[]`)
-	before := *s
-	write(t, filepath.Dir(s.AccountsFile), "accounts.json",
-		`[{"email": "u@contoso.com", "provider": "outlook", "client_id": "c", "refresh_token": "r"}]`)
-	again, report, err := LoadAccounts("", s)
-	if err != nil || again.Len() != 1 || snapshot.Len() != 0 {
-		t.Fatalf("reload: %v, %v", again, err)
-	}
-	checkReport(t, report, "accounts: 1 (outlook 1)")
-	bad := write(t, t.TempDir(), "other.json", `[{}]`)
-	if again, _, err = LoadAccounts(bad, s); err == nil || again != nil || !strings.HasPrefix(err.Error(), bad+":1: accounts[0].email: ") {
-		t.Errorf("a bad file: %v, %v", again, err)
-	}
-	if !reflect.DeepEqual(*s, before) {
-		t.Error("the settings changed")
-	}
+// reread reads the accounts of s once more.
+func reread(s *Settings) (*account.Snapshot, *Report, error) {
+	var ps problems
+	report := new(Report)
+	snapshot := s.loadAccounts(&ps, report)
+	return snapshot, report, ps.err()
 }
 
 func TestReadableAccountsAreNoted(t *testing.T) {
@@ -295,7 +284,9 @@ func TestReadableAccountsAreNoted(t *testing.T) {
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, report, err := LoadAccounts(path, Default())
+	s := Default()
+	s.AccountsFile = path
+	_, report, err := reread(s)
 	if err != nil {
 		t.Fatal(err)
 	}

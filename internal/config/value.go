@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/tailscale/hujson"
 )
@@ -31,9 +33,14 @@ func (v *value) line() int { return v.f.line(v.node.StartOffset) }
 // brief returns the value as written, on one line and not long.
 func (v *value) brief() string {
 	const most = 60
-	node := v.node.Clone()
-	node.Minimize()
-	s := string(node.Pack())
+	s := ""
+	if lit, ok := v.node.Value.(hujson.Literal); ok {
+		s = string(lit)
+	} else {
+		node := v.node.Clone()
+		node.Minimize()
+		s = string(node.Pack())
+	}
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "..."
 	}
@@ -73,6 +80,15 @@ func (v *value) kind() string {
 func (v *value) literal() string {
 	lit, _ := v.node.Value.(hujson.Literal)
 	return string(lit)
+}
+
+// unquote is the string that a literal stands for. Most need no more than their
+// quotes taken off, and there are many in a file of accounts.
+func unquote(lit hujson.Literal) string {
+	if n := len(lit); n >= 2 && lit[0] == '"' && bytes.IndexByte(lit, '\\') < 0 && utf8.Valid(lit) {
+		return string(lit[1 : n-1])
+	}
+	return lit.String()
 }
 
 // boolean reads true or false.
@@ -217,7 +233,7 @@ func text(v *value) (string, bool) {
 		v.fail("must be a string, not %s", v.kind())
 		return "", false
 	}
-	s := v.node.Value.(hujson.Literal).String()
+	s := unquote(v.node.Value.(hujson.Literal))
 	switch {
 	case strings.ContainsFunc(s, unicode.IsControl):
 		v.fail("must not contain control characters or line ends")

@@ -46,7 +46,7 @@ func secretLines(v *value) (string, bool) {
 		v.fail("must be a string, not %s", v.kind())
 		return "", false
 	}
-	s := strings.TrimSpace(v.node.Value.(hujson.Literal).String())
+	s := strings.TrimSpace(unquote(v.node.Value.(hujson.Literal)))
 	if s == "" {
 		return "", false
 	}

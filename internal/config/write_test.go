@@ -164,7 +164,7 @@ func TestEditAccounts(t *testing.T) {
 			if got := readText(t, s.AccountsFile); got != tt.after {
 				t.Errorf("got:\n%s\nwant:\n%s", got, tt.after)
 			}
-			again, _, err := LoadAccounts("", s)
+			again, _, err := reread(s)
 			if err != nil || again.Len() != snapshot.Len() {
 				t.Errorf("read again: %v, %v", again, err)
 			}
@@ -276,7 +276,7 @@ func TestEditAccountsTogether(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if snapshot, _, err := LoadAccounts("", s); err != nil || snapshot.Len() != writers {
+	if snapshot, _, err := reread(s); err != nil || snapshot.Len() != writers {
 		t.Errorf("%v accounts, %v", snapshot, err)
 	}
 }

@@ -36,10 +36,13 @@ type Order struct {
 	Since time.Time // zero for Active
 }
 
-// Orders are the orders for all accounts. The zero value has none. All methods
-// are safe for concurrent use. It must not be copied.
+// Orders are the orders for all accounts. The zero value has none, and keeps
+// them in memory only. All methods are safe for concurrent use. It must not be
+// copied.
 type Orders struct {
-	mu      sync.Mutex // serializes changes
+	mu      sync.Mutex // serializes changes, the writing of them included
+	path    string     // of the file; "": there is none
+	unkept  bool       // the file has others than current
 	current atomic.Pointer[map[string]Order]
 }
 
@@ -72,13 +75,16 @@ func (o *Orders) Of(id string) Order {
 }
 
 // Set makes state the order for the account and returns it; Since stays when
-// nothing changes.
-func (o *Orders) Set(id string, state State, now time.Time) Order {
+// nothing changes. On an error the order is in force, and the file does not have
+// it: it ends with the process.
+func (o *Orders) Set(id string, state State, now time.Time) (Order, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := o.clone()
 	order := all[id]
 	switch {
+	case order.State == state && !o.unkept:
+		return order, nil
 	case state == Active:
 		order = Order{}
 		delete(all, id)
@@ -86,17 +92,21 @@ func (o *Orders) Set(id string, state State, now time.Time) Order {
 		order = Order{state, now}
 		all[id] = order
 	}
-	o.current.Store(&all)
-	return order
+	return order, o.keep(all)
 }
 
-// Retain forgets the orders for accounts that are no longer there.
-func (o *Orders) Retain(known func(id string) bool) {
+// Retain forgets the orders for accounts that are no longer there. On an error
+// the file still has them.
+func (o *Orders) Retain(known func(id string) bool) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := o.clone()
+	before := len(all)
 	maps.DeleteFunc(all, func(id string, _ Order) bool { return !known(id) })
-	o.current.Store(&all)
+	if len(all) == before && !o.unkept {
+		return nil
+	}
+	return o.keep(all)
 }
 
 // clone returns a copy to change. Called with mu.

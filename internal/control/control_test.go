@@ -7,16 +7,26 @@ import (
 	"time"
 )
 
+// mustSet is Set where no file can fail.
+func mustSet(t *testing.T, o *Orders, id string, state State, now time.Time) Order {
+	t.Helper()
+	order, err := o.Set(id, state, now)
+	if err != nil {
+		t.Error(err)
+	}
+	return order
+}
+
 func TestOrders(t *testing.T) {
 	var o Orders
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	if why, held := o.Held("a"); held || why != "" {
 		t.Errorf("held without an order: %q", why)
 	}
-	if got := o.Set("a", Paused, start); got != (Order{Paused, start}) {
+	if got := mustSet(t, &o, "a", Paused, start); got != (Order{Paused, start}) {
 		t.Errorf("Set: %v", got)
 	}
-	if got := o.Set("a", Paused, start.Add(time.Hour)); got.Since != start {
+	if got := mustSet(t, &o, "a", Paused, start.Add(time.Hour)); got.Since != start {
 		t.Errorf("paused again: since %v", got.Since)
 	}
 	if why, held := o.Held("a"); !held || !strings.Contains(why, "paused") {
@@ -30,15 +40,17 @@ func TestOrders(t *testing.T) {
 			t.Errorf("%q is held", id)
 		}
 	}
-	o.Set("b", Draining, start)
+	mustSet(t, &o, "b", Draining, start)
 	if why, held := o.Held("b"); !held || !strings.Contains(why, "drained") {
 		t.Errorf("%q, %t", why, held)
 	}
-	o.Retain(func(id string) bool { return id == "b" })
+	if err := o.Retain(func(id string) bool { return id == "b" }); err != nil {
+		t.Error(err)
+	}
 	if _, held := o.Held("a"); held {
 		t.Error("a removed account is held")
 	}
-	if got := o.Set("b", Active, start); got != (Order{}) || o.Of("b") != (Order{}) {
+	if got := mustSet(t, &o, "b", Active, start); got != (Order{}) || o.Of("b") != (Order{}) {
 		t.Errorf("resumed: %v", got)
 	}
 }
@@ -49,11 +61,11 @@ func TestOrdersTogether(t *testing.T) {
 	for _, id := range []string{"a", "b", "c", "d"} {
 		wg.Go(func() {
 			for range 100 {
-				o.Set(id, Paused, time.Time{})
+				mustSet(t, &o, id, Paused, time.Time{})
 				if _, held := o.Held(id); !held {
 					t.Errorf("%s is lost", id)
 				}
-				o.Set(id, Active, time.Time{})
+				mustSet(t, &o, id, Active, time.Time{})
 			}
 		})
 	}
@@ -62,7 +74,7 @@ func TestOrdersTogether(t *testing.T) {
 
 func TestHeldAllocatesNothing(t *testing.T) {
 	var o Orders
-	o.Set("a", Paused, time.Time{})
+	mustSet(t, &o, "a", Paused, time.Time{})
 	if n := testing.AllocsPerRun(100, func() { o.Held("a/x@example.com"); o.Held("b") }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -1,6 +1,7 @@
 // Package control holds what operators have ordered for single accounts while
-// the proxy runs: to pause one, or to drain it. Orders are state of the process:
-// they outlive a reload of the accounts, not a restart.
+// the proxy runs: to pause one, or to drain it. Orders outlive a reload of the
+// accounts and, with [Orders.Open], a restart: an account that an operator has
+// stopped stays stopped until an operator lets it go on, or takes it out.
 //
 // An account is in one of these states:
 //

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // maxFile bounds a secret in a file. The key of a service account has 2,400
@@ -16,6 +17,8 @@ const maxFile = 64 << 10
 
 // ErrReference says that what a reference names cannot be had.
 var ErrReference = errors.New("the secret that is referred to cannot be read")
+
+var errNoFile = errors.New("it is not a file")
 
 // The kinds of reference.
 const (
@@ -91,7 +94,15 @@ func read(kind, name string, private bool) (string, error) {
 
 // readFile reads a small file and takes the line end off.
 func readFile(path string, private bool) (string, error) {
-	f, err := os.Open(path)
+	// Opening a FIFO would wait for its writer, and some devices do things when
+	// they are opened: what is no file is not even opened. O_NONBLOCK is for one
+	// that takes the file's place in between; for files it means nothing.
+	if info, err := os.Stat(path); err != nil {
+		return "", bareError(err)
+	} else if !info.Mode().IsRegular() {
+		return "", errNoFile
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", bareError(err)
 	}
@@ -101,7 +112,7 @@ func readFile(path string, private bool) (string, error) {
 	case err != nil:
 		return "", bareError(err)
 	case !info.Mode().IsRegular():
-		return "", errors.New("it is not a file")
+		return "", errNoFile
 	case private && info.Mode().Perm()&0o007 != 0:
 		return "", fmt.Errorf("everybody can read it (mode %04o); chmod 600", info.Mode().Perm())
 	}

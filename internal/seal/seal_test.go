@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -169,6 +170,35 @@ func TestResolve(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
 	if _, err := Resolve("credential:token", kr); !errors.Is(err, ErrReference) {
 		t.Errorf("without systemd: %v", err)
+	}
+}
+
+// TestResolveOpensFilesOnly has what would be waited for without end, or be read
+// without end.
+func TestResolveOpensFilesOnly(t *testing.T) {
+	dir := t.TempDir()
+	fifo, link := filepath.Join(dir, "fifo"), filepath.Join(dir, "link")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(fifo, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{fifo, link, "/dev/zero", "/dev/tty", dir} {
+		for _, private := range []bool{false, true} {
+			if text, err := read(kindFile, path, private); !errors.Is(err, ErrReference) || text != "" {
+				t.Errorf("%s: %q, %v", path, text, err)
+			}
+		}
+	}
+	// What is behind a symbolic link is read, as orchestrators mount secrets.
+	file := writeFile(t, 0o600, "secret")
+	link = filepath.Join(dir, "to-file")
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Resolve("file:"+link, nil); err != nil || got != "secret" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

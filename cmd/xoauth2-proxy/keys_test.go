@@ -1,0 +1,62 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+)
+
+// signingPair is a client's certificate and its private key in PEM form.
+func signingPair(t *testing.T) (certificate, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"}, NotAfter: time.Now().Add(time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// TestKeysAreCheckedAtLoad has an account whose private key is not that of its
+// certificate: every command that reads the file says so, and a reload changes
+// nothing.
+func TestKeysAreCheckedAtLoad(t *testing.T) {
+	s := newStack(t, "user@gmail.com")
+	certificate, key := signingPair(t)
+	_, other := signingPair(t)
+	write := func(key string) {
+		t.Helper()
+		text, err := json.Marshal([]map[string]string{{"email": "app@outlook.com", "provider": "outlook", "client_id": "c", "tenant": "example.com",
+			"oauth_flow": "client_credentials", "client_certificate": certificate, "client_private_key": key}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, s.files.Accounts, string(text))
+	}
+	write(other)
+	const says = "accounts[0]: app@outlook.com: the certificate must be in PEM form and belong to the private key"
+	for _, command := range []string{"check", "serve", "accounts verify", "accounts list"} {
+		checkParts(t, mustRun(t, exitConfig, with(s.files, strings.Fields(command)...)...), s.files.Accounts+": "+says)
+	}
+	s.want(422, []string{says}, "POST", "/admin/reload", "")
+	s.want(200, []string{`"email":"user@gmail.com"`}, "GET", "/admin/accounts", "")
+	write(key)
+	checkParts(t, mustRun(t, 0, with(s.files, "check")...), "the files are fine")
+	s.want(200, []string{`"added":1`}, "POST", "/admin/reload", "")
+}

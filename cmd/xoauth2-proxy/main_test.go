@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"net/smtp"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"xoauth2-proxy/internal/sandbox"
+)
+
+// runAsCommand in the environment has the test binary be the program itself.
+const runAsCommand = "XOAUTH2_PROXY_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(runAsCommand) {
+	case "":
+	case "panic":
+		panicWithAll(os.Args[1], os.Args[2])
+	default:
+		os.Exit(run(os.Args[1:]))
+	}
+	os.Exit(m.Run())
+}
+
+// command is the program as a process of its own.
+type command struct {
+	t           *testing.T
+	cmd         *exec.Cmd
+	addr, admin string
+	log         chan string // all that it logged, when it has ended
+}
+
+var loggedAddress = regexp.MustCompile(`"address":"([^"]+)"`)
+
+// startCommand starts the proxy and waits until it listens. It does not outlive
+// the test.
+func startCommand(t *testing.T, f sandbox.ProxyFiles) *command {
+	t.Helper()
+	c := &command{t: t, log: make(chan string, 1)}
+	c.cmd = exec.Command(os.Args[0], "serve", "--config", f.Config, "--accounts", f.Accounts, "--port", "0", "--admin-port", "0")
+	c.cmd.Env = append(os.Environ(), runAsCommand+"=1")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.cmd.Stdout, c.cmd.Stderr = w, w
+	err = c.cmd.Start()
+	_ = w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.kill)
+	var text strings.Builder
+	lines := bufio.NewReader(r)
+	for c.admin == "" {
+		line, err := lines.ReadString('\n')
+		text.WriteString(line)
+		if err != nil {
+			t.Fatalf("the program ended:\n%s", text.String())
+		}
+		at := loggedAddress.FindStringSubmatch(line)
+		switch {
+		case at == nil:
+		case strings.Contains(line, "listening for clients"):
+			c.addr = at[1]
+		case strings.Contains(line, "listening for metrics"):
+			c.admin = "http://" + at[1]
+		}
+	}
+	go func() {
+		_, _ = io.Copy(&text, lines)
+		_ = r.Close()
+		c.log <- text.String()
+	}()
+	return c
+}
+
+// kill ends the process as a power failure would.
+func (c *command) kill() {
+	if c.cmd.ProcessState == nil {
+		c.end(syscall.SIGKILL)
+	}
+}
+
+// end ends the process by a signal and returns all that it wrote, which may show
+// no secret.
+func (c *command) end(sig syscall.Signal) string {
+	if err := c.cmd.Process.Signal(sig); err != nil {
+		c.t.Error(err)
+	}
+	_ = c.cmd.Wait() // it says by which signal it ended
+	text := <-c.log
+	checkCanaries(c.t, "what the program wrote", text)
+	return text
+}
+
+// ask sends a request to the admin API and returns its answer.
+func (c *command) ask(method, path, body string) (status int, answer string) {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(c.t.Context(), method, c.admin+path, strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	tr := &http.Transport{}
+	defer tr.CloseIdleConnections()
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// call is ask for what is answered by 200.
+func (c *command) call(method, path string) string {
+	c.t.Helper()
+	status, answer := c.ask(method, path, "")
+	if status != http.StatusOK {
+		c.t.Fatalf("%s %s: %d %s", method, path, status, answer)
+	}
+	return answer
+}
+
+// login logs in and sends a message.
+func (c *command) login(email string) error {
+	client, err := smtp.Dial(c.addr)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.Auth(smtp.PlainAuth("", email, "placeholder", "127.0.0.1")); err != nil {
+		return err
+	}
+	return send(client, "hello")
+}
+
+// TestOrdersSurviveARestart pauses one account and drains another; the process
+// is killed, and they are as they were in the next one, until they are resumed.
+func TestOrdersSurviveARestart(t *testing.T) {
+	for _, kept := range []string{`"state_dir": %q`, `"oauth": {"token_store": %q}`} {
+		t.Run(kept, func(t *testing.T) {
+			const paused, drained, active = "user@gmail.com", "user2@gmail.com", "user3@gmail.com"
+			_, f := newSandbox(t, paused, drained, active)
+			at := t.TempDir() + "/state"
+			if strings.Contains(kept, "store") {
+				at += "/tokens.db"
+			}
+			writeFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "log": {"format": "json", "level": "debug"}, `+kept+`}`, f.CA, at))
+
+			p := startCommand(t, f)
+			p.call("POST", "/admin/accounts/"+active+"/pause")
+			p.call("POST", "/admin/accounts/"+active+"/resume")
+			hold := p.call("POST", "/admin/accounts/"+paused+"/pause")
+			p.call("POST", "/admin/accounts/"+drained+"/drain")
+			p.kill()
+
+			p = startCommand(t, f)
+			for email, why := range map[string]string{paused: "4.7.0 The account is paused", drained: "4.7.0 The account is being drained"} {
+				if err := p.login(email); err == nil || !strings.Contains(err.Error(), why) {
+					t.Errorf("%s is told %v after the restart", email, err)
+				}
+			}
+			if err := p.login(active); err != nil {
+				t.Errorf("%s: %v", active, err)
+			}
+			since := hold[strings.Index(hold, `"since"`):]
+			checkParts(t, p.call("GET", "/admin/accounts/"+paused), `"state":"paused"`, since[:strings.IndexByte(since, '}')])
+			p.call("POST", "/admin/accounts/"+paused+"/resume")
+			if err := p.login(paused); err != nil {
+				t.Errorf("resumed: %v", err)
+			}
+			p.kill()
+
+			p = startCommand(t, f)
+			if err := p.login(paused); err != nil {
+				t.Errorf("resumed, after another restart: %v", err)
+			}
+			checkParts(t, p.call("GET", "/admin/accounts/"+drained), `"state":"draining"`)
+		})
+	}
+}

@@ -1,0 +1,82 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// announced is what a provider's submission server says of itself in its EHLO
+// reply.
+type announced struct {
+	extensions account.Extensions
+	size       int64 // of a message, 0 for none given
+}
+
+// extensionNames are the EHLO keywords that may be configured; those with a zero
+// need nothing of the proxy that it does not find out by itself.
+var extensionNames = map[string]account.Extensions{
+	"8BITMIME":   account.Ext8BITMIME,
+	"SMTPUTF8":   account.ExtSMTPUTF8,
+	"DSN":        account.ExtDSN,
+	"CHUNKING":   0,
+	"BINARYMIME": account.ExtBINARYMIME,
+}
+
+// readExtensions reads a list of EHLO keywords.
+func readExtensions(v *value) (a announced, ok bool) {
+	before := len(*v.f.problems)
+	chunking := false
+	v.eachElement(func(e *value) {
+		problems := len(*v.f.problems)
+		name, _ := text(e)
+		if len(*v.f.problems) > problems {
+			return
+		}
+		if err := a.add(name); err != nil {
+			e.fail("%v", err)
+		}
+		chunking = chunking || strings.EqualFold(name, "CHUNKING")
+	})
+	if a.extensions.Has(account.ExtBINARYMIME) && !chunking {
+		v.fail("BINARYMIME goes with CHUNKING (RFC 3030 section 3), which is not in the list")
+	}
+	return a, len(*v.f.problems) == before
+}
+
+// add takes one more keyword, with or without its argument, as in "SIZE=1000" or
+// "SIZE 1000".
+func (a *announced) add(name string) error {
+	keyword, argument, has := strings.Cut(strings.Replace(name, " ", "=", 1), "=")
+	keyword = strings.ToUpper(keyword)
+	if keyword == "SIZE" {
+		n, err := strconv.ParseInt(argument, 10, 64)
+		if err != nil || n < 1 || n > maxContent {
+			return fmt.Errorf(`%q has no number of octets of 1..%d: it is written as "SIZE=36700160"`, name, maxContent)
+		}
+		a.size = n
+		return nil
+	}
+	x, known := extensionNames[keyword]
+	if !known || has {
+		return fmt.Errorf("%q is none of 8BITMIME, SMTPUTF8, DSN, CHUNKING, BINARYMIME and SIZE=octets", name)
+	}
+	a.extensions |= x
+	return nil
+}
+
+// settleExtensions settles what messages to p may ask for, and how large they may
+// be where nothing lower is configured.
+func (d *providerDraft) settleExtensions(p *account.Provider) {
+	if !d.extensions.ok() {
+		return
+	}
+	a := d.extensions.value
+	p.Extensions = a.extensions
+	if a.size > 0 {
+		p.Limits.MaxMessageSize = a.size
+		p.Ceilings.MaxMessageSize = p.Ceilings.MaxMessageSize.Lower(a.size, fmt.Sprintf("%s has SIZE=%d", d.extensions.entry.Key, a.size))
+	}
+}

@@ -1,0 +1,130 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// record is an order in the file.
+type record struct {
+	Account string    `json:"account_id"`
+	State   string    `json:"state"`
+	Since   time.Time `json:"since"`
+}
+
+// document is the file.
+type document struct {
+	Orders []record `json:"orders"`
+}
+
+// Open takes the orders over that are in the file at path, which need not
+// exist, and keeps all later ones in it. The file's directory must exist. If the
+// file is damaged, it is renamed to end in ".damaged", which damaged then names,
+// and there are no orders. Call it before the orders are used; one process at a
+// time may have the file.
+func (o *Orders) Open(path string) (damaged string, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		o.path = path
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("orders: %w", err)
+	}
+	all, err := parse(text)
+	if err != nil {
+		damaged = path + ".damaged"
+		if renameErr := os.Rename(path, damaged); renameErr != nil {
+			return "", fmt.Errorf("orders: %s: %w", path, errors.Join(err, renameErr))
+		}
+	}
+	o.path = path
+	o.current.Store(&all)
+	return damaged, nil
+}
+
+// parse reads a file. On an error there are no orders.
+func parse(text []byte) (map[string]Order, error) {
+	all := make(map[string]Order)
+	var d document
+	if err := json.Unmarshal(text, &d); err != nil {
+		return all, err
+	}
+	for _, r := range d.Orders {
+		state := State(max(0, slices.Index(stateNames[:], r.State)))
+		if state == Active || r.Account == "" {
+			return make(map[string]Order), fmt.Errorf("there is no order %q for %q", r.State, r.Account)
+		}
+		all[r.Account] = Order{state, r.Since}
+	}
+	return all, nil
+}
+
+// keep makes all the orders and writes them to the file, if there is one. Called
+// with mu.
+func (o *Orders) keep(all map[string]Order) error {
+	o.current.Store(&all)
+	if o.path == "" {
+		return nil
+	}
+	d := document{Orders: make([]record, 0, len(all))}
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		d.Orders = append(d.Orders, record{id, all[id].State.String(), all[id].Since})
+	}
+	text, err := json.MarshalIndent(d, "", "  ")
+	if err == nil {
+		err = replaceFile(o.path, append(text, '\n'))
+	}
+	if o.unkept = err != nil; o.unkept {
+		return fmt.Errorf("orders: %w", err)
+	}
+	return nil
+}
+
+// replaceFile puts text in the place of the file: after a crash there is the old
+// one or the new one. Nobody else may read it.
+func replaceFile(path string, text []byte) (err error) {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // its mode is 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		_ = f.Close() // the second time on success
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if _, err := f.Write(text); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes the entries of a directory durable.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}

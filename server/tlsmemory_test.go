@@ -1,0 +1,211 @@
+package server
+
+import (
+	"crypto/tls"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestTLSMemoryIsFound shows that this version of Go has the fields that
+// tlsmemory.go looks for, and that others are not taken for them.
+func TestTLSMemoryIsFound(t *testing.T) {
+	if !tlsFields.found {
+		t.Error("crypto/tls has changed: connections keep their buffers now")
+	}
+	type embedded struct {
+		_ int
+		tls.Conn
+	}
+	octets := reflect.TypeFor[[]byte]()
+	other := reflect.StructOf([]reflect.StructField{
+		{Name: "rawInput", PkgPath: "p", Type: octets}, {Name: "input", PkgPath: "p", Type: octets}, {Name: "hand", PkgPath: "p", Type: octets},
+	})
+	for _, not := range []reflect.Type{reflect.TypeFor[struct{}](), other, reflect.TypeFor[embedded]()} {
+		if o := findTLSFields(not); o != (tlsOffsets{}) {
+			t.Errorf("in %v it finds %+v", not, o)
+		}
+	}
+}
+
+// held is what the sessions' connections hold to read into, in octets: the most
+// of any, when all of the sessions are established.
+func (k *stack) held(t testing.TB, sessions int) (most int) {
+	t.Helper()
+	found := 0
+	k.onLoops(t, func(l *loop) {
+		for s := range l.sessions {
+			m, ok := memoryOf(s.tls.conn)
+			if !ok || !s.tls.established {
+				continue
+			}
+			found++
+			most = max(most, m.raw.Cap()+m.hand.Cap()+cap(s.tls.wire.in))
+		}
+	})
+	if found != sessions {
+		t.Fatalf("%d sessions are established, want %d", found, sessions)
+	}
+	return most
+}
+
+// TestTLSMemoryIsGivenBack looks at what an idle session holds: nothing to read
+// into, whatever it has received before, and little while part of a record is
+// there.
+func TestTLSMemoryIsGivenBack(t *testing.T) {
+	k := newStack(t, withTLS(TLSImplicit, TLSOffered))
+	body := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 100<<10/72)
+	for name, version := range tlsVersions {
+		for listener := range 2 {
+			t.Run(fmt.Sprintf("version=%s/listener=%d", name, listener), func(t *testing.T) {
+				idle := func(when string, most int) {
+					t.Helper()
+					if n := k.held(t, 1); n > most {
+						t.Errorf("%s: %d octets are held, want at most %d", when, n, most)
+					}
+				}
+				c := k.dialAt(t, listener)
+				below := &halting{Conn: c.conn}
+				if listener == 0 {
+					c.secure(clientConfig(version), below)
+					c.expect("220")
+					idle("after the handshake", 0)
+					c.cmd("EHLO client.example.com", "250")
+				} else {
+					c.starttls(clientConfig(version), below)
+				}
+				idle("after EHLO", 0)
+				c.authenticate(gmailUser)
+				for range 2 {
+					c.mail("a@example.com", "b@example.com")
+					c.message(body, "250 2.0.0")
+					idle("after a message of 100 KB", 0)
+				}
+				below.halt = true
+				c.send("NOOP\r\n")
+				eventually(t, "part of a record is there", func() bool { return k.held(t, 1) > 0 })
+				idle("with part of a record", keptRecord)
+				if _, err := c.conn.Write(below.kept); err != nil {
+					t.Fatal(err)
+				}
+				below.halt = false
+				c.expect("250")
+				idle("once it is whole", 0)
+				c.cmd("QUIT", "221")
+				c.expectEnd()
+				c.close()
+				eventually(t, "it has gone", func() bool { return k.Active() == 0 })
+			})
+		}
+	}
+}
+
+// halting sends only the first octets of what is written, once it is told so,
+// and keeps the rest.
+type halting struct {
+	net.Conn
+	halt bool
+	kept []byte
+}
+
+// first is more than the header of a record, and less than any.
+const first = recordHeader + 2
+
+func (h *halting) Write(b []byte) (int, error) {
+	if !h.halt {
+		return h.Conn.Write(b)
+	}
+	h.kept = append(h.kept, b[first:]...)
+	_, err := h.Conn.Write(b[:first])
+	return len(b), err
+}
+
+// chopped writes in pieces of any length.
+type chopped struct {
+	net.Conn
+	random *rand.Rand
+}
+
+func (c chopped) Write(b []byte) (written int, err error) {
+	for written < len(b) && err == nil {
+		var n int
+		n, err = c.Conn.Write(b[written:min(len(b), written+1+c.random.IntN(9000))])
+		written += n
+	}
+	return written, err
+}
+
+// deliver sends a message in one write and gives the last reply.
+func (c *client) deliver(from, body string) (got string, err error) {
+	_, err = fmt.Fprintf(c.w, "MAIL FROM:<%s>\r\nRCPT TO:<b@example.com>\r\nBDAT %d LAST\r\n%s", from, len(body), body)
+	for range 3 {
+		if err == nil {
+			got, err = c.reply()
+		}
+	}
+	return got, err
+}
+
+// TestTLSMemoryIsNotShared has many sessions of one loop receive content at one
+// time, in records that come in pieces: each lends the same buffers, and none
+// reads what is another's.
+func TestTLSMemoryIsNotShared(t *testing.T) {
+	const clients, messages = 8, 4
+	k := newStack(t, withTLS(TLSImplicit), config(func(cfg *Config) { cfg.Loops = 1 }))
+	want := make(map[string]string)
+	bodies := make([]string, clients)
+	for i := range bodies {
+		bodies[i] = strings.Repeat(strings.Repeat(string(rune('a'+i)), 70)+"\r\n", 100<<10/72)
+		want[fmt.Sprintf("from%d@example.com", i)] = bodies[i]
+	}
+	var group sync.WaitGroup
+	for i := range clients {
+		c := k.dial(t)
+		version := []uint16{tls.VersionTLS12, tls.VersionTLS13}[i%2]
+		c.secure(clientConfig(version), chopped{c.conn, rand.New(rand.NewPCG(1, uint64(i)))})
+		c.expect("220")
+		c.cmd("EHLO client.example.com", "250")
+		c.authenticate(testUsers[i%2])
+		group.Go(func() {
+			for range messages {
+				if got, err := c.deliver(fmt.Sprintf("from%d@example.com", i), bodies[i]); err != nil || !strings.HasPrefix(got, "250 2.0.0") {
+					t.Errorf("client %d: %q, %v", i, got, err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	if n := k.held(t, clients); n > 0 {
+		t.Errorf("%d octets are held", n)
+	}
+	for _, m := range k.messages(t, clients*messages) {
+		checkMessage(t, m, m.ReversePath, []string{"b@example.com"}, want[m.ReversePath])
+	}
+}
+
+// TestTLSWithoutItsMemory runs where the fields are not found: sessions are
+// served all the same.
+func TestTLSWithoutItsMemory(t *testing.T) {
+	known := tlsFields
+	tlsFields = tlsOffsets{}
+	t.Cleanup(func() { tlsFields = known }) // when the stack has stopped
+	k := newStack(t, withTLS(TLSImplicit))
+	c := k.dial(t)
+	c.secure(clientConfig(tls.VersionTLS13), nil)
+	c.expect("220")
+	c.cmd("EHLO client.example.com", "250")
+	c.authenticate(gmailUser)
+	body := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 100<<10/72)
+	for range 2 {
+		c.mail("a@example.com", "b@example.com")
+		c.message(body, "250 2.0.0")
+	}
+	for _, m := range k.messages(t, 2) {
+		checkMessage(t, m, "a@example.com", []string{"b@example.com"}, body)
+	}
+}
