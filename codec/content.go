@@ -132,6 +132,13 @@ func putSegment(pool *bytebufferpool.Pool, b *Buffer) {
 // budget. The owner calls it once; c must not be used any more.
 func (c *Content) Release() {
 	trackRelease(c)
+	c.Discard()
+	c.size = 0
+}
+
+// Discard gives back the memory of content that is not needed any more, and
+// its share of the budget. Only Size and Release may be called after it.
+func (c *Content) Discard() {
 	for i, b := range c.segments {
 		if i == 0 {
 			putSegment(&firstSegments, b)
@@ -143,7 +150,7 @@ func (c *Content) Release() {
 	if c.budget != nil {
 		c.budget.Release(c.charged)
 	}
-	c.segments, c.size, c.charged = nil, 0, 0
+	c.segments, c.charged = nil, 0
 }
 
 // WriteTo writes the octets as they are, as for BDAT (RFC 3030). It implements

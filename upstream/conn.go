@@ -35,6 +35,7 @@ type conn struct {
 
 	newer, older *conn // in a parkedList
 	listed       bool  // is in one
+	useless      bool  // its loop has said so, and it is not in a list yet
 
 	loop  Loop   // drives the connection; nil: a worker does, if anybody
 	shard *shard // set with loop

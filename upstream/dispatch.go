@@ -173,7 +173,7 @@ func (s *shard) settle(e *event, q *txQueue) {
 	if st.meter != nil {
 		st.meter.advance(e.now)
 	}
-	if s.closing || st.excess(e.now) > 0 || c.messages > 0 && c.worn(st.account, e.now) || !st.wants(c, q) {
+	if s.closing || c.useless && q.head == nil || st.excess(e.now) > 0 || c.messages > 0 && c.worn(st.account, e.now) || !st.wants(c, q) {
 		s.move(st, connBusy, connClosing)
 		s.relay.gate.release()
 		s.give(e.w, task{kind: taskQuit, st: st, conn: c})

@@ -66,7 +66,7 @@ func (c *conn) Closed(err error) {
 	c.wire.socket = nil
 	f := c.flight
 	c.spoil()
-	if f != nil && !f.writing {
+	if f != nil && !f.busy { // else its end would come twice, and the TLS layer be entered again
 		f.fail(err)
 	}
 }
@@ -117,7 +117,7 @@ func (c *conn) contain() {
 // handOver has a loop drive c from now on, if it can: loop may be nil. On an
 // error the connection is gone.
 func (w *worker) handOver(c *conn, st *accountState, loop Loop) error {
-	if loop == nil || !w.relay.cfg.OnLoops || w.relay.cfg.DryRun || w.in.buffered() || c.wire.readAhead() {
+	if loop == nil || !w.relay.cfg.OnLoops || w.relay.cfg.DryRun || w.in.buffered() || !c.quiet() {
 		return nil
 	}
 	w.holds.Store(nil)
@@ -128,6 +128,22 @@ func (w *worker) handOver(c *conn, st *accountState, loop Loop) error {
 		return err
 	}
 	return nil
+}
+
+// quiet reports whether the TLS layer holds back nothing: the records of the
+// handshake are no more than it needed.
+func (c *conn) quiet() bool {
+	if c.wire.readAhead() {
+		var b [1]byte
+		c.wire.dry = true
+		_, err := c.tls.Read(b[:])
+		c.wire.dry = false
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return false
+		}
+		c.wire.begin()
+	}
+	return !c.wire.partial()
 }
 
 // takeBack takes c from the loop that drives it, if one does. On an error the

@@ -90,6 +90,7 @@ func (w *worker) oneFlight(c *conn, tx *Transaction, a *attempt, now time.Time) 
 	}
 	werr := w.writeBdat(c, tx, w.line)
 	a.left = c.wire.left
+	tx.sent(c)
 	if werr != nil && !w.lastWords(c) {
 		a.failed(PhaseMail, werr)
 		return
@@ -212,6 +213,7 @@ func (w *worker) bdat(c *conn, tx *Transaction, a *attempt) {
 	if err == nil {
 		err = w.writeBdat(c, tx, w.line[:0])
 	}
+	tx.sent(c)
 	w.awaitFinal(c, a, err)
 }
 
@@ -228,6 +230,7 @@ func (w *worker) dotStuffed(c *conn, tx *Transaction, a *attempt) {
 		err = uncork(c, err)
 		records.Put(rec.buf)
 	}
+	tx.sent(c)
 	w.awaitFinal(c, a, err)
 }
 

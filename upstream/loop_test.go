@@ -35,11 +35,12 @@ type testLoop struct {
 	stopped bool
 	done    chan struct{}
 
-	later []Runner // of the loop
+	later   []Runner                 // of the loop
+	sockets map[*testSocket]struct{} // of the loop
 }
 
 func newTestLoop() *testLoop {
-	l := &testLoop{done: make(chan struct{})}
+	l := &testLoop{done: make(chan struct{}), sockets: make(map[*testSocket]struct{})}
 	l.wake.L = &l.mu
 	go l.run()
 	return l
@@ -56,6 +57,9 @@ func (l *testLoop) run() {
 		l.box = nil
 		l.mu.Unlock()
 		if len(box) == 0 {
+			for s := range l.sockets {
+				s.shut(ErrClosed)
+			}
 			return
 		}
 		for _, r := range box {
@@ -69,7 +73,7 @@ func (l *testLoop) run() {
 	}
 }
 
-// stop ends the loop when its mailbox is empty.
+// stop ends the loop when its mailbox is empty, and closes its connections.
 func (l *testLoop) stop() {
 	l.mu.Lock()
 	l.stopped = true
@@ -111,7 +115,10 @@ func (l *testLoop) Watch(c *net.TCPConn, d Driven) error {
 	}
 	s := &testSocket{loop: l, tcp: c, raw: raw, driven: d, gone: make(chan struct{}), left: make(chan struct{})}
 	s.more.L = &s.mu
-	done, ok := l.start(func() { d.Watched(s) })
+	done, ok := l.start(func() {
+		l.sockets[s] = struct{}{}
+		d.Watched(s)
+	})
 	if !ok {
 		_ = c.Close()
 		return ErrClosed
@@ -123,7 +130,7 @@ func (l *testLoop) Watch(c *net.TCPConn, d Driven) error {
 }
 
 // testSocket is a watched connection. A goroutine waits for input, which the
-// loop reads, and another one writes.
+// loop reads, and another one writes what the socket did not take at once.
 type testSocket struct {
 	loop   *testLoop
 	tcp    *net.TCPConn
@@ -199,6 +206,7 @@ func (s *testSocket) shut(err error) {
 
 func (s *testSocket) leave() {
 	s.over = true
+	delete(s.loop.sockets, s)
 	close(s.gone)
 	s.mu.Lock()
 	s.ended = true
@@ -233,8 +241,23 @@ func (s *testSocket) Write(b []byte) (int, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out = append(s.out, b...)
-	s.more.Signal()
+	n := 0
+	if len(s.out) == 0 && !s.writing {
+		var err error
+		if cerr := s.raw.Control(func(fd uintptr) { n, err = unix.Write(int(fd), b) }); cerr != nil {
+			err = cerr
+		}
+		if n = max(n, 0); err != nil && err != unix.EAGAIN {
+			s.mu.Unlock() // shut needs it
+			s.shut(err)
+			s.mu.Lock()
+			return 0, err
+		}
+	}
+	if n < len(b) {
+		s.out = append(s.out, b[n:]...)
+		s.more.Signal()
+	}
 	return len(b), nil
 }
 

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -21,11 +22,11 @@ type flight struct {
 
 	// What follows belongs to the loop.
 
-	a       attempt
-	phase   Phase // of the next reply
-	start   time.Time
-	writing bool
-	looks   int // see Run
+	a     attempt
+	phase Phase // of the next reply
+	start time.Time
+	busy  bool // the TLS layer is at work, and what it meets is seen behind that
+	looks int  // see Run
 
 	// What follows belongs to the shard.
 
@@ -89,7 +90,7 @@ func (f *flight) Run() {
 	}
 	f.start = time.Now()
 	r.metrics.phase(phaseQueue, f.start.Sub(tx.submitted))
-	if state != usable {
+	if state != usable && c.reused {
 		c.flight = nil
 		c.drop()
 		r.metrics.stale.Inc()
@@ -101,6 +102,10 @@ func (f *flight) Run() {
 	f.in.reset()
 	f.phase = PhaseMail
 	f.a = attempt{phase: PhaseMail, reused: c.reused, retried: tx.retried, taken: tx.taken, softQuota: r.cfg.QuotaAsTemporary}
+	if state != usable { // it was lost before its first message: that is a failure like others
+		f.fail(net.ErrClosed)
+		return
+	}
 	if !f.start.Before(f.until) || r.ctx.Err() != nil { // the loop came to it too late
 		f.fail(os.ErrDeadlineExceeded)
 		return
@@ -109,13 +114,15 @@ func (f *flight) Run() {
 		f.end()
 		return
 	}
-	f.writing = true
+	f.busy = true
 	err := f.writeMessage(c, tx)
-	f.writing = false
+	f.busy = false
 	f.a.left = c.wire.left
 	if err != nil {
 		f.fail(err)
+		return
 	}
+	tx.sent(c)
 }
 
 // writeMessage writes MAIL, RCPT, BDAT and the content.
@@ -130,9 +137,14 @@ func (d *dialogue) writeMessage(c *conn, tx *Transaction) error {
 func (f *flight) read() {
 	for {
 		final := f.phase == PhaseFinal
+		f.busy = true
 		reply, err := f.in.next(f.c, final)
+		f.busy = false
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return // more is to come
+			if f.c.wire.socket != nil {
+				return // more is to come
+			}
+			err = net.ErrClosed // the answer to a KeyUpdate could not be sent
 		}
 		if !f.a.heard(f.phase, &reply, err) {
 			break
@@ -179,12 +191,11 @@ func (f *flight) end() {
 	a.outcome(&done, tx, &res)
 	if !useless && !a.reset {
 		// Before the client has its answer, so that its next message finds
-		// the connection.
-		idle := s.enqueue(done)
-		r.finish(tx, res, now, on)
-		if idle {
-			s.drive(on)
+		// the connection. The shard goes on even if telling the client panics.
+		if s.enqueue(done) {
+			defer s.drive(on)
 		}
+		r.finish(tx, res, now, on)
 		return
 	}
 	// Before the client knows, so that its next message meets what this one has
@@ -195,8 +206,8 @@ func (f *flight) end() {
 	}
 	done.kind, done.f, done.c = evLearned, nil, nil
 	s.postOn(done, on)
+	defer s.postOn(last, on)
 	r.finish(tx, res, now, on)
-	s.postOn(last, on)
 }
 
 // breakOff has the loop end the flight for that reason. It is called by the

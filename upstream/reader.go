@@ -79,7 +79,9 @@ func (r *replyReader) read(c *conn) error {
 	n, err := c.rw.Read(r.buf[r.end:])
 	r.end += n
 	if n > 0 {
-		c.wire.in.passed++
+		if r.end < len(r.buf) { // else the record may hold more
+			c.wire.in.passed++
+		}
 		return nil
 	}
 	if err == nil {

@@ -12,7 +12,7 @@ const (
 	// over, so that an event loop is not held for long.
 	handOver = 64
 	// workerIdle ends a worker that had nothing to do for so long.
-	workerIdle = 10 * time.Second
+	workerIdle = 2 * time.Second
 	// minTick keeps the timer from firing without end for moments that have
 	// nearly come.
 	minTick = 2 * time.Millisecond
@@ -178,9 +178,11 @@ func (s *shard) handle(e *event) {
 		s.land(e.f)
 		s.start(task{kind: taskMend, st: e.st, conn: e.c, reset: e.reset})
 	case evSpoiled:
-		if e.c.listed { // else whoever took it will see
+		if e.c.listed { // else whoever has it will see, unless it is to be parked
 			e.st.parked.remove(e.c)
 			s.retire(e.st, e.c)
+		} else {
+			e.c.useless = true
 		}
 	case evTick:
 		s.onTick(e.now)
@@ -239,7 +241,7 @@ func (s *shard) park(w *worker, now time.Time) {
 
 // arm sets the timer to fire at t or before.
 func (s *shard) arm(t time.Time) {
-	if s.closing || !s.armed.IsZero() && !t.Before(s.armed) {
+	if s.closing && s.flights == 0 || !s.armed.IsZero() && !t.Before(s.armed) {
 		return
 	}
 	s.armed = t
@@ -265,7 +267,7 @@ func (s *shard) touch(st *accountState, t time.Time) {
 // were idle for long.
 func (s *shard) onTick(now time.Time) {
 	s.armed = time.Time{}
-	if s.closing {
+	if s.closing && s.flights == 0 {
 		return
 	}
 	for len(s.due) > 0 && !s.due[0].due.After(now) {
@@ -290,10 +292,9 @@ func (s *shard) onTick(now time.Time) {
 }
 
 // onClose fails what waits and closes what is idle. From now on nothing is
-// parked.
+// parked, and the timer is for the flights only.
 func (s *shard) onClose(now time.Time) {
 	s.closing = true
-	s.timer.Stop()
 	for _, w := range s.idle {
 		close(w.tasks)
 	}
@@ -314,6 +315,7 @@ func (s *shard) checkDrained() {
 	select {
 	case <-s.drained:
 	default:
+		s.timer.Stop()
 		close(s.drained)
 	}
 }

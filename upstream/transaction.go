@@ -111,6 +111,14 @@ func (tx *Transaction) release() {
 	transactions.Put(tx)
 }
 
+// sent gives the memory of the content back once its end may have left over c:
+// it will not be sent again, and the answer may take long.
+func (tx *Transaction) sent(c *conn) {
+	if c.wire.left {
+		tx.Content.Discard()
+	}
+}
+
 // What a pooled transaction may keep, so that one with a thousand recipients
 // does not weigh on all that follow.
 const (

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"fmt"
+	"net"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -50,8 +51,9 @@ type worker struct {
 	hold  *time.Timer   // bounds the session's turn
 	// logins counts what connect tried.
 	logins int
-	// holds is the connection in use, for Relay.Close to break.
-	holds atomic.Pointer[conn]
+	// holds is the connection in use, for Relay.Close to break: not the conn,
+	// which may become a loop's just then.
+	holds atomic.Pointer[net.TCPConn]
 
 	index     int       // in shard.active
 	idleSince time.Time // in shard.idle
@@ -81,14 +83,14 @@ func (w *worker) run() {
 // breakOff closes the connection in use, so that what goes on there fails. It
 // is called from another goroutine.
 func (w *worker) breakOff() {
-	if c := w.holds.Load(); c != nil {
-		c.close()
+	if tcp := w.holds.Load(); tcp != nil {
+		_ = tcp.Close()
 	}
 }
 
 // use takes a connection into use.
 func (w *worker) use(c *conn) {
-	w.holds.Store(c)
+	w.holds.Store(c.wire.tcp)
 	if w.relay.ctx.Err() != nil { // breakOff may have come before
 		c.close()
 	}
