@@ -37,7 +37,8 @@
 //	          the account's credentials change or the accounts are read again
 //	held      not a state of its own: the circuit of the account's client is open,
 //	          for a reason that another account found; see clients.go
-//	retired   the account was removed or its credentials changed
+//	retired   the account was removed or its credentials changed; a token that is
+//	          there serves messages under way of a removed one for a while
 //
 // # Who runs where
 //

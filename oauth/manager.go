@@ -40,7 +40,8 @@ type Manager struct {
 	quit       chan struct{} // closed by Close
 	keepAliver sync.Once     // starts keepAlive
 
-	setMu sync.Mutex // guards what is in sources, against lost replacements
+	setMu   sync.Mutex         // guards leaving, and what is in sources against lost replacements
+	leaving map[string]*Source // of removed accounts, by ID; see Source.leave
 
 	mu      sync.Mutex // guards the fields below
 	closed  bool
@@ -68,7 +69,7 @@ func newManager(cfg Config, f flow, log *zap.Logger, set *metrics.Set) *Manager 
 	if set == nil {
 		set = metrics.NewSet()
 	}
-	m := &Manager{cfg: cfg, flow: f, log: log, started: time.Now(), quit: make(chan struct{})}
+	m := &Manager{cfg: cfg, flow: f, log: log, started: time.Now(), quit: make(chan struct{}), leaving: make(map[string]*Source)}
 	m.clients = clients{cfg: &m.cfg, byKey: make(map[[sha256.Size]byte]*client)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.metrics = newManagerMetrics(m, set)
@@ -80,7 +81,9 @@ func newManager(cfg Config, f flow, log *zap.Logger, set *metrics.Set) *Manager 
 // later snapshot gets the same source, tokens and rotated refresh token
 // included; with other credentials it gets a new one. Someone who still holds
 // an account that was removed, or whose credentials have been replaced, gets a
-// source that says ErrRemoved. It takes no lock when the source exists.
+// source that says ErrRemoved; for a removed one it has the last token for a
+// while, so that messages under way are sent. It takes no lock when the source
+// exists.
 func (m *Manager) Source(a *account.Account) *Source {
 	v, ok := m.sources.Load(a.ID)
 	if ok {
@@ -127,6 +130,9 @@ func (m *Manager) newSource(a *account.Account) *Source {
 	s := m.detached(a, parent)
 	if snap := m.accounts.Load(); snap != nil {
 		if cur, ok := snap.ByID(a.ID); !ok || cur.CredentialsFingerprint() != fingerprint {
+			if left := m.leaving[a.ID]; left != nil && left.fingerprint == fingerprint {
+				return left
+			}
 			s.retired = true // a is outdated: it must not come back, nor replace the current chain
 			return s
 		}
@@ -146,7 +152,7 @@ func (m *Manager) detached(a *account.Account, parent *Source) *Source {
 }
 
 // Retain makes s the accounts that there are: it forgets the sources of others
-// and of those whose credentials changed, and gives those that were refused for
+// (the tokens after leaveGrace) and of those whose credentials changed, and gives those that were refused for
 // good another chance. Call it at the start and, on reload, just before the
 // snapshot is published. The first call starts to keep unused accounts alive.
 func (m *Manager) Retain(s *account.Snapshot) {
@@ -162,13 +168,19 @@ func (m *Manager) retain(s *account.Snapshot) {
 	m.accounts.Store(s)
 	m.sources.Range(func(id, v any) bool {
 		src := v.(*Source)
-		if a, ok := s.ByID(src.id); ok && a.CredentialsFingerprint() == src.fingerprint {
+		a, ok := s.ByID(src.id)
+		if ok && a.CredentialsFingerprint() == src.fingerprint {
 			src.adopt(a)
 			src.forgive(now)
 			return true
 		}
 		m.sources.Delete(id)
-		src.retire()
+		if ok {
+			src.retire()
+		} else {
+			m.leaving[src.id] = src
+			src.leave()
+		}
 		return true
 	})
 }
@@ -187,6 +199,11 @@ func (m *Manager) Close() {
 		v.(*Source).stopTimer()
 		return true
 	})
+	m.setMu.Lock()
+	for _, s := range m.leaving {
+		s.stopTimer()
+	}
+	m.setMu.Unlock()
 	grace := time.AfterFunc(closeGrace, m.cancel)
 	m.wg.Wait()
 	grace.Stop()

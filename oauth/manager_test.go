@@ -413,10 +413,13 @@ func TestReload(t *testing.T) {
 
 	changed := accountLike(same, func(a *account.Account) { a.RefreshToken = account.NewSecret("refresh-new") })
 	m.Retain(snapshot(t, changed)) // and acct2 is gone
-	for name, old := range map[string]*Source{"changed": s, "removed": so, "held by an old session": m.Source(same)} {
+	for name, old := range map[string]*Source{"changed": s, "held by an old session": m.Source(same)} {
 		if _, err := old.Get(t.Context()); old.Cached() != nil || !errors.Is(err, ErrRemoved) {
 			t.Errorf("%s: %v, want ErrRemoved", name, err)
 		}
+	}
+	if m.Source(other) != so || mustGet(t, so) == nil {
+		t.Error("a message of the removed account that is under way gets no token")
 	}
 	sc := m.Source(changed)
 	mustGet(t, sc)

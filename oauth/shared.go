@@ -84,7 +84,7 @@ func (s *Source) requestShared(done func(*Token, error)) {
 func (s *Source) standing(now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.retired {
+	if s.retired && s.token.Load() == nil {
 		return errRetired
 	}
 	if err := s.remembered(now); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"xoauth2-proxy/internal/account"
@@ -125,6 +126,8 @@ func TestSharedTokenReload(t *testing.T) {
 			t.Error("a token of the old secret is in use")
 		}
 		m.Retain(snapshot(t, catchAll(func(a *account.Account) { a.ID = "app2" })))
+		time.Sleep(leaveGrace)
+		synctest.Wait()
 		if _, err := m.Source(mailboxOf(t, changed, "anna@outlook.com")).Get(t.Context()); !errors.Is(err, ErrRemoved) {
 			t.Errorf("a removed account: %v", err)
 		}

@@ -20,6 +20,9 @@ const (
 	// refusalRest is how long a permanent refusal stands at least, whatever is
 	// reloaded.
 	refusalRest = time.Minute
+	// leaveGrace is how long the token of a removed account is kept for the
+	// messages that its clients had begun: as long as the last of those may take.
+	leaveGrace = 10 * time.Minute
 )
 
 // Source gives the access token of one account. All methods are safe for
@@ -335,7 +338,30 @@ func (s *Source) forgive(now time.Time) {
 	}
 }
 
-// retire ends the source: the account is gone or has other credentials.
+// leave ends the source of a removed account. No token is fetched any more, and
+// the one there is can be had for leaveGrace by whoever still has the account.
+// Called with the manager's setMu.
+func (s *Source) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retired = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.timer = time.AfterFunc(leaveGrace, func() { s.m.left(s) })
+}
+
+// left forgets a source that has left.
+func (m *Manager) left(s *Source) {
+	m.setMu.Lock()
+	defer m.setMu.Unlock()
+	if m.leaving[s.id] == s {
+		delete(m.leaving, s.id)
+	}
+	s.retire()
+}
+
+// retire ends the source at once: the account has other credentials.
 func (s *Source) retire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

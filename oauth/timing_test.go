@@ -458,3 +458,64 @@ func TestFlowPanics(t *testing.T) {
 		mustGet(t, m.Source(bubbleAccount(2)))
 	})
 }
+
+// The token of a removed account can be had for a while by whoever still has the
+// account, for the messages under way; another one is not fetched. If the account
+// comes back, it begins anew.
+func TestRemovedAccountLeaves(t *testing.T) {
+	tests := []struct {
+		name string
+		all  func(*testing.T) (*account.Snapshot, *account.Account)
+	}{
+		{"account", func(t *testing.T) (*account.Snapshot, *account.Account) {
+			a := bubbleAccount(1)
+			return snapshot(t, a), a
+		}},
+		{"mailbox of a catch-all account", func(t *testing.T) (*account.Snapshot, *account.Account) {
+			snap := snapshot(t, catchAll(func(*account.Account) {}))
+			return snap, mailboxOf(t, snap, "anna@outlook.com")
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
+				with, a := tt.all(t)
+				without := snapshot(t, bubbleAccount(9))
+				m.Retain(with)
+				tok := mustGet(t, m.Source(a))
+				m.Retain(without)
+				time.Sleep(leaveGrace - time.Second)
+				s := m.Source(a)
+				if s.Cached() != tok || mustGet(t, s) != tok {
+					t.Error("a message under way gets no token")
+				}
+				m.Retain(without) // changes nothing
+				if _, ok := m.State(a.ID); ok {
+					t.Error("the account is still there")
+				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				for _, s := range []*Source{s, m.Source(a)} {
+					if _, err := s.Get(t.Context()); s.Cached() != nil || !errors.Is(err, ErrRemoved) {
+						t.Errorf("afterwards: %v, %v", s.Cached(), err)
+					}
+				}
+				if len(m.leaving) != 0 || f.count() != 1 {
+					t.Errorf("%d are kept, after %d requests", len(m.leaving), f.count())
+				}
+
+				m.Retain(with)
+				tok = mustGet(t, m.Source(a))
+				m.Retain(without)
+				m.Source(a).Invalidate(tok) // the provider has refused it
+				if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, ErrRemoved) {
+					t.Errorf("refused: %v", err)
+				}
+				m.Retain(with)
+				if s := m.Source(a); s.retired || mustGet(t, s).Access == tok.Access {
+					t.Error("the account that came back has its old source")
+				}
+			})
+		})
+	}
+}

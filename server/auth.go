@@ -116,8 +116,13 @@ func (s *session) badAuth() (codec.Reply, state) {
 	return codec.ReplyAuthMalformed, stateUnauth
 }
 
+// loggedIn ends a login, unless the account was removed while it was decided.
 func (s *session) loggedIn(a *account.Account) (codec.Reply, state) {
 	s.account = a
+	if !s.checkAccount() {
+		s.account = nil
+		return s.refuseLogin()
+	}
 	s.srv.metrics.auth.success.Inc()
 	return codec.ReplyAuthOK, stateReady
 }

@@ -60,7 +60,7 @@ type Config struct {
 	// TLS has the certificate; nil if no listener uses TLS. Its
 	// GetConfigForClient may renew it while the server runs.
 	TLS *tls.Config
-	// Loops is the number of event loops. 0: half the CPUs, at least one.
+	// Loops is the number of event loops. 0: one for each CPU.
 	Loops int
 	// Pin binds each loop's thread to one CPU: "off", "auto" (on from 4 CPUs
 	// up) or a list like "0,2". CPUs outside the process's mask are refused.

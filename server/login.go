@@ -98,6 +98,12 @@ func (s *session) decide(a *account.Account, res password.Result) (codec.Reply, 
 	return s.refuseLogin()
 }
 
+// checkPanicked tells of a password whose check panicked: its logins are answered
+// like those that there are too many of.
+func (s *Server) checkPanicked(p any, stack []byte) {
+	s.panicked("panic in the check of a password, whose login fails", p, stack)
+}
+
 // passwordChecked is called on the loop when a slow hash was computed.
 func (s *session) passwordChecked(res password.Result) {
 	a := s.joining

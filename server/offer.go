@@ -89,27 +89,6 @@ func (l *listener) newOffer(m means) *offer {
 	return o
 }
 
-// learn prepares for the accounts of a snapshot that was not seen before.
-func (srv *Server) learn(snapshot *account.Snapshot) {
-	old := srv.learned.Load()
-	if old == snapshot || old == nil || !srv.learned.CompareAndSwap(old, snapshot) {
-		return
-	}
-	srv.running.Add(1)
-	go func() { // there may be many thousands, and parsing each takes a while
-		defer srv.running.Done()
-		for {
-			srv.prepare(snapshot)
-			// One that came meanwhile may have been prepared before this one.
-			latest := srv.learned.Load()
-			if latest == snapshot {
-				return
-			}
-			snapshot = latest
-		}
-	}()
-}
-
 // prepare looks at all accounts: what a login that names none of them is to
 // cost, and what may be promised.
 func (srv *Server) prepare(snapshot *account.Snapshot) {

@@ -40,8 +40,9 @@ type Server struct {
 	failures   *password.Failures
 	shared     password.Secret
 	learned    atomic.Pointer[account.Snapshot] // what passwords and the offers know
+	news       chan struct{}                    // there is more to learn
 	stopTicks  chan struct{}
-	running    sync.WaitGroup // the accepting and the ticking goroutines
+	running    sync.WaitGroup // the accepting, the ticking and the learning goroutines
 
 	nextID   atomic.Uint64
 	active   atomic.Int64 // sessions, from accept to close
@@ -57,6 +58,7 @@ func New(cfg Config, accounts *account.Store, tokens Tokens, relay Relay, log *z
 	s := &Server{
 		cfg: cfg, accounts: accounts, tokens: tokens, relay: relay, log: log,
 		budget:    codec.NewBudget(cfg.ContentBudget),
+		news:      make(chan struct{}, 1),
 		stopTicks: make(chan struct{}),
 		empty:     make(chan struct{}, 1),
 	}
@@ -84,12 +86,13 @@ func (s *Server) Start() error {
 		s.closeListeners()
 		return err
 	}
-	s.passwords = password.New(s.cfg.Checks)
+	s.passwords = password.New(s.cfg.Checks, s.checkPanicked)
 	accounts := s.accounts.Load()
 	s.learned.Store(accounts)
 	s.prepare(accounts)
-	s.running.Add(1 + len(s.listeners))
+	s.running.Add(2 + len(s.listeners))
 	go s.tickLoops()
+	go s.keepLearning()
 	for _, l := range s.listeners {
 		go l.accept()
 	}
@@ -131,13 +134,10 @@ func (s *Server) budgetHigh(n int64) bool {
 	return s.budget.Used()+n > s.budget.Limit()/10*8
 }
 
-// defaultLoops leaves half of the CPUs to the relay's workers.
-func defaultLoops() int { return max(1, runtime.NumCPU()/2) }
-
 func (s *Server) startLoops() error {
 	n := s.cfg.Loops
 	if n == 0 {
-		n = defaultLoops()
+		n = runtime.NumCPU()
 	}
 	cpus, err := pinnedCPUs(s.cfg.Pin, n)
 	if err != nil {

@@ -227,10 +227,14 @@ func (s *session) end(r codec.Reply) {
 // flush writes the queued replies: the only place that touches the
 // connection for writing. gnet closes inside a failing Write and runs OnClose
 // within it; a Write after that would go to whoever has the descriptor then.
-// While the server drains, a session without a transaction ends here.
+// A session without a transaction ends here while the server drains, and when
+// its account is gone.
 func (s *session) flush() {
-	if s.loop.draining && idle.has(s.state) {
+	switch {
+	case s.loop.draining && idle.has(s.state):
 		s.end(codec.ReplyShutdown)
+	case s.state == stateReady && !s.checkAccount():
+		s.end(replyAccountRemoved)
 	}
 	out := s.loop.out
 	s.loop.out = out[:0]

@@ -40,7 +40,7 @@ func (p *proxy) serveAPI(settings *config.Settings, store *account.Store) error 
 	if err := p.keepOrders(settings); err != nil {
 		return err
 	}
-	p.live.store, p.live.tokens, p.live.relay, p.live.orders = store, p.tokens, p.relay, p.orders
+	p.live.store, p.live.tokens, p.live.relay, p.live.server, p.live.orders = store, p.tokens, p.relay, p.server, p.orders
 	p.live.setToken = p.admin.SetToken
 	p.admin.SetToken(settings.Admin.Token.Reveal())
 	p.admin.HandleAPI(&adminAPI{

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"xoauth2-proxy/internal/config"
 )
 
 // signingPair is a client's certificate and its private key in PEM form.
@@ -59,4 +61,39 @@ func TestKeysAreCheckedAtLoad(t *testing.T) {
 	write(key)
 	checkParts(t, mustRun(t, 0, with(s.files, "check")...), "the files are fine")
 	s.want(200, []string{`"added":1`}, "POST", "/admin/reload", "")
+}
+
+// TestKeysAreCheckedBeforeASave has the admin API change a file in which somebody
+// has put a private key that does not fit: it says so and changes nothing, until
+// the account is mended or taken out.
+func TestKeysAreCheckedBeforeASave(t *testing.T) {
+	s := newStack(t, "user@gmail.com", "more@gmail.com")
+	certificate, key := signingPair(t)
+	_, other := signingPair(t)
+	put := func(key string) {
+		t.Helper()
+		e := new(config.AccountEntry)
+		for _, f := range []field{{"email", "app@outlook.com"}, {"provider", "outlook"}, {"client_id", "c"}, {"tenant", "example.com"},
+			{"oauth_flow", "client_credentials"}, {"client_certificate", certificate}, {"client_private_key", key}} {
+			e.Set(f.key, f.value)
+		}
+		s.edit(func(l *config.AccountList) error { l.Put(e); return nil })
+	}
+	put(other)
+	before := readAll(t, s.files.Accounts)
+	says := []string{"nothing was changed", "app@outlook.com: the certificate must be in PEM form and belong to the private key"}
+	again := s.request("user@gmail.com", `, "verify": false, "overwrite": true, "vmta_name": "changed"`)
+	s.want(400, says, "POST", "/admin/accounts", again)
+	s.want(400, says, "POST", "/admin/accounts?dry_run=true", again)
+	s.want(400, says, "POST", "/admin/accounts/batch", "["+again+"]")
+	s.want(400, says, "DELETE", "/admin/accounts/user@gmail.com", "")
+	if readAll(t, s.files.Accounts) != before {
+		t.Error("the file was changed")
+	}
+	if text := s.want(200, []string{`"total_accounts":2`}, "GET", "/admin/accounts", ""); strings.Contains(text, "changed") {
+		t.Errorf("in force is %s", text)
+	}
+	s.want(200, []string{`"total_accounts":2`}, "DELETE", "/admin/accounts/app@outlook.com", "")
+	put(key)
+	s.want(200, []string{`"total_accounts":3`}, "POST", "/admin/accounts", again)
 }

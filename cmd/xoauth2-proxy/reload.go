@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
@@ -14,9 +15,11 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/control"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/server"
 	"xoauth2-proxy/upstream"
 )
 
@@ -38,6 +41,7 @@ type reloader struct {
 	store    *account.Store
 	tokens   *oauth.Manager
 	relay    *upstream.Relay
+	server   *server.Server
 	orders   *control.Orders
 	setToken func(string) // of the admin API; set before start
 	files    inputs       // what was and is to be read
@@ -128,10 +132,17 @@ func (r *reloader) reload(cause string) (reloaded, error) {
 	return done, nil
 }
 
-// edit changes the accounts file and puts the result in force.
+// edit changes the accounts file and puts the result in force, if a reload would
+// take it.
 func (r *reloader) edit(how config.Edit, change func(*config.AccountList) error) (*account.Snapshot, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	how.Check = func(s *account.Snapshot) error {
+		if err := checkKeys(r.settings.AccountsFile, s); err != nil {
+			return fmt.Errorf("%w: %s", admin.ErrKeys, strings.ReplaceAll(err.Error(), "\n", "; "))
+		}
+		return nil
+	}
 	var accounts *account.Snapshot
 	var err error
 	aside(func() { accounts, err = config.EditAccounts(r.settings, how, change) })
@@ -164,13 +175,15 @@ func (r *reloader) inForce() *config.Settings {
 }
 
 // publish makes s the accounts that there are. A session sees the old ones or
-// the new ones, and no token or connection of the old in the place of the new.
+// the new ones, and no token or connection of the old in the place of the new;
+// that of a removed account ends behind its message.
 func (r *reloader) publish(s *account.Snapshot) reloaded {
 	before := r.store.Load()
 	s = s.Reusing(before)
 	done := compareAccounts(before, s)
 	r.tokens.Retain(s)
 	r.store.Swap(s)
+	r.server.AccountsChanged()
 	r.relay.Retain(s)
 	if err := r.orders.Retain(func(id string) bool {
 		_, ok := s.ByID(id)

@@ -42,7 +42,7 @@ func restartKeys(running, read *config.Settings) (keys []string) {
 }
 
 // odd are fields whose keys are not their names in snake case.
-var odd = map[string]string{"OAuth": "oauth", "GOMAXPROCS": "gomaxprocs", "GOMEMLIMIT": "gomemlimit"}
+var odd = map[string]string{"OAuth": "oauth", "GOMAXPROCS": "gomaxprocs", "GOMEMLIMIT": "gomemlimit", "GOGC": "gogc"}
 
 // keyName turns the name of a field into that of its key: CAFile into ca_file.
 func keyName(field string) string {

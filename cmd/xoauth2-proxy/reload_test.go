@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net/smtp"
 	"os"
 	"reflect"
 	"slices"
@@ -10,8 +13,10 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/sandbox"
 )
 
 // edit changes the accounts file as an operator's program would.
@@ -46,6 +51,76 @@ func (s *stack) entry(email string) *config.AccountEntry {
 func (s *stack) port(email string) string {
 	addr := s.provider.Addr(config.ProviderOf(email))
 	return addr[strings.LastIndexByte(addr, ':')+1:]
+}
+
+// TestRemovedAccountEndsItsSessions takes an account out while one of its sessions
+// is idle, one is in the middle of its content and one waits for the provider. The
+// first is told and closed at once, the others behind their message, which arrives.
+func TestRemovedAccountEndsItsSessions(t *testing.T) {
+	const removed = "user@outlook.com"
+	s := newStack(t, removed, "user@gmail.com")
+	if err := s.provider.SetFaults(sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
+		For: sandbox.Duration(300 * time.Millisecond), Times: 1}); err != nil {
+		t.Fatal(err)
+	}
+	var sessions [4]*smtp.Client
+	for i, email := range []string{removed, removed, removed, "user@gmail.com"} {
+		c, err := s.client(email)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		sessions[i] = c
+	}
+	idle, within, waits, other := sessions[0], sessions[1], sessions[2], sessions[3]
+	for _, c := range []*smtp.Client{within, waits} {
+		if err := errors.Join(c.Mail("from@example.com"), c.Rcpt("to@example.com")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	content, err := within.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan error, 1)
+	w, err := waits.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { sent <- w.Close() }()
+	ctx, cancel := timeout(t)
+	defer cancel()
+	if err := s.provider.WaitFired(ctx, "think", 1); err != nil {
+		t.Fatal(err)
+	}
+	s.want(200, []string{`"total_accounts":1`}, "DELETE", "/admin/accounts/"+removed, "")
+	told := func(what string, c *smtp.Client) {
+		t.Helper()
+		if _, text, err := c.Text.ReadResponse(421); err != nil || !strings.Contains(text, "removed") {
+			t.Errorf("%s is told %q, %v", what, text, err)
+		}
+		if line, err := c.Text.ReadLine(); !errors.Is(err, io.EOF) {
+			t.Errorf("%s is not closed: %q, %v", what, line, err)
+		}
+	}
+	told("the idle one", idle)
+	if err := <-sent; err != nil {
+		t.Errorf("the message that waited: %v", err)
+	}
+	told("the one that waited", waits)
+	if _, err := content.Write([]byte("Subject: x\r\n\r\nbody\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := content.Close(); err != nil {
+		t.Errorf("the message that was begun: %v", err)
+	}
+	told("the one within a message", within)
+	if err := send(other, "other"); err != nil {
+		t.Error(err)
+	}
+	if n := s.provider.Stats().Messages; n != 3 {
+		t.Errorf("%d messages arrived, want 3", n)
+	}
 }
 
 func TestReloadByWatchAndSignal(t *testing.T) {

@@ -14,6 +14,9 @@ var (
 	ErrNotFound = errors.New("account not found")
 	// ErrExists: there is one already. 409.
 	ErrExists = errors.New("account exists already")
+	// ErrKeys: the file would have an account that cannot sign with the keys it
+	// has. 400.
+	ErrKeys = errors.New("nothing was changed")
 )
 
 // API is what the routes below /admin act on. Its methods are called on the
@@ -29,11 +32,12 @@ type API interface {
 	// Save writes the accounts to the file and puts them in force, or does
 	// neither. With dryRun it only tells whether it would. An account that is
 	// there already gets the new values if its Overwrite is set, else the error
-	// is ErrExists. It returns how many there are then.
+	// is ErrExists; it is ErrKeys if one in the file could not work. It returns
+	// how many there are then.
 	Save(list []*NewAccount, dryRun bool) (total int, err error)
 	// Remove takes the accounts with these addresses out, or none; all means
 	// every account, whatever emails says. The error is ErrNotFound if one of
-	// them is not there.
+	// them is not there, and ErrKeys if one of the others could not work.
 	Remove(emails []string, all, dryRun bool) (total int, err error)
 	// VerifyAll verifies every account that is in force.
 	VerifyAll(ctx context.Context) ([]Verdict, error)

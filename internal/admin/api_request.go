@@ -122,6 +122,8 @@ func fail(ctx *fasthttp.RequestCtx, err error) {
 		status = fasthttp.StatusNotFound
 	case errors.Is(err, ErrExists):
 		status = fasthttp.StatusConflict
+	case errors.Is(err, ErrKeys):
+		status = fasthttp.StatusBadRequest
 	}
 	WriteError(ctx, status, err.Error())
 }

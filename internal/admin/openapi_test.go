@@ -136,7 +136,10 @@ type exchange struct {
 	saveErr           error
 }
 
-var errDisk = errors.New("no space left on device")
+var (
+	errDisk = errors.New("no space left on device")
+	errKeys = fmt.Errorf("%w: the certificate does not belong to the private key", ErrKeys)
+)
 
 // exchanges provoke every documented status of every route.
 var exchanges = []exchange{
@@ -148,6 +151,7 @@ var exchanges = []exchange{
 	{route: "POST /admin/accounts", status: 200, body: newJSON("a@a.test")},
 	{route: "POST /admin/accounts", path: "/admin/accounts?dry_run=true", status: 200, body: newJSON("a@a.test")},
 	{route: "POST /admin/accounts", status: 400, body: "{}"},
+	{route: "POST /admin/accounts", status: 400, body: newJSON("a@a.test"), saveErr: errKeys},
 	{route: "POST /admin/accounts", status: 409, body: newJSON("a@a.test"), emails: []string{"a@a.test"}},
 	{route: "POST /admin/accounts", status: 500, body: newJSON("a@a.test"), saveErr: errDisk},
 	{route: "DELETE /admin/accounts", path: "/admin/accounts?confirm=true", status: 200, emails: []string{"a@a.test"}},
@@ -160,11 +164,13 @@ var exchanges = []exchange{
 	{route: "POST /admin/accounts/batch", status: 206, body: "[" + newJSON("a@a.test") + "," + newJSON("bad@a.test") + "]"},
 	{route: "POST /admin/accounts/batch", path: "/admin/accounts/batch?dry_run=true", status: 206, body: "[" + newJSON("a@a.test") + "," + newJSON("bad@a.test") + "]"},
 	{route: "POST /admin/accounts/batch", status: 400, body: "[]"},
+	{route: "POST /admin/accounts/batch", status: 400, body: "[" + newJSON("a@a.test") + "]", saveErr: errKeys},
 	{route: "POST /admin/accounts/batch", status: 400, body: "[" + newJSON("bad@a.test") + "]"},
 	{route: "POST /admin/accounts/batch", status: 409, body: "[" + newJSON("a@a.test") + "]", emails: []string{"a@a.test"}},
 	{route: "POST /admin/accounts/batch", status: 500, body: "[" + newJSON("a@a.test") + "]", saveErr: errDisk},
 	{route: "DELETE /admin/accounts/invalid", status: 200, emails: []string{"dead@a.test", "slow@a.test"}},
 	{route: "DELETE /admin/accounts/invalid", path: "/admin/accounts/invalid?dry_run=true", status: 200, emails: []string{"dead@a.test"}},
+	{route: "DELETE /admin/accounts/invalid", status: 400, emails: []string{"dead@a.test"}, saveErr: errKeys},
 	{route: "DELETE /admin/accounts/invalid", status: 404, emails: []string{"slow@a.test"}},
 	{route: "DELETE /admin/accounts/invalid", status: 500, emails: []string{"dead@a.test"}, saveErr: errDisk},
 	{route: "GET /admin/accounts/{email}", path: "/admin/accounts/slow@a.test", status: 200, emails: []string{"slow@a.test"}},
@@ -172,6 +178,7 @@ var exchanges = []exchange{
 	{route: "GET /admin/accounts/{email}", path: "/admin/accounts/a@a.test", status: 404},
 	{route: "DELETE /admin/accounts/{email}", path: "/admin/accounts/a@a.test", status: 200, emails: []string{"a@a.test"}},
 	{route: "DELETE /admin/accounts/{email}", path: "/admin/accounts/a", status: 400},
+	{route: "DELETE /admin/accounts/{email}", path: "/admin/accounts/a@a.test", status: 400, emails: []string{"a@a.test"}, saveErr: errKeys},
 	{route: "DELETE /admin/accounts/{email}", path: "/admin/accounts/a@a.test", status: 404},
 	{route: "DELETE /admin/accounts/{email}", path: "/admin/accounts/a@a.test", status: 500, emails: []string{"a@a.test"}, saveErr: errDisk},
 	{route: "POST /admin/reload", status: 200},

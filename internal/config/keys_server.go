@@ -41,7 +41,7 @@ var serverKeys = []key[draft]{
 	set("server.hostname", checked(checkHost), func(d *draft) *string { return &d.settings.Server.Hostname },
 		`name in the greeting and in the EHLO reply; default "xoauth2-proxy"`),
 	set("server.loops", whole(0, 256), func(d *draft) *int { return &d.settings.Server.Loops },
-		"number of event loops for clients; default 0: half the CPUs, at least one"),
+		"number of event loops; default 0: one for each CPU"),
 	set("server.pin", checked(checkPin), func(d *draft) *string { return &d.settings.Server.Pin },
 		`binds each event loop to a CPU: "off", "auto" (on from 4 CPUs up) or a list such as "0,2"; default "off", since a pinned loop cannot leave a busy CPU`),
 	set("server.max_connections", count, func(d *draft) *int { return &d.settings.Server.MaxConnections },
@@ -96,7 +96,9 @@ var serverKeys = []key[draft]{
 		"logs to standard error; default true"),
 
 	set("runtime.gomaxprocs", whole(0, 4096), func(d *draft) *int { return &d.settings.Runtime.GOMAXPROCS },
-		"CPUs used for Go code; default 0: all, or what the environment variable GOMAXPROCS says"),
+		"threads that run Go code at a time; default 0: one more than there are CPUs or loops, or what the environment variable GOMAXPROCS says"),
+	set("runtime.gogc", whole(0, 10000), func(d *draft) *int { return &d.settings.Runtime.GOGC },
+		"percentage by which the heap grows before garbage is collected; default 0: 50, or what the environment variable GOGC says"),
 	set("runtime.gomemlimit", size(0, 1<<50), func(d *draft) *int64 { return &d.settings.Runtime.GOMEMLIMIT },
 		`memory, such as "2GiB", at which garbage is collected harder; default 0: none, or what GOMEMLIMIT says; content_budget plus 256 MiB plus 50 KiB for each TLS client is enough`),
 }

@@ -6,7 +6,7 @@ import "time"
 // have. They come after the original's in the table, so they win.
 var upstreamKeys = []key[draft]{
 	set("state_dir", text, func(d *draft) *string { return &d.settings.StateDir },
-		"directory for what accounts have sent in the last 24 hours, so that limits of a day hold over restarts; default none: it is kept in memory only"),
+		"directory for what accounts have sent in the last 24 hours, so that limits of a day hold over restarts, and for which accounts operators have paused or drained; default none: the former is kept in memory only, the latter beside oauth.token_store if that is set"),
 	set("upstream.ca_file", text, func(d *draft) *string { return &d.settings.Upstream.CAFile },
 		"PEM file of certificate authorities that are trusted for SMTP instead of the system's; default none"),
 	set("upstream.shards", whole(0, 1024), func(d *draft) *int { return &d.settings.Upstream.Shards },

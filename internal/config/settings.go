@@ -156,10 +156,11 @@ type Log struct {
 	Console bool
 }
 
-// Runtime is what the Go runtime is told; zeros leave it, and its environment
-// variables, alone.
+// Runtime is what the Go runtime is told; zeros stand for the environment
+// variables and the defaults.
 type Runtime struct {
 	GOMAXPROCS int
+	GOGC       int // in percent
 	// GOMEMLIMIT is in octets.
 	GOMEMLIMIT int64
 }

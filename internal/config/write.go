@@ -24,6 +24,8 @@ type Edit struct {
 	Create bool
 	// DryRun checks everything and writes nothing.
 	DryRun bool
+	// Check, if not nil, is asked too about what the file is to say.
+	Check func(*account.Snapshot) error
 }
 
 // LoadSettings is Load without the accounts, which may be wrong or missing: for
@@ -62,8 +64,9 @@ func LoadSettings(configPath, accountsPath string) (*Settings, *Report, error) {
 // stays as it is: the form of the root, unknown keys, comments and order.
 //
 // Writers exclude each other by a lock, which is held while change runs. When
-// change returns an error, it is returned, and nothing is written; nor is
-// anything when it changed nothing. The snapshot is what the file now says.
+// change, or how.Check, returns an error, it is returned, and nothing is written;
+// nor is anything when change changed nothing. The snapshot is what the file now
+// says.
 // Other errors join a [*Problem] for every mistake, or are of the file system.
 func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*account.Snapshot, error) {
 	if s.AccountsFile == "" {
@@ -95,6 +98,9 @@ func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*acco
 	}
 	packed := list.file.root.Pack()
 	snapshot, err := checkAccounts(s, packed)
+	if err == nil && how.Check != nil {
+		err = how.Check(snapshot)
+	}
 	if err != nil || how.DryRun || !list.changed {
 		return snapshot, err
 	}

@@ -9,7 +9,7 @@ import (
 
 // TestNoAllocations is the gate for what runs on the event loops.
 func TestNoAllocations(t *testing.T) {
-	c := New(testConfig())
+	c := New(testConfig(), nil)
 	defer c.Close()
 	hashed, recoverable, password := parse(t, argon2Stored), parse(t, "s3cret"), []byte(argon2Password)
 	if r, _ := await(func(done func(Result)) Result { return c.Check("account", hashed, password, done) }); r != Allowed {

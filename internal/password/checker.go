@@ -21,8 +21,9 @@ const (
 	Allowed
 	// Refused means that it is wrong, or that there is no such account.
 	Refused
-	// Busy means that nothing was checked: too many logins wait, or the
-	// checker was closed. It is for 454 4.7.0 (RFC 4954 section 6).
+	// Busy means that nothing was checked: too many logins wait, the check
+	// panicked, or the checker was closed. It is for 454 4.7.0 (RFC 4954
+	// section 6).
 	Busy
 )
 
@@ -48,6 +49,7 @@ type Checker struct {
 	digesters *sync.Pool
 	cache     *cache
 	decoy     atomic.Pointer[Secret]
+	panicked  func(p any, stack []byte)
 
 	limit  int // of waiting
 	queue  chan *computation
@@ -73,8 +75,10 @@ type computation struct {
 }
 
 // New makes a Checker and starts its workers. The configuration must be valid.
-func New(cfg Config) *Checker {
+// panicked is told of each check that panics, by a worker; it must not block.
+func New(cfg Config, panicked func(p any, stack []byte)) *Checker {
 	c := &Checker{
+		panicked:  panicked,
 		digesters: digesterPool(),
 		cache:     newCache(cfg.CacheSize),
 		limit:     cfg.MaxWaiting,

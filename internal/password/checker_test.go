@@ -34,7 +34,7 @@ func TestCheck(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := New(testConfig())
+			c := New(testConfig(), nil)
 			defer c.Close()
 			secret := parse(t, tt.stored)
 			steps := []struct {
@@ -75,7 +75,7 @@ func TestCheck(t *testing.T) {
 
 // TestChangedSecret: after a reload the old password is asked for anew.
 func TestChangedSecret(t *testing.T) {
-	c := New(testConfig())
+	c := New(testConfig(), nil)
 	defer c.Close()
 	for _, tt := range []struct {
 		stored string
@@ -103,7 +103,7 @@ func TestUnknownDoesTheSameWork(t *testing.T) {
 		{"recoverable", []string{"x", "y", "z", cheap}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := New(testConfig())
+			c := New(testConfig(), nil)
 			defer c.Close()
 			var secrets []Secret
 			for _, s := range append(tt.secrets, "") {
@@ -140,7 +140,7 @@ func TestUnknownDoesTheSameWork(t *testing.T) {
 }
 
 func TestImitateNothing(t *testing.T) {
-	c := New(testConfig())
+	c := New(testConfig(), nil)
 	defer c.Close()
 	if got, want := c.decoy.Load().v.cost(), "$argon2id$m=19456,t=2,p=1"; got != want {
 		t.Errorf("the decoy costs %q, want that of a new hash, %q", got, want)
@@ -168,7 +168,7 @@ func newGate(size int64) gate { return gate{make(chan struct{}), new(atomic.Int6
 
 func TestSharedComputation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := New(testConfig())
+		c := New(testConfig(), nil)
 		g := newGate(0)
 		secret := newSecret("gate", g)
 		var results [3][]Result
@@ -209,7 +209,7 @@ func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testConfig()
 		cfg.Workers, cfg.MaxWaiting = 1, 3
-		c := New(cfg)
+		c := New(cfg, nil)
 		g := newGate(0)
 		secret := newSecret("gate", g)
 		var allowed atomic.Int64
@@ -254,7 +254,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testConfig()
 		cfg.Workers, cfg.MaxMemory = 8, 25
-		c := New(cfg)
+		c := New(cfg, nil)
 		g := newGate(10)
 		var done atomic.Int64
 		for i := range 20 {
@@ -280,7 +280,7 @@ func TestClose(t *testing.T) {
 		cfg := testConfig()
 		cfg.Workers = 3
 		cfg.MaxMemory = 20
-		c := New(cfg)
+		c := New(cfg, nil)
 		g := newGate(10)
 		secret := newSecret("gate", g)
 		var mu sync.Mutex
@@ -325,7 +325,7 @@ func TestClose(t *testing.T) {
 // TestPasswordIsCopied: the caller's buffer is free again after Check.
 func TestPasswordIsCopied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := New(testConfig())
+		c := New(testConfig(), nil)
 		g := newGate(0)
 		var got Result
 		password := []byte("right")
@@ -342,7 +342,7 @@ func TestPasswordIsCopied(t *testing.T) {
 
 // TestManyLoops has everything happen at once, for the race detector.
 func TestManyLoops(t *testing.T) {
-	c := New(testConfig())
+	c := New(testConfig(), nil)
 	secret := parse(t, argon2Stored)
 	var wait, answers sync.WaitGroup
 	for loop := range 8 {
@@ -388,5 +388,39 @@ func TestConfigValidate(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "password: "+key+": ") {
 			t.Errorf("no problem with %s in: %v", key, err)
 		}
+	}
+}
+
+// faulty is a scheme whose verification panics.
+type faulty struct{ gate }
+
+func (faulty) verify([]byte) bool { panic("a fault of its own") }
+
+// TestPanic: a check that panics is Busy for all who wait for it, and told; the
+// worker and its memory are there for the next one.
+func TestPanic(t *testing.T) {
+	told := make(chan any, 10)
+	cfg := testConfig()
+	cfg.Workers = 1
+	c := New(cfg, func(p any, stack []byte) {
+		if !strings.Contains(string(stack), "faulty") {
+			t.Errorf("the stack is %s", stack)
+		}
+		told <- p
+	})
+	defer c.Close()
+	bad, good := newSecret("faulty", faulty{gate{size: cfg.MaxMemory}}), parse(t, argon2Stored)
+	for range 3 {
+		got, atOnce := await(func(done func(Result)) Result { return c.Check("a", bad, []byte("x"), done) })
+		if got != Busy || atOnce {
+			t.Errorf("the check that panics: %v, at once %v", got, atOnce)
+		}
+		if p := <-told; p != "a fault of its own" {
+			t.Errorf("told is %v", p)
+		}
+	}
+	got, _ := await(func(done func(Result)) Result { return c.Check("a", good, []byte(argon2Password), done) })
+	if got != Allowed || c.Waiting() != 0 {
+		t.Errorf("the next check: %v, %d wait", got, c.Waiting())
 	}
 }

@@ -15,7 +15,7 @@ func TestCheckCRAMMD5(t *testing.T) {
 		secret    = "tanstaaftanstaaf"
 		digest    = "b913a602c7eda7a495b4e6e7334d3890"
 	)
-	c := New(testConfig())
+	c := New(testConfig(), nil)
 	defer c.Close()
 	forNobody := "9b0a4d61bbd05a8a7ce5ff8f4e4a60a9"
 	tests := []struct {
@@ -51,7 +51,7 @@ func TestCheckCRAMMD5(t *testing.T) {
 
 // TestCRAMMD5StandIn: nobody logs in with the secret that stands in for none.
 func TestCRAMMD5StandIn(t *testing.T) {
-	c := New(testConfig())
+	c := New(testConfig(), nil)
 	defer c.Close()
 	response := cramMD5(noSecret, "<1@example>")
 	if r := c.CheckCRAMMD5(newSecret("", noSecret), []byte("<1@example>"), []byte(response)); r != Allowed {

@@ -12,7 +12,7 @@ func BenchmarkCheck(b *testing.B) {
 		{"stored=plain", "s3cret", "s3cret"},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
-			c := New(testConfig())
+			c := New(testConfig(), nil)
 			defer c.Close()
 			secret, password := parse(b, bm.stored), []byte(bm.password)
 			await(func(done func(Result)) Result { return c.Check("account", secret, password, done) })
@@ -36,7 +36,7 @@ func BenchmarkHash(b *testing.B) {
 }
 
 func BenchmarkCheckCRAMMD5(b *testing.B) {
-	c := New(testConfig())
+	c := New(testConfig(), nil)
 	defer c.Close()
 	secret, challenge := parse(b, "s3cret"), []byte("<1896.697170952@mx.example.com>")
 	response := []byte(cramMD5([]byte("s3cret"), string(challenge)))

@@ -1,5 +1,7 @@
 package password
 
+import "runtime/debug"
+
 // work is one worker: it computes slow hashes until the checker is closed.
 func (c *Checker) work() {
 	for comp := range c.queue {
@@ -7,8 +9,15 @@ func (c *Checker) work() {
 	}
 }
 
-// run computes one slow hash, unless the checker is closed meanwhile.
-func (c *Checker) run(comp *computation) Result {
+// run computes one slow hash, unless the checker is closed meanwhile. A panic,
+// which would end the process, is told and makes it Busy.
+func (c *Checker) run(comp *computation) (r Result) {
+	defer func() {
+		if p := recover(); p != nil {
+			r = Busy
+			c.panicked(p, debug.Stack())
+		}
+	}()
 	need := comp.secret.memory()
 	if c.ctx.Err() != nil || c.memory.Acquire(c.ctx, need) != nil {
 		return Busy
