@@ -59,6 +59,7 @@ func (l *loop) Watch(c *net.TCPConn, d upstream.Driven) error {
 func (w *watched) opened(c gnet.Conn) {
 	w.loop.enter()
 	defer w.loop.leave()
+	defer w.loop.recovered(nil)
 	w.conn = c
 	w.driven.Watched(w)
 }
@@ -66,6 +67,7 @@ func (w *watched) opened(c gnet.Conn) {
 func (w *watched) received(b []byte) {
 	w.loop.enter()
 	defer w.loop.leave()
+	defer w.loop.recovered(nil)
 	w.driven.Received(b)
 }
 
@@ -75,6 +77,7 @@ func (w *watched) closed(err error) {
 	}
 	w.loop.enter()
 	defer w.loop.leave()
+	defer w.loop.recovered(nil)
 	w.driven.Closed(err)
 }
 

@@ -60,9 +60,9 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 		}
 		t := task{kind: taskDial, st: st, account: st.account}
 		if st.fresh.n > 0 {
-			t.account, t.loop = st.fresh.head.Account, st.fresh.head.Loop
+			t.account, t.loop = st.fresh.head.Account, st.fresh.head.wantedLoop()
 		} else if tx := st.waiting.at(st.count[connDialing]); tx != nil {
-			t.loop = tx.Loop
+			t.loop = tx.wantedLoop()
 			if tx == st.waiting.head {
 				t.account = tx.Account
 			}

@@ -18,8 +18,23 @@ const drivenMax = 128 << 10
 // drivable reports whether tx can be carried over c by a loop: a whole message
 // that goes out in one flight.
 func (r *Relay) drivable(c *conn, tx *Transaction) bool {
-	const flight = codec.ExtPIPELINING | codec.ExtCHUNKING
-	return r.cfg.OnLoops && !r.cfg.DryRun && tx.Content != nil && c.ext.Has(flight) && tx.Content.Size() <= drivenMax
+	return r.cfg.OnLoops && !r.cfg.DryRun && c.ext.Has(oneFlight) && tx.small()
+}
+
+// oneFlight are the extensions that take a message in one flight (RFC 2920, RFC
+// 3030).
+const oneFlight = codec.ExtPIPELINING | codec.ExtCHUNKING
+
+// small reports whether tx is a whole message that a loop may carry.
+func (tx *Transaction) small() bool { return tx.Content != nil && tx.Content.Size() <= drivenMax }
+
+// wantedLoop is the loop that is to drive a connection that is opened for tx, if
+// any.
+func (tx *Transaction) wantedLoop() Loop {
+	if !tx.small() {
+		return nil
+	}
+	return tx.Loop
 }
 
 // driven is the part of a conn that belongs to the loop that drives it.
@@ -117,7 +132,7 @@ func (c *conn) contain() {
 // handOver has a loop drive c from now on, if it can: loop may be nil. On an
 // error the connection is gone.
 func (w *worker) handOver(c *conn, st *accountState, loop Loop) error {
-	if loop == nil || !w.relay.cfg.OnLoops || w.relay.cfg.DryRun || w.in.buffered() || !c.quiet() {
+	if loop == nil || !c.ext.Has(oneFlight) || !w.relay.cfg.OnLoops || w.relay.cfg.DryRun || w.in.buffered() || !c.quiet() {
 		return nil
 	}
 	w.holds.Store(nil)

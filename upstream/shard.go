@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"container/heap"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -145,13 +146,28 @@ func (s *shard) run(limit int) bool {
 		}
 		s.handling, s.inbox = s.inbox, s.handling
 		s.mu.Unlock()
-		for i := range s.handling {
-			s.handle(&s.handling[i])
+		for i := 0; i < len(s.handling); {
+			i = s.handleFrom(i)
 		}
 		handled += len(s.handling)
 		clear(s.handling)
 		s.handling = s.handling[:0]
 	}
+}
+
+// handleFrom handles the events from number i on and returns the number of the
+// one to go on with. A panic is contained: it costs the event it happened in.
+func (s *shard) handleFrom(i int) (next int) {
+	defer func() {
+		if p := recover(); p != nil {
+			_ = s.relay.panicked(p) // counts and logs it
+			next = i + 1
+		}
+	}()
+	for ; i < len(s.handling); i++ {
+		s.handle(&s.handling[i])
+	}
+	return i
 }
 
 // handle decides what an event leads to.
@@ -196,7 +212,7 @@ func (s *shard) handle(e *event) {
 		}
 		for _, st := range s.accounts {
 			for f := st.flights; f != nil; f = f.next {
-				f.breakOff(ErrClosed)
+				f.breakOff(net.ErrClosed) // as the workers see it
 			}
 		}
 	case evCall:
