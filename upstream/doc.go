@@ -17,13 +17,21 @@
 // counts against account.Limits.MaxConnections:
 //
 //	dialing  being opened, up to the provider's 235 to AUTH
-//	busy     carries a transaction, held by a worker
+//	busy     carries a transaction
 //	parked   idle, without a goroutine, newest first
 //	closing  QUIT was or is being sent
 //
 // Workers are goroutines that hold a connection while they do something with
 // it, using plain blocking I/O with a deadline for every flight. They wait for
 // their next task on a channel and end after some idle seconds.
+//
+// A connection that can take a message in one flight is given to a [Loop] as
+// soon as it is logged in (worker.handOver): from then on the loop reads from it
+// and so knows at once when it is gone. Small messages for one recipient are
+// carried there without a worker, as a flight; its deadline is kept by the shard.
+// For all else a worker takes the connection back (worker.takeBack). What belongs
+// to the loop is in driven and flight; shard and loop speak by Post, Later and
+// events only.
 //
 // # Transactions
 //

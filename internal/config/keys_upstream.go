@@ -11,6 +11,8 @@ var upstreamKeys = []key[draft]{
 		"PEM file of certificate authorities that are trusted for SMTP instead of the system's; default none"),
 	set("upstream.shards", whole(0, 1024), func(d *draft) *int { return &d.settings.Upstream.Shards },
 		"queues that the accounts are spread over; default 0: one for each CPU"),
+	set("upstream.on_loops", boolean, func(d *draft) *bool { return &d.settings.Upstream.OnLoops },
+		"has messages of up to 128 KiB for one recipient carried by the event loops, not by a goroutine each; default true"),
 	set("upstream.queue_size", count, func(d *draft) *int { return &d.settings.Upstream.QueueSize },
 		"messages that may wait for a connection, over all accounts; more get 451; default 10000"),
 	set("upstream.max_transactions", whole(0, 10_000_000), func(d *draft) *int { return &d.settings.Upstream.MaxTransactions },

@@ -84,7 +84,9 @@ type Upstream struct {
 	// the system's; may be empty.
 	CAFile string
 	// Shards is the number of queues; 0 leaves the choice to the proxy.
-	Shards    int
+	Shards int
+	// OnLoops has small messages carried by the event loops.
+	OnLoops   bool
 	QueueSize int
 	// MaxTransactions caps the transactions with providers at one time over all
 	// accounts; 0 is no cap.
@@ -193,6 +195,7 @@ func defaults() Settings {
 			DrainTimeout:    30 * time.Second,
 		},
 		Upstream: Upstream{
+			OnLoops:         true,
 			QueueSize:       10000,
 			DialTimeout:     10 * time.Second,
 			TLSTimeout:      10 * time.Second,
