@@ -54,10 +54,3 @@ func (s *Server) Commands() []CommandRecord {
 	defer s.log.mu.Unlock()
 	return slices.Clone(s.log.records)
 }
-
-// ClearCommands forgets the commands so far.
-func (s *Server) ClearCommands() {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	s.log.records = nil
-}
