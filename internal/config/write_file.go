@@ -8,11 +8,11 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"xoauth2-proxy/internal/durable"
 )
 
 const (
-	// accountsMode is for a file of secrets.
-	accountsMode = 0o600
 	// lockPatience is how long another writer is waited for; none of ours takes
 	// that long. lockPause is between two tries.
 	lockPatience = 10 * time.Second
@@ -73,40 +73,8 @@ func (t *target) lock() (unlock func(), err error) {
 	}
 }
 
-// replace puts data in the place of the file: readers see the old or the new
-// one, also after a crash. The owner stays, the mode is 0600.
-func (t *target) replace(data []byte) (err error) {
-	dir := filepath.Dir(t.path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(t.path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		_ = f.Close() // the second time on success
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if err := f.Chmod(accountsMode); err != nil {
-		return err
-	}
-	if err := t.keepOwner(f); err != nil {
-		return err
-	}
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), t.path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
+// replace puts data in the place of the file. The owner stays, the mode is 0600.
+func (t *target) replace(data []byte) error { return durable.Replace(t.path, data, t.keepOwner) }
 
 // keepOwner gives f the owner of the file that it is to replace. A proxy that
 // runs as another user could not read the file any more.
@@ -127,14 +95,4 @@ func (t *target) keepOwner(f *os.File) error {
 		return fmt.Errorf("the file belongs to another user, and only root can keep it so: %w", err)
 	}
 	return nil
-}
-
-// syncDir makes the entries of a directory durable.
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }

@@ -7,9 +7,10 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
+
+	"xoauth2-proxy/internal/durable"
 )
 
 // record is an order in the file.
@@ -82,49 +83,10 @@ func (o *Orders) keep(all map[string]Order) error {
 	}
 	text, err := json.MarshalIndent(d, "", "  ")
 	if err == nil {
-		err = replaceFile(o.path, append(text, '\n'))
+		err = durable.Replace(o.path, append(text, '\n'), nil)
 	}
 	if o.unkept = err != nil; o.unkept {
 		return fmt.Errorf("orders: %w", err)
 	}
 	return nil
-}
-
-// replaceFile puts text in the place of the file: after a crash there is the old
-// one or the new one. Nobody else may read it.
-func replaceFile(path string, text []byte) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // its mode is 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		_ = f.Close() // the second time on success
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if _, err := f.Write(text); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes the entries of a directory durable.
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
+
+	"xoauth2-proxy/internal/durable"
 )
 
 // create makes an empty store. It does nothing if there is one by now.
@@ -94,7 +96,7 @@ func (s *Store) build(cfg Config, fill func(*bbolt.Tx) error, place func(from, t
 	if err := place(f.Name(), cfg.Path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return durable.SyncDir(dir)
 }
 
 // putMeta writes the version and the known text.
@@ -108,13 +110,4 @@ func (s *Store) putMeta(tx *bbolt.Tx) error {
 		return err
 	}
 	return meta.Put(keyCheck, []byte(sealed))
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
