@@ -219,9 +219,8 @@ func (l *loop) recovered(s *session) {
 	if p == nil {
 		return
 	}
-	l.srv.metrics.panics.Inc()
 	l.out = l.out[:0]
-	l.srv.log.Error("panic in a session, which is closed", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+	l.srv.panicked("panic in a session, which is closed", p, debug.Stack())
 	if s != nil {
 		s.close()
 	}

@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"xoauth2-proxy/codec"
 )
@@ -52,6 +53,22 @@ func (a *attempt) mayRetry() bool {
 	// our MAIL: that one speaks of the connection. Other 421s speak of the
 	// account or the service: another connection would make them worse.
 	return a.reused && a.reply.Code == 421 && (a.reply.Enhanced.IsZero() || a.reply.Enhanced[1] == 4)
+}
+
+// newAttempt begins a try of tx over c.
+func (r *Relay) newAttempt(c *conn, tx *Transaction) attempt {
+	return attempt{reused: c.reused, retried: tx.retried, taken: tx.taken, softQuota: r.cfg.QuotaAsTemporary}
+}
+
+// retries reports whether tx is sent again, which has a meaning while there is
+// time enough; it is counted then.
+func (r *Relay) retries(tx *Transaction, a *attempt, now time.Time) bool {
+	if !a.mayRetry() || now.Sub(tx.submitted) >= r.cfg.TransactionTimeout/2 {
+		return false
+	}
+	tx.retried = true
+	r.metrics.retries.Inc()
+	return true
 }
 
 // failed notes that an operation of the phase failed, unless an answer is

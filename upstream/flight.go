@@ -30,10 +30,7 @@ func (w *worker) whole(c *conn, tx *Transaction, a *attempt, now time.Time) {
 		a.reply = replyDryRun
 		return
 	}
-	tx.Mail.Size = tx.Content.Size()
-	w.line = tx.Mail.AppendTo(w.line[:0], c.ext)
-	mail := len(w.line)
-	w.line = tx.Rcpts[0].Args.AppendTo(w.line, c.ext)
+	mail := w.envelope(c, tx)
 	switch pipelining, chunking := c.ext.Has(codec.ExtPIPELINING), c.ext.Has(codec.ExtCHUNKING); {
 	case pipelining && chunking && tx.Content.Size() <= oneFlightMax:
 		w.oneFlight(c, tx, a, now)
@@ -52,6 +49,16 @@ func (w *worker) whole(c *conn, tx *Transaction, a *attempt, now time.Time) {
 			w.content(c, tx, a)
 		}
 	}
+}
+
+// envelope puts MAIL and RCPT of a whole message into line; mail is the length of
+// the first.
+func (d *dialogue) envelope(c *conn, tx *Transaction) (mail int) {
+	tx.Mail.Size = tx.Content.Size()
+	d.line = tx.Mail.AppendTo(d.line[:0], c.ext)
+	mail = len(d.line)
+	d.line = tx.Rcpts[0].Args.AppendTo(d.line, c.ext)
+	return mail
 }
 
 // unsupported returns the reply for a message that needs what the upstream

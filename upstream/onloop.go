@@ -101,7 +101,7 @@ func (f *flight) Run() {
 	c.wire.begin()
 	f.in.reset()
 	f.phase = PhaseMail
-	f.a = attempt{phase: PhaseMail, reused: c.reused, retried: tx.retried, taken: tx.taken, softQuota: r.cfg.QuotaAsTemporary}
+	f.a = r.newAttempt(c, tx)
 	if state != usable { // it was lost before its first message: that is a failure like others
 		f.fail(net.ErrClosed)
 		return
@@ -111,11 +111,13 @@ func (f *flight) Run() {
 		return
 	}
 	if f.a.reply = unsupported(c, tx); !f.a.reply.IsZero() {
+		f.a.phase = PhaseMail
 		f.end()
 		return
 	}
 	f.busy = true
-	err := f.writeMessage(c, tx)
+	f.envelope(c, tx)
+	err := f.writeBdat(c, tx, f.line)
 	f.busy = false
 	f.a.left = c.wire.left
 	if err != nil {
@@ -123,14 +125,6 @@ func (f *flight) Run() {
 		return
 	}
 	tx.sent(c)
-}
-
-// writeMessage writes MAIL, RCPT, BDAT and the content.
-func (d *dialogue) writeMessage(c *conn, tx *Transaction) error {
-	tx.Mail.Size = tx.Content.Size()
-	d.line = tx.Mail.AppendTo(d.line[:0], c.ext)
-	d.line = tx.Rcpts[0].Args.AppendTo(d.line, c.ext)
-	return d.writeBdat(c, tx, d.line)
 }
 
 // read reads the replies that are there; the last one ends the flight.
@@ -177,10 +171,8 @@ func (f *flight) end() {
 	}
 	r.metrics.phase(phaseExchange, now.Sub(f.start))
 	c.reused, c.lastUsed = true, now
-	if a.mayRetry() && now.Sub(tx.submitted) < r.cfg.TransactionTimeout/2 {
+	if r.retries(tx, a, now) {
 		c.drop()
-		tx.retried = true
-		r.metrics.retries.Inc()
 		s.postOn(event{kind: evRetry, fresh: true, st: f.st, f: f, tx: tx, now: now}, c.loop)
 		return
 	}

@@ -177,7 +177,7 @@ func (w *worker) send(t task) {
 		return
 	}
 	c.messages++
-	a := attempt{reused: c.reused, retried: tx.retried, taken: tx.taken, softQuota: w.relay.cfg.QuotaAsTemporary}
+	a := w.relay.newAttempt(c, tx)
 	done := event{kind: evDone, st: t.st, w: w, meter: tx.meter}
 	owned := w.attempt(c, tx, &a, start)
 	now := time.Now()
@@ -192,10 +192,8 @@ func (w *worker) send(t task) {
 			done.err = a.failure(c)
 		}
 		w.giveBack(done, c, &a)
-	case a.mayRetry() && now.Sub(tx.submitted) < w.relay.cfg.TransactionTimeout/2:
+	case w.relay.retries(tx, &a, now):
 		c.leave(w.relay.cfg.QuitTimeout)
-		tx.retried = true
-		m.retries.Inc()
 		w.done(event{kind: evRetry, fresh: true, st: t.st, tx: tx, now: now})
 	case a.lost || a.reset || w.in.buffered():
 		res := a.result(c)

@@ -153,31 +153,8 @@ func reload(proxy *lab.Proxy) (float64, error) {
 
 // send sends a message, in clear.
 func send(addr string) error {
-	c, err := smtp.Dial(addr)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if err := c.Auth(smtp.PlainAuth("", "user@gmail.com", "placeholder", "127.0.0.1")); err != nil {
-		return err
-	}
-	if err := c.Mail("from@example.com"); err != nil {
-		return err
-	}
-	if err := c.Rcpt("to@example.com"); err != nil {
-		return err
-	}
-	w, err := c.Data()
-	if err != nil {
-		return err
-	}
-	if _, err := io.WriteString(w, "Subject: first\r\n\r\nfirst\r\n"); err != nil {
-		return err
-	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	return c.Quit()
+	login := smtp.PlainAuth("", "user@gmail.com", "placeholder", "127.0.0.1")
+	return smtp.SendMail(addr, login, "from@example.com", []string{"to@example.com"}, []byte("Subject: first\r\n\r\nfirst\r\n"))
 }
 
 // memory adds the resident memory of the proxy in MB.
