@@ -65,12 +65,11 @@ func (e *events) OnTraffic(c gnet.Conn) gnet.Action {
 	}
 	switch who := c.Context().(type) {
 	case *session:
-		who.loop.enter()
-		defer who.loop.leave()
-		defer who.loop.recovered(who)
-		who.take(b)
+		who.received(b)
+		who.loop.rest()
 	case *watched:
 		who.received(b)
+		who.loop.rest()
 	}
 	return gnet.None
 }
@@ -95,4 +94,11 @@ func (e *events) OnClose(c gnet.Conn, err error) gnet.Action {
 	s.listener.left()
 	s.closed()
 	return gnet.None
+}
+
+func (s *session) received(b []byte) {
+	s.loop.enter()
+	defer s.loop.leave()
+	defer s.loop.recovered(s)
+	s.take(b)
 }

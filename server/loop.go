@@ -20,7 +20,7 @@ import (
 type loop struct {
 	srv    *Server
 	events gnet.EventLoop
-	epoll  int // its epoll descriptor, -1 if unknown
+	poller poller
 
 	out      []byte // replies of the session that is being served
 	sasl     []byte // scratch for one decoded SASL message
@@ -35,6 +35,8 @@ type loop struct {
 
 	callbacks uint64    // so far
 	yielded   time.Time // when the scheduler had its last turn; see yield
+	rested    time.Time // when there was nothing to do last; see rest
+	unlooked  int       // for how many events rest does nothing
 
 	mu        sync.Mutex // guards the mailbox: box, scheduled and stopped
 	stopped   bool       // takes no more messages
@@ -137,10 +139,10 @@ func (l *loop) leave() {
 }
 
 // longTurn is how long a loop runs before it lets the scheduler have its turn,
-// well below the 10 ms after which Go's monitor takes steps: it would interrupt
+// below the 10 ms after which Go's monitor takes steps: it would interrupt
 // the loop by a signal, hand its processor to another thread whenever a system
 // call is under way, and then look again every 20 microseconds.
-const longTurn = 4 * time.Millisecond
+const longTurn = 7 * time.Millisecond
 
 // yield lets the scheduler have its turn, if it is time for that.
 func (l *loop) yield() {
@@ -152,6 +154,12 @@ func (l *loop) yield() {
 
 // Run implements gnet.Runnable: it empties the mailbox on the loop.
 func (l *loop) Run(context.Context) error {
+	l.empty()
+	l.restTasked()
+	return nil
+}
+
+func (l *loop) empty() {
 	l.enter()
 	defer l.leave()
 	l.mu.Lock()
@@ -166,7 +174,6 @@ func (l *loop) Run(context.Context) error {
 	l.mu.Lock()
 	l.spare = box
 	l.mu.Unlock()
-	return nil
 }
 
 func (l *loop) handle(m *message) {

@@ -183,7 +183,7 @@ func (s *Server) findLoops(n int) ([]*loop, error) {
 			return nil, fmt.Errorf("server: finding the loops: %w", err)
 		}
 		defer c.Close()
-		loops = append(loops, &loop{srv: s, events: c.EventLoop(), epoll: epollOf(c), sessions: make(map[*session]struct{}), plain: make([]byte, plainScratch)})
+		loops = append(loops, &loop{srv: s, events: c.EventLoop(), poller: pollerOf(c), sessions: make(map[*session]struct{}), plain: make([]byte, plainScratch)})
 	}
 	return loops, nil
 }
