@@ -47,7 +47,17 @@ const (
 
 // NewContest starts the sink of a contest; its contenders are to be entered.
 func (b *Bench) NewContest(length time.Duration) (*Contest, error) {
-	sink, err := StartSink(b.Programs, b.Dir, Accounts)
+	return b.NewDistantContest(length, Accounts, 0)
+}
+
+// NewDistantContest is NewContest for so many accounts at a provider that takes
+// its pace to answer the end of a message.
+func (b *Bench) NewDistantContest(length time.Duration, accounts int, pace time.Duration) (*Contest, error) {
+	dir, err := b.Folder()
+	if err != nil {
+		return nil, err
+	}
+	sink, err := StartSink(b.Programs, dir, accounts, pace)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +75,23 @@ func (c *Contest) Round(round int, load string, args ...string) error {
 		}
 		who.Note(load, rep)
 		fmt.Fprintf(os.Stderr, "round %d: %s: %s: %.0f/s\n", round+1, load, who.Name, rep.Total.Rate)
+	}
+	return nil
+}
+
+// warmUp is how long the runs of WarmUp are at least: at the headline's rate each of
+// 2,000 accounts gets its connection to the provider in it.
+const warmUp = 15 * time.Second
+
+// WarmUp runs a load on every contender, of which nothing counts.
+func (c *Contest) WarmUp(args ...string) error {
+	length := c.Time
+	defer func() { c.Time = length }()
+	c.Time = max(length, warmUp)
+	for _, who := range c.Contenders {
+		if _, err := c.run(who, args); err != nil {
+			return fmt.Errorf("warming up %s: %w", who.Name, err)
+		}
 	}
 	return nil
 }
@@ -145,6 +172,13 @@ func (c *Contest) Stop() {
 		}
 	}
 	c.Sink.Stop()
+}
+
+// EnterDirect has the sink itself take part, without anything in between.
+func (c *Contest) EnterDirect() *Contender {
+	who := &Contender{Name: "direct to the sink", Addr: c.Sink.Plain}
+	c.Contenders = append(c.Contenders, who)
+	return who
 }
 
 // Enter has a proxy take part, with files and a process of its own, and with

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"time"
 )
 
 // Programs are the built programs.
@@ -36,11 +37,12 @@ type Provider struct {
 	CA       string // the certificate to trust
 }
 
-// StartSink starts the sink, with files for a proxy of so many accounts.
-func StartSink(programs Programs, dir string, accounts int) (*Provider, error) {
+// StartSink starts the sink, with files for a proxy of so many accounts. It takes
+// its pace to answer the end of a message.
+func StartSink(programs Programs, dir string, accounts int, pace time.Duration) (*Provider, error) {
 	p := &Provider{Accounts: filepath.Join(dir, "accounts.json"), CA: filepath.Join(dir, "ca.pem")}
 	var err error
-	if p.Process, err = Start(programs.Sink, "-ca", p.CA); err != nil {
+	if p.Process, err = Start(programs.Sink, "-ca", p.CA, "-pace", pace.String()); err != nil {
 		return nil, err
 	}
 	line, err := p.Line()

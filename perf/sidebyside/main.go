@@ -20,7 +20,7 @@ type options struct {
 	lab.Common
 	lab.Repeated
 	Quick   bool     `help:"Two rounds of two seconds: to see that all of it works."`
-	Loads   []string `placeholder:"NAME" help:"Only these loads: classic, pipelined, single, headline, high."`
+	Loads   []string `placeholder:"NAME" help:"Only these loads: classic, pipelined, single, headline, high, distant."`
 	Partial bool     `help:"Measure without the peers that are not installed."`
 }
 
@@ -33,18 +33,29 @@ func main() {
 type load struct {
 	name, title string
 	args        []string
-	open        bool // it has a rate, and so a latency that says something
+	open        bool          // it has a rate, and so a latency that says something
+	pace        time.Duration // that the sink takes for each message
 }
 
+// Accounts at a provider at a distance, and how long it takes for each message.
+const (
+	distantAccounts = 2000
+	distantPace     = 50 * time.Millisecond
+)
+
 // loads are those of the goals: throughput and CPU in a closed loop, latency
-// at the headline's rate and at fourteen times that.
+// at the headline's rate and at fourteen times that, and at the headline's rate
+// to a provider at a distance.
 var loads = []load{
-	{"classic", "100 connections, 20 messages of 10 KB each, step by step", []string{"-c", "100", "-m", "20"}, false},
-	{"pipelined", "The same, the client pipelines", []string{"-c", "100", "-m", "20", "--pipelining", "on"}, false},
-	{"single", "100 connections, one message each", []string{"-c", "100", "-m", "1"}, false},
-	{"headline", "Open loop, 833 messages a second (50,000 a minute)", []string{"-c", "100", "-m", "100", "--rate", "833/s"}, true},
-	{"high", "Open loop, 12,000 messages a second, the client pipelines",
-		[]string{"-c", "100", "-m", "100", "--rate", "12000/s", "--pipelining", "on"}, true},
+	{name: "classic", title: "100 connections, 20 messages of 10 KB each, step by step", args: []string{"-c", "100", "-m", "20"}},
+	{name: "pipelined", title: "The same, the client pipelines", args: []string{"-c", "100", "-m", "20", "--pipelining", "on"}},
+	{name: "single", title: "100 connections, one message each", args: []string{"-c", "100", "-m", "1"}},
+	{name: "headline", title: "Open loop, 833 messages a second (50,000 a minute)", open: true,
+		args: []string{"-c", "100", "-m", "100", "--rate", "833/s"}},
+	{name: "high", title: "Open loop, 12,000 messages a second, the client pipelines", open: true,
+		args: []string{"-c", "100", "-m", "100", "--rate", "12000/s", "--pipelining", "on"}},
+	{name: "distant", title: fmt.Sprintf("Open loop, 833 messages a second over %d accounts, a provider that takes %v", distantAccounts, distantPace),
+		open: true, pace: distantPace, args: []string{"-c", "300", "-m", "20", "--rate", "833/s"}},
 }
 
 // selected returns the loads that the command line names.
@@ -76,22 +87,44 @@ func (o *options) run() error {
 	if err != nil {
 		return err
 	}
+	distant := slices.IndexFunc(chosen, func(l load) bool { return l.pace > 0 })
 	return o.Bench(func(b *lab.Bench) error {
-		c, err := b.NewContest(o.Time)
-		if err != nil {
-			return err
+		var tables []*lab.Table
+		if distant != 0 {
+			near := slices.DeleteFunc(slices.Clone(chosen), func(l load) bool { return l.pace > 0 })
+			c, err := b.NewContest(o.Time)
+			if err != nil {
+				return err
+			}
+			if tables, err = o.contest(c, near); err != nil {
+				return err
+			}
 		}
-		defer c.Stop()
-		m := &measurement{options: o, Contest: c}
-		if err := m.enterAll(); err != nil {
-			return err
-		}
-		tables, err := m.measure(chosen)
-		if err != nil {
-			return err
+		if distant >= 0 {
+			l := chosen[distant]
+			c, err := b.NewDistantContest(o.Time, distantAccounts, l.pace)
+			if err != nil {
+				return err
+			}
+			more, err := o.contest(c, []load{l})
+			if err != nil {
+				return err
+			}
+			tables = append(tables, more...)
 		}
 		return o.Write("sidebyside", o.Rounds, tables...)
 	})
+}
+
+// contest puts the loads on all peers of a contest that has none yet, and ends
+// it.
+func (o *options) contest(c *lab.Contest, loads []load) ([]*lab.Table, error) {
+	defer c.Stop()
+	m := &measurement{options: o, Contest: c}
+	if err := m.enterAll(); err != nil {
+		return nil, err
+	}
+	return m.measure(loads)
 }
 
 // A measurement is the contest and what is known beside it.
@@ -105,8 +138,7 @@ type measurement struct {
 
 // enterAll starts all that is compared.
 func (m *measurement) enterAll() error {
-	m.direct = &lab.Contender{Name: "direct to the sink", Addr: m.Sink.Plain}
-	m.Contenders = append(m.Contenders, m.direct)
+	m.direct = m.EnterDirect()
 	haproxy, err := m.enter(startHAProxy)
 	if err != nil {
 		return err
@@ -140,6 +172,13 @@ func (m *measurement) enter(start func(string, *lab.Provider) (*lab.Contender, e
 
 // measure runs every load on every peer, once a round.
 func (m *measurement) measure(chosen []load) ([]*lab.Table, error) {
+	for _, l := range chosen {
+		if l.pace > 0 { // its latency is that of a day, not that of the first minute
+			if err := m.WarmUp(l.args...); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for round := range m.Rounds {
 		for _, l := range chosen {
 			if err := m.Round(round, l.name, l.args...); err != nil {

@@ -9,7 +9,8 @@
 //	POST /token   an access token for whoever asks (RFC 6749 section 5.1)
 //	GET  /count   the number of messages taken since the start
 //
-// It says where it listens in one line of JSON on standard output, writes the
+// With --pace it takes that long to answer the end of a message, as a provider at
+// a distance does. It says where it listens in one line of JSON on standard output, writes the
 // certificate to trust to --ca, and ends on SIGTERM. It listens on loopback
 // only. For a provider that is strict, use the sandbox.
 package main
@@ -26,6 +27,7 @@ import (
 	"os/signal"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // addresses is the line on standard output.
@@ -37,10 +39,11 @@ type addresses struct {
 
 func main() {
 	ca := flag.String("ca", "", "write the certificate of the STARTTLS port, PEM, to this `file`")
+	pace := flag.Duration("pace", 0, "how long to take to answer the end of a message")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	s, err := start(*ca)
+	s, err := start(*ca, *pace)
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(s.addresses)
 	}
@@ -56,16 +59,17 @@ func main() {
 type sink struct {
 	addresses addresses
 	messages  atomic.Int64
+	pace      time.Duration // of the answer to the end of a message
 	listeners []net.Listener
 }
 
 // start listens on free ports and serves them. caFile may be empty.
-func start(caFile string) (*sink, error) {
+func start(caFile string, pace time.Duration) (*sink, error) {
 	config, err := newTLS(caFile)
 	if err != nil {
 		return nil, err
 	}
-	s := &sink{}
+	s := &sink{pace: pace}
 	for range 3 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A session is one SMTP connection. It checks nothing that it need not: what
@@ -128,8 +129,11 @@ func (s *session) command(line []byte) bool {
 	return err == nil
 }
 
-// taken counts a message and says so.
+// taken counts a message and says so, in its own time.
 func (s *session) taken() {
+	if s.sink.pace > 0 {
+		time.Sleep(s.sink.pace)
+	}
 	s.sink.messages.Add(1)
 	s.say("250 2.0.0 taken\r\n")
 }

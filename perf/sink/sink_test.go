@@ -20,7 +20,7 @@ import (
 func startSink(t *testing.T) (*sink, *x509.CertPool) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ca.pem")
-	s, err := start(file)
+	s, err := start(file, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
