@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,6 +26,8 @@ import (
 type origin struct {
 	// load reads the files and applies the command line.
 	load func() (*config.Settings, *account.Snapshot, *config.Report, error)
+	// memory is what load remembers of the accounts; nil: it does not.
+	memory *config.Memory
 	// level is that of the logger.
 	level zap.AtomicLevel
 	// since is when the files were begun to be read the first time.
@@ -64,6 +65,9 @@ func newReloader(from origin, settings *config.Settings, log *zap.Logger) *reloa
 		if r.stamps[i].modified.After(from.since.Add(-clockGrain)) { // maybe after it was read
 			r.stamps[i] = stamp{path: r.stamps[i].path, size: -1}
 		}
+	}
+	if from.memory != nil {
+		from.memory.Pause = new(pace).pause
 	}
 	signal.Notify(r.hup, syscall.SIGHUP)
 	return r
@@ -107,11 +111,7 @@ func (r *reloader) reload(cause string) (reloaded, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	stamps := r.files.stamps(r.settings)
-	var settings *config.Settings
-	var accounts *account.Snapshot
-	var report *config.Report
-	var err error
-	aside(func() { settings, accounts, report, err = r.load() })
+	settings, accounts, report, err := r.load()
 	if err != nil {
 		r.stamps = stamps // it is no better a second time
 		r.log.Error("reload refused, nothing was changed", zap.String("cause", cause), zap.Strings("problems", strings.Split(err.Error(), "\n")))
@@ -143,9 +143,8 @@ func (r *reloader) edit(how config.Edit, change func(*config.AccountList) error)
 		}
 		return nil
 	}
-	var accounts *account.Snapshot
-	var err error
-	aside(func() { accounts, err = config.EditAccounts(r.settings, how, change) })
+	how.Memory = r.memory
+	accounts, err := config.EditAccounts(r.settings, how, change)
 	if err != nil || how.DryRun {
 		return accounts, err
 	}
@@ -155,16 +154,24 @@ func (r *reloader) edit(how config.Edit, change func(*config.AccountList) error)
 	return accounts, nil
 }
 
-// aside runs f, which computes for a while, with one P more than there are
-// otherwise. A loop that comes back from waiting for its sockets needs a P, and
-// waits for one up to 10 ms when all of them are taken, by f and by the collector
-// behind it. With one to spare it is the kernel that chooses who runs, and it
-// favours who has slept. For one caller at a time.
-func aside(f func()) {
-	procs := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(procs + 1)
-	defer runtime.GOMAXPROCS(procs)
-	f()
+// pace keeps a task that computes for long from being in the way of the loops. A
+// loop that comes back from waiting for its sockets wants a P and a CPU, and where
+// there is none to spare it gets them in a pause of this task: it works for a
+// stint and rests for as long. It is for one task at a time.
+type pace struct{ since time.Time }
+
+// stint is shorter than anybody notices.
+const stint = time.Millisecond
+
+// pause is to be called often; most calls do nothing.
+func (p *pace) pause() {
+	switch worked := time.Since(p.since); {
+	case worked < stint:
+		return
+	case worked < time.Second: // else it is another task's first
+		time.Sleep(stint)
+	}
+	p.since = time.Now()
 }
 
 // inForce returns the settings in force, which are for reading only.
@@ -191,7 +198,9 @@ func (r *reloader) publish(s *account.Snapshot) reloaded {
 	}); err != nil {
 		r.log.Error("the orders for removed accounts are not forgotten for good", zap.Error(err))
 	}
-	r.relay.Prewarm(unheld(s, r.orders))
+	if r.settings.Upstream.PrewarmConnections > 0 {
+		r.relay.Prewarm(unheld(s, r.orders))
+	}
 	return done
 }
 
@@ -219,6 +228,9 @@ func (r *reloader) adopt(s *config.Settings) {
 // account: see account.Snapshot.Reusing.
 func compareAccounts(before, after *account.Snapshot) reloaded {
 	done := reloaded{total: after.Len()}
+	if before == after {
+		return done
+	}
 	stay := 0
 	for _, a := range after.All() {
 		old, ok := before.ByID(a.ID)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,24 +55,45 @@ func (in *inputs) stamps(s *config.Settings) (stamps []stamp) {
 	return stamps
 }
 
+// What is looked at of a file in one go, and the longest reference there may be.
+const (
+	referenceWindow = 128 << 10
+	maxReference    = 32 << 10
+)
+
 // referredIn returns the files that "file:/path" in the file at path refers to.
 // It looks for the text and does not parse: whether such a string means anything
 // where it stands is known when the file is loaded, and a file too many does no
 // harm here.
 func referredIn(path string) (files []string) {
-	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 		return nil
 	}
-	text, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil
 	}
+	defer f.Close()
+	window := make([]byte, 0, referenceWindow)
+	for {
+		n, err := io.ReadFull(f, window[len(window):cap(window)])
+		found, rest := cutReferences(window[:len(window)+n])
+		files = append(files, found...)
+		if err != nil { // most likely the end
+			return files
+		}
+		window = window[:copy(window[:cap(window)], rest)]
+	}
+}
+
+// cutReferences returns the files that a text refers to, and the rest of it, which
+// may be the beginning of another reference.
+func cutReferences(text []byte) (files []string, rest []byte) {
 	const begin = `"file:`
 	for {
 		at := bytes.Index(text, []byte(begin))
 		if at < 0 {
-			return files
+			return files, text[max(0, len(text)-len(begin)+1):]
 		}
 		text = text[at:]
 		end := len(begin)
@@ -81,8 +103,13 @@ func referredIn(path string) (files []string) {
 			}
 			end++
 		}
-		if end >= len(text) {
-			return files
+		switch {
+		case end < len(text):
+		case len(text) > maxReference: // it is none
+			text = text[len(begin):]
+			continue
+		default:
+			return files, text
 		}
 		var ref string
 		if json.Unmarshal(text[:end+1], &ref) == nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -88,6 +89,17 @@ func TestReferredIn(t *testing.T) {
 	want := []string{"/one", "/in a comment", `/with "quotes" and ä`, "/last"}
 	if got := referredIn(path); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+	// Wherever the file is cut, and behind what is too long.
+	var far []string
+	text := `"file:/` + strings.Repeat("x", 2*referenceWindow)
+	for i := range 2000 {
+		far = append(far, fmt.Sprintf("/far/%d", i))
+		text += `"file:` + far[i] + `"` + strings.Repeat(" ", i%97)
+	}
+	writeFile(t, path, text+"\n")
+	if got := referredIn(path); !slices.Equal(got, far) {
+		t.Errorf("%d files, want %d: %.300q", len(got), len(far), got)
 	}
 	writeFile(t, path, `"file:/without an end`)
 	if got := append(referredIn(path), referredIn(path+".missing")...); got != nil {

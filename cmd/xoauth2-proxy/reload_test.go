@@ -253,6 +253,59 @@ func TestReloadUnderTraffic(t *testing.T) {
 	t.Logf("%d messages during %d reloads", sent.Load(), reloads)
 }
 
+// TestReloadKeepsAccounts reloads files in which nothing, one account and a
+// setting has changed, and removes one by the admin API: what has not changed is the
+// same account as before.
+func TestReloadKeepsAccounts(t *testing.T) {
+	emails := []string{"user@gmail.com", "user2@gmail.com", "user3@gmail.com"}
+	s := newStack(t, emails...)
+	before := s.live.store.Load()
+	reload := func() {
+		t.Helper()
+		if _, err := s.live.reload("test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// other says which accounts are others than before.
+	other := func() (names []string) {
+		after := s.live.store.Load()
+		for _, email := range emails {
+			was, _ := before.ByLogin([]byte(email))
+			if is, ok := after.ByLogin([]byte(email)); !ok || is != was {
+				names = append(names, email)
+			}
+		}
+		before = after
+		return names
+	}
+	all := before
+	reload()
+	if s.live.store.Load() != all {
+		t.Error("nothing changed, and there is another snapshot")
+	}
+	s.edit(func(l *config.AccountList) error {
+		e := new(config.AccountEntry)
+		e.Set("email", emails[1])
+		e.Set("vmta_name", "other")
+		l.Put(e)
+		return nil
+	})
+	reload()
+	if got := other(); !slices.Equal(got, emails[1:2]) {
+		t.Errorf("other accounts are %q", got)
+	}
+	s.want(200, nil, "DELETE", "/admin/accounts/"+emails[2], "")
+	reload()
+	if got := other(); !slices.Equal(got, emails[2:]) {
+		t.Errorf("other accounts are %q", got)
+	}
+	writeFile(t, s.files.Config, strings.Replace(readAll(t, s.files.Config), "{", `{"providers": {"gmail": {"max_recipients": 9}},`, 1))
+	reload()
+	if got := other(); !slices.Equal(got, emails) {
+		t.Errorf("other accounts are %q", got)
+	}
+}
+
 // TestRestartKeys names every setting, and keeps those that reload apart.
 func TestRestartKeys(t *testing.T) {
 	running, read := config.Default(), config.Default()

@@ -31,6 +31,8 @@ type serveCmd struct {
 	AdminPort         *int   `help:"Serve metrics and health on this port (default 9090); 0 picks a free one." env:"XOAUTH2_ADMIN_PORT" placeholder:"PORT"`
 	GlobalConcurrency *int   `help:"Messages with providers at one time, over all accounts (default: no limit)." env:"XOAUTH2_GLOBAL_CONCURRENCY" placeholder:"N"`
 	DryRun            bool   `help:"Do everything up to the login at the provider, but send nothing; the replies say so." env:"XOAUTH2_DRY_RUN"`
+
+	memory config.Memory // of the accounts, for reloads
 }
 
 func (c *serveCmd) overrides() config.Flags {
@@ -42,7 +44,7 @@ func (c *serveCmd) overrides() config.Flags {
 
 // Run implements the command.
 func (c *serveCmd) Run() error {
-	from := origin{load: c.load, since: time.Now()}
+	from := origin{load: c.load, memory: &c.memory, since: time.Now()}
 	settings, accounts, report, err := c.load()
 	if err != nil {
 		return err
@@ -60,7 +62,7 @@ func (c *serveCmd) Run() error {
 
 // load reads the files and applies the command line.
 func (c *serveCmd) load() (*config.Settings, *account.Snapshot, *config.Report, error) {
-	settings, accounts, report, err := c.read()
+	settings, accounts, report, err := c.readWith(&c.memory)
 	if err != nil {
 		return nil, nil, report, err
 	}

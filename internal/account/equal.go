@@ -29,20 +29,45 @@ func (a *Account) sameUse(b *Account) bool {
 // Reusing returns a snapshot that says what s says, with the accounts of old in
 // the place of those that are equal: what keeps an account need not look for
 // what has changed, and what is new is not kept twice. It is old itself if
-// nothing differs. It takes s, which nobody may have begun to use.
+// nothing differs, and s if no account is equal to another one of old.
 func (s *Snapshot) Reusing(old *Snapshot) *Snapshot {
-	same := len(s.all) == len(old.all)
-	for i, a := range s.all {
-		was, ok := old.byID[a.ID]
-		if !ok || !a.Equal(was) {
-			same = false
+	all, same := old.replacing(s.all)
+	switch {
+	case same:
+		return old
+	case slices.Equal(all, s.all):
+		return s
+	}
+	reusing, err := newSnapshot(all)
+	if err != nil { // what is in the place of an account has its id and email
+		return s
+	}
+	return reusing
+}
+
+// Renew is NewSnapshot of accounts, Reusing s. It costs little if they are the
+// accounts of s already.
+func (s *Snapshot) Renew(accounts []*Account) (*Snapshot, error) {
+	all, same := s.replacing(accounts)
+	if same {
+		return s, nil
+	}
+	return newSnapshot(all)
+}
+
+// replacing returns accounts with those of s in the place of those that are
+// equal. same says that they are those of s now, in the same order.
+func (s *Snapshot) replacing(accounts []*Account) (all []*Account, same bool) {
+	all = slices.Clone(accounts)
+	same = len(all) == len(s.all)
+	for i, a := range all {
+		if i < len(s.all) && s.all[i] == a {
 			continue
 		}
-		s.all[i], s.byID[a.ID], s.byLogin[FoldLogin(a.Email)] = was, was, was
-		same = same && old.all[i] == was
+		if was, ok := s.byID[a.ID]; ok && a.Equal(was) {
+			all[i] = was
+		}
+		same = same && all[i] == s.all[i]
 	}
-	if same {
-		return old
-	}
-	return s
+	return all, same
 }

@@ -39,42 +39,76 @@ func (e *DuplicateError) Error() string {
 // [*DuplicateError] for each account_id, and for each email under case folding,
 // that is not unique, and one error for each that is empty or too long.
 func NewSnapshot(accounts []*Account) (*Snapshot, error) {
+	return newSnapshot(slices.Clone(accounts))
+}
+
+// newSnapshot is NewSnapshot for a slice that it may keep.
+func newSnapshot(accounts []*Account) (*Snapshot, error) {
 	s := &Snapshot{
-		all:     slices.Clone(accounts),
+		all:     accounts,
 		byLogin: make(map[string]*Account, len(accounts)),
 		byID:    make(map[string]*Account, len(accounts)),
 
 		extensions: ^Extensions(0),
 	}
 	var errs []error
-	index := make(map[*Account]int, len(accounts))
 	for i, a := range accounts {
 		if a.ID == "" || a.Email == "" || len(a.Email) > MaxLogin {
 			errs = append(errs, fmt.Errorf("account %d: account_id and email are needed, the email in at most %d octets", i, MaxLogin))
 			continue
 		}
-		if first, ok := s.byID[a.ID]; ok {
-			errs = append(errs, &DuplicateError{"account_id", a.ID, index[first], i})
+		if _, ok := s.byID[a.ID]; ok {
+			errs = append(errs, &DuplicateError{Field: "account_id", Value: a.ID, Second: i})
 			continue
 		}
 		s.catchAll = s.catchAll || a.IsCatchAll()
 		s.extensions &= a.Extensions
-		key := FoldLogin(a.Email)
-		if first, ok := s.byLogin[key]; ok {
-			errs = append(errs, &DuplicateError{"email", a.Email, index[first], i})
+		key := loginKey(a.Email)
+		if _, ok := s.byLogin[key]; ok {
+			errs = append(errs, &DuplicateError{Field: "email", Value: a.Email, Second: i})
 			continue
 		}
-		index[a] = i
 		s.byID[a.ID] = a
 		s.byLogin[key] = a
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	if len(errs) > 0 {
+		s.findFirst(errs)
+		return nil, errors.Join(errs...)
 	}
 	for _, a := range s.all {
 		a.keepFingerprints()
 	}
 	return s, nil
+}
+
+// findFirst completes the errors about duplicates.
+func (s *Snapshot) findFirst(errs []error) {
+	index := make(map[*Account]int, len(s.all))
+	for i, a := range s.all {
+		if _, ok := index[a]; !ok {
+			index[a] = i
+		}
+	}
+	for _, err := range errs {
+		switch dup, ok := errors.AsType[*DuplicateError](err); {
+		case !ok:
+		case dup.Field == "email":
+			dup.First = index[s.byLogin[loginKey(dup.Value)]]
+		default:
+			dup.First = index[s.byID[dup.Value]]
+		}
+	}
+}
+
+// loginKey is FoldLogin of an email in a snapshot. Most are folded already, and
+// then it is the email itself.
+func loginKey(email string) string {
+	var buf [MaxLogin]byte
+	folded := appendFold(buf[:0], []byte(email))
+	if string(folded) == email {
+		return email
+	}
+	return string(folded)
 }
 
 // ByLogin finds the account that a client names at AUTH, whatever the case of

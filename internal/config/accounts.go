@@ -9,38 +9,66 @@ import (
 	"github.com/tailscale/hujson"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/seal"
 )
+
+// basis is all that accounts are read with beside their text. What is equal in
+// it gives equal accounts for equal text: an accountReader gets nothing else.
+type basis struct {
+	file         string // their name in messages
+	providers    map[string]*account.Provider
+	bindSourceIP bool
+	ipv6         bool
+	keys         *seal.Keyring
+}
+
+// basis is what the settings say about how the accounts are read.
+func (s *Settings) basis() *basis {
+	return &basis{file: s.AccountsFile, providers: s.Providers, bindSourceIP: s.Upstream.BindSourceIP, ipv6: s.Upstream.IPv6, keys: s.Secrets.Key}
+}
 
 // readAccounts reads the accounts of f: an array, or an object with the array
 // "accounts". Problems go to f; with any, the snapshot is nil.
-func readAccounts(f *file, s *Settings) *account.Snapshot {
-	f.keys = s.Secrets.Key
+func readAccounts(f *file, b *basis) *account.Snapshot {
+	f.keys = b.keys
 	array := accountArray(f)
 	if array == nil {
 		return nil
 	}
 	before := len(*f.problems)
 	var accounts []*account.Account
-	var readers []*accountReader // of the accounts
-	draft := new(accountDraft)   // one for all: it is large
+	var found []spot           // of the accounts
+	draft := new(accountDraft) // one for all: it is large
 	for i, node := range array.Elements {
-		r := &accountReader{f: f, node: node, settings: s, place: place{fmt.Sprintf("accounts[%d].", i), "accounts[]."}, draft: draft}
+		r := &accountReader{f: f, node: node, basis: b, place: placeOf(i), draft: draft}
 		if a := r.read(); a != nil {
 			accounts = append(accounts, a)
-			readers = append(readers, r)
+			found = append(found, spot{i, f.line(node.StartOffset)})
 		}
 	}
 	snapshot, err := account.NewSnapshot(accounts)
-	for _, dup := range duplicates(err) {
-		first, second := readers[dup.First], readers[dup.Second]
-		f.problem(second.node, second.place.exact+dup.Field, "%q is in use already, by the account on line %d",
-			dup.Value, f.line(first.node.StartOffset))
-	}
+	addDuplicates(f, err, found)
 	if len(*f.problems) > before {
 		return nil
 	}
 	noteAccounts(f, snapshot)
 	return snapshot
+}
+
+// spot is where an account stands in its file.
+type spot struct{ index, line int }
+
+// placeOf is what the keys of the account with that index are called.
+func placeOf(index int) place { return place{fmt.Sprintf("accounts[%d].", index), "accounts[]."} }
+
+// addDuplicates adds the problems of a snapshot of accounts that were found at
+// these positions.
+func addDuplicates(f *file, err error, found []spot) {
+	for _, dup := range duplicates(err) {
+		first, second := found[dup.First], found[dup.Second]
+		f.problems.add(&Problem{File: f.name, Line: second.line, Key: placeOf(second.index).exact + dup.Field,
+			Message: fmt.Sprintf("%q is in use already, by the account on line %d", dup.Value, first.line)})
+	}
 }
 
 // accountArray finds the array of accounts; nil after a problem.
@@ -104,13 +132,13 @@ func noteAccounts(f *file, s *account.Snapshot) {
 
 // accountReader reads one account.
 type accountReader struct {
-	f        *file
-	node     hujson.Value
-	place    place
-	settings *Settings
-	before   int           // problems before this account
-	by       claims        // of its keys
-	draft    *accountDraft // room for it, shared with other readers; nil: none
+	f      *file
+	node   hujson.Value
+	place  place
+	basis  *basis
+	before int           // problems before this account
+	by     claims        // of its keys
+	draft  *accountDraft // room for it, shared with other readers; nil: none
 }
 
 // need adds a problem if the value for key is empty, unless there is one with
@@ -140,7 +168,7 @@ func (r *accountReader) read() *account.Account {
 	a := &d.a
 	r.need("email", a.Email, "")
 	r.need("provider", a.Provider, "")
-	p := r.settings.Providers[a.Provider]
+	p := r.basis.providers[a.Provider]
 	if p == nil {
 		if a.Provider != "" {
 			r.f.problem(r.node, r.place.exact+"provider", "%q is neither gmail nor outlook nor a section under providers in config.json", a.Provider)
@@ -221,9 +249,9 @@ func (r *accountReader) resolveSource(d *accountDraft) {
 	}
 	ip := d.sourceIP.value
 	switch {
-	case !r.settings.Upstream.BindSourceIP:
+	case !r.basis.bindSourceIP:
 		d.sourceIP.entry.Status, d.sourceIP.entry.Note = Ignored, "global.smtp.use_source_ip_binding is false"
-	case ip.Is6() && !r.settings.Upstream.IPv6:
+	case ip.Is6() && !r.basis.ipv6:
 		r.f.problem(r.node, r.place.exact+"ip_address", "%v is an IPv6 address; set global.smtp.use_ipv6 to true", ip)
 	default:
 		d.a.SourceIP = ip

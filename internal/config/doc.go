@@ -31,6 +31,13 @@
 // about a file (in force, ignored, clamped, unknown) is in the [Report], which
 // is printed at start.
 //
+// # Reading again
+//
+// A program that reads its accounts again has a [Memory]: what did not change in
+// the file is not parsed and not read a second time, and gives the same
+// [account.Account]. An account depends on its text and on the [basis], and on
+// nothing else, unless a reader says so (file.passing).
+//
 // # Limits
 //
 // What a provider allows is enforced: the presets of internal/account have

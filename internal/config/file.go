@@ -22,15 +22,51 @@ const (
 	maxDepth = 64
 )
 
-// file is one parsed file, and where its problems and notes go.
+// file is one parsed file, or part of one, and where its problems and notes go.
 type file struct {
 	name     string
 	root     hujson.Value
 	lines    []int         // offsets of the line ends, ascending
+	before   int           // lines in front of the part
+	cut      cut           // out of the text
 	keys     *seal.Keyring // that open sealed values; may be nil
 	problems *problems
 	report   *Report
+	// spare, if not nil, is room for what nobody keeps when an account is read.
+	spare *spare
+	// passing says that what was read may read otherwise another time though
+	// its text is the same, with the same settings.
+	passing bool
 }
+
+// spare is what apply needs for an object, to be used for one after the other.
+type spare struct {
+	entries []Entry
+	claims  claims
+}
+
+// newEntry returns an empty entry.
+func (f *file) newEntry() *Entry {
+	if f.spare == nil || len(f.spare.entries) == cap(f.spare.entries) {
+		return new(Entry)
+	}
+	n := len(f.spare.entries)
+	f.spare.entries = f.spare.entries[:n+1]
+	f.spare.entries[n] = Entry{}
+	return &f.spare.entries[n]
+}
+
+// newClaims returns empty claims.
+func (f *file) newClaims() claims {
+	if f.spare == nil {
+		return make(claims)
+	}
+	clear(f.spare.claims)
+	return f.spare.claims
+}
+
+// cut is lines that were taken out of a text at an offset.
+type cut struct{ at, lines int }
 
 // openFile reads and parses the file at path. The problems of reading and of
 // syntax go to ps; then it returns nil.
@@ -83,13 +119,8 @@ func parseFile(name string, data []byte, ps *problems, report *Report) *file {
 	if data[len(data)-1] != '\n' { // a comment may end the file
 		data = append(slices.Clip(data), '\n')
 	}
-	f.lines = make([]int, 0, bytes.Count(data, []byte("\n")))
-	for i, c := range data {
-		if c == '\n' {
-			f.lines = append(f.lines, i)
-		}
-	}
-	if at := tooDeep(data); at >= 0 {
+	f.lines = lineEnds(make([]int, 0, bytes.Count(data, []byte("\n"))), data)
+	if at := tooDeep(data, 0); at >= 0 {
 		ps.add(&Problem{File: name, Line: f.line(at), Message: fmt.Sprintf("values are nested more than %d deep", maxDepth)})
 		return nil
 	}
@@ -102,10 +133,23 @@ func parseFile(name string, data []byte, ps *problems, report *Report) *file {
 	return f
 }
 
+// lineEnds appends the offsets of the line ends of data to ends.
+func lineEnds(ends []int, data []byte) []int {
+	for i, c := range data {
+		if c == '\n' {
+			ends = append(ends, i)
+		}
+	}
+	return ends
+}
+
 // line returns the line, from 1, of the octet at offset.
 func (f *file) line(offset int) int {
 	n, _ := slices.BinarySearch(f.lines, offset)
-	return n + 1
+	if offset >= f.cut.at {
+		n += f.cut.lines
+	}
+	return f.before + n + 1
 }
 
 // syntaxProblem makes a problem of an error of the parser. The parser quotes
@@ -130,10 +174,9 @@ func syntaxProblem(name string, err error) *Problem {
 }
 
 // tooDeep returns the offset where values are nested deeper than maxDepth, or
-// -1. It knows just enough of the syntax to skip strings and comments; what is
-// malformed is left to the parser.
-func tooDeep(b []byte) int {
-	depth := 0
+// -1, in a text that is nested itself. It knows just enough of the syntax to skip
+// strings and comments; what is malformed is left to the parser.
+func tooDeep(b []byte, depth int) int {
 	for i := 0; i < len(b); i++ {
 		switch b[i] {
 		case '[', '{':

@@ -138,7 +138,7 @@ func FuzzReadImport(f *testing.F) {
 				t.Fatal(err)
 			}
 			l.Put(im.Entry)
-			if _, err := checkAccounts(s, l.file.root.Pack()); err != nil {
+			if _, err := checkAccounts(nil, s, l.file.root.Pack()); err != nil {
 				t.Fatalf("%v in %s", err, l.file.root.Pack())
 			}
 		}

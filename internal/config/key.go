@@ -107,15 +107,17 @@ func (tb *table[T]) apply(f *file, obj hujson.Value, at place, t *T) claims {
 	var room [128]*hujson.Value // more than any table has, or else it is made larger
 	found := append(room[:0], make([]*hujson.Value, len(tb.keys))...)
 	tb.collect(f, obj, "", at, found)
-	by := make(claims)
+	by := f.newClaims()
+	v := new(value) // no reader keeps it
 	for i := range tb.keys {
 		if found[i] == nil {
 			continue
 		}
 		k := &tb.keys[i]
-		v := &value{f: f, node: *found[i], place: place{at.exact + k.path, at.general + k.path}, doc: k.doc, claims: by}
+		*v = value{f: f, node: *found[i], place: place{at.exact + k.path, at.general + k.path}, doc: k.doc, claims: by}
 		if !k.container {
-			v.entry = &Entry{File: f.name, Line: v.line(), Key: v.place.general, Count: 1}
+			v.entry = f.newEntry()
+			v.entry.File, v.entry.Line, v.entry.Key, v.entry.Count = f.name, v.line(), v.place.general, 1
 			if !k.secret {
 				v.entry.Value = v.brief()
 			}
@@ -149,6 +151,7 @@ func (tb *table[T]) collect(f *file, obj hujson.Value, section string, at place,
 		case known && isNull(val): // as if it were not there
 		case known:
 			if first := found[i]; first != nil {
+				f.passing = true // the lines of the file move
 				f.entry(*first, at.general+path, Ignored, fmt.Sprintf("given again on line %d", f.line(val.StartOffset)))
 			}
 			found[i] = val

@@ -56,7 +56,7 @@ var flowKeys = []key[accountDraft]{
 		"how long the refresh token may be unused before it is used to keep it from expiring, 0 for ever; default: the provider's"),
 	secret(set("oauth_proxy", checkedSecret(checkProxyURL), func(d *accountDraft) *account.Secret { return &d.a.TokenProxy },
 		"HTTP proxy for the account's token requests, as oauth.proxy in config.json, which is the default")),
-	set("oauth_ca_file", checked(checkReadable), func(d *accountDraft) *string { return &d.a.TokenCAFile },
+	set("oauth_ca_file", readable, func(d *accountDraft) *string { return &d.a.TokenCAFile },
 		"PEM file of certificate authorities that are trusted for the account's token requests besides oauth.ca_file; default none"),
 }
 
@@ -76,6 +76,12 @@ func serviceAccountKey(v *value) (sa account.ServiceAccount, ok bool) {
 		v.fail("%v", err)
 	}
 	return sa, err == nil
+}
+
+// readable reads a path of a file that can be opened.
+func readable(v *value) (string, bool) {
+	v.f.passing = true
+	return checked(checkReadable)(v)
 }
 
 // checkReadable accepts a path of a file that can be opened.

@@ -25,6 +25,11 @@ const (
 // The error joins a [*Problem] for every mistake in both files; then settings
 // and snapshot are nil. The report is never nil.
 func Load(configPath, accountsPath string) (*Settings, *account.Snapshot, *Report, error) {
+	return (*Memory)(nil).Load(configPath, accountsPath)
+}
+
+// Load is the function [Load] for a program that calls it again and again.
+func (m *Memory) Load(configPath, accountsPath string) (*Settings, *account.Snapshot, *Report, error) {
 	var ps problems
 	report := new(Report)
 	if configPath == "" {
@@ -48,7 +53,7 @@ func Load(configPath, accountsPath string) (*Settings, *account.Snapshot, *Repor
 	if s.AccountsFile == "" {
 		s.AccountsFile = search(accountsName)
 	}
-	snapshot := s.loadAccounts(&ps, report)
+	snapshot := s.loadAccounts(m, &ps, report)
 	noteProviders(s, report)
 	if s.StateDir == "" {
 		report.notef("no state_dir: what accounts have sent today is forgotten at a restart, and without a token store what an operator has paused too")
@@ -63,18 +68,21 @@ func Load(configPath, accountsPath string) (*Settings, *account.Snapshot, *Repor
 }
 
 // loadAccounts reads s.AccountsFile.
-func (s *Settings) loadAccounts(ps *problems, report *Report) *account.Snapshot {
+func (s *Settings) loadAccounts(m *Memory, ps *problems, report *Report) *account.Snapshot {
 	if s.AccountsFile == "" {
 		ps.add(&Problem{File: accountsName, Message: "is in none of " + strings.Join(searchDirs(), ", ") + "; name the file with --accounts"})
 		return nil
 	}
 	own := new(Report)
-	f := openFile(s.AccountsFile, ps, own)
-	if f == nil {
-		return nil
-	}
 	noteMode(s.AccountsFile, own)
-	snapshot := readAccounts(f, s)
+	snapshot, ok := m.load(s, ps, own)
+	if !ok {
+		f := openFile(s.AccountsFile, ps, own)
+		if f == nil {
+			return nil
+		}
+		snapshot = readAccounts(f, s.basis())
+	}
 	own.group()
 	report.take(own)
 	return snapshot

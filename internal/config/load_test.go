@@ -275,7 +275,7 @@ func TestListeners(t *testing.T) {
 func reread(s *Settings) (*account.Snapshot, *Report, error) {
 	var ps problems
 	report := new(Report)
-	snapshot := s.loadAccounts(&ps, report)
+	snapshot := s.loadAccounts(nil, &ps, report)
 	return snapshot, report, ps.err()
 }
 

@@ -106,22 +106,26 @@ func (r *Report) take(other *Report) {
 	r.entries = append(r.entries, other.entries...)
 }
 
+// statement is what an entry says, wherever it stands.
+type statement struct {
+	key, value, note string
+	status           Status
+}
+
+func (e *Entry) statement() statement { return statement{e.Key, e.Value, e.Note, e.Status} }
+
 // group keeps what an operator should know about a file of accounts: entries
 // in force go, and entries that say the same become one with their count.
 func (r *Report) group() {
-	type same struct {
-		key, value, note string
-		status           Status
-	}
-	seen := make(map[same]*Entry)
+	seen := make(map[statement]*Entry)
 	kept := r.entries[:0]
 	for _, e := range r.entries {
 		if e.Status == InForce {
 			continue
 		}
-		k := same{e.Key, e.Value, e.Note, e.Status}
+		k := e.statement()
 		if first, ok := seen[k]; ok {
-			first.Count++
+			first.Count += e.Count
 			continue
 		}
 		seen[k] = e

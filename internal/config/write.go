@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,6 +27,8 @@ type Edit struct {
 	DryRun bool
 	// Check, if not nil, is asked too about what the file is to say.
 	Check func(*account.Snapshot) error
+	// Memory, if not nil, is that of the program that loads the file.
+	Memory *Memory
 }
 
 // LoadSettings is Load without the accounts, which may be wrong or missing: for
@@ -97,7 +100,7 @@ func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*acco
 		return nil, err
 	}
 	packed := list.file.root.Pack()
-	snapshot, err := checkAccounts(s, packed)
+	snapshot, err := checkAccounts(how.Memory, s, packed)
 	if err == nil && how.Check != nil {
 		err = how.Check(snapshot)
 	}
@@ -111,11 +114,16 @@ func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*acco
 }
 
 // checkAccounts reads data as if it were in the file of s.
-func checkAccounts(s *Settings, data []byte) (*account.Snapshot, error) {
+func checkAccounts(m *Memory, s *Settings, data []byte) (*account.Snapshot, error) {
 	var ps problems
+	if m != nil {
+		if snapshot, ok := m.read(s.basis(), bytes.NewReader(data), &ps, new(Report)); ok {
+			return snapshot, ps.err()
+		}
+	}
 	var snapshot *account.Snapshot
 	if f := parseFile(s.AccountsFile, data, &ps, new(Report)); f != nil {
-		snapshot = readAccounts(f, s)
+		snapshot = readAccounts(f, s.basis())
 	}
 	return snapshot, ps.err()
 }
@@ -129,7 +137,7 @@ func ReadEntry(s *Settings, e *AccountEntry) (*account.Account, error) {
 		return nil, ps.err()
 	}
 	f.keys = s.Secrets.Key
-	r := &accountReader{f: f, node: f.root, settings: s}
+	r := &accountReader{f: f, node: f.root, basis: s.basis()}
 	a := r.read()
 	for _, p := range ps {
 		p.Line = 0

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tailscale/hujson"
@@ -16,6 +17,52 @@ type AccountList struct {
 	file    *file
 	array   *hujson.Array
 	changed bool
+	index   *listIndex // nil: not made yet, or no longer right
+}
+
+// listIndex finds accounts by name: a list to import may be as long as the file.
+// Objects stay what they are when elements move.
+type listIndex struct {
+	emails, ids map[string]*hujson.Object // of each name the first; emails are folded
+	twice       bool                      // some name is there more than once
+}
+
+// add takes an account into the index, behind those that are there.
+func (x *listIndex) add(o *hujson.Object) {
+	put := func(in map[string]*hujson.Object, name string) {
+		switch first := in[name]; {
+		case name == "" || first == o:
+		case first == nil:
+			in[name] = o
+		default:
+			x.twice = true
+		}
+	}
+	put(x.emails, account.FoldLogin(stringMember(o, "email")))
+	put(x.ids, stringMember(o, "account_id"))
+}
+
+// forget takes an account out of the index. Where a name is there twice, another
+// one may have it now: the index is made anew.
+func (l *AccountList) forget(o *hujson.Object) {
+	x := l.index
+	if x == nil || x.twice {
+		l.index = nil
+		return
+	}
+	if name := account.FoldLogin(stringMember(o, "email")); x.emails[name] == o {
+		delete(x.emails, name)
+	}
+	if name := stringMember(o, "account_id"); x.ids[name] == o {
+		delete(x.ids, name)
+	}
+}
+
+// remember takes an account into the index, if there is one.
+func (l *AccountList) remember(o *hujson.Object) {
+	if l.index != nil {
+		l.index.add(o)
+	}
 }
 
 // parseAccountList parses data, which comes from the file called name.
@@ -35,32 +82,30 @@ func parseAccountList(name string, data []byte) (*AccountList, error) {
 // Len is the number of accounts.
 func (l *AccountList) Len() int { return len(l.array.Elements) }
 
-// find returns the index of the account with that email, in any case, or else
-// with that account_id; -1 if there is none.
-func (l *AccountList) find(name string) int {
-	folded := account.FoldLogin(name)
-	byID := -1
-	for i := range l.array.Elements {
-		object, ok := l.array.Elements[i].Value.(*hujson.Object)
-		if !ok {
-			continue
-		}
-		if account.FoldLogin(stringMember(object, "email")) == folded {
-			return i
-		}
-		if byID < 0 && stringMember(object, "account_id") == name {
-			byID = i
+// find returns the account with that email, in any case, or else with that
+// account_id; nil if there is none.
+func (l *AccountList) find(name string) *hujson.Object {
+	if l.index == nil {
+		n := len(l.array.Elements)
+		l.index = &listIndex{emails: make(map[string]*hujson.Object, n), ids: make(map[string]*hujson.Object, n)}
+		for i := range l.array.Elements {
+			if object, ok := l.array.Elements[i].Value.(*hujson.Object); ok {
+				l.index.add(object)
+			}
 		}
 	}
-	return byID
+	if object := l.index.emails[account.FoldLogin(name)]; object != nil {
+		return object
+	}
+	return l.index.ids[name]
 }
 
 // Has reports whether there is an account with that email or account_id.
-func (l *AccountList) Has(name string) bool { return l.find(name) >= 0 }
+func (l *AccountList) Has(name string) bool { return l.find(name) != nil }
 
 // Add puts an account at the end. ErrAccountExists: the email is in use.
 func (l *AccountList) Add(e *AccountEntry) error {
-	if i := l.find(e.Email()); i >= 0 {
+	if l.find(e.Email()) != nil {
 		return fmt.Errorf("%w: %s", ErrAccountExists, e.Email())
 	}
 	l.append(e)
@@ -70,30 +115,31 @@ func (l *AccountList) Add(e *AccountEntry) error {
 // Put adds an account, or sets the keys of e in the one that has its email; all
 // other keys of that one stay. It reports whether there was one.
 func (l *AccountList) Put(e *AccountEntry) (replaced bool) {
-	i := l.find(e.Email())
-	if i < 0 {
+	object := l.find(e.Email())
+	if object == nil {
 		l.append(e)
 		return false
 	}
-	object, ok := l.array.Elements[i].Value.(*hujson.Object)
-	if !ok { // find finds objects only
-		return false
-	}
+	l.forget(object) // its names may be others afterwards
 	for _, k := range e.keys {
 		setMember(object, k, e.values[k])
 	}
 	l.changed = true
+	if l.remember(object); l.index != nil && l.index.twice {
+		l.index = nil // it may be in front of the other one
+	}
 	return true
 }
 
 // Remove takes the account with that email or account_id out, with the comment
 // in front of it. ErrNoAccount: there is none.
 func (l *AccountList) Remove(name string) error {
-	i := l.find(name)
-	if i < 0 {
+	object := l.find(name)
+	if object == nil {
 		return fmt.Errorf("%w: %s", ErrNoAccount, name)
 	}
-	removeElement(l.array, i)
+	l.forget(object)
+	removeElement(l.array, slices.IndexFunc(l.array.Elements, func(v hujson.Value) bool { return v.Value == hujson.ValueTrimmed(object) }))
 	l.changed = true
 	return nil
 }
@@ -103,6 +149,7 @@ func (l *AccountList) Clear() {
 	l.changed = l.changed || len(l.array.Elements) > 0
 	l.array.Elements = nil
 	l.array.AfterExtra = nil
+	l.index = nil
 }
 
 // ReplaceStrings calls change for each string value of a key in keys, with the
@@ -231,6 +278,9 @@ func (l *AccountList) append(e *AccountEntry) {
 		l.array.AfterExtra = hujson.Extra(st.closing)
 	}
 	l.array.Elements = append(l.array.Elements, v)
+	if object, ok := asObject(&v); ok {
+		l.remember(object)
+	}
 }
 
 // removeElement takes element i out. A comment behind the element before it, on

@@ -291,7 +291,7 @@ func FuzzEditAccounts(f *testing.F) {
 	s := Default()
 	s.AccountsFile = "accounts.json"
 	f.Fuzz(func(t *testing.T, text string) {
-		before, err := checkAccounts(s, []byte(text))
+		before, err := checkAccounts(nil, s, []byte(text))
 		if err != nil {
 			return
 		}
@@ -305,7 +305,7 @@ func FuzzEditAccounts(f *testing.F) {
 		if err := list.Add(newEntry("new@fuzz.test")); err != nil {
 			t.Skip() // its account_id is in use
 		}
-		added, err := checkAccounts(s, list.file.root.Pack())
+		added, err := checkAccounts(nil, s, list.file.root.Pack())
 		if err != nil {
 			if _, dup := errors.AsType[*Problem](err); dup && strings.Contains(err.Error(), "in use already") {
 				return
@@ -318,7 +318,7 @@ func FuzzEditAccounts(f *testing.F) {
 		if err := list.Remove("new@fuzz.test"); err != nil {
 			t.Fatal(err)
 		}
-		after, err := checkAccounts(s, list.file.root.Pack())
+		after, err := checkAccounts(nil, s, list.file.root.Pack())
 		if err != nil {
 			t.Fatalf("%v after removing: %s", err, list.file.root.Pack())
 		}

@@ -1,7 +1,8 @@
 // Accounts measures what many accounts cost: the time from the start of the
 // proxy to its first delivered message, its resident memory, and how long a
-// reload takes, with an empty and with a filled token store; and what a reload
-// does to the sessions that go on meanwhile. All of it is on loopback.
+// reload takes, with an empty and with a filled token store; what a reload uses
+// up; and what it does to the sessions that go on meanwhile. All of it is on
+// loopback.
 package main
 
 import (
@@ -25,7 +26,7 @@ type options struct {
 	Accounts int    `default:"10000" help:"Accounts."`
 	Rounds   int    `default:"5" help:"Starts, and reloads of each; the figures are medians."`
 	Rate     int    `default:"300" help:"Messages a second during the reloads whose stalls are measured."`
-	Only     string `enum:"all,starts,stalls" default:"all" help:"Measure only the starts, or only the stalls."`
+	Only     string `enum:"all,starts,reloads,stalls" default:"all" help:"Measure only the starts, the reloads of an idle proxy, or the stalls."`
 	Proxy    string `placeholder:"FILE" help:"Measure this program instead of building one."`
 }
 
@@ -64,7 +65,7 @@ func run(o *options, out io.Writer) error {
 	for _, part := range []struct {
 		name    string
 		measure func(*options, lab.Programs, *lab.Provider, string) (*lab.Table, error)
-	}{{"starts", starts}, {"stalls", stalls}} {
+	}{{"starts", starts}, {"reloads", reloads}, {"stalls", stalls}} {
 		if o.Only != "all" && o.Only != part.name {
 			continue
 		}
