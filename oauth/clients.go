@@ -77,12 +77,18 @@ func clientKey(a *account.Account) (key [sha256.Size]byte) {
 // refusal returns why no refresh of the client is worth its while now; nil if
 // one is. It is what callers are told; admit decides.
 func (cs *clients) refusal(key [sha256.Size]byte, now time.Time) *Error {
+	err, _ := cs.refusalSince(key, now)
+	return err
+}
+
+// refusalSince is refusal, and since when it is so.
+func (cs *clients) refusalSince(key [sha256.Size]byte, now time.Time) (err *Error, since time.Time) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if c := cs.byKey[key]; c != nil && c.open && now.Before(c.until) {
-		return c.standing(now)
+		return c.standing(now), c.since
 	}
-	return nil
+	return nil, time.Time{}
 }
 
 // admit lets a refresh through, or returns why not. One that was let through
@@ -179,6 +185,24 @@ func (cs *clients) forgive(now time.Time) {
 			delete(cs.byKey, key)
 		}
 	}
+}
+
+// release closes the circuit of a client that was refused.
+func (cs *clients) release(key [sha256.Size]byte) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if c := cs.byKey[key]; c != nil && c.class == ClassInvalidClient {
+		delete(cs.byKey, key)
+	}
+}
+
+// isRefused reports whether the provider has refused the client, and nobody has
+// found it to be right since.
+func (cs *clients) isRefused(key [sha256.Size]byte) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c := cs.byKey[key]
+	return c != nil && c.class == ClassInvalidClient
 }
 
 // countRefused is the number of clients that the provider refuses.

@@ -54,13 +54,75 @@ func TestClientRefused(t *testing.T) {
 		if m.clients.countRefused() != 0 {
 			t.Error("the client still counts as refused")
 		}
-		// The one account that was refused itself stays so until a reload.
-		first := clientAccount(0, "bad")
-		if _, err := m.Source(first).Get(t.Context()); !errors.Is(err, ErrInvalidClient) {
-			t.Errorf("the refused account: %v", err)
+		mustGet(t, m.Source(clientAccount(0, "bad"))) // the one that was refused itself, too
+	})
+}
+
+// The only account of a client that is refused is not asked for again, until
+// there is a new configuration or an operator lets it go on. All others are told
+// why they have no token.
+func TestClientReleased(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
+		f.err = &Error{Class: ClassInvalidClient, Status: 401, Hint: "renew it"}
+		asked := clientAccount(0, "bad")
+		other := accountLike(clientAccount(1, "bad"), func(a *account.Account) { a.Email = "other@example.com" })
+		m.Retain(snapshot(t, asked, other))
+		refused := func(want int) {
+			t.Helper()
+			for _, a := range []*account.Account{asked, other} {
+				if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, ErrInvalidClient) {
+					t.Errorf("%s: %v", a.ID, err)
+				}
+				st, _ := m.State(a.ID)
+				if st.LastError == nil || st.LastError.Class != ClassInvalidClient || st.LastError.Hint != "renew it" || st.LastErrorAt.IsZero() {
+					t.Errorf("%s: state %+v", a.ID, st)
+				}
+			}
+			if n := f.count(); n != want {
+				t.Errorf("%d requests, want %d", n, want)
+			}
 		}
-		m.Retain(snapshot(t, accountLike(first, func(a *account.Account) { a.VMTA = "x" })))
-		mustGet(t, m.Source(first))
+		refused(1)
+		m.Release(other.ID)
+		m.Release("nobody")
+		refused(2)
+		m.Release(asked.ID)
+		f.set(func(f *fakeFlow) { f.err = nil })
+		mustGet(t, m.Source(other))
+		mustGet(t, m.Source(asked))
+		if st, _ := m.State(other.ID); st.LastError != nil {
+			t.Errorf("state %+v", st)
+		}
+	})
+}
+
+// An account that was refused for good is asked for again once an operator says
+// so. An endpoint that asks for patience gets it nevertheless.
+func TestAccountReleased(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
+		a := bubbleAccount(1)
+		m.Retain(snapshot(t, a))
+		for _, tt := range []struct {
+			err   *Error
+			again int // requests behind Release
+		}{
+			{&Error{Class: ClassInvalidGrant, Status: 400}, 1},
+			{&Error{Class: ClassThrottled, Status: http.StatusTooManyRequests, RetryAfter: time.Hour}, 0},
+		} {
+			f.set(func(f *fakeFlow) { f.err = tt.err })
+			before := f.count()
+			for range 3 {
+				if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, tt.err) {
+					t.Errorf("%v, want %v", err, tt.err)
+				}
+			}
+			m.Release(a.ID)
+			_, _ = m.Source(a).Get(t.Context())
+			if n := f.count() - before; n != 1+tt.again {
+				t.Errorf("%v: %d requests, want %d", tt.err, n, 1+tt.again)
+			}
+			m.Release(a.ID)
+		}
 	})
 }
 

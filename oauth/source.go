@@ -203,8 +203,12 @@ var (
 	errClosing = &Error{Class: ClassClosed}
 )
 
-// remembered returns the failure that still stands, if any. Called with mu.
+// remembered returns the failure that still stands, if any: the refusal of a
+// client does until another account has found it to be right. Called with mu.
 func (s *Source) remembered(now time.Time) *Error {
+	if s.failure != nil && s.failure.Class == ClassInvalidClient && !s.m.clients.isRefused(s.client) {
+		s.failure = nil
+	}
 	if s.failure != nil && (s.failure.Permanent() || now.Before(s.retryAt)) {
 		return s.failure
 	}

@@ -49,7 +49,8 @@ type AccountState struct {
 	Unsaved bool
 	// Failures counts transient failures in a row.
 	Failures int
-	// LastError is why the last refresh failed, nil after a success; LastErrorAt
+	// LastError is why the last refresh failed, nil after a success, or why none
+	// would be tried now: what another account of the client was told. LastErrorAt
 	// is when that was. It stands until NextRefresh, or for good if permanent.
 	LastError   *Error
 	LastErrorAt time.Time
@@ -86,7 +87,19 @@ func (m *Manager) State(accountID string) (st AccountState, ok bool) {
 	if s != nil {
 		s.fillState(&st)
 	}
+	m.stateOfClient(&st, a)
 	return st, true
+}
+
+// stateOfClient adds why no account of the client is given a token, if so.
+func (m *Manager) stateOfClient(st *AccountState, a *account.Account) {
+	if st.LastError != nil {
+		return
+	}
+	now := time.Now()
+	if st.LastError, st.LastErrorAt = m.clients.refusalSince(clientKey(a), now); st.LastError != nil {
+		st.NextRefresh = now.Add(st.LastError.RetryAfter)
+	}
 }
 
 // recordIfKnown is recordOf without entering anything.

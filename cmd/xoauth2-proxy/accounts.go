@@ -39,7 +39,12 @@ func (f *files) settings() (*config.Settings, error) {
 
 // read reads and checks both files. The report is never nil.
 func (f *files) read() (*config.Settings, *account.Snapshot, *config.Report, error) {
-	settings, accounts, report, err := config.Load(f.Config, f.Accounts)
+	return f.readWith(nil)
+}
+
+// readWith is read for a program that does it again and again.
+func (f *files) readWith(m *config.Memory) (*config.Settings, *account.Snapshot, *config.Report, error) {
+	settings, accounts, report, err := m.Load(f.Config, f.Accounts)
 	if err == nil {
 		err = checkKeys(settings.AccountsFile, accounts)
 	}
@@ -58,27 +63,48 @@ func (f *files) load() (*config.Settings, *account.Snapshot, error) {
 // checkKeys finds accounts of the file that cannot sign with the keys they have:
 // their first token requests would fail, and all later ones.
 func checkKeys(file string, accounts *account.Snapshot) error {
-	type pair struct {
-		certificate string
-		key         account.Secret
-	}
-	checked := make(map[pair]error) // many accounts share one
+	checked := make(keyChecks)
 	var errs []error
 	for i, a := range accounts.All() {
-		if a.PrivateKey.IsZero() {
-			continue
-		}
-		p := pair{a.Certificate, a.PrivateKey}
-		err, known := checked[p]
-		if !known {
-			err = oauth.CheckKeys(a)
-			checked[p] = err
-		}
-		if err != nil {
+		if err := checked.check(a); err != nil {
 			errs = append(errs, &config.Problem{File: file, Key: fmt.Sprintf("accounts[%d]", i), Message: fmt.Sprintf("%s: %v", a.Email, err)})
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// keyChecks is what is wrong with keys that were checked: many accounts share
+// one.
+type keyChecks map[keyPair]error
+
+type keyPair struct {
+	certificate string
+	key         account.Secret
+}
+
+// check is oauth.CheckKeys.
+func (checked keyChecks) check(a *account.Account) error {
+	if a.PrivateKey.IsZero() {
+		return nil
+	}
+	pair := keyPair{a.Certificate, a.PrivateKey}
+	err, known := checked[pair]
+	if !known {
+		err = oauth.CheckKeys(a)
+		checked[pair] = err
+	}
+	return err
+}
+
+// edit changes the accounts file for a command: what a running proxy would refuse
+// at its next reload is not written.
+func edit(s *config.Settings, how config.Edit, change func(*config.AccountList) error) (*account.Snapshot, error) {
+	how.Check = func(after *account.Snapshot) error { return checkKeys(s.AccountsFile, after) }
+	accounts, err := config.EditAccounts(s, how, change)
+	if err != nil {
+		return nil, fileError(err)
+	}
+	return accounts, nil
 }
 
 // find returns the account of that email or account_id.
@@ -120,17 +146,26 @@ func (f form) write(w io.Writer, header []string, rows [][]string, value any) er
 
 // writeTable writes aligned columns.
 func writeTable(w io.Writer, header []string, rows [][]string) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range append([][]string{header}, rows...) {
 		cells := make([]string, len(row))
 		for i, cell := range row {
 			cells[i] = oneLine(cell)
 		}
-		if _, err := fmt.Fprintln(tw, strings.TrimRight(strings.Join(cells, "\t"), "\t ")); err != nil {
+		if _, err := fmt.Fprintln(tw, strings.Join(cells, "\t")); err != nil {
 			return err
 		}
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // oneLine keeps what comes from outside from upsetting a terminal.
@@ -259,7 +294,7 @@ func (c *accountsRemoveCmd) Run() error {
 		return err
 	}
 	removed := len(c.Names)
-	accounts, err := config.EditAccounts(settings, config.Edit{DryRun: c.DryRun}, func(l *config.AccountList) error {
+	accounts, err := edit(settings, config.Edit{DryRun: c.DryRun}, func(l *config.AccountList) error {
 		if c.All {
 			removed = l.Len()
 			l.Clear()
@@ -272,7 +307,7 @@ func (c *accountsRemoveCmd) Run() error {
 		return errors.Join(errs...)
 	})
 	if err != nil {
-		return fileError(err)
+		return err
 	}
 	fmt.Printf("%s%d removed, %d left\n", dryRunPrefix(c.DryRun), removed, accounts.Len())
 	return nil
@@ -288,6 +323,9 @@ func dryRunPrefix(dryRun bool) string {
 
 // fileError gives mistakes in a file the exit code for them.
 func fileError(err error) error {
+	if _, ok := errors.AsType[exitError](err); ok {
+		return err
+	}
 	if _, ok := errors.AsType[*config.Problem](err); ok {
 		return exitError{exitConfig, err}
 	}

@@ -8,9 +8,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"xoauth2-proxy/internal/account"
@@ -63,19 +65,11 @@ type newAccount struct {
 	DryRun           bool   `help:"Check everything, write nothing."`
 }
 
-// provider is the provider's name; "" if there is no telling it.
-func (n *newAccount) provider() string {
-	if n.Provider != "" {
-		return strings.ToLower(n.Provider)
-	}
-	return config.ProviderOf(n.Email)
-}
-
-// entry is the account as it is to stand in the file.
+// entry is what the flags say, as it is to stand in the file.
 func (n *newAccount) entry(clientSecret, refreshToken account.Secret) *config.AccountEntry {
 	e := new(config.AccountEntry)
 	for _, f := range []field{
-		{"account_id", n.AccountID}, {"email", n.Email}, {"provider", n.provider()}, {"client_id", n.ClientID},
+		{"account_id", n.AccountID}, {"email", n.Email}, {"provider", strings.ToLower(n.Provider)}, {"client_id", n.ClientID},
 		{"client_secret", clientSecret.Reveal()}, {"refresh_token", refreshToken.Reveal()},
 		{"oauth_endpoint", n.OAuthEndpoint}, {"oauth_token_url", n.OAuthTokenURL}, {"scope", n.Scope},
 		{"ip_address", n.IPAddress}, {"vmta_name", n.VMTAName},
@@ -85,12 +79,62 @@ func (n *newAccount) entry(clientSecret, refreshToken account.Secret) *config.Ac
 	return e
 }
 
-// save puts e into the file, after having verified the account if so wanted.
-// complete is e with what the file has already.
-func (n *newAccount) save(out io.Writer, settings *config.Settings, complete, e *config.AccountEntry, verify bool) error {
-	a, err := config.ReadEntry(settings, complete)
+// put puts e into the list. An account that is new must be complete by itself;
+// one that is there keeps the keys that e does not have.
+func (n *newAccount) put(settings *config.Settings, l *config.AccountList, e *config.AccountEntry) (replaced bool, err error) {
+	switch there := l.Has(e.Email()); {
+	case there && !n.Overwrite:
+		return false, fmt.Errorf("%w: %s (--overwrite replaces it)", config.ErrAccountExists, e.Email())
+	case !there:
+		if e.Get("provider") == "" {
+			e.Set("provider", config.ProviderOf(e.Email()))
+		}
+		if _, err := config.ReadEntry(settings, e); err != nil {
+			return false, exitError{exitUsage, fmt.Errorf("%s:\n%w", n.Email, err)}
+		}
+	}
+	return l.Put(e), nil
+}
+
+// plan finds out whether e can be saved, before anything is done that cannot be
+// done again: a person consents, or a provider replaces the refresh token. It
+// returns the account that would be in force.
+func (n *newAccount) plan(settings *config.Settings, e *config.AccountEntry) (*account.Account, error) {
+	accounts, err := edit(settings, config.Edit{Create: true, DryRun: true}, func(l *config.AccountList) error {
+		_, err := n.put(settings, l, e)
+		return err
+	})
+	if err == nil && !n.DryRun {
+		err = checkReplaceable(settings.AccountsFile)
+	}
 	if err != nil {
-		return exitError{exitUsage, fmt.Errorf("%s:\n%w", n.Email, err)}
+		return nil, err
+	}
+	return find(accounts, e.Email())
+}
+
+// checkReplaceable finds files in whose place no other can be put.
+func checkReplaceable(path string) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	if err := unix.Access(filepath.Dir(path), unix.W_OK); err != nil {
+		return fmt.Errorf("%s: nothing can be written to its directory: %w", path, err)
+	}
+	return nil
+}
+
+// save puts e into the file, after having verified the account if so wanted.
+func (n *newAccount) save(out io.Writer, settings *config.Settings, e *config.AccountEntry, verify bool) error {
+	a, err := n.plan(settings, e)
+	if err != nil {
+		return err
+	}
+	if verify && a.TokenFlow() == account.FlowRefreshToken && e.Get("refresh_token") == "" {
+		// The proxy may have got a newer one meanwhile, and some providers take
+		// the use of an older one for a theft.
+		fmt.Fprintf(out, "%s keeps its refresh token and is not verified\n", n.Email)
+		verify = false
 	}
 	if verify {
 		ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -109,18 +153,12 @@ func (n *newAccount) save(out io.Writer, settings *config.Settings, complete, e 
 		return err
 	}
 	replaced := false
-	accounts, err := config.EditAccounts(settings, config.Edit{Create: true, DryRun: n.DryRun}, func(l *config.AccountList) error {
-		if !n.Overwrite {
-			return l.Add(e)
-		}
-		replaced = l.Put(e)
-		return nil
+	accounts, err := edit(settings, config.Edit{Create: true, DryRun: n.DryRun}, func(l *config.AccountList) (err error) {
+		replaced, err = n.put(settings, l, e)
+		return err
 	})
-	if errors.Is(err, config.ErrAccountExists) {
-		return fmt.Errorf("%w (--overwrite replaces it)", err)
-	}
 	if err != nil {
-		return fileError(err)
+		return err
 	}
 	did := "added"
 	if replaced {
@@ -130,12 +168,18 @@ func (n *newAccount) save(out io.Writer, settings *config.Settings, complete, e 
 	return err
 }
 
-// accountsAddCmd adds an account whose refresh token is there already.
+// accountsAddCmd adds an account whose credentials are there already.
 type accountsAddCmd struct {
 	files
 	newAccount
-	RefreshTokenFile string `help:"File with the refresh token; - is standard input. Else XOAUTH2_REFRESH_TOKEN, else the terminal." placeholder:"FILE"`
-	Verify           bool   `help:"Log in at the provider before it is saved." default:"true" negatable:""`
+	RefreshTokenFile  string `help:"File with the refresh token; - is standard input. Else XOAUTH2_REFRESH_TOKEN, else the terminal." placeholder:"FILE"`
+	OAuthFlow         string `name:"oauth-flow" help:"How access tokens are got, if not by a refresh token: client_credentials, service_account or external." placeholder:"FLOW"`
+	Tenant            string `help:"Microsoft tenant, a domain or a GUID." placeholder:"TENANT"`
+	Subject           string `help:"Mailbox that a service account acts for; default: the one that logs in." placeholder:"EMAIL"`
+	Certificate       string `name:"client-certificate" help:"PEM file with the certificate of the client; the account refers to it." placeholder:"FILE"`
+	PrivateKey        string `name:"client-private-key" help:"PEM file with its private key; the account refers to it." placeholder:"FILE"`
+	ServiceAccountKey string `name:"service-account-key" help:"JSON key file of a Google service account; the account refers to it." placeholder:"FILE"`
+	Verify            bool   `help:"Log in at the provider before it is saved." default:"true" negatable:""`
 }
 
 // Run implements the command.
@@ -144,14 +188,29 @@ func (c *accountsAddCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	clientSecret, err := secretInput{"client secret", c.ClientSecretFile, "XOAUTH2_CLIENT_SECRET"}.read(true)
+	clientSecret, err := secretInput{"client secret", c.ClientSecretFile, "XOAUTH2_CLIENT_SECRET"}.read(c.Certificate == "" && c.ServiceAccountKey == "")
 	if err != nil {
 		return err
 	}
-	refreshToken, err := secretInput{"refresh token", c.RefreshTokenFile, "XOAUTH2_REFRESH_TOKEN"}.read(true)
-	if err != nil {
-		return err
+	var refreshToken account.Secret
+	if c.OAuthFlow == "" || c.OAuthFlow == string(account.FlowRefreshToken) {
+		if refreshToken, err = (secretInput{"refresh token", c.RefreshTokenFile, "XOAUTH2_REFRESH_TOKEN"}).read(true); err != nil {
+			return err
+		}
 	}
 	e := c.entry(clientSecret, refreshToken)
-	return c.save(os.Stdout, settings, e, e, c.Verify)
+	for _, f := range []field{{"oauth_flow", c.OAuthFlow}, {"tenant", c.Tenant}, {"subject", c.Subject}} {
+		e.Set(f.key, f.value)
+	}
+	for _, f := range []field{{"client_certificate", c.Certificate}, {"client_private_key", c.PrivateKey}, {"service_account_key", c.ServiceAccountKey}} {
+		if f.value == "" {
+			continue
+		}
+		path, err := filepath.Abs(f.value)
+		if err != nil {
+			return err
+		}
+		e.Set(f.key, "file:"+path)
+	}
+	return c.save(os.Stdout, settings, e, c.Verify)
 }

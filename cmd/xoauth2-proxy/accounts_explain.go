@@ -107,3 +107,15 @@ func (s *rotations) newest(id string) account.Secret {
 	defer s.mu.Unlock()
 	return s.records[id].Refresh
 }
+
+// len is the number of accounts whose refresh token was replaced.
+func (s *rotations) len() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.records {
+		if !r.Refresh.IsZero() {
+			n++
+		}
+	}
+	return n
+}

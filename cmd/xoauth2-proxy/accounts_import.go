@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/config"
 )
 
@@ -36,7 +37,7 @@ func (c *accountsImportCmd) Run() error {
 	}
 	var replaced, wrong int
 	var good []*config.AccountEntry
-	accounts, err := config.EditAccounts(settings, config.Edit{Create: true, DryRun: c.DryRun}, func(l *config.AccountList) error {
+	accounts, err := edit(settings, config.Edit{Create: true, DryRun: c.DryRun}, func(l *config.AccountList) error {
 		for i := range list {
 			im := &list[i]
 			if im.Err == nil && !c.Overwrite && l.Has(im.Entry.Email()) {
@@ -66,7 +67,7 @@ func (c *accountsImportCmd) Run() error {
 	case errors.Is(err, errNothingImported):
 		return fmt.Errorf("%w: %d of %d accounts are wrong (--partial imports the others)", err, wrong, len(list))
 	case err != nil:
-		return fileError(err)
+		return err
 	}
 	fmt.Printf("%s%d added, %d replaced, %d wrong; %d accounts in %s\n", dryRunPrefix(c.DryRun), len(good)-replaced, replaced, wrong,
 		accounts.Len(), settings.AccountsFile)
@@ -103,5 +104,41 @@ func (c *accountsImportCmd) read(settings *config.Settings) ([]config.Imported, 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.File, err)
 	}
+	c.checkInFile(settings, list)
 	return list, nil
+}
+
+// checkInFile checks what accounts that are right by themselves would be in the
+// file: each must have an account_id of its own, given or made, and keys that it
+// can sign with.
+func (c *accountsImportCmd) checkInFile(settings *config.Settings, list []config.Imported) {
+	owners, ids := make(map[string]string), make(map[string]string) // emails by account_id, and the other way round
+	if _, accounts, err := c.load(); err == nil {                   // else nothing is imported, and it is told why
+		for _, a := range accounts.All() {
+			owners[a.ID], ids[account.FoldLogin(a.Email)] = a.Email, a.ID
+		}
+	}
+	keys := make(keyChecks)
+	for i := range list {
+		im := &list[i]
+		if im.Err != nil {
+			continue
+		}
+		var a *account.Account
+		if a, im.Err = config.ReadEntry(settings, im.Entry); im.Err == nil {
+			im.Err = keys.check(a)
+		}
+		if im.Err != nil {
+			continue
+		}
+		email := account.FoldLogin(a.Email)
+		if _, there := ids[email]; there && im.Entry.Get("account_id") == "" {
+			continue // it keeps the one that it has
+		}
+		if owner, taken := owners[a.ID]; taken && account.FoldLogin(owner) != email {
+			im.Err = fmt.Errorf("account_id: %q is that of %s", a.ID, owner)
+			continue
+		}
+		owners[a.ID] = a.Email
+	}
 }

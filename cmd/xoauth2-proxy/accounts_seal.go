@@ -44,17 +44,22 @@ type accountsSealCmd struct {
 
 // Run implements the command.
 func (c *accountsSealCmd) Run() error {
-	settings, err := c.settings()
-	if err != nil {
-		return err
+	made := c.NewKey != "" && !c.DryRun
+	if made { // first: config.json may name it already
+		if err := writeNewFile(c.NewKey, seal.GenerateKey()+"\n"); err != nil {
+			return err
+		}
 	}
-	keys, err := c.keyring(settings)
+	settings, keys, err := c.prepare()
 	if err != nil {
+		if made { // nothing is sealed with it
+			err = errors.Join(err, os.Remove(c.NewKey))
+		}
 		return err
 	}
 	settings.Secrets.Key = keys // what is sealed is checked with them
 	var sealed, current, references int
-	_, err = config.EditAccounts(settings, config.Edit{DryRun: c.DryRun}, func(l *config.AccountList) error {
+	_, err = edit(settings, config.Edit{DryRun: c.DryRun}, func(l *config.AccountList) error {
 		return l.ReplaceStrings(sealedKeys, func(email, key, value string) (string, error) {
 			switch {
 			case keys.Current(value):
@@ -75,22 +80,35 @@ func (c *accountsSealCmd) Run() error {
 		})
 	})
 	if err != nil {
-		return fileError(err)
+		return err
 	}
 	fmt.Printf("%s%d secrets sealed with key %s, %d were sealed with it already, %d are references\n",
 		dryRunPrefix(c.DryRun), sealed, keys.ID(), current, references)
 	return nil
 }
 
-// keyring returns the keys, having made one if so wanted.
+// prepare finds the keys, and mistakes that would keep anything from being sealed.
+func (c *accountsSealCmd) prepare() (*config.Settings, *seal.Keyring, error) {
+	settings, err := c.settings()
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := c.keyring(settings)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.NewKey != "" {
+		_, err = edit(settings, config.Edit{DryRun: true}, func(*config.AccountList) error { return nil })
+	}
+	return settings, keys, err
+}
+
+// keyring returns the keys.
 func (c *accountsSealCmd) keyring(settings *config.Settings) (*seal.Keyring, error) {
 	switch {
 	case c.NewKey != "" && c.DryRun:
 		return seal.ParseKeyring(seal.GenerateKey())
 	case c.NewKey != "":
-		if err := writeNewFile(c.NewKey, seal.GenerateKey()+"\n"); err != nil {
-			return nil, err
-		}
 		path, err := filepath.Abs(c.NewKey)
 		if err != nil {
 			return nil, err
@@ -119,5 +137,12 @@ func writeNewFile(path, text string) (err error) {
 	if _, err := f.WriteString(text); err != nil {
 		return err
 	}
-	return f.Sync()
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path)) // the name must be durable too
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }

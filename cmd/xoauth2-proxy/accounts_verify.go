@@ -70,7 +70,11 @@ func (c *accountsVerifyCmd) verify(ctx context.Context, settings *config.Setting
 	if kept != nil {
 		defer kept.Close()
 	}
-	tokens := oauth.New(storedTokens(settings, kept), nil, nil)
+	cfg, lost := storedTokens(settings, kept), new(rotations)
+	if kept == nil {
+		cfg.Store = lost
+	}
+	tokens := oauth.New(cfg, nil, nil)
 	defer tokens.Close() // before the store
 	v, err := upstream.NewVerifier(upstreamConfig(settings), tokens)
 	if err != nil {
@@ -96,6 +100,10 @@ func (c *accountsVerifyCmd) verify(ctx context.Context, settings *config.Setting
 	}
 	wg.Wait()
 	_ = bar.Finish()
+	if n := lost.len(); n > 0 {
+		fmt.Fprintf(os.Stderr, "warning: %d accounts were given a new refresh token, which is lost without oauth.token_store; "+
+			"if the provider takes the old one back, they must be authorized again\n", n)
+	}
 	return verdicts, nil
 }
 

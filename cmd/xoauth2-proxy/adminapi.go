@@ -267,7 +267,7 @@ func (a *adminAPI) State(email string) (*admin.State, error) {
 		NextRefresh: timeOf(tokens.NextRefresh), RotatedAt: timeOf(tokens.LastRotation),
 	}
 	if !tokens.Issued.IsZero() {
-		st.Token.AgeSeconds = int64(time.Since(tokens.Issued) / time.Second)
+		st.Token.AgeSeconds = max(0, int64(time.Since(tokens.Issued)/time.Second)) // the clock may have been set back
 	}
 	if tokens.LastError != nil { // without a token there is no login to fail
 		st.LastError = lastError("token", explain(tokens.LastError), tokens.NextRefresh)
@@ -340,6 +340,7 @@ func (a *adminAPI) Order(email string, order admin.Order) (*admin.Hold, error) {
 		a.relay.Drain(id)
 	case admin.Resume:
 		a.relay.ReleaseHold(id) // an operator has acted
+		a.tokens.Release(id)
 	}
 	a.live.log.Info("account ordered by the admin API", zap.String("account", id), zap.String("state", hold.State))
 	if err != nil {

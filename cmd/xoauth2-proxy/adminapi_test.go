@@ -147,6 +147,52 @@ func TestAdminAPIStateAndOrders(t *testing.T) {
 	}
 }
 
+// TestResumeReleasesARefusal has a provider refuse an account and the client of
+// others, and somebody put it right there. Nothing in the files has changed, so
+// an operator says it.
+func TestResumeReleasesARefusal(t *testing.T) {
+	const disabled, asked, other = "disabled@outlook.com", "asked@gmail.com", "other@gmail.com"
+	s := newStack(t, disabled, asked, other)
+	refuse := func(email, code, text string) sandbox.Rule {
+		return sandbox.Rule{Account: email, Phase: sandbox.PhaseToken, Action: sandbox.ActionReply, Status: 400,
+			Body: `{"error": "` + code + `", "error_description": "` + text + `"}`}
+	}
+	if err := s.provider.SetFaults(refuse(disabled, "invalid_grant", "AADSTS50057: The user account is disabled."),
+		refuse(asked, "invalid_client", "The OAuth client was deleted.")); err != nil {
+		t.Fatal(err)
+	}
+	why := map[string]string{disabled: "the user is disabled", asked: "OAuth2 client refused", other: "OAuth2 client refused"}
+	for _, email := range []string{disabled, asked, other} {
+		if _, err := s.client(email); err == nil || !strings.Contains(err.Error(), why[email]) {
+			t.Errorf("%s: %v", email, err)
+		}
+		s.want(200, []string{`"last_error":{"at":"token"`, why[email], `"permanent":true`}, "GET", "/admin/accounts/"+email, "")
+	}
+	if err := s.provider.SetFaults(); err != nil {
+		t.Fatal(err)
+	}
+	for _, email := range []string{disabled, asked, other} {
+		if email != other { // which the release of the client is for as well
+			if _, err := s.client(email); err == nil {
+				t.Errorf("%s is asked for again by itself", email)
+			}
+			s.want(200, []string{"takes mail"}, "POST", "/admin/accounts/"+email+"/resume", "")
+		}
+		c, err := s.client(email)
+		if err != nil {
+			t.Errorf("%s, resumed: %v", email, err)
+			continue
+		}
+		if err := send(c, "resumed"); err != nil {
+			t.Error(err)
+		}
+		_ = c.Close()
+		if text := s.want(200, nil, "GET", "/admin/accounts/"+email, ""); strings.Contains(text, "last_error") {
+			t.Errorf("an account that works has %s", text)
+		}
+	}
+}
+
 func TestAdminAPIReloadAndLevel(t *testing.T) {
 	s := newStack(t, "user@gmail.com")
 	s.want(200, []string{`"total_accounts":1`, `"restart_needed":[]`, `"log_level":"debug"`}, "POST", "/admin/reload", "")

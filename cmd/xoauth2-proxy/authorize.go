@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -44,8 +45,12 @@ func (c *authorizeCmd) run(ctx context.Context, in io.Reader, out io.Writer) err
 	if err != nil {
 		return err
 	}
-	old := c.adoptExisting()
 	secret, err := secretInput{"client secret", c.ClientSecretFile, "XOAUTH2_CLIENT_SECRET"}.read(false)
+	if err != nil {
+		return err
+	}
+	e := func(refreshToken account.Secret) *config.AccountEntry { return c.entry(secret, refreshToken) }
+	old, err := c.adoptExisting(settings, e(notYet))
 	if err != nil {
 		return err
 	}
@@ -57,37 +62,44 @@ func (c *authorizeCmd) run(ctx context.Context, in io.Reader, out io.Writer) err
 	if err != nil {
 		return exitError{exitUsage, err}
 	}
+	c.Overwrite = c.Overwrite || old != nil
+	if _, err := c.plan(settings, e(notYet)); err != nil {
+		return err
+	}
 	consent, err := c.ask(ctx, settings, what, in, out)
 	if err != nil {
 		return fmt.Errorf("no consent: %s", consentFailure(err))
 	}
 	fmt.Fprintln(out, "Consent was given.")
-	changes := c.entry(secret, consent.RefreshToken)
-	complete := c.entry(full, consent.RefreshToken)
-	if old != nil { // what the file says besides matters for the login
-		if c.OAuthEndpoint == "" {
-			complete.Set("oauth_endpoint", old.SMTP.String())
-			complete.Set("tls", string(old.SMTP.TLS))
-		}
-		if c.OAuthTokenURL == "" {
-			complete.Set("oauth_token_url", old.TokenURL)
-		}
-	}
-	c.Overwrite = c.Overwrite || old != nil
-	return c.save(out, settings, complete, changes, c.Verify)
+	return c.save(out, settings, e(consent.RefreshToken), c.Verify)
 }
+
+// notYet stands for the refresh token while there is none.
+var notYet = account.NewSecret("none-yet")
 
 // adoptExisting takes over from an account with that email what the command
 // line leaves out: to authorize an account anew, its address is enough. It
-// returns nil if there is none, or if the file cannot be read.
-func (c *authorizeCmd) adoptExisting() *account.Account {
-	_, accounts, err := c.files.load()
+// returns nil if there is none. planned is what the command line says; with it
+// the file must be right, so that the consent will not have been in vain.
+func (c *authorizeCmd) adoptExisting(settings *config.Settings, planned *config.AccountEntry) (*account.Account, error) {
+	_, accounts, err := c.load()
+	if err != nil { // maybe all that is wrong is that the account has no refresh token yet
+		accounts, err = edit(settings, config.Edit{Create: true, DryRun: true}, func(l *config.AccountList) error {
+			if l.Has(c.Email) {
+				l.Put(planned)
+			}
+			return nil
+		})
+	}
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	old, err := find(accounts, c.Email)
 	if err != nil {
-		return nil
+		return nil, nil
+	}
+	if flow := old.TokenFlow(); flow != account.FlowRefreshToken {
+		return nil, fmt.Errorf("%s has the oauth_flow %s, which takes nobody's consent", old.Email, flow)
 	}
 	c.Email = old.Email
 	if c.Provider == "" {
@@ -96,12 +108,12 @@ func (c *authorizeCmd) adoptExisting() *account.Account {
 	if c.ClientID == "" {
 		c.ClientID = old.ClientID
 	}
-	return old
+	return old, nil
 }
 
 // what is what the person is asked for, and where.
 func (c *authorizeCmd) what(settings *config.Settings, secret account.Secret, old *account.Account) (what oauth.AuthorizeConfig, err error) {
-	name := c.provider()
+	name := strings.ToLower(cmp.Or(c.Provider, config.ProviderOf(c.Email)))
 	preset := settings.Providers[name]
 	switch {
 	case name == "":
@@ -121,17 +133,17 @@ func (c *authorizeCmd) what(settings *config.Settings, secret account.Secret, ol
 			c.OAuthTokenURL = p.TokenURL
 		}
 	}
-	what = oauth.AuthorizeConfig{
-		ClientID: c.ClientID, ClientSecret: secret, LoginHint: c.Email,
-		AuthURL: cmp.Or(c.AuthURL, p.AuthURL), DeviceURL: cmp.Or(c.DeviceURL, p.DeviceURL), Scope: cmp.Or(c.Consent, p.ConsentScope),
-		TokenURL: cmp.Or(c.OAuthTokenURL, p.TokenURL),
-	}
+	what = oauth.AuthorizeConfig{ClientID: c.ClientID, ClientSecret: secret, LoginHint: c.Email, Scope: cmp.Or(c.Consent, p.ConsentScope)}
 	if old != nil {
 		what.Proxy, what.CAFile = old.TokenProxy, old.TokenCAFile
-		if c.OAuthTokenURL == "" {
-			what.TokenURL = old.TokenURL
+		// Codes are exchanged where they come from, which need not be where the
+		// tokens of persons are refreshed.
+		if c.OAuthTokenURL == "" && old.TokenURL != p.TokenURLFor(old.Email) {
+			p = atTokenURL(p, old.TokenURL)
 		}
 	}
+	what.TokenURL = cmp.Or(c.OAuthTokenURL, p.TokenURL)
+	what.AuthURL, what.DeviceURL = cmp.Or(c.AuthURL, p.AuthURL), cmp.Or(c.DeviceURL, p.DeviceURL)
 	if c.Method == "auto" {
 		c.Method = "browser"
 		if what.DeviceURL != "" {
@@ -139,6 +151,20 @@ func (c *authorizeCmd) what(settings *config.Settings, secret account.Secret, ol
 		}
 	}
 	return what, nil
+}
+
+// atTokenURL returns p with a token endpoint that an account has of its own. If
+// that is the one of a tenant, its people consent there too: applications of one
+// tenant alone are refused elsewhere.
+func atTokenURL(p account.Provider, tokenURL string) account.Provider {
+	if u, err := url.Parse(tokenURL); err == nil {
+		tenant, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+		if own, ok := p.ForTenant(tenant); ok && own.TokenURL == tokenURL {
+			return own
+		}
+	}
+	p.TokenURL = tokenURL
+	return p
 }
 
 // ask gets the consent.

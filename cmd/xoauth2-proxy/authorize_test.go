@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
 )
 
@@ -225,6 +226,65 @@ func TestAuthorizeAgain(t *testing.T) {
 	checkParts(t, saved, `"_note": "mine"`, `"client_id": "sandbox-client-outlook"`)
 	if strings.Contains(saved, "canary-dead") {
 		t.Error("the old refresh token is still there")
+	}
+}
+
+// TestAuthorizeCompletes has an account in the file to which nothing is wanting
+// but the refresh token.
+func TestAuthorizeCompletes(t *testing.T) {
+	box, f := newSandbox(t, "user@outlook.com")
+	c := newConsentServer(t, box, "user@outlook.com")
+	text := strings.Replace(readAll(t, f.Accounts), `"canary-refresh-user@outlook.com"`, `"" /* to come */`, 1)
+	writeFile(t, f.Accounts, strings.Replace(text, box.TokenURL(), c.URL+"/token", 1))
+	checkParts(t, mustRun(t, exitConfig, with(f, "check")...), "refresh_token: is needed")
+	cmd := c.command(f, "browser")
+	cmd.newAccount = newAccount{Email: "user@outlook.com"}
+	if text, err := authorize(t, cmd, func(address string, _ io.Writer) { browse(t, address, true) }); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	checkParts(t, readAll(t, f.Accounts), "/* to come */", `"client_id": "sandbox-client-outlook"`)
+	checkParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "1 of 1 accounts work")
+}
+
+// TestAuthorizeAtTheTenant asks where the account's tokens come from: an
+// application of one tenant alone is refused elsewhere, and a code is good at the
+// authority that gave it.
+func TestAuthorizeAtTheTenant(t *testing.T) {
+	const common, own = "https://login.microsoftonline.com/common/oauth2/v2.0/", "https://login.microsoftonline.com/contoso.example/oauth2/v2.0/"
+	for _, tt := range []struct {
+		name, account      string
+		change             func(*authorizeCmd)
+		auth, device, code string
+	}{
+		{"any tenant", `"email": "a@contoso.example"`, nil, common + "authorize", common + "devicecode", common + "token"},
+		{"tenant of the account", `"email": "a@contoso.example", "tenant": "contoso.example"`, nil, own + "authorize", own + "devicecode", own + "token"},
+		{"URL of the tenant", `"email": "a@contoso.example", "oauth_token_url": "` + own + `token"`, nil, own + "authorize", own + "devicecode", own + "token"},
+		{"tenant of the command line", `"email": "a@contoso.example"`, func(c *authorizeCmd) { c.Tenant = "contoso.example" },
+			own + "authorize", own + "devicecode", own + "token"},
+		{"a person", `"email": "a@hotmail.com"`, nil, common + "authorize", common + "devicecode", common + "token"},
+		{"another endpoint", `"email": "a@contoso.example", "oauth_token_url": "https://id.example/token"`, nil,
+			common + "authorize", common + "devicecode", "https://id.example/token"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, f := newSandbox(t)
+			writeFile(t, f.Accounts, `[{`+tt.account+`, "provider": "outlook", "client_id": "c", "refresh_token": "canary"}]`)
+			c := authorizeCmd{files: files{Config: f.Config, Accounts: f.Accounts}, Method: "auto"}
+			settings, accounts, err := c.load()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Email = accounts.All()[0].Email; tt.change != nil {
+				tt.change(&c)
+			}
+			old, err := c.adoptExisting(settings, c.entry(account.Secret{}, notYet))
+			if err != nil {
+				t.Fatal(err)
+			}
+			what, err := c.what(settings, account.Secret{}, old)
+			if err != nil || what.AuthURL != tt.auth || what.DeviceURL != tt.device || what.TokenURL != tt.code {
+				t.Errorf("%s, %s, %s, %v", what.AuthURL, what.DeviceURL, what.TokenURL, err)
+			}
+		})
 	}
 }
 

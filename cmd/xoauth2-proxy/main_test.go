@@ -35,6 +35,7 @@ type command struct {
 	t           *testing.T
 	cmd         *exec.Cmd
 	addr, admin string
+	token       string      // for the admin API; "": none
 	log         chan string // all that it logged, when it has ended
 }
 
@@ -108,6 +109,9 @@ func (c *command) ask(method, path, body string) (status int, answer string) {
 	req, err := http.NewRequestWithContext(c.t.Context(), method, c.admin+path, strings.NewReader(body))
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	tr := &http.Transport{}
 	defer tr.CloseIdleConnections()

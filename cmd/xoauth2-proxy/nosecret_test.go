@@ -1,30 +1,48 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/smtp"
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"xoauth2-proxy/internal/seal"
 )
 
 // TestNoSecretFromTheProgram runs the program at debug level through what makes
 // it talk of accounts: logins and mail, refusals by the provider and by itself,
-// the admin API with right and wrong requests, reloads of good and bad files. At
-// the end it is made to dump its stacks. None of what it says shows a secret.
+// the admin API with right and wrong requests and tokens, orders, reloads of good
+// and bad files. Secrets are sealed, and tokens kept in a store. At the end it is
+// made to dump its stacks. None of what it says shows a secret.
 func TestNoSecretFromTheProgram(t *testing.T) {
 	const good, dead = "user@gmail.com", "dead@outlook.com"
 	provider, f := newSandbox(t, good, dead)
 	t.Setenv("GOTRACEBACK", "all")
+	key, state := seal.GenerateKey(), t.TempDir()
+	t.Setenv("TEST_SEAL_KEY", key)
 	writeFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "log": {"format": "json", "level": "debug"},
-		"listeners": [{"address": "127.0.0.1:2525", "passwords": "account"}]}`, f.CA))
+		"secrets": {"key": "env:TEST_SEAL_KEY"}, "oauth": {"token_store": %q}, "state_dir": %q, "admin": {"token": "canary-admin-token"},
+		"listeners": [{"address": "127.0.0.1:2525", "passwords": "account"}]}`, f.CA, state+"/tokens.db", state))
 	text := strings.ReplaceAll(readAll(t, f.Accounts), `"email":`, `"client_password": "canary-password", "email":`)
 	writeFile(t, f.Accounts, text)
+	mustRun(t, 0, with(f, "accounts", "seal")...)
 	p := startCommand(t, f)
+	p.token = "canary-wrong-token"
+	if status, answer := p.ask("GET", "/admin/accounts", ""); status != 401 {
+		t.Errorf("with a wrong token: %d %s", status, answer)
+	} else {
+		checkCanaries(t, "the refusal of a token", answer)
+	}
+	p.token = "canary-admin-token"
 	login := func(email, password string) error {
 		c, err := smtp.Dial(p.addr)
 		if err != nil {
@@ -56,6 +74,12 @@ func TestNoSecretFromTheProgram(t *testing.T) {
 		{"POST", "/admin/accounts", `{"email": "x@gmail.com", "provider": "gmail", "client_id": "c", "client_secret": "canary", "refresh_token": "canary"}`},
 		{"POST", "/admin/accounts", `{"email": "x@gmail.com", "refresh_token": "canary`},
 		{"POST", "/admin/accounts/batch", `[{"email": 7, "refresh_token": "canary"}]`},
+		{"POST", "/admin/accounts", `{"email": "x@gmail.com", "provider": "gmail", "client_id": "c", "client_secret": "canary", "refresh_token": "file:/canary"}`},
+		{"POST", "/admin/accounts", `{"email": "x@hotmail.com", "provider": "outlook", "client_id": "c", "refresh_token": "canary", "verify": false}`},
+		{"POST", "/admin/accounts/" + good + "/pause", "canary"},
+		{"POST", "/admin/accounts/" + good + "/drain", ""},
+		{"POST", "/admin/accounts/" + dead + "/resume", ""},
+		{"PUT", "/admin/log/level", `{"level": "canary"}`},
 		{"DELETE", "/admin/accounts/invalid?dry_run=true", ""},
 		{"POST", "/admin/canary", "canary"},
 	} {
@@ -65,7 +89,16 @@ func TestNoSecretFromTheProgram(t *testing.T) {
 			t.Errorf("%q was not answered", request)
 		}
 	}
-	for _, bad := range []string{`[{"email": "x@gmail.com", "provider": "gmail", "refresh_token": "canary`, `[{"email": "canary", "client_secret": ["canary"]}]`} {
+	checkCanaries(t, "/admin/accounts/"+good, p.call("GET", "/admin/accounts/"+good))
+	certificate, _ := signingPair(t)
+	_, otherKey := signingPair(t)
+	for _, bad := range []string{
+		`[{"email": "x@gmail.com", "provider": "gmail", "refresh_token": "canary`,
+		`[{"email": "canary", "client_secret": ["canary"]}]`,
+		`[{"email": "x@gmail.com", "provider": "gmail", "client_id": "c", "client_secret": "env:TEST_SEAL_KEY", "refresh_token": "sealed:v1:0123456789abcdef:canary"}]`,
+		`[{"email": "x@gmail.com", "provider": "gmail", "client_id": "c", "client_secret": "canary", "refresh_token": "canary", "client_password": "$argon2id$canary"}]`,
+		"[" + appEntry(t, "app@outlook.com", certificate, otherKey) + "]",
+	} {
 		writeFile(t, f.Accounts, bad)
 		status, answer := p.ask("POST", "/admin/reload", "")
 		checkCanaries(t, "a bad file", strings.ReplaceAll(answer, `"canary" `, ""))
@@ -74,7 +107,128 @@ func TestNoSecretFromTheProgram(t *testing.T) {
 		}
 	}
 	said := p.end(syscall.SIGQUIT)
+	for _, part := range []string{key[len(key)-20:], strings.Split(otherKey, "\n")[1][40:]} {
+		if strings.Contains(said, part) {
+			t.Errorf("a key is shown: %s", part)
+		}
+	}
+	for _, file := range []string{"orders.json", "tokens.db", "quota.db"} {
+		checkCanaries(t, file, readAll(t, state+"/"+file))
+	}
 	checkParts(t, said, "SIGQUIT: quit", "goroutine ", `"msg":"token refresh failed"`, `"msg":"reload refused, nothing was changed"`)
+}
+
+// leaves are the names of all commands that do something.
+func leaves(t *testing.T) (names []string) {
+	t.Helper()
+	parser, err := kong.New(&cli{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range parser.Model.Leaves(false) {
+		names = append(names, strings.TrimPrefix(node.Path(), parser.Model.Name+" "))
+	}
+	return names
+}
+
+// TestNoSecretFromAnyCommand has every command read files that are right, and
+// files that are wrong in the place of each secret. What none of them says is the
+// secret; runCLI looks for it.
+func TestNoSecretFromAnyCommand(t *testing.T) {
+	provider, f := newSandbox(t, "user@gmail.com", "dead@outlook.com")
+	provider.RevokeGrant("dead@outlook.com")
+	certificate, key := signingPair(t)
+	_, otherKey := signingPair(t)
+	dir := t.TempDir()
+	path := func(name, text string) string {
+		writeFile(t, dir+"/"+name, text)
+		return dir + "/" + name
+	}
+	t.Setenv("TEST_CANARY", "canary in the environment\nof two lines")
+	t.Setenv("TEST_SEAL_KEY", seal.GenerateKey())
+	list, token := path("list", "a@hotmail.com,id,canary-1,c\nb,id2,canary-2,c\ncanary-3\n"), path("token", "canary-4\n")
+	table := path("table", "email,refresh_token,client_id\na@hotmail.com,\"canary-5,c\nb@hotmail.com,canary-6\n")
+	broken := path("broken", `[{"email": "a@hotmail.com", "refresh_token": "canary-7]`)
+	commands := map[string][][]string{
+		"serve":           {nil},
+		"check":           {nil},
+		"accounts list":   {nil, {"--json"}, {"--csv"}},
+		"accounts show":   {{"user@gmail.com"}, {"--json", "user@gmail.com"}},
+		"accounts add":    {{"new@hotmail.com", "--client-id", "c", "--refresh-token-file", token, "--oauth-token-url", provider.TokenURL()}, {"user@gmail.com", "--overwrite", "--refresh-token-file", token}},
+		"accounts import": {{list, "--dry-run", "--partial"}, {table, "--dry-run"}, {broken, "--dry-run"}, {path("json", `[{"email": 7, "refresh_token": ["canary"]}]`)}},
+		"accounts remove": {{"user@gmail.com", "--dry-run"}},
+		"accounts verify": {nil, {"--json"}, {"--csv"}},
+		"accounts seal":   {{"--dry-run"}, {"--dry-run", "--key", "env:TEST_CANARY"}, {"--dry-run", "--new-key", dir + "/new"}},
+		"authorize":       {{"user@gmail.com", "--timeout", "1ms"}, {"user@gmail.com", "--timeout", "1ms", "--client-secret-file", token, "--method", "device"}},
+		"password hash":   {nil},
+	}
+	for _, name := range leaves(t) {
+		if commands[name] == nil && !slices.Contains([]string{"demo", "sandbox", "version"}, name) { // which have no secrets of others
+			t.Errorf("%q is not tried", name)
+		}
+	}
+	text := func(v map[string]any) string {
+		v["email"], v["provider"], v["client_id"], v["oauth_token_url"] = "user@gmail.com", "gmail", "c", provider.TokenURL()
+		for k, plain := range map[string]any{"refresh_token": "canary-r", "client_secret": "canary-c"} {
+			if v[k] == nil {
+				v[k] = plain
+			}
+		}
+		b, err := json.Marshal([]any{v})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	right := readAll(t, f.Accounts)
+	for name, files := range map[string][2]string{ // config.json, accounts.json
+		"right":               {``, right},
+		"no JSON":             {``, `[{"email": "user@gmail.com", "refresh_token": "canary-x`},
+		"an array":            {``, text(map[string]any{"refresh_token": []string{"canary"}})},
+		"an object":           {``, text(map[string]any{"client_secret": map[string]string{"canary": "canary"}})},
+		"control characters":  {``, text(map[string]any{"refresh_token": "canary\x01canary"})},
+		"reference":           {``, text(map[string]any{"refresh_token": "env:TEST_CANARY"})},
+		"no reference":        {``, text(map[string]any{"client_secret": "file:" + broken})},
+		"sealed by others":    {`"secrets": {"key": "env:TEST_SEAL_KEY"}`, text(map[string]any{"refresh_token": "sealed:v1:0123456789abcdef:canarycanarycanarycanarycanarycanarycanary"})},
+		"no key to seal with": {`"secrets": {"key": "env:TEST_CANARY"}`, right},
+		"key of another":      {``, text(map[string]any{"client_certificate": certificate, "client_private_key": otherKey})},
+		"key cut":             {``, text(map[string]any{"client_certificate": certificate, "client_private_key": key[:90] + "canary"})},
+		"no PEM":              {``, text(map[string]any{"client_certificate": "canary", "client_private_key": "canary"})},
+		"service account":     {``, text(map[string]any{"oauth_flow": "service_account", "service_account_key": `{"private_key": "canary`})},
+		"no service account":  {``, text(map[string]any{"oauth_flow": "service_account", "service_account_key": `{"private_key": "canary", "type": "authorized_user", "token_uri": "canary://canary"}`})},
+		"password hash":       {``, text(map[string]any{"client_password": "$argon2id$v=19$m=1,t=1,p=1$canary$canary"})},
+		"password control":    {``, text(map[string]any{"client_password": "canary\x00"})},
+		"proxy":               {``, text(map[string]any{"oauth_proxy": "socks://user:canary@127.0.0.1"})},
+		"proxy of all":        {`"oauth": {"proxy": "user:canary@127.0.0.1:1"}`, right},
+		"shared password":     {`"server": {"shared_password": ["canary"]}`, right},
+		"admin token":         {`"admin": {"token": {"canary": 1}}`, right},
+		"command":             {``, text(map[string]any{"oauth_flow": "external", "token_command": []any{"x", 7, "canary"}})},
+		"dead proxy":          {`"oauth": {"proxy": "http://user:canary@127.0.0.1:1"}`, right},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if files[0] != "" {
+				files[0] += ", "
+			}
+			config, accounts := t.TempDir()+"/config.json", t.TempDir()+"/accounts.json"
+			writeFile(t, config, fmt.Sprintf(`{%s"upstream": {"ca_file": %q}}`, files[0], f.CA))
+			writeFile(t, accounts, files[1])
+			fine, _, _ := runCLI(t, "check", "--config", config, "--accounts", accounts)
+			for command, variants := range commands {
+				for _, args := range variants {
+					if command == "serve" && fine == 0 {
+						continue // TestNoSecretFromTheProgram
+					}
+					writeFile(t, accounts, files[1])
+					line := append(strings.Fields(command), args...)
+					if command == "password hash" {
+						_, _, _ = withInput(t, "canary\x00\n", line...)
+						continue
+					}
+					_, _, _ = withInput(t, "", append(line, "--config", config, "--accounts", accounts)...)
+				}
+			}
+		})
+	}
 }
 
 // panicWithAll loads the files and panics with everything that there is, as a

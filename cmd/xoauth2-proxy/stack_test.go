@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,7 +28,17 @@ const patience = 30 * time.Second
 
 // canaries are in every secret of the tests: the sandbox begins access tokens
 // with the first and rotated refresh tokens with the second.
-var canaries = []string{"sbx.", "sbr.", "canary"}
+var canaries = append([]string{"sbx.", "sbr.", "canary"}, append(encoded("canary"), encoded("Bearer sbx.")...)...)
+
+// encoded is how s looks inside of a longer text in base64, wherever it begins
+// there, and in hexadecimal.
+func encoded(s string) (forms []string) {
+	for before := range 3 {
+		text := base64.StdEncoding.EncodeToString([]byte("xx"[:before] + s))
+		forms = append(forms, text[(8*before+5)/6:8*(before+len(s))/6])
+	}
+	return append(forms, hex.EncodeToString([]byte(s)))
+}
 
 // checkCanaries fails the test if text shows a secret.
 func checkCanaries(t *testing.T, what, text string) {
@@ -90,7 +102,7 @@ func newStack(t *testing.T, emails ...string) *stack {
 func startStack(t *testing.T, provider *sandbox.Server, f sandbox.ProxyFiles) *stack {
 	t.Helper()
 	c := serveCmd{files: files{Config: f.Config, Accounts: f.Accounts}, Port: new(int), AdminPort: new(int)}
-	from := origin{load: c.load, level: zap.NewAtomicLevelAt(zap.DebugLevel), since: time.Now()}
+	from := origin{load: c.load, memory: &c.memory, level: zap.NewAtomicLevelAt(zap.DebugLevel), since: time.Now()}
 	settings, accounts, _, err := c.load()
 	if err != nil {
 		t.Fatal(err)

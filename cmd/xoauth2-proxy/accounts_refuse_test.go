@@ -1,0 +1,212 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"xoauth2-proxy/internal/sandbox"
+)
+
+const keysDiffer = "the certificate must be in PEM form and belong to the private key"
+
+// appEntry is an application in JSON that signs with that key.
+func appEntry(t *testing.T, email, certificate, key string) string {
+	t.Helper()
+	text, err := json.Marshal(map[string]string{"email": email, "provider": "outlook", "client_id": "c", "tenant": "example.com",
+		"oauth_flow": "client_credentials", "client_certificate": certificate, "client_private_key": key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestCommandsCheckKeys has an account in the file whose private key is not that
+// of its certificate: no command writes a file that a running proxy would refuse,
+// and each says why. To take the account out, or to mend it, is no such thing.
+func TestCommandsCheckKeys(t *testing.T) {
+	_, f := newSandbox(t, "user@outlook.com")
+	certificate, key := signingPair(t)
+	_, other := signingPair(t)
+	user := strings.Trim(strings.TrimPrefix(strings.TrimSpace(readAll(t, f.Accounts)), `{`), "}\n ")
+	wrong := "{" + strings.TrimSuffix(strings.TrimSpace(user), "]") + ", " + appEntry(t, "app@outlook.com", certificate, other) + "]}"
+	writeFile(t, f.Accounts, wrong)
+	dir := t.TempDir()
+	list, token := filepath.Join(dir, "list"), filepath.Join(dir, "token")
+	writeFile(t, list, "new@hotmail.com,id,canary-token,client\n")
+	writeFile(t, token, "canary-token")
+	for _, command := range [][]string{
+		{"accounts", "add", "new@hotmail.com", "--client-id", "c", "--refresh-token-file", token, "--no-verify"},
+		{"accounts", "add", "user@outlook.com", "--overwrite", "--vmta-name", "v"},
+		{"accounts", "import", list},
+		{"accounts", "import", list, "--partial", "--dry-run"},
+		{"accounts", "remove", "user@outlook.com"},
+		{"accounts", "seal", "--new-key", filepath.Join(dir, "key")},
+		{"authorize", "user@outlook.com"},
+		{"authorize", "new@hotmail.com", "--client-id", "c"},
+	} {
+		said := mustRun(t, exitConfig, with(f, command...)...)
+		checkParts(t, said, f.Accounts+": accounts[", "]: app@outlook.com: "+keysDiffer)
+		if strings.Contains(said, "open") { // a person would be asked in vain
+			t.Errorf("%q asks: %s", command, said)
+		}
+		if readAll(t, f.Accounts) != wrong {
+			t.Fatalf("%q changed the file", command)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "key")); err == nil {
+		t.Error("a key is left with which nothing is sealed")
+	}
+	writeFile(t, list, "["+appEntry(t, "app@outlook.com", certificate, key)+"]")
+	checkParts(t, mustRun(t, 0, with(f, "accounts", "import", list, "--overwrite", "--dry-run")...), "1 replaced")
+	checkParts(t, mustRun(t, 0, with(f, "accounts", "remove", "app@outlook.com")...), "1 removed, 1 left")
+	mustRun(t, 0, with(f, "check")...)
+}
+
+// TestImportSaysWhichLine has lists whose accounts are right by themselves, and
+// wrong in the file: each is told by its line, and does not keep the others out.
+func TestImportSaysWhichLine(t *testing.T) {
+	_, f := newSandbox(t)
+	certificate, key := signingPair(t)
+	_, other := signingPair(t)
+	list := filepath.Join(t.TempDir(), "list")
+	writeFile(t, list, strings.Join([]string{"[", appEntry(t, "good@example.com", certificate, key) + ",",
+		appEntry(t, "bad@example.com", certificate, other) + ",", appEntry(t, "worse@example.com", certificate, other) + "]"}, "\n"))
+	said := mustRun(t, 1, with(f, "accounts", "import", list, "--partial")...)
+	checkParts(t, said, list+":3: "+keysDiffer, list+":4: "+keysDiffer, "1 added, 0 replaced, 2 wrong; 1 accounts")
+
+	writeFile(t, f.Accounts, `[{"email": "a@hotmail.com", "account_id": "mine", "provider": "outlook", "client_id": "c", "refresh_token": "canary"},
+		{"email": "a.b@hotmail.com", "provider": "outlook", "client_id": "c", "refresh_token": "canary"}]`)
+	writeFile(t, list, "\ufeffc@hotmail.com,mine,canary-1,c\r\na_b@hotmail.com,,canary-2,c\r\nd_e@hotmail.com,,canary-3,c\r\nd.e@hotmail.com,,canary-4,c\r\n"+
+		"A@hotmail.com,,canary-5,c\r\n")
+	said = mustRun(t, 1, with(f, "accounts", "import", list, "--partial", "--overwrite")...)
+	checkParts(t, said, list+`:1: account_id: "mine" is that of a@hotmail.com`, list+`:2: account_id: "outlook_a_b_hotmail_com" is that of a.b@hotmail.com`,
+		list+`:4: account_id: "outlook_d_e_hotmail_com" is that of d_e@hotmail.com`, "1 added, 1 replaced, 3 wrong; 3 accounts")
+}
+
+// TestImportOfManyLines tells of each line of a long list what is wrong with it.
+func TestImportOfManyLines(t *testing.T) {
+	const lines, every = 400, 50
+	var text strings.Builder
+	var want []string
+	list := filepath.Join(t.TempDir(), "list")
+	for i := 1; i <= lines; i++ {
+		if i%every == 0 {
+			fmt.Fprintf(&text, "user%d@example.com,id%d,canary,c\n", i, i)
+			want = append(want, fmt.Sprintf("%s:%d: provider: the domain of \"user%d@example.com\"", list, i, i))
+			continue
+		}
+		fmt.Fprintf(&text, "user%d@hotmail.com,id%d,canary,c,1700000000,host\n", i, i)
+	}
+	writeFile(t, list, text.String())
+	_, f := newSandbox(t)
+	wrong := lines / every
+	checkParts(t, mustRun(t, 1, with(f, "accounts", "import", list)...), append(want, fmt.Sprintf("%d of %d accounts are wrong", wrong, lines))...)
+	for range 2 {
+		said := mustRun(t, 1, with(f, "accounts", "import", list, "--partial", "--overwrite")...)
+		checkParts(t, said, append(want, fmt.Sprintf("%d wrong; %d accounts", wrong, lines-wrong))...)
+	}
+}
+
+// TestAddKeepsWhatIsNotGiven changes an account that is there: what the command
+// line does not say stays, and with its refresh token nobody asks the provider.
+func TestAddKeepsWhatIsNotGiven(t *testing.T) {
+	s, f := newSandbox(t, "user@gmail.com")
+	writeFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "providers": {"mine": {"token_url": %q, "smtp_host": "localhost"}}}`, f.CA, s.TokenURL()))
+	writeFile(t, f.Accounts, strings.Replace(readAll(t, f.Accounts), `"gmail"`, `"mine"`, 1))
+	add := with(f, "accounts", "add", "USER@gmail.com", "--vmta-name", "v7")
+	checkParts(t, mustRun(t, 1, add...), "exists already", "--overwrite")
+	checkParts(t, mustRun(t, 0, append(add, "--overwrite")...), "keeps its refresh token and is not verified", "USER@gmail.com replaced in")
+	checkParts(t, readAll(t, f.Accounts), `"provider": "mine"`, `"vmta_name": "v7"`, "canary-refresh-user@gmail.com", "canary-secret-gmail")
+	if st := s.AccountStats("user@gmail.com"); st.TokensIssued != 0 {
+		t.Errorf("the provider was asked: %+v", st)
+	}
+}
+
+// TestAddAsksNobodyInVain has a refresh token that its provider replaces when it
+// is used. It is not used for an account that cannot be saved.
+func TestAddAsksNobodyInVain(t *testing.T) {
+	s, f := newSandbox(t, "user@outlook.com")
+	token := filepath.Join(t.TempDir(), "token")
+	writeFile(t, token, testAccount("user@outlook.com").RefreshToken)
+	add := func(f sandbox.ProxyFiles) []string {
+		return with(f, "accounts", "add", "user@outlook.com", "--client-id", "sandbox-client-outlook", "--refresh-token-file", token, "--oauth-token-url", s.TokenURL())
+	}
+	checkParts(t, mustRun(t, 1, add(f)...), "exists already")
+	gone := f
+	gone.Accounts = filepath.Join(t.TempDir(), "none", "accounts.json")
+	checkParts(t, mustRun(t, 1, add(gone)...), "no such file or directory")
+	if os.Geteuid() != 0 { // root may write everywhere
+		locked := f
+		locked.Accounts = filepath.Join(t.TempDir(), "accounts.json")
+		if err := os.Chmod(filepath.Dir(locked.Accounts), 0o500); err != nil {
+			t.Fatal(err)
+		}
+		checkParts(t, mustRun(t, 1, add(locked)...), "nothing can be written to its directory")
+	}
+	if st := s.AccountStats("user@outlook.com"); st.TokensIssued != 0 {
+		t.Errorf("the provider was asked: %+v", st)
+	}
+}
+
+// TestAddOfOtherFlows adds an application for all mailboxes of a domain, and one
+// that signs; their keys stay in their files.
+func TestAddOfOtherFlows(t *testing.T) {
+	provider, f := newSandbox(t)
+	certificate, key := signingPair(t)
+	_, other := signingPair(t)
+	for _, c := range []sandbox.Client{{ID: "app", Secret: "canary-app"}, {ID: "signs", Certificate: certificate}} {
+		if err := provider.AddClient(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		writeFile(t, path, text)
+		return path
+	}
+	flow := []string{"--provider", "outlook", "--oauth-flow", "client_credentials", "--tenant", "example.com", "--oauth-token-url", provider.TokenURL()}
+	add := func(code int, args ...string) string {
+		return mustRun(t, code, with(f, append(append([]string{"accounts", "add"}, args...), flow...)...)...)
+	}
+	add(0, "*@example.com", "--client-id", "app", "--client-secret-file", file("secret", "canary-app"))
+	signs := []string{"*@example.org", "--client-id", "signs", "--client-certificate", file("cert.pem", certificate), "--client-private-key"}
+	checkParts(t, add(exitConfig, append(signs, file("other.pem", other))...), "accounts[1]: *@example.org: "+keysDiffer)
+	add(0, append(signs, file("key.pem", key))...)
+	checkParts(t, readAll(t, f.Accounts), `"client_private_key": "file:`+dir+`/key.pem"`, `"tenant": "example.com"`)
+	checkParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "2 of 2 accounts work")
+	checkParts(t, mustRun(t, 1, with(f, "authorize", "*@example.com")...), "has the oauth_flow client_credentials, which takes nobody's consent")
+}
+
+// TestSealWithTheKeyThatIsConfigured makes the key that config.json names.
+func TestSealWithTheKeyThatIsConfigured(t *testing.T) {
+	_, f := newSandbox(t, "user@gmail.com")
+	key := filepath.Join(t.TempDir(), "key")
+	writeFile(t, f.Config, fmt.Sprintf(`{"secrets": {"key": "file:%s"}}`, key))
+	missing := f
+	missing.Accounts = filepath.Join(t.TempDir(), "accounts.json")
+	checkParts(t, mustRun(t, exitConfig, with(missing, "accounts", "seal", "--new-key", key)...), "no such file")
+	if _, err := os.Stat(key); err == nil {
+		t.Error("a key is left with which nothing is sealed")
+	}
+	checkParts(t, mustRun(t, 0, with(f, "accounts", "seal", "--new-key", key)...), "2 secrets sealed")
+	checkParts(t, mustRun(t, 0, with(f, "accounts", "show", "user@gmail.com")...), "refresh_token                set")
+}
+
+// TestTablesAreAligned has a column begin where its header does, in every line.
+func TestTablesAreAligned(t *testing.T) {
+	_, f := newSandbox(t, "user@gmail.com", "longer.address@outlook.com")
+	for _, command := range []string{"accounts show user@gmail.com", "accounts list"} {
+		lines := strings.Split(strings.TrimSpace(mustRun(t, 0, with(f, strings.Fields(command)...)...)), "\n")
+		second := len(lines[0]) - len(strings.TrimLeft(strings.TrimLeft(lines[0], "abcdefghijklmnopqrstuvwxyz"), " "))
+		for _, line := range lines {
+			if len(line) > second && (line[second-1] != ' ' || line[second] == ' ') || strings.HasSuffix(line, " ") {
+				t.Errorf("%q is not as %q", line, lines[0])
+			}
+		}
+	}
+}
