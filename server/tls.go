@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/tlsmemory"
 )
 
 const (
@@ -85,9 +87,9 @@ func (s *session) feedTLS(raw []byte) {
 // pump decrypts what there is and feeds it to the session.
 func (s *session) pump() {
 	l := s.tls
-	lendMemory(l.conn)
+	tlsmemory.Lend(l.conn)
 	s.decrypt()
-	reclaimMemory(l.conn)
+	tlsmemory.Reclaim(l.conn)
 	l.wire.in = nil // borrowed, or from the handshake
 }
 

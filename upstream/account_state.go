@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"math"
 	"os"
 	"time"
 
@@ -37,6 +38,7 @@ type accountState struct {
 	logins         *window    // nil: none counted yet, or no limit
 	restraint      *restraint // nil: none
 	blocked        bool       // is in shard.blocked
+	inLine         bool       // is in a loginLine
 	gone           bool       // the account was removed: nothing is parked any more
 	unsaved        bool       // is in shard.unsaved
 
@@ -54,15 +56,19 @@ func (st *accountState) usable() bool {
 	return st.count[connDialing]+st.count[connBusy]+st.count[connParked] > 0
 }
 
-// room reports whether the limits allow one more connection.
-func (st *accountState) room(now time.Time) bool {
-	limit := st.account.Limits.MaxConnections
-	if limit > 0 && st.open() >= limit {
-		return false
+// spare is how many more connections the limits allow, if any.
+func (st *accountState) spare(now time.Time) int {
+	n, open := math.MaxInt32, st.open()
+	for _, limit := range [...]int{st.account.Limits.MaxConnections, st.restraint.limit(now)} {
+		if limit > 0 {
+			n = min(n, limit-open)
+		}
 	}
-	limit = st.restraint.limit(now)
-	return limit <= 0 || st.open() < limit
+	return n
 }
+
+// room reports whether the limits allow one more connection.
+func (st *accountState) room(now time.Time) bool { return st.spare(now) > 0 }
 
 // mayDial reports whether a connection is to be opened now: there are never
 // more attempts than transactions that wait and may start, and after a failure
@@ -168,7 +174,7 @@ func (s *shard) expire(st *accountState, now time.Time) {
 	s.expireWaiting(st, now)
 	s.forgive(st, now)
 	s.dispatch(st, now)
-	if st.open() == 0 && st.waiting.n+st.fresh.n == 0 && !st.blocked && st.backoff.forgotten(now) && st.unremarkable(now) {
+	if st.open() == 0 && st.waiting.n+st.fresh.n == 0 && !st.blocked && !st.inLine && st.backoff.forgotten(now) && st.unremarkable(now) {
 		s.absolve(st)
 		delete(s.accounts, st.id)
 		return
@@ -215,7 +221,7 @@ func (st *accountState) nextDue(now time.Time) (next time.Time) {
 			sooner(f.until)
 		}
 	}
-	if tx := st.firstUncovered(); tx != nil {
+	if tx := st.firstUncovered(now); tx != nil {
 		sooner(tx.submitted.Add(st.acquireTimeout()))
 	}
 	if t := st.backoff.until; st.backoff.failures > 0 {
@@ -245,11 +251,21 @@ func (st *accountState) acquireTimeout() time.Duration {
 	return defaultAcquireTimeout
 }
 
-// firstUncovered returns the first transaction that waits for others to end,
-// and not for an attempt to connect, which has timeouts of its own.
-func (st *accountState) firstUncovered() *Transaction {
+// covered is how many of the waiting transactions do not wait for others to end
+// but for an attempt to connect, which has timeouts of its own, or for its turn,
+// which comes.
+func (st *accountState) covered(now time.Time) int {
+	n := st.count[connDialing] - st.fresh.n
+	if st.inLine {
+		n += max(0, st.spare(now))
+	}
+	return max(0, n)
+}
+
+// firstUncovered returns the first transaction that waits for others to end.
+func (st *accountState) firstUncovered(now time.Time) *Transaction {
 	tx := st.waiting.head
-	for range st.count[connDialing] - st.fresh.n {
+	for range st.covered(now) {
 		if tx == nil {
 			return nil
 		}
@@ -261,7 +277,7 @@ func (st *accountState) firstUncovered() *Transaction {
 // expireWaiting fails the transactions that waited longer than the acquire
 // timeout for a connection to become free.
 func (s *shard) expireWaiting(st *accountState, now time.Time) {
-	covered := max(0, st.count[connDialing]-st.fresh.n)
+	covered := st.covered(now)
 	var keep txQueue
 	for i := 0; st.waiting.n > 0; i++ {
 		tx := st.waiting.pop()

@@ -54,10 +54,6 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 		s.retire(st, st.parked.popOldest()) // makes room: evClosed comes back here
 	}
 	for st.mayDial(now) {
-		if !s.slot() {
-			s.block(st)
-			return
-		}
 		t := task{kind: taskDial, st: st, account: st.account}
 		if st.fresh.n > 0 {
 			t.account, t.loop = st.fresh.head.Account, st.fresh.head.wantedLoop()
@@ -67,8 +63,14 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 				t.account = tx.Account
 			}
 		}
-		s.move(st, connGone, connDialing)
-		s.start(t)
+		if !s.mayBegin(t, now) {
+			break
+		}
+		if !s.slot() {
+			s.block(st)
+			return
+		}
+		s.login(t, now)
 	}
 	s.plan(st, now)
 }

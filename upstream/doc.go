@@ -33,6 +33,10 @@
 // to the loop is in driven and flight; shard and loop speak by Post, Later and
 // events only.
 //
+// Logins take turns (loginLine): a shard has few of them under way at one
+// endpoint, and an account that waits for its turn takes a connection that comes
+// free in the meantime.
+//
 // # Transactions
 //
 // A transaction moves: from the session to the relay by TrySubmit, and back by

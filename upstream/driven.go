@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/tlsmemory"
 )
 
 // drivenMax is the most content that a loop encrypts and sends by itself: more
@@ -64,11 +65,13 @@ func (c *conn) Watched(s Socket) {
 func (c *conn) Received(b []byte) {
 	defer c.contain()
 	c.wire.input = b
+	tlsmemory.Lend(c.tls)
 	if c.flight != nil {
 		c.flight.read()
 	} else {
 		c.unasked()
 	}
+	tlsmemory.Reclaim(c.tls)
 	c.wire.input = nil // borrowed
 }
 

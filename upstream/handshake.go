@@ -11,6 +11,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/tlsmemory"
 	"xoauth2-proxy/oauth"
 )
 
@@ -87,6 +88,7 @@ func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
 		err.upstream = a.SMTP.String()
 		return nil, err
 	}
+	tlsmemory.Reclaim(c.tls) // what the handshake needed
 	c.born = time.Now()
 	c.lastUsed = c.born
 	m.phase(phaseSetup, c.born.Sub(start))

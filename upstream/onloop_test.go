@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -71,7 +72,41 @@ func TestSplitReplies(t *testing.T) {
 			if n := s.logins.Load(); n != 1 {
 				t.Errorf("%d connections for four messages, one after the other", n)
 			}
+			f.nothingHeld()
 		})
+	}
+}
+
+// nothingHeld fails the test if a parked connection holds memory to read into,
+// or if there is none that the loop drives.
+func (f *fixture) nothingHeld() {
+	f.t.Helper()
+	found := 0
+	for _, s := range f.relay.shards {
+		parked := make(chan []*conn, 1)
+		s.do(func(time.Time) {
+			var all []*conn
+			for _, st := range s.accounts {
+				for c := st.parked.newest; c != nil; c = c.older {
+					all = append(all, c)
+				}
+			}
+			parked <- all
+		})
+		for _, c := range <-parked {
+			found++
+			done, _ := f.loop.start(func() {
+				for _, field := range []string{"rawInput", "hand"} {
+					if n := reflect.ValueOf(c.tls).Elem().FieldByName(field).FieldByName("buf").Cap(); n > 0 {
+						f.t.Errorf("a parked connection holds %d octets of %s", n, field)
+					}
+				}
+			})
+			<-done
+		}
+	}
+	if found == 0 {
+		f.t.Error("no connection is parked")
 	}
 }
 

@@ -88,6 +88,5 @@ func (s *shard) warm(a *account.Account, n int, now time.Time) {
 		return
 	}
 	s.relay.metrics.prewarmed.Inc()
-	s.move(st, connGone, connDialing)
-	s.start(task{kind: taskDial, st: st, account: a})
+	s.login(task{kind: taskDial, st: st, account: a}, now)
 }

@@ -26,6 +26,7 @@ type Relay struct {
 	shards  []*shard
 	seed    maphash.Seed
 
+	loginTurn time.Duration // the constant, but for tests
 	endpoints *endpoints
 	warmer    warmer
 	saver     saver
@@ -51,7 +52,7 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	if err != nil {
 		return nil, err
 	}
-	r := &Relay{cfg: cfg, tokens: tokens, log: log, dialer: d, seed: maphash.MakeSeed()}
+	r := &Relay{cfg: cfg, tokens: tokens, log: log, dialer: d, seed: maphash.MakeSeed(), loginTurn: loginTurn}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if cfg.GlobalConcurrency > 0 {
 		r.gate = &gate{free: cfg.GlobalConcurrency}

@@ -76,6 +76,7 @@ type shard struct {
 
 	lastFlight uint64 // its id
 	accounts   map[string]*accountState
+	lines      map[lineKey]*loginLine
 	due        dueHeap         // accounts by their next deadline
 	blocked    []*accountState // wait for a global slot, in order
 	slots      int             // global slots in hand; see onSlot
@@ -92,7 +93,7 @@ type shard struct {
 }
 
 func newShard(r *Relay) *shard {
-	s := &shard{relay: r, accounts: make(map[string]*accountState), drained: make(chan struct{})}
+	s := &shard{relay: r, accounts: make(map[string]*accountState), lines: make(map[lineKey]*loginLine), drained: make(chan struct{})}
 	s.timer = time.AfterFunc(time.Hour, func() { s.post(event{kind: evTick, now: time.Now()}) })
 	s.timer.Stop()
 	return s
@@ -176,9 +177,13 @@ func (s *shard) handle(e *event) {
 	case evSubmit:
 		s.onSubmit(e.tx, e.now)
 	case evDialed:
+		s.loggedIn(e.w)
 		s.onDialed(e)
+		s.callUp(e.now)
 	case evDialFailed:
+		s.loggedIn(e.w)
 		s.onDialFailed(e)
+		s.callUp(e.now)
 	case evDone:
 		s.onDone(e)
 	case evLearned:
@@ -224,8 +229,7 @@ func (s *shard) handle(e *event) {
 }
 
 // start gives a task to a worker, preferring the one that was busy last.
-func (s *shard) start(t task) {
-	var w *worker
+func (s *shard) start(t task) (w *worker) {
 	if n := len(s.idle); n > 0 {
 		w, s.idle[n-1] = s.idle[n-1], nil
 		s.idle = s.idle[:n-1]
@@ -237,6 +241,7 @@ func (s *shard) start(t task) {
 	w.index = len(s.active)
 	s.active = append(s.active, w)
 	w.tasks <- t
+	return w
 }
 
 // park takes a worker that has nothing to do.
@@ -279,8 +284,8 @@ func (s *shard) touch(st *accountState, t time.Time) {
 	s.arm(t)
 }
 
-// onTick looks at all accounts whose deadline has come, and ends workers that
-// were idle for long.
+// onTick looks at all accounts whose deadline has come, at the turns of logins,
+// and ends workers that were idle for long.
 func (s *shard) onTick(now time.Time) {
 	s.armed = time.Time{}
 	if s.closing && s.flights == 0 {
@@ -290,6 +295,7 @@ func (s *shard) onTick(now time.Time) {
 		st := heap.Pop(&s.due).(*accountState)
 		s.expire(st, now)
 	}
+	s.callUp(now)
 	n := 0
 	for n < len(s.idle) && now.Sub(s.idle[n].idleSince) >= workerIdle {
 		close(s.idle[n].tasks)

@@ -55,8 +55,12 @@ type worker struct {
 	// which may become a loop's just then.
 	holds atomic.Pointer[net.TCPConn]
 
-	index     int       // in shard.active
-	idleSince time.Time // in shard.idle
+	// What follows belongs to the shard.
+
+	index     int        // in shard.active
+	idleSince time.Time  // in shard.idle
+	turnIn    *loginLine // where its login has a turn, nil: nowhere
+	began     time.Time  // its turn
 }
 
 func newWorker(s *shard) *worker {

@@ -1,0 +1,124 @@
+package upstream
+
+import (
+	"slices"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+)
+
+const (
+	// firstAtOnce is how many logins of a shard are under way at one endpoint,
+	// for accounts without a connection, before the next one waits for its turn.
+	// moreAtOnce is the same for accounts that have one, or soon will have.
+	firstAtOnce = 16
+	moreAtOnce  = 2
+	// loginTurn is how long a login keeps others waiting. It is enough where it
+	// is this machine that takes the time; a provider that is far away, slow or
+	// silent has more logins under way, and holds up nobody for long.
+	loginTurn = 40 * time.Millisecond
+)
+
+// A loginLine spreads the logins of a shard at one endpoint. A login costs as
+// much CPU time as some ten messages, and many times the memory: if hundreds
+// begin together, all of them end late, and what they took stays with the
+// process. One after the other, the first connections soon carry messages that
+// would have wanted a login of their own. So what waits here is not a login but
+// an account: when its turn comes it may have no need of one any more.
+type loginLine struct {
+	running []*worker       // have their turn, in the order of beginning
+	waiting []*accountState // in order; an account is in one line at most
+}
+
+// lineKey names a line.
+type lineKey struct {
+	endpoint account.Endpoint
+	first    bool // connections of accounts that have none
+}
+
+// full reports whether nobody else has a turn in l, the line of that name.
+func (l *loginLine) full(k lineKey) bool {
+	if k.first {
+		return len(l.running) >= firstAtOnce
+	}
+	return len(l.running) >= moreAtOnce
+}
+
+// endTurns ends those that have lasted for long enough.
+func (s *shard) endTurns(l *loginLine, now time.Time) {
+	n := 0
+	for n < len(l.running) && now.Sub(l.running[n].began) >= s.relay.loginTurn {
+		l.running[n].turnIn = nil
+		n++
+	}
+	l.running = slices.Delete(l.running, 0, n)
+}
+
+// line returns the line of that name, which it makes if there is none.
+func (s *shard) line(k lineKey) *loginLine {
+	l := s.lines[k]
+	if l == nil {
+		l = new(loginLine)
+		s.lines[k] = l
+	}
+	return l
+}
+
+// mayBegin reports whether the login of t may begin. If not, its account is
+// dispatched again when its turn has come.
+func (s *shard) mayBegin(t task, now time.Time) bool {
+	k := lineKey{t.account.SMTP, !t.st.usable()}
+	l := s.line(k)
+	if len(l.waiting) == 0 {
+		s.endTurns(l, now)
+	}
+	if !l.full(k) {
+		return true
+	}
+	if !t.st.inLine {
+		t.st.inLine = true
+		l.waiting = append(l.waiting, t.st)
+	}
+	s.arm(l.running[0].began.Add(s.relay.loginTurn))
+	return false
+}
+
+// login has a worker open a connection. It takes a turn even if all are taken.
+func (s *shard) login(t task, now time.Time) {
+	l := s.line(lineKey{t.account.SMTP, !t.st.usable()})
+	s.move(t.st, connGone, connDialing)
+	w := s.start(t)
+	w.turnIn, w.began = l, now
+	l.running = append(l.running, w)
+}
+
+// loggedIn ends the turn of w, if it still has one.
+func (s *shard) loggedIn(w *worker) {
+	if l := w.turnIn; l != nil {
+		i := slices.Index(l.running, w)
+		l.running = slices.Delete(l.running, i, i+1)
+		w.turnIn = nil
+	}
+}
+
+// callUp gives the turns that are free to those who wait.
+func (s *shard) callUp(now time.Time) {
+	for k, l := range s.lines {
+		s.endTurns(l, now)
+		for len(l.waiting) > 0 && !l.full(k) {
+			st := l.waiting[0]
+			l.waiting = slices.Delete(l.waiting, 0, 1)
+			st.inLine = false
+			s.dispatch(st, now)
+			if st.open()+st.waiting.n+st.fresh.n == 0 { // perhaps it can be forgotten
+				s.touch(st, now)
+			}
+		}
+		switch {
+		case len(l.waiting) > 0:
+			s.arm(l.running[0].began.Add(s.relay.loginTurn))
+		case len(l.running) == 0:
+			delete(s.lines, k)
+		}
+	}
+}
