@@ -96,6 +96,26 @@ func TestClientReleased(t *testing.T) {
 	})
 }
 
+// Once another account has found the client to be right, nothing is said to be
+// wrong with the one that was refused.
+func TestStateOfClientFoundRight(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
+		f.err = &Error{Class: ClassInvalidClient, Status: 401}
+		asked := clientAccount(0, "bad")
+		other := accountLike(clientAccount(1, "bad"), func(a *account.Account) { a.Email = "other@example.com" })
+		m.Retain(snapshot(t, asked, other))
+		if _, err := m.Source(asked).Get(t.Context()); !errors.Is(err, ErrInvalidClient) {
+			t.Errorf("the refused account: %v", err)
+		}
+		time.Sleep(refusedMin)
+		f.set(func(f *fakeFlow) { f.err = nil })
+		mustGet(t, m.Source(other))
+		if st, _ := m.State(asked.ID); st.LastError != nil || !st.LastErrorAt.IsZero() {
+			t.Errorf("state %+v", st)
+		}
+	})
+}
+
 // An account that was refused for good is asked for again once an operator says
 // so. An endpoint that asks for patience gets it nevertheless.
 func TestAccountReleased(t *testing.T) {

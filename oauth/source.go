@@ -203,16 +203,21 @@ var (
 	errClosing = &Error{Class: ClassClosed}
 )
 
-// remembered returns the failure that still stands, if any: the refusal of a
-// client does until another account has found it to be right. Called with mu.
+// remembered returns the failure that still stands, if any. Called with mu.
 func (s *Source) remembered(now time.Time) *Error {
-	if s.failure != nil && s.failure.Class == ClassInvalidClient && !s.m.clients.isRefused(s.client) {
-		s.failure = nil
-	}
+	s.reconsider()
 	if s.failure != nil && (s.failure.Permanent() || now.Before(s.retryAt)) {
 		return s.failure
 	}
 	return nil
+}
+
+// reconsider forgets the refusal of a client that another account has found to be
+// right since. Called with mu.
+func (s *Source) reconsider() {
+	if s.failure != nil && s.failure.Class == ClassInvalidClient && !s.m.clients.isRefused(s.client) {
+		s.failure = nil
+	}
 }
 
 // start queues a refresh. Called with mu, and without a call. False: closed.

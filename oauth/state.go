@@ -137,6 +137,7 @@ func (s *Source) fillState(st *AccountState) {
 
 // stateOfFailure adds what went wrong last. Called with mu.
 func (s *Source) stateOfFailure(st *AccountState, now time.Time) {
+	s.reconsider()
 	if s.failure == nil {
 		return
 	}

@@ -42,7 +42,9 @@ func pollerOf(c gnet.Conn) poller {
 			return p
 		}
 	}
-	p.woken = woken
+	if p.epoll >= 0 { // else there is nothing to wait for
+		p.woken = woken
+	}
 	return p
 }
 

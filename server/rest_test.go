@@ -3,6 +3,9 @@ package server
 import (
 	"sync"
 	"testing"
+
+	"github.com/panjf2000/gnet/v2"
+	"github.com/panjf2000/gnet/v2/pkg/queue"
 )
 
 // TestPollerIsFound: the parts of gnet's poller that we use are there in the
@@ -14,6 +17,24 @@ func TestPollerIsFound(t *testing.T) {
 		if p.epoll < 0 || p.woken == nil || p.tasks[0] == nil || p.tasks[1] == nil || *p.tasks[0] == nil || *p.tasks[1] == nil {
 			t.Errorf("loop %d: %+v", i, p)
 		}
+	}
+}
+
+// TestPollerWithoutDescriptor: where there is no descriptor to wait for, a loop
+// does not wait.
+func TestPollerWithoutDescriptor(t *testing.T) {
+	type fakePoller struct {
+		fd                                   uintptr
+		wakeupCall                           int32
+		urgentAsyncTaskQueue, asyncTaskQueue queue.AsyncTaskQueue
+	}
+	type fakeLoop struct{ poller *fakePoller }
+	type fakeConn struct {
+		gnet.Conn
+		loop *fakeLoop
+	}
+	if p := pollerOf(&fakeConn{loop: &fakeLoop{&fakePoller{}}}); p.epoll >= 0 || p.woken != nil {
+		t.Errorf("%+v", p)
 	}
 }
 

@@ -184,6 +184,14 @@ func (s *shard) expire(st *accountState, now time.Time) {
 	}
 }
 
+// unused has the timer look at an account that has no connection and no message
+// any more: perhaps it can be forgotten.
+func (s *shard) unused(st *accountState, now time.Time) {
+	if st.open()+st.waiting.n+st.fresh.n == 0 {
+		s.touch(st, now)
+	}
+}
+
 // unremarkable reports whether nothing is counted or in force that must not be
 // forgotten.
 func (st *accountState) unremarkable(now time.Time) bool {
@@ -224,6 +232,9 @@ func (st *accountState) nextDue(now time.Time) (next time.Time) {
 	if tx := st.firstUncovered(now); tx != nil {
 		sooner(tx.submitted.Add(st.acquireTimeout()))
 	}
+	if tx := st.waiting.at(st.attempts()); tx != nil && st.inLine {
+		sooner(tx.submitted.Add(st.linePatience()))
+	}
 	if t := st.backoff.until; st.backoff.failures > 0 {
 		if st.waiting.n+st.fresh.n == 0 || !t.After(now) {
 			t = t.Add(backoffMemory)
@@ -251,9 +262,12 @@ func (st *accountState) acquireTimeout() time.Duration {
 	return defaultAcquireTimeout
 }
 
+// attempts is how many of the waiting transactions wait for an attempt to connect,
+// which has timeouts of its own.
+func (st *accountState) attempts() int { return max(0, st.count[connDialing]-st.fresh.n) }
+
 // covered is how many of the waiting transactions do not wait for others to end
-// but for an attempt to connect, which has timeouts of its own, or for its turn,
-// which comes.
+// but for such an attempt, or for its turn, which comes.
 func (st *accountState) covered(now time.Time) int {
 	n := st.count[connDialing] - st.fresh.n
 	if st.inLine {
@@ -261,6 +275,13 @@ func (st *accountState) covered(now time.Time) int {
 	}
 	return max(0, n)
 }
+
+// linePatience is how long a transaction waits for the turn of an attempt, if the
+// acquire timeout is not longer. A client that is kept waiting for minutes gives up
+// and sends again what is delivered all the same.
+const linePatience = time.Minute
+
+func (st *accountState) linePatience() time.Duration { return max(linePatience, st.acquireTimeout()) }
 
 // firstUncovered returns the first transaction that waits for others to end.
 func (st *accountState) firstUncovered(now time.Time) *Transaction {
@@ -277,11 +298,12 @@ func (st *accountState) firstUncovered(now time.Time) *Transaction {
 // expireWaiting fails the transactions that waited longer than the acquire
 // timeout for a connection to become free.
 func (s *shard) expireWaiting(st *accountState, now time.Time) {
-	covered := st.covered(now)
+	attempts, covered := st.attempts(), st.covered(now)
 	var keep txQueue
 	for i := 0; st.waiting.n > 0; i++ {
 		tx := st.waiting.pop()
-		if i < covered || now.Sub(tx.submitted) < st.acquireTimeout() {
+		waited := now.Sub(tx.submitted)
+		if i < attempts || i < covered && waited < st.linePatience() || waited < st.acquireTimeout() {
 			keep.push(tx)
 			continue
 		}

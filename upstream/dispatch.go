@@ -128,6 +128,7 @@ func (s *shard) onDone(e *event) {
 		s.relay.gate.release()
 		s.rest(e)
 		s.dispatch(e.st, e.now)
+		s.unused(e.st, e.now)
 		return
 	}
 	s.settle(e, &e.st.waiting)

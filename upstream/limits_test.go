@@ -350,3 +350,25 @@ func TestGlobalConcurrency(t *testing.T) {
 		return f.relay.gate.free == 2
 	})
 }
+
+// TestAccountIsForgotten: nothing is kept of an account whose connections were
+// closed, because nobody used them or because they were worn.
+func TestAccountIsForgotten(t *testing.T) {
+	for name, limit := range map[string]func(l *account.Limits){
+		"unused": func(l *account.Limits) { l.IdleTimeout = time.Millisecond },
+		"worn":   func(l *account.Limits) { l.MaxMessagesPerConnection = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, func(s *setup) {
+				s.relay.Shards = 1
+				limit(&s.limits)
+			})
+			f.sendOK(f.accounts[0], "a\r\n")
+			sh, n := f.relay.shards[0], make(chan int, 1)
+			f.until(func() bool {
+				sh.do(func(time.Time) { n <- len(sh.accounts) })
+				return <-n == 0
+			})
+		})
+	}
+}

@@ -83,7 +83,7 @@ func (s *shard) mayBegin(t task, now time.Time) bool {
 	return false
 }
 
-// login has a worker open a connection. It takes a turn even if all are taken.
+// login has a worker open a connection, in the turn that mayBegin has found free.
 func (s *shard) login(t task, now time.Time) {
 	l := s.line(lineKey{t.account.SMTP, !t.st.usable()})
 	s.move(t.st, connGone, connDialing)
@@ -110,6 +110,8 @@ func (s *shard) callUp(now time.Time) {
 			l.waiting = slices.Delete(l.waiting, 0, 1)
 			st.inLine = false
 			s.dispatch(st, now)
+			// What the line covered may wait for a slot now.
+			s.plan(st, now)
 			if st.open()+st.waiting.n+st.fresh.n == 0 { // perhaps it can be forgotten
 				s.touch(st, now)
 			}

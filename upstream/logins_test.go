@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net"
 	"strconv"
 	"sync/atomic"
@@ -80,6 +81,35 @@ func TestLoginsTakeTurns(t *testing.T) {
 	if n := most.Load(); n > firstAtOnce {
 		t.Errorf("%d logins at once, want at most %d", n, firstAtOnce)
 	}
+}
+
+// TestPrewarmTakesNoTurns: connections that are opened ahead of mail do not hold
+// up the logins that mail waits for.
+func TestPrewarmTakesNoTurns(t *testing.T) {
+	f := newFixture(t, func(s *setup) {
+		s.relay.Shards = 1
+		s.relay.PrewarmConnections, s.relay.PrewarmRate = 1, 1000
+		s.relay.Breaker.Failures = 0
+	})
+	f.relay.loginTurn = time.Hour
+	release := make(chan struct{})
+	var logins atomic.Int64
+	s := newStub(t, func(c *tls.Conn) {
+		if logins.Add(1) <= firstAtOnce {
+			<-release
+		}
+		for ok := login(c, offerBDAT); ok && oneMessage(c); ok = say(c, threeReplies) {
+		}
+	})
+	accounts := copies(s.account(f.accounts[0]), firstAtOnce+1)
+	for _, a := range accounts {
+		a.Email = a.ID + "@example.com"
+	}
+	f.relay.Prewarm(snapshotOf(t, accounts[:firstAtOnce]...))
+	f.until(func() bool { return logins.Load() == firstAtOnce })
+	f.sendOK(accounts[firstAtOnce], "mail end\r\n")
+	close(release)
+	f.until(func() bool { return f.relay.connections(connParked) == firstAtOnce+1 })
 }
 
 // TestConnectionInsteadOfLogin: a message that waits for the turn of a login
@@ -170,6 +200,52 @@ func TestSilentProvider(t *testing.T) {
 	<-mute.done
 }
 
+// TestPatienceInLineEnds: it does when a client might give up, which would send
+// the message again.
+func TestPatienceInLineEnds(t *testing.T) {
+	f := oneShard(t, true)
+	release := make(chan struct{})
+	s := newStub(t, func(c *tls.Conn) {
+		<-release
+		for ok := login(c, offerBDAT); ok && oneMessage(c); ok = say(c, threeReplies) {
+		}
+	})
+	accounts := copies(s.account(f.accounts[0]), firstAtOnce+1)
+	for _, a := range accounts {
+		a.Limits.AcquireTimeout = time.Millisecond
+	}
+	c := f.submitAll(accounts)
+	sh, last := f.relay.shards[0], accounts[firstAtOnce]
+	looked := make(chan error, 1)
+	sh.do(func(now time.Time) {
+		st := sh.accounts[last.ID]
+		begun := st.waiting.head.submitted
+		sh.expire(st, begun.Add(linePatience-1))
+		var err error
+		if due := st.nextDue(now).Sub(begun); st.waiting.n != 1 || due != linePatience {
+			err = fmt.Errorf("%d wait, to be looked at behind %v", st.waiting.n, due)
+		}
+		sh.expire(st, begun.Add(linePatience))
+		looked <- err
+	})
+	if err := <-looked; err != nil {
+		t.Error(err)
+	}
+	if ans := c.next(t); ans.tx.Account != last || code(ans.res.Reply) != "451 4.4.5" {
+		t.Errorf("%v for %s", ans.res.Reply, ans.tx.Account.ID)
+	} else {
+		ans.tx.Release()
+	}
+	close(release)
+	for range firstAtOnce {
+		ans := c.next(t)
+		if ans.res.Err != nil {
+			t.Error(ans.res.Err)
+		}
+		ans.tx.Release()
+	}
+}
+
 // TestCloseEndsTheLine: what waits for the turn of a login when the relay closes
 // is answered.
 func TestCloseEndsTheLine(t *testing.T) {
@@ -223,6 +299,38 @@ func TestPatienceInLine(t *testing.T) {
 	}
 	close(release)
 	for range accounts {
+		ans := c.next(t)
+		if ans.res.Err != nil {
+			t.Error(ans.res.Err)
+		}
+		ans.tx.Release()
+	}
+}
+
+// TestTurnWithoutASlot: whose turn comes while all global slots are taken waits
+// for others to end, and no longer than the acquire timeout.
+func TestTurnWithoutASlot(t *testing.T) {
+	f := newFixture(t, func(s *setup) {
+		s.relay.Shards = 1
+		s.relay.GlobalConcurrency = firstAtOnce
+		s.relay.Breaker.Failures = 0
+	})
+	release := make(chan struct{})
+	s := newStub(t, func(c *tls.Conn) {
+		<-release
+		for ok := login(c, offerBDAT); ok && oneMessage(c); ok = say(c, threeReplies) {
+		}
+	})
+	accounts := copies(s.account(f.accounts[0]), firstAtOnce+1)
+	c := f.submitAll(accounts[:firstAtOnce])
+	last := accounts[firstAtOnce]
+	last.Limits.AcquireTimeout = time.Millisecond
+	tx, its := f.message(last, "to@example.com", "m end\r\n")
+	if res := f.submit(tx, its); code(res.Reply) != "451 4.3.2" {
+		t.Errorf("reply %v", res.Reply)
+	}
+	close(release)
+	for range firstAtOnce {
 		ans := c.next(t)
 		if ans.res.Err != nil {
 			t.Error(ans.res.Err)

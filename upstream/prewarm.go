@@ -88,5 +88,8 @@ func (s *shard) warm(a *account.Account, n int, now time.Time) {
 		return
 	}
 	s.relay.metrics.prewarmed.Inc()
-	s.login(task{kind: taskDial, st: st, account: a}, now)
+	// It takes no turn, which mail would have to wait for: Config.PrewarmRate is
+	// what spreads these logins.
+	s.move(st, connGone, connDialing)
+	s.start(task{kind: taskDial, st: st, account: a})
 }

@@ -195,6 +195,7 @@ func (s *shard) handle(e *event) {
 		s.move(e.st, connClosing, connGone)
 		s.park(e.w, e.now)
 		s.dispatch(e.st, e.now)
+		s.unused(e.st, e.now)
 	case evMend:
 		s.land(e.f)
 		s.start(task{kind: taskMend, st: e.st, conn: e.c, reset: e.reset})
