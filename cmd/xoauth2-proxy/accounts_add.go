@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"xoauth2-proxy/internal/account"
@@ -100,28 +99,14 @@ func (n *newAccount) put(settings *config.Settings, l *config.AccountList, e *co
 // done again: a person consents, or a provider replaces the refresh token. It
 // returns the account that would be in force.
 func (n *newAccount) plan(settings *config.Settings, e *config.AccountEntry) (*account.Account, error) {
-	accounts, err := edit(settings, config.Edit{Create: true, DryRun: true}, func(l *config.AccountList) error {
+	accounts, err := edit(settings, config.Edit{Create: true, DryRun: true, Rehearse: !n.DryRun}, func(l *config.AccountList) error {
 		_, err := n.put(settings, l, e)
 		return err
 	})
-	if err == nil && !n.DryRun {
-		err = checkReplaceable(settings.AccountsFile)
-	}
 	if err != nil {
 		return nil, err
 	}
 	return find(accounts, e.Email())
-}
-
-// checkReplaceable finds files in whose place no other can be put.
-func checkReplaceable(path string) error {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	if err := unix.Access(filepath.Dir(path), unix.W_OK); err != nil {
-		return fmt.Errorf("%s: nothing can be written to its directory: %w", path, err)
-	}
-	return nil
 }
 
 // save puts e into the file, after having verified the account if so wanted.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -115,7 +116,7 @@ func checkNoReferences(n *admin.NewAccount) error {
 // the new one afterwards.
 func (a *adminAPI) Verify(ctx context.Context, n *admin.NewAccount) error {
 	settings := a.live.inForce()
-	acct, err := config.ReadEntry(settings, entryOf(n))
+	acct, err := a.planned(settings, n)
 	if err != nil {
 		return err
 	}
@@ -129,13 +130,35 @@ func (a *adminAPI) Verify(ctx context.Context, n *admin.NewAccount) error {
 	return nil
 }
 
+// planned is the account that n would be: with Overwrite it may have keys that
+// only the file gives, such as a tenant.
+func (a *adminAPI) planned(settings *config.Settings, n *admin.NewAccount) (*account.Account, error) {
+	if !n.Overwrite {
+		return config.ReadEntry(settings, entryOf(n))
+	}
+	accounts, err := a.put([]*admin.NewAccount{n}, config.Edit{DryRun: true})
+	if err != nil {
+		return nil, err
+	}
+	return find(accounts, n.Email)
+}
+
 // Save implements admin.API. If there is a key, the new secrets are sealed.
 func (a *adminAPI) Save(list []*admin.NewAccount, dryRun bool) (int, error) {
-	if err := a.checkIDs(list); err != nil {
+	accounts, err := a.put(list, config.Edit{DryRun: dryRun, Rehearse: dryRun})
+	if err != nil {
 		return 0, err
 	}
+	return accounts.Len(), nil
+}
+
+// put puts accounts into the file and in force.
+func (a *adminAPI) put(list []*admin.NewAccount, how config.Edit) (*account.Snapshot, error) {
+	if err := a.checkIDs(list); err != nil {
+		return nil, err
+	}
 	keys := a.live.inForce().Secrets.Key
-	accounts, err := a.live.edit(config.Edit{DryRun: dryRun}, func(l *config.AccountList) error {
+	return a.live.edit(how, func(l *config.AccountList) error {
 		for _, n := range list {
 			if !n.Overwrite && l.Has(n.Email) {
 				return fmt.Errorf("%w: %s", admin.ErrExists, n.Email)
@@ -148,10 +171,6 @@ func (a *adminAPI) Save(list []*admin.NewAccount, dryRun bool) (int, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return 0, err
-	}
-	return accounts.Len(), nil
 }
 
 // checkIDs finds account_ids that other accounts have.
@@ -162,7 +181,13 @@ func (a *adminAPI) checkIDs(list []*admin.NewAccount) error {
 		if err != nil {
 			return err
 		}
-		if other, ok := have.ByID(acct.ID); ok && account.FoldLogin(other.Email) != account.FoldLogin(n.Email) {
+		email := account.FoldLogin(n.Email)
+		other, taken := have.ByID(acct.ID)
+		if !taken || account.FoldLogin(other.Email) == email {
+			continue
+		}
+		there := slices.ContainsFunc(have.All(), func(a *account.Account) bool { return account.FoldLogin(a.Email) == email })
+		if n.AccountID != "" || !there { // else it keeps the one that it has
 			return fmt.Errorf("%w: account_id %q is that of %s", admin.ErrExists, acct.ID, other.Email)
 		}
 	}
@@ -177,7 +202,7 @@ func (a *adminAPI) Remove(emails []string, all, dryRun bool) (int, error) {
 			return nil
 		}
 		for _, email := range emails {
-			if err := l.Remove(email); err != nil {
+			if err := l.RemoveEmail(email); err != nil {
 				return fmt.Errorf("%w: %s", admin.ErrNotFound, email)
 			}
 		}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -65,6 +67,83 @@ func TestAdminAPIAddsAndRemoves(t *testing.T) {
 	s.want(400, nil, "DELETE", "/admin/accounts", "")
 	s.want(200, []string{`"total_accounts":0`}, "DELETE", "/admin/accounts?confirm=true", "")
 	s.want(503, []string{"there are no accounts"}, "GET", "/ready", "")
+}
+
+// TestAdminAPIMeansEmails has an account whose account_id is the email of another
+// one: what is done to the other leaves it alone.
+func TestAdminAPIMeansEmails(t *testing.T) {
+	const one, other = "one@outlook.com", "other@gmail.com"
+	s := newStack(t)
+	for _, e := range []string{one, other} {
+		if err := s.provider.AddAccount(testAccount(e)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.want(200, []string{`"total_accounts":1`}, "POST", "/admin/accounts", s.request(one, `, "account_id": "`+other+`"`))
+	s.want(404, nil, "DELETE", "/admin/accounts/"+other, "")
+	both := []string{`"account_id":"` + other + `","email":"` + one + `"`, `"account_id":"gmail_other_gmail_com","email":"` + other + `"`}
+	for _, more := range []string{"", `, "overwrite": true`} {
+		s.want(200, []string{`"total_accounts":2`}, "POST", "/admin/accounts", s.request(other, more))
+		s.want(200, both, "GET", "/admin/accounts", "")
+	}
+	// Its account_id by default is that of another one, but it has got its own.
+	s.want(200, []string{`"total_accounts":2`}, "POST", "/admin/accounts", s.request(other, `, "overwrite": true, "account_id": "its-own"`))
+	s.want(200, nil, "POST", "/admin/accounts", s.request(one, `, "overwrite": true, "account_id": "gmail_other_gmail_com"`))
+	s.want(200, []string{`"account_id":"its-own"`}, "POST", "/admin/accounts", s.request(other, `, "overwrite": true`))
+	s.want(409, []string{"account_id"}, "POST", "/admin/accounts", s.request(one, `, "overwrite": true, "account_id": "its-own"`))
+	s.want(200, []string{`"total_accounts":1`}, "DELETE", "/admin/accounts/"+other, "")
+	s.want(200, []string{`"email":"` + one + `"`}, "GET", "/admin/accounts", "")
+}
+
+// TestAdminAPIVerifiesWhatTheFileAdds overwrites an account whose endpoints only
+// the file gives, and one that the file has log in as somebody else, whom the
+// provider does not know.
+func TestAdminAPIVerifiesWhatTheFileAdds(t *testing.T) {
+	const found, lost = "found@gmail.com", "lost@gmail.com"
+	s := newStack(t, found, lost)
+	text, err := os.ReadFile(s.files.Accounts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after, ok := strings.Cut(string(text), `"`+lost+`"`)
+	if !ok {
+		t.Fatalf("%s has no %s", text, lost)
+	}
+	writeFile(t, s.files.Accounts, before+`"`+lost+`", "auth_identity": "nobody@gmail.com"`+after)
+	s.want(200, nil, "POST", "/admin/reload", "")
+	short := func(email string) string {
+		return strings.Split(s.request(email, ""), `, "oauth_token_url"`)[0] + `, "overwrite": true}`
+	}
+	s.want(200, []string{`"total_accounts":2`}, "POST", "/admin/accounts", short(found))
+	if st := s.provider.AccountStats(found); st.Logins != 1 {
+		t.Errorf("%s was verified by %d logins", found, st.Logins)
+	}
+	s.want(400, []string{"verification failed"}, "POST", "/admin/accounts", short(lost))
+	s.want(206, []string{`"added_count":1`, `"failed_accounts":[{"email":"` + lost + `"`}, "POST", "/admin/accounts/batch",
+		"["+short(lost)+","+short(found)+"]")
+}
+
+// TestAdminAPIRehearses has a file of accounts that no new one can be put in the
+// place of. The provider is asked nothing: it might replace a refresh token.
+func TestAdminAPIRehearses(t *testing.T) {
+	const email = "new@outlook.com"
+	provider, f := newSandbox(t, "user@gmail.com")
+	if err := provider.AddAccount(testAccount(email)); err != nil {
+		t.Fatal(err)
+	}
+	long := filepath.Join(filepath.Dir(f.Accounts), strings.Repeat("n", 255)) // none longer can stand beside it
+	if err := os.Rename(f.Accounts, long); err != nil {
+		t.Fatal(err)
+	}
+	f.Accounts = long
+	s := startStack(t, provider, f)
+	s.want(500, []string{"file name too long"}, "POST", "/admin/accounts", s.request(email, ""))
+	s.want(500, []string{"file name too long"}, "POST", "/admin/accounts?dry_run=true", s.request(email, ""))
+	s.want(500, []string{"file name too long"}, "POST", "/admin/accounts/batch", "["+s.request(email, "")+"]")
+	if st := provider.AccountStats(email); st.TokensIssued != 0 || st.Logins != 0 {
+		t.Errorf("the provider was asked: %+v", st)
+	}
+	s.want(200, []string{`"total_accounts":1`}, "GET", "/admin/accounts", "")
 }
 
 // TestAdminAPIDeletesOnlyTheDead has one account without a grant, one whose

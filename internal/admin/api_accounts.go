@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/valyala/fasthttp"
 )
@@ -66,6 +67,10 @@ func (a *apiRoutes) add(ctx *fasthttp.RequestCtx) {
 		WriteError(ctx, fasthttp.StatusConflict, fmt.Sprintf("account %s already exists", n.Email))
 		return
 	}
+	if err := a.rehearse([]*NewAccount{n}); err != nil {
+		fail(ctx, err)
+		return
+	}
 	if n.verifies() {
 		if err := a.api.Verify(a.server.ctx, n); err != nil {
 			WriteError(ctx, fasthttp.StatusBadRequest, "account verification failed: "+err.Error())
@@ -82,6 +87,17 @@ func (a *apiRoutes) add(ctx *fasthttp.RequestCtx) {
 		reply.Account = &account
 	}
 	WriteJSON(ctx, fasthttp.StatusOK, reply)
+}
+
+// rehearse finds out whether the accounts can be saved, if any of them is to be
+// verified: the provider may replace its refresh token then, and the new one
+// would be lost.
+func (a *apiRoutes) rehearse(list []*NewAccount) error {
+	if !slices.ContainsFunc(list, (*NewAccount).verifies) {
+		return nil
+	}
+	_, err := a.api.Save(list, true)
+	return err
 }
 
 // remove takes one account out.

@@ -12,7 +12,7 @@ import (
 const verifyParallel = 10
 
 // addBatch adds up to 100 accounts. Those that cannot be verified are left out
-// and told.
+// and told; none is verified unless all can be saved.
 func (a *apiRoutes) addBatch(ctx *fasthttp.RequestCtx) {
 	list, err := a.readBatch(ctx)
 	if err != nil {
@@ -21,6 +21,10 @@ func (a *apiRoutes) addBatch(ctx *fasthttp.RequestCtx) {
 	}
 	if twice := a.duplicates(list); len(twice) > 0 {
 		WriteJSON(ctx, fasthttp.StatusConflict, refused{Error: "duplicate accounts found", Duplicates: twice})
+		return
+	}
+	if err := a.rehearse(list); err != nil {
+		fail(ctx, err)
 		return
 	}
 	good, failed := a.verifyBatch(list)

@@ -23,6 +23,7 @@ type fakeAPI struct {
 	level    string
 	saveErr  error
 	saved    []*NewAccount
+	verified int
 }
 
 func (f *fakeAPI) Accounts() []Account {
@@ -42,6 +43,9 @@ func (f *fakeAPI) Check(n *NewAccount) error {
 }
 
 func (f *fakeAPI) Verify(ctx context.Context, n *NewAccount) error {
+	f.mu.Lock()
+	f.verified++
+	f.mu.Unlock()
 	if strings.HasPrefix(n.Email, "bad") {
 		return errors.New("refresh token refused")
 	}
@@ -274,6 +278,9 @@ func TestAPICannotSave(t *testing.T) {
 		f.saveErr = errors.New("no space left on device")
 		if resp, body := do(t, r.method, url+r.path, r.body); resp.StatusCode != 500 || !strings.Contains(body, "no space left") {
 			t.Errorf("%s %s: %d %s", r.method, r.path, resp.StatusCode, body)
+		}
+		if f.verified > 0 {
+			t.Errorf("%s %s: a provider was asked about what cannot be saved", r.method, r.path)
 		}
 	}
 }

@@ -23,8 +23,11 @@ const emptyAccounts = "{\n  \"accounts\": []\n}\n"
 type Edit struct {
 	// Create makes the file if there is none.
 	Create bool
-	// DryRun checks everything and writes nothing.
+	// DryRun checks everything and changes nothing.
 	DryRun bool
+	// Rehearse has a dry run write the new file too, and remove it again: it
+	// fails where the change itself would.
+	Rehearse bool
 	// Check, if not nil, is asked too about what the file is to say.
 	Check func(*account.Snapshot) error
 	// Memory, if not nil, is that of the program that loads the file.
@@ -92,22 +95,26 @@ func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*acco
 	default:
 		return nil, &Problem{File: s.AccountsFile, Message: err.Error()}
 	}
-	list, err := parseAccountList(s.AccountsFile, data)
+	list, err := newAccountList(s.AccountsFile, data, how.Memory)
 	if err != nil {
 		return nil, err
 	}
 	if err := change(list); err != nil {
 		return nil, err
 	}
-	packed := list.file.root.Pack()
+	packed := list.pack()
 	snapshot, err := checkAccounts(how.Memory, s, packed)
 	if err == nil && how.Check != nil {
 		err = how.Check(snapshot)
 	}
-	if err != nil || how.DryRun || !list.changed {
+	if err != nil || !list.changed || how.DryRun && !how.Rehearse {
 		return snapshot, err
 	}
-	if err := target.replace(packed); err != nil {
+	put := target.replace
+	if how.DryRun {
+		put = target.rehearse
+	}
+	if err := put(packed); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.AccountsFile, err)
 	}
 	return snapshot, nil

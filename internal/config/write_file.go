@@ -31,10 +31,12 @@ type target struct {
 // newTarget finds the file behind path, which need not exist.
 func newTarget(path string) (*target, error) {
 	real, err := filepath.EvalSymlinks(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return &target{path: path}, nil
-	case err != nil:
+	if errors.Is(err, fs.ErrNotExist) {
+		if real, err = behindLinks(path); err == nil {
+			return &target{path: real}, nil
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	info, err := os.Stat(real)
@@ -45,6 +47,42 @@ func newTarget(path string) (*target, error) {
 		return nil, fmt.Errorf("%s is no regular file", path)
 	}
 	return &target{path: real, old: info}, nil
+}
+
+// mostLinks is how many symbolic links in a row are followed. The system follows
+// fewer.
+const mostLinks = 255
+
+// behindLinks returns the path of a file that is not there, behind the symbolic
+// links that lead to it. Its directory must be there.
+func behindLinks(path string) (string, error) {
+	at := path
+	for range mostLinks {
+		dir, name := filepath.Split(at)
+		if dir == "" {
+			dir = "."
+		}
+		dir, err := filepath.EvalSymlinks(dir)
+		if errors.Is(err, fs.ErrNotExist) && at != path {
+			return "", fmt.Errorf("%s is a symbolic link to %s, whose directory does not exist", path, at)
+		}
+		if err != nil {
+			return "", err
+		}
+		at = filepath.Join(dir, name)
+		to, err := os.Readlink(at)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EINVAL): // a file by now
+			return at, nil
+		case err != nil:
+			return "", err
+		case filepath.IsAbs(to):
+			at = to
+		default: // not cleaned: ".." is behind a link something else than in the text
+			at = dir + string(filepath.Separator) + to
+		}
+	}
+	return "", fmt.Errorf("%s: %w", path, syscall.ELOOP)
 }
 
 // lock keeps other writers away until unlock is called. The lock is on the
@@ -74,7 +112,11 @@ func (t *target) lock() (unlock func(), err error) {
 }
 
 // replace puts data in the place of the file. The owner stays, the mode is 0600.
+// It is for those who have the lock, as is rehearse.
 func (t *target) replace(data []byte) error { return durable.Replace(t.path, data, t.keepOwner) }
+
+// rehearse finds out whether replace would work.
+func (t *target) rehearse(data []byte) error { return durable.Rehearse(t.path, data, t.keepOwner) }
 
 // keepOwner gives f the owner of the file that it is to replace. A proxy that
 // runs as another user could not read the file any more.

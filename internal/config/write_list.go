@@ -18,6 +18,8 @@ type AccountList struct {
 	array   *hujson.Array
 	changed bool
 	index   *listIndex // nil: not made yet, or no longer right
+	pause   func()     // called between two accounts; nil: nobody waits
+	size    int        // of the text, if there are pauses
 }
 
 // listIndex finds accounts by name: a list to import may be as long as the file.
@@ -82,9 +84,8 @@ func parseAccountList(name string, data []byte) (*AccountList, error) {
 // Len is the number of accounts.
 func (l *AccountList) Len() int { return len(l.array.Elements) }
 
-// find returns the account with that email, in any case, or else with that
-// account_id; nil if there is none.
-func (l *AccountList) find(name string) *hujson.Object {
+// indexed returns the index, which it makes if need be.
+func (l *AccountList) indexed() *listIndex {
 	if l.index == nil {
 		n := len(l.array.Elements)
 		l.index = &listIndex{emails: make(map[string]*hujson.Object, n), ids: make(map[string]*hujson.Object, n)}
@@ -92,20 +93,39 @@ func (l *AccountList) find(name string) *hujson.Object {
 			if object, ok := l.array.Elements[i].Value.(*hujson.Object); ok {
 				l.index.add(object)
 			}
+			l.rest()
 		}
 	}
-	if object := l.index.emails[account.FoldLogin(name)]; object != nil {
-		return object
-	}
-	return l.index.ids[name]
+	return l.index
 }
 
-// Has reports whether there is an account with that email or account_id.
-func (l *AccountList) Has(name string) bool { return l.find(name) != nil }
+// rest is for between two accounts.
+func (l *AccountList) rest() {
+	if l.pause != nil {
+		l.pause()
+	}
+}
+
+// byEmail returns the account with that email, in any case; nil if there is none.
+func (l *AccountList) byEmail(email string) *hujson.Object {
+	return l.indexed().emails[account.FoldLogin(email)]
+}
+
+// find returns the account with that email, or else with that account_id, which
+// may look like the email of another one; nil if there is none.
+func (l *AccountList) find(name string) *hujson.Object {
+	if object := l.byEmail(name); object != nil {
+		return object
+	}
+	return l.indexed().ids[name]
+}
+
+// Has reports whether there is an account with that email.
+func (l *AccountList) Has(email string) bool { return l.byEmail(email) != nil }
 
 // Add puts an account at the end. ErrAccountExists: the email is in use.
 func (l *AccountList) Add(e *AccountEntry) error {
-	if l.find(e.Email()) != nil {
+	if l.Has(e.Email()) {
 		return fmt.Errorf("%w: %s", ErrAccountExists, e.Email())
 	}
 	l.append(e)
@@ -115,7 +135,7 @@ func (l *AccountList) Add(e *AccountEntry) error {
 // Put adds an account, or sets the keys of e in the one that has its email; all
 // other keys of that one stay. It reports whether there was one.
 func (l *AccountList) Put(e *AccountEntry) (replaced bool) {
-	object := l.find(e.Email())
+	object := l.byEmail(e.Email())
 	if object == nil {
 		l.append(e)
 		return false
@@ -131,10 +151,14 @@ func (l *AccountList) Put(e *AccountEntry) (replaced bool) {
 	return true
 }
 
-// Remove takes the account with that email or account_id out, with the comment
-// in front of it. ErrNoAccount: there is none.
-func (l *AccountList) Remove(name string) error {
-	object := l.find(name)
+// Remove takes the account with that email, or else with that account_id, out,
+// with the comment in front of it. ErrNoAccount: there is none.
+func (l *AccountList) Remove(name string) error { return l.remove(name, l.find(name)) }
+
+// RemoveEmail is Remove for those who mean an email.
+func (l *AccountList) RemoveEmail(email string) error { return l.remove(email, l.byEmail(email)) }
+
+func (l *AccountList) remove(name string, object *hujson.Object) error {
 	if object == nil {
 		return fmt.Errorf("%w: %s", ErrNoAccount, name)
 	}

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -10,6 +12,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/durable"
 )
 
 // writeAccounts puts text into a file of accounts and returns its settings.
@@ -45,6 +48,11 @@ func newEntry(email string) *AccountEntry {
 // one is an account on one line.
 func one(email string) string {
 	return `{"email": "` + email + `", "provider": "outlook", "client_id": "c", "refresh_token": "r!*$."}`
+}
+
+// identified is one with an account_id.
+func identified(email, id string) string {
+	return strings.Replace(one(email), "{", `{"account_id": "`+id+`", `, 1)
 }
 
 func TestEditAccounts(t *testing.T) {
@@ -110,8 +118,19 @@ func TestEditAccounts(t *testing.T) {
 			"[\n  // about a\n  " + one("a@a.test") + " // a\n  // end\n]\n", remove("b@a.test")},
 		{"remove the last, trailing comma", "[\n  " + one("a@a.test") + ",\n  " + one("b@a.test") + ",\n]\n",
 			"[\n  " + one("a@a.test") + ",\n]\n", remove("b@a.test")},
-		{"remove by account_id", "[\n  " + one("a@a.test") + ",\n  " + strings.Replace(one("b@a.test"), "{", `{"account_id": "x1", `, 1) + "\n]\n",
+		{"remove by account_id", "[\n  " + one("a@a.test") + ",\n  " + identified("b@a.test", "x1") + "\n]\n",
 			"[\n  " + one("a@a.test") + "\n]\n", remove("x1")},
+		{"remove by an email that is an account_id too", "[\n  " + identified("a@a.test", "b@a.test") + ",\n  " + one("b@a.test") + "\n]\n",
+			"[\n  " + identified("a@a.test", "b@a.test") + "\n]\n", remove("b@a.test")},
+		{"add an email that is an account_id", "[" + identified("a@a.test", "new@a.test") + "]\n",
+			"[" + identified("a@a.test", "new@a.test") + ", " + one("new@a.test") + "]\n", add},
+		{"put an email that is an account_id", "[" + identified("a@a.test", "new@a.test") + "]\n",
+			"[" + identified("a@a.test", "new@a.test") + ", " + one("new@a.test") + "]\n", func(l *AccountList) error {
+				if l.Has("new@a.test") || l.Put(newEntry("new@a.test")) {
+					t.Error("another account is taken for it")
+				}
+				return nil
+			}},
 		{"remove all", "{\"accounts\": [\n  " + one("a@a.test") + "\n], \"other\": null}\n", "{\"accounts\": [], \"other\": null}\n",
 			func(l *AccountList) error { l.Clear(); return nil }},
 		{"put", `[
@@ -157,9 +176,19 @@ func TestEditAccounts(t *testing.T) {
 			if got := readText(t, s.AccountsFile); got != tt.before {
 				t.Errorf("a dry run writes:\n%s", got)
 			}
-			snapshot, err := EditAccounts(s, Edit{}, tt.change)
+			if _, err := EditAccounts(s, Edit{DryRun: true, Rehearse: true}, tt.change); err != nil {
+				t.Fatalf("rehearsal: %v", err)
+			}
+			if got := readText(t, s.AccountsFile); got != tt.before {
+				t.Errorf("a rehearsal writes:\n%s", got)
+			}
+			rests := 0
+			snapshot, err := EditAccounts(s, Edit{Memory: &Memory{Pause: func() { rests++ }}}, tt.change)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if n := snapshot.Len(); rests < n {
+				t.Errorf("%d rests over %d accounts", rests, n)
 			}
 			if got := readText(t, s.AccountsFile); got != tt.after {
 				t.Errorf("got:\n%s\nwant:\n%s", got, tt.after)
@@ -179,6 +208,7 @@ func TestEditAccountsRefuses(t *testing.T) {
 		want         error
 		text         string
 	}{
+		{"no account has that email", "[" + identified("b@a.test", "x@a.test") + "]", func(l *AccountList) error { return l.RemoveEmail("x@a.test") }, ErrNoAccount, ""},
 		{"twice", "[" + one("a@a.test") + "]", func(l *AccountList) error { return l.Add(newEntry("A@a.test")) }, ErrAccountExists, ""},
 		{"not there", "[]", func(l *AccountList) error { return l.Remove("a@a.test") }, ErrNoAccount, ""},
 		{"no provider", "[]", func(l *AccountList) error {
@@ -243,6 +273,119 @@ func TestEditAccountsFile(t *testing.T) {
 	}
 }
 
+// TestEditAccountsLinked creates accounts.json where a symbolic link says.
+func TestEditAccountsLinked(t *testing.T) {
+	add := func(l *AccountList) error { return l.Add(newEntry("a@a.test")) }
+	for _, tt := range []struct {
+		name  string
+		links [][2]string // below the directory: where, and what they say
+		want  string      // where the file is then; "": nowhere
+		text  string      // of the error
+	}{
+		{"to a file", [][2]string{{"etc/accounts.json", "../data/a.json"}}, "data/a.json", ""},
+		{"in two steps", [][2]string{{"etc/accounts.json", "next.json"}, {"etc/next.json", "../data/a.json"}}, "data/a.json", ""},
+		{"out of a linked directory", [][2]string{{"etc/accounts.json", "dir/../a.json"}, {"etc/dir", "../data/deep"}}, "data/a.json", ""},
+		{"to no directory", [][2]string{{"etc/accounts.json", "../none/a.json"}}, "", "none/a.json, whose directory does not exist"},
+		{"to itself", [][2]string{{"etc/accounts.json", "accounts.json"}}, "", "too many links"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, d := range []string{"etc", "data/deep"} {
+				if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, l := range tt.links {
+				if err := os.Symlink(l[1], filepath.Join(dir, l[0])); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := Default()
+			s.AccountsFile = filepath.Join(dir, "etc/accounts.json")
+			_, err := EditAccounts(s, Edit{Create: true}, add)
+			if tt.want == "" {
+				if err == nil || !strings.Contains(err.Error(), tt.text) {
+					t.Errorf("error %v, want one with %q", err, tt.text)
+				}
+			} else if err != nil {
+				t.Fatal(err)
+			} else if info, err := os.Lstat(filepath.Join(dir, tt.want)); err != nil || !info.Mode().IsRegular() {
+				t.Errorf("%s: %v, %v", tt.want, info, err)
+			} else if snapshot, _, err := reread(s); err != nil || snapshot.Len() != 1 {
+				t.Errorf("read through the link: %v, %v", snapshot, err)
+			}
+			for _, l := range tt.links {
+				if to, err := os.Readlink(filepath.Join(dir, l[0])); err != nil || to != l[1] {
+					t.Errorf("%s leads to %q, %v", l[0], to, err)
+				}
+			}
+		})
+	}
+}
+
+// TestEditAccountsRehearsal has something in the way of a save that no look at
+// the accounts finds.
+func TestEditAccountsRehearsal(t *testing.T) {
+	s := writeAccounts(t, "[]")
+	long := filepath.Join(filepath.Dir(s.AccountsFile), strings.Repeat("n", 255)) // none longer can stand beside it
+	if err := os.Rename(s.AccountsFile, long); err != nil {
+		t.Fatal(err)
+	}
+	s.AccountsFile = long
+	add := func(l *AccountList) error { return l.Add(newEntry("a@a.test")) }
+	if _, err := EditAccounts(s, Edit{DryRun: true}, add); err != nil {
+		t.Errorf("dry run: %v", err)
+	}
+	for _, how := range []Edit{{DryRun: true, Rehearse: true}, {}} {
+		if _, err := EditAccounts(s, how, add); !errors.Is(err, syscall.ENAMETOOLONG) {
+			t.Errorf("%+v: %v", how, err)
+		}
+	}
+}
+
+// killedFile is, in the environment, the file of accounts that a process is to be
+// killed over while it saves it.
+const killedFile = "CONFIG_TEST_KILLED_FILE"
+
+// TestEditAccountsKilled kills a writer in the middle of a save: the next one
+// finds the accounts as they were, and leaves no secrets beside them.
+func TestEditAccountsKilled(t *testing.T) {
+	if path := os.Getenv(killedFile); path != "" {
+		target, err := newTarget(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := target.lock(); err != nil {
+			t.Fatal(err)
+		}
+		err = durable.Replace(target.path, []byte("new"), func(*os.File) error { return syscall.Kill(os.Getpid(), syscall.SIGKILL) })
+		t.Fatalf("it lives, with %v", err)
+	}
+	s := writeAccounts(t, "["+one("a@a.test")+"]")
+	child := exec.Command(os.Args[0], "-test.run=^TestEditAccountsKilled$")
+	child.Env = append(os.Environ(), killedFile+"="+s.AccountsFile)
+	if out, err := child.CombinedOutput(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	left := func() int {
+		entries, err := os.ReadDir(filepath.Dir(s.AccountsFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	if n := left(); n != 2 {
+		t.Fatalf("%d files after the kill", n)
+	}
+	snapshot, err := EditAccounts(s, Edit{}, func(l *AccountList) error { return l.Add(newEntry("b@a.test")) })
+	if err != nil || snapshot.Len() != 2 {
+		t.Errorf("%v, %v", snapshot, err)
+	}
+	if n := left(); n != 1 {
+		t.Errorf("%d files after the next save", n)
+	}
+}
+
 func TestEditAccountsCreates(t *testing.T) {
 	s := Default()
 	s.AccountsFile = filepath.Join(t.TempDir(), "accounts.json")
@@ -302,8 +445,14 @@ func FuzzEditAccounts(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := list.Add(newEntry("new@fuzz.test")); err != nil {
-			t.Skip() // its account_id is in use
+		split, err := newAccountList("accounts.json", []byte(text), &Memory{Pause: func() {}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range []*AccountList{list, split} {
+			if err := l.Add(newEntry("new@fuzz.test")); err != nil {
+				t.Fatal(err)
+			}
 		}
 		added, err := checkAccounts(nil, s, list.file.root.Pack())
 		if err != nil {
@@ -317,6 +466,12 @@ func FuzzEditAccounts(f *testing.F) {
 		}
 		if err := list.Remove("new@fuzz.test"); err != nil {
 			t.Fatal(err)
+		}
+		if err := split.RemoveEmail("new@fuzz.test"); err != nil {
+			t.Fatal(err)
+		}
+		if whole, parts := list.pack(), split.pack(); !bytes.Equal(whole, parts) {
+			t.Fatalf("split it is:\n%s\nwhole:\n%s", parts, whole)
 		}
 		after, err := checkAccounts(nil, s, list.file.root.Pack())
 		if err != nil {
