@@ -34,7 +34,7 @@ func main() {
 
 // measure is the command behind its flags.
 func (o *options) measure(b *lab.Bench) error {
-	memory := &lab.Table{Title: "Memory of idle clients", Header: []string{"clients", "resident, none (MB)", "resident, all (MB)", "KB per client", "resident with load (MB)", "messages/s"}}
+	memory := &lab.Table{Title: "Memory of idle clients", Header: []string{"clients", "resident, none (MB)", "resident, all (MB)", "KB per client", "resident with load, most (MB)", "in its second half (MB)", "messages/s"}}
 	latency := &lab.Table{Title: "Latency beside slow clients", Header: []string{"slow clients", "messages/s", "P50 (ms)", "P95 (ms)", "P99 (ms)", "failed"}}
 	m := &measurement{options: o, bench: b}
 	for _, measure := range []func() error{
@@ -127,19 +127,19 @@ func (m *measurement) memory(t *lab.Table, name string, clients, active int, ope
 	}
 	slope := slope(points)
 	last := points[len(points)-1]
-	loaded, rate := 0.0, 0.0
+	loaded, settled, rate := 0.0, 0.0, 0.0
 	if active > 0 {
 		rep, err := m.load(s, "--connections", strconv.Itoa(active), "--profile", "bench")
 		if err != nil {
 			return err
 		}
-		loaded, rate = float64(rep.Server.PeakResident)/1e6, rep.Total.Rate
+		loaded, settled, rate = float64(rep.Server.PeakResident)/1e6, later(rep.Series)/1e6, rep.Total.Rate
 		name += fmt.Sprintf(", %d more active", active)
 	}
 	if lost := held.lost(); lost > 0 {
 		return fmt.Errorf("%d of %d idle clients were closed", lost, len(held))
 	}
-	t.Add(fmt.Sprintf("%d %s", clients, name), lab.Number((last.y-slope*last.x)/1e6), lab.Number(last.y/1e6), lab.Number(slope/1e3), lab.Number(loaded), lab.Number(rate))
+	t.Add(fmt.Sprintf("%d %s", clients, name), lab.Number((last.y-slope*last.x)/1e6), lab.Number(last.y/1e6), lab.Number(slope/1e3), lab.Number(loaded), lab.Number(settled), lab.Number(rate))
 	return nil
 }
 

@@ -11,6 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"xoauth2-proxy/loadgen/report"
+	"xoauth2-proxy/perf/lab"
 )
 
 // A point is a number of clients and the memory then.
@@ -23,6 +26,16 @@ func slope(points []point) float64 {
 		n, x, y, xx, xy = n+1, x+p.x, y+p.y, xx+p.x*p.x, xy+p.x*p.y
 	}
 	return (n*xy - x*y) / (n*xx - x*x)
+}
+
+// later is the median of what was resident in the second half of a run, in
+// octets: when all connections to the provider are there.
+func later(series []report.Point) float64 {
+	var resident []float64
+	for _, p := range series[len(series)/2:] {
+		resident = append(resident, float64(p.Resident))
+	}
+	return lab.Median(resident)
 }
 
 // writeCertificate makes a certificate for the listener with TLS.
