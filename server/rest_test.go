@@ -24,7 +24,7 @@ func TestPollerIsFound(t *testing.T) {
 // does not wait.
 func TestPollerWithoutDescriptor(t *testing.T) {
 	type fakePoller struct {
-		fd                                   uintptr
+		fd                                   uintptr // not the type that is known
 		wakeupCall                           int32
 		urgentAsyncTaskQueue, asyncTaskQueue queue.AsyncTaskQueue
 	}
@@ -33,7 +33,8 @@ func TestPollerWithoutDescriptor(t *testing.T) {
 		gnet.Conn
 		loop *fakeLoop
 	}
-	if p := pollerOf(&fakeConn{loop: &fakeLoop{&fakePoller{}}}); p.epoll >= 0 || p.woken != nil {
+	found := &fakePoller{fd: 3, wakeupCall: 0, urgentAsyncTaskQueue: queue.NewLockFreeQueue(), asyncTaskQueue: queue.NewLockFreeQueue()}
+	if p := pollerOf(&fakeConn{loop: &fakeLoop{found}}); p.epoll >= 0 || p.woken != nil {
 		t.Errorf("%+v", p)
 	}
 }
