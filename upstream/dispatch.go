@@ -58,10 +58,10 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 		if st.fresh.n > 0 {
 			t.account, t.loop = st.fresh.head.Account, st.fresh.head.wantedLoop()
 		} else if tx := st.waiting.at(st.count[connDialing]); tx != nil {
-			t.loop = tx.wantedLoop()
-			if tx == st.waiting.head {
-				t.account = tx.Account
-			}
+			// Whichever connection comes first is for the head, which may be of a
+			// session from before the credentials changed: any other would be
+			// of no use to it, and a new one be opened for ever.
+			t.loop, t.account = tx.wantedLoop(), st.waiting.head.Account
 		}
 		if !s.mayBegin(t, now) {
 			break
