@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -49,6 +50,44 @@ func (f *fixture) submitAll(accounts []*account.Account) client {
 	return c
 }
 
+// taken waits for n answers, all of which say that the message was taken.
+func (c client) taken(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		ans := c.next(t)
+		if ans.res.Err != nil {
+			t.Error(ans.res.Err)
+		}
+		ans.tx.Release()
+	}
+}
+
+// deferred waits for n answers, all of which ask to try again later.
+func (c client) deferred(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		ans := c.next(t)
+		if ans.res.Reply.Code/100 != 4 {
+			t.Errorf("reply %v", ans.res.Reply)
+		}
+		ans.tx.Release()
+	}
+}
+
+// newHeldStub takes every message, but holds up the logins that held names, by
+// their number from 1, until release is closed.
+func newHeldStub(t *testing.T, held func(n int64) bool) (s *stub, release chan struct{}, logins *atomic.Int64) {
+	release, logins = make(chan struct{}), new(atomic.Int64)
+	s = newStub(t, func(c *tls.Conn) {
+		if held(logins.Add(1)) {
+			<-release
+		}
+		for ok := login(c, offerBDAT); ok && oneMessage(c); ok = say(c, threeReplies) {
+		}
+	})
+	return s, release, logins
+}
+
 // TestLoginsTakeTurns: there are never more logins at once than have turns, and
 // all get theirs.
 func TestLoginsTakeTurns(t *testing.T) {
@@ -71,13 +110,7 @@ func TestLoginsTakeTurns(t *testing.T) {
 	})
 	accounts := copies(s.account(f.accounts[0]), 3*firstAtOnce)
 	c := f.submitAll(accounts)
-	for range accounts {
-		ans := c.next(t)
-		if ans.res.Err != nil {
-			t.Error(ans.res.Err)
-		}
-		ans.tx.Release()
-	}
+	c.taken(t, len(accounts))
 	if n := most.Load(); n > firstAtOnce {
 		t.Errorf("%d logins at once, want at most %d", n, firstAtOnce)
 	}
@@ -92,15 +125,7 @@ func TestPrewarmTakesNoTurns(t *testing.T) {
 		s.relay.Breaker.Failures = 0
 	})
 	f.relay.loginTurn = time.Hour
-	release := make(chan struct{})
-	var logins atomic.Int64
-	s := newStub(t, func(c *tls.Conn) {
-		if logins.Add(1) <= firstAtOnce {
-			<-release
-		}
-		for ok := login(c, offerBDAT); ok && oneMessage(c); ok = say(c, threeReplies) {
-		}
-	})
+	s, release, logins := newHeldStub(t, func(n int64) bool { return n <= firstAtOnce })
 	accounts := copies(s.account(f.accounts[0]), firstAtOnce+1)
 	for _, a := range accounts {
 		a.Email = a.ID + "@example.com"
@@ -117,28 +142,14 @@ func TestPrewarmTakesNoTurns(t *testing.T) {
 func TestConnectionInsteadOfLogin(t *testing.T) {
 	f := oneShard(t, true)
 	const messages = 10
-	release := make(chan struct{})
-	var logins atomic.Int64
-	s := newStub(t, func(c *tls.Conn) {
-		if logins.Add(1) > 1 {
-			<-release // a login that takes its time
-		}
-		for ok := login(c, offerBDAT); ok && oneMessage(c); ok = say(c, threeReplies) {
-		}
-	})
+	s, release, logins := newHeldStub(t, func(n int64) bool { return n > 1 })
 	a := s.account(f.accounts[0])
 	same := make([]*account.Account, messages)
 	for i := range same {
 		same[i] = a
 	}
 	c := f.submitAll(same)
-	for range same {
-		ans := c.next(t)
-		if ans.res.Err != nil {
-			t.Error(ans.res.Err)
-		}
-		ans.tx.Release()
-	}
+	c.taken(t, messages)
 	close(release)
 	f.until(func() bool { return f.relay.connections(connDialing) == 0 })
 	f.sendOK(a, "after end\r\n")
@@ -189,13 +200,7 @@ func TestSilentProvider(t *testing.T) {
 	}
 	f.until(func() bool { return accepted.Load() == int64(len(accounts)) })
 	close(silence)
-	for range accounts {
-		ans := c.next(t)
-		if ans.res.Reply.Code/100 != 4 {
-			t.Errorf("reply %v", ans.res.Reply)
-		}
-		ans.tx.Release()
-	}
+	c.deferred(t, len(accounts))
 	_ = ln.Close()
 	<-mute.done
 }
@@ -204,12 +209,7 @@ func TestSilentProvider(t *testing.T) {
 // the message again.
 func TestPatienceInLineEnds(t *testing.T) {
 	f := oneShard(t, true)
-	release := make(chan struct{})
-	s := newStub(t, func(c *tls.Conn) {
-		<-release
-		for ok := login(c, offerBDAT); ok && oneMessage(c); ok = say(c, threeReplies) {
-		}
-	})
+	s, release, _ := newHeldStub(t, func(int64) bool { return true })
 	accounts := copies(s.account(f.accounts[0]), firstAtOnce+1)
 	for _, a := range accounts {
 		a.Limits.AcquireTimeout = time.Millisecond
@@ -237,25 +237,14 @@ func TestPatienceInLineEnds(t *testing.T) {
 		ans.tx.Release()
 	}
 	close(release)
-	for range firstAtOnce {
-		ans := c.next(t)
-		if ans.res.Err != nil {
-			t.Error(ans.res.Err)
-		}
-		ans.tx.Release()
-	}
+	c.taken(t, firstAtOnce)
 }
 
 // TestCloseEndsTheLine: what waits for the turn of a login when the relay closes
 // is answered.
 func TestCloseEndsTheLine(t *testing.T) {
 	f := oneShard(t, true)
-	release := make(chan struct{})
-	s := newStub(t, func(c *tls.Conn) {
-		<-release
-		for ok := login(c, offerBDAT); ok && oneMessage(c); ok = say(c, threeReplies) {
-		}
-	})
+	s, release, _ := newHeldStub(t, func(int64) bool { return true })
 	accounts := copies(s.account(f.accounts[0]), 2*firstAtOnce)
 	c := f.submitAll(accounts)
 	f.until(func() bool { return f.relay.connections(connDialing) == firstAtOnce })
@@ -264,13 +253,7 @@ func TestCloseEndsTheLine(t *testing.T) {
 		defer close(done)
 		f.close()
 	}()
-	for range accounts {
-		ans := c.next(t)
-		if ans.res.Reply.Code/100 != 4 {
-			t.Errorf("reply %v", ans.res.Reply)
-		}
-		ans.tx.Release()
-	}
+	c.deferred(t, len(accounts))
 	close(release)
 	<-done
 }
@@ -280,12 +263,7 @@ func TestCloseEndsTheLine(t *testing.T) {
 // for others to end is.
 func TestPatienceInLine(t *testing.T) {
 	f := oneShard(t, true)
-	release := make(chan struct{})
-	s := newStub(t, func(c *tls.Conn) {
-		<-release
-		for ok := login(c, offerBDAT); ok && oneMessage(c); ok = say(c, threeReplies) {
-		}
-	})
+	s, release, _ := newHeldStub(t, func(int64) bool { return true })
 	accounts := copies(s.account(f.accounts[0]), 2*firstAtOnce)
 	for _, a := range accounts {
 		a.Limits.MaxConnections, a.Limits.AcquireTimeout = 1, time.Millisecond
@@ -298,13 +276,7 @@ func TestPatienceInLine(t *testing.T) {
 		ans.tx.Release()
 	}
 	close(release)
-	for range accounts {
-		ans := c.next(t)
-		if ans.res.Err != nil {
-			t.Error(ans.res.Err)
-		}
-		ans.tx.Release()
-	}
+	c.taken(t, len(accounts))
 }
 
 // TestTurnWithoutASlot: whose turn comes while all global slots are taken waits
@@ -315,12 +287,7 @@ func TestTurnWithoutASlot(t *testing.T) {
 		s.relay.GlobalConcurrency = firstAtOnce
 		s.relay.Breaker.Failures = 0
 	})
-	release := make(chan struct{})
-	s := newStub(t, func(c *tls.Conn) {
-		<-release
-		for ok := login(c, offerBDAT); ok && oneMessage(c); ok = say(c, threeReplies) {
-		}
-	})
+	s, release, _ := newHeldStub(t, func(int64) bool { return true })
 	accounts := copies(s.account(f.accounts[0]), firstAtOnce+1)
 	c := f.submitAll(accounts[:firstAtOnce])
 	last := accounts[firstAtOnce]
@@ -330,11 +297,33 @@ func TestTurnWithoutASlot(t *testing.T) {
 		t.Errorf("reply %v", res.Reply)
 	}
 	close(release)
-	for range firstAtOnce {
-		ans := c.next(t)
-		if ans.res.Err != nil {
-			t.Error(ans.res.Err)
-		}
-		ans.tx.Release()
+	c.taken(t, firstAtOnce)
+}
+
+// TestMessagesFromBeforeAChange: messages of sessions from before the way to log in
+// changed are delivered too, though connections that are opened for the new way are
+// of no use to them.
+func TestMessagesFromBeforeAChange(t *testing.T) {
+	f := newFixture(t, func(s *setup) {
+		s.relay.Shards = 1
+		s.limits.MaxConnections = 2
+	})
+	s, release, logins := newHeldStub(t, func(n int64) bool { return n == 2 })
+	before := s.account(f.accounts[0])
+	after := *before
+	after.SourceIP = netip.MustParseAddr("127.0.0.1")
+	begun, submitted := make(chan struct{}), make(chan struct{})
+	go f.relay.shards[0].do(func(time.Time) { // what comes now is handled before any login has ended
+		close(begun)
+		<-submitted
+	})
+	<-begun
+	c := f.submitAll([]*account.Account{&after, &after, before, before})
+	f.relay.Retain(snapshotOf(t, &after))
+	close(submitted)
+	c.taken(t, 4)
+	if n := logins.Load(); n > 4 {
+		t.Errorf("%d logins for four messages", n)
 	}
+	close(release)
 }
