@@ -91,6 +91,21 @@ func (a *attempt) refused(p Phase, reply codec.Reply) {
 	}
 }
 
+// outOfStep reports whether the replies cannot be those to our commands: a
+// recipient, or the content, is accepted behind a refusal of what it needs. There
+// was a reply too many then, which crossed the first command, and each one since
+// belongs to the command before. So nobody knows who has the message, nothing that
+// was read may be passed on, and the connection must not be used again, not even for
+// RSET: its reply would be a wrong one too.
+func (a *attempt) outOfStep(reply *codec.Reply) bool {
+	if a.reply.IsZero() || !reply.Positive() {
+		return false
+	}
+	a.err = fmt.Errorf("%w: %q behind the refusal %q", ErrProtocol, cut(reply.String()), cut(a.reply.String()))
+	a.reply, a.lost = codec.Reply{}, true
+	return true
+}
+
 // open reports whether nothing has gone wrong yet.
 func (a *attempt) open() bool { return a.reply.IsZero() && a.err == nil }
 
@@ -171,6 +186,7 @@ func (a *attempt) heard(p Phase, reply *codec.Reply, err error) bool {
 		want = 3
 	}
 	switch {
+	case p == PhaseRcpt && a.outOfStep(reply):
 	case reply.Code >= 400:
 		a.refused(p, *reply)
 	case reply.Code/100 != want:

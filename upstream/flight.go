@@ -132,9 +132,8 @@ func (w *worker) lastWords(c *conn) bool {
 // an error of writing the content, a reply of success cannot mean the message.
 func (a *attempt) final(reply codec.Reply, werr error) {
 	switch {
-	case !a.open() && reply.Positive():
-		a.reply, a.phase, a.lost = codec.Reply{}, PhaseFinal, true
-		a.err = fmt.Errorf("%w: content taken behind a refused envelope: %q", ErrProtocol, cut(reply.String()))
+	case a.outOfStep(&reply):
+		a.phase = PhaseFinal
 	case !a.open():
 	case werr != nil:
 		a.failed(PhaseContent, werr)

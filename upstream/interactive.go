@@ -128,6 +128,8 @@ func (w *worker) recipientReplies(c *conn, tx *Transaction, a *attempt, first, l
 		case err != nil:
 			a.failed(PhaseRcpt, err)
 			return
+		case a.phase == PhaseMail && a.outOfStep(&reply):
+			return
 		case reply.Code == 421, i == 0 && tx.FirstAnswered && reply.Code >= 400:
 			a.refused(PhaseRcpt, reply)
 			if a.lost {
