@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -21,6 +22,8 @@ type httpServer struct {
 	ln     net.Listener
 	server fasthttp.Server
 	wg     sync.WaitGroup // the accept loop and the connections
+
+	ended notifier // of connections
 
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -79,6 +82,28 @@ func (h *httpServer) serveConn(c *net.TCPConn) {
 	h.mu.Lock()
 	delete(h.conns, c)
 	h.mu.Unlock()
+	h.ended.wake()
+}
+
+// quiet waits until no connection is left of those that were begun before.
+func (h *httpServer) quiet(ctx context.Context) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", h.addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	// Connections are accepted in order: behind this answer, those before were.
+	if _, err := io.WriteString(conn, "GET /stats HTTP/1.0\r\n\r\n"); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		return err
+	}
+	return h.ended.until(ctx, func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return len(h.conns) == 0
+	})
 }
 
 // close ends all connections and waits for the server.

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -298,6 +299,10 @@ func (s *Server) TLSAddr(endpoint string) string { return s.portAddr(endpoint, 1
 
 // HTTPAddr returns the address of the token endpoint and the API.
 func (s *Server) HTTPAddr() string { return s.http.addr }
+
+// WaitHTTPQuiet waits until all HTTP connections have ended: then no request is
+// still to be answered of a client that has died.
+func (s *Server) WaitHTTPQuiet(ctx context.Context) error { return s.http.quiet(ctx) }
 
 // TokenURL returns the URL of the token endpoint.
 func (s *Server) TokenURL() string { return "http://" + s.http.addr + "/token" }

@@ -143,6 +143,11 @@ func rotateAndKill(t *testing.T, tokenURL, path, key string, n int, acked []int6
 // verifyAfterKill looks into the store, and lets a manager use it.
 func verifyAfterKill(t *testing.T, box *sandbox.Server, path string, keys *seal.Keyring, acked []int64) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := box.WaitHTTPQuiet(ctx); err != nil { // the provider may yet be reading what the process asked for
+		t.Fatal(err)
+	}
 	store := mustOpen(t, path, keys)
 	defer store.Close()
 	cfg := oauth.DefaultConfig()
