@@ -96,6 +96,8 @@ func (e *events) OnClose(c gnet.Conn, err error) gnet.Action {
 	return gnet.None
 }
 
+// received serves the session with octets from its socket, for OnTraffic. b is
+// gnet's again when it returns: what stays is copied.
 func (s *session) received(b []byte) {
 	s.loop.enter()
 	defer s.loop.leave()

@@ -134,7 +134,7 @@ func (l *loop) leave() {
 	}
 	l.depth--
 	if l.callbacks++; l.callbacks%16 == 0 {
-		l.yield()
+		l.yield(time.Now())
 	}
 }
 
@@ -145,8 +145,8 @@ func (l *loop) leave() {
 const longTurn = 7 * time.Millisecond
 
 // yield lets the scheduler have its turn, if it is time for that.
-func (l *loop) yield() {
-	if now := time.Now(); now.Sub(l.yielded) > longTurn {
+func (l *loop) yield(now time.Time) {
+	if now.Sub(l.yielded) > longTurn {
 		l.yielded = now
 		runtime.Gosched()
 	}

@@ -22,17 +22,15 @@ type poller struct {
 // pollerOf finds that of the loop of c.
 func pollerOf(c gnet.Conn) poller {
 	p := poller{epoll: -1}
-	v := reflect.ValueOf(c)
-	for _, field := range []string{"loop", "poller"} {
-		if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
-			return p
+	v := structAt(reflect.ValueOf(c))
+	for _, name := range []string{"loop", "poller"} {
+		if v.IsValid() {
+			v = structAt(v.FieldByName(name))
 		}
-		v = v.Elem().FieldByName(field)
 	}
-	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
+	if !v.IsValid() {
 		return p
 	}
-	v = v.Elem()
 	if fd := v.FieldByName("fd"); fd.Kind() == reflect.Int {
 		p.epoll = int(fd.Int())
 	}
@@ -46,6 +44,14 @@ func pollerOf(c gnet.Conn) poller {
 		p.woken = woken
 	}
 	return p
+}
+
+// structAt is the struct that v points to, the zero Value if there is none.
+func structAt(v reflect.Value) reflect.Value {
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct { // Elem of nil is of no kind
+		return reflect.Value{}
+	}
+	return v.Elem()
 }
 
 // field points to a field of the addressable struct v, if it has that type.

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -61,10 +60,7 @@ func (l *loop) restTasked() {
 
 func (l *loop) wait() {
 	before := time.Now()
-	if before.Sub(l.yielded) > longTurn {
-		l.yielded = before
-		runtime.Gosched()
-	}
+	l.yield(before)
 	ready := [1]unix.PollFd{{Fd: int32(l.poller.epoll), Events: unix.POLLIN}}
 	_, _ = unix.Poll(ready[:], -1) // after an error gnet waits
 	after := time.Now()

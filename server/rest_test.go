@@ -34,8 +34,10 @@ func TestPollerWithoutDescriptor(t *testing.T) {
 		loop *fakeLoop
 	}
 	found := &fakePoller{fd: 3, wakeupCall: 0, urgentAsyncTaskQueue: queue.NewLockFreeQueue(), asyncTaskQueue: queue.NewLockFreeQueue()}
-	if p := pollerOf(&fakeConn{loop: &fakeLoop{found}}); p.epoll >= 0 || p.woken != nil {
-		t.Errorf("%+v", p)
+	for i, c := range []gnet.Conn{&fakeConn{loop: &fakeLoop{found}}, &fakeConn{loop: &fakeLoop{}}, &fakeConn{}, nil} {
+		if p := pollerOf(c); p.epoll >= 0 || p.woken != nil {
+			t.Errorf("%d: %+v", i, p)
+		}
 	}
 }
 

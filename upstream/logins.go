@@ -112,9 +112,7 @@ func (s *shard) callUp(now time.Time) {
 			s.dispatch(st, now)
 			// What the line covered may wait for a slot now.
 			s.plan(st, now)
-			if st.open()+st.waiting.n+st.fresh.n == 0 { // perhaps it can be forgotten
-				s.touch(st, now)
-			}
+			s.unused(st, now)
 		}
 		switch {
 		case len(l.waiting) > 0:

@@ -23,11 +23,7 @@ func readSpent(proxy *lab.Proxy) (s spent, err error) {
 
 // reloads measures what a reload costs a proxy that has nothing else to do.
 func reloads(o *options, programs lab.Programs, provider *lab.Provider, dir string) (*lab.Table, error) {
-	list, err := readList(provider.Accounts)
-	if err != nil {
-		return nil, err
-	}
-	proxy, err := lab.StartProxy(programs, dir, provider, 3)
+	proxy, list, err := startWithList(programs, provider, dir)
 	if err != nil {
 		return nil, err
 	}

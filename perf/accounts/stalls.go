@@ -32,11 +32,7 @@ type during struct {
 // stalls measures what reloads do to sessions that go on meanwhile, and writes
 // a table of it.
 func stalls(o *options, programs lab.Programs, provider *lab.Provider, dir string) (*lab.Table, error) {
-	list, err := readList(provider.Accounts)
-	if err != nil {
-		return nil, err
-	}
-	proxy, err := lab.StartProxy(programs, dir, provider, 3)
+	proxy, list, err := startWithList(programs, provider, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +156,16 @@ func readList(file string) (*accountList, error) {
 	}
 	l := new(accountList)
 	return l, json.Unmarshal(text, l)
+}
+
+// startWithList starts a proxy and reads the list of its accounts.
+func startWithList(programs lab.Programs, provider *lab.Provider, dir string) (*lab.Proxy, *accountList, error) {
+	list, err := readList(provider.Accounts)
+	if err != nil {
+		return nil, nil, err
+	}
+	proxy, err := lab.StartProxy(programs, dir, provider, 3)
+	return proxy, list, err
 }
 
 // change writes the file with another spelling of the identity of some

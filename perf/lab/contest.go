@@ -69,7 +69,7 @@ func (b *Bench) NewDistantContest(length time.Duration, accounts int, pace time.
 func (c *Contest) Round(round int, load string, args ...string) error {
 	for i := range c.Contenders {
 		who := c.Contenders[(i+round)%len(c.Contenders)]
-		rep, err := c.run(who, args)
+		rep, err := c.run(who, c.Time, args)
 		if err != nil {
 			return fmt.Errorf("%s, %s: %w", load, who.Name, err)
 		}
@@ -85,24 +85,21 @@ const warmUp = 15 * time.Second
 
 // WarmUp runs a load on every contender, of which nothing counts.
 func (c *Contest) WarmUp(args ...string) error {
-	length := c.Time
-	defer func() { c.Time = length }()
-	c.Time = max(length, warmUp)
 	for _, who := range c.Contenders {
-		if _, err := c.run(who, args); err != nil {
+		if _, err := c.run(who, max(c.Time, warmUp), args); err != nil {
 			return fmt.Errorf("warming up %s: %w", who.Name, err)
 		}
 	}
 	return nil
 }
 
-// run runs a load on a contender and compares what the sink counted.
-func (c *Contest) run(who *Contender, args []string) (*report.Report, error) {
+// run runs a load on a contender for so long and compares what the sink counted.
+func (c *Contest) run(who *Contender, length time.Duration, args []string) (*report.Report, error) {
 	before, err := c.Sink.Count()
 	if err != nil {
 		return nil, err
 	}
-	all := []string{"--profile", "bench", "--target", who.Addr, "--accounts-file", c.Sink.Accounts, "--duration", c.Time.String()}
+	all := []string{"--profile", "bench", "--target", who.Addr, "--accounts-file", c.Sink.Accounts, "--duration", length.String()}
 	if who.Process != nil {
 		all = append(all, "--pid", strconv.Itoa(who.Process.PID()))
 	}

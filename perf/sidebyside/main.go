@@ -78,6 +78,19 @@ func selected(names []string) ([]load, error) {
 	return some, nil
 }
 
+// byPace groups loads by the pace of the sink that they need, those of the near
+// one first.
+func byPace(chosen []load) [][]load {
+	var groups [][]load
+	for _, pace := range []time.Duration{0, distantPace} {
+		same := slices.DeleteFunc(slices.Clone(chosen), func(l load) bool { return l.pace != pace })
+		if len(same) > 0 {
+			groups = append(groups, same)
+		}
+	}
+	return groups
+}
+
 // run is the command behind its flags.
 func (o *options) run() error {
 	if o.Quick {
@@ -87,26 +100,18 @@ func (o *options) run() error {
 	if err != nil {
 		return err
 	}
-	distant := slices.IndexFunc(chosen, func(l load) bool { return l.pace > 0 })
 	return o.Bench(func(b *lab.Bench) error {
 		var tables []*lab.Table
-		if distant != 0 {
-			near := slices.DeleteFunc(slices.Clone(chosen), func(l load) bool { return l.pace > 0 })
-			c, err := b.NewContest(o.Time)
+		for _, same := range byPace(chosen) {
+			accounts := lab.Accounts
+			if same[0].pace > 0 {
+				accounts = distantAccounts
+			}
+			c, err := b.NewDistantContest(o.Time, accounts, same[0].pace)
 			if err != nil {
 				return err
 			}
-			if tables, err = o.contest(c, near); err != nil {
-				return err
-			}
-		}
-		if distant >= 0 {
-			l := chosen[distant]
-			c, err := b.NewDistantContest(o.Time, distantAccounts, l.pace)
-			if err != nil {
-				return err
-			}
-			more, err := o.contest(c, []load{l})
+			more, err := o.contest(c, same)
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -91,6 +92,35 @@ func TestTable(t *testing.T) {
 	m.haproxy = nil // not installed: there is nothing to have a ratio to
 	if row := m.table(loads[0]).Rows[1]; row[8] != "-" || row[9] != "-" {
 		t.Errorf("without HAProxy: %v", row)
+	}
+}
+
+func TestByPace(t *testing.T) {
+	for _, tt := range []struct {
+		names []string
+		want  [][]string
+	}{
+		{nil, [][]string{{"classic", "pipelined", "single", "headline", "high"}, {"distant"}}},
+		{[]string{"distant", "single", "classic"}, [][]string{{"single", "classic"}, {"distant"}}},
+		{[]string{"high", "distant", "single"}, [][]string{{"high", "single"}, {"distant"}}},
+		{[]string{"distant"}, [][]string{{"distant"}}},
+		{[]string{"high"}, [][]string{{"high"}}},
+	} {
+		chosen, err := selected(tt.names)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got [][]string
+		for _, same := range byPace(chosen) {
+			var names []string
+			for _, l := range same {
+				names = append(names, l.name)
+			}
+			got = append(got, names)
+		}
+		if !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%v: %v, want %v", tt.names, got, tt.want)
+		}
 	}
 }
 
