@@ -1,26 +1,32 @@
 package server
 
 import (
+	"errors"
 	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"xoauth2-proxy/upstream"
 )
 
 // failing is a listening socket whose accept fails some times first.
 type failing struct {
-	net.Listener
+	taker
 	errs []error
 }
 
-func (f *failing) Accept() (net.Conn, error) {
+func (f *failing) take() (int, netip.AddrPort, error) {
 	if len(f.errs) == 0 {
-		return f.Listener.Accept()
+		return f.taker.take()
 	}
 	err := f.errs[0]
 	f.errs = f.errs[1:]
-	return nil, &net.OpError{Op: "accept", Net: "tcp", Addr: f.Addr(), Err: err}
+	return -1, netip.AddrPort{}, os.NewSyscallError("accept", err)
 }
 
 // TestAcceptErrors has accept fail as it does when the system runs out of
@@ -31,8 +37,13 @@ func TestAcceptErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer ln.Close()
+	socket, err := newSocket(ln)
+	if err != nil {
+		t.Fatal(err)
+	}
 	errs := []error{syscall.ENOMEM, syscall.ENOBUFS, syscall.ECONNABORTED, syscall.EPERM, syscall.EPROTO, syscall.ENOMEM}
-	own := &listener{srv: k.Server, ln: &failing{ln, errs}, policy: k.listeners[0].policy, sources: k.listeners[0].sources}
+	own := &listener{srv: k.Server, ln: ln, socket: &failing{socket, errs}, policy: k.listeners[0].policy, sources: k.listeners[0].sources}
 	own.offer.Store(k.listeners[0].offer.Load())
 	k.running.Add(1)
 	go own.accept()
@@ -46,8 +57,57 @@ func TestAcceptErrors(t *testing.T) {
 		t.Errorf("the counter says %v, want %d", n, len(errs))
 	}
 	c.cmd("QUIT", "221")
-	if err := ln.Close(); err != nil {
+	if err := socket.close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAcceptedSockets looks at what an accepted socket has from the listening one,
+// which may be passed by systemd, and where the client is said to be.
+func TestAcceptedSockets(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0", "[::]:0"} {
+		ln, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		socket, err := newSocket(ln)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := ln.Addr().(*net.TCPAddr)
+		if to.IP.IsUnspecified() {
+			to.IP = net.IPv4(127, 0, 0, 1)
+		}
+		c, err := net.DialTCP("tcp", nil, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fd, remote, err := socket.take()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := c.LocalAddr().String(); remote.String() != want {
+			t.Errorf("%s: the client is at %v, want %s", address, remote, want)
+		}
+		for _, o := range []struct{ level, name, want int }{{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1}, {unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+			{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60}, {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 20}, {unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3}} {
+			if got, err := unix.GetsockoptInt(fd, o.level, o.name); err != nil || got != o.want {
+				t.Errorf("%s: option %d of level %d is %d, %v, want %d", address, o.name, o.level, got, err, o.want)
+			}
+		}
+		for _, o := range []struct{ get, want int }{{unix.F_GETFL, unix.O_NONBLOCK}, {unix.F_GETFD, unix.FD_CLOEXEC}} {
+			if got, err := unix.FcntlInt(uintptr(fd), o.get, 0); err != nil || got&o.want == 0 {
+				t.Errorf("%s: flags %#x, %v, want %#x among them", address, got, err, o.want)
+			}
+		}
+		if err := errors.Join(unix.Close(fd), socket.close()); err != nil {
+			t.Error(err)
+		}
+		if _, _, err := socket.take(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s: behind the end: %v", address, err)
+		}
 	}
 }
 
@@ -81,4 +141,29 @@ func TestQueueFull(t *testing.T) {
 	c.message("text\r\n", "250 2.0.0")
 	c.cmd("QUIT", "221")
 	k.messages(t, 1)
+}
+
+// TestNotTaken gives a loop something that epoll does not take: it is closed and
+// counted, and the next client is served.
+func TestNotTaken(t *testing.T) {
+	k := newStack(t)
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.listeners[0].admit(fd, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 1))
+	eventually(t, "the session is gone", func() bool { return k.Active() == 0 })
+	if n := k.counter(t, "smtp_accept_errors_total"); n != 1 {
+		t.Errorf("the counter says %v, want 1", n)
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {
+		t.Errorf("the descriptor: %v", err)
+	}
+	c := k.login(t, gmailUser)
+	c.cmd("QUIT", "221")
 }

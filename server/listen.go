@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -24,17 +23,18 @@ import (
 // listener is one open listening socket. The server accepts itself: gnet's
 // own acceptor ends the whole engine on EMFILE and the like.
 type listener struct {
-	srv   *Server
-	cfg   Listener
-	ln    net.Listener
-	spare *os.File // a descriptor to give up when there are none left
+	srv    *Server
+	cfg    Listener
+	ln     net.Listener // its socket, for the address
+	socket taker        // the same
+	spare  *os.File     // a descriptor to give up when there are none left
 
 	policy password.Policy
 
 	offer atomic.Pointer[offer]
 
 	active atomic.Int64 // sessions
-	lastFD uint64       // descriptor of the last session; of the accepting goroutine
+	lastFD int          // of the last session; of the accepting goroutine
 
 	mu      sync.Mutex // guards sources
 	sources map[netip.Addr]int
@@ -49,8 +49,14 @@ func (s *Server) listen() error {
 			s.closeListeners()
 			return fmt.Errorf("server: %w", err)
 		}
+		taken, err := newSocket(ln)
+		if err != nil {
+			_ = ln.Close()
+			s.closeListeners()
+			return fmt.Errorf("server: %w", err)
+		}
 		spare, _ := os.Open(os.DevNull) // without it, EMFILE is only waited out
-		l := &listener{srv: s, cfg: cfg, ln: ln, spare: spare, policy: cfg.Passwords, sources: make(map[netip.Addr]int)}
+		l := &listener{srv: s, cfg: cfg, ln: ln, socket: taken, spare: spare, policy: cfg.Passwords, sources: make(map[netip.Addr]int)}
 		if l.policy == "" {
 			l.policy = password.PolicyAny
 		}
@@ -71,28 +77,7 @@ func open(address string, fromSystemd *passed) (net.Listener, error) {
 	case "systemd":
 		return fromSystemd.take(name)
 	}
-	lc := net.ListenConfig{KeepAlive: -1, Control: keepAlive}
-	return lc.Listen(context.Background(), "tcp", address)
-}
-
-// keepAlive sets the probes of idle connections on the listening socket, from
-// which accepted ones inherit them: that saves four calls for each.
-func keepAlive(_, _ string, c syscall.RawConn) (err error) {
-	set := func(fd uintptr, level, name, value int) {
-		if err == nil {
-			err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(fd), level, name, value))
-		}
-	}
-	cerr := c.Control(func(fd uintptr) {
-		set(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-		set(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60)  // seconds
-		set(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 20) // seconds
-		set(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3)
-	})
-	if cerr != nil {
-		return cerr
-	}
-	return err
+	return net.Listen("tcp", address)
 }
 
 // removeStale removes a unix socket that a process left behind. One that
@@ -141,6 +126,7 @@ func (p *passed) close() {
 func (s *Server) closeListeners() {
 	for _, l := range s.listeners {
 		_ = l.ln.Close()
+		_ = l.socket.close()
 	}
 }
 
@@ -153,7 +139,7 @@ func (l *listener) accept() {
 	defer l.srv.running.Done()
 	defer func() { _ = l.spare.Close() }()
 	for {
-		c, err := l.ln.Accept()
+		fd, remote, err := l.socket.take()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -165,69 +151,63 @@ func (l *listener) accept() {
 			}
 			continue
 		}
-		l.admit(c)
+		l.admit(fd, remote)
 	}
 }
 
-// admit makes a session of c, or says with 421 why not.
-func (l *listener) admit(c net.Conn) {
+// admit makes a session of a socket, or says with 421 why not.
+func (l *listener) admit(fd int, remote netip.AddrPort) {
 	s := l.srv
 	s.learn(s.accounts.Load()) // in time for what the session will ask for
-	sess := &session{srv: s, listener: l, id: s.nextID.Add(1), remote: "unix"}
-	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		sess.remote = tcp.String()
-		sess.source = tcp.AddrPort().Addr().Unmap().WithZone("")
+	sess := &session{srv: s, listener: l, id: s.nextID.Add(1), accepted: fd, remote: "unix"}
+	if remote.IsValid() {
+		sess.remote = remote.String()
+		sess.source = remote.Addr()
 		sess.awaitsHeader = contains(l.cfg.ProxyFrom, sess.source)
-		dropZone(tcp)
-		dropZone(c.LocalAddr().(*net.TCPAddr))
 	}
 	total, here := s.active.Add(1), l.active.Add(1)
-	if total > int64(s.cfg.MaxConnections) || l.cfg.MaxConnections > 0 && here > int64(l.cfg.MaxConnections) || l.fewDescriptors(c) {
+	if total > int64(s.cfg.MaxConnections) || l.cfg.MaxConnections > 0 && here > int64(l.cfg.MaxConnections) || l.fewDescriptors(fd) {
 		l.left()
 		s.metrics.overCap.Inc()
-		l.refuse(c, codec.ReplyTooManyConnections)
+		l.refuse(fd, codec.ReplyTooManyConnections)
 		return
 	}
 	if !sess.awaitsHeader {
 		if r := l.enterSource(sess); !r.IsZero() {
 			l.left()
-			l.refuse(c, r)
+			l.refuse(fd, r)
 			return
 		}
 	}
-	conn, err := s.engine.EnrollContext(c, sess)
-	if err == nil && sess.loop == nil {
-		err = errors.New("epoll did not take it") // gnet has closed it and tells nobody
-	}
-	if err != nil {
-		l.left()
-		sess.leaveSource()
-		s.metrics.acceptErrors.Inc()
-		s.log.Warn("handing a connection to a loop", zap.Error(err))
+	l.lastFD = fd
+	next := s.loops[sess.id%uint64(len(s.loops))]
+	if !next.post(message{kind: msgOpen, s: sess}) { // the loops have ended
+		sess.unopened()
 		return
 	}
-	l.lastFD = uint64(conn.Fd())
 	s.metrics.accepted.Inc()
 }
 
-// reservedDescriptors are kept for what else needs one: gnet's copy of an
-// accepted socket, connections to providers, files.
+// unopened ends a session that no loop will come to.
+func (s *session) unopened() {
+	_ = unix.Close(s.accepted)
+	s.listener.left()
+	s.leaveSource()
+}
+
+// reservedDescriptors are kept for what else needs one: connections to providers,
+// files.
 const reservedDescriptors = 8
 
 // fewDescriptors reports whether the process is about to run out of
 // descriptors. They are given out from the lowest number up, so the next one
 // tells; it is asked for when the last one was high.
-func (l *listener) fewDescriptors(c net.Conn) bool {
+func (l *listener) fewDescriptors(fd int) bool {
 	var limit unix.Rlimit // may be changed from outside at any time
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || l.lastFD < limit.Cur/2 {
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || uint64(l.lastFD) < limit.Cur/2 {
 		return false
 	}
-	raw, err := c.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return false
-	}
-	next := -1
-	_ = raw.Control(func(fd uintptr) { next, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
+	next, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return true
 	}
@@ -248,12 +228,11 @@ func (l *listener) left() {
 
 // refuse says r, where the client does not expect TLS, and closes. The few
 // octets fit any new socket's buffer, so this does not wait for the peer.
-func (l *listener) refuse(c net.Conn, r codec.Reply) {
+func (l *listener) refuse(fd int, r codec.Reply) {
 	if l.cfg.TLS != TLSImplicit {
-		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
-		_, _ = c.Write(r.AppendTo(nil))
+		_, _ = unix.Write(fd, r.AppendTo(nil))
 	}
-	_ = c.Close()
+	_ = unix.Close(fd)
 }
 
 // refuseWithSpare answers one client with 421 when the process is out of
@@ -263,9 +242,9 @@ func (l *listener) refuseWithSpare(err error) bool {
 		return false
 	}
 	_ = l.spare.Close()
-	c, err := l.ln.Accept()
+	fd, _, err := l.socket.take()
 	if err == nil {
-		l.refuse(c, codec.ReplyTooManyConnections)
+		l.refuse(fd, codec.ReplyTooManyConnections)
 	}
 	l.spare, _ = os.Open(os.DevNull)
 	return err == nil

@@ -72,6 +72,7 @@ const (
 	msgHandshake                     // the handshake has ended
 	msgEvict                         // there are too many handshakes, and this is the oldest
 	msgRun                           // do run
+	msgOpen                          // serve s over the socket that was accepted
 )
 
 // post puts m into the mailbox. The loop is woken once for all messages that
@@ -108,7 +109,10 @@ func (l *loop) discard() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range l.box {
-		if m.tx != nil {
+		switch {
+		case m.kind == msgOpen:
+			m.s.unopened()
+		case m.tx != nil:
 			l.srv.metrics.lostReplies.Inc()
 			m.tx.Release()
 		}
@@ -197,6 +201,8 @@ func (l *loop) handle(m *message) {
 		m.s.handshakeDone(m.err)
 	case msgEvict:
 		m.s.evicted()
+	case msgOpen:
+		l.open(m.s)
 	case msgRun:
 		m.run.Run()
 	case msgDrain:

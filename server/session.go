@@ -18,6 +18,7 @@ type session struct {
 	srv      *Server
 	listener *listener
 	loop     *loop
+	accepted int // the socket, until the loop opens the session
 	conn     gnet.Conn
 	tls      *tlsLayer // nil in clear
 	id       uint64

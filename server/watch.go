@@ -29,9 +29,6 @@ func (l *loop) Post(r upstream.Runner) bool { return l.post(message{kind: msgRun
 // Later implements upstream.Loop.
 func (l *loop) Later(r upstream.Runner) { l.later(message{kind: msgRun, run: r}) }
 
-// errNotTaken: gnet closes a socket that epoll does not take, and tells nobody.
-var errNotTaken = errors.New("epoll did not take it")
-
 // errUnsent: what is to be sent is with gnet, which cannot give it back.
 var errUnsent = errors.New("not all has been sent")
 
