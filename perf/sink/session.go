@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"errors"
@@ -169,10 +170,19 @@ func (s *session) startTLS() error {
 		return err
 	}
 	s.in = nil
-	s.conn = tls.Server(s.conn, s.tls)
+	s.conn = tls.Server(buffered{s.conn, bufio.NewReaderSize(s.conn, len(s.buf))}, s.tls)
 	s.tls = nil
 	return nil
 }
+
+// buffered reads as much as there is: package tls asks for the head of a record and
+// then for the rest.
+type buffered struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (b buffered) Read(p []byte) (int, error) { return b.r.Read(p) }
 
 // endOfData ends content that is not empty.
 var endOfData = []byte("\r\n.\r\n")
