@@ -34,7 +34,6 @@ type listener struct {
 	offer atomic.Pointer[offer]
 
 	active atomic.Int64 // sessions
-	lastFD int          // of the last session; of the accepting goroutine
 
 	mu      sync.Mutex // guards sources
 	sources map[netip.Addr]int
@@ -166,7 +165,7 @@ func (l *listener) admit(fd int, remote netip.AddrPort) {
 		sess.awaitsHeader = contains(l.cfg.ProxyFrom, sess.source)
 	}
 	total, here := s.active.Add(1), l.active.Add(1)
-	if total > int64(s.cfg.MaxConnections) || l.cfg.MaxConnections > 0 && here > int64(l.cfg.MaxConnections) || l.fewDescriptors(fd) {
+	if total > int64(s.cfg.MaxConnections) || l.cfg.MaxConnections > 0 && here > int64(l.cfg.MaxConnections) || fewDescriptors(fd) {
 		l.left()
 		s.metrics.overCap.Inc()
 		l.refuse(fd, codec.ReplyTooManyConnections)
@@ -179,7 +178,6 @@ func (l *listener) admit(fd int, remote netip.AddrPort) {
 			return
 		}
 	}
-	l.lastFD = fd
 	next := s.loops[sess.id%uint64(len(s.loops))]
 	if !next.post(message{kind: msgOpen, s: sess}) { // the loops have ended
 		sess.unopened()
@@ -199,12 +197,12 @@ func (s *session) unopened() {
 // files.
 const reservedDescriptors = 8
 
-// fewDescriptors reports whether the process is about to run out of
-// descriptors. They are given out from the lowest number up, so the next one
-// tells; it is asked for when the last one was high.
-func (l *listener) fewDescriptors(fd int) bool {
+// fewDescriptors reports whether the process, which has just been given fd, is about
+// to run out of descriptors. They are given out from the lowest number up, so the
+// next one tells; it is asked for when this one is high.
+func fewDescriptors(fd int) bool {
 	var limit unix.Rlimit // may be changed from outside at any time
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || uint64(l.lastFD) < limit.Cur/2 {
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || uint64(fd) < limit.Cur/2 {
 		return false
 	}
 	next, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
