@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"fmt"
+	"net"
 	"time"
 
 	"xoauth2-proxy/codec"
@@ -40,7 +41,11 @@ func (w *worker) interactive(c *conn, tx *Transaction, a *attempt, owned *bool) 
 			return
 		}
 		*owned = true
-		w.moreRecipients(c, tx, a)
+		if w.spokenTo(c) {
+			a.failed(PhaseRcpt, net.ErrClosed)
+		} else {
+			w.moreRecipients(c, tx, a)
+		}
 		switch {
 		case tx.Content != nil:
 			w.finishOpened(c, tx, a)
@@ -51,6 +56,13 @@ func (w *worker) interactive(c *conn, tx *Transaction, a *attempt, owned *bool) 
 			return
 		}
 	}
+}
+
+// spokenTo reports whether the upstream has closed, or has said something that nobody
+// asked for, while it was the session's turn: that would be taken for the reply to
+// what is sent next.
+func (w *worker) spokenTo(c *conn) bool {
+	return !w.relay.cfg.DryRun && (w.in.buffered() || !c.alive())
 }
 
 // openEnvelope sends MAIL and the RCPTs. If MAIL or the first recipient is

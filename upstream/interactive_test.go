@@ -1,10 +1,12 @@
 package upstream
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -275,4 +277,77 @@ func TestOpenedTransactionIsRetriedBeforeTheClientKnows(t *testing.T) {
 		t.Errorf("%d logins, want 2", n)
 	}
 	f.messages(1)
+}
+
+// TestSpokenToInBetween has a provider say something that nobody asked for while the
+// client has yet to send more: it is not taken for the reply to that, and the message
+// is not said to be taken.
+func TestSpokenToInBetween(t *testing.T) {
+	const replies = "250 2.1.0 OK\r\n250 2.1.5 OK\r\n250 2.1.5 OK\r\n"
+	for name, unasked := range map[string]string{"success": "250 2.0.0 taken\r\n", "refusal": "452 4.2.2 not now\r\n", "the end": "421 4.4.2 bye\r\n"} {
+		for _, together := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, with the replies %v", name, together), func(t *testing.T) {
+				f := newFixture(t, nil)
+				said := make(chan struct{}, 1)
+				var connections atomic.Int64
+				s := newStub(t, func(c *tls.Conn) {
+					if !login(c, offerBDAT) {
+						return
+					}
+					if connections.Add(1) > 1 {
+						for oneMessage(c) && say(c, threeReplies) {
+						}
+						return
+					}
+					if !heard(c, "RCPT TO:<two@example.com>") {
+						return
+					}
+					if together {
+						say(c, replies+unasked)
+					} else {
+						say(c, replies)
+						say(c, unasked)
+					}
+					said <- struct{}{}
+					for heard(c, "BDAT") && say(c, "554 5.6.0 refused\r\n") {
+					}
+				})
+				a := s.account(f.accounts[0])
+				tx, c := f.envelope(a, "one@example.com", "two@example.com")
+				if err := f.trySubmit(tx); err != nil {
+					t.Fatal(err)
+				}
+				c.next(t)
+				<-said
+				for i := range tx.Rcpts {
+					if r := tx.Rcpts[i].Reply; r.Code != 250 {
+						t.Errorf("recipient %d: %v", i, r)
+					}
+				}
+				tx.Content = content(t, "text\r\n")
+				if err := f.relay.Continue(tx); err != nil {
+					t.Fatal(err)
+				}
+				ans := c.next(t)
+				if res := ans.res; res.Reply.Code != 451 || res.Err.MaybeAccepted() {
+					t.Errorf("the content: %+v", res)
+				}
+				ans.tx.Release()
+				f.sendOK(a, "next end\r\n")
+			})
+		}
+	}
+}
+
+// heard reads until what has come has the text in it.
+func heard(c *tls.Conn, text string) bool {
+	var all []byte
+	buf := make([]byte, 32<<10)
+	for !strings.Contains(string(all), text) {
+		n, err := c.Read(buf)
+		if all = append(all, buf[:n]...); err != nil {
+			return false
+		}
+	}
+	return true
 }
