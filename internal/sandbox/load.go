@@ -21,7 +21,7 @@ const (
 
 // Bounds of what load accounting remembers.
 const (
-	maxLoadRuns   = 64
+	maxLoadRuns   = 64       // the newest ones
 	maxLoadPages  = 16 << 10 // 8 KiB each, 65,536 numbers a page
 	maxDuplicates = 1000
 	loadHeader    = 4 << 10
@@ -76,11 +76,13 @@ func (st *store) countLoad(account string, content []byte) {
 	}
 	l := st.loads[string(run)]
 	if l == nil {
-		if len(st.loads) >= maxLoadRuns {
-			return
+		if len(st.runs) >= maxLoadRuns {
+			delete(st.loads, st.runs[0])
+			st.runs = slices.Delete(st.runs, 0, 1)
 		}
 		l = &loadRun{LoadStats: LoadStats{Run: string(run)}, pages: map[uint64]*loadPage{}}
 		st.loads[l.Run] = l
+		st.runs = append(st.runs, l.Run)
 	}
 	l.Messages++
 	l.Bytes += int64(len(content))

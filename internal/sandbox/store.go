@@ -61,6 +61,7 @@ type store struct {
 	firstBody int        // index of the oldest message that still has its body
 	bytes     int64      // of the bodies
 	loads     map[string]*loadRun
+	runs      []string // those of loads, the oldest first
 }
 
 func newStore(cfg StoreConfig) (*store, error) {
@@ -138,7 +139,7 @@ func (st *store) list() []*Message {
 func (st *store) clear() error {
 	st.mu.Lock()
 	st.messages, st.firstBody, st.bytes = nil, 0, 0
-	st.loads = map[string]*loadRun{}
+	st.loads, st.runs = map[string]*loadRun{}, nil
 	st.total.Store(0)
 	st.mu.Unlock()
 	if st.cfg.Mode != ModeDir {

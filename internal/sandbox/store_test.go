@@ -145,6 +145,23 @@ func TestLoadAccounting(t *testing.T) {
 	}
 }
 
+// TestNewestLoadRuns counts more runs than are remembered: the oldest are forgotten.
+func TestNewestLoadRuns(t *testing.T) {
+	s := newServer(t, Config{})
+	c := login(t, s, gmailUser)
+	for i := range maxLoadRuns + 2 {
+		c.deliver(fmt.Sprintf("%srun%d/0\r\n\r\nx\r\n", HeaderLoadID, i))
+	}
+	for i, want := range map[int]bool{0: false, 1: false, 2: true, maxLoadRuns + 1: true} {
+		if _, ok := s.Load(fmt.Sprint("run", i)); ok != want {
+			t.Errorf("run %d is remembered: %v", i, ok)
+		}
+	}
+	if n := len(s.Loads()); n != maxLoadRuns {
+		t.Errorf("%d runs are remembered, want %d", n, maxLoadRuns)
+	}
+}
+
 func TestHTTP(t *testing.T) {
 	s := newServer(t, Config{Record: 10})
 	content := "Subject: over HTTP\r\n\r\n\x80\r\n"
