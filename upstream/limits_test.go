@@ -152,25 +152,23 @@ func (f *fixture) until(ok func() bool) {
 func (f *fixture) parkedHasInput() {
 	f.t.Helper()
 	f.until(func() bool {
+		open := 0
 		for _, s := range f.relay.shards {
 			s.mu.Lock()
-			seen := false
-			for _, st := range s.accounts {
-				if s.running {
-					continue // the state is its runner's
-				}
-				if c := st.parked.newest; c != nil {
-					seen = seen || c.loop == nil && c.peekAt() != nothingThere // a loop sees it by itself
-				} else {
-					seen = seen || st.open() == 0
+			running, seen := s.running, false
+			if !running { // else the state is its runner's
+				for _, st := range s.accounts { // none, if all were forgotten
+					open += st.open()
+					c := st.parked.newest
+					seen = seen || c != nil && c.loop == nil && c.peekAt() != nothingThere // a loop sees it by itself
 				}
 			}
 			s.mu.Unlock()
-			if seen {
-				return true
+			if seen || running {
+				return seen
 			}
 		}
-		return false
+		return open == 0
 	})
 }
 
