@@ -66,7 +66,11 @@ func TestAcceptErrors(t *testing.T) {
 // which may be passed by systemd, and where the client is said to be.
 func TestAcceptedSockets(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0", "[::]:0"} {
-		ln, err := net.Listen("tcp", address)
+		ln, err := open(address, nil)
+		if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT) {
+			t.Logf("%s: this machine has no IPv6", address)
+			continue
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -91,7 +91,7 @@ func (e *events) OnClose(c gnet.Conn, err error) gnet.Action {
 	defer s.loop.leave()
 	defer s.loop.recovered(nil)
 	delete(s.loop.sessions, s)
-	s.listener.left()
+	s.loop.gone(s)
 	s.closed()
 	return gnet.None
 }

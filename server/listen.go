@@ -1,11 +1,14 @@
 package server
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,7 +79,8 @@ func open(address string, fromSystemd *passed) (net.Listener, error) {
 	case "systemd":
 		return fromSystemd.take(name)
 	}
-	return net.Listen("tcp", address)
+	lc := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, raw syscall.RawConn) error { return prepareAccepted(raw) }}
+	return lc.Listen(context.Background(), "tcp", address)
 }
 
 // removeStale removes a unix socket that a process left behind. One that
@@ -110,6 +114,16 @@ func (p *passed) take(name string) (net.Listener, error) {
 		return nil, fmt.Errorf("systemd passed no listening socket of name %q, or several", name)
 	}
 	delete(p.byName, name)
+	if tcp, ok := found[0].(*net.TCPListener); ok {
+		raw, err := tcp.SyscallConn()
+		if err == nil {
+			err = prepareAccepted(raw)
+		}
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.ENOPROTOOPT) {
+			_ = tcp.Close()
+			return nil, err
+		}
+	}
 	return found[0], nil
 }
 
@@ -178,19 +192,13 @@ func (l *listener) admit(fd int, remote netip.AddrPort) {
 			return
 		}
 	}
-	next := s.loops[sess.id%uint64(len(s.loops))]
+	next := slices.MinFunc(s.loops, func(a, b *loop) int { return cmp.Compare(a.clients.Load(), b.clients.Load()) })
+	next.clients.Add(1)
 	if !next.post(message{kind: msgOpen, s: sess}) { // the loops have ended
-		sess.unopened()
+		next.unopened(sess)
 		return
 	}
 	s.metrics.accepted.Inc()
-}
-
-// unopened ends a session that no loop will come to.
-func (s *session) unopened() {
-	_ = unix.Close(s.accepted)
-	s.listener.left()
-	s.leaveSource()
 }
 
 // reservedDescriptors are kept for what else needs one: connections to providers,

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -29,6 +30,7 @@ type loop struct {
 	wheel    wheel
 	ticks    int64 // since start; the clock of the wheel
 	sessions map[*session]struct{}
+	clients  atomic.Int64 // sessions, those too that are still to be opened
 	draining bool
 	depth    int       // callbacks of gnet that are running, one inside the other
 	deferred []message // for when they are over
@@ -111,13 +113,19 @@ func (l *loop) discard() {
 	for _, m := range l.box {
 		switch {
 		case m.kind == msgOpen:
-			m.s.unopened()
+			l.unopened(m.s)
 		case m.tx != nil:
 			l.srv.metrics.lostReplies.Inc()
 			m.tx.Release()
 		}
 	}
 	l.box = nil
+}
+
+// gone counts a session of the loop out.
+func (l *loop) gone(s *session) {
+	l.clients.Add(-1)
+	s.listener.left()
 }
 
 // later has m handled behind the callback that is running, so that a session
