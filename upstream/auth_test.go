@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"crypto/tls"
 	"errors"
 	"strings"
 	"testing"
@@ -97,5 +98,28 @@ func TestRefusalIsExplained(t *testing.T) {
 			}
 			f.noViolations()
 		})
+	}
+}
+
+// TestEndBehindLogin has a provider take the login and go away in one breath: that is
+// what the client is told, and no message is sent.
+func TestEndBehindLogin(t *testing.T) {
+	f := newFixture(t, nil)
+	rest := make(chan string, 1)
+	s := newStub(t, func(c *tls.Conn) {
+		if !say(c, "220 stub\r\n") || !heard(c, "EHLO") || !say(c, "250-stub\r\n250-"+strings.Join(offerBDAT, "\r\n250-")+"\r\n250 HELP\r\n") ||
+			!heard(c, "AUTH") || !say(c, "235 2.7.0 ok\r\n421 4.7.0 too many connections\r\n") {
+			return
+		}
+		b := make([]byte, 1<<10)
+		n, _ := c.Read(b)
+		rest <- string(b[:n])
+	})
+	res := f.send(s.account(f.accounts[0]), "to@example.com", "m end\r\n")
+	if res.Reply.Code/100 != 4 || !strings.Contains(res.Reply.Text, "421 4.7.0 too many connections") || res.Err.MaybeAccepted() {
+		t.Errorf("reply %v, %v", res.Reply, res.Err)
+	}
+	if got := <-rest; got != "" {
+		t.Errorf("the provider got %q behind its last words", got)
 	}
 }

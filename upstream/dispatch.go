@@ -189,6 +189,7 @@ func (s *shard) settle(e *event, q *txQueue) {
 		return
 	}
 	s.move(st, connBusy, connParked)
+	c.reused = true // or used for the first time after a while: it may have ended
 	st.parked.push(c)
 	if idle := st.account.Limits.IdleTimeout; idle > 0 {
 		s.touch(st, c.lastUsed.Add(idle))

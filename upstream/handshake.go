@@ -77,7 +77,9 @@ func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
 	leave(err)
 	if err == nil {
 		authStart := time.Now()
-		err = w.auth(c, tok)
+		if err = w.auth(c, tok); err == nil && w.in.buffered() {
+			err = w.overheard(c)
+		}
 		m.authDuration.Update(time.Since(authStart).Seconds())
 		if err != nil {
 			c.leave(w.relay.cfg.QuitTimeout)
@@ -93,6 +95,16 @@ func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
 	c.lastUsed = c.born
 	m.phase(phaseSetup, c.born.Sub(start))
 	return c, nil
+}
+
+// overheard returns what the upstream says behind the reply of success to AUTH, which
+// is why the connection is of no use.
+func (w *worker) overheard(c *conn) *Error {
+	reply, err := w.ask(c, PhaseAuth, nil, w.relay.cfg.LoginTimeout)
+	if err == nil {
+		err = expect(PhaseAuth, reply, 0)
+	}
+	return err
 }
 
 // dialAndGreet opens a connection up to the EHLO reply under TLS.

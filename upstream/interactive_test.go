@@ -339,6 +339,44 @@ func TestSpokenToInBetween(t *testing.T) {
 	}
 }
 
+// TestRefusalOrUnasked has a provider that takes one command at a time say something
+// that nobody asked for just when MAIL is sent. Nothing more is sent there: the reply
+// to RSET would be that to MAIL, and each one behind it a wrong one too.
+func TestRefusalOrUnasked(t *testing.T) {
+	f := newFixture(t, func(s *setup) { s.relay.QuitTimeout = 50 * time.Millisecond })
+	var connections atomic.Int64
+	rest := make(chan string, 1)
+	s := newStub(t, func(c *tls.Conn) {
+		if !login(c, offerChunking) {
+			return
+		}
+		first := connections.Add(1) == 1
+		for n := 1; heard(c, "MAIL FROM:"); n++ {
+			if first && n == 2 {
+				say(c, "452 4.2.2 not now\r\n")
+				say(c, "250 2.1.0 OK\r\n")
+				b := make([]byte, 1<<10)
+				k, _ := c.Read(b)
+				rest <- string(b[:k])
+				return
+			}
+			if !say(c, "250 2.1.0 OK\r\n") || !heard(c, "RCPT TO:") || !say(c, "250 2.1.5 OK\r\n") ||
+				!heard(c, "end\r\n") || !say(c, "250 2.0.0 taken\r\n") {
+				return
+			}
+		}
+	})
+	a := s.account(f.accounts[0])
+	f.sendOK(a, "first end\r\n")
+	if res := f.send(a, "to@example.com", "second end\r\n"); res.Reply.Code != 452 {
+		t.Errorf("reply %v", res.Reply)
+	}
+	if got := <-rest; strings.Trim(got, "\r\n") != "QUIT" && got != "" {
+		t.Errorf("the provider got %q behind the refusal", got)
+	}
+	f.sendOK(a, "third end\r\n")
+}
+
 // heard reads until what has come has the text in it.
 func heard(c *tls.Conn, text string) bool {
 	var all []byte

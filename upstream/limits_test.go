@@ -192,6 +192,23 @@ func TestStaleConnectionIsNoticedBeforeUse(t *testing.T) {
 	}
 }
 
+// TestStaleBeforeFirstMessage: the upstream ends a connection that was opened ahead
+// of mail. The first message goes over another one.
+func TestStaleBeforeFirstMessage(t *testing.T) {
+	for _, action := range []sandbox.Action{sandbox.ActionClose, sandbox.ActionReset, sandbox.ActionReply} {
+		t.Run(string(action), func(t *testing.T) {
+			f := newFixture(t, func(s *setup) { s.relay.PrewarmConnections, s.relay.PrewarmRate = 1, 1000 })
+			f.faults(sandbox.Rule{Name: "end", Phase: sandbox.PhaseIdle, Action: action, Times: 1,
+				Delay: sandbox.Duration(20 * time.Millisecond), Reply: "421 4.4.2 idle for too long"})
+			f.relay.Prewarm(snapshotOf(t, f.accounts[0]))
+			f.fired("end", 1)
+			f.parkedHasInput()
+			f.sendOK(f.accounts[0], "a\r\n")
+			f.messages(1)
+		})
+	}
+}
+
 func TestChangedAccountGetsNewConnections(t *testing.T) {
 	f := newFixture(t, nil)
 	old := f.accounts[0]

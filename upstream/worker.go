@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 )
 
@@ -259,6 +260,9 @@ func (r *Relay) panicked(p any) error {
 // giveBack returns a connection to the shard, as soon as it is fit for the next
 // transaction, or its loss.
 func (w *worker) giveBack(done event, c *conn, a *attempt) {
+	if a.reset && !a.lost && !w.inStep(c, a) {
+		a.lost = true
+	}
 	if a.reset && !a.lost {
 		reply, err := w.ask(c, PhaseMail, []byte("RSET\r\n"), w.relay.cfg.CommandTimeout)
 		a.lost = err != nil || reply.Code/100 != 2
@@ -269,6 +273,13 @@ func (w *worker) giveBack(done event, c *conn, a *attempt) {
 	}
 	done.c, done.now = c, time.Now()
 	w.done(done)
+}
+
+// inStep reports whether the next reply will be that to the next command, as far as
+// one can see. Where one command is sent at a time, nothing shows whether a refusal
+// of MAIL was that, or something unasked that crossed it.
+func (w *worker) inStep(c *conn, a *attempt) bool {
+	return !w.in.buffered() && c.alive() && (a.phase != PhaseMail || !a.reused || c.ext.Has(codec.ExtPIPELINING))
 }
 
 // discountDryRun: nothing was sent, so nothing counts.
