@@ -29,19 +29,26 @@ func (f *failing) take() (int, netip.AddrPort, error) {
 	return -1, netip.AddrPort{}, os.NewSyscallError("accept", err)
 }
 
+// socketOf makes what connections are taken from. The test closes it, not ln.
+func socketOf(t *testing.T, ln net.Listener) *socket {
+	t.Helper()
+	t.Cleanup(func() { ln.Close() })
+	s, err := newSocket(ln)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // TestAcceptErrors has accept fail as it does when the system runs out of
 // something: that is counted and waited out, and the next client is served.
 func TestAcceptErrors(t *testing.T) {
 	k := newStack(t)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := open("127.0.0.1:0", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
-	socket, err := newSocket(ln)
-	if err != nil {
-		t.Fatal(err)
-	}
+	socket := socketOf(t, ln)
 	errs := []error{syscall.ENOMEM, syscall.ENOBUFS, syscall.ECONNABORTED, syscall.EPERM, syscall.EPROTO, syscall.ENOMEM}
 	own := &listener{srv: k.Server, ln: ln, socket: &failing{socket, errs}, policy: k.listeners[0].policy, sources: k.listeners[0].sources}
 	own.offer.Store(k.listeners[0].offer.Load())
@@ -74,11 +81,7 @@ func TestAcceptedSockets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer ln.Close()
-		socket, err := newSocket(ln)
-		if err != nil {
-			t.Fatal(err)
-		}
+		socket := socketOf(t, ln)
 		to := ln.Addr().(*net.TCPAddr)
 		if to.IP.IsUnspecified() {
 			to.IP = net.IPv4(127, 0, 0, 1)

@@ -39,15 +39,13 @@ func (l *loop) open(s *session) {
 	if s.loop != nil { // an error is that of the greeting: the connection is closed, or soon will be
 		return
 	}
-	l.gone(s)
-	s.leaveSource()
+	l.unopened(s)
 	l.srv.metrics.acceptErrors.Inc()
 	l.srv.log.Warn("taking a connection", zap.Error(errors.Join(errNotTaken, err)))
 }
 
-// unopened ends a session that the loop will not come to.
+// unopened counts a session out that the loop did not open, whose socket is closed.
 func (l *loop) unopened(s *session) {
-	_ = unix.Close(s.accepted)
 	l.gone(s)
 	s.leaveSource()
 }

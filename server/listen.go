@@ -46,25 +46,32 @@ func (s *Server) listen() error {
 	var fromSystemd passed
 	defer fromSystemd.close()
 	for _, cfg := range s.cfg.Listeners {
-		ln, err := open(cfg.Address, &fromSystemd)
+		l, err := s.newListener(cfg, &fromSystemd)
 		if err != nil {
 			s.closeListeners()
 			return fmt.Errorf("server: %w", err)
-		}
-		taken, err := newSocket(ln)
-		if err != nil {
-			_ = ln.Close()
-			s.closeListeners()
-			return fmt.Errorf("server: %w", err)
-		}
-		spare, _ := os.Open(os.DevNull) // without it, EMFILE is only waited out
-		l := &listener{srv: s, cfg: cfg, ln: ln, socket: taken, spare: spare, policy: cfg.Passwords, sources: make(map[netip.Addr]int)}
-		if l.policy == "" {
-			l.policy = password.PolicyAny
 		}
 		s.listeners = append(s.listeners, l)
 	}
 	return nil
+}
+
+func (s *Server) newListener(cfg Listener, fromSystemd *passed) (*listener, error) {
+	ln, err := open(cfg.Address, fromSystemd)
+	if err != nil {
+		return nil, err
+	}
+	socket, err := newSocket(ln)
+	if err != nil {
+		_ = ln.Close()
+		return nil, err
+	}
+	spare, _ := os.Open(os.DevNull) // without it, EMFILE is only waited out
+	l := &listener{srv: s, cfg: cfg, ln: ln, socket: socket, spare: spare, policy: cfg.Passwords, sources: make(map[netip.Addr]int)}
+	if l.policy == "" {
+		l.policy = password.PolicyAny
+	}
+	return l, nil
 }
 
 // open opens the listening socket of an address.
@@ -195,6 +202,7 @@ func (l *listener) admit(fd int, remote netip.AddrPort) {
 	next := slices.MinFunc(s.loops, func(a, b *loop) int { return cmp.Compare(a.clients.Load(), b.clients.Load()) })
 	next.clients.Add(1)
 	if !next.post(message{kind: msgOpen, s: sess}) { // the loops have ended
+		_ = unix.Close(fd)
 		next.unopened(sess)
 		return
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/password"
@@ -113,6 +114,7 @@ func (l *loop) discard() {
 	for _, m := range l.box {
 		switch {
 		case m.kind == msgOpen:
+			_ = unix.Close(m.s.accepted)
 			l.unopened(m.s)
 		case m.tx != nil:
 			l.srv.metrics.lostReplies.Inc()

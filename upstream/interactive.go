@@ -59,8 +59,8 @@ func (w *worker) interactive(c *conn, tx *Transaction, a *attempt, owned *bool) 
 }
 
 // spokenTo reports whether the upstream has closed, or has said something that nobody
-// asked for, while it was the session's turn: that would be taken for the reply to
-// what is sent next.
+// asked for, as it may while it is the session's turn: that would be taken for the
+// reply to what is sent next.
 func (w *worker) spokenTo(c *conn) bool {
 	return !w.relay.cfg.DryRun && (w.in.buffered() || !c.alive())
 }

@@ -260,12 +260,8 @@ func (r *Relay) panicked(p any) error {
 // giveBack returns a connection to the shard, as soon as it is fit for the next
 // transaction, or its loss.
 func (w *worker) giveBack(done event, c *conn, a *attempt) {
-	if a.reset && !a.lost && !w.inStep(c, a) {
-		a.lost = true
-	}
 	if a.reset && !a.lost {
-		reply, err := w.ask(c, PhaseMail, []byte("RSET\r\n"), w.relay.cfg.CommandTimeout)
-		a.lost = err != nil || reply.Code/100 != 2
+		a.lost = !w.inStep(c, a) || !w.rset(c)
 	}
 	if a.lost || w.in.buffered() { // a reply to nothing: 421, or we are out of step
 		c.leave(w.relay.cfg.QuitTimeout)
@@ -279,7 +275,13 @@ func (w *worker) giveBack(done event, c *conn, a *attempt) {
 // one can see. Where one command is sent at a time, nothing shows whether a refusal
 // of MAIL was that, or something unasked that crossed it.
 func (w *worker) inStep(c *conn, a *attempt) bool {
-	return !w.in.buffered() && c.alive() && (a.phase != PhaseMail || !a.reused || c.ext.Has(codec.ExtPIPELINING))
+	return !w.spokenTo(c) && (a.phase != PhaseMail || !a.reused || c.ext.Has(codec.ExtPIPELINING))
+}
+
+// rset ends the transaction; false if the upstream did not take that.
+func (w *worker) rset(c *conn) bool {
+	reply, err := w.ask(c, PhaseMail, []byte("RSET\r\n"), w.relay.cfg.CommandTimeout)
+	return err == nil && reply.Code/100 == 2
 }
 
 // discountDryRun: nothing was sent, so nothing counts.
