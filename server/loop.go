@@ -38,8 +38,8 @@ type loop struct {
 
 	callbacks uint64    // so far
 	yielded   time.Time // when the scheduler had its last turn; see yield
-	rested    time.Time // when there was nothing to do last; see rest
-	unlooked  int       // for how many events rest does nothing
+	serving   bool      // the loop waits for its sockets itself, or is about to; see serve
+	ready     [128]unix.EpollEvent
 
 	mu        sync.Mutex // guards the mailbox: box, scheduled and stopped
 	stopped   bool       // takes no more messages
@@ -169,8 +169,7 @@ func (l *loop) yield(now time.Time) {
 // Run implements gnet.Runnable: it empties the mailbox on the loop.
 func (l *loop) Run(context.Context) error {
 	l.empty()
-	l.restTasked()
-	return nil
+	return l.serve()
 }
 
 func (l *loop) empty() {

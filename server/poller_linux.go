@@ -17,16 +17,20 @@ type poller struct {
 	// has done the tasks that it was woken for. nil if not all was found.
 	woken *int32
 	tasks [2]*queue.AsyncTaskQueue
+	conns unsafe.Pointer // gnet's table of the loop's connections
 }
 
 // pollerOf finds that of the loop of c.
 func pollerOf(c gnet.Conn) poller {
 	p := poller{epoll: -1}
 	v := structAt(reflect.ValueOf(c))
-	for _, name := range []string{"loop", "poller"} {
-		if v.IsValid() {
-			v = structAt(v.FieldByName(name))
-		}
+	if v.IsValid() {
+		v = structAt(v.FieldByName("loop"))
+	}
+	var conns reflect.Value
+	if v.IsValid() {
+		conns = v.FieldByName("connections")
+		v = structAt(v.FieldByName("poller"))
 	}
 	if !v.IsValid() {
 		return p
@@ -40,8 +44,8 @@ func pollerOf(c gnet.Conn) poller {
 			return p
 		}
 	}
-	if p.epoll >= 0 { // else there is nothing to wait for
-		p.woken = woken
+	if p.epoll >= 0 && conns.Kind() == reflect.Struct {
+		p.woken, p.conns = woken, conns.Addr().UnsafePointer()
 	}
 	return p
 }
