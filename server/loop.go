@@ -40,6 +40,8 @@ type loop struct {
 	yielded   time.Time // when the scheduler had its last turn; see yield
 	serving   bool      // the loop waits for its sockets itself, or is about to; see serve
 	ready     [128]unix.EpollEvent
+	looked    time.Time // see Looked
+	providers []bool    // by descriptor: whether it is a connection to a provider
 
 	mu        sync.Mutex // guards the mailbox: box, scheduled and stopped
 	stopped   bool       // takes no more messages

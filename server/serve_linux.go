@@ -56,15 +56,31 @@ func (l *loop) serve() error {
 		}
 	}
 	for woken := false; !woken; {
-		l.yield(time.Now())
 		n, err := unix.EpollWait(l.poller.epoll, l.ready[:], -1)
 		if err == unix.EINTR {
 			continue
 		} else if err != nil {
 			return nil // gnet sees it too
 		}
-		for i := range l.ready[:n] {
-			fd, events := int(l.ready[i].Fd), l.ready[i].Events
+		now := time.Now()
+		l.yield(now)
+		if woken, err = l.serveReady(l.ready[:n], now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serveReady serves the sockets that are ready, those of providers first, so that
+// a connection that has ended is known before the next message wants it. woken
+// is whether there are tasks.
+func (l *loop) serveReady(ready []unix.EpollEvent, now time.Time) (woken bool, err error) {
+	for _, providers := range []bool{true, false} {
+		for i := range ready {
+			fd := int(ready[i].Fd)
+			if l.isProvider(fd) != providers {
+				continue
+			}
 			c := getConn(l.poller.conns, fd)
 			if c == nil {
 				// Nothing but the eventfd has no connection. It is edge-triggered:
@@ -72,10 +88,27 @@ func (l *loop) serve() error {
 				woken = true
 				continue
 			}
-			if err := processIO(c, fd, events, 0); errors.Is(err, errorx.ErrEngineShutdown) {
-				return err
+			if err := processIO(c, fd, ready[i].Events, 0); errors.Is(err, errorx.ErrEngineShutdown) {
+				return woken, err
 			}
 		}
+		if providers && len(ready) < len(l.ready) { // else there may be more
+			l.looked = now
+		}
 	}
-	return nil
+	return woken, nil
+}
+
+// Looked implements upstream.Loop.
+func (l *loop) Looked() time.Time { return l.looked }
+
+// isProvider reports whether fd is a connection to a provider.
+func (l *loop) isProvider(fd int) bool { return fd < len(l.providers) && l.providers[fd] }
+
+// setProvider notes whether fd is a connection to a provider.
+func (l *loop) setProvider(fd int, is bool) {
+	if fd >= len(l.providers) {
+		l.providers = append(l.providers, make([]bool, fd+1-len(l.providers))...)
+	}
+	l.providers[fd] = is
 }

@@ -58,6 +58,7 @@ func (w *watched) opened(c gnet.Conn) {
 	defer w.loop.leave()
 	defer w.loop.recovered(nil)
 	w.conn = c
+	w.loop.setProvider(c.Fd(), true)
 	w.driven.Watched(w)
 }
 
@@ -69,6 +70,7 @@ func (w *watched) received(b []byte) {
 }
 
 func (w *watched) closed(err error) {
+	w.loop.setProvider(w.conn.Fd(), false)
 	if w.released {
 		return
 	}

@@ -100,6 +100,17 @@ func (c *conn) unasked() {
 	c.wire.begin() // all records were read
 }
 
+// recent is how long ago the loop may have asked for what has come in.
+const recent = time.Millisecond
+
+// state tells on the loop whether a connection that was parked can still be used.
+func (c *conn) state(now time.Time) freshness {
+	if at := c.loop.Looked(); c.reused && at.After(c.lastUsed) && now.Sub(at) < recent && !c.spoiled && !c.wire.partial() {
+		return usable // whatever had come was handed to Received
+	}
+	return c.look()
+}
+
 // spoil has the shard drop the connection, if it is parked.
 func (c *conn) spoil() {
 	if !c.spoiled {

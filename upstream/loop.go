@@ -1,6 +1,9 @@
 package upstream
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // Loop is an event loop that can drive connections to providers beside those of
 // clients. A message that is small enough is then relayed without a change of
@@ -16,6 +19,9 @@ type Loop interface {
 	// waits until the loop has called d.Watched. On an error the connection is
 	// closed. It may not be called on the loop.
 	Watch(c *net.TCPConn, d Driven) error
+	// Looked is when the loop last asked for everything that had come in, and then
+	// told the connections to providers first. It may be called on the loop only.
+	Looked() time.Time
 }
 
 // Runner is something to do on a loop. Run must not block.

@@ -80,7 +80,8 @@ func (f *flight) Run() {
 	c, tx, r := f.c, f.tx, f.relay
 	c.flight = f
 	defer c.contain()
-	state := c.look()
+	f.start = time.Now()
+	state := c.state(f.start)
 	if state == pending && f.looks < maxLooks {
 		f.looks++
 		if c.loop.Post(f) { // behind what it has to read
@@ -88,7 +89,6 @@ func (f *flight) Run() {
 			return
 		}
 	}
-	f.start = time.Now()
 	r.metrics.phase(phaseQueue, f.start.Sub(tx.submitted))
 	if state != usable && c.reused {
 		c.flight = nil

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
@@ -65,6 +66,7 @@ func (l *leanLoop) rest() {
 }
 
 func (l *leanLoop) Post(r Runner) bool { l.box <- r; return true }
+func (l *leanLoop) Looked() time.Time  { return time.Time{} }
 func (l *leanLoop) Later(r Runner)     { l.later = append(l.later, r) }
 
 func (l *leanLoop) Watch(c *net.TCPConn, d Driven) error {
