@@ -79,6 +79,11 @@ func serve(settings *config.Settings, accounts *account.Snapshot, from origin, l
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
 	tuneRuntime(settings.Runtime, settings.Server.Loops)
+	if settings.Runtime.Scheduling == "batch" {
+		if err := scheduleAsBatch(); err != nil {
+			log.Warn("runtime.scheduling: the threads keep the normal policy", zap.Error(err))
+		}
+	}
 	if settings.Admin.Pprof { // without these two, mutex and block profiles stay empty
 		runtime.SetMutexProfileFraction(mutexFraction)
 		runtime.SetBlockProfileRate(int(blockRate))

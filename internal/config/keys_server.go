@@ -101,4 +101,6 @@ var serverKeys = []key[draft]{
 		"percentage by which the heap grows before garbage is collected; default 0: 25, or what the environment variable GOGC says"),
 	set("runtime.gomemlimit", size(0, 1<<50), func(d *draft) *int64 { return &d.settings.Runtime.GOMEMLIMIT },
 		`memory, such as "2GiB", at which garbage is collected harder; default 0: none, or what GOMEMLIMIT says; content_budget plus 256 MiB plus 50 KiB for each TLS client is enough`),
+	set("runtime.scheduling", oneOf(nil, "batch", "normal"), func(d *draft) *string { return &d.settings.Runtime.Scheduling },
+		`how Linux schedules the threads: as "batch" they do not interrupt others when they are woken, which saves CPU under load, or "normal"; default "batch"; a policy that the proxy was started with, other than the normal one, stays`),
 }

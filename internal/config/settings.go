@@ -165,6 +165,8 @@ type Runtime struct {
 	GOGC       int // in percent
 	// GOMEMLIMIT is in octets.
 	GOMEMLIMIT int64
+	// Scheduling is how Linux is to schedule the threads: "batch" or "normal".
+	Scheduling string
 }
 
 // Default returns the settings that are in force without any file.
@@ -220,7 +222,8 @@ func defaults() Settings {
 			DefaultLifetime:    time.Hour,
 			KeepAlive:          30 * 24 * time.Hour,
 		},
-		Admin: Admin{Address: "127.0.0.1:9090"},
-		Log:   Log{Level: "info", Format: "text", Console: true},
+		Admin:   Admin{Address: "127.0.0.1:9090"},
+		Runtime: Runtime{Scheduling: "batch"},
+		Log:     Log{Level: "info", Format: "text", Console: true},
 	}
 }
