@@ -98,7 +98,7 @@ var serverKeys = []key[draft]{
 	set("runtime.gomaxprocs", whole(0, 4096), func(d *draft) *int { return &d.settings.Runtime.GOMAXPROCS },
 		"threads that run Go code at a time; default 0: one more than there are CPUs or loops, or what the environment variable GOMAXPROCS says"),
 	set("runtime.gogc", whole(0, 10000), func(d *draft) *int { return &d.settings.Runtime.GOGC },
-		"percentage by which the heap grows before garbage is collected; default 0: 25, or what the environment variable GOGC says"),
+		"percentage by which the heap grows before garbage is collected; default 0: 10, or what the environment variable GOGC says"),
 	set("runtime.gomemlimit", size(0, 1<<50), func(d *draft) *int64 { return &d.settings.Runtime.GOMEMLIMIT },
 		`memory, such as "2GiB", at which garbage is collected harder; default 0: none, or what GOMEMLIMIT says; content_budget plus 256 MiB plus 50 KiB for each TLS client is enough`),
 	set("runtime.scheduling", oneOf(nil, "batch", "normal"), func(d *draft) *string { return &d.settings.Runtime.Scheduling },
