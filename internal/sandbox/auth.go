@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// onAUTH handles AUTH (RFC 4954). Only tokens open the door.
+// onAUTH handles AUTH (RFC 4954). Only tokens open the door, but for endpoints
+// in clear.
 func (s *session) onAUTH(args []byte) {
 	p := s.ep.preset
 	switch {
@@ -16,7 +17,7 @@ func (s *session) onAUTH(args []byte) {
 		s.violation(ViolationNoEHLO)
 		s.refuse("503 5.5.1 EHLO/HELO first")
 		return
-	case s.tls == nil:
+	case s.needsTLS():
 		s.violation(ViolationAuthInClear)
 		s.refuse(p.needTLS)
 		return
@@ -32,7 +33,7 @@ func (s *session) onAUTH(args []byte) {
 		s.refuse(p.badMechanism)
 		return
 	}
-	if mech != "XOAUTH2" && mech != "OAUTHBEARER" {
+	if mech != "XOAUTH2" && mech != "OAUTHBEARER" && s.tls != nil {
 		s.srv.counters.loginFailures.Add(1)
 		s.reply(p.basicAuth)
 		return
@@ -42,8 +43,11 @@ func (s *session) onAUTH(args []byte) {
 		return
 	}
 	user, token, err := parseXOAUTH2(msg)
-	if mech == "OAUTHBEARER" {
+	switch mech {
+	case "OAUTHBEARER":
 		user, token, err = parseOAUTHBEARER(msg)
+	case "PLAIN":
+		user, err = parsePLAIN(msg)
 	}
 	if err != nil {
 		s.violation(ViolationSyntax)
@@ -56,6 +60,9 @@ func (s *session) onAUTH(args []byte) {
 	}
 	s.login(mech, user, token)
 }
+
+// needsTLS reports whether the session is in clear and must not be.
+func (s *session) needsTLS() bool { return s.tls == nil && !s.ep.InClear }
 
 // initialResponse returns the decoded SASL message, asked for by a 334 if it
 // did not come with the command.
@@ -82,16 +89,21 @@ func (s *session) initialResponse(initial []byte) ([]byte, bool) {
 	return msg, true
 }
 
-// login checks the token, and lets the mailbox in or refuses as the provider does.
+// login checks the token, if the mechanism has one, and lets the mailbox in or
+// refuses as the provider does.
 func (s *session) login(mech, user, token string) {
 	p := s.ep.preset
 	box := s.srv.mailbox(user)
-	if !s.srv.grants.check(box, token, s.ep.Name) {
+	good := box != nil && box.Endpoint == s.ep.Name
+	if mech != "PLAIN" {
+		good = s.srv.grants.check(box, token, s.ep.Name)
+	}
+	if !good {
 		s.srv.counters.loginFailures.Add(1)
 		if box != nil {
 			box.count(func(st *AccountStats) { st.LoginFailures++ })
 		}
-		if p.challenge || mech == "OAUTHBEARER" {
+		if p.challenge && mech == "XOAUTH2" || mech == "OAUTHBEARER" {
 			s.challenge(mech)
 		}
 		if !s.ended {
@@ -178,4 +190,13 @@ func parseOAUTHBEARER(msg []byte) (user, token string, err error) {
 		return "", "", errSASL
 	}
 	return strings.NewReplacer("=2C", ",", "=3D", "=").Replace(user), token, nil
+}
+
+// parsePLAIN reads the message of RFC 4616. The password is any but none.
+func parsePLAIN(msg []byte) (user string, err error) {
+	fields := strings.Split(string(msg), "\x00")
+	if len(fields) != 3 || fields[1] == "" || fields[2] == "" {
+		return "", errSASL
+	}
+	return fields[1], nil
 }

@@ -72,6 +72,11 @@ type Endpoint struct {
 	Limits Limits `json:"limits"`
 	// TLSVersion is "1.2" or "1.3" to allow only that one. Default: both.
 	TLSVersion string `json:"tls_version"`
+	// InClear makes of the STARTTLS port what no provider has: one without TLS
+	// and without tokens, where AUTH PLAIN with any password opens the mailboxes
+	// of the endpoint. It is for measuring a load with nothing between the
+	// client and the provider; all else is as strict as ever.
+	InClear bool `json:"in_clear"`
 }
 
 // Limits of an endpoint. In a configuration 0 keeps the limit of the preset

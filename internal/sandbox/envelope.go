@@ -45,7 +45,7 @@ func (s *session) ready() bool {
 	case s.offer == nil:
 		s.violation(ViolationNoEHLO)
 		s.refuse("503 5.5.1 EHLO/HELO first")
-	case s.tls == nil:
+	case s.needsTLS():
 		s.violation(ViolationMailBeforeAuth)
 		s.refuse(p.needTLS)
 	case s.box == nil:

@@ -151,14 +151,14 @@ func newOffer(lines []string) *offer {
 	return o
 }
 
-// clear returns the offer before TLS: STARTTLS in the place of AUTH.
-func (o *offer) clear() *offer {
+// clear returns the offer before TLS, with a line in the place of AUTH.
+func (o *offer) clear(instead string) *offer {
 	lines := make([]string, 0, len(o.lines)+1)
 	done := false
 	for _, l := range o.lines {
 		if strings.HasPrefix(strings.ToUpper(l), "AUTH") {
 			if !done {
-				lines = append(lines, "STARTTLS")
+				lines = append(lines, instead)
 			}
 			done = true
 			continue
@@ -166,7 +166,7 @@ func (o *offer) clear() *offer {
 		lines = append(lines, l)
 	}
 	if !done {
-		lines = append(lines, "STARTTLS")
+		lines = append(lines, instead)
 	}
 	return newOffer(lines)
 }

@@ -119,7 +119,10 @@ func newEndpoint(e Endpoint, cert tls.Certificate, limits bool) *endpoint {
 		keywords = e.Keywords
 	}
 	ep.offer = newOffer(keywords)
-	ep.clear = ep.offer.clear()
+	ep.clear = ep.offer.clear("STARTTLS")
+	if e.InClear {
+		ep.clear = ep.offer.clear("AUTH PLAIN")
+	}
 	return ep
 }
 

@@ -154,6 +154,43 @@ func TestAuth(t *testing.T) {
 	}
 }
 
+// TestInClear: an endpoint in clear takes passwords without TLS, those of its
+// own mailboxes, and is an endpoint like others in all else.
+func TestInClear(t *testing.T) {
+	s := newServer(t, Config{Endpoints: []Endpoint{{Preset: PresetGmail, InClear: true}, {Preset: PresetOutlook}}})
+	plain := func(user, password string) string {
+		return base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + password))
+	}
+	for name, steps := range map[string]string{
+		"initial response":        "AUTH PLAIN " + plain(gmailUser, "x") + ">235 2.7.0",
+		"challenge":               "AUTH PLAIN>334 |" + plain(gmailUser, "x") + ">235 2.7.0",
+		"mailbox of another":      "AUTH PLAIN " + plain(outlookUser, "x") + ">535-5.7.8",
+		"nobody's mailbox":        "AUTH PLAIN " + plain("other@gmail.com", "x") + ">535-5.7.8",
+		"no password":             "AUTH PLAIN " + plain(gmailUser, "") + ">501 5.5.2",
+		"tokens are not offered":  "AUTH XOAUTH2 " + xoauth2(gmailUser, s.IssueToken(gmailUser, time.Hour)) + ">504 5.7.4",
+		"neither is TLS":          "STARTTLS>503 5.5.1",
+		"mail before log in":      "MAIL FROM:<a@b.test>>530 5.7.0",
+		"a message, and breaches": "AUTH PLAIN " + plain(gmailUser, "x") + ">235 |RCPT TO:<a@b.test>>503 |MAIL FROM:<a@b.test>>250 |MAIL FROM:<a@b.test>>503 |RCPT TO:<a@b.test>>250 |DATA>354 |x\\n.>250 2.0.0",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dial(t, s, s.Addr(PresetGmail))
+			c.want("220 ")
+			checkKeywords(t, c.cmd("EHLO x", "250-"), "SIZE 35882577,8BITMIME,AUTH PLAIN,ENHANCEDSTATUSCODES,PIPELINING,CHUNKING,SMTPUTF8")
+			dialog(c, steps)
+		})
+	}
+	if m := s.Messages(); len(m) != 1 || m[0].Account != gmailUser {
+		t.Errorf("messages %+v", m)
+	}
+	t.Run("the others", func(t *testing.T) {
+		c := dial(t, s, s.Addr(PresetOutlook))
+		c.want("220 ")
+		c.cmd("EHLO x", "250-")
+		c.cmd("AUTH PLAIN "+plain(outlookUser, "x"), "530 5.7.57")
+		dialog(dial(t, s, s.Addr(PresetOutlook)).secure(), "AUTH LOGIN>535 5.7.139")
+	})
+}
+
 // dialog plays "send>reply|send>reply".
 func dialog(c *client, steps string) {
 	c.t.Helper()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/loadgen/report"
+	"xoauth2-proxy/perf/lab"
 )
 
 func TestMemory(t *testing.T) {
@@ -18,6 +19,49 @@ func TestMemory(t *testing.T) {
 	want := [][]string{{"10s", "2.00", "100", "2.00", "9.00"}, {"20s", "4.00", "102", "4.00", "9.00"}, {"25s", "5.00", "104", "5.00", "9.00"}}
 	if got := o.memory(series).Rows; !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestAdded: what the proxy adds is the difference to the mean of the runs
+// without it, also where that is below nothing.
+func TestAdded(t *testing.T) {
+	o := &options{Baseline: time.Minute}
+	run := func(p50, p95, p99 report.Millis) *report.Report {
+		return &report.Report{Total: report.Phase{Rate: 833, Latency: report.Quantiles{P50: p50, P95: p95, P99: p99}}}
+	}
+	table := o.added(run(51.5, 55, 61), run(50.5, 52, 70), run(51, 54, 74))
+	want := [][]string{
+		{"through the proxy", "833", "51.5", "55.0", "61.0"},
+		{"without it, before", "833", "50.5", "52.0", "70.0"},
+		{"without it, behind", "833", "51.0", "54.0", "74.0"},
+		{"without it, mean of both", "833", "50.8", "53.0", "72.0"},
+		{"added by the proxy; the bar is a P95 of 2 ms", "-", "0.75", "2.00", "-11.0"},
+	}
+	if !reflect.DeepEqual(table.Rows, want) {
+		t.Errorf("%v, want %v", table.Rows, want)
+	}
+}
+
+// TestDirect runs a load without a proxy, with proof.
+func TestDirect(t *testing.T) {
+	dir := t.TempDir()
+	programs, err := lab.BuildAll(dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &lab.Bench{Programs: programs, Dir: dir}
+	o := &options{Pace: 5 * time.Millisecond, Rate: "100/s", Accounts: 7, Connections: 5,
+		WarmUp: 200 * time.Millisecond, Baseline: 500 * time.Millisecond}
+	rep, err := o.direct(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := rep.Proof; p == nil || !p.Holds || p.Delivered == 0 || p.Delivered != rep.Total.Due || rep.Total.Latency.P50 < 5 {
+		t.Errorf("%+v, %+v", rep.Total, rep.Proof)
+	}
+	o.Baseline = 0
+	if rep, err := o.direct(b); rep != nil || err != nil {
+		t.Errorf("%v, %v without a baseline", rep, err)
 	}
 }
 

@@ -6,8 +6,11 @@
 //	go run ./perf/endurance
 //
 // is ten minutes of 833 messages a second over 2,000 accounts to a provider that
-// takes 50 ms, behind a minute in which the accounts connect. Exit code 1 if a message was not accepted, was lost, came twice
-// or altered; latency and memory are for the reader to judge.
+// takes 50 ms, behind a minute in which the accounts connect. A minute before it
+// and a minute behind it the same load goes to such a provider without the
+// proxy: what the proxy adds is the difference. Exit code 1 if a message was not
+// accepted, was lost, came twice or altered; latency and memory are for the
+// reader to judge.
 package main
 
 import (
@@ -25,6 +28,7 @@ type options struct {
 	lab.Common
 	Duration    time.Duration `default:"10m" help:"How long the load lasts."`
 	WarmUp      time.Duration `default:"1m" help:"The same load ahead of that, of which only loss counts: until the accounts have their connections to the provider."`
+	Baseline    time.Duration `default:"1m" help:"How long the same load goes to the provider without the proxy, ahead of all that and again behind it; 0: not at all, as a --proxy of a version without such a sandbox needs."`
 	Rate        string        `default:"833/s" help:"Messages to send, as for the load generator: 833/s is by second, 50k a minute."`
 	Accounts    int           `default:"2000" help:"Number of accounts."`
 	Pace        time.Duration `default:"50ms" help:"How long the provider takes to answer the end of a message."`
@@ -43,34 +47,50 @@ const perAccount = 3
 
 // measure is the command behind its flags.
 func (o *options) measure(b *lab.Bench) error {
-	s, err := b.NewStand(o.Accounts, o.Pace, lab.Setup{Connections: perAccount})
+	before, err := o.direct(b)
 	if err != nil {
 		return err
 	}
-	defer s.Stop()
-	load := func(length time.Duration) (*report.Report, error) {
-		return s.Load("--profile", "bench", "--connections", strconv.Itoa(o.Connections), "--rate", o.Rate, "--duration", length.String())
-	}
-	if o.WarmUp > 0 {
-		rep, err := load(o.WarmUp)
-		if err != nil {
-			return err
-		}
-		if rep.Failing() {
-			return errors.New("messages failed in the warm-up, or its proof did")
-		}
-	}
-	rep, err := load(o.Duration)
+	rep, err := o.proxied(b)
 	if err != nil {
 		return err
 	}
-	if err := o.Write("endurance", 0, o.verdict(rep), o.memory(rep.Series)); err != nil {
+	after, failed := o.direct(b) // if that fails, the long run still has something to say
+	tables := []*lab.Table{o.verdict(rep)}
+	if before != nil && after != nil {
+		tables = append(tables, o.added(rep, before, after))
+	}
+	if err := o.Write("endurance", 0, append(tables, o.memory(rep.Series))...); err != nil {
 		return err
 	}
 	if rep.Failing() {
 		return errors.New("messages failed, or the proof did")
 	}
-	return nil
+	return failed
+}
+
+// load are the load generator's flags for so long a run.
+func (o *options) load(length time.Duration) []string {
+	return []string{"--profile", "bench", "--connections", strconv.Itoa(o.Connections), "--rate", o.Rate, "--duration", length.String()}
+}
+
+// proxied runs the load through the proxy.
+func (o *options) proxied(b *lab.Bench) (*report.Report, error) {
+	s, err := b.NewStand(o.Accounts, o.Pace, lab.Setup{Connections: perAccount})
+	if err != nil {
+		return nil, err
+	}
+	defer s.Stop()
+	if o.WarmUp > 0 {
+		rep, err := s.Load(o.load(o.WarmUp)...)
+		if err != nil {
+			return nil, err
+		}
+		if rep.Failing() {
+			return nil, errors.New("messages failed in the warm-up, or its proof did")
+		}
+	}
+	return s.Load(o.load(o.Duration)...)
 }
 
 // verdict renders what the run as a whole has shown.
