@@ -1,27 +1,31 @@
 package server
 
 import (
+	"cmp"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
-	"sync/atomic"
+	"slices"
 	"syscall"
+	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
 
-// A taker takes the next connection from a listening socket. remote is not valid
-// for a unix socket. The error is net.ErrClosed when there will be no more.
+// A taker takes the next connection from a listening socket, without waiting:
+// EAGAIN says that there is none. remote is not valid for a unix socket.
 type taker interface {
 	take() (fd int, remote netip.AddrPort, err error)
+	descriptor() int // of the listening socket
 	close() error
 }
 
 // socket is a listening socket. What is accepted from it does not block.
 type socket struct {
-	file   *os.File // a duplicate: package net hands out nothing but its own connections
-	raw    syscall.RawConn
-	closed atomic.Bool
+	file *os.File // a duplicate: package net hands out nothing but its own connections
+	fd   int
 }
 
 func newSocket(ln net.Listener) (*socket, error) {
@@ -29,12 +33,20 @@ func newSocket(ln net.Listener) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := &socket{file: f}
 	raw, err := f.SyscallConn()
+	if err == nil {
+		cerr := raw.Control(func(fd uintptr) {
+			s.fd = int(fd)
+			err = os.NewSyscallError("fcntl", unix.SetNonblock(s.fd, true))
+		})
+		err = errors.Join(cerr, err)
+	}
 	if err != nil {
 		_ = f.Close()
 		return nil, err
 	}
-	return &socket{file: f, raw: raw}, nil
+	return s, nil
 }
 
 // prepareAccepted sets on a listening TCP socket what accepted ones inherit: that
@@ -61,20 +73,7 @@ func prepareAccepted(raw syscall.RawConn) (err error) {
 }
 
 func (s *socket) take() (fd int, remote netip.AddrPort, err error) {
-	var from unix.Sockaddr
-	failed := s.raw.Read(func(listening uintptr) (done bool) {
-		fd, from, err = unix.Accept4(int(listening), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-		return err != unix.EAGAIN
-	})
-	switch {
-	case s.closed.Load():
-		if failed == nil && err == nil {
-			_ = unix.Close(fd)
-		}
-		return -1, netip.AddrPort{}, net.ErrClosed
-	case failed != nil:
-		return -1, netip.AddrPort{}, failed
-	}
+	fd, from, err := unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 	switch from := from.(type) {
 	case *unix.SockaddrInet4:
 		remote = netip.AddrPortFrom(netip.AddrFrom4(from.Addr), uint16(from.Port))
@@ -84,7 +83,91 @@ func (s *socket) take() (fd int, remote netip.AddrPort, err error) {
 	return fd, remote, os.NewSyscallError("accept", err)
 }
 
-func (s *socket) close() error {
-	s.closed.Store(true)
-	return s.file.Close()
+func (s *socket) descriptor() int { return s.fd }
+
+func (s *socket) close() error { return s.file.Close() }
+
+// listen has the loop accept from the socket as well.
+func (l *loop) listen(on *listener) {
+	l.listeners = append(l.listeners, on)
+	l.hear(on)
+}
+
+// hear asks to be told of connections to accept; one of the loops that wait is.
+// It does nothing for a socket that the loop is told of already.
+func (l *loop) hear(on *listener) {
+	fd := on.socket.descriptor()
+	err := unix.EpollCtl(l.poller.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Fd: int32(fd), Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE})
+	if err != nil && err != unix.EEXIST {
+		l.srv.metrics.acceptErrors.Inc()
+		l.srv.log.Warn("waiting for connections", zap.Stringer("listener", on.ln.Addr()), zap.Error(err))
+	}
+}
+
+// ignore is the reverse of hear. The system does not do it where the socket
+// is open elsewhere too, as with systemd.
+func (l *loop) ignore(on *listener) {
+	_ = unix.EpollCtl(l.poller.epoll, unix.EPOLL_CTL_DEL, on.socket.descriptor(), nil)
+}
+
+// hearAll asks for all listening sockets, as some may have been ignored, be it by
+// gnet, which does not know them.
+func (l *loop) hearAll() {
+	for _, on := range l.listeners {
+		l.hear(on)
+	}
+}
+
+// stopListening ends the accepting. The last loop closes the sockets.
+func (l *loop) stopListening() {
+	for _, on := range l.listeners {
+		l.ignore(on)
+		on.leave()
+	}
+	l.listeners = nil
+}
+
+// listenerOf is the one with that descriptor, nil if there is none.
+func (l *loop) listenerOf(fd int) *listener {
+	for _, on := range l.listeners {
+		if on.socket.descriptor() == fd {
+			return on
+		}
+	}
+	return nil
+}
+
+// acceptPause is how long accepting rests after an error, so that a lasting
+// one does not keep the loop busy.
+const acceptPause = 10 * time.Millisecond
+
+// accept takes one connection.
+func (l *loop) accept(from *listener) {
+	fd, remote, err := from.socket.take()
+	switch {
+	case err == nil:
+		from.admit(l, fd, remote)
+	case errors.Is(err, unix.EAGAIN): // another loop has it
+	default:
+		l.srv.metrics.acceptErrors.Inc()
+		l.srv.log.Warn("accepting a connection", zap.Stringer("listener", from.ln.Addr()), zap.Error(err))
+		if !from.refuseWithSpare(err) {
+			l.ignore(from)
+			time.AfterFunc(acceptPause, func() { l.post(message{kind: msgHear}) })
+		}
+	}
+}
+
+// mayExceed is how many sessions more than the loop with the fewest one may have
+// and still serve the connections itself that it accepts.
+func mayExceed(fewest int64) int64 { return fewest / 16 }
+
+// placeFor is the loop for a connection that l has accepted: l, unless another
+// one has clearly fewer sessions.
+func (l *loop) placeFor() *loop {
+	least := slices.MinFunc(l.srv.loops, func(a, b *loop) int { return cmp.Compare(a.clients.Load(), b.clients.Load()) })
+	if fewest := least.clients.Load(); l.clients.Load() > fewest+mayExceed(fewest) {
+		return least
+	}
+	return l
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -17,10 +18,13 @@ import (
 // failing is a listening socket whose accept fails some times first.
 type failing struct {
 	taker
+	mu   sync.Mutex
 	errs []error
 }
 
 func (f *failing) take() (int, netip.AddrPort, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if len(f.errs) == 0 {
 		return f.taker.take()
 	}
@@ -50,10 +54,9 @@ func TestAcceptErrors(t *testing.T) {
 	}
 	socket := socketOf(t, ln)
 	errs := []error{syscall.ENOMEM, syscall.ENOBUFS, syscall.ECONNABORTED, syscall.EPERM, syscall.EPROTO, syscall.ENOMEM}
-	own := &listener{srv: k.Server, ln: ln, socket: &failing{socket, errs}, policy: k.listeners[0].policy, sources: k.listeners[0].sources}
+	own := &listener{srv: k.Server, ln: ln, socket: &failing{taker: socket, errs: errs}, policy: k.listeners[0].policy, sources: k.listeners[0].sources}
 	own.offer.Store(k.listeners[0].offer.Load())
-	k.running.Add(1)
-	go own.accept()
+	k.accept(own)
 	c := dialTo(t, ln.Addr().String())
 	c.expect("220")
 	c.cmd("EHLO client.example.com", "250")
@@ -64,9 +67,6 @@ func TestAcceptErrors(t *testing.T) {
 		t.Errorf("the counter says %v, want %d", n, len(errs))
 	}
 	c.cmd("QUIT", "221")
-	if err := socket.close(); err != nil {
-		t.Error(err)
-	}
 }
 
 // TestAcceptedSockets looks at what an accepted socket has from the listening one,
@@ -85,6 +85,9 @@ func TestAcceptedSockets(t *testing.T) {
 		to := ln.Addr().(*net.TCPAddr)
 		if to.IP.IsUnspecified() {
 			to.IP = net.IPv4(127, 0, 0, 1)
+		}
+		if _, _, err := socket.take(); !errors.Is(err, unix.EAGAIN) {
+			t.Errorf("%s: before anybody came: %v", address, err)
 		}
 		c, err := net.DialTCP("tcp", nil, to)
 		if err != nil {
@@ -111,9 +114,6 @@ func TestAcceptedSockets(t *testing.T) {
 		}
 		if err := errors.Join(unix.Close(fd), socket.close()); err != nil {
 			t.Error(err)
-		}
-		if _, _, err := socket.take(); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("%s: behind the end: %v", address, err)
 		}
 	}
 }
@@ -163,7 +163,11 @@ func TestNotTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.listeners[0].admit(fd, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 1))
+	k.onLoops(t, func(l *loop) {
+		if l == k.loops[0] {
+			k.listeners[0].admit(l, fd, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 1))
+		}
+	})
 	eventually(t, "the session is gone", func() bool { return k.Active() == 0 })
 	if n := k.counter(t, "smtp_accept_errors_total"); n != 1 {
 		t.Errorf("the counter says %v, want 1", n)

@@ -30,12 +30,18 @@ func register0(el, c unsafe.Pointer) error
 // errNotTaken: gnet closes a socket that epoll does not take, and tells nobody.
 var errNotTaken = errors.New("epoll did not take it")
 
-// open has the loop serve the session over its accepted socket: OnOpen is next.
-func (l *loop) open(s *session) {
+// register has the loop serve who over a socket: OnOpen is next. A socket that
+// epoll does not take is closed.
+func (l *loop) register(fd int, who any) error {
 	el := reflect.ValueOf(l.events).UnsafePointer()
-	c := newStreamConn("tcp", s.accepted, el, nil, nil, nil)
-	setContext(c, s)
-	err := register0(el, c)
+	c := newStreamConn("tcp", fd, el, nil, nil, nil)
+	setContext(c, who)
+	return register0(el, c)
+}
+
+// open has the loop serve the session over its accepted socket.
+func (l *loop) open(s *session) {
+	err := l.register(s.accepted, s)
 	if s.loop != nil { // an error is that of the greeting: the connection is closed, or soon will be
 		return
 	}

@@ -23,6 +23,8 @@ func TestLinkedFunctions(t *testing.T) {
 		"newStreamConn":        "func(proto string, fd int, el *eventloop, sa unix.Sockaddr, localAddr, remoteAddr net.Addr) (c *conn)",
 		"*conn.SetContext":     "func(ctx any)",
 		"*eventloop.register0": "func(c *conn) error",
+		"*connMatrix.getConn":  "func(fd int) *conn",
+		"*conn.processIO":      "func(_ int, ev netpoll.IOEvent, _ netpoll.IOFlags) error",
 	}
 	pkg, err := build.ImportDir(strings.TrimSpace(string(dir)), 0)
 	if err != nil {

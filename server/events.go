@@ -66,10 +66,8 @@ func (e *events) OnTraffic(c gnet.Conn) gnet.Action {
 	switch who := c.Context().(type) {
 	case *session:
 		who.received(b)
-		who.loop.takeOver()
 	case *watched:
 		who.received(b)
-		who.loop.takeOver()
 	}
 	return gnet.None
 }

@@ -76,7 +76,7 @@ func (f *feeder) feedBytes(b []byte) {
 	for len(f.posted) > 0 {
 		r := f.posted[0]
 		f.posted = f.posted[:copy(f.posted, f.posted[1:])]
-		_ = r.Run(context.Background())
+		r.(*loop).empty()
 	}
 }
 

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -10,8 +9,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/panjf2000/gnet/v2"
 
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/upstream"
@@ -27,17 +24,20 @@ func (k *stack) onLoops(t testing.TB, f func(*loop)) {
 	t.Helper()
 	for _, l := range k.loops {
 		done := make(chan struct{})
-		err := l.events.Execute(context.Background(), gnet.RunnableFunc(func(context.Context) error {
+		if !l.Post(loopFunc(func() {
 			defer close(done)
 			f(l)
-			return nil
-		}))
-		if err != nil {
-			t.Fatal(err)
+		})) {
+			t.Fatal("the loop has ended")
 		}
 		<-done
 	}
 }
+
+// loopFunc is something to do on a loop.
+type loopFunc func()
+
+func (f loopFunc) Run() { f() }
 
 // inspect runs look for each session, on its loop.
 func (k *stack) inspect(t testing.TB, look func(*session)) {

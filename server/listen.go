@@ -1,36 +1,35 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
-	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/password"
 )
 
-// listener is one open listening socket. The server accepts itself: gnet's
-// own acceptor ends the whole engine on EMFILE and the like.
+// listener is one open listening socket. The loops accept from it themselves:
+// gnet's own acceptor ends the whole engine on EMFILE and the like.
 type listener struct {
 	srv    *Server
 	cfg    Listener
 	ln     net.Listener // its socket, for the address
 	socket taker        // the same
-	spare  *os.File     // a descriptor to give up when there are none left
+	loops  atomic.Int32 // that accept from it
+
+	spareMu sync.Mutex
+	spare   *os.File // a descriptor to give up when there are none left
 
 	policy password.Policy
 
@@ -143,40 +142,27 @@ func (p *passed) close() {
 	}
 }
 
+// closeListeners closes sockets that no loop accepts from.
 func (s *Server) closeListeners() {
 	for _, l := range s.listeners {
 		_ = l.ln.Close()
 		_ = l.socket.close()
+		_ = l.spare.Close()
 	}
 }
 
-// acceptPause is how long accepting rests after an error, so that a lasting
-// one does not spin.
-const acceptPause = 10 * time.Millisecond
-
-// accept hands sockets to the loops until the listener is closed.
-func (l *listener) accept() {
-	defer l.srv.running.Done()
-	defer func() { _ = l.spare.Close() }()
-	for {
-		fd, remote, err := l.socket.take()
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return
-		case err != nil:
-			l.srv.metrics.acceptErrors.Inc()
-			l.srv.log.Warn("accepting a connection", zap.Stringer("listener", l.ln.Addr()), zap.Error(err))
-			if !l.refuseWithSpare(err) {
-				time.Sleep(acceptPause)
-			}
-			continue
-		}
-		l.admit(fd, remote)
+// leave is for a loop that accepts no more: the last one closes the socket.
+func (l *listener) leave() {
+	if l.loops.Add(-1) == 0 {
+		_ = l.socket.close()
+		_ = l.spare.Close()
+		l.srv.accepting.Done()
 	}
 }
 
-// admit makes a session of a socket, or says with 421 why not.
-func (l *listener) admit(fd int, remote netip.AddrPort) {
+// admit makes a session of a socket that the loop on has accepted, or says with
+// 421 why not.
+func (l *listener) admit(on *loop, fd int, remote netip.AddrPort) {
 	s := l.srv
 	s.learn(s.accounts.Load()) // in time for what the session will ask for
 	sess := &session{srv: s, listener: l, id: s.nextID.Add(1), accepted: fd, remote: "unix"}
@@ -199,14 +185,20 @@ func (l *listener) admit(fd int, remote netip.AddrPort) {
 			return
 		}
 	}
-	next := slices.MinFunc(s.loops, func(a, b *loop) int { return cmp.Compare(a.clients.Load(), b.clients.Load()) })
+	s.metrics.accepted.Inc()
+	next := on.placeFor()
 	next.clients.Add(1)
-	if !next.post(message{kind: msgOpen, s: sess}) { // the loops have ended
-		_ = unix.Close(fd)
-		next.unopened(sess)
+	opening := message{kind: msgOpen, s: sess}
+	if next == on {
+		on.enter()
+		on.handle(&opening)
+		on.leave()
 		return
 	}
-	s.metrics.accepted.Inc()
+	if !next.post(opening) { // the loops have ended
+		_ = unix.Close(fd)
+		next.unopened(sess)
+	}
 }
 
 // reservedDescriptors are kept for what else needs one: connections to providers,
@@ -252,7 +244,12 @@ func (l *listener) refuse(fd int, r codec.Reply) {
 // refuseWithSpare answers one client with 421 when the process is out of
 // descriptors: the spare one makes room for it. It reports whether it did.
 func (l *listener) refuseWithSpare(err error) bool {
-	if l.spare == nil || !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
+	if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
+		return false
+	}
+	l.spareMu.Lock()
+	defer l.spareMu.Unlock()
+	if l.spare == nil {
 		return false
 	}
 	_ = l.spare.Close()
@@ -263,10 +260,6 @@ func (l *listener) refuseWithSpare(err error) bool {
 	l.spare, _ = os.Open(os.DevNull)
 	return err == nil
 }
-
-// dropZone forgets the zone of a link-local address: gnet recycles the bytes
-// of that string as a buffer although package net still shares it.
-func dropZone(a *net.TCPAddr) { a.Zone = "" }
 
 // socketPair gives two connected stream sockets.
 func socketPair() (a, b net.Conn, err error) {

@@ -38,7 +38,7 @@ type loop struct {
 
 	callbacks uint64    // so far
 	yielded   time.Time // when the scheduler had its last turn; see yield
-	serving   bool      // the loop waits for its sockets itself, or is about to; see serve
+	listeners []*listener
 	ready     [128]unix.EpollEvent
 	looked    time.Time // see Looked
 	providers []bool    // by descriptor: whether it is a connection to a provider
@@ -61,6 +61,9 @@ type message struct {
 	wire    []byte
 	verdict password.Result
 	run     upstream.Runner
+
+	listener *listener
+	watching *watching
 }
 
 type messageKind uint8
@@ -78,6 +81,9 @@ const (
 	msgEvict                         // there are too many handshakes, and this is the oldest
 	msgRun                           // do run
 	msgOpen                          // serve s over the socket that was accepted
+	msgListen                        // accept from listener as well
+	msgHear                          // accept again
+	msgWatch                         // take over the connection to a provider that is in watching
 )
 
 // post puts m into the mailbox. The loop is woken once for all messages that
@@ -118,6 +124,9 @@ func (l *loop) discard() {
 		case m.kind == msgOpen:
 			_ = unix.Close(m.s.accepted)
 			l.unopened(m.s)
+		case m.kind == msgWatch:
+			_ = unix.Close(m.watching.fd)
+			m.watching.done <- errEnded
 		case m.tx != nil:
 			l.srv.metrics.lostReplies.Inc()
 			m.tx.Release()
@@ -216,8 +225,15 @@ func (l *loop) handle(m *message) {
 		l.open(m.s)
 	case msgRun:
 		m.run.Run()
+	case msgListen:
+		l.listen(m.listener)
+	case msgHear:
+		l.hearAll()
+	case msgWatch:
+		l.watch(m.watching)
 	case msgDrain:
 		l.draining = true
+		l.stopListening()
 		for s := range l.sessions {
 			s.flush()
 		}
@@ -233,6 +249,7 @@ func (l *loop) handle(m *message) {
 func (l *loop) tick(at time.Time) {
 	l.srv.metrics.loopLag.Update(time.Since(at).Seconds())
 	l.ticks++
+	l.hearAll()
 	l.wheel.advance(l.ticks, (*session).timeout)
 }
 

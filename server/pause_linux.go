@@ -7,7 +7,7 @@ import (
 // gnet cannot stop reading from a connection: what a client pipelines while
 // its session waits would be read without bound. So we take the socket's read
 // events out of the loop's epoll set ourselves, and TCP holds the client back.
-// If its descriptor is not found, too much input ends the session with 421.
+// If that fails, too much input ends the session with 421.
 
 // readEvents are those that gnet registers, as netpoll.ReadEvents has them.
 const readEvents = unix.EPOLLIN | unix.EPOLLPRI
@@ -36,9 +36,6 @@ func (s *session) unpause() {
 // interest sets the read events; those for writing stay while gnet has
 // something to write. Errors and hang-ups are always reported.
 func (s *session) interest(events uint32) bool {
-	if s.loop.poller.epoll < 0 {
-		return false
-	}
 	if s.conn.OutboundBuffered() > 0 {
 		events |= unix.EPOLLOUT
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"reflect"
 	"unsafe"
 
@@ -9,45 +10,44 @@ import (
 )
 
 // poller is what we use of the part of a gnet loop that waits for sockets. It
-// is not exported; a test shows that it is found in the version of gnet that
-// go.mod pins. What the lack of a part costs is told where it is used.
+// is not exported.
 type poller struct {
-	epoll int // descriptor, -1 if it was not found
-	// woken is 1 from when somebody writes to the loop's eventfd until the loop
-	// has done the tasks that it was woken for. nil if not all was found.
+	epoll int // descriptor
+	wake  int // the eventfd, in the epoll set
+	// woken is 1 from when somebody writes to the eventfd until the loop has done
+	// the tasks that it was woken for.
 	woken *int32
 	tasks [2]*queue.AsyncTaskQueue
 	conns unsafe.Pointer // gnet's table of the loop's connections
 }
 
+// errPoller: this is another version of gnet than the one that go.mod pins.
+var errPoller = errors.New("server: gnet's poller is not as it is known")
+
 // pollerOf finds that of the loop of c.
-func pollerOf(c gnet.Conn) poller {
-	p := poller{epoll: -1}
+func pollerOf(c gnet.Conn) (poller, error) {
+	var p poller
 	v := structAt(reflect.ValueOf(c))
 	if v.IsValid() {
 		v = structAt(v.FieldByName("loop"))
 	}
-	var conns reflect.Value
-	if v.IsValid() {
-		conns = v.FieldByName("connections")
-		v = structAt(v.FieldByName("poller"))
-	}
 	if !v.IsValid() {
-		return p
+		return p, errPoller
 	}
-	if fd := v.FieldByName("fd"); fd.Kind() == reflect.Int {
-		p.epoll = int(fd.Int())
+	conns := v.FieldByName("connections")
+	if v = structAt(v.FieldByName("poller")); !v.IsValid() || conns.Kind() != reflect.Struct {
+		return p, errPoller
 	}
-	woken := field[int32](v, "wakeupCall")
-	for i, name := range []string{"urgentAsyncTaskQueue", "asyncTaskQueue"} {
-		if p.tasks[i] = field[queue.AsyncTaskQueue](v, name); p.tasks[i] == nil {
-			return p
-		}
+	p.conns = conns.Addr().UnsafePointer()
+	p.woken = field[int32](v, "wakeupCall")
+	p.tasks[0] = field[queue.AsyncTaskQueue](v, "urgentAsyncTaskQueue")
+	p.tasks[1] = field[queue.AsyncTaskQueue](v, "asyncTaskQueue")
+	epoll, wake := field[int](v, "fd"), field[int](v, "efd")
+	if p.woken == nil || p.tasks[0] == nil || p.tasks[1] == nil || epoll == nil || wake == nil {
+		return p, errPoller
 	}
-	if p.epoll >= 0 && conns.Kind() == reflect.Struct {
-		p.woken, p.conns = woken, conns.Addr().UnsafePointer()
-	}
-	return p
+	p.epoll, p.wake = *epoll, *wake
+	return p, nil
 }
 
 // structAt is the struct that v points to, the zero Value if there is none.

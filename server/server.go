@@ -42,7 +42,8 @@ type Server struct {
 	learned    atomic.Pointer[account.Snapshot] // what passwords and the offers know
 	news       chan struct{}                    // there is more to learn
 	stopTicks  chan struct{}
-	running    sync.WaitGroup // the accepting, the ticking and the learning goroutines
+	accepting  sync.WaitGroup // listeners whose socket is open
+	running    sync.WaitGroup // the ticking and the learning goroutine
 
 	nextID   atomic.Uint64
 	active   atomic.Int64 // sessions, from accept to close
@@ -90,13 +91,20 @@ func (s *Server) Start() error {
 	accounts := s.accounts.Load()
 	s.learned.Store(accounts)
 	s.prepare(accounts)
-	s.running.Add(2 + len(s.listeners))
+	s.running.Add(2)
 	go s.tickLoops()
 	go s.keepLearning()
 	for _, l := range s.listeners {
-		go l.accept()
+		s.accept(l)
 	}
 	return nil
+}
+
+// accept has all loops accept from l.
+func (s *Server) accept(l *listener) {
+	s.accepting.Add(1)
+	l.loops.Store(int32(len(s.loops)))
+	s.postAll(message{kind: msgListen, listener: l})
 }
 
 // Addrs are the addresses listened on, in the order of Config.Listeners.
@@ -183,7 +191,11 @@ func (s *Server) findLoops(n int) ([]*loop, error) {
 			return nil, fmt.Errorf("server: finding the loops: %w", err)
 		}
 		defer c.Close()
-		loops = append(loops, &loop{srv: s, events: c.EventLoop(), poller: pollerOf(c), sessions: make(map[*session]struct{}), plain: make([]byte, plainScratch)})
+		poller, err := pollerOf(c)
+		if err != nil {
+			return nil, err
+		}
+		loops = append(loops, &loop{srv: s, events: c.EventLoop(), poller: poller, sessions: make(map[*session]struct{}), plain: make([]byte, plainScratch)})
 	}
 	return loops, nil
 }
@@ -224,7 +236,9 @@ func (s *Server) Shutdown(ctx context.Context) (cut int64) {
 	if s.draining.Swap(true) {
 		return 0
 	}
-	s.closeListeners()
+	for _, l := range s.listeners {
+		_ = l.ln.Close() // the loops have a duplicate
+	}
 	s.postAll(message{kind: msgDrain})
 	for s.active.Load() > 0 && cut == 0 {
 		select {
@@ -238,6 +252,7 @@ func (s *Server) Shutdown(ctx context.Context) (cut int64) {
 	for s.active.Load() > 0 {
 		<-s.empty
 	}
+	s.accepting.Wait()
 	close(s.stopTicks)
 	s.running.Wait()
 	s.handshakes.wg.Wait()

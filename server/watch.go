@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -32,24 +31,56 @@ func (l *loop) Later(r upstream.Runner) { l.later(message{kind: msgRun, run: r})
 // errUnsent: what is to be sent is with gnet, which cannot give it back.
 var errUnsent = errors.New("not all has been sent")
 
+// watching is the taking over of a connection.
+type watching struct {
+	*watched
+	fd   int
+	done chan error
+}
+
+// errEnded: there is no loop to take a connection over.
+var errEnded = errors.New("the loop has ended")
+
 // Watch implements upstream.Loop.
 func (l *loop) Watch(c *net.TCPConn, d upstream.Driven) error {
-	dropZone(c.RemoteAddr().(*net.TCPAddr))
-	dropZone(c.LocalAddr().(*net.TCPAddr))
-	w := &watched{loop: l, driven: d}
-	done, err := l.events.Enroll(gnet.NewContext(context.Background(), w), c)
-	if err != nil {
-		_ = c.Close()
-		return fmt.Errorf("server: watching a connection: %w", err)
+	w := &watching{watched: &watched{loop: l, driven: d}, done: make(chan error, 1)}
+	err := w.duplicate(c)
+	_ = c.Close()
+	if err == nil && !l.post(message{kind: msgWatch, watching: w}) {
+		_ = unix.Close(w.fd)
+		err = errEnded
 	}
-	res := <-done
-	if err = res.Err; err == nil && w.conn == nil {
-		err = errNotTaken
+	if err == nil {
+		err = <-w.done
 	}
 	if err != nil {
 		return fmt.Errorf("server: watching a connection: %w", err)
 	}
 	return nil
+}
+
+// duplicate gives w a descriptor of its own: that of c is known to Go's poller.
+func (w *watching) duplicate(c *net.TCPConn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := raw.Control(func(fd uintptr) {
+		w.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+		err = os.NewSyscallError("fcntl", err)
+	})
+	return errors.Join(cerr, err)
+}
+
+// watch takes a connection over: opened is next.
+func (l *loop) watch(w *watching) {
+	err := l.register(w.fd, w.watched)
+	if w.conn != nil { // an error is none of epoll's: the connection is closed, or soon will be
+		err = nil
+	} else {
+		err = errors.Join(errNotTaken, err)
+	}
+	w.done <- err
 }
 
 // opened, received and closed pass on what gnet reports.
