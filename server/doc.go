@@ -1,10 +1,9 @@
 // Package server is the client side of the proxy: SMTP submission (RFC 5321,
 // RFC 6409) for bulk MTAs, on gnet event loops.
 //
-// The server owns its listeners. A goroutine per listener accepts and hands
-// each socket to one of the loops; from then on everything about a session
-// happens on that loop, without a goroutine or a lock of its own. Work that
-// would block (fetching a token, relaying a message) is handed to the Tokens
+// The server owns its listeners. All loops accept, and each socket is for one of
+// them; from then on everything about a session happens on that loop, without
+// a goroutine or a lock of its own. Work that would block (fetching a token, relaying a message) is handed to the Tokens
 // and Relay given to New; their answers come back through the loop's mailbox.
 //
 // # States
