@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -19,34 +20,39 @@ import (
 type taker interface {
 	take() (fd int, remote netip.AddrPort, err error)
 	descriptor() int // of the listening socket
+	address() net.Addr
 	close() error
 }
 
 // socket is a listening socket. What is accepted from it does not block.
 type socket struct {
-	file *os.File // a duplicate: package net hands out nothing but its own connections
 	fd   int
+	addr net.Addr
+	path string // of a unix socket that is to be removed
 }
 
-func newSocket(ln net.Listener) (*socket, error) {
-	f, err := ln.(interface{ File() (*os.File, error) }).File()
+// newSocket takes the socket over from package net, whose poller would have a
+// thread woken for each client. It closes ln. path is that of a unix socket that
+// is to be removed in the end.
+func newSocket(ln net.Listener, path string) (s *socket, err error) {
+	defer ln.Close()
+	if unix, ok := ln.(*net.UnixListener); ok {
+		unix.SetUnlinkOnClose(false)
+	}
+	s = &socket{addr: ln.Addr(), path: path}
+	conn, ok := ln.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("listen %s: %w", ln.Addr(), errors.ErrUnsupported)
+	}
+	raw, err := conn.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{file: f}
-	raw, err := f.SyscallConn()
-	if err == nil {
-		cerr := raw.Control(func(fd uintptr) {
-			s.fd = int(fd)
-			err = os.NewSyscallError("fcntl", unix.SetNonblock(s.fd, true))
-		})
-		err = errors.Join(cerr, err)
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return s, nil
+	cerr := raw.Control(func(fd uintptr) {
+		s.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+		err = os.NewSyscallError("fcntl", err)
+	})
+	return s, errors.Join(cerr, err)
 }
 
 // prepareAccepted sets on a listening TCP socket what accepted ones inherit: that
@@ -85,7 +91,14 @@ func (s *socket) take() (fd int, remote netip.AddrPort, err error) {
 
 func (s *socket) descriptor() int { return s.fd }
 
-func (s *socket) close() error { return s.file.Close() }
+func (s *socket) address() net.Addr { return s.addr }
+
+func (s *socket) close() error {
+	if s.path != "" {
+		_ = os.Remove(s.path)
+	}
+	return unix.Close(s.fd)
+}
 
 // listen has the loop accept from the socket as well.
 func (l *loop) listen(on *listener) {
@@ -100,7 +113,7 @@ func (l *loop) hear(on *listener) {
 	err := unix.EpollCtl(l.poller.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Fd: int32(fd), Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE})
 	if err != nil && err != unix.EEXIST {
 		l.srv.metrics.acceptErrors.Inc()
-		l.srv.log.Warn("waiting for connections", zap.Stringer("listener", on.ln.Addr()), zap.Error(err))
+		l.srv.log.Warn("waiting for connections", zap.Stringer("listener", on.socket.address()), zap.Error(err))
 	}
 }
 
@@ -143,6 +156,7 @@ const acceptPause = 10 * time.Millisecond
 
 // accept takes one connection.
 func (l *loop) accept(from *listener) {
+	defer l.recovered(nil)
 	fd, remote, err := from.socket.take()
 	switch {
 	case err == nil:
@@ -150,7 +164,7 @@ func (l *loop) accept(from *listener) {
 	case errors.Is(err, unix.EAGAIN): // another loop has it
 	default:
 		l.srv.metrics.acceptErrors.Inc()
-		l.srv.log.Warn("accepting a connection", zap.Stringer("listener", from.ln.Addr()), zap.Error(err))
+		l.srv.log.Warn("accepting a connection", zap.Stringer("listener", from.socket.address()), zap.Error(err))
 		if !from.refuseWithSpare(err) {
 			l.ignore(from)
 			time.AfterFunc(acceptPause, func() { l.post(message{kind: msgHear}) })

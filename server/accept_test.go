@@ -33,11 +33,10 @@ func (f *failing) take() (int, netip.AddrPort, error) {
 	return -1, netip.AddrPort{}, os.NewSyscallError("accept", err)
 }
 
-// socketOf makes what connections are taken from. The test closes it, not ln.
+// socketOf makes what connections are taken from. The test closes it.
 func socketOf(t *testing.T, ln net.Listener) *socket {
 	t.Helper()
-	t.Cleanup(func() { ln.Close() })
-	s, err := newSocket(ln)
+	s, err := newSocket(ln, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +53,7 @@ func TestAcceptErrors(t *testing.T) {
 	}
 	socket := socketOf(t, ln)
 	errs := []error{syscall.ENOMEM, syscall.ENOBUFS, syscall.ECONNABORTED, syscall.EPERM, syscall.EPROTO, syscall.ENOMEM}
-	own := &listener{srv: k.Server, ln: ln, socket: &failing{taker: socket, errs: errs}, policy: k.listeners[0].policy, sources: k.listeners[0].sources}
+	own := &listener{srv: k.Server, socket: &failing{taker: socket, errs: errs}, policy: k.listeners[0].policy, sources: k.listeners[0].sources}
 	own.offer.Store(k.listeners[0].offer.Load())
 	k.accept(own)
 	c := dialTo(t, ln.Addr().String())

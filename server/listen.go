@@ -24,8 +24,7 @@ import (
 type listener struct {
 	srv    *Server
 	cfg    Listener
-	ln     net.Listener // its socket, for the address
-	socket taker        // the same
+	socket taker
 	loops  atomic.Int32 // that accept from it
 
 	spareMu sync.Mutex
@@ -60,13 +59,16 @@ func (s *Server) newListener(cfg Listener, fromSystemd *passed) (*listener, erro
 	if err != nil {
 		return nil, err
 	}
-	socket, err := newSocket(ln)
+	path, isUnix := strings.CutPrefix(cfg.Address, "unix:")
+	if !isUnix {
+		path = ""
+	}
+	socket, err := newSocket(ln, path)
 	if err != nil {
-		_ = ln.Close()
 		return nil, err
 	}
 	spare, _ := os.Open(os.DevNull) // without it, EMFILE is only waited out
-	l := &listener{srv: s, cfg: cfg, ln: ln, socket: socket, spare: spare, policy: cfg.Passwords, sources: make(map[netip.Addr]int)}
+	l := &listener{srv: s, cfg: cfg, socket: socket, spare: spare, policy: cfg.Passwords, sources: make(map[netip.Addr]int)}
 	if l.policy == "" {
 		l.policy = password.PolicyAny
 	}
@@ -145,7 +147,6 @@ func (p *passed) close() {
 // closeListeners closes sockets that no loop accepts from.
 func (s *Server) closeListeners() {
 	for _, l := range s.listeners {
-		_ = l.ln.Close()
 		_ = l.socket.close()
 		_ = l.spare.Close()
 	}
@@ -249,7 +250,8 @@ func (l *listener) refuseWithSpare(err error) bool {
 	}
 	l.spareMu.Lock()
 	defer l.spareMu.Unlock()
-	if l.spare == nil {
+	if l.spare == nil { // another loop was faster, or had been
+		l.spare, _ = os.Open(os.DevNull)
 		return false
 	}
 	_ = l.spare.Close()

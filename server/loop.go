@@ -36,9 +36,10 @@ type loop struct {
 	depth    int       // callbacks of gnet that are running, one inside the other
 	deferred []message // for when they are over
 
-	callbacks uint64    // so far
-	yielded   time.Time // when the scheduler had its last turn; see yield
-	listeners []*listener
+	callbacks uint64      // so far
+	yielded   time.Time   // when the scheduler had its last turn; see yield
+	listeners []*listener // accepted from
+	knocked   []*listener // at which somebody waits
 	ready     [128]unix.EpollEvent
 	looked    time.Time // see Looked
 	providers []bool    // by descriptor: whether it is a connection to a provider

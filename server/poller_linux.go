@@ -14,8 +14,8 @@ import (
 type poller struct {
 	epoll int // descriptor
 	wake  int // the eventfd, in the epoll set
-	// woken is 1 from when somebody writes to the eventfd until the loop has done
-	// the tasks that it was woken for.
+	// woken is 1 from when somebody writes to the eventfd until the loop looks for
+	// tasks: gnet behind those that it has done, and the loop itself.
 	woken *int32
 	tasks [2]*queue.AsyncTaskQueue
 	conns unsafe.Pointer // gnet's table of the loop's connections

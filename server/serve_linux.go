@@ -72,13 +72,19 @@ func (l *loop) serveReady(ready []unix.EpollEvent, now time.Time) (woken bool, e
 			} else if fd == l.poller.wake { // edge-triggered: gnet does not learn of it, but goes on with its tasks
 				woken = true
 			} else if from := l.listenerOf(fd); from != nil {
-				l.accept(from)
+				l.knocked = append(l.knocked, from)
 			} // else it was closed meanwhile
 		}
 		if providers && len(ready) < len(l.ready) { // else there may be more
 			l.looked = now
 		}
 	}
+	// Last, since an accepted socket may get the descriptor of one that was closed
+	// and is still to come in ready.
+	for _, from := range l.knocked {
+		l.accept(from)
+	}
+	l.knocked = l.knocked[:0]
 	return woken, nil
 }
 

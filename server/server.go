@@ -111,7 +111,7 @@ func (s *Server) accept(l *listener) {
 func (s *Server) Addrs() []net.Addr {
 	addrs := make([]net.Addr, len(s.listeners))
 	for i, l := range s.listeners {
-		addrs[i] = l.ln.Addr()
+		addrs[i] = l.socket.address()
 	}
 	return addrs
 }
@@ -154,7 +154,6 @@ func (s *Server) startLoops() error {
 	s.engine, err = gnet.NewClient(&events{srv: s},
 		gnet.WithNumEventLoop(n),
 		gnet.WithLockOSThread(cpus != nil),
-		gnet.WithTCPNoDelay(gnet.TCPDelay), // as it is: package net has set it already
 		gnet.WithLogger(s.log.Named("gnet").WithOptions(zap.IncreaseLevel(zap.WarnLevel)).Sugar()),
 		gnet.WithLogLevel(logging.WarnLevel))
 	if err != nil {
@@ -236,10 +235,8 @@ func (s *Server) Shutdown(ctx context.Context) (cut int64) {
 	if s.draining.Swap(true) {
 		return 0
 	}
-	for _, l := range s.listeners {
-		_ = l.ln.Close() // the loops have a duplicate
-	}
 	s.postAll(message{kind: msgDrain})
+	s.accepting.Wait() // then all sessions that there will be are counted
 	for s.active.Load() > 0 && cut == 0 {
 		select {
 		case <-s.empty:
@@ -252,7 +249,6 @@ func (s *Server) Shutdown(ctx context.Context) (cut int64) {
 	for s.active.Load() > 0 {
 		<-s.empty
 	}
-	s.accepting.Wait()
 	close(s.stopTicks)
 	s.running.Wait()
 	s.handshakes.wg.Wait()

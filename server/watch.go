@@ -74,13 +74,12 @@ func (w *watching) duplicate(c *net.TCPConn) error {
 
 // watch takes a connection over: opened is next.
 func (l *loop) watch(w *watching) {
-	err := l.register(w.fd, w.watched)
-	if w.conn != nil { // an error is none of epoll's: the connection is closed, or soon will be
-		err = nil
-	} else {
-		err = errors.Join(errNotTaken, err)
+	err := errNotTaken
+	defer func() { w.done <- err }()
+	refused := l.register(w.fd, w.watched)
+	if err = nil; w.conn == nil { // else an error is none of epoll's: the connection is closed, or soon will be
+		err = errors.Join(errNotTaken, refused)
 	}
-	w.done <- err
 }
 
 // opened, received and closed pass on what gnet reports.

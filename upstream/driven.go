@@ -44,6 +44,7 @@ type driven struct {
 	// spoiled: the connection is gone, or the provider has said something that
 	// nobody asked for.
 	spoiled bool
+	since   time.Time // when the loop began to watch the connection
 }
 
 // freshness is what a look at a parked connection shows.
@@ -57,7 +58,7 @@ const (
 
 // Watched implements Driven.
 func (c *conn) Watched(s Socket) {
-	c.driven = driven{}
+	c.driven = driven{since: time.Now()}
 	c.wire.driven, c.wire.socket, c.wire.tcp = true, s, nil
 }
 
@@ -105,7 +106,8 @@ const recent = time.Millisecond
 
 // state tells on the loop whether a connection that was parked can still be used.
 func (c *conn) state(now time.Time) freshness {
-	if at := c.loop.Looked(); c.reused && at.After(c.lastUsed) && now.Sub(at) < recent && !c.spoiled && !c.wire.partial() {
+	at := c.loop.Looked()
+	if c.reused && at.After(c.lastUsed) && at.After(c.since) && now.Sub(at) < recent && !c.spoiled && !c.wire.partial() {
 		return usable // whatever had come was handed to Received
 	}
 	return c.look()
