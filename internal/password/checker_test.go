@@ -285,7 +285,7 @@ func TestClose(t *testing.T) {
 		secret := newSecret("gate", g)
 		var mu sync.Mutex
 		got := map[Result]int{}
-		var allowed string // a login that was: any two of the first three run
+		var allowed string  // a login that was: any two of the first three run
 		for i := range 10 { // two run, one waits for memory, the rest for a worker
 			c.Check(fmt.Sprint(i), secret, []byte("right"), func(r Result) {
 				mu.Lock()
