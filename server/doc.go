@@ -3,8 +3,9 @@
 //
 // The server owns its listeners. All loops accept, and each socket is for one of
 // them; from then on everything about a session happens on that loop, without
-// a goroutine or a lock of its own. Work that would block (fetching a token, relaying a message) is handed to the Tokens
-// and Relay given to New; their answers come back through the loop's mailbox.
+// a goroutine or a lock of its own. Work that would block (fetching a token,
+// relaying a message) is handed to the Tokens and Relay given to New; their
+// answers come back through the loop's mailbox.
 //
 // # States
 //
