@@ -13,7 +13,11 @@ BENCHTIME ?= 1s
 COUNT     ?= 1
 DURATION  ?= 10m
 
-.PHONY: build run test race lint fuzz bench e2e profile loadgen soak check clean
+.DEFAULT_GOAL := help
+.PHONY: help build run test race lint fuzz bench e2e profile loadgen soak check clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: $(BIN) ## the static binary
 
@@ -58,5 +62,5 @@ soak: build loadgen ## load, faults, reloads and restarts for DURATION; fails on
 check: ## what CI runs
 	./.ci/run
 
-clean:
+clean: ## remove what was built and measured
 	rm -rf bin run profiles
