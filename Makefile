@@ -17,7 +17,7 @@ DURATION  ?= 10m
 .PHONY: help build run test race lint fuzz bench e2e profile loadgen soak check clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: $(BIN) ## the static binary
 
