@@ -94,7 +94,7 @@ func check(endpoints ...string) error {
 
 // consent turns a token response into what the caller gets.
 func (z *Authorizer) consent(w *wire, tok *oauth2.Token, err error, secrets ...account.Secret) (*Consent, error) {
-	if err != nil {
+	if err = w.fault(err); err != nil {
 		return nil, z.failure(w, err, secrets...)
 	}
 	got, fault := fromToken(tok, z.flows.lifetime)
@@ -112,9 +112,7 @@ func (z *Authorizer) consent(w *wire, tok *oauth2.Token, err error, secrets ...a
 
 // failure is what a request of x/oauth2 failed with, in our form.
 func (z *Authorizer) failure(w *wire, err error, secrets ...account.Secret) *Error {
-	if w.err != nil {
-		err = w.err
-	}
+	err = w.fault(err)
 	hide := secretsOf(grant{account: z.account()})
 	for _, s := range secrets {
 		hide = append(hide, s.Reveal(), url.QueryEscape(s.Reveal()))

@@ -49,7 +49,7 @@ func (z *Authorizer) DeviceAuthorize(ctx context.Context, show func(DevicePrompt
 		options = append(options, oauth2.SetAuthURLParam("client_secret", conf.ClientSecret))
 	}
 	d, err := conf.DeviceAuth(w.context(), options...)
-	if err != nil {
+	if err = w.fault(err); err != nil {
 		return nil, z.failure(w, err)
 	}
 	if d.DeviceCode == "" || d.UserCode == "" || d.VerificationURI == "" {

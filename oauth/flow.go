@@ -1,10 +1,12 @@
 package oauth
 
 import (
+	"bytes"
 	"context"
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -31,6 +33,7 @@ type issued struct {
 // A flow gets one access token from a provider. It must obey ctx and must not
 // keep the grant. Its errors hold no secret.
 type flow interface {
+	// fetch returns, with an error, the refresh token that came all the same.
 	fetch(ctx context.Context, g grant) (issued, *Error)
 }
 
@@ -59,11 +62,13 @@ func (f *flows) fetch(ctx context.Context, g grant) (issued, *Error) {
 }
 
 // A wire sends the requests of one fetch under its context and by its account's
-// route, and keeps the last failure: not all of x/oauth2 passes either on.
+// route, and keeps the last failure and the last answer: not all of x/oauth2
+// passes these on.
 type wire struct {
-	ctx context.Context
-	rt  http.RoundTripper
-	err error
+	ctx    context.Context
+	rt     http.RoundTripper
+	err    error
+	answer *answer // nil: there was none
 }
 
 func (f *flows) newWire(ctx context.Context, a *account.Account) *wire {
@@ -72,9 +77,30 @@ func (f *flows) newWire(ctx context.Context, a *account.Account) *wire {
 
 // RoundTrip implements http.RoundTripper.
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.answer = nil
 	resp, err := w.rt.RoundTrip(r.WithContext(w.ctx))
-	w.err = err
-	return resp, err
+	if w.err = err; err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(resp.Body) // the transport has bounded it
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	w.answer = &answer{status: resp.StatusCode, header: resp.Header, body: body}
+	return resp, nil
+}
+
+// fault is err, or what says more about why there is no token: the failure of
+// the transport, or an error object where the status promised a token.
+func (w *wire) fault(err error) error {
+	if w.err != nil {
+		return w.err
+	}
+	if refusal := w.answer.refusal(); refusal != nil {
+		return refusal
+	}
+	return err
 }
 
 // client returns an HTTP client over the wire.
@@ -91,17 +117,19 @@ func (w *wire) context() context.Context {
 	return context.WithValue(w.ctx, oauth2.HTTPClient, w.client())
 }
 
-// outcome turns what x/oauth2 gave into the result of a fetch.
+// outcome turns what x/oauth2 gave into the result of a fetch. With an error,
+// the refresh token that the answer has all the same is in the result.
 func (f *flows) outcome(w *wire, g grant, tok *oauth2.Token, err error) (issued, *Error) {
-	if err != nil {
-		if w.err != nil {
-			err = w.err
-		}
+	if err = w.fault(err); err != nil {
 		e := classify(err, secretsOf(g), time.Now())
 		hintForFlow(e, g.account)
-		return issued{}, e
+		return issued{refresh: w.answer.refreshToken()}, e
 	}
-	return fromToken(tok, f.lifetime)
+	got, e := fromToken(tok, f.lifetime)
+	if e != nil {
+		got.refresh = w.answer.refreshToken()
+	}
+	return got, e
 }
 
 // checkEndpoint checks the URL of the account's token endpoint.

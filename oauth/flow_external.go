@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -68,7 +67,11 @@ func (f *flows) command(ctx context.Context, g grant) (issued, *Error) {
 	case cmd.ProcessState == nil: // it never ran
 		return issued{}, commandError(errCommandStart)
 	}
-	got, e := f.fromReply(out.buf.Bytes(), g, 0)
+	printed, tooMuch := asJSON(out.buf.Bytes(), "")
+	if tooMuch != nil {
+		return issued{}, commandError(errCommandOutput)
+	}
+	got, e := f.fromReply(printed, g, 0)
 	if err == nil || e != nil && e.Code != "" { // what it says itself goes first
 		return got, e
 	}
@@ -144,14 +147,10 @@ func (f *flows) endpoint(ctx context.Context, g grant) (issued, *Error) {
 		return f.outcome(w, g, nil, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body) // the transport has bounded it
-	if err != nil {
-		return issued{}, classifyLocal(errConnectionLost)
+	if !w.answer.ok() {
+		return f.outcome(w, g, nil, &oauth2.RetrieveError{Response: resp, Body: w.answer.body})
 	}
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return f.outcome(w, g, nil, &oauth2.RetrieveError{Response: resp, Body: body})
-	}
-	return f.fromReply(body, g, resp.StatusCode)
+	return f.fromReply(w.answer.body, g, resp.StatusCode)
 }
 
 // fromReply reads a reply. status is 0 for that of a command.

@@ -88,6 +88,20 @@ func (s *Source) keep(got issued, rotated bool) {
 	s.save(r)
 }
 
+// keepRefresh makes a refresh token durable that came without a usable access
+// token: the provider has rotated to it all the same.
+func (s *Source) keepRefresh(refresh account.Secret) {
+	now := time.Now()
+	s.mu.Lock()
+	s.record.Refresh, s.record.Rotated, s.loaded = refresh, now, true
+	if s.record.Seen.IsZero() {
+		s.record.Seen = now
+	}
+	r := s.record
+	s.mu.Unlock()
+	s.save(r)
+}
+
 // save writes r to the store.
 func (s *Source) save(r Record) {
 	if s.m.cfg.Store == nil {

@@ -66,6 +66,11 @@ func (s *Source) refreshToken(forced bool) (got issued, rotated bool, err *Error
 			}
 			break
 		}
+		if err != nil && !g.refresh.IsZero() && !got.refresh.IsZero() && got.refresh != g.refresh {
+			s.m.metrics.rotations.Inc()
+			s.keepRefresh(got.refresh)
+			g.refresh = got.refresh
+		}
 		if err != nil && err.Class == ClassInvalidGrant && !reread {
 			// Perhaps another process that shares the store has rotated it.
 			reread = true

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -92,7 +93,8 @@ func isLoopback(host string) bool {
 
 // RoundTrip implements http.RoundTripper. It obeys the deadline of the
 // request's context and, other than while connecting, its cancellation. The
-// reply's header has Content-Type and Retry-After only.
+// reply's header has Retry-After and a Content-Type only, which is always that of
+// JSON: what the endpoint says is not relied on, see asJSON.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := readBody(r)
 	if err != nil {
@@ -148,7 +150,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	return httpResponse(r, resp), nil
+	return httpResponse(r, resp)
 }
 
 func readBody(r *http.Request) ([]byte, error) {
@@ -159,14 +161,16 @@ func readBody(r *http.Request) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r.Body, maxRequest))
 }
 
-// httpResponse copies what x/oauth2 looks at; fasthttp's memory is reused.
-func httpResponse(r *http.Request, resp *fasthttp.Response) *http.Response {
-	body := bytes.Clone(resp.Body())
-	header := make(http.Header, 2)
-	for _, key := range []string{"Content-Type", "Retry-After"} {
-		if v := resp.Header.Peek(key); len(v) > 0 {
-			header.Set(key, string(v))
-		}
+// httpResponse copies what the flows look at; fasthttp's memory is reused.
+func httpResponse(r *http.Request, resp *fasthttp.Response) (*http.Response, error) {
+	body, err := asJSON(resp.Body(), string(resp.Header.ContentEncoding()))
+	if err != nil {
+		return nil, err
+	}
+	body = bytes.Clone(body)
+	header := http.Header{"Content-Type": {"application/json"}}
+	if v := resp.Header.Peek("Retry-After"); len(v) > 0 {
+		header.Set("Retry-After", string(v))
 	}
 	status := resp.StatusCode()
 	return &http.Response{
@@ -179,7 +183,7 @@ func httpResponse(r *http.Request, resp *fasthttp.Response) *http.Response {
 		Body:          io.NopCloser(bytes.NewReader(body)),
 		ContentLength: int64(len(body)),
 		Request:       r,
-	}
+	}, nil
 }
 
 // exchange sends req on a parked or new connection and reads the reply. stale
@@ -222,7 +226,10 @@ func (t *transport) exchange(ctx context.Context, hc *fasthttp.HostClient, req *
 		return reused && !isTimeout(err), connectionError(err)
 	}
 	if err = resp.ReadLimitBody(br, maxReply); err != nil {
-		return false, replyError(err)
+		if err = replyError(err); errors.Is(err, errConnectionLost) && isWhole(resp.Body()) {
+			return false, nil // the length was wrong: all of it is there
+		}
+		return false, err
 	}
 	park = !resp.ConnectionClose() && !req.ConnectionClose() && br.Buffered() == 0
 	return false, nil
