@@ -17,22 +17,36 @@ import (
 // header must not silence an account for days.
 const maxRetryAfter = time.Hour
 
-// errorClasses is the meaning of "error" in an answer (RFC 6749 section 5.2,
-// OpenID Connect and Microsoft's additions). Any other is taken as passing.
+// errorClasses is the meaning of "error" in an answer (RFC 6749 sections 4.1.2.1
+// and 5.2, RFC 8628 section 3.5, OpenID Connect, and what Google and Microsoft
+// add). See isRefusal for any other.
 var errorClasses = map[string]Class{
-	"invalid_grant":           ClassInvalidGrant,
-	"interaction_required":    ClassInteractionRequired,
-	"consent_required":        ClassInteractionRequired,
-	"invalid_client":          ClassInvalidClient,
-	"unauthorized_client":     ClassMisconfigured,
-	"unsupported_grant_type":  ClassMisconfigured,
-	"invalid_scope":           ClassMisconfigured,
-	"invalid_request":         ClassMisconfigured,
-	"invalid_resource":        ClassMisconfigured,
-	"access_denied":           ClassInteractionRequired,
-	"expired_token":           ClassInteractionRequired, // of a device code (RFC 8628)
-	"temporarily_unavailable": ClassUnavailable,
-	"server_error":            ClassUnavailable,
+	"invalid_grant":              ClassInvalidGrant,
+	"interaction_required":       ClassInteractionRequired,
+	"login_required":             ClassInteractionRequired,
+	"account_selection_required": ClassInteractionRequired,
+	"consent_required":           ClassInteractionRequired,
+	"access_denied":              ClassInteractionRequired,
+	"expired_token":              ClassInteractionRequired, // of a device code
+	"authorization_declined":     ClassInteractionRequired, // Microsoft's access_denied of a device code
+	"admin_policy_enforced":      ClassInteractionRequired, // Google
+	"org_internal":               ClassInteractionRequired, // Google
+	"invalid_client":             ClassInvalidClient,
+	"deleted_client":             ClassInvalidClient, // Google
+	"disabled_client":            ClassInvalidClient, // Google
+	"unauthorized_client":        ClassMisconfigured,
+	"unsupported_grant_type":     ClassMisconfigured,
+	"invalid_scope":              ClassMisconfigured,
+	"invalid_request":            ClassMisconfigured,
+	"invalid_resource":           ClassMisconfigured,
+	"invalid_target":             ClassMisconfigured, // RFC 8707
+	"redirect_uri_mismatch":      ClassMisconfigured, // Google
+	"authorization_pending":      ClassUnavailable,
+	"temporarily_unavailable":    ClassUnavailable,
+	"server_error":               ClassUnavailable,
+	"internal_failure":           ClassUnavailable, // Google
+	"slow_down":                  ClassThrottled,
+	"rate_limit_exceeded":        ClassThrottled, // Google
 }
 
 const (
@@ -41,6 +55,8 @@ const (
 	hintClient      = "check client_id and client_secret; every account of this client is affected"
 	hintRequest     = "check token URL, tenant, client_id and scope of the account"
 	hintScope       = "check the scope of the account: it must be one that was consented to"
+	hintUnknown     = "the provider refuses the request for a reason that the proxy does not know: look at its text in the log, and act on it; a reload or a release of the account has it asked again"
+	hintEndpoint    = "check the token URL of the account: the server that it names has no token endpoint there"
 	hintInteraction = "sign in as this user once to see what is asked for, then " + hintReconsent
 )
 
@@ -53,8 +69,19 @@ var classHints = map[Class]string{
 	ClassInteractionRequired: hintInteraction,
 	ClassInvalidClient:       hintClient,
 	ClassMisconfigured:       hintRequest,
+	ClassNoEndpoint:          hintEndpoint,
 	ClassTokenRefused:        "check that the token is for SMTP (scope), that its user may send as the mailbox, and that SMTP AUTH is enabled for it",
 	ClassRemoved:             "log in again",
+}
+
+// codeHints are for those values of "error" whose class says too little.
+var codeHints = map[string]string{
+	"invalid_scope":         hintScope,
+	"invalid_resource":      hintScope,
+	"deleted_client":        "the OAuth client was deleted at the provider (Google deletes clients that were not used for six months): restore it within 30 days, or make another one and authorize all its accounts again",
+	"disabled_client":       "the OAuth client is disabled at the provider: enable it there; every account of this client is affected",
+	"admin_policy_enforced": "a policy of the user's organization does not let this client have the scope: have its administrator trust the client (Google Admin console, API controls), then " + hintReconsent,
+	"org_internal":          "the OAuth client is for users of its own organization only: use a client of the user's organization, or make the user type of the consent screen external",
 }
 
 // aadsts is what the numbers of Microsoft's answers mean. Control flow follows
@@ -116,9 +143,32 @@ func classify(err error, secrets []string, now time.Time) *Error {
 		e.Class = class
 	case numbered:
 		e.Class = known.class
+	case isRefusal(e.Status, answer.ErrorCode):
+		e.Class, e.Hint = ClassMisconfigured, hintUnknown
+		return e
+	case e.Status == http.StatusNotFound || e.Status == http.StatusMethodNotAllowed:
+		e.Class = ClassNoEndpoint
 	}
 	e.Hint = hint(e, answer.ErrorCode, known.hint)
 	return e
+}
+
+// isRefusal reports whether an answer with an "error" that is not known has the
+// form of a refusal: the characters of RFC 6749 section 5.2 and one of the
+// statuses that token endpoints refuse with. It comes from a token endpoint that
+// works, and asking again brings the same.
+func isRefusal(status int, code string) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+	default:
+		return false
+	}
+	for _, c := range []byte(code) {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return code != ""
 }
 
 // decodeAnswer fills in the error object of RFC 6749 section 5.2 where x/oauth2
@@ -172,8 +222,8 @@ func hint(e *Error, code, numbered string) string {
 		return ""
 	case numbered != "":
 		return numbered
-	case code == "invalid_scope" || code == "invalid_resource":
-		return hintScope
+	case codeHints[code] != "":
+		return codeHints[code]
 	}
 	return classHints[e.Class]
 }

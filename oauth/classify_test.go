@@ -48,7 +48,7 @@ func TestClassify(t *testing.T) {
 		{"502 without a body", 502, "", "", ErrUnavailable, false, ""},
 		{"429", 429, "invalid_request", "", ErrThrottled, false, ""},
 		{"token loop", 400, "invalid_grant", ms("50196"), ErrThrottled, false, "loop"},
-		{"unknown error", 400, "slow_down", "", ErrUnavailable, false, ""},
+		{"slow_down", 400, "slow_down", "", ErrThrottled, false, ""},
 		{"unknown 4xx", 418, "", "", ErrUnavailable, false, ""},
 		{"redirect", 302, "", "", ErrUnavailable, false, "redirect"},
 	}

@@ -18,6 +18,8 @@ import (
 //   - invalid_client: the secret is wrong or has expired. The circuit opens at
 //     once, with one alert; another account tries again at long intervals, for
 //     a new secret takes some minutes to be known everywhere at the provider.
+//   - HTTP 404 or 405: the token URL is wrong, or what is in front of the endpoint
+//     is. As for invalid_client, but soon tried again the first times.
 //   - HTTP 429: the circuit opens for as long as the endpoint asks.
 //   - the endpoint is down: the circuit opens after some failures in a row, so
 //     that ten thousand accounts do not each find out for themselves.
@@ -37,6 +39,12 @@ const (
 	// invalid_client, the first and the last time.
 	refusedMin = 5 * time.Minute
 	refusedMax = time.Hour
+	// noEndpointMin is how long it stays open after the first 404 or 405: one
+	// may be of a moment when the endpoint was being changed.
+	noEndpointMin = 30 * time.Second
+	// clientMemory is how long the circuit of a client is remembered that no
+	// account has asked for a token: longer than it may stay open.
+	clientMemory = 2 * maxRetryAfter
 )
 
 // clients has the circuits that are not simply closed.
@@ -55,7 +63,8 @@ type client struct {
 	open     bool
 	since    time.Time // when it was found to be so
 	until    time.Time
-	probing  bool // one refresh was let through
+	touched  time.Time // of the last failure
+	probing  bool      // one refresh was let through
 }
 
 // clientKey names the client of an account: what the token endpoint knows it by
@@ -125,8 +134,8 @@ func (cs *clients) report(key [sha256.Size]byte, p account.RetryPolicy, err *Err
 	}
 	var class Class
 	switch {
-	case err != nil && err.Class == ClassInvalidClient:
-		class = ClassInvalidClient
+	case err != nil && lasting(err.Class):
+		class = err.Class
 	case err != nil && err.Status == http.StatusTooManyRequests:
 		class = ClassThrottled
 	case isDown(err):
@@ -145,10 +154,13 @@ func (cs *clients) report(key [sha256.Size]byte, p account.RetryPolicy, err *Err
 		*c = client{class: class, open: c.open, until: c.until, err: c.err, since: now}
 	}
 	c.failures++
+	c.touched = now
 	var delay time.Duration
 	switch class {
 	case ClassInvalidClient:
 		delay = min(refusedMin<<min(c.failures-1, 8), refusedMax)
+	case ClassNoEndpoint:
+		delay = min(noEndpointMin<<min(c.failures-1, 8), refusedMax)
 	case ClassThrottled:
 		delay = cs.cfg.backoff(p, c.failures, err)
 	default:
@@ -158,8 +170,12 @@ func (cs *clients) report(key [sha256.Size]byte, p account.RetryPolicy, err *Err
 		delay = min(cs.cfg.backoff(p, c.failures-downAfter+1, err), downMax)
 	}
 	c.open, c.err, c.until = true, err, now.Add(delay)
-	return class == ClassInvalidClient && c.failures == 1
+	return lasting(class) && c.failures == 1
 }
+
+// lasting reports whether what a circuit opened for ends by an operator's act
+// only.
+func lasting(c Class) bool { return c == ClassInvalidClient || c == ClassNoEndpoint }
 
 // isDown reports whether an error says that the endpoint itself cannot be
 // reached or does not work.
@@ -176,12 +192,12 @@ func isDown(err *Error) bool {
 }
 
 // forgive closes the circuits of refused clients, because the configuration was
-// read again.
+// read again, and forgets those of clients that no account asked for long.
 func (cs *clients) forgive(now time.Time) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	for key, c := range cs.byKey {
-		if c.class == ClassInvalidClient && now.Sub(c.since) >= refusalRest {
+		if lasting(c.class) && now.Sub(c.since) >= refusalRest || !c.probing && now.Sub(c.touched) >= clientMemory {
 			delete(cs.byKey, key)
 		}
 	}
@@ -191,7 +207,7 @@ func (cs *clients) forgive(now time.Time) {
 func (cs *clients) release(key [sha256.Size]byte) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if c := cs.byKey[key]; c != nil && c.class == ClassInvalidClient {
+	if c := cs.byKey[key]; c != nil && lasting(c.class) {
 		delete(cs.byKey, key)
 	}
 }

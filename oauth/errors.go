@@ -16,6 +16,9 @@ var (
 	ErrUnavailable = errors.New("token endpoint unavailable")
 	// ErrThrottled: the token endpoint asked for fewer requests. Try later.
 	ErrThrottled = errors.New("token endpoint throttles")
+	// ErrNoEndpoint: what answers at the token URL is no token endpoint. Asked
+	// again at long intervals; all accounts of the client and URL are hit.
+	ErrNoEndpoint = errors.New("token URL is no token endpoint")
 	// ErrTokenRefused: the endpoint issues tokens that the provider's
 	// submission server refuses. Asked again at long intervals.
 	ErrTokenRefused = errors.New("access tokens are refused at login")
@@ -30,8 +33,8 @@ var (
 	// ErrInteractionRequired: the provider wants a person to act (consent, a
 	// second factor, a disabled user). Needs an operator.
 	ErrInteractionRequired = errors.New("provider requires a person to act")
-	// ErrInvalidClient: client_id or client_secret is wrong or has expired.
-	// Needs an operator; all accounts of that client are hit.
+	// ErrInvalidClient: client_id or client_secret is wrong or has expired, or the
+	// client was deleted or disabled. Needs an operator; all accounts of that client are hit.
 	ErrInvalidClient = errors.New("OAuth2 client refused")
 	// ErrLoginRefused: the provider does not let the mailbox submit, whatever the
 	// token. Needs an operator or the provider's administrator.
@@ -50,6 +53,8 @@ const (
 	ClassUnavailable Class = iota
 	// ClassThrottled is HTTP 429 or the provider's equivalent.
 	ClassThrottled
+	// ClassNoEndpoint is HTTP 404 or 405 without an error that is known.
+	ClassNoEndpoint
 	// ClassTokenRefused is a good answer whose token was refused at login.
 	ClassTokenRefused
 	// ClassRemoved and ClassClosed come from us, not from an endpoint.
@@ -73,6 +78,7 @@ var classes = [numClasses]struct {
 }{
 	ClassUnavailable:         {"unavailable", ErrUnavailable},
 	ClassThrottled:           {"throttled", ErrThrottled},
+	ClassNoEndpoint:          {"no_endpoint", ErrNoEndpoint},
 	ClassTokenRefused:        {"token_refused", ErrTokenRefused},
 	ClassRemoved:             {"removed", ErrRemoved},
 	ClassClosed:              {"closed", ErrClosed},

@@ -108,11 +108,17 @@ func (s *Source) ask(ctx context.Context, g grant, forced bool) (issued, *Error)
 	}
 	got, err := s.fetch(ctx, g)
 	if s.m.clients.report(s.client, g.account.Retry, err, time.Now()) {
-		s.m.log.Error("OAuth2 client refused: no account of it gets a new token",
+		s.m.log.Error(circuitAlerts[err.Class],
 			zap.String("client_id", g.account.ClientID), zap.String("token_url", g.account.TokenURL),
 			zap.Error(err), zap.String("hint", err.Hint))
 	}
 	return got, err
+}
+
+// circuitAlerts are told once, when the circuit of a client opens.
+var circuitAlerts = map[Class]string{
+	ClassInvalidClient: "OAuth2 client refused: no account of it gets a new token",
+	ClassNoEndpoint:    "token URL is no token endpoint: no account of the client gets a new token",
 }
 
 // fetch calls the flow. A fault in it must not take the accounts of others
