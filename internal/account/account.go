@@ -161,6 +161,8 @@ type Account struct {
 
 	// base is the catch-all account that this one was made from, or nil.
 	base *Account
+	// mailboxes are those of a catch-all account in a snapshot, else nil.
+	mailboxes *mailboxes
 	// prints caches the fingerprints; see fingerprints.
 	prints *fingerprints
 }

@@ -2,18 +2,15 @@ package account
 
 import (
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
+	"weak"
 )
 
 // catchAllPrefix begins the Email of an account that stands for every mailbox
 // of a domain: "*@example.com".
 const catchAllPrefix = "*@"
-
-// maxMailboxes bounds the mailboxes of catch-all accounts that a snapshot
-// remembers. Those beyond work too, and are made anew for each login.
-const maxMailboxes = 100_000
 
 // ErrCatchAllFlow is what is wrong with a catch-all account whose tokens are
 // those of one person.
@@ -48,33 +45,71 @@ func (a *Account) ForMailbox(login string) *Account {
 	m.base = a
 	m.ID = a.ID + "/" + FoldLogin(login)
 	m.Email, m.AuthIdentity, m.Subject = strings.ToLower(login), "", ""
-	m.prints = nil
+	m.prints, m.mailboxes = nil, nil
 	m.keepFingerprints()
 	return &m
 }
 
-// mailboxes are the accounts made from catch-all ones, by folded login. A
-// snapshot never changes in what it says, so that remembering is all this does.
+// mailboxes are the accounts made from one catch-all account, by folded login. An
+// account is remembered as long as anything uses it, so that all uses of a mailbox
+// have the same one, and names that come and go leave nothing. They belong to the
+// catch-all account and not to a snapshot: a reload that leaves that alone leaves
+// them alone.
 type mailboxes struct {
-	byLogin sync.Map // string -> *Account
-	n       atomic.Int64
+	// owner is the catch-all account. A copy of it carries the pointer along, and
+	// its mailboxes are not these.
+	owner   *Account
+	byLogin sync.Map // string -> weak.Pointer[Account]
 }
 
-// find returns the account of a mailbox under base, the same one each time.
-func (m *mailboxes) find(base *Account, folded, login string) *Account {
-	if v, ok := m.byLogin.Load(folded); ok {
-		return v.(*Account)
+// keepMailboxes has a remember its mailboxes if it is a catch-all account. Not
+// safe for an account that others use already, unless it does so already.
+func (a *Account) keepMailboxes() {
+	if a.IsCatchAll() && (a.mailboxes == nil || a.mailboxes.owner != a) {
+		a.mailboxes = &mailboxes{owner: a}
 	}
-	a := base.ForMailbox(login)
-	if m.n.Load() >= maxMailboxes {
-		return a
-	}
-	v, loaded := m.byLogin.LoadOrStore(folded, a)
-	if !loaded {
-		m.n.Add(1)
-	}
-	return v.(*Account)
 }
+
+// find returns the account of a mailbox, the same one as long as it is in use.
+func (m *mailboxes) find(folded, login string) *Account {
+	v, known := m.byLogin.Load(folded)
+	if known {
+		if a := v.(weak.Pointer[Account]).Value(); a != nil {
+			return a
+		}
+	}
+	a := m.owner.ForMailbox(login)
+	entry := mailbox{m, folded, weak.Make(a)}
+	for {
+		switch {
+		case !known:
+			if v, known = m.byLogin.LoadOrStore(folded, entry.account); !known {
+				runtime.AddCleanup(a, mailbox.forget, entry)
+				return a
+			}
+		case m.byLogin.CompareAndSwap(folded, v, entry.account): // nothing used it any more
+			runtime.AddCleanup(a, mailbox.forget, entry)
+			return a
+		default:
+			v, known = m.byLogin.Load(folded)
+		}
+		if known {
+			if other := v.(weak.Pointer[Account]).Value(); other != nil {
+				return other
+			}
+		}
+	}
+}
+
+// mailbox is one entry of mailboxes.
+type mailbox struct {
+	of      *mailboxes
+	folded  string
+	account weak.Pointer[Account]
+}
+
+// forget removes an entry whose account is gone.
+func (e mailbox) forget() { e.of.byLogin.CompareAndDelete(e.folded, e.account) }
 
 // mailboxOf returns the account of a login that is not configured by itself.
 func (s *Snapshot) mailboxOf(folded, login string) (*Account, bool) {
@@ -86,7 +121,7 @@ func (s *Snapshot) mailboxOf(folded, login string) (*Account, bool) {
 	if !ok || !base.IsCatchAll() {
 		return nil, false
 	}
-	return s.mailboxes.find(base, folded, login), true
+	return base.mailboxes.find(folded, login), true
 }
 
 // mailboxByID returns the account of an ID that ForMailbox made.

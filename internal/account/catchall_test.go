@@ -2,6 +2,9 @@ package account
 
 import (
 	"errors"
+	"fmt"
+	"runtime"
+	"sync"
 	"testing"
 )
 
@@ -137,6 +140,91 @@ func TestChainFingerprint(t *testing.T) {
 		change(&b)
 		if b.ChainFingerprint() == a.ChainFingerprint() {
 			t.Errorf("%s: same chain", name)
+		}
+	}
+}
+
+// remembered counts the mailboxes that are remembered of the account with that
+// ID.
+func remembered(s *Snapshot, id string) (n int) {
+	s.byID[id].mailboxes.byLogin.Range(func(any, any) bool { n++; return true })
+	return n
+}
+
+// TestMailboxesComeAndGo has 80,000 names looked up, as failed logins do too: what
+// nothing uses is forgotten, and what is in use is the same account all the time.
+func TestMailboxesComeAndGo(t *testing.T) {
+	s := catchAllSnapshot(t)
+	kept, _ := s.ByLogin([]byte("kept@example.com"))
+	for i := range 80_000 {
+		if _, ok := s.ByLogin(fmt.Appendf(nil, "user%d@example.com", i)); !ok {
+			t.Fatal("a mailbox cannot log in")
+		}
+	}
+	for round := 0; remembered(s, "app") > 1; round++ {
+		if round == 1000 {
+			t.Fatalf("%d mailboxes are remembered", remembered(s, "app"))
+		}
+		runtime.GC() // which has the cleanups run on a goroutine
+		runtime.Gosched()
+	}
+	if again, _ := s.ByLogin([]byte("KEPT@example.com")); again != kept {
+		t.Error("a mailbox in use has become another account")
+	}
+	runtime.KeepAlive(kept)
+	if _, ok := s.ByLogin([]byte("user1@example.com")); !ok {
+		t.Error("a forgotten mailbox cannot log in")
+	}
+}
+
+// TestMailboxesOfReload has a reload that leaves a catch-all account alone leave
+// its mailboxes alone, and one that changes it make them anew.
+func TestMailboxesOfReload(t *testing.T) {
+	s := catchAllSnapshot(t)
+	anna, _ := s.ByLogin([]byte("anna@example.com"))
+	other := *s.byID["own"]
+	other.VMTA = "x"
+	same, err := s.Renew([]*Account{s.byID["app"], &other, s.byID["literal"]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, _ := same.ByID(anna.ID); same == s || a != anna {
+		t.Error("the mailbox of an account that is as it was is another one")
+	}
+	app := *s.byID["app"]
+	app.VMTA = "x"
+	changed, err := s.Renew([]*Account{&app, &other})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := changed.ByID(anna.ID)
+	if a == anna || a.VMTA != "x" || a.Base() != &app {
+		t.Errorf("the mailbox of a changed account is %+v", a)
+	}
+	if old, _ := s.ByLogin([]byte("anna@example.com")); old != anna {
+		t.Error("the old snapshot has another mailbox than before")
+	}
+	runtime.KeepAlive(anna)
+}
+
+// TestMailboxesAtOnce has many look-ups at one time give one account.
+func TestMailboxesAtOnce(t *testing.T) {
+	s := catchAllSnapshot(t)
+	for i := range 100 {
+		login := fmt.Appendf(nil, "user%d@example.com", i)
+		found := make([]*Account, 8)
+		var wg sync.WaitGroup
+		for n := range found {
+			wg.Go(func() { found[n], _ = s.ByLogin(login) })
+		}
+		wg.Wait()
+		for _, a := range found {
+			if a != found[0] {
+				t.Fatal("two accounts of one mailbox")
+			}
+		}
+		if i%10 == 0 {
+			runtime.GC()
 		}
 	}
 }

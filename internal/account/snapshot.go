@@ -13,8 +13,7 @@ type Snapshot struct {
 	byLogin map[string]*Account // by FoldLogin(Email)
 	byID    map[string]*Account
 
-	catchAll  bool // there is at least one catch-all account
-	mailboxes mailboxes
+	catchAll bool // there is at least one catch-all account
 
 	extensions Extensions // that every account has
 }
@@ -77,6 +76,7 @@ func newSnapshot(accounts []*Account) (*Snapshot, error) {
 	}
 	for _, a := range s.all {
 		a.keepFingerprints()
+		a.keepMailboxes()
 	}
 	return s, nil
 }
