@@ -57,6 +57,10 @@ type Config struct {
 	// itself may be unused before it is used to keep it from expiring. 0 turns
 	// this off for them. Default: 720h (30 days).
 	KeepAlive time.Duration `json:"keep_alive"`
+	// MaxMailboxes caps the mailboxes of one catch-all account that may be in use
+	// at one time, that is: were asked for within some minutes. Those beyond may not
+	// log in. Default: 20000.
+	MaxMailboxes int `json:"max_mailboxes"`
 	// Store keeps tokens across restarts. Nil keeps them in memory only.
 	Store Store `json:"-"`
 }
@@ -75,11 +79,15 @@ func DefaultConfig() Config {
 		BackoffMin:         time.Second,
 		BackoffMax:         5 * time.Minute,
 		KeepAlive:          30 * 24 * time.Hour,
+		MaxMailboxes:       20000,
 	}
 }
 
 // maxParallelism is where more parallel requests only bring throttling.
 const maxParallelism = 10000
+
+// maxMailboxes is the most that MaxMailboxes may say: each takes some 2 KiB.
+const maxMailboxes = 1_000_000
 
 // Validate reports all problems at once, each under its key.
 func (c Config) Validate() error {
@@ -116,6 +124,9 @@ func (c Config) Validate() error {
 	}
 	if c.ConnectionsPerHost < 1 || c.ConnectionsPerHost > maxParallelism {
 		errs = append(errs, fmt.Errorf("oauth.connections_per_host: %d is not in 1..%d", c.ConnectionsPerHost, maxParallelism))
+	}
+	if c.MaxMailboxes < 1 || c.MaxMailboxes > maxMailboxes {
+		errs = append(errs, fmt.Errorf("oauth.max_mailboxes: %d is not in 1..%d", c.MaxMailboxes, maxMailboxes))
 	}
 	if _, err := c.roots(); err != nil {
 		errs = append(errs, fmt.Errorf("oauth.ca_file: %w", err))

@@ -15,7 +15,8 @@
 // Google service account for one mailbox, or from a command or an HTTP endpoint
 // of the operator's. golang.org/x/oauth2 speaks the protocol, over connections of
 // fasthttp. The mailboxes of a catch-all account with client credentials share
-// one token. [Authorizer] gets the consent that a first refresh token needs.
+// one token; of those, sources that are out of use are forgotten, and how many
+// there may be is bounded ([Config.MaxMailboxes]). [Authorizer] gets the consent that a first refresh token needs.
 //
 // # What lasts
 //
@@ -49,8 +50,10 @@
 //
 // # Locks
 //
-// They are taken in the order Manager.setMu, Source.mu, then Manager.mu or
-// clients.mu. None is held during I/O or while a caller's function runs.
+// They are taken in the order Manager.retaining, Manager.setMu, Source.mu, then
+// Manager.mu or clients.mu. None is held during I/O or while a caller's function
+// runs, and none but the first, which only Retain takes, while all sources are
+// looked through.
 //
 // # Secrets
 //

@@ -22,6 +22,9 @@ var (
 	// ErrTokenRefused: the endpoint issues tokens that the provider's
 	// submission server refuses. Asked again at long intervals.
 	ErrTokenRefused = errors.New("access tokens are refused at login")
+	// ErrMailboxes: as many mailboxes of the catch-all account are in use as may
+	// be. Those out of use for some minutes make room.
+	ErrMailboxes = errors.New("too many mailboxes of the catch-all account are in use")
 	// ErrRemoved: the account was removed or its credentials changed while the
 	// token was asked for. The client is to log in again.
 	ErrRemoved = errors.New("account removed or changed")
@@ -57,7 +60,9 @@ const (
 	ClassNoEndpoint
 	// ClassTokenRefused is a good answer whose token was refused at login.
 	ClassTokenRefused
-	// ClassRemoved and ClassClosed come from us, not from an endpoint.
+	// ClassMailboxes, ClassRemoved and ClassClosed come from us, not from an
+	// endpoint.
+	ClassMailboxes
 	ClassRemoved
 	ClassClosed
 	// ClassInvalidGrant and all that follow are permanent.
@@ -80,6 +85,7 @@ var classes = [numClasses]struct {
 	ClassThrottled:           {"throttled", ErrThrottled},
 	ClassNoEndpoint:          {"no_endpoint", ErrNoEndpoint},
 	ClassTokenRefused:        {"token_refused", ErrTokenRefused},
+	ClassMailboxes:           {"mailboxes", ErrMailboxes},
 	ClassRemoved:             {"removed", ErrRemoved},
 	ClassClosed:              {"closed", ErrClosed},
 	ClassInvalidGrant:        {"invalid_grant", ErrInvalidGrant},

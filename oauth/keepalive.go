@@ -58,6 +58,9 @@ func (m *Manager) retainStored() {
 	snap := m.accounts.Load()
 	err := m.cfg.Store.Retain(func(c Chain) bool {
 		a, ok := snap.ByID(c.AccountID)
+		if ok && a.Base() != nil { // any name is one: those in use count
+			_, ok = m.sources.Load(c.AccountID)
+		}
 		return ok && a.ChainFingerprint() == c.Fingerprint
 	})
 	if err != nil {

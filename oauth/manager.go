@@ -40,8 +40,11 @@ type Manager struct {
 	quit       chan struct{} // closed by Close
 	keepAliver sync.Once     // starts keepAlive
 
-	setMu   sync.Mutex         // guards leaving, and what is in sources against lost replacements
-	leaving map[string]*Source // of removed accounts, by ID; see Source.leave
+	retaining sync.Mutex // one Retain at a time; may be held for long: never taken by a caller of Source
+
+	setMu     sync.Mutex         // guards what follows, and what is in sources against lost replacements; held shortly
+	leaving   map[string]*Source // of removed accounts, by ID; see Source.leave
+	mailboxes map[string]int     // how many sources of mailboxes there are, by ID of the catch-all account
 
 	mu      sync.Mutex // guards the fields below
 	closed  bool
@@ -69,7 +72,8 @@ func newManager(cfg Config, f flow, log *zap.Logger, set *metrics.Set) *Manager 
 	if set == nil {
 		set = metrics.NewSet()
 	}
-	m := &Manager{cfg: cfg, flow: f, log: log, started: time.Now(), quit: make(chan struct{}), leaving: make(map[string]*Source)}
+	m := &Manager{cfg: cfg, flow: f, log: log, started: time.Now(), quit: make(chan struct{}),
+		leaving: make(map[string]*Source), mailboxes: make(map[string]int)}
 	m.clients = clients{cfg: &m.cfg, byKey: make(map[[sha256.Size]byte]*client)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.metrics = newManagerMetrics(m, set)
@@ -83,22 +87,48 @@ func newManager(cfg Config, f flow, log *zap.Logger, set *metrics.Set) *Manager 
 // an account that was removed, or whose credentials have been replaced, gets a
 // source that says ErrRemoved; for a removed one it has the last token for a
 // while, so that messages under way are sent. It takes no lock when the source
-// exists.
+// exists, and none that is held for long when it does not.
 func (m *Manager) Source(a *account.Account) *Source {
-	v, ok := m.sources.Load(a.ID)
-	if ok {
-		s := v.(*Source)
-		if s.account.Load() == a {
-			return s
-		}
-		if s.fingerprint == a.CredentialsFingerprint() {
-			if m.isCurrent(a) {
-				s.adopt(a)
-			}
-			return s
-		}
+	if s := m.existing(a); s != nil {
+		return s
 	}
-	return m.newSource(a)
+	s, _ := m.newSource(a, 0)
+	return s
+}
+
+// SourceForLogin is Source for an account that a client logs in to. The error is
+// ErrMailboxes if a is a mailbox of a catch-all account which has as many sources
+// as Config.MaxMailboxes allows, and not one for a. Messages of clients that are
+// logged in go by Source: what was admitted works on.
+func (m *Manager) SourceForLogin(a *account.Account) (*Source, error) {
+	if s := m.existing(a); s != nil {
+		return s, nil
+	}
+	s, err := m.newSource(a, m.cfg.MaxMailboxes)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// existing returns the source of a, nil if there is none that is its own.
+func (m *Manager) existing(a *account.Account) *Source {
+	v, ok := m.sources.Load(a.ID)
+	if !ok {
+		return nil
+	}
+	s := v.(*Source)
+	switch {
+	case s.account.Load() == a:
+	case s.fingerprint != a.CredentialsFingerprint():
+		return nil
+	case m.isCurrent(a):
+		s.adopt(a)
+	}
+	if s.base != "" && !s.claim() {
+		return nil
+	}
+	return s
 }
 
 // isCurrent reports whether a is the account of that ID now.
@@ -111,78 +141,124 @@ func (m *Manager) isCurrent(a *account.Account) bool {
 	return cur == a
 }
 
-// newSource puts a source for a in the place of what was there.
-func (m *Manager) newSource(a *account.Account) *Source {
+// newSource puts a source for a in the place of what was there. most bounds the
+// sources of the mailboxes of one catch-all account; 0 is no bound.
+func (m *Manager) newSource(a *account.Account, most int) (*Source, *Error) {
 	fingerprint := a.CredentialsFingerprint()
 	var parent *Source
 	if base := sharesToken(a); base != nil {
 		parent = m.Source(base)
 	}
+	s := m.detached(a, parent)
 	m.setMu.Lock()
 	defer m.setMu.Unlock()
 	var old *Source
 	if v, ok := m.sources.Load(a.ID); ok {
 		old = v.(*Source)
 		if old.fingerprint == fingerprint { // somebody else was faster
-			return old
+			return old, nil
 		}
 	}
-	s := m.detached(a, parent)
 	if snap := m.accounts.Load(); snap != nil {
 		if cur, ok := snap.ByID(a.ID); !ok || cur.CredentialsFingerprint() != fingerprint {
 			if left := m.leaving[a.ID]; left != nil && left.fingerprint == fingerprint {
-				return left
+				return left, nil
 			}
 			s.retired = true // a is outdated: it must not come back, nor replace the current chain
-			return s
+			return s, nil
 		}
 	}
-	m.sources.Store(a.ID, s)
+	if most > 0 && old == nil && s.base != "" && m.mailboxes[s.base] >= most {
+		return nil, errMailboxes
+	}
 	if old != nil {
+		m.remove(old)
 		old.retire()
 	}
-	return s
+	m.sources.Store(a.ID, s)
+	m.count(s, 1)
+	return s, nil
 }
 
 // detached returns a source for a that nobody finds.
 func (m *Manager) detached(a *account.Account, parent *Source) *Source {
 	s := &Source{m: m, id: a.ID, fingerprint: a.CredentialsFingerprint(), chain: ChainOf(a), client: clientKey(a), parent: parent}
 	s.account.Store(a)
+	if base := a.Base(); base != nil {
+		s.base = base.ID
+		s.use(time.Now())
+	}
 	return s
+}
+
+// remove takes s out of the sources. It reports whether it was there. Called with
+// setMu.
+func (m *Manager) remove(s *Source) bool {
+	if !m.sources.CompareAndDelete(s.id, s) {
+		return false
+	}
+	m.count(s, -1)
+	return true
+}
+
+// count adds n to the sources of the catch-all account of s. Called with setMu.
+func (m *Manager) count(s *Source, n int) {
+	if s.base == "" {
+		return
+	}
+	if m.mailboxes[s.base] += n; m.mailboxes[s.base] == 0 {
+		delete(m.mailboxes, s.base)
+	}
 }
 
 // Retain makes s the accounts that there are: it forgets the sources of others
 // (the tokens after leaveGrace) and of those whose credentials changed, and gives those that were refused for
 // good another chance. Call it at the start and, on reload, just before the
-// snapshot is published. The first call starts to keep unused accounts alive.
+// snapshot is published. The first call starts to keep unused accounts alive, and
+// to forget mailboxes of catch-all accounts that are out of use. Whatever the
+// number of sources, no caller of them waits for Retain.
 func (m *Manager) Retain(s *account.Snapshot) {
 	m.retain(s)
 	m.clients.forgive(time.Now())
-	m.keepAliver.Do(func() { m.spawn(m.keepAlive) })
+	m.keepAliver.Do(func() {
+		m.spawn(m.keepAlive)
+		m.spawn(m.forgetMailboxes)
+	})
 }
 
 func (m *Manager) retain(s *account.Snapshot) {
-	m.setMu.Lock()
-	defer m.setMu.Unlock()
-	now := time.Now()
+	m.retaining.Lock()
+	defer m.retaining.Unlock()
+	m.setMu.Lock() // a source that is put in before is seen below, one after is of s
 	m.accounts.Store(s)
-	m.sources.Range(func(id, v any) bool {
+	m.setMu.Unlock()
+	now := time.Now()
+	m.sources.Range(func(_, v any) bool {
 		src := v.(*Source)
 		a, ok := s.ByID(src.id)
 		if ok && a.CredentialsFingerprint() == src.fingerprint {
 			src.adopt(a)
 			src.forgive(now)
-			return true
-		}
-		m.sources.Delete(id)
-		if ok {
-			src.retire()
 		} else {
-			m.leaving[src.id] = src
-			src.leave()
+			m.end(src, ok)
 		}
 		return true
 	})
+}
+
+// end takes a source out: one of an account that there is, with other
+// credentials, or one of an account that was removed.
+func (m *Manager) end(s *Source, changed bool) {
+	m.setMu.Lock()
+	defer m.setMu.Unlock()
+	switch {
+	case !m.remove(s): // replaced meanwhile
+	case changed:
+		s.retire()
+	default:
+		m.leaving[s.id] = s
+		s.leave()
+	}
 }
 
 // Close ends background refreshes, answers what is queued with ErrClosed, lets

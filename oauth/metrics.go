@@ -31,6 +31,7 @@ func newManagerMetrics(m *Manager, set *metrics.Set) *managerMetrics {
 		mm.failure[c] = set.NewCounter(`token_refresh_total{result="` + c.String() + `"}`)
 	}
 	set.NewGauge("tokens_cached", func() float64 { return float64(m.countCached()) })
+	set.NewGauge("token_mailboxes", func() float64 { return float64(m.countMailboxes()) })
 	set.NewGauge("token_clients_refused", func() float64 { return float64(m.clients.countRefused()) })
 	set.NewGauge("token_refreshes_in_flight", func() float64 { return float64(m.running.Load()) })
 	set.NewGauge("token_refresh_queue_depth", func() float64 { return float64(m.queueDepth()) })

@@ -20,9 +20,6 @@ const (
 	// refusalRest is how long a permanent refusal stands at least, whatever is
 	// reloaded.
 	refusalRest = time.Minute
-	// leaveGrace is how long the token of a removed account is kept for the
-	// messages that its clients had begun: as long as the last of those may take.
-	leaveGrace = 10 * time.Minute
 )
 
 // Source gives the access token of one account. All methods are safe for
@@ -35,12 +32,16 @@ type Source struct {
 	client      [sha256.Size]byte // clientKey
 	// parent has the token that this source only makes initial responses of;
 	// see shared. Nil for any other.
-	parent  *Source
+	parent *Source
+	// base is the ID of the catch-all account that this is a mailbox of, else
+	// empty.
+	base    string
 	account atomic.Pointer[account.Account]
 
 	token  atomic.Pointer[Token]
 	used   atomic.Int64 // when a caller last asked, in Unix seconds
 	kicked atomic.Bool  // the replacement of a due token was seen to
+	going  atomic.Bool  // out of use, and about to be forgotten; see claim
 
 	mu      sync.Mutex // guards the fields below
 	retired bool
@@ -66,6 +67,7 @@ type Source struct {
 // replacement is started in the background.
 func (s *Source) Cached() *Token {
 	if s.parent != nil {
+		s.use(time.Now())
 		return s.share(s.parent.Cached())
 	}
 	t := s.token.Load()
@@ -73,9 +75,7 @@ func (s *Source) Cached() *Token {
 		return nil
 	}
 	now := time.Now()
-	if sec := now.Unix(); s.used.Load() != sec { // shared cache line: write seldom
-		s.used.Store(sec)
-	}
+	s.use(now)
 	if !t.valid(now) {
 		return nil
 	}
@@ -83,6 +83,13 @@ func (s *Source) Cached() *Token {
 		s.replaceEarly()
 	}
 	return t
+}
+
+// use notes that a caller asks.
+func (s *Source) use(now time.Time) {
+	if sec := now.Unix(); s.used.Load() != sec { // shared cache line: write seldom
+		s.used.Store(sec)
+	}
 }
 
 // Get returns the token, fetching one if needed. Whatever the number of
@@ -344,48 +351,5 @@ func (s *Source) forgive(now time.Time) {
 	if s.failure != nil && s.failure.Permanent() && now.Sub(s.failedAt) >= refusalRest {
 		s.failure = nil
 		s.kicked.Store(false)
-	}
-}
-
-// leave ends the source of a removed account. No token is fetched any more, and
-// the one there is can be had for leaveGrace by whoever still has the account.
-// Called with the manager's setMu.
-func (s *Source) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.retired = true
-	if s.timer != nil {
-		s.timer.Stop()
-	}
-	s.timer = time.AfterFunc(leaveGrace, func() { s.m.left(s) })
-}
-
-// left forgets a source that has left.
-func (m *Manager) left(s *Source) {
-	m.setMu.Lock()
-	defer m.setMu.Unlock()
-	if m.leaving[s.id] == s {
-		delete(m.leaving, s.id)
-	}
-	s.retire()
-}
-
-// retire ends the source at once: the account has other credentials.
-func (s *Source) retire() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.retired = true
-	s.token.Store(nil)
-	if s.timer != nil {
-		s.timer.Stop()
-	}
-}
-
-// stopTimer ends early refreshes when the manager closes.
-func (s *Source) stopTimer() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.timer != nil {
-		s.timer.Stop()
 	}
 }

@@ -144,10 +144,18 @@ func (p *proxy) closeQuota() {
 // tokenGate gives the server its view of the token manager.
 type tokenGate struct{ m *oauth.Manager }
 
-func (g tokenGate) Ready(a *account.Account) bool { return g.m.Source(a).Cached() != nil }
+func (g tokenGate) Ready(a *account.Account) bool {
+	src, err := g.m.SourceForLogin(a)
+	return err == nil && src.Cached() != nil
+}
 
 func (g tokenGate) Fetch(a *account.Account, done func(error)) {
-	g.m.Source(a).Request(func(_ *oauth.Token, err error) { done(err) })
+	src, err := g.m.SourceForLogin(a)
+	if err != nil {
+		go done(err) // not within this call
+		return
+	}
+	src.Request(func(_ *oauth.Token, err error) { done(err) })
 }
 
 // addrOf is an address that a client on this machine can connect to.
