@@ -48,6 +48,6 @@ type Store interface {
 	// and other chains of the account may be forgotten.
 	Save(c Chain, r Record) error
 	// Retain tells which chains there are. Those that have not been among them
-	// for a long time may be forgotten.
+	// for a long time, or hold nothing of use, may be forgotten.
 	Retain(live func(Chain) bool) error
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/zap"
 
+	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/oauth"
 )
 
@@ -34,6 +35,9 @@ type Relay struct {
 	held    atomic.Int64 // accounts that wait for an operator
 	waiting atomic.Int64 // transactions taken that have no connection yet
 	closing atomic.Bool
+
+	retained atomic.Pointer[account.Snapshot] // of the last Retain
+
 	ctx     context.Context // ends when Close loses patience
 	cancel  context.CancelFunc
 	workers sync.WaitGroup

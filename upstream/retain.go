@@ -1,29 +1,53 @@
 package upstream
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"xoauth2-proxy/internal/account"
 )
 
+// retainStep is how many accounts of a shard Retain looks at in one go: whoever
+// handles the shard's events may be an event loop.
+const retainStep = 64
+
 // Retain makes s the accounts that there are: the parked connections of others,
 // and of those whose endpoint or credentials changed, are closed at once, and
 // the busy ones after their transaction. What waits of such an account is still
-// delivered. Call it when s has been published. It does not wait.
+// delivered. Call it when s has been published. It does not wait, and a shard does
+// other work while it looks through many accounts.
 func (r *Relay) Retain(s *account.Snapshot) {
+	r.retained.Store(s)
 	for _, sh := range r.shards {
 		sh.do(func(now time.Time) {
-			for id, st := range sh.accounts {
-				a, ok := s.ByID(id)
-				st.gone = !ok
-				if ok && a != st.account {
-					sh.adopt(st, a)
-				}
-				if st.gone {
-					sh.retireParked(st)
-				}
-			}
+			sh.retain(s, slices.Collect(maps.Values(sh.accounts)), now)
 		})
+	}
+}
+
+// retain does what Retain says for the first of some accounts, and has the others
+// come later. It does nothing if there are newer accounts, whose turn comes.
+func (s *shard) retain(snapshot *account.Snapshot, all []*accountState, now time.Time) {
+	if s.relay.retained.Load() != snapshot {
+		return
+	}
+	n := min(retainStep, len(all))
+	for _, st := range all[:n] {
+		if s.accounts[st.id] != st { // forgotten meanwhile
+			continue
+		}
+		a, ok := snapshot.ByID(st.id)
+		st.gone = !ok
+		if ok && a != st.account {
+			s.adopt(st, a)
+		}
+		if st.gone {
+			s.retireParked(st)
+		}
+	}
+	if n < len(all) { // by another goroutine: what is in the mailbox now comes first
+		go s.do(func(now time.Time) { s.retain(snapshot, all[n:], now) })
 	}
 }
 

@@ -84,7 +84,7 @@ func oauthConfig(s *config.Settings) oauth.Config {
 	c.Timeout, c.ConnectTimeout, c.CAFile = o.RequestTimeout, o.ConnectTimeout, o.CAFile
 	c.MaxParallel, c.ConnectionsPerHost = o.ParallelRefreshes, o.ConnectionsPerHost
 	c.DefaultLifetime = o.DefaultLifetime
-	c.Proxy, c.KeepAlive = o.Proxy, o.KeepAlive
+	c.Proxy, c.KeepAlive, c.MaxMailboxes = o.Proxy, o.KeepAlive, o.MaxMailboxes
 	return c
 }
 

@@ -28,6 +28,8 @@ var oauthKeys = []key[draft]{
 		`HTTP proxy for token requests, as "http://host:port" or "https://host:port", with user:password@ before the host if it wants them; default none`)),
 	set("oauth.keep_alive", keepAlive, func(d *draft) *time.Duration { return &d.settings.OAuth.KeepAlive },
 		`how long a refresh token may be unused before it is used to keep it from expiring, 0 for ever; default "720h"; gmail and outlook have values of their own`),
+	set("oauth.max_mailboxes", whole(1, 1_000_000), func(d *draft) *int { return &d.settings.OAuth.MaxMailboxes },
+		`mailboxes of one catch-all account ("*@...") that may be in use at one time; a login as another one is answered 454; one that is not used for 10 minutes makes room; default 20000`),
 	set("oauth.token_store", text, func(d *draft) *string { return &d.settings.OAuth.TokenStore },
 		"file that keeps tokens over restarts, for one process at a time; default none: a refresh token that its provider replaced is in memory only, and lost at a restart"),
 }

@@ -128,6 +128,9 @@ type OAuth struct {
 	// KeepAlive is how long a refresh token may be unused, where neither account
 	// nor provider say; 0: for ever.
 	KeepAlive time.Duration
+	// MaxMailboxes is how many mailboxes of one catch-all account may be in use at
+	// one time.
+	MaxMailboxes int
 	// TokenStore is the file that tokens are kept in; empty: in memory only.
 	TokenStore string
 }
@@ -221,6 +224,7 @@ func defaults() Settings {
 			ConnectionsPerHost: 100,
 			DefaultLifetime:    time.Hour,
 			KeepAlive:          30 * 24 * time.Hour,
+			MaxMailboxes:       20000,
 		},
 		Admin:   Admin{Address: "127.0.0.1:9090"},
 		Runtime: Runtime{Scheduling: "batch"},

@@ -26,5 +26,6 @@
 // When a chain is saved, the other chains of its account are forgotten: the
 // operator put in new credentials, and they work. The chain of an account that
 // is gone is kept for [OrphanAge], since it may only be gone from the file for a
-// while.
+// while; but not if all it has is an access token that has expired, as the
+// mailboxes of catch-all accounts leave behind.
 package tokenstore

@@ -118,16 +118,18 @@ func (s *Store) Retain(live func(oauth.Chain) bool) error {
 	var found, lost, dead [][]byte // keys
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		orphans := tx.Bucket(bucketOrphans)
-		return tx.Bucket(bucketChains).ForEach(func(key, _ []byte) error {
+		return tx.Bucket(bucketChains).ForEach(func(key, value []byte) error {
 			c, ok := chainOf(key)
 			if !ok {
 				return nil // keys were checked when the file was opened
 			}
-			since := orphans.Get(key)
+			since, alive := orphans.Get(key), live(c)
 			switch {
-			case live(c) && since != nil:
+			case alive && since != nil:
 				found = append(found, bytes.Clone(key))
-			case live(c):
+			case alive:
+			case s.spent(key, string(value), now):
+				dead = append(dead, bytes.Clone(key))
 			case since == nil:
 				lost = append(lost, bytes.Clone(key))
 			case now.Sub(timeOf(since)) > OrphanAge:
@@ -153,6 +155,13 @@ func (s *Store) Retain(live func(oauth.Chain) bool) error {
 		}
 		return forget(chains, orphans, dead)
 	}))
+}
+
+// spent reports whether a record is of no use any more: it has an access token
+// that has expired, and no refresh token.
+func (s *Store) spent(key []byte, value string, now time.Time) bool {
+	r, err := s.decode(key, value)
+	return err == nil && r.Refresh.IsZero() && !r.Access.IsZero() && now.After(r.Expiry)
 }
 
 // Len returns the number of chains that are kept.

@@ -155,6 +155,37 @@ func TestRetain(t *testing.T) {
 	mustHave(t, s, chain("stays", 1), testRecord(1))
 }
 
+// TestRetainForgetsSpent has access tokens of chains that are gone, as of mailboxes
+// of catch-all accounts: once one has expired and no refresh token is with it,
+// nothing of it is kept.
+func TestRetainForgetsSpent(t *testing.T) {
+	for _, keys := range []*seal.Keyring{nil, keyring(t, seal.GenerateKey())} {
+		s := mustOpen(t, storePath(t), keys)
+		now := time.Unix(1_800_000_000, 0).UTC()
+		s.now = func() time.Time { return now }
+		access := oauth.Record{Access: account.NewSecret("A"), Refreshed: now, Expiry: now.Add(time.Hour), Seen: now}
+		rotated := access
+		rotated.Refresh, rotated.Rotated = account.NewSecret("R"), now
+		mustSave(t, s, chain("app/live@example.com", 1), access)
+		mustSave(t, s, chain("app/gone@example.com", 1), access)
+		mustSave(t, s, chain("rotated", 1), rotated)
+		mustSave(t, s, chain("new", 1), oauth.Record{Seen: now})
+		for _, want := range []int{4, 3} {
+			if err := s.Retain(func(c oauth.Chain) bool { return c.AccountID == "app/live@example.com" }); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := s.Len(); n != want || err != nil {
+				t.Errorf("%d chains, want %d (%v)", n, want, err)
+			}
+			now = now.Add(2 * time.Hour)
+		}
+		if _, ok, _ := s.Load(chain("app/gone@example.com", 1)); ok {
+			t.Error("an expired access token of no account is kept")
+		}
+		mustHave(t, s, chain("rotated", 1), rotated)
+	}
+}
+
 // Many saves at one time share their writes to the disk.
 func TestSavesShareWrites(t *testing.T) {
 	s := mustOpen(t, storePath(t), keyring(t, seal.GenerateKey()))
