@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -19,8 +20,9 @@ func appAccounts(s *sandbox.Server, further string) string {
 		s.TokenURL(), addr[strings.LastIndexByte(addr, ':'):], further)
 }
 
-// newAppStack starts a proxy with the accounts of appAccounts.
-func newAppStack(t *testing.T, further string) *stack {
+// newAppStack starts a proxy with the accounts of appAccounts. settings are sections
+// of its configuration beside those that it has.
+func newAppStack(t *testing.T, further string, settings ...string) *stack {
 	t.Helper()
 	provider, f := newSandbox(t)
 	for _, email := range []string{"sales@contoso.example", "news@contoso.example", "barred@contoso.example"} {
@@ -33,6 +35,13 @@ func newAppStack(t *testing.T, further string) *stack {
 		t.Fatal(err)
 	}
 	writeFile(t, f.Accounts, appAccounts(provider, further))
+	for _, section := range settings {
+		text, err := os.ReadFile(f.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, f.Config, strings.Replace(string(text), "{", "{"+section+",", 1))
+	}
 	return startStack(t, provider, f)
 }
 
@@ -106,6 +115,33 @@ func TestCatchAll(t *testing.T) {
 	}
 	if err := sales.Mail("from@example.com"); err == nil || !strings.HasPrefix(err.Error(), "421") {
 		t.Errorf("a session of a removed account: %v", err)
+	}
+}
+
+// TestCatchAllMailboxes has one mailbox more log in than may be in use: it is told
+// so and may come back, and the ones that are there send and log in as before.
+func TestCatchAllMailboxes(t *testing.T) {
+	s := newAppStack(t, "", `"oauth": {"max_mailboxes": 1}`)
+	sales, err := s.client("sales@contoso.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sales.Close()
+	for range 2 {
+		if c, err := s.client("news@contoso.example"); err == nil {
+			_ = c.Close()
+			t.Error("a mailbox too many logs in")
+		} else if want := `454 "4.7.0 too many mailboxes of the catch-all account are in use: try again in some minutes, or raise oauth.max_mailboxes"`; err.Error() != want {
+			t.Errorf("the answer is %v, want %v", err, want)
+		}
+		again, err := s.client("SALES@contoso.example")
+		if err != nil {
+			t.Fatalf("a mailbox that is there: %v", err)
+		}
+		_ = again.Close()
+		if err := send(sales, "goes out"); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
