@@ -16,6 +16,9 @@ import (
 	"xoauth2-proxy/internal/account"
 )
 
+// maxReply caps the body of a reply. A token is a few kilobytes.
+const maxReply = 1 << 20
+
 // An answer is what an endpoint said, before x/oauth2 made something of it.
 type answer struct {
 	status int

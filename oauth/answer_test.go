@@ -102,19 +102,19 @@ func TestAnswerForms(t *testing.T) {
 	cfg.Store = store
 	m := testManager(t, cfg)
 	n := 0
-	ask := func(h http.HandlerFunc) (*Token, error, Record) {
+	ask := func(h http.HandlerFunc) (*Token, Record, error) {
 		n++
 		ts.setAnswer(h)
 		a := accountLike(testAccount(ts.URL), func(a *account.Account) { a.ID, a.ClientID = fmt.Sprint("acct", n), fmt.Sprint("client", n) })
 		tok, err := m.Source(a).Get(t.Context())
 		r, _, _ := store.Load(ChainOf(a))
-		return tok, err, r
+		return tok, r, err
 	}
 	for _, status := range []int{200, 201, 400, 401, 429, 500} {
 		for _, contentType := range contentTypes {
 			for _, wd := range wordings {
 				name := fmt.Sprintf("%d, %s, %s", status, contentType, wd.name)
-				_, err, _ := ask(wd.give(status, contentType, errorObject, errorForm))
+				_, _, err := ask(wd.give(status, contentType, errorObject, errorForm))
 				want := ErrInvalidGrant
 				switch {
 				case errors.Is(wd.fault, errReplyTooLarge), wd.fault != nil && status < 300:
@@ -133,7 +133,7 @@ func TestAnswerForms(t *testing.T) {
 				if status > 299 {
 					continue
 				}
-				tok, err, r := ask(wd.give(status, contentType, tokenObject, tokenForm))
+				tok, r, err := ask(wd.give(status, contentType, tokenObject, tokenForm))
 				if wd.fault != nil {
 					if !errors.Is(err, wd.fault) {
 						t.Errorf("%s: token: %v, want %v", name, err, wd.fault)

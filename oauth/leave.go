@@ -48,3 +48,73 @@ func (s *Source) stopTimer() {
 		s.timer.Stop()
 	}
 }
+
+// The mailboxes of catch-all accounts have sources too, of which there may be as
+// many as there are names. Those that are out of use are forgotten: nothing is
+// lost by it that the next use does not bring back, for no flow that opens every
+// mailbox of a domain has refresh tokens.
+
+const (
+	// mailboxRound is how often the sources are looked through.
+	mailboxRound = time.Minute
+	// mailboxIdle is how long the source of a mailbox is kept that nobody asks,
+	// mailboxTokenIdle if it has an access token of its own that is still good.
+	mailboxIdle      = 10 * time.Minute
+	mailboxTokenIdle = time.Hour
+)
+
+// forgetMailboxes forgets what is out of use, until Close.
+func (m *Manager) forgetMailboxes() {
+	for m.rest(mailboxRound) {
+		if m.countMailboxes() > 0 {
+			m.forgetUnused(time.Now())
+		}
+	}
+}
+
+func (m *Manager) forgetUnused(now time.Time) {
+	m.sources.Range(func(_, v any) bool {
+		if s := v.(*Source); s.base != "" && s.unused(now) {
+			m.forget(s, now)
+		}
+		return true
+	})
+}
+
+// forget takes s out and ends it, unless it has just come into use: see claim.
+func (m *Manager) forget(s *Source, now time.Time) {
+	m.setMu.Lock()
+	defer m.setMu.Unlock()
+	s.going.Store(true)
+	if s.unused(now) && m.remove(s) {
+		s.retire()
+		return
+	}
+	s.going.Store(false)
+}
+
+// claim notes a use of a mailbox's source, and reports whether the source is the
+// caller's to keep. If not, it is about to be forgotten; who then takes the
+// manager's setMu sees what came of it. Either forget sees the use, or this sees
+// forget.
+func (s *Source) claim() bool {
+	s.use(time.Now())
+	return !s.going.Load()
+}
+
+// unused reports whether the source has been out of use for so long that it can
+// be forgotten, and has nothing that must not be: no refresh, no waiting, no
+// back-off, nothing unsaved.
+func (s *Source) unused(now time.Time) bool {
+	idle := now.Sub(time.Unix(s.used.Load(), 0))
+	if idle < mailboxIdle {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.call != nil || s.unsaved || s.failure != nil && now.Before(s.retryAt) {
+		return false
+	}
+	t := s.token.Load()
+	return s.parent != nil || t == nil || !t.valid(now) || idle >= mailboxTokenIdle
+}

@@ -96,6 +96,9 @@ func (m *Manager) Source(a *account.Account) *Source {
 	return s
 }
 
+// errMailboxes is what a login gets that is one mailbox too many.
+var errMailboxes = &Error{Class: ClassMailboxes, Hint: classHints[ClassMailboxes]}
+
 // SourceForLogin is Source for an account that a client logs in to. The error is
 // ErrMailboxes if a is a mailbox of a catch-all account which has as many sources
 // as Config.MaxMailboxes allows, and not one for a. Messages of clients that are
@@ -298,5 +301,15 @@ func (m *Manager) countCached() (n int) {
 		}
 		return true
 	})
+	return n
+}
+
+// countMailboxes is the number of sources of mailboxes of catch-all accounts.
+func (m *Manager) countMailboxes() (n int) {
+	m.setMu.Lock()
+	defer m.setMu.Unlock()
+	for _, of := range m.mailboxes {
+		n += of
+	}
 	return n
 }

@@ -21,8 +21,6 @@ import (
 )
 
 const (
-	// maxReply caps the body of a reply. A token is a few kilobytes.
-	maxReply = 1 << 20
 	// maxRequest caps the body of a request.
 	maxRequest = 1 << 20
 	userAgent  = "xoauth2-proxy"

@@ -25,7 +25,7 @@ var tooBig = map[string]int{
 	"cmd/xoauth2-proxy":             4500,
 	"upstream/shard.go":             380,
 	"internal/config/write_list.go": 380,
-	"oauth":                         5000,
+	"oauth":                         5200,
 	"oauth/source.go":               400,
 	"cmd/xoauth2-proxy/adminapi.go": 410,
 }
