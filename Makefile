@@ -56,7 +56,7 @@ loadgen: ## the load generator
 profile: ## CPU, heap, mutex, block and off-CPU profiles of a load, flame graphs, and what changed since the last time
 	$(GO) run ./perf/profile
 
-soak: build loadgen ## load, faults, reloads and restarts for DURATION; fails on any loss, double or growth
+soak: build loadgen ## load, faults, reloads, restarts and rests for DURATION (20m, ...); fails on loss, doubles, growth and a busy rest
 	$(GO) run ./perf/soak --duration $(DURATION)
 
 check: ## what CI runs

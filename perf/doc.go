@@ -21,8 +21,8 @@
 //     is, and many accounts with few connections each;
 //   - accounts: go run ./perf/accounts measures what ten thousand accounts cost:
 //     start to first message, memory, reload;
-//   - soak: go run ./perf/soak runs load, faults, reloads and restarts, and fails
-//     on any loss, double or growth;
+//   - soak: go run ./perf/soak runs load, faults, reloads, restarts and rests, and
+//     fails on any loss, double or growth, and on a proxy that is busy at rest;
 //   - sink: the far end of those that compare CPU time, as cheap as it can be;
 //   - lab, flame: what the commands have in common.
 //

@@ -1,7 +1,8 @@
 // Soak runs load, faults, reloads and restarts against the proxy for as long as
-// asked, keeps a ledger of what was acknowledged, and fails on any loss, any
-// message that arrived twice, and any growth of memory, goroutines or
-// descriptors. Proxy and sandbox are processes of their own, on loopback.
+// asked, with rests between them, keeps a ledger of what was acknowledged, and fails
+// on any loss, any message that arrived twice, any growth of memory, goroutines or
+// descriptors, and any account that does not send after a rest. Proxy and sandbox
+// are processes of their own, on loopback.
 //
 // How it is put together:
 //
@@ -11,6 +12,7 @@
 //	sender.go   one SMTP client
 //	ledger.go   what the clients know, against what the provider has
 //	trouble.go  what goes wrong meanwhile
+//	rest.go     failures and a time without anything after them
 //	growth.go   what the proxy uses, over its life
 //
 // A round ends with all faults cleared and all clients quiet: then the two
@@ -18,8 +20,12 @@
 // other rounds. The proxy is restarted under load, by SIGTERM and SIGKILL in
 // turn; the sandbox, which forgets everything, between rounds.
 //
-// Exit codes: 0 all well; 1 a loss, a double, growth, or a process that failed;
-// 2 usage error.
+// Now and then there is a rest: all accounts fail, in ways that an account pauses or
+// waits for an operator for, and then nothing happens for some time. The proxy must
+// be at rest then too, and all accounts send afterwards.
+//
+// Exit codes: 0 all well; 1 a loss, a double, growth, a rest that was none, or a
+// process that failed; 2 usage error.
 package main
 
 import (
@@ -42,6 +48,8 @@ type options struct {
 	Rate     int           `default:"200" help:"Messages a second, at most."`
 	Clients  int           `default:"12" help:"Connections that send at one time."`
 	Accounts int           `default:"20" help:"Accounts of the proxy; a reload may take up to half of them away."`
+	Rests    int           `default:"-1" help:"How often there are failures and then a rest; -1 is once, or once in ten minutes."`
+	Rest     time.Duration `help:"How long a rest is; 0 is 95s, or 5s in runs below 5m."`
 	Seed     uint64        `help:"Seed of all that is random; 0 takes one from the clock."`
 	Growth   int64         `default:"48" help:"Growth of resident memory within a life of the proxy that fails the run, in MiB; less than a fifth is always allowed."`
 	Proxy    string        `placeholder:"FILE" help:"Run this program instead of building one."`
@@ -50,10 +58,14 @@ type options struct {
 
 func main() {
 	var o options
-	parser := kong.Must(&o, kong.Name("soak"), kong.Description("Runs load, faults, reloads and restarts, and fails on any loss, double or growth."))
+	parser := kong.Must(&o, kong.Name("soak"), kong.Description("Runs load, faults, reloads, restarts and rests, and fails on any loss, double or growth, and on a proxy that is busy at rest."))
 	_, err := parser.Parse(os.Args[1:])
 	if err == nil && (o.Duration < 30*time.Second || o.Rate < 1 || o.Clients < 1 || o.Accounts < 2) {
 		err = errors.New("--duration is below 30s, or a number is too small")
+	}
+	var spacing time.Duration
+	if err == nil {
+		spacing, err = o.planRests()
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "soak: %v (see --help)\n", err)
@@ -64,14 +76,14 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	if err := run(ctx, &o); err != nil {
+	if err := run(ctx, &o, spacing); err != nil {
 		fmt.Fprintf(os.Stderr, "soak: %v\n", err)
 		os.Exit(1)
 	}
 }
 
 // run is the program without its process.
-func run(ctx context.Context, o *options) error {
+func run(ctx context.Context, o *options, spacing time.Duration) error {
 	dir, err := os.MkdirTemp("", "soak-")
 	if err != nil {
 		return err
@@ -91,7 +103,7 @@ func run(ctx context.Context, o *options) error {
 	}
 	defer s.stop()
 	fmt.Printf("soak: %v with seed %d\n", o.Duration, o.Seed)
-	r := newSoak(o, s)
+	r := newSoak(o, s, spacing)
 	err = r.rounds(ctx)
 	r.summary(os.Stdout)
 	return errors.Join(append(r.failures, err)...)
@@ -114,6 +126,7 @@ func (r *soak) summary(w *os.File) {
 	for _, name := range troubleNames {
 		t.Add(name, fmt.Sprint(r.troubles[name]))
 	}
+	t.Add("CPU time in a second of a rest, most, s", fmt.Sprintf("%.3f", r.restLoad))
 	t.Add("audits", fmt.Sprint(r.audits))
 	t.Add("resident memory of the proxy, most, MiB", lab.Number(float64(r.most.resident)/(1<<20)))
 	t.Add("goroutines, most when quiet", fmt.Sprint(r.most.goroutines))

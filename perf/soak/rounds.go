@@ -21,6 +21,7 @@ type soak struct {
 
 	round, life time.Duration // lengths of a round and of a life of the proxy
 	nextLife    time.Time
+	spacing     time.Duration // of the rests
 	lives       int
 	samples     []sample // of this life
 
@@ -28,13 +29,14 @@ type soak struct {
 	most     sample
 	audits   int
 	troubles map[string]int
+	restLoad float64 // CPU time of the proxy in a second of a rest, at most
 	failures []error
 }
 
-func newSoak(o *options, s *stand) *soak {
+func newSoak(o *options, s *stand, spacing time.Duration) *soak {
 	now := time.Now()
 	r := &soak{options: o, stand: s, started: now, random: rand.New(rand.NewPCG(o.Seed, 0)), pace: make(chan struct{}),
-		ledger: &ledger{run: "round-0"}, troubles: map[string]int{}}
+		ledger: &ledger{run: "round-0"}, troubles: map[string]int{}, spacing: spacing}
 	r.round = min(max(o.Duration/30, 5*time.Second), 5*time.Minute)
 	r.life = min(max(o.Duration/3, 12*time.Second), 2*time.Hour)
 	r.nextLife = now.Add(r.life)
@@ -43,8 +45,8 @@ func newSoak(o *options, s *stand) *soak {
 
 // rounds runs until the time is over. Only what keeps it from going on is an
 // error; failures are what the audits found.
-func (r *soak) rounds(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.Duration)
+func (r *soak) rounds(whole context.Context) error {
+	ctx, cancel := context.WithTimeout(whole, r.Duration)
 	defer cancel()
 	var working sync.WaitGroup
 	for i := range r.Clients {
@@ -53,13 +55,20 @@ func (r *soak) rounds(ctx context.Context) error {
 	}
 	working.Go(func() { r.beat(ctx) })
 	defer working.Wait()
-	line := r.started
-	for ctx.Err() == nil {
+	line, nextRest := r.started, r.started.Add(r.spacing)
+	for rested := 0; ctx.Err() == nil; {
 		round, endRound := context.WithTimeout(ctx, r.round)
 		err := r.upset(round, r.random)
 		endRound()
 		if err == nil {
 			err = r.endRound()
+		}
+		if err == nil && rested < r.Rests && time.Now().After(nextRest) {
+			rested++
+			if err = r.rest(whole); err == nil {
+				err = r.endRound()
+			}
+			nextRest = time.Now().Add(r.spacing)
 		}
 		if err != nil {
 			cancel()
@@ -129,17 +138,25 @@ const settleTime = 30 * time.Second
 
 // settle waits until the proxy has no message under way, which nothing tells.
 func (r *soak) settle() error {
+	return r.poll("the proxy does not come to rest, with all clients quiet", func(m map[string]float64) bool {
+		return m["upstream_messages_in_flight"] == 0 && m["smtp_content_budget_used_bytes"] == 0 && m[`upstream_connections{state="active"}`] == 0
+	})
+}
+
+// poll looks at the proxy's metrics until they are as wanted, or else fails with what
+// complaint says.
+func (r *soak) poll(complaint string, wanted func(map[string]float64) bool) error {
 	deadline := time.Now().Add(settleTime)
 	for {
 		m, err := r.metrics()
 		if err != nil {
 			return err
 		}
-		if m["upstream_messages_in_flight"] == 0 && m["smtp_content_budget_used_bytes"] == 0 && m[`upstream_connections{state="active"}`] == 0 {
+		if wanted(m) {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return errors.New("the proxy does not come to rest, with all clients quiet")
+			return errors.New(complaint)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

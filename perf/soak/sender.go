@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -76,6 +77,13 @@ func (s *sender) ask(command string, class byte) (string, error) {
 // send hands over message number n of a run. It reports what became of it, and
 // whether the connection is of use still.
 func (s *sender) send(run string, n, size, rcpts int, bdat bool) (fate, bool) {
+	became, err := s.deliver(run, n, size, rcpts, bdat)
+	return became, err == nil || usable(err)
+}
+
+// deliver is send with the error of the last command. After a refusal the connection
+// is ready for the next message.
+func (s *sender) deliver(run string, n, size, rcpts int, bdat bool) (fate, error) {
 	head := fmt.Sprintf("From: <soak@soak.test>\r\nSubject: soak\r\n%s%s/%d\r\n%s%s\r\n", sandbox.HeaderLoadID, run, n,
 		sandbox.HeaderLoadAccount, s.login)
 	body := strings.Repeat(fmt.Sprintf(". message %d of run %s\r\n", n, run), 1+size/24)
@@ -88,26 +96,25 @@ func (s *sender) send(run string, n, size, rcpts int, bdat bool) (fate, bool) {
 		_, err = s.ask("DATA\r\n", '3')
 	}
 	if err != nil {
-		if s.reset(err) {
-			return fateOf(err, false), true
-		}
-		return fateOf(err, false), false
+		return fateOf(err, false), s.reset(err)
 	}
 	if bdat {
 		_, err = s.ask(fmt.Sprintf("BDAT %d LAST\r\n%s", len(content), content), '2')
 	} else {
 		_, err = s.ask(strings.ReplaceAll(content, "\n.", "\n..")+".\r\n", '2')
 	}
-	return fateOf(err, true), err == nil || usable(err)
+	return fateOf(err, true), err
 }
 
-// reset ends a transaction that was refused in its envelope.
-func (s *sender) reset(err error) bool {
-	if !usable(err) {
-		return false
+// reset ends a transaction that was refused in its envelope by err, and returns that,
+// or why it could not.
+func (s *sender) reset(err error) error {
+	if usable(err) {
+		if _, failed := s.ask("RSET\r\n", '2'); failed != nil {
+			return errors.Join(err, failed)
+		}
 	}
-	_, err = s.ask("RSET\r\n", '2')
-	return err == nil
+	return err
 }
 
 // usable reports whether the connection goes on after err.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"xoauth2-proxy/internal/sandbox"
 )
@@ -75,6 +76,47 @@ func TestRandomRulesAreValid(t *testing.T) {
 	for range 2000 {
 		if r := randomRule(random); r.Validate() != nil {
 			t.Fatalf("%+v: %v", r, r.Validate())
+		}
+	}
+}
+
+func TestPlanRests(t *testing.T) {
+	for _, tt := range []struct {
+		duration  time.Duration
+		rests     int
+		rest      time.Duration
+		wantRests int
+		wantRest  time.Duration
+		wantError bool
+	}{
+		{duration: 30 * time.Second, rests: -1, wantRests: 1, wantRest: shortRest},
+		{duration: time.Minute, rests: -1, wantRests: 1, wantRest: shortRest},
+		{duration: 5 * time.Minute, rests: -1, wantRests: 1, wantRest: longRest},
+		{duration: 20 * time.Minute, rests: -1, wantRests: 2, wantRest: longRest},
+		{duration: time.Hour, rests: -1, wantRests: 6, wantRest: longRest},
+		{duration: time.Minute, rests: 0, wantRest: shortRest},
+		{duration: 150 * time.Second, rests: 1, rest: longRest, wantRests: 1, wantRest: longRest},
+		{duration: 2 * time.Minute, rests: 2, rest: longRest, wantError: true},
+	} {
+		o := options{Duration: tt.duration, Rests: tt.rests, Rest: tt.rest}
+		spacing, err := o.planRests()
+		if tt.wantError {
+			if err == nil {
+				t.Errorf("%+v: rests every %v", tt, spacing)
+			}
+			continue
+		}
+		taken := time.Duration(o.Rests)*(o.Rest+aroundRest+spacing) + spacing
+		if err != nil || o.Rests != tt.wantRests || o.Rest != tt.wantRest || taken > tt.duration {
+			t.Errorf("%+v: %d rests of %v every %v, %v", tt, o.Rests, o.Rest, spacing, err)
+		}
+	}
+}
+
+func TestRestFailuresAreValid(t *testing.T) {
+	for _, r := range restFailures {
+		if err := r.Validate(); err != nil {
+			t.Errorf("%+v: %v", r, err)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // troubleNames are what goes wrong, in the order of the summary.
-var troubleNames = []string{"faults", "reloads", "proxy terminated under load", "proxy killed under load", "sandbox restarts"}
+var troubleNames = []string{"faults", "reloads", "proxy terminated under load", "proxy killed under load", "sandbox restarts", "rests"}
 
 // phases are where faults strike; token is the token endpoint.
 var phases = []sandbox.Phase{sandbox.PhaseConnect, sandbox.PhaseTLS, sandbox.PhaseBanner, sandbox.PhaseEHLO, sandbox.PhaseStartTLS,
