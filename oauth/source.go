@@ -278,14 +278,18 @@ func (s *Source) dropExpired(now time.Time) {
 	}
 }
 
+// leastRenewal is how old a token becomes before the timer has it replaced, however
+// soon it expires.
+const leastRenewal = time.Second
+
 // publish makes got the source's token. Called with mu.
 func (s *Source) publish(got issued, now time.Time) *Token {
 	a := s.account.Load()
 	if got.at.IsZero() {
 		got.at = now
 	}
-	got.expiry = got.expiry.Round(0) // by the wall clock: a suspended machine must notice
-	lifetime := got.expiry.Sub(now)
+	got.expiry = got.expiry.Round(0)        // by the wall clock: a suspended machine must notice
+	lifetime := max(0, got.expiry.Sub(now)) // to save it may have taken longer than it lasts
 	margin := a.RefreshMargin
 	if margin <= 0 {
 		margin = defaultMargin
@@ -302,7 +306,7 @@ func (s *Source) publish(got issued, now time.Time) *Token {
 	s.token.Store(t)
 	s.failure, s.failures = nil, 0
 	s.kicked.Store(false)
-	s.schedule(t.renew.Sub(now))
+	s.schedule(max(t.renew.Sub(now), leastRenewal))
 	return t
 }
 

@@ -1,8 +1,10 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"testing"
@@ -18,6 +20,7 @@ import (
 type fakeFlow struct {
 	mu      sync.Mutex
 	took    time.Duration
+	lasts   time.Duration // of a token; 0: an hour
 	err     *Error
 	panics  bool
 	calls   []time.Time
@@ -30,7 +33,7 @@ func (f *fakeFlow) fetch(ctx context.Context, g grant) (issued, *Error) {
 	f.calls = append(f.calls, time.Now())
 	f.now++
 	f.maximum = max(f.maximum, f.now)
-	n, took, err, panics := len(f.calls), f.took, f.err, f.panics
+	n, took, lasts, err, panics := len(f.calls), f.took, cmp.Or(f.lasts, time.Hour), f.err, f.panics
 	f.mu.Unlock()
 	defer func() {
 		f.mu.Lock()
@@ -50,7 +53,7 @@ func (f *fakeFlow) fetch(ctx context.Context, g grant) (issued, *Error) {
 	if err != nil {
 		return issued{}, err
 	}
-	return issued{access: "access-" + strconv.Itoa(n), refresh: g.refresh, expiry: time.Now().Add(time.Hour)}, nil
+	return issued{access: "access-" + strconv.Itoa(n), refresh: g.refresh, expiry: time.Now().Add(lasts)}, nil
 }
 
 func (f *fakeFlow) set(change func(*fakeFlow)) {
@@ -150,6 +153,42 @@ func TestEarlyRefreshOnlyWhenUsed(t *testing.T) {
 			t.Errorf("%d refreshes, token %v", f.count(), next)
 		}
 	})
+}
+
+// slowStore takes its time to save.
+type slowStore struct {
+	memoryStore
+	takes time.Duration
+}
+
+func (s *slowStore) Save(c Chain, r Record) error {
+	time.Sleep(s.takes)
+	return s.memoryStore.Save(c, r)
+}
+
+// Tokens that hardly last, and may have expired when they are saved, are not asked
+// for without a pause, and for an account out of use not at all.
+func TestShortLivedTokens(t *testing.T) {
+	for _, lasts := range []time.Duration{1, time.Millisecond, time.Second, 10 * time.Second} {
+		for _, takes := range []time.Duration{0, lasts, 3 * time.Second} {
+			t.Run(fmt.Sprintf("%v, saved in %v", lasts, takes), func(t *testing.T) {
+				inBubble(t, withStore(&slowStore{takes: takes}), func(t *testing.T, m *Manager, f *fakeFlow) {
+					f.set(func(f *fakeFlow) { f.lasts = lasts })
+					mustGet(t, m.Source(bubbleAccount(1)))
+					time.Sleep(48 * time.Hour)
+					synctest.Wait()
+					for i, at := range f.calls[1:] {
+						if pause := at.Sub(f.calls[i]); pause < leastRenewal {
+							t.Fatalf("refreshed again after %v", pause)
+						}
+					}
+					if last := f.calls[len(f.calls)-1]; time.Since(last) < 24*time.Hour {
+						t.Errorf("refreshed %v ago, for nobody", time.Since(last))
+					}
+				})
+			})
+		}
+	}
 }
 
 func TestEarlyRefreshOff(t *testing.T) {
