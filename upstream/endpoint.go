@@ -114,9 +114,9 @@ func (e *endpoint) enter() (leave func(*Error), err error) {
 var errOwnFault = errors.New("fault of this host")
 
 // ownFault: the source address of the account is not of this host, or has no
-// way out; or the relay is being closed.
+// way out; or the relay is being closed, or failed in itself.
 func ownFault(e *Error) bool {
-	for _, cause := range []error{errNoAddress, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EMFILE, syscall.ENFILE} {
+	for _, cause := range []error{errOwnFault, errNoAddress, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EMFILE, syscall.ENFILE} {
 		if errors.Is(e.Err, cause) {
 			return true
 		}

@@ -73,8 +73,7 @@ func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
 	}
 	w.logins++
 	start := time.Now()
-	c, err := w.dialAndGreet(a)
-	leave(err)
+	c, err := w.reach(a, leave)
 	if err == nil {
 		authStart := time.Now()
 		if err = w.auth(c, tok); err == nil && w.in.buffered() {
@@ -95,6 +94,14 @@ func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
 	c.lastUsed = c.born
 	m.phase(phaseSetup, c.born.Sub(start))
 	return c, nil
+}
+
+// reach is dialAndGreet for the breaker of the endpoint, which is told what came of
+// it after a panic too: one that waits for the end of a try lets no other begin.
+func (w *worker) reach(a *account.Account, leave func(*Error)) (c *conn, err *Error) {
+	err = &Error{Phase: PhaseConnect, Err: errOwnFault}
+	defer func() { leave(err) }()
+	return w.dialAndGreet(a)
 }
 
 // overheard returns what the upstream says behind the reply of success to AUTH, which
