@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"math"
-	"os"
 	"time"
 
 	"xoauth2-proxy/internal/account"
@@ -42,8 +41,9 @@ type accountState struct {
 	gone           bool       // the account was removed: nothing is parked any more
 	unsaved        bool       // is in shard.unsaved
 
-	due      time.Time // when the timer looks at it; with dueIndex
-	dueIndex int       // in shard.due, -1: not there
+	due      time.Time // when the timer looks at it
+	dueIndex int       // in shard.due, which has every account that the shard knows
+	looked   time.Time // when the timer looked at it last
 }
 
 // open is the number of connections that count against the limit.
@@ -79,19 +79,6 @@ func (st *accountState) mayDial(now time.Time) bool {
 		return false
 	}
 	return st.backoff.allows(now, dialing) && st.mayLogin(now)
-}
-
-// state returns the state of an account, which it makes if there is none.
-func (s *shard) state(a *account.Account) *accountState {
-	st := s.accounts[a.ID]
-	if st == nil {
-		st = &accountState{id: a.ID, account: a, dueIndex: -1}
-		s.accounts[a.ID] = st
-		s.adoptLimits(st)
-	} else if st.account != a {
-		s.adopt(st, a)
-	}
-	return st
 }
 
 // adopt makes a the account of st. If it is reached or logged in to in another
@@ -157,101 +144,6 @@ func (s *shard) takeParked(st *accountState, tx *Transaction, now time.Time) *co
 	}
 }
 
-// expire does what is due for st: it retires connections that were idle for
-// too long, fails transactions that waited for too long, forgets an account of
-// which nothing is left.
-func (s *shard) expire(st *accountState, now time.Time) {
-	idle := st.account.Limits.IdleTimeout
-	for c := st.parked.oldest; c != nil && idle > 0 && now.Sub(c.lastUsed) >= idle; c = st.parked.oldest {
-		s.retire(st, st.parked.popOldest())
-	}
-	for f := st.flights; f != nil; f = f.next {
-		if !f.late && !now.Before(f.until) {
-			f.late = true
-			f.breakOff(os.ErrDeadlineExceeded)
-		}
-	}
-	s.expireWaiting(st, now)
-	s.forgive(st, now)
-	s.dispatch(st, now)
-	if st.open() == 0 && st.waiting.n+st.fresh.n == 0 && !st.blocked && !st.inLine && st.backoff.forgotten(now) && st.unremarkable(now) {
-		s.absolve(st)
-		delete(s.accounts, st.id)
-		return
-	}
-	if t := st.nextDue(now); !t.IsZero() {
-		s.touch(st, t)
-	}
-}
-
-// unused has the timer look at an account that has no connection and no message
-// any more: perhaps it can be forgotten.
-func (s *shard) unused(st *accountState, now time.Time) {
-	if st.open()+st.waiting.n+st.fresh.n == 0 {
-		s.touch(st, now)
-	}
-}
-
-// unremarkable reports whether nothing is counted or in force that must not be
-// forgotten.
-func (st *accountState) unremarkable(now time.Time) bool {
-	if st.meter != nil {
-		st.meter.advance(now)
-		if !st.meter.idle() {
-			return false
-		}
-	}
-	if st.logins != nil {
-		st.logins.advance(now)
-		if st.logins.sum > 0 {
-			return false
-		}
-	}
-	return st.gone || st.restraint == nil
-}
-
-// remarkableRecheck is when an account is looked at again of which nothing is
-// left but counts and restraints.
-const remarkableRecheck = 10 * time.Minute
-
-// nextDue is when expire has something to do again; zero: no such moment.
-func (st *accountState) nextDue(now time.Time) (next time.Time) {
-	sooner := func(t time.Time) {
-		if next.IsZero() || t.Before(next) {
-			next = t
-		}
-	}
-	if c := st.parked.oldest; c != nil && st.account.Limits.IdleTimeout > 0 {
-		sooner(c.lastUsed.Add(st.account.Limits.IdleTimeout))
-	}
-	for f := st.flights; f != nil; f = f.next {
-		if !f.late {
-			sooner(f.until)
-		}
-	}
-	if tx := st.firstUncovered(now); tx != nil {
-		sooner(tx.submitted.Add(st.acquireTimeout()))
-	}
-	if tx := st.waiting.at(st.attempts()); tx != nil && st.inLine {
-		sooner(tx.submitted.Add(st.linePatience()))
-	}
-	if t := st.backoff.until; st.backoff.failures > 0 {
-		if st.waiting.n+st.fresh.n == 0 || !t.After(now) {
-			t = t.Add(backoffMemory)
-		}
-		sooner(t)
-	}
-	if st.waiting.n+st.fresh.n > 0 {
-		if t := st.unblocked(now); !t.IsZero() {
-			sooner(t)
-		}
-	}
-	if next.IsZero() && !st.unremarkable(now) {
-		next = now.Add(remarkableRecheck)
-	}
-	return next
-}
-
 // defaultAcquireTimeout stands in for an account that sets none.
 const defaultAcquireTimeout = 5 * time.Second
 
@@ -293,6 +185,23 @@ func (st *accountState) firstUncovered(now time.Time) *Transaction {
 		tx = tx.next
 	}
 	return tx
+}
+
+// expireFresh fails the transactions that waited for too long for room for a
+// connection of their own. Those that an attempt is under way for wait for its
+// timeouts.
+func (s *shard) expireFresh(st *accountState, now time.Time) {
+	attempts := st.count[connDialing]
+	var keep txQueue
+	for i := 0; st.fresh.n > 0; i++ {
+		tx := st.fresh.pop()
+		if i < attempts || now.Sub(tx.submitted) < st.linePatience() {
+			keep.push(tx)
+			continue
+		}
+		s.fail(st, tx, s.tooLong(st, now), now)
+	}
+	st.fresh = keep
 }
 
 // expireWaiting fails the transactions that waited longer than the acquire

@@ -36,6 +36,9 @@ func (b *backoff) fail(cause *Error, now time.Time, shortest, longest time.Durat
 	if b.pausing(now) {
 		return
 	}
+	if b.forgotten(now) {
+		b.failures = 0
+	}
 	pause := longest
 	if b.failures < 16 {
 		pause = min(longest, shortest<<b.failures)

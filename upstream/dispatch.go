@@ -81,9 +81,7 @@ func (s *shard) plan(st *accountState, now time.Time) {
 	if st.waiting.n+st.fresh.n == 0 {
 		return
 	}
-	if t := st.nextDue(now); !t.IsZero() {
-		s.touch(st, t)
-	}
+	s.touch(st, st.nextDue(now))
 }
 
 // take removes the first transaction of q for a worker. It takes its place
@@ -202,6 +200,10 @@ func (s *shard) settle(e *event, q *txQueue) {
 		s.block(st)
 		s.relay.gate.enlist(s)
 	}
+	if st.fresh.n > 0 { // the one that is parked now may have to make room
+		s.dispatch(st, e.now)
+		return
+	}
 	s.plan(st, e.now)
 }
 
@@ -248,9 +250,7 @@ func (s *shard) onDialFailed(e *event) {
 	}
 	s.loginRefused(st, e.err, e.now)
 	s.dispatch(st, e.now)
-	if t := st.nextDue(e.now); !t.IsZero() {
-		s.touch(st, t)
-	}
+	s.touch(st, st.nextDue(e.now))
 }
 
 // failAll fails all transactions that wait.

@@ -11,6 +11,13 @@
 // shard runs it there and then (see shard.post). Handling an event decides; it
 // never blocks and does no I/O.
 //
+// The timer of a shard looks at an account when something of it comes to its end: a
+// connection that idles, a message that waits, a pause, a limit. Each account that a
+// shard knows is in one heap by its next due time, which is ten minutes away at the
+// most and, when the timer has just looked, never at hand: what was due has been
+// done. So neither a wrong due time nor a panic can keep a shard busy, or stop its
+// timer, or leave an account behind.
+//
 // # Connections
 //
 // A connection of an account is in one of these states, and in each of them it

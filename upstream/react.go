@@ -68,9 +68,7 @@ func (s *shard) enforce(st *accountState, now time.Time) {
 	for st.excess(now) > 0 && st.parked.newest != nil {
 		s.retire(st, st.parked.popOldest())
 	}
-	if t := st.nextDue(now); !t.IsZero() {
-		s.touch(st, t)
-	}
+	s.touch(st, st.nextDue(now))
 }
 
 // forgive drops a restraint of which nothing is left.

@@ -28,6 +28,7 @@ type Relay struct {
 	seed    maphash.Seed
 
 	loginTurn time.Duration // the constant, but for tests
+	work      func(*worker) // worker.run, but for tests
 	endpoints *endpoints
 	warmer    warmer
 	saver     saver
@@ -56,7 +57,7 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	if err != nil {
 		return nil, err
 	}
-	r := &Relay{cfg: cfg, tokens: tokens, log: log, dialer: d, seed: maphash.MakeSeed(), loginTurn: loginTurn}
+	r := &Relay{cfg: cfg, tokens: tokens, log: log, dialer: d, seed: maphash.MakeSeed(), loginTurn: loginTurn, work: (*worker).run}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if cfg.GlobalConcurrency > 0 {
 		r.gate = &gate{free: cfg.GlobalConcurrency}

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"container/heap"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -14,9 +13,6 @@ const (
 	handOver = 64
 	// workerIdle ends a worker that had nothing to do for so long.
 	workerIdle = 2 * time.Second
-	// minTick keeps the timer from firing without end for moments that have
-	// nearly come.
-	minTick = 2 * time.Millisecond
 )
 
 // eventKind says what happened; see shard.handle.
@@ -77,7 +73,7 @@ type shard struct {
 	lastFlight uint64 // its id
 	accounts   map[string]*accountState
 	lines      map[lineKey]*loginLine
-	due        dueHeap         // accounts by their next deadline
+	due        dueHeap         // all accounts by their next deadline
 	blocked    []*accountState // wait for a global slot, in order
 	slots      int             // global slots in hand; see onSlot
 	unsaved    []*accountState // have counts that Config.Quota does not have yet
@@ -236,14 +232,16 @@ func (s *shard) start(t task) (w *worker) {
 		s.idle = s.idle[:n-1]
 	} else {
 		w = newWorker(s)
-		s.relay.workers.Add(1)
-		go w.run()
+		s.hire(w)
 	}
 	w.index = len(s.active)
 	s.active = append(s.active, w)
 	w.tasks <- t
 	return w
 }
+
+// hire has a new worker begin.
+func (s *shard) hire(w *worker) { s.relay.workers.Go(func() { s.relay.work(w) }) }
 
 // park takes a worker that has nothing to do.
 func (s *shard) park(w *worker, now time.Time) {
@@ -259,59 +257,6 @@ func (s *shard) park(w *worker, now time.Time) {
 	w.idleSince = now
 	s.idle = append(s.idle, w)
 	s.arm(now.Add(workerIdle))
-}
-
-// arm sets the timer to fire at t or before.
-func (s *shard) arm(t time.Time) {
-	if s.closing && s.flights == 0 || !s.armed.IsZero() && !t.Before(s.armed) {
-		return
-	}
-	s.armed = t
-	s.timer.Reset(max(time.Until(t), minTick))
-}
-
-// touch makes sure that the timer looks at st at t or before.
-func (s *shard) touch(st *accountState, t time.Time) {
-	switch {
-	case st.dueIndex < 0:
-		st.due = t
-		heap.Push(&s.due, st)
-	case t.Before(st.due):
-		st.due = t
-		heap.Fix(&s.due, st.dueIndex)
-	default:
-		return
-	}
-	s.arm(t)
-}
-
-// onTick looks at all accounts whose deadline has come, at the turns of logins,
-// and ends workers that were idle for long.
-func (s *shard) onTick(now time.Time) {
-	s.armed = time.Time{}
-	if s.closing && s.flights == 0 {
-		return
-	}
-	for len(s.due) > 0 && !s.due[0].due.After(now) {
-		st := heap.Pop(&s.due).(*accountState)
-		s.expire(st, now)
-	}
-	s.callUp(now)
-	n := 0
-	for n < len(s.idle) && now.Sub(s.idle[n].idleSince) >= workerIdle {
-		close(s.idle[n].tasks)
-		n++
-	}
-	if n > 0 {
-		s.idle = append(s.idle[:0], s.idle[n:]...)
-		clear(s.idle[len(s.idle) : len(s.idle)+n])
-	}
-	if len(s.due) > 0 {
-		s.arm(s.due[0].due)
-	}
-	if len(s.idle) > 0 {
-		s.arm(s.idle[0].idleSince.Add(workerIdle))
-	}
 }
 
 // onClose fails what waits and closes what is idle. From now on nothing is
@@ -341,30 +286,4 @@ func (s *shard) checkDrained() {
 		s.timer.Stop()
 		close(s.drained)
 	}
-}
-
-// dueHeap orders accounts by when the timer has to look at them.
-type dueHeap []*accountState
-
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].dueIndex, h[j].dueIndex = i, j
-}
-
-func (h *dueHeap) Push(x any) {
-	st := x.(*accountState)
-	st.dueIndex = len(*h)
-	*h = append(*h, st)
-}
-
-func (h *dueHeap) Pop() any {
-	old := *h
-	n := len(old) - 1
-	st := old[n]
-	old[n] = nil
-	*h = old[:n]
-	st.dueIndex = -1
-	return st
 }

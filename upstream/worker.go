@@ -70,7 +70,6 @@ func newWorker(s *shard) *worker {
 
 // run works until tasks is closed.
 func (w *worker) run() {
-	defer w.relay.workers.Done()
 	for t := range w.tasks {
 		switch t.kind {
 		case taskRelay:

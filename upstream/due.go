@@ -1,0 +1,217 @@
+package upstream
+
+import (
+	"container/heap"
+	"os"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+)
+
+const (
+	// minTick keeps the timer from firing without end for moments that have
+	// nearly come.
+	minTick = 2 * time.Millisecond
+	// lookAgain is the least time between two looks of the timer at an account.
+	lookAgain = 100 * time.Millisecond
+	// recheck is when an account is looked at again at the latest, whatever it waits
+	// for: it may be one of which nothing is left but counts and restraints.
+	recheck = 10 * time.Minute
+)
+
+// state returns the state of an account, which it makes if there is none.
+func (s *shard) state(a *account.Account) *accountState {
+	st := s.accounts[a.ID]
+	if st == nil {
+		st = &accountState{id: a.ID, account: a, due: time.Now().Add(recheck)}
+		s.accounts[a.ID] = st
+		heap.Push(&s.due, st)
+		s.arm(st.due)
+		s.adoptLimits(st)
+	} else if st.account != a {
+		s.adopt(st, a)
+	}
+	return st
+}
+
+// arm sets the timer to fire at t or before.
+func (s *shard) arm(t time.Time) {
+	if s.closing && s.flights == 0 || !s.armed.IsZero() && !t.Before(s.armed) {
+		return
+	}
+	s.armed = t
+	s.timer.Reset(max(time.Until(t), minTick))
+}
+
+// touch makes sure that the timer looks at st at t or before. If it has looked at
+// st since t, what was due then has been done, and it looks again only a little
+// later: no error in a deadline can keep the shard busy.
+func (s *shard) touch(st *accountState, t time.Time) {
+	if !t.After(st.looked) {
+		t = st.looked.Add(lookAgain)
+	}
+	if t.Before(st.due) {
+		st.due = t
+		heap.Fix(&s.due, st.dueIndex)
+		s.arm(t)
+	}
+}
+
+// onTick ends workers that were idle for long, and looks at all accounts whose
+// deadline has come, at each of them once, and at the turns of logins.
+func (s *shard) onTick(now time.Time) {
+	s.armed = time.Time{}
+	if s.closing && s.flights == 0 {
+		return
+	}
+	defer s.rearm() // after a panic too
+	s.endIdle(now)
+	for len(s.due) > 0 && !s.due[0].due.After(now) {
+		st := s.due[0]
+		st.looked, st.due = now, now.Add(recheck)
+		heap.Fix(&s.due, st.dueIndex)
+		s.expire(st, now)
+	}
+	s.callUp(now)
+}
+
+// endIdle ends the workers that were idle for long.
+func (s *shard) endIdle(now time.Time) {
+	n := 0
+	for n < len(s.idle) && now.Sub(s.idle[n].idleSince) >= workerIdle {
+		close(s.idle[n].tasks)
+		n++
+	}
+	if n > 0 {
+		s.idle = append(s.idle[:0], s.idle[n:]...)
+		clear(s.idle[len(s.idle) : len(s.idle)+n])
+	}
+}
+
+// rearm sets the timer for what comes next.
+func (s *shard) rearm() {
+	if len(s.due) > 0 {
+		s.arm(s.due[0].due)
+	}
+	if len(s.idle) > 0 {
+		s.arm(s.idle[0].idleSince.Add(workerIdle))
+	}
+}
+
+// expire does what is due for st: it retires connections that were idle for
+// too long, fails transactions that waited for too long, forgets an account of
+// which nothing is left.
+func (s *shard) expire(st *accountState, now time.Time) {
+	idle := st.account.Limits.IdleTimeout
+	for c := st.parked.oldest; c != nil && idle > 0 && now.Sub(c.lastUsed) >= idle; c = st.parked.oldest {
+		s.retire(st, st.parked.popOldest())
+	}
+	for f := st.flights; f != nil; f = f.next {
+		if !f.late && !now.Before(f.until) {
+			f.late = true
+			f.breakOff(os.ErrDeadlineExceeded)
+		}
+	}
+	s.expireFresh(st, now)
+	s.expireWaiting(st, now)
+	s.forgive(st, now)
+	s.dispatch(st, now)
+	if st.open() == 0 && st.waiting.n+st.fresh.n == 0 && !st.blocked && !st.inLine && st.backoff.forgotten(now) && st.unremarkable(now) {
+		s.absolve(st)
+		delete(s.accounts, st.id)
+		heap.Remove(&s.due, st.dueIndex)
+		return
+	}
+	s.touch(st, st.nextDue(now))
+}
+
+// unused has the timer look at an account that has no connection and no message
+// any more: perhaps it can be forgotten.
+func (s *shard) unused(st *accountState, now time.Time) {
+	if st.open()+st.waiting.n+st.fresh.n == 0 {
+		s.touch(st, now)
+	}
+}
+
+// unremarkable reports whether nothing is counted or in force that must not be
+// forgotten.
+func (st *accountState) unremarkable(now time.Time) bool {
+	if st.meter != nil {
+		st.meter.advance(now)
+		if !st.meter.idle() {
+			return false
+		}
+	}
+	if st.logins != nil {
+		st.logins.advance(now)
+		if st.logins.sum > 0 {
+			return false
+		}
+	}
+	return st.gone || st.restraint == nil
+}
+
+// nextDue is when expire has something to do again. It is after now if expire has
+// just done what was due.
+func (st *accountState) nextDue(now time.Time) time.Time {
+	next := now.Add(recheck)
+	sooner := func(t time.Time) {
+		if t.Before(next) {
+			next = t
+		}
+	}
+	if c := st.parked.oldest; c != nil && st.account.Limits.IdleTimeout > 0 {
+		sooner(c.lastUsed.Add(st.account.Limits.IdleTimeout))
+	}
+	for f := st.flights; f != nil; f = f.next {
+		if !f.late {
+			sooner(f.until)
+		}
+	}
+	if tx := st.fresh.at(st.count[connDialing]); tx != nil {
+		sooner(tx.submitted.Add(st.linePatience()))
+	}
+	if tx := st.firstUncovered(now); tx != nil {
+		sooner(tx.submitted.Add(st.acquireTimeout()))
+	}
+	if tx := st.waiting.at(st.attempts()); tx != nil && st.inLine {
+		sooner(tx.submitted.Add(st.linePatience()))
+	}
+	waits := st.waiting.n+st.fresh.n > 0
+	if t := st.backoff.until; waits && st.backoff.pausing(now) {
+		sooner(t)
+	} else if !st.backoff.forgotten(now) {
+		sooner(t.Add(backoffMemory))
+	}
+	if waits {
+		if t := st.unblocked(now); !t.IsZero() {
+			sooner(now.Add(t.Sub(now))) // limits count by the wall clock, timers do not
+		}
+	}
+	return next
+}
+
+// dueHeap orders accounts by when the timer has to look at them.
+type dueHeap []*accountState
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].dueIndex, h[j].dueIndex = i, j
+}
+
+func (h *dueHeap) Push(x any) {
+	st := x.(*accountState)
+	st.dueIndex = len(*h)
+	*h = append(*h, st)
+}
+
+func (h *dueHeap) Pop() any {
+	old := *h
+	n := len(old) - 1
+	st := old[n]
+	old[n] = nil
+	*h = old[:n]
+	return st
+}

@@ -1,0 +1,305 @@
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// deafLoop takes everything and does nothing.
+type deafLoop struct{ Loop }
+
+func (deafLoop) Post(Runner) bool { return true }
+
+// waits has a transaction wait in q that was submitted at some time.
+func (st *accountState) waits(r *Relay, q *txQueue, submitted time.Time) {
+	tx := GetTransaction()
+	tx.Account, tx.Done, tx.submitted, tx.deadline = st.account, newClient(), submitted, submitted.Add(time.Hour)
+	r.waiting.Add(1)
+	q.push(tx)
+}
+
+// dueCases are all that an account can be looked at for. Each has something come to
+// its end at a moment.
+var dueCases = []struct {
+	name string
+	// exact: then the account is due, if that is to come; else at once, or never
+	// if it is over.
+	exact, over bool
+	put         func(r *Relay, st *accountState, now, at time.Time)
+}{
+	{"idle connection", true, false, func(r *Relay, st *accountState, now, at time.Time) {
+		st.parked.push(&conn{account: st.account, lastUsed: at.Add(-st.account.Limits.IdleTimeout)})
+		st.count[connParked]++
+	}},
+	{"flight", true, false, func(r *Relay, st *accountState, now, at time.Time) {
+		st.flights = &flight{until: at, c: &conn{loop: deafLoop{}}}
+		st.count[connBusy]++
+	}},
+	{"message waits for a connection", true, false, func(r *Relay, st *accountState, now, at time.Time) {
+		st.waits(r, &st.waiting, at.Add(-st.acquireTimeout()))
+		st.count[connBusy]++
+	}},
+	{"message waits for the turn of a login", true, false, func(r *Relay, st *accountState, now, at time.Time) {
+		st.waits(r, &st.waiting, at.Add(-st.linePatience()))
+		st.inLine = true
+	}},
+	{"message waits for a new connection", true, false, func(r *Relay, st *accountState, now, at time.Time) {
+		st.waits(r, &st.fresh, at.Add(-st.linePatience()))
+		st.count[connBusy]++
+	}},
+	{"message waits for the end of a back-off", true, true, func(r *Relay, st *accountState, now, at time.Time) {
+		st.waits(r, &st.fresh, now)
+		st.backoff = backoff{1, at, &Error{Err: io.EOF}}
+	}},
+	{"back-off", false, false, func(r *Relay, st *accountState, now, at time.Time) {
+		st.backoff = backoff{1, at, &Error{Err: io.EOF}}
+	}},
+	{"memory of a back-off", true, true, func(r *Relay, st *accountState, now, at time.Time) {
+		st.backoff = backoff{1, at.Add(-backoffMemory), &Error{Err: io.EOF}}
+	}},
+	{"memory of a back-off, and counts of the day", true, true, func(r *Relay, st *accountState, now, at time.Time) {
+		st.backoff = backoff{1, at.Add(-backoffMemory), &Error{Err: io.EOF}}
+		st.meter = newMeter(now)
+		st.meter.take()
+		st.meter.settle(now, 1, 1)
+	}},
+	{"memory of a back-off, and a hold", true, true, func(r *Relay, st *accountState, now, at time.Time) {
+		st.backoff = backoff{1, at.Add(-backoffMemory), &Error{Err: io.EOF}}
+		st.restraint = &restraint{recovery: time.Minute, stop: stop{kind: stopHold}}
+	}},
+	{"limit on messages", false, false, func(r *Relay, st *accountState, now, at time.Time) {
+		st.account.Limits.MessagesPerMinute = 1
+		st.meter = newMeter(at)
+		st.meter.adopt(&st.account.Limits, at)
+		st.meter.take()
+		st.meter.settle(at, 1, 1)
+		st.waits(r, &st.waiting, now)
+	}},
+	{"limit on logins", false, false, func(r *Relay, st *accountState, now, at time.Time) {
+		st.account.Limits.LoginsPerMinute = 1
+		st.countLogins(1, at)
+		st.waits(r, &st.waiting, now)
+	}},
+	{"fewer connections", false, false, func(r *Relay, st *accountState, now, at time.Time) {
+		st.restraint = &restraint{recovery: time.Minute, max: 1, goal: 3, since: at}
+		st.waits(r, &st.waiting, now)
+		st.count[connBusy]++
+	}},
+	{"pause", false, false, func(r *Relay, st *accountState, now, at time.Time) {
+		st.restraint = &restraint{recovery: time.Minute, stop: stop{stopSlow, at, "slow"}}
+	}},
+	{"quota", false, false, func(r *Relay, st *accountState, now, at time.Time) {
+		st.restraint = &restraint{recovery: time.Minute, max: 1, goal: 3, since: at, strikes: 1, stop: stop{stopQuota, at, "quota"}}
+	}},
+	{"order", false, false, func(r *Relay, st *accountState, now, at time.Time) {
+		st.restraint = &restraint{recovery: time.Minute, order: stop{stopOrder, at, "order"}}
+	}},
+	{"global slot", false, false, func(r *Relay, st *accountState, now, at time.Time) { st.blocked = true }},
+	{"nothing", false, false, func(r *Relay, st *accountState, now, at time.Time) {}},
+}
+
+// TestDueTimes: whatever an account waits for, and whenever that comes to its end,
+// the timer looks at it then; and when it has looked, the next look is to come, in
+// some minutes at the latest.
+func TestDueTimes(t *testing.T) {
+	for _, tt := range dueCases {
+		for _, ahead := range []time.Duration{-50 * time.Hour, -time.Hour, -time.Second, -1, 0, 1, time.Second, time.Minute, time.Hour} {
+			t.Run(fmt.Sprintf("%s, %v ahead", tt.name, ahead), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r := newResting(t, 1)
+					s := r.relay.shards[0]
+					looked := make(chan struct{})
+					s.do(func(now time.Time) {
+						defer close(looked)
+						a := *r.accounts[1]
+						a.Limits.MaxConnections = 1
+						st := s.state(&a)
+						fullLines(s, st, now)
+						at := now.Add(ahead)
+						tt.put(r.relay, st, now, at)
+						due := st.nextDue(now)
+						switch late := ahead <= 0; {
+						case tt.exact && !late && ahead < recheck && !due.Equal(at):
+							t.Errorf("due in %v", due.Sub(now))
+						case tt.exact && late && due.After(now) != tt.over:
+							t.Errorf("due in %v though that was %v ago", due.Sub(now), -ahead)
+						}
+						checkLooked(t, s, st, now)
+					})
+					<-looked
+					if err := r.relay.Close(context.Background()); err != nil {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// checkLooked has the timer look at st and fails the test if it would do so again at
+// once, or never.
+func checkLooked(t *testing.T, s *shard, st *accountState, now time.Time) {
+	t.Helper()
+	s.touch(st, now)
+	s.onTick(now)
+	if s.accounts[st.id] != st {
+		return // forgotten
+	}
+	for what, due := range map[string]time.Time{"due": st.nextDue(now), "looked at": st.due} {
+		if d := due.Sub(now); d <= 0 || d > recheck {
+			t.Errorf("after a look it is %s in %v", what, d)
+		}
+	}
+	if s.touch(st, now.Add(-time.Hour)); !st.due.After(now) {
+		t.Errorf("a deadline that has passed is looked at %v after the look", st.due.Sub(now))
+	}
+}
+
+// fullLines leaves no turn for a login of st.
+func fullLines(s *shard, st *accountState, now time.Time) {
+	for _, first := range []bool{true, false} {
+		l := s.line(lineKey{st.account.SMTP, first})
+		for range firstAtOnce {
+			l.running = append(l.running, &worker{began: now})
+		}
+	}
+}
+
+// TestPanicDoesNotStopTheTimer: what happens to one account is not the end of the
+// deadlines of the others.
+func TestPanicDoesNotStopTheTimer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newResting(t, 1)
+		s := r.relay.shards[0]
+		var bad, good *accountState
+		s.do(func(now time.Time) {
+			bad, good = s.state(r.accounts[1]), s.state(&account.Account{ID: "good"})
+			bad.account = nil // the look at it ends in a panic
+			s.touch(bad, now.Add(time.Second))
+			s.touch(good, now.Add(time.Second))
+		})
+		<-time.After(time.Minute)
+		done := make(chan struct{})
+		s.do(func(time.Time) {
+			defer close(done)
+			if _, ok := s.accounts[good.id]; ok {
+				t.Error("an account that is of no use is still known")
+			}
+			bad.account = r.accounts[1]
+		})
+		<-done
+		if n := r.relay.metrics.panics.Get(); n != 1 {
+			t.Errorf("%d panics", n)
+		}
+		if err := r.relay.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestPanicDoesNotKeepTheBreaker: the try that an open breaker lets through ends in a
+// panic, and the next one may begin.
+func TestPanicDoesNotKeepTheBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newResting(t, 1)
+		a := r.accounts[0]
+		ep := r.relay.endpoints.of(a.SMTP)
+		for range r.relay.cfg.Breaker.Failures {
+			leave, err := ep.enter()
+			if err != nil {
+				t.Fatal(err)
+			}
+			leave(&Error{Phase: PhaseConnect, Err: io.EOF})
+		}
+		if _, err := ep.enter(); err != ErrEndpointDown {
+			t.Fatalf("the breaker is not open: %v", err)
+		}
+		<-time.After(r.relay.cfg.Breaker.Recovery)
+		<-time.After(1)
+		leave, err := ep.enter()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.relay.dialer = nil
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			_, _ = newWorker(r.relay.shards[0]).reach(a, leave)
+		}()
+		if _, err := ep.enter(); err != nil {
+			t.Errorf("after the panic: %v", err)
+		}
+		if err := r.relay.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestFreshTransactionsGoOn: a message that needs a new connection gets the place of
+// one that has become free, and is not kept waiting for it without end.
+func TestFreshTransactionsGoOn(t *testing.T) {
+	for _, free := range []bool{true, false} {
+		t.Run(fmt.Sprintf("a connection becomes free: %t", free), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newResting(t, 1)
+				a := *r.accounts[1]
+				a.Limits.MaxConnections, a.Limits.IdleTimeout = 1, 0
+				s := r.relay.shards[0]
+				var c client
+				s.do(func(now time.Time) {
+					st := s.state(&a)
+					s.move(st, connGone, connBusy)
+					r.relay.gate.acquire(s)
+					st.waits(r.relay, &st.fresh, now)
+					tx := st.fresh.head
+					c = tx.Done.(client)
+					tx.Content = content(t, "x\r\n")
+					s.plan(st, now)
+					if free {
+						w := newWorker(s)
+						w.index, s.active = len(s.active), append(s.active, w)
+						s.hire(w)
+						s.post(event{kind: evDone, st: st, c: &conn{account: &a, lastUsed: now, born: now}, w: w, now: now})
+					}
+				})
+				select {
+				case ans := <-c:
+					if accepted := ans.res.Reply.Code == 250; accepted != free {
+						t.Errorf("reply %v", ans.res.Reply)
+					}
+				case <-time.After(2 * linePatience):
+					t.Error("no reply")
+				}
+				if err := r.relay.Close(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// TestForgottenBackOffBeginsAgain: the pause after a failure is longer than the one
+// before only as long as that is remembered.
+func TestForgottenBackOffBeginsAgain(t *testing.T) {
+	const shortest, longest = time.Second, time.Hour
+	now := time.Now()
+	for _, tt := range []struct {
+		later    time.Duration // after the end of the pause
+		failures int
+	}{{0, 5}, {backoffMemory - 1, 5}, {backoffMemory, 1}, {24 * time.Hour, 1}} {
+		b := backoff{failures: 4, until: now}
+		b.fail(&Error{Err: io.EOF}, now.Add(tt.later), shortest, longest)
+		if pause := b.until.Sub(now.Add(tt.later)); b.failures != tt.failures || pause > shortest<<(tt.failures-1) {
+			t.Errorf("%v later: %d failures, a pause of %v", tt.later, b.failures, pause)
+		}
+	}
+}
