@@ -20,17 +20,25 @@ type attempt struct {
 	lost bool
 	// reset: the transaction may be open still at the upstream, RSET ends it.
 	reset bool
-	// reused: the connection was parked before.
+	// reused: the connection has carried a message before, or was parked.
 	reused bool
+	// retire: by the reply, the connection has done its share.
+	retire bool
+	// own: the reply is not the provider's, see Error.
+	own bool
 	// left: the end of the content may have left this process.
 	left bool
 	// told: the session has been given replies of this attempt.
 	told bool
 	// retried: the transaction has been retried before.
 	retried bool
-	// noted is the first refusal that is of concern to the account and is not
+	// noted is the gravest refusal that is of concern to the account and is not
 	// the answer: that of one recipient of several.
 	noted *Error
+	// provider is the account's.
+	provider provider
+	// probe: see Transaction.
+	probe bool
 	// taken is Transaction.taken, for when the transaction is gone.
 	taken int
 	// softQuota is Config.QuotaAsTemporary.
@@ -52,12 +60,18 @@ func (a *attempt) mayRetry() bool {
 	// A connection that was idle for long may be closed by a 421 that crosses
 	// our MAIL: that one speaks of the connection. Other 421s speak of the
 	// account or the service: another connection would make them worse.
-	return a.reused && a.reply.Code == 421 && (a.reply.Enhanced.IsZero() || a.reply.Enhanced[1] == 4)
+	return closes(&a.reply) && a.judge(a.phase, &a.reply).connection == connectionRetired
+}
+
+// judge tells what a reply at the phase means.
+func (a *attempt) judge(p Phase, reply *codec.Reply) verdict {
+	return judge(occasion{a.provider, p, a.reused}, reply)
 }
 
 // newAttempt begins a try of tx over c.
 func (r *Relay) newAttempt(c *conn, tx *Transaction) attempt {
-	return attempt{reused: c.reused, retried: tx.retried, taken: tx.taken, softQuota: r.cfg.QuotaAsTemporary}
+	return attempt{reused: c.reused, retried: tx.retried, taken: tx.taken, provider: providerOf(tx.Account), probe: tx.probe,
+		softQuota: r.cfg.QuotaAsTemporary}
 }
 
 // retries reports whether tx is sent again, which has a meaning while there is
@@ -86,9 +100,18 @@ func (a *attempt) refused(p Phase, reply codec.Reply) {
 		a.phase, a.reply = p, reply
 	}
 	a.reset = true
-	if reply.Code == 421 { // the upstream closes (RFC 5321 section 3.8)
+	if closes(&reply) {
 		a.lost = true
 	}
+	if a.judge(p, &reply).connection == connectionRetired {
+		a.retire = true
+	}
+}
+
+// decline answers a message that the provider cannot take, or the account may
+// not send, without asking the provider for it.
+func (a *attempt) decline(p Phase, reply codec.Reply) {
+	a.phase, a.reply, a.own = p, reply, true
 }
 
 // outOfStep reports whether the replies cannot be those to our commands: a
@@ -119,9 +142,18 @@ func (a *attempt) failure(c *conn) *Error {
 		}
 		return &Error{Phase: p, Err: a.err, upstream: c.peer}
 	case !a.reply.Positive():
-		return &Error{Phase: a.phase, Reply: a.reply, Err: ErrRefused, upstream: c.peer, temporary: a.softQuota && overQuota(&a.reply)}
+		e := a.refusal(a.phase, a.reply)
+		e.upstream = c.peer
+		return e
 	}
 	return nil
+}
+
+// refusal makes an error of a reply.
+func (a *attempt) refusal(p Phase, reply codec.Reply) *Error {
+	e := &Error{Phase: p, Reply: reply, Err: ErrRefused, provider: a.provider, carried: a.reused, own: a.own}
+	e.temporary = a.softQuota && e.verdict().message == messageQuota
+	return e
 }
 
 // note keeps the refusal of a recipient if it is of concern to the account. It
@@ -130,9 +162,9 @@ func (a *attempt) note(reply codec.Reply) codec.Reply {
 	if reply.Code < 400 {
 		return reply
 	}
-	e := &Error{Phase: PhaseRcpt, Reply: reply, Err: ErrRefused, temporary: a.softQuota && overQuota(&reply)}
-	if a.noted == nil && judge(e) != verdictNone {
-		a.noted = e
+	e := a.refusal(PhaseRcpt, reply)
+	if e.verdict().account > accountNone {
+		a.noted = graver(a.noted, e)
 	}
 	return clientReply(e)
 }
@@ -151,10 +183,8 @@ func (a *attempt) outcome(e *event, tx *Transaction, res *Result) {
 			}
 		}
 	}
-	e.taken = tx.taken
-	if e.err = a.noted; e.err == nil {
-		e.err = res.Err
-	}
+	e.taken, e.probe = tx.taken, a.probe
+	e.err = graver(a.noted, res.Err)
 }
 
 // result returns the end of the transaction.

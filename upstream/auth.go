@@ -100,5 +100,5 @@ func challengeStatus(challenge string) string {
 
 // tokenRefused reports whether another access token may help.
 func tokenRefused(e *Error) bool {
-	return e.Phase == PhaseAuth && e.hint != "" && e.class == oauth.ClassTokenRefused
+	return e.Phase == PhaseAuth && e.verdict().account == accountToken
 }

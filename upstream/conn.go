@@ -32,6 +32,7 @@ type conn struct {
 	messages       int       // transactions carried
 	deadline       time.Time // as set on the socket
 	reused         bool      // was parked, so it may have gone stale
+	retired        bool      // the provider said that it has done its share
 
 	newer, older *conn // in a parkedList
 	listed       bool  // is in one
@@ -58,7 +59,7 @@ func (c *conn) suits(a *account.Account) bool {
 // worn reports whether c has done its share and is to be closed.
 func (c *conn) worn(a *account.Account, now time.Time) bool {
 	l := &a.Limits
-	return l.MaxMessagesPerConnection > 0 && c.messages >= l.MaxMessagesPerConnection ||
+	return c.retired || l.MaxMessagesPerConnection > 0 && c.messages >= l.MaxMessagesPerConnection ||
 		l.ConnectionMaxAge > 0 && now.Sub(c.born) >= l.ConnectionMaxAge
 }
 

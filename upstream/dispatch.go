@@ -9,18 +9,22 @@ import (
 func (s *shard) onSubmit(tx *Transaction, now time.Time) {
 	st := s.state(tx.Account)
 	stopped := st.restraint.stopped(now)
+	probe := st.restraint.mayProbe(now) && !st.backoff.pausing(now)
 	switch {
 	case s.closing:
 		s.fail(st, tx, &Error{Phase: PhaseQueue, Err: ErrClosed}, now)
 	case st.waiting.n >= s.relay.cfg.MaxWaitingPerAccount:
 		s.relay.metrics.queueFull.Inc()
 		s.fail(st, tx, &Error{Phase: PhaseQueue, Err: ErrQueueFull}, now)
-	case stopped != nil:
+	case stopped != nil && !probe:
 		s.fail(st, tx, stopped.err(now), now)
 	case st.backoff.pausing(now) && !st.usable():
 		s.fail(st, tx, st.backoff.cause, now)
 	case !s.admit(st, tx, now):
 	default:
+		if probe {
+			s.probe(st, tx, now)
+		}
 		st.waiting.push(tx)
 		s.dispatch(st, now)
 		if st.waiting.n > 0 {
@@ -220,7 +224,7 @@ func (s *shard) onRetry(e *event) {
 	case s.closing:
 		s.fail(st, e.tx, &Error{Phase: PhaseQueue, Err: ErrClosed}, e.now)
 		return
-	case stopped != nil:
+	case stopped != nil && !e.tx.probe:
 		s.fail(st, e.tx, stopped.err(e.now), e.now)
 	case st.backoff.pausing(e.now) && (e.fresh || !st.usable()):
 		s.fail(st, e.tx, st.backoff.cause, e.now)
@@ -266,6 +270,9 @@ func (s *shard) failAll(st *accountState, err *Error, now time.Time) {
 // fail ends a transaction that has no connection.
 func (s *shard) fail(st *accountState, tx *Transaction, err *Error, now time.Time) {
 	s.relay.waiting.Add(-1)
+	if tx.probe {
+		s.probed(st, err, false, now)
+	}
 	if tx.meter != nil {
 		tx.meter.settle(now, tx.taken, 0)
 		tx.meter = nil

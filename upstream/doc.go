@@ -67,14 +67,16 @@
 //
 // # What refusals lead to
 //
-// Beyond the message, a refusal may concern its account (judge):
+// Beyond the message, a refusal may concern its connection and its account. One
+// table (verdictRows) says so, by provider, phase and code; judge is the only way
+// to it, and no other code looks at what a refusal means. For an account:
 //
-//	421, 432, 450 and 451 4.7.x, 454 4.7.0  the connections are halved, and grow
-//	    by one in each recovery time; at one connection there are pauses
-//	454 4.7.0 and the like at AUTH          no login for a while, live connections stay
-//	550 5.4.5, 554 5.2.0 of the quota       a pause of one hour, two, ... 24
-//	550 5.2.251-255, 550 5.1.8, 5.7.50x,
-//	    554 5.2.2, 535 5.7.139              a hold until an operator acts
+//	throttled  the connections are halved, and grow by one in each recovery time;
+//	    at one connection there are pauses
+//	logins paused  no login for a while, live connections stay
+//	quota      a pause of one hour, two, ... 24
+//	held       until an operator acts, or a probe goes well: after 1, 4, 12, and
+//	    then every 24 hours one message of a client is passed on (probes)
 //
 // While the account is stopped so, its messages get 451 or 452 with the reason,
 // at once, and the client keeps them. A hold is in memory: after a restart the

@@ -70,6 +70,11 @@ type Error struct {
 	Err error
 	// upstream is the endpoint, for the text; may be empty.
 	upstream string
+	// provider, carried and Phase are what judge looks at beside Reply. own: the
+	// reply is not the provider's, we refused what it cannot take.
+	provider provider
+	carried  bool
+	own      bool
 	// class and hint explain a refusal of AUTH; hint is empty for all else.
 	class oauth.Class
 	hint  string

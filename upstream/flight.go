@@ -22,8 +22,8 @@ var records = sync.Pool{New: func() any { b := make([]byte, 0, recordSize); retu
 // whole sends a message to one recipient, in as few flights as the upstream's
 // extensions allow (RFC 2920, RFC 3030). The attempt has the answer.
 func (w *worker) whole(c *conn, tx *Transaction, a *attempt, now time.Time) {
-	if a.reply = unsupported(c, tx); !a.reply.IsZero() {
-		a.phase = PhaseMail
+	if reply := unsupported(c, tx); !reply.IsZero() {
+		a.decline(PhaseMail, reply)
 		return
 	}
 	if w.relay.cfg.DryRun {
@@ -195,7 +195,7 @@ func (w *worker) dataReply(c *conn, tx *Transaction, a *attempt) {
 		w.dotStuffed(c, tx, a)
 	default:
 		if w.command(c, a, PhaseData, []byte(".\r\n")) {
-			if reply, err := w.in.next(c, false); err != nil || reply.Code == 421 {
+			if reply, err := w.in.next(c, false); err != nil || closes(&reply) {
 				a.lost = true
 			}
 		}

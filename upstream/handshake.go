@@ -86,7 +86,7 @@ func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
 	}
 	m.countLogin(err)
 	if err != nil {
-		err.upstream = a.SMTP.String()
+		err.upstream, err.provider = a.SMTP.String(), providerOf(a)
 		return nil, err
 	}
 	tlsmemory.Reclaim(c.tls) // what the handshake needed

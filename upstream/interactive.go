@@ -73,7 +73,7 @@ func (w *worker) openEnvelope(c *conn, tx *Transaction, a *attempt) {
 	}
 	a.phase = PhaseMail
 	if r := unsupported(c, tx); !r.IsZero() {
-		a.reply = r
+		a.decline(PhaseMail, r)
 		return
 	}
 	if w.relay.cfg.DryRun {
@@ -142,7 +142,7 @@ func (w *worker) recipientReplies(c *conn, tx *Transaction, a *attempt, first, l
 			return
 		case a.phase == PhaseMail && a.outOfStep(&reply):
 			return
-		case reply.Code == 421, i == 0 && tx.FirstAnswered && reply.Code >= 400:
+		case closes(&reply), i == 0 && tx.FirstAnswered && reply.Code >= 400:
 			a.refused(PhaseRcpt, reply)
 			if a.lost {
 				return
@@ -190,7 +190,8 @@ func (w *worker) finishOpened(c *conn, tx *Transaction, a *attempt) {
 	case w.relay.cfg.DryRun:
 		a.reply = replyDryRun
 	case tooBig(c, tx, tx.Content.Size()):
-		a.refused(PhaseContent, codec.ReplyTooBig)
+		a.decline(PhaseContent, codec.ReplyTooBig)
+		a.reset = true
 	default:
 		w.content(c, tx, a)
 	}

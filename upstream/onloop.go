@@ -110,8 +110,8 @@ func (f *flight) Run() {
 		f.fail(os.ErrDeadlineExceeded)
 		return
 	}
-	if f.a.reply = unsupported(c, tx); !f.a.reply.IsZero() {
-		f.a.phase = PhaseMail
+	if reply := unsupported(c, tx); !reply.IsZero() {
+		f.a.decline(PhaseMail, reply)
 		f.end()
 		return
 	}
@@ -170,7 +170,7 @@ func (f *flight) end() {
 		c.unasked()
 	}
 	r.metrics.phase(phaseExchange, now.Sub(f.start))
-	c.reused, c.lastUsed = true, now
+	c.reused, c.lastUsed, c.retired = true, now, c.retired || a.retire
 	if r.retries(tx, a, now) {
 		c.drop()
 		s.postOn(event{kind: evRetry, fresh: true, st: f.st, f: f, tx: tx, now: now}, c.loop)

@@ -21,6 +21,9 @@ func (s *shard) learn(e *event) {
 			s.unsaved = append(s.unsaved, st)
 		}
 	}
+	if e.probe {
+		s.probed(st, e.err, e.accepted > 0 && (e.err == nil || !e.err.MaybeAccepted()), e.now)
+	}
 	switch {
 	case e.err != nil:
 		s.react(st, e.err, e.now)
@@ -33,8 +36,8 @@ func (s *shard) learn(e *event) {
 // react holds the account back as far as a refusal asks for it. What waits is
 // refused if the account is stopped.
 func (s *shard) react(st *accountState, err *Error, now time.Time) {
-	v := judge(err)
-	if v == verdictNone {
+	v := err.verdict()
+	if v.account < accountThrottle {
 		return
 	}
 	cfg := &s.relay.cfg
@@ -46,14 +49,14 @@ func (s *shard) react(st *accountState, err *Error, now time.Time) {
 	log := s.relay.log.With(zap.String("account", st.id), zap.String("reply", quote(err)))
 	most := st.account.Limits.MaxConnections
 	switch {
-	case v == verdictHarm && r.hold(now, err):
+	case v.account == accountHold && r.hold(now, err):
 		s.relay.held.Add(1)
 		s.relay.metrics.restrained[reactedHold].Inc()
-		log.Error("account held until an operator acts")
-	case v == verdictQuota && r.quota(now, most, err):
+		log.Error("account held until an operator acts", zap.String("hint", v.hint), zap.Time("next_probe", r.probes.due))
+	case v.account == accountQuota && r.quota(now, most, err):
 		s.relay.metrics.restrained[reactedQuota].Inc()
 		log.Warn("account paused, the provider's quota is used up", zap.Time("until", r.stop.until))
-	case v == verdictSlow && r.slow(now, st.open()-st.count[connClosing], most, err, cfg.BackoffMin, cfg.BackoffMax):
+	case v.account == accountThrottle && r.slow(now, st.open()-st.count[connClosing], most, err, cfg.BackoffMin, cfg.BackoffMax):
 		s.relay.metrics.restrained[reactedSlow].Inc()
 		log.Info("account throttled", zap.Int("connections", r.max))
 	}
@@ -94,7 +97,7 @@ func (s *shard) absolve(st *accountState) {
 }
 
 // excess is how many connections there are above what a restraint allows; an
-// account that is held has no use for any.
+// account that is held has no use for any, but for its probe.
 func (st *accountState) excess(now time.Time) int {
 	r := st.restraint
 	if r == nil {
@@ -102,6 +105,9 @@ func (st *accountState) excess(now time.Time) int {
 	}
 	open := st.open() - st.count[connClosing]
 	if r.stop.kind == stopHold {
+		if r.probes.out {
+			open--
+		}
 		return open
 	}
 	limit := r.cap(now)
@@ -137,10 +143,17 @@ func (s *shard) backOff(st *accountState, err *Error, now time.Time) {
 // loginRefused is react for a refusal before MAIL, which backOff has dealt with
 // as far as logins are concerned.
 func (s *shard) loginRefused(st *accountState, err *Error, now time.Time) {
-	slow := st.usable() && (err.Reply.Code == 421 || err.Reply.Code == 432)
-	if slow || judge(err) == verdictHarm { // the live connections are concerned too
+	v := err.verdict().account
+	if v == accountThrottle && st.usable() || v == accountHold { // the live connections are concerned too
 		s.react(st, err, now)
 	}
+}
+
+// tooManyLogins: new logins are unwelcome for a while, live connections are not
+// concerned.
+func tooManyLogins(e *Error) bool {
+	v := e.verdict().account
+	return e.Phase == PhaseAuth && (v == accountLogins || v == accountThrottle)
 }
 
 // tooManyLoginsShift makes the first pause after "too many logins" as long as

@@ -98,7 +98,7 @@ func (r *Relay) TrySubmit(tx *Transaction) error {
 	now := time.Now()
 	tx.submitted = now
 	tx.deadline = now.Add(r.cfg.TransactionTimeout)
-	tx.meter, tx.taken, tx.limited = nil, 0, nil
+	tx.meter, tx.taken, tx.limited, tx.probe = nil, 0, nil, false
 	r.shardOf(tx.Account.ID).postOn(event{kind: evSubmit, tx: tx, now: now}, tx.Loop)
 	return nil
 }

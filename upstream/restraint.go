@@ -58,6 +58,7 @@ type restraint struct {
 	strikes int // quota refusals in a row
 	// stop is by the provider's replies, order by the operator.
 	stop, order stop
+	probes      probes // with stopHold
 }
 
 // cap returns how many connections are allowed; 0 is no cap.
@@ -110,12 +111,14 @@ func (r *restraint) quota(now time.Time, most int, cause *Error) bool {
 	return true
 }
 
-// hold stops the account until an operator acts.
+// hold stops the account until an operator acts, or a probe goes well.
 func (r *restraint) hold(now time.Time, cause *Error) bool {
 	if r.stop.kind == stopHold {
 		return false
 	}
 	r.halt(stop{kind: stopHold, reason: quote(cause)}, now)
+	r.probes = probes{login: cause.Phase == PhaseAuth}
+	r.probes.wait(now)
 	return true
 }
 

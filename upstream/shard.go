@@ -51,7 +51,8 @@ type event struct {
 	// it refused.
 	meter           *meter
 	taken, accepted int
-	logins          int // evDialed, evDialFailed: logins that were tried
+	probe           bool // evDone, evLearned: the transaction was a probe
+	logins          int  // evDialed, evDialFailed: logins that were tried
 }
 
 // shard owns the state of its accounts. Only one goroutine at a time handles

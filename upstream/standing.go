@@ -24,12 +24,15 @@ type Standing struct {
 	// provider asked for less; 0 if as many as its limits say.
 	Connections int
 	// Stopped is why the account sends nothing: "throttled", "quota", "paused"
-	// by Pause, or "held" until ReleaseHold; empty if it sends. Until is when
-	// that ends, zero if an operator must act; Reason what the provider or the
-	// operator said.
+	// by Pause, or "held" until ReleaseHold or a probe; empty if it sends. Until
+	// is when that ends, zero if that is not known; Reason what the provider or
+	// the operator said.
 	Stopped string
 	Until   time.Time
 	Reason  string
+	// NextProbe is from when on the next message of a held account is passed on,
+	// to see whether the provider takes it; zero if the account is not held.
+	NextProbe time.Time
 }
 
 // Standing returns the standing of the account with that id. ok is false if
@@ -69,6 +72,9 @@ func (st *accountState) standing(now time.Time) (out Standing) {
 	out.Connections = st.restraint.limit(now)
 	if stopped := st.restraint.stopped(now); stopped != nil {
 		out.Stopped, out.Until, out.Reason = stopped.kind.String(), stopped.until, stopped.reason
+		if stopped.kind == stopHold {
+			out.NextProbe = now.Add(st.restraint.probes.due.Sub(now)) // by the clock of now, if it was set
+		}
 	}
 	return out
 }

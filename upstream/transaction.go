@@ -60,6 +60,7 @@ type Transaction struct {
 	meter     *meter       // the one that it has a place in, if any
 	taken     int          // recipients that have a place there, the first ones
 	limited   *codec.Reply // the answer to all recipients after those
+	probe     bool         // it tries whether the provider still refuses a held account
 
 	turn   atomic.Uint32 // who may touch an opened transaction: a turn constant
 	worker *worker       // set while turn is turnSession: waits for the session

@@ -4,72 +4,149 @@ import (
 	"strings"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/account"
 )
 
-// verdict is what a refusal of the provider means for the account, beyond the
-// message that it answers.
-type verdict uint8
+// provider tells whose meaning of reply codes an account's provider follows.
+type provider uint8
 
 const (
-	verdictNone  verdict = iota
-	verdictSlow          // too much at one time, or too fast
-	verdictQuota         // nothing more for hours
-	verdictHarm          // repeating it makes matters worse: an operator must act
+	providerOther provider = iota
+	providerGoogle
+	providerMicrosoft
+	numProviders
 )
 
-// judge tells the refusals of the account from those of a message. What the
-// codes mean is the providers' own documentation; 4.4.x with 421 speaks of the
-// connection only.
-func judge(e *Error) verdict {
-	r := &e.Reply
-	switch enh := r.Enhanced; {
-	case r.Code < 400:
-		return verdictNone
-	case harmful(e):
-		return verdictHarm
-	case overQuota(r):
-		return verdictQuota
-	case r.Code == 432,
-		r.Code == 421 && enh[1] != 4,
-		(r.Code == 450 || r.Code == 451) && enh[0] == 4 && enh[1] == 7,
-		r.Code == 454 && enh == codec.EnhancedCode{4, 7, 0}:
-		return verdictSlow
-	}
-	return verdictNone
+var providerNames = [numProviders]string{"any other", "Google", "Microsoft"}
+
+// hostsOf are the domains of the submission servers, for accounts of a provider
+// that configuration names otherwise.
+var hostsOf = [...]struct {
+	domain string
+	is     provider
+}{
+	{"gmail.com", providerGoogle},
+	{"office365.com", providerMicrosoft},
+	{"office365.us", providerMicrosoft},
+	{"outlook.com", providerMicrosoft},
+	{"outlook.cn", providerMicrosoft},
+	{"mx.microsoft", providerMicrosoft},
 }
 
-// harmful: the mailbox is full or barred, its sender blocked, or it may not
-// submit at all. Microsoft bars a mailbox for longer when these are repeated.
-func harmful(e *Error) bool {
-	switch enh := e.Reply.Enhanced; {
-	case e.Reply.Code == 550 && enh[0] == 5 && enh[1] == 2 && 251 <= enh[2] && enh[2] <= 255:
-		return true
-	case e.Reply.Code == 535 && enh == codec.EnhancedCode{5, 7, 139}:
-		return true
-	case e.Reply.Code == 550 && enh == codec.EnhancedCode{5, 1, 8}:
-		return true
-	case enh[0] == 5 && enh[1] == 7 && 500 <= enh[2] && enh[2] <= 509:
-		return true
-	case e.Reply.Code == 554 && enh == codec.EnhancedCode{5, 2, 2}:
-		return e.Phase != PhaseRcpt // there it is a recipient's mailbox
+// providerOf returns the provider of an account: by the name of its preset, or
+// else by its endpoint.
+func providerOf(a *account.Account) provider {
+	switch {
+	case a.Provider == "gmail":
+		return providerGoogle
+	case strings.HasPrefix(a.Provider, "outlook"): // the national clouds answer alike
+		return providerMicrosoft
 	}
-	return false
+	for i := range hostsOf {
+		host, domain := a.SMTP.Host, hostsOf[i].domain
+		n := len(host) - len(domain)
+		if n >= 0 && strings.EqualFold(host[n:], domain) && (n == 0 || host[n-1] == '.') {
+			return hostsOf[i].is
+		}
+	}
+	return providerOther
 }
 
-// overQuota: permanent by its code, over in a day at most. Microsoft's 554
-// 5.2.0 is for many things, which its text tells apart.
-func overQuota(r *codec.Reply) bool {
-	switch r.Enhanced {
-	case codec.EnhancedCode{5, 4, 5}:
-		return r.Code == 550
-	case codec.EnhancedCode{5, 2, 0}:
-		return r.Code == 554 && strings.Contains(strings.ToLower(r.Text), "submissionquotaexceeded")
-	}
-	return false
+// messageEffect is what the client is told of its message.
+type messageEffect uint8
+
+const (
+	messageAsIs  messageEffect = iota // the provider's reply
+	messageLater                      // a 4yz reply of ours that quotes it
+	messageQuota                      // the provider's reply, or 452 with Config.QuotaAsTemporary
+)
+
+var messageNames = [...]string{"the reply", "451 or 454", "the reply, or 452"}
+
+// connectionEffect is what becomes of the connection that the reply came over.
+type connectionEffect uint8
+
+const (
+	connectionKept    connectionEffect = iota
+	connectionClosed                   // the provider closes it, or it never came to use
+	connectionRetired                  // it has done its share: it ends, and that is all that the reply says
+)
+
+var connectionNames = [...]string{"kept", "closed", "retired"}
+
+// accountEffect is what a reply means for the account, in the order of gravity.
+// Those up to accountLogins concern its next logins, the others its messages too.
+type accountEffect uint8
+
+const (
+	accountNone     accountEffect = iota
+	accountLogin                  // the next login waits (backoff)
+	accountToken                  // like accountLogin, after one try with another access token
+	accountLogins                 // too many logins: the next one waits for longer
+	accountThrottle               // fewer connections at one time; at AUTH like accountLogins too
+	accountQuota                  // nothing for an hour, two, ... 24
+	accountHold                   // nothing but a message now and then that tries: see probes
+)
+
+var accountNames = [...]string{"none", "login refused", "token refused", "logins paused", "throttled", "paused for hours", "held"}
+
+// verdict is what a refusal of the provider means, and for what.
+type verdict struct {
+	message    messageEffect
+	connection connectionEffect
+	account    accountEffect
+	hint       string // what the operator can do; may be empty
 }
 
-// tooManyLogins: new logins are unwelcome for a while, live connections are not
-// concerned.
-func tooManyLogins(e *Error) bool {
-	return e.Phase == PhaseAuth && e.Reply.Transient() && judge(e) == verdictSlow
+// occasion is where a reply came.
+type occasion struct {
+	provider provider
+	phase    Phase
+	carried  bool // over a connection that has carried a message before, or was parked
+}
+
+// judge looks a refusal up in the table (verdictRows): the first row that fits
+// decides. What is in no row concerns the message alone or, before MAIL, the
+// login alone. It does not allocate.
+func judge(o occasion, r *codec.Reply) verdict {
+	if r.Code < 400 {
+		return verdict{}
+	}
+	var v verdict
+	if o.phase < PhaseMail {
+		v = verdict{message: messageLater, connection: connectionClosed, account: accountLogin}
+	} else if closes(r) {
+		v.connection = connectionClosed
+	}
+	for i := range verdictRules {
+		rule := &verdictRules[i]
+		if !rule.fits(o, r) {
+			continue
+		}
+		v.hint = rule.hint
+		v.account = max(v.account, rule.account)
+		v.message = max(v.message, rule.message)
+		if rule.connection != connectionKept {
+			v.connection = rule.connection
+		}
+		break
+	}
+	return v
+}
+
+// verdict is what the provider's reply in e means; nothing if there is none.
+func (e *Error) verdict() verdict {
+	if e == nil || e.own {
+		return verdict{}
+	}
+	return judge(occasion{e.provider, e.Phase, e.carried}, &e.Reply)
+}
+
+// graver returns of two failures, each of which may be nil, the one that means
+// more for the account; a if they mean the same and it is not nil.
+func graver(a, b *Error) *Error {
+	if a == nil || b != nil && b.verdict().account > a.verdict().account {
+		return b
+	}
+	return a
 }

@@ -188,12 +188,12 @@ func (w *worker) send(t task) {
 	if !a.told { // what includes the client's time tells nothing about the upstream
 		m.phase(phaseExchange, now.Sub(start))
 	}
-	c.reused, c.lastUsed = true, now
+	c.reused, c.lastUsed, c.retired = true, now, c.retired || a.retire
 	switch {
 	case !owned:
-		done.taken = a.taken
-		if done.err = a.noted; done.err == nil && !a.open() {
-			done.err = a.failure(c)
+		done.taken, done.probe = a.taken, a.probe
+		if done.err = a.noted; !a.open() {
+			done.err = graver(a.noted, a.failure(c))
 		}
 		w.giveBack(done, c, &a)
 	case w.relay.retries(tx, &a, now):
@@ -259,7 +259,7 @@ func (r *Relay) panicked(p any) error {
 // giveBack returns a connection to the shard, as soon as it is fit for the next
 // transaction, or its loss.
 func (w *worker) giveBack(done event, c *conn, a *attempt) {
-	if a.reset && !a.lost {
+	if a.reset && !a.lost && !c.retired {
 		a.lost = !w.inStep(c, a) || !w.rset(c)
 	}
 	if a.lost || w.in.buffered() { // a reply to nothing: 421, or we are out of step

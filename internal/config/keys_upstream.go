@@ -34,7 +34,7 @@ var upstreamKeys = []key[draft]{
 	set("upstream.transaction_timeout", span(time.Second, 9*time.Minute), func(d *draft) *time.Duration { return &d.settings.Upstream.TransactionTimeout },
 		`everything for one message together, waiting included; default "8m"; below the ten minutes that clients wait`),
 	set("upstream.quota_as_temporary", boolean, func(d *draft) *bool { return &d.settings.Upstream.QuotaAsTemporary },
-		"answers 452 where the provider says by 550 5.4.5 or 554 5.2.0 that the account's quota is used up, so that the client keeps the message; default false: that reply passes as it is"),
+		"answers 452 where the provider says by a permanent code that a quota of the account is used up (which codes: docs/provider-replies.md), so that the client keeps the message; default false: that reply passes as it is"),
 	set("upstream.throttle_recovery", span(time.Second, time.Hour), func(d *draft) *time.Duration { return &d.settings.Upstream.ThrottleRecovery },
 		`time in which an account that the provider asked to slow down gets one connection more; default "30s"`),
 	set("upstream.breaker_failures", whole(0, 1000), func(d *draft) *int { return &d.settings.Upstream.Breaker.Failures },

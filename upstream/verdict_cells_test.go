@@ -1,0 +1,339 @@
+package upstream
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/sandbox"
+)
+
+// samples returns replies that the row is for: of each code, at both ends of
+// each range.
+func (row *verdictRow) samples() (replies []string) {
+	for code := range strings.SplitSeq(row.code, ", ") {
+		code = strings.Replace(code, "yz", "50", 1)
+		var all []string
+		switch row.enhanced {
+		case "", "none":
+			all = []string{""}
+		default:
+			all = []string{" "}
+			for i, digits := range strings.Split(row.enhanced, ".") {
+				ends := []string{digits}
+				if digits == "x" {
+					ends = []string{"1"}
+				}
+				if i == 0 {
+					ends[0] = code[:1]
+				}
+				if from, to, ok := strings.Cut(digits, "-"); ok {
+					ends = []string{from, to}
+				}
+				var longer []string
+				for _, begun := range all {
+					for _, end := range ends {
+						longer = append(longer, begun+end+".")
+					}
+				}
+				all = longer
+			}
+		}
+		for _, enhanced := range all {
+			replies = append(replies, code+strings.TrimSuffix(enhanced, ".")+" "+row.text+" no")
+		}
+	}
+	return replies
+}
+
+// fitsAnywhere reports whether the rule is for the reply from some provider at
+// some place.
+func (v *verdictRule) fitsAnywhere(r *codec.Reply) bool {
+	for _, p := range places {
+		for by := range numProviders {
+			if v.fits(occasion{by, p.phase, true}, r) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// place is where in a session a reply can come.
+type place struct {
+	name     string
+	phase    Phase
+	at       sandbox.Phase
+	several  bool     // recipients, of which the second one is refused
+	keywords []string // of the provider
+}
+
+var places = []place{
+	{"greeting", PhaseGreeting, sandbox.PhaseBanner, false, offerBDAT},
+	{"EHLO", PhaseEHLO, sandbox.PhaseEHLO, false, offerBDAT},
+	{"STARTTLS", PhaseTLS, sandbox.PhaseStartTLS, false, offerBDAT},
+	{"AUTH", PhaseAuth, sandbox.PhaseAuth, false, offerBDAT},
+	{"MAIL", PhaseMail, sandbox.PhaseMail, false, offerBDAT},
+	{"the only RCPT", PhaseRcpt, sandbox.PhaseRcpt, false, offerBDAT},
+	{"one RCPT of several", PhaseRcpt, sandbox.PhaseRcpt, true, offerBDAT},
+	{"BDAT", PhaseFinal, sandbox.PhaseAfterEOD, false, offerBDAT},
+	{"DATA", PhaseData, sandbox.PhaseData, false, offerDATA},
+	{"the content", PhaseFinal, sandbox.PhaseAfterEOD, false, offerDATA},
+}
+
+// cell is one reply at one place from one provider.
+type cell struct {
+	*fixture
+	place
+	text     string
+	reply    codec.Reply
+	account  *account.Account
+	provider provider
+	carried  bool // the connection has carried a message
+	want     verdict
+}
+
+func (c *cell) failf(format string, args ...any) {
+	c.t.Helper()
+	c.t.Errorf("%s from %s at %s, used connection %t: "+format,
+		append([]any{c.text, providerNames[c.provider], c.name, c.carried}, args...)...)
+}
+
+// TestEveryCellOfTheTable has a provider give each reply of the table at each
+// place, over a new connection and, from MAIL on, over one that has carried a
+// message: what the client is told, what becomes of the connection, and what the
+// account's next message meets, are as the table says.
+func TestEveryCellOfTheTable(t *testing.T) {
+	var replies []string
+	for i := range verdictRows {
+		for _, s := range verdictRows[i].samples() {
+			if r := parsed(t, s); !verdictRules[i].fitsAnywhere(&r) {
+				t.Fatalf("row %d is not for its sample %q", i, s)
+			}
+			if !slices.Contains(replies, s) {
+				replies = append(replies, s)
+			}
+		}
+	}
+	for _, keywords := range [][]string{offerBDAT, offerDATA} {
+		for by := range numProviders {
+			t.Run(fmt.Sprintf("%s, %d keywords", providerNames[by], len(keywords)), func(t *testing.T) {
+				t.Parallel()
+				f := newFixture(t, func(s *setup) {
+					s.keywords = keywords
+					s.relay.ThrottleRecovery = time.Hour
+				})
+				a := f.accounts[0]
+				a.Provider = [numProviders]string{providerGoogle: "gmail", providerMicrosoft: "outlook", providerOther: "own"}[by]
+				cells := 0
+				for _, p := range places {
+					if !slices.Equal(p.keywords, keywords) {
+						continue
+					}
+					for _, text := range replies {
+						r := parsed(t, text)
+						fresh, used := judge(occasion{by, p.phase, false}, &r), judge(occasion{by, p.phase, true}, &r)
+						if p.phase >= PhaseMail {
+							(&cell{f, p, text, r, a, by, true, used}).check()
+							cells++
+						}
+						if p.phase < PhaseMail || fresh != used {
+							(&cell{f, p, text, r, a, by, false, fresh}).check()
+							cells++
+						}
+					}
+				}
+				if f.noViolations(); cells < 2*len(replies) {
+					t.Errorf("%d cells", cells)
+				}
+			})
+		}
+	}
+}
+
+// check plays the cell.
+func (c *cell) check() {
+	f, a := c.fixture, c.account
+	f.absolved(a)
+	if c.want.account == accountToken { // a token source of its own, which has refused no token yet
+		own := *a
+		own.ID = fmt.Sprintf("%s-%s", a.ID, c.text)
+		c.account, a = &own, &own
+		f.sendOK(a, "has a token\r\n")
+	}
+	if c.phase < PhaseMail || !c.carried {
+		f.relay.Drain(a.ID)
+		f.until(func() bool { return f.relay.State(a.ID).Open == 0 })
+	} else {
+		f.sendOK(a, "used\r\n")
+		f.sendOK(a, "used\r\n") // over a loop, if there is one
+	}
+	rule := sandbox.Rule{Name: "cell", Phase: c.at, Action: sandbox.ActionReply, Reply: c.text, Times: 1}
+	if c.several {
+		rule.Recipient = "bad@x.test"
+	}
+	if c.want.account == accountToken {
+		rule.Times = 2 // with another token, too
+	}
+	f.faults(rule)
+	throttled, paused := f.metric(`upstream_throttle_events_total{action="concurrency"}`), f.metric(`upstream_throttle_events_total{action="logins"}`)
+	told := c.message()
+	f.fired("cell", rule.Times)
+	f.box.ClearFaults()
+	if c.phase < PhaseMail {
+		c.checkLogin(told, paused)
+	} else {
+		c.checkMessage(told, throttled)
+	}
+}
+
+// message sends the message that meets the reply, and returns what its client is
+// told of that.
+func (c *cell) message() codec.Reply {
+	f := c.fixture
+	if !c.several {
+		return f.send(c.account, "to@x.test", "a\r\n").Reply
+	}
+	tx, client := f.envelope(c.account, "to@x.test", "bad@x.test")
+	if err := f.trySubmit(tx); err != nil {
+		f.t.Fatal(err)
+	}
+	client.next(f.t)
+	first, second := tx.Rcpts[0].Reply, tx.Rcpts[1].Reply
+	if !first.Positive() {
+		tx.Release()
+		return first
+	}
+	tx.Content = content(f.t, "a\r\n")
+	if err := f.relay.Continue(tx); err != nil {
+		f.t.Fatal(err)
+	}
+	ans := client.next(f.t)
+	if !ans.res.Reply.Positive() {
+		c.failf("the other recipient is told %v", ans.res.Reply)
+	}
+	ans.tx.Release()
+	return second
+}
+
+// checkLogin is for a reply before MAIL.
+func (c *cell) checkLogin(told codec.Reply, paused string) {
+	f, a := c.fixture, c.account
+	if c.want.message != messageLater || !told.Transient() {
+		c.failf("told %v", told)
+	}
+	if st := f.relay.State(a.ID); c.want.connection != connectionClosed || st.Parked+st.Busy > 0 || st.Failures == 0 {
+		c.failf("state %+v", st)
+	}
+	long := c.phase == PhaseAuth && (c.want.account == accountLogins || c.want.account == accountThrottle)
+	if now := f.metric(`upstream_throttle_events_total{action="logins"}`); (now != paused) != long {
+		c.failf("pauses of logins: %s, before %s", now, paused)
+	}
+	if c.want.account == accountHold {
+		f.refusedFor(a, "451 4.7.0", "held", c.text[:3])
+		return
+	}
+	f.until(func() bool { return f.send(a, "to@x.test", "next\r\n").Err == nil })
+}
+
+// checkMessage is for a reply from MAIL on.
+func (c *cell) checkMessage(told codec.Reply, throttled string) {
+	f, a := c.fixture, c.account
+	if c.retried() {
+		if !told.Positive() {
+			c.failf("told %v, want another try", told)
+		}
+	} else if told != c.reply {
+		c.failf("told %v", told)
+	}
+	// After that, all that the message led to is known.
+	f.until(func() bool { st := f.relay.State(a.ID); return st.Open == st.Parked })
+	slow := c.want.account == accountThrottle
+	if now := f.metric(`upstream_throttle_events_total{action="concurrency"}`); (now != throttled) != slow {
+		c.failf("throttled: %s, before %s", now, throttled)
+	}
+	switch c.want.account {
+	case accountHold:
+		f.refusedFor(a, "451 4.7.0", "held until an operator acts", c.text[:3])
+		f.until(func() bool { return f.relay.State(a.ID).Open == 0 })
+		return
+	case accountQuota:
+		f.refusedFor(a, "452 4.7.1", "quota", c.text[:3])
+		return
+	}
+	logins := f.box.AccountStats(a.Email).Logins
+	if res := f.send(a, "to@x.test", "next\r\n"); res.Err != nil {
+		c.failf("the next message: %v", res.Reply)
+	}
+	kept := f.box.AccountStats(a.Email).Logins == logins
+	if c.want.connection == connectionKept != kept && !c.retried() {
+		c.failf("the connection is kept: %t, want %s", kept, connectionNames[c.want.connection])
+	}
+}
+
+// retried: a message of which no content has left goes over another connection
+// if this one has been ended.
+func (c *cell) retried() bool {
+	return closes(&c.reply) && c.want.connection == connectionRetired && (c.several || c.phase == PhaseData)
+}
+
+// absolved forgets what the provider's replies have led to.
+func (f *fixture) absolved(a *account.Account) {
+	s := f.relay.shardOf(a.ID)
+	done := make(chan struct{})
+	s.do(func(time.Time) {
+		defer close(done)
+		if st := s.accounts[a.ID]; st != nil {
+			s.absolve(st)
+			st.restraint, st.backoff = nil, backoff{}
+		}
+	})
+	<-done
+}
+
+// TestEveryOtherCode has a provider refuse a message with each code that is not
+// in the table: the connection and the account go on as if nothing had been.
+func TestEveryOtherCode(t *testing.T) {
+	f := newFixture(t, func(s *setup) { s.accounts, s.limits.MaxConnections = 3, 1 })
+	f.accounts[2].Provider = "own"
+	for _, a := range f.accounts {
+		f.sendOK(a, "a\r\n")
+	}
+	codes := 0
+	for code := 400; code < 600; code++ {
+		if code == 421 || code == 432 {
+			continue
+		}
+		for i, detail := range []string{"", ".1.1", ".3.0", ".5.0"} {
+			text := strconv.Itoa(code)
+			if detail != "" {
+				text += " " + strconv.Itoa(code/100) + detail
+			}
+			a := f.accounts[(code+i)%len(f.accounts)]
+			f.faults(sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Account: a.Email, Action: sandbox.ActionReply, Reply: text + " no", Times: 1})
+			if res := f.send(a, "to@x.test", "a\r\n"); res.Reply != parsed(t, text+" no") {
+				t.Errorf("%s: told %v", text, res.Reply)
+			}
+			if res := f.send(a, "to@x.test", "next\r\n"); res.Err != nil {
+				t.Errorf("after %s: %v", text, res.Reply)
+			}
+			codes++
+		}
+	}
+	for _, a := range f.accounts {
+		if n := f.box.AccountStats(a.Email).Logins; n != 1 {
+			t.Errorf("%s: %d logins for messages one after another", a.Provider, n)
+		}
+		if st, ok := f.relay.Standing(a.ID); ok && (st.Stopped != "" || st.Connections != 0) {
+			t.Errorf("%s: %+v", a.Provider, st)
+		}
+	}
+	if codes != 198*4 {
+		t.Errorf("%d replies", codes)
+	}
+}

@@ -1,0 +1,145 @@
+package upstream
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+//go:generate go test -run TestProviderRepliesPage -update .
+
+var update = flag.Bool("update", false, "write docs/provider-replies.md")
+
+const repliesPage = "../docs/provider-replies.md"
+
+// TestProviderRepliesPage holds the page for operators against the table.
+func TestProviderRepliesPage(t *testing.T) {
+	want := page(verdictRows)
+	if *update {
+		if err := os.WriteFile(repliesPage, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(repliesPage); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s is not what the table says (%v): run go generate ./upstream", repliesPage, err)
+	}
+}
+
+const pageHead = `# What a provider's refusal leads to
+
+Generated from ` + "`upstream/verdict_table.go`" + ` by ` + "`go generate ./upstream`" + `. Do not edit.
+
+A refusal concerns the message or the recipient that it answers, and nothing else, unless a row below says more. The
+first row that fits decides. An effect on the account needs a code that speaks of the account, a provider that gives
+it that meaning, and a point of the session at which it can: the reply to RCPT may be about the recipient.
+
+A provider is Google or Microsoft by the preset of the account (gmail, outlook and those that begin with outlook), or
+by the host name of its endpoint.
+
+| Effect | Meaning |
+| --- | --- |
+| kept, closed, retired | The connection is used again; is closed by the provider; is ended with QUIT, since it has done its share. |
+| login refused | The next login of the account waits, from 0.5 s to 60 s, longer after each failure in a row. |
+| token refused | One more login with a new access token, then as "login refused". |
+| logins paused | As "login refused", from 8 s on. Open connections go on. |
+| throttled | The account has half of its connections, and one more after each 30 s. At one connection it pauses, from 0.5 s to 60 s. Before MAIL as "logins paused" or "login refused" too. |
+| paused for hours | The account sends nothing for an hour, after the next such refusal for two, and so on to 24. Its messages get 452 4.7.1. |
+| held | The account sends nothing: its messages get 451 4.7.0, its connections end. After 1 hour one message of a client tries whether the provider still refuses it, then after 4 more, 12 more, and every 24 hours; after a refusal of AUTH every 24 hours. A message that is accepted, or refused for its own sake, releases the account. So do another refresh token, credentials or endpoint in the accounts file, and the order "resume" of the admin API. A restart forgets the hold; the next refusal brings it back. |
+
+Before MAIL nothing was said about the message, so the client is told 451 or 454 and keeps it. What is in no row means:
+before MAIL the connection is closed and the login refused; from MAIL on the client gets the reply, and the connection
+is kept unless the code is 421.
+
+`
+
+// page returns the page of a table.
+func page(rows []verdictRow) []byte {
+	var b bytes.Buffer
+	b.WriteString(pageHead)
+	b.WriteString("| Provider | Answer to | Reply | Client is told | Connection | Account | Meaning; what to do |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	sources := []string{}
+	for i := range rows {
+		row := &rows[i]
+		n := 1
+		for n <= len(sources) && sources[n-1] != row.source {
+			n++
+		}
+		if n > len(sources) {
+			sources = append(sources, row.source)
+		}
+		means, v := row.means, row.effects()
+		if row.hint != "" {
+			means += "; " + row.hint
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s [%d] |\n", row.by, row.at, row.reply(), messageNames[v.message], connectionNames[v.connection], accountNames[v.account], means, n)
+	}
+	b.WriteString("\nSources:\n\n")
+	for i, s := range sources {
+		fmt.Fprintf(&b, "%d. %s\n", i+1, s)
+	}
+	return b.Bytes()
+}
+
+func (s providerSet) String() string {
+	if s == anyProvider {
+		return "any"
+	}
+	var names []string
+	for p := range numProviders {
+		if s.has(p) {
+			names = append(names, providerNames[p])
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func (s phaseSet) String() string {
+	var names []string
+	for p := range numPhases {
+		switch {
+		case !s.has(p):
+		case p == PhaseTLS:
+			names = append(names, "STARTTLS")
+		case p == PhaseGreeting:
+			names = append(names, "connect")
+		case p == PhaseFinal:
+			names = append(names, "content (BDAT too)")
+		default:
+			names = append(names, p.String())
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func (row *verdictRow) reply() string {
+	s := row.code
+	switch row.enhanced {
+	case "":
+	case "none":
+		s += " without enhanced code"
+	default:
+		s += " " + row.enhanced
+	}
+	if row.text != "" {
+		s += " with " + row.text
+	}
+	if row.carried {
+		s += ", after a message on the connection"
+	}
+	return s
+}
+
+// effects returns the row's effects where it applies: those that judge adds to
+// every reply there included.
+func (row *verdictRow) effects() verdict {
+	v := verdict{message: row.message, connection: row.connection, account: row.account}
+	if row.at&inTransaction == 0 {
+		v.message, v.connection, v.account = messageLater, connectionClosed, max(accountLogin, row.account)
+	} else if row.code == "421" && row.connection == connectionKept {
+		v.connection = connectionClosed
+	}
+	return v
+}

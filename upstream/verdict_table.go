@@ -1,0 +1,148 @@
+package upstream
+
+import "xoauth2-proxy/codec"
+
+// Sources of the table.
+const (
+	rfc3463     = "RFC 3463"
+	rfc4954     = "RFC 4954 section 4"
+	rfc5321     = "RFC 5321 section 3.8"
+	msNDR       = "https://learn.microsoft.com/exchange/mail-flow-best-practices/non-delivery-reports-in-exchange-online/non-delivery-reports-in-exchange-online"
+	msErrors    = "https://learn.microsoft.com/exchange/mail-flow-best-practices/continuous-error-throttling-smtp-auth-submissions"
+	msSubmit    = "https://learn.microsoft.com/exchange/troubleshoot/send-emails/smtp-submission-improvements"
+	msTenant    = "https://techcommunity.microsoft.com/blog/exchange/introducing-exchange-online-tenant-outbound-email-limits/4372797"
+	msSMTPAuth  = "https://learn.microsoft.com/exchange/clients-and-mobile-in-exchange-online/authenticated-client-smtp-submission"
+	googleCodes = "https://support.google.com/a/answer/3726730"
+	googleOAuth = "https://developers.google.com/workspace/gmail/imap/xoauth2-protocol"
+	observed    = "seen in transcripts"
+)
+
+// Hints of several rows.
+const (
+	hintUnblock  = "an administrator of the tenant has to unblock the sender at https://security.microsoft.com/restrictedentities, after the cause is removed"
+	hintSupport  = "only Microsoft's support can lift this block"
+	hintTooMuch  = "lower the connections, logins and messages a minute of the account"
+	hintQuota    = "nothing to do: the quota comes back within 24 hours"
+	hintSMTPAuth = "enable SMTP AUTH for the tenant and the mailbox"
+)
+
+// closes reports whether the provider ends the connection after the reply (RFC
+// 5321 section 3.8).
+func closes(r *codec.Reply) bool { return r.Code == 421 }
+
+// verdictRows is the table: what a refusal means beyond the message, by provider,
+// phase and code. A row has an effect on the account only if the code speaks of
+// the account, the provider gives it that meaning, and the phase is one in which
+// it can: the reply to one RCPT may be about that recipient. Rows without any
+// effect are there to say so, before a wider one. docs/provider-replies.md is
+// generated from it.
+var verdictRows = []verdictRow{
+	// Microsoft: the mailbox or the tenant may not send.
+	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.501-503", account: accountHold,
+		means: "the sender is blocked: spam, or banned", hint: hintUnblock, source: msNDR},
+	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.504",
+		means: "the recipient is not accepted", source: msNDR},
+	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.505",
+		means: "the recipient is banned", source: msNDR},
+	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.506",
+		means: "the HELO name is refused", source: msNDR},
+	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.507",
+		means: "the recipient's organisation refuses the sender's address", source: msNDR},
+	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.508",
+		means: "the source's address range sends too much; passes by itself", source: msNDR},
+	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.509",
+		means: "the From domain of this message fails DMARC", source: msNDR},
+	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.511", account: accountHold,
+		means: "the sender is banned", hint: hintSupport, source: msNDR},
+	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.705", account: accountHold,
+		means: "the tenant has sent too much spam", hint: hintSupport, source: msNDR},
+	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.708", account: accountHold,
+		means: "the tenant's traffic is not accepted from this address", hint: hintSupport, source: msNDR},
+	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.750",
+		means: "the From domain is not registered with the tenant", source: msNDR},
+	{by: microsoft, at: notAtRcpt, code: "550", enhanced: "5.1.8", account: accountHold,
+		means: "the sender is blocked: outbound spam", hint: hintUnblock, source: msNDR},
+	{by: anyProvider, at: inTransaction, code: "550", enhanced: "5.1.8",
+		means: "the sender's domain does not exist", source: rfc3463},
+	{by: microsoft, at: notAtRcpt, code: "550", enhanced: "5.2.251-255", account: accountHold,
+		means: "the mailbox is barred from submission because of repeated errors: full (251), sending as others (252), no licence (253), too many recipients (254), invalid recipients (255)",
+		hint:  "remove the cause; each further error prolongs the bar", source: msErrors},
+	{by: microsoft, at: notAtRcpt, code: "554", enhanced: "5.2.2", account: accountHold,
+		means: "the account's own mailbox is full, for example of sent copies", hint: "make room in the mailbox", source: msSubmit},
+	{by: anyProvider, at: inTransaction, code: "554", enhanced: "5.2.2",
+		means: "a recipient's mailbox is full", source: rfc3463},
+
+	// Quotas: permanent by their codes, over in a day at most.
+	{by: google, at: inTransaction, code: "550", enhanced: "5.4.5", message: messageQuota, account: accountQuota,
+		means: "the account's messages or recipients of a day are used up", hint: hintQuota, source: googleCodes},
+	{by: microsoft, at: inTransaction, code: "554", enhanced: "5.2.0", text: "SubmissionQuotaExceeded", message: messageQuota, account: accountQuota,
+		means: "the mailbox's recipients of a day are used up", hint: hintQuota, source: msSubmit},
+	{by: microsoft, at: inTransaction, code: "550", enhanced: "5.1.90", message: messageQuota, account: accountQuota,
+		means: "the mailbox's recipients of a day are used up", hint: hintQuota, source: msNDR},
+	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.232-233", message: messageQuota, account: accountQuota,
+		means: "the tenant's external recipients of a day are used up", hint: hintQuota, source: msTenant},
+
+	// The connection has done its share. Replies x.3.z and x.7.z speak of the
+	// service or the account, another connection would make them worse.
+	{by: anyProvider, at: inTransaction, code: "421", enhanced: "none", carried: true, connection: connectionRetired,
+		means: "the connection has carried enough, or was idle for too long", source: rfc5321},
+	{by: anyProvider, at: inTransaction, code: "421", enhanced: "x.4.x", carried: true, connection: connectionRetired,
+		means: "the connection has carried enough, or was idle for too long", source: rfc3463},
+	{by: anyProvider, at: notAtRcpt, code: "451, 452", enhanced: "x.4.2", carried: true, connection: connectionRetired,
+		means: "the connection has carried enough", source: observed},
+	{by: anyProvider, at: notAtRcpt, code: "451, 452", enhanced: "x.4.5", carried: true, connection: connectionRetired,
+		means: "the connection has carried enough", source: observed},
+
+	// Too much at one time, or too fast.
+	{by: anyProvider, at: atRcpt, code: "421", enhanced: "x.2.x",
+		means: "the recipient gets mail too fast", source: googleCodes},
+	{by: anyProvider, at: atRcpt, code: "421", enhanced: "none",
+		means: "the provider ends the connection at a recipient", source: rfc5321},
+	{by: anyProvider, at: notAtRcpt, code: "421", enhanced: "none", account: accountThrottle,
+		means: "a new connection is ended: the service is busy", hint: hintTooMuch, source: rfc5321},
+	{by: anyProvider, at: notAtRcpt, code: "421", enhanced: "x.2.x", account: accountThrottle,
+		means: "the account sends too fast", hint: hintTooMuch, source: googleCodes},
+	{by: anyProvider, at: inTransaction, code: "421", enhanced: "x.3.x", account: accountThrottle,
+		means: "the service is busy", hint: hintTooMuch, source: rfc3463},
+	{by: anyProvider, at: inTransaction, code: "421", enhanced: "x.7.x", account: accountThrottle,
+		means: "the account or its source sends too much", hint: hintTooMuch, source: googleCodes},
+	{by: anyProvider, at: inTransaction, code: "432", account: accountThrottle,
+		means: "too many connections of the mailbox at one time", hint: hintTooMuch, source: msSubmit},
+	{by: anyProvider, at: atRcpt, code: "450, 451", enhanced: "4.7.x",
+		means: "greylisting, or the recipient's rate", source: rfc3463},
+	{by: anyProvider, at: notAtRcpt, code: "450, 451", enhanced: "4.7.x", account: accountThrottle,
+		means: "the account sends too fast, or the service is busy", hint: hintTooMuch, source: msNDR},
+
+	// Before MAIL. A connection more than the provider takes is refused here:
+	// those that the account has are halved. Without one there is only a pause.
+	{by: anyProvider, at: atConnect | atAuth, code: "421", enhanced: "x.4.x",
+		means: "this connection ends", source: rfc3463},
+	{by: anyProvider, at: atConnect | atAuth, code: "421, 432", account: accountThrottle,
+		means: "too many connections or logins at one time", hint: hintTooMuch, source: googleCodes},
+	{by: anyProvider, at: atAuth, code: "450, 451", enhanced: "4.7.x", account: accountLogins,
+		means: "too many logins", hint: hintTooMuch, source: rfc3463},
+	{by: anyProvider, at: atAuth, code: "454", enhanced: "4.7.0", account: accountLogins,
+		means: "too many logins", hint: hintTooMuch, source: googleCodes},
+	{by: microsoft, at: atAuth, code: "535", enhanced: "5.7.139", account: accountHold,
+		means: "SMTP AUTH is disabled, or a policy refuses the login", hint: hintSMTPAuth, source: msSMTPAuth},
+	{by: anyProvider, at: atAuth, code: "5yz", enhanced: "5.7.139", account: accountLogin,
+		means: "a policy refuses the login", source: rfc3463},
+	{by: anyProvider, at: atAuth, code: "5yz", enhanced: "5.7.30", account: accountLogin,
+		means: "the login is taken for one by password", hint: hintSMTPAuth, source: msSMTPAuth},
+	{by: anyProvider, at: atAuth, code: "5yz", enhanced: "5.7.3", account: accountToken,
+		means: "the access token is refused", hint: "check scope, mailbox and permissions", source: msSMTPAuth},
+	{by: anyProvider, at: atAuth, code: "501", enhanced: "5.5.124", account: accountToken,
+		means: "the access token is malformed or too near its expiry", hint: "raise the refresh margin", source: observed},
+	{by: anyProvider, at: atAuth, code: "501", enhanced: "5.5.127", account: accountToken,
+		means: "the access token is malformed or too near its expiry", hint: "raise the refresh margin", source: observed},
+	{by: anyProvider, at: atAuth, code: "500, 501, 555", enhanced: "x.5.2", account: accountLogin,
+		means: "the AUTH command is too long or malformed, which says nothing about the token", source: rfc4954},
+	{by: anyProvider, at: atAuth, code: "500, 501, 555", enhanced: "x.5.6", account: accountLogin,
+		means: "the AUTH exchange is too long, which says nothing about the token", source: rfc4954},
+	{by: anyProvider, at: atAuth, code: "535", enhanced: "5.7.9", account: accountLogin,
+		means: "the user has to sign in with a browser", source: googleCodes},
+	{by: anyProvider, at: atAuth, code: "535", enhanced: "5.7.14", account: accountLogin,
+		means: "the user has to sign in with a browser", source: googleCodes},
+	{by: anyProvider, at: atAuth, code: "535", account: accountToken,
+		means: "the access token is refused", hint: "consent again, or check the mailbox", source: googleOAuth},
+}
