@@ -318,6 +318,7 @@ func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) {
 			}
 			st.Restraint = &admin.Restraint{
 				State: state, Until: timeOf(standing.Until), Reason: standing.Reason, Connections: standing.Connections,
+				NextProbe: timeOf(standing.NextProbe),
 			}
 		}
 	}

@@ -78,8 +78,12 @@ func TestAdminAPIReleasesWhatIsHeld(t *testing.T) {
 	if err := send(c, "held"); err == nil || !strings.Contains(err.Error(), "held until an operator acts") {
 		t.Errorf("the next message is told %v", err)
 	}
-	if r := s.state(email).Restraint; r == nil || r.State != "held" || r.Reason == "" {
-		t.Errorf("restraint %+v", r)
+	r := s.state(email).Restraint
+	if r == nil || r.State != "held" || r.Reason == "" || r.NextProbe == nil {
+		t.Fatalf("restraint %+v", r)
+	}
+	if left := time.Until(*r.NextProbe); left < time.Hour-patience || left > time.Hour {
+		t.Errorf("the next probe is due in %v, want an hour", left)
 	}
 	s.want(200, []string{`"state":"active"`}, "POST", "/admin/accounts/"+email+"/resume", "")
 	if err := send(c, "released"); err != nil {

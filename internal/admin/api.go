@@ -124,10 +124,13 @@ type Limit struct {
 // Restraint is what the provider's replies have led to.
 type Restraint struct {
 	// State is "throttled", "quota", "paused" or "held"; a held account waits
-	// for an operator, whose order "resume" releases it.
+	// for an operator, whose order "resume" releases it, or for a probe.
 	State  string     `json:"state"`
 	Until  *time.Time `json:"until,omitempty"`
 	Reason string     `json:"reason,omitempty"`
+	// NextProbe is from when on one message of a held account is passed on, to
+	// see whether the provider takes its mail again.
+	NextProbe *time.Time `json:"next_probe,omitempty"`
 	// Connections is how many the account may have for now; 0: its limit.
 	Connections int `json:"connections"`
 }

@@ -127,7 +127,7 @@ func (f *fakeAPI) State(email string) (*State, error) {
 		st.Token = Token{Valid: true, IssuedAt: &at, AgeSeconds: 7, ExpiresAt: &at, NextRefresh: &at, RotatedAt: &at}
 		st.LastError = &LastError{At: "token", Class: "unavailable", Message: "m", Hint: "h", RetryAt: &at}
 		st.Limits = []Limit{{Name: "messages a day", Used: 7, Max: 2000}}
-		st.Restraint = &Restraint{State: "quota", Until: &at, Reason: "550 5.4.5", Connections: 1}
+		st.Restraint = &Restraint{State: "quota", Until: &at, Reason: "550 5.4.5", Connections: 1, NextProbe: &at}
 	}
 	return st, nil
 }
