@@ -11,7 +11,7 @@ var mostAgainst = map[string]int{
 	"codec":           5,
 	"oauth":           10,
 	"server":          24,
-	"upstream":        17,
+	"upstream":        18,
 	"internal/config": 11,
 }
 
