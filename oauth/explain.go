@@ -83,6 +83,9 @@ func ExplainAuthRefusal(provider string, code int, enhanced, text, challenge str
 			return class, hint
 		}
 	}
+	if h := challengeHint(challenge); h != "" && code >= 500 {
+		return ClassTokenRefused, h // whatever the code behind it
+	}
 	if code >= 500 {
 		return ClassLoginRefused, classHints[ClassTokenRefused]
 	}

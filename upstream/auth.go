@@ -1,7 +1,9 @@
 package upstream
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -32,13 +34,12 @@ func mechanismOf(name string) mechanisms {
 
 // emptyAnswer is the answer to a challenge that holds an error: an empty line,
 // or for OAUTHBEARER %x01 in base64 (RFC 7628 section 3.2.3).
-var emptyAnswer = map[string]string{"XOAUTH2": "\r\n", "OAUTHBEARER": "AQ==\r\n"}
+var emptyAnswer = map[string]string{"XOAUTH2": "", "OAUTHBEARER": "AQ=="}
 
-// auth sends AUTH with the initial response of the account's mechanism. Some
-// providers refuse a token with a challenge that holds the reason, which is to
-// be answered and only then followed by the refusal.
+// auth logs in with the account's mechanism. The response is sent as
+// Account.InitialResponse says, unless the endpoint was found to take the other
+// form only. A refusal of the form itself has the other one tried, once.
 func (w *worker) auth(c *conn, tok *oauth.Token) *Error {
-	cfg := &w.relay.cfg
 	name := "XOAUTH2"
 	if c.account.Mechanism == account.MechanismOAUTHBEARER {
 		name = "OAUTHBEARER"
@@ -46,27 +47,131 @@ func (w *worker) auth(c *conn, tok *oauth.Token) *Error {
 	if c.mechanisms&mechanismOf(name) == 0 {
 		return &Error{Phase: PhaseAuth, Err: fmt.Errorf("%w: AUTH %s is not offered", ErrProtocol, name)}
 	}
-	initial := tok.InitialResponse(c.account.Mechanism)
-	command := make([]byte, 0, len(initial)+len("AUTH OAUTHBEARER \r\n"))
-	command = append(command, "AUTH "+name+" "...)
-	command = append(command, initial...)
-	command = append(command, "\r\n"...)
-	reply, err := w.ask(c, PhaseAuth, command, cfg.LoginTimeout)
-	clear(command)
+	response := tok.InitialResponse(c.account.Mechanism)
+	forms := w.relay.forms
+	form := forms.of(c.account.SMTP)
+	if form == formUnknown {
+		form = formFor(c.account.InitialResponse, len("AUTH ")+len(name)+len(" ")+len(response)+len("\r\n"))
+	}
+	answer, err := w.exchange(c, name, response, form)
 	if err != nil {
 		return err
 	}
-	var challenge string
-	if reply.Code == 334 {
-		challenge = reply.Text
-		if reply, err = w.ask(c, PhaseAuth, []byte(emptyAnswer[name]), cfg.LoginTimeout); err != nil {
-			return err
+	if answer.refusesForm() {
+		// A provider that refuses both forms, or closes, has said it the first time.
+		second, err := w.exchange(c, name, response, form.other())
+		if err == nil && !second.refusesForm() {
+			answer = second
+			if second.challenged || second.reply.Code == 235 || second.reply.Code == 535 {
+				forms.learn(c.account.SMTP, form.other(), w.relay.log)
+			}
 		}
 	}
-	if err = expect(PhaseAuth, reply, 235); err != nil {
-		err.explainAuth(c.account, challenge)
+	if err = expect(PhaseAuth, answer.reply, 235); err != nil {
+		if answer.refusesSyntax() {
+			err.Err = errLoginSyntax
+		}
+		err.explainAuth(c.account, answer.challenge)
 	}
 	return err
+}
+
+// authAnswer is how a provider answered AUTH.
+type authAnswer struct {
+	reply codec.Reply // the last one
+	// challenged: before it came a 334 with the error, which challenge is.
+	challenged bool
+	challenge  string
+}
+
+// exchange runs AUTH once, in one of the forms. A provider that refuses a token
+// may send a challenge with the reason first, which is to be answered before it
+// sends the refusal. An empty 334 after an initial response is no such challenge:
+// the provider passed the initial response over and asks for it.
+func (w *worker) exchange(c *conn, name string, response []byte, form authForm) (a authAnswer, err *Error) {
+	ask := func(line string, secret []byte) bool {
+		command := make([]byte, 0, len(line)+len(secret)+len("\r\n"))
+		command = append(append(append(command, line...), secret...), "\r\n"...)
+		a.reply, err = w.ask(c, PhaseAuth, command, w.relay.cfg.LoginTimeout)
+		clear(command)
+		a.reply.Text = hideEcho(a.reply.Text, response)
+		return err == nil && a.reply.Code == 334
+	}
+	var more bool
+	if form == formInitial {
+		more = ask("AUTH "+name+" ", response)
+	} else {
+		more = ask("AUTH "+name, nil)
+	}
+	if more && (form == formAlone || strings.TrimSpace(a.reply.Text) == "") {
+		more = ask("", response)
+	}
+	if more {
+		a.challenged, a.challenge = true, a.reply.Text
+		ask(emptyAnswer[name], nil)
+	}
+	return a, err
+}
+
+// refusesForm reports whether the provider did not take the way in which the
+// response was sent. Microsoft's 501 5.5.124 and 5.5.127 speak of the token.
+func (a *authAnswer) refusesForm() bool {
+	r := &a.reply
+	return !a.challenged && (r.Code == 504 || r.Code == 501 && !aboutToken(r.Enhanced))
+}
+
+// refusesSyntax reports whether the provider did not understand a line of the
+// login, most often because of its length. That says nothing about the token.
+func (a *authAnswer) refusesSyntax() bool {
+	r := &a.reply
+	if a.challenged || r.Code != 500 && r.Code != 501 && r.Code != 555 {
+		return false
+	}
+	return r.Enhanced.IsZero() || r.Enhanced[1] == 5 && !aboutToken(r.Enhanced)
+}
+
+// aboutToken: of the codes x.5.z, those of Microsoft that are about the token.
+func aboutToken(enhanced codec.EnhancedCode) bool {
+	return enhanced[1] == 5 && (enhanced[2] == 124 || enhanced[2] == 127)
+}
+
+// echoLength is the length from which on a part of the response in a reply is
+// taken for an echo of it, in octets.
+const echoLength = 16
+
+// hideEcho replaces what a provider's reply repeats of the response: some quote
+// the line that they did not understand.
+func hideEcho(text string, response []byte) string {
+	for _, word := range strings.FieldsFunc(text, notBase64) {
+		if len(word) >= echoLength && bytes.Contains(response, []byte(word)) {
+			text = strings.ReplaceAll(text, word, "<secret>")
+		}
+	}
+	return text
+}
+
+// notBase64 tells the characters that base64 has not (RFC 4648 section 4).
+func notBase64(c rune) bool {
+	switch {
+	case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '+', c == '/', c == '=':
+		return false
+	}
+	return true
+}
+
+// checkResponse refuses a token whose response no server need take, before a
+// connection is opened for it.
+func checkResponse(a *account.Account, tok *oauth.Token) *Error {
+	n := len(tok.InitialResponse(a.Mechanism))
+	if n <= maxResponse {
+		return nil
+	}
+	return &Error{Phase: PhaseToken, Err: &oauth.Error{
+		Class: oauth.ClassMisconfigured,
+		Hint: "the access token is too long to log in with: ask the provider, or the token command, for one with fewer claims " +
+			"(groups, roles, scopes)",
+		Err: fmt.Errorf("the response of AUTH has %d octets, and SMTP allows %d (RFC 4954 section 4)", n, maxResponse),
+	}}
 }
 
 // explainAuth adds to a refusal of AUTH what the provider's challenge said, and
@@ -82,8 +187,19 @@ func (e *Error) explainAuth(a *account.Account, challenge string) {
 	if !e.Reply.Enhanced.IsZero() {
 		enhanced = e.Reply.Enhanced.String()
 	}
+	if errors.Is(e.Err, errLoginSyntax) {
+		e.class, e.hint = oauth.ClassUnavailable, hintLoginSyntax
+		return
+	}
 	e.class, e.hint = oauth.ExplainAuthRefusal(a.Provider, e.Reply.Code, enhanced, e.Reply.Text, challenge)
 }
+
+// errLoginSyntax: the provider did not understand a line of the login. It has
+// not judged the token.
+var errLoginSyntax = errors.New("not understood, the token was not refused")
+
+const hintLoginSyntax = "the provider did not understand AUTH as it was sent, which is about the length or the form of a line and not about the token: " +
+	"providers.NAME.initial_response in config.json chooses the form; auto sends long tokens on a line of their own"
 
 // challengeStatus returns the status in the error challenge of XOAUTH2 and
 // OAUTHBEARER, a JSON object in base64.

@@ -66,6 +66,9 @@ func (w *worker) token(src *oauth.Source) (*oauth.Token, *Error) {
 
 // login opens a connection and logs in with tok.
 func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
+	if err := checkResponse(a, tok); err != nil {
+		return nil, err
+	}
 	m := w.relay.metrics
 	leave, down := w.relay.endpoints.of(a.SMTP).enter()
 	if down != nil {

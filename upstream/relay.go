@@ -30,6 +30,7 @@ type Relay struct {
 	loginTurn time.Duration // the constant, but for tests
 	work      func(*worker) // worker.run, but for tests
 	endpoints *endpoints
+	forms     *authForms
 	warmer    warmer
 	saver     saver
 
@@ -66,6 +67,7 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 		r.shards = append(r.shards, newShard(r))
 	}
 	r.metrics = newRelayMetrics(r, set)
+	r.forms = new(authForms)
 	r.endpoints = &endpoints{cfg: cfg, log: log, metrics: r.metrics}
 	d.resolver.metrics = r.metrics
 	r.saver.start(r)

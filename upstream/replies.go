@@ -26,6 +26,7 @@ var (
 	replyTLS          = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 5}, Text: "No trustworthy TLS connection to the provider"}
 	replyTempAuth     = codec.Reply{Code: 454, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "Temporary authentication failure at the provider"}
 	replyPermAuth     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "The provider refuses the account's login, an operator must act"}
+	replyLoginSyntax  = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 5, 2}, Text: "The provider did not understand the login"}
 	replyProtocol     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 5, 0}, Text: "The provider's answer was not understood"}
 	replyExpired      = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "The transaction took too long, try again"}
 	replyLaterRcpt    = codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 5, 3}, Text: "Send this recipient in another transaction"}
@@ -64,6 +65,8 @@ func clientReply(e *Error) codec.Reply {
 		if r = replyPermAuth; e.Reply.Transient() {
 			r = replyTempAuth
 		}
+	case errors.Is(e.Err, errLoginSyntax):
+		r = replyLoginSyntax
 	case errors.Is(e.Err, ErrProtocol):
 		r = replyProtocol
 	case e.Phase == PhaseTLS, isTLS(e.Err):

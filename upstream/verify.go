@@ -18,6 +18,7 @@ type Verifier struct {
 	dialer  *dialer
 	tokens  *oauth.Manager
 	metrics *relayMetrics // of its own: a verification is no login of mail
+	forms   *authForms
 }
 
 // NewVerifier returns a verifier that takes access tokens from tokens. It fails
@@ -30,7 +31,7 @@ func NewVerifier(cfg Config, tokens *oauth.Manager) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Verifier{cfg: cfg, dialer: d, tokens: tokens}
+	v := &Verifier{cfg: cfg, dialer: d, tokens: tokens, forms: new(authForms)}
 	v.metrics = newRelayMetrics(new(Relay), metrics.NewSet())
 	return v, nil
 }
@@ -42,7 +43,7 @@ func NewVerifier(cfg Config, tokens *oauth.Manager) (*Verifier, error) {
 //
 // The connection counts at the provider beside those that carry mail.
 func (v *Verifier) Verify(ctx context.Context, a *account.Account) error {
-	r := &Relay{cfg: v.cfg, tokens: v.tokens, dialer: v.dialer, metrics: v.metrics, log: zap.NewNop(), ctx: ctx}
+	r := &Relay{cfg: v.cfg, tokens: v.tokens, dialer: v.dialer, metrics: v.metrics, forms: v.forms, log: zap.NewNop(), ctx: ctx}
 	w := newWorker(&shard{relay: r})
 	defer context.AfterFunc(ctx, w.breakOff)()
 	c, err := w.connect(a)

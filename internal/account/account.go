@@ -113,6 +113,8 @@ type Account struct {
 	// Mechanism is the SASL mechanism to log in with. Empty means
 	// MechanismXOAUTH2.
 	Mechanism Mechanism
+	// InitialResponse is the provider's. Empty means InitialResponseAuto.
+	InitialResponse InitialResponse
 	// ClientPassword is what clients log in to the proxy with, as stored: a
 	// hash or plain text. It has nothing to do with the provider.
 	ClientPassword Secret

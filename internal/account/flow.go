@@ -32,6 +32,20 @@ const (
 	MechanismOAUTHBEARER Mechanism = "oauthbearer"
 )
 
+// InitialResponse says whether the response of AUTH goes with the command
+// (RFC 4954 section 4).
+type InitialResponse string
+
+const (
+	// InitialResponseAuto sends it with the command if the line then has at
+	// most the 512 octets that every server takes, else after the 334.
+	InitialResponseAuto InitialResponse = "auto"
+	// InitialResponseAlways sends it with the command, however long the line is.
+	InitialResponseAlways InitialResponse = "always"
+	// InitialResponseNever sends it after the 334.
+	InitialResponseNever InitialResponse = "never"
+)
+
 // TokenFlow returns the flow with its default filled in.
 func (a *Account) TokenFlow() Flow {
 	if a.Flow == "" {

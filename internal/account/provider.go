@@ -38,6 +38,9 @@ type Provider struct {
 	OmitClientSecret bool
 	// Extensions are those that its submission server offers.
 	Extensions Extensions
+	// InitialResponse says how long tokens are sent. Empty means
+	// InitialResponseAuto.
+	InitialResponse InitialResponse
 	// Limits are in force where configuration says nothing.
 	Limits Limits
 	// Ceilings are what configuration may not exceed.

@@ -202,6 +202,7 @@ func (r *accountReader) resolve(d *accountDraft, p *account.Provider) {
 	r.resolveSource(d)
 	a.RefreshMargin = p.RefreshMargin
 	a.Extensions = p.Extensions
+	a.InitialResponse = p.InitialResponse
 	a.Retry = p.Retry
 	d.retry.settle(&a.Retry)
 	d.settleLimits(p)

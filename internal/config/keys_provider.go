@@ -20,6 +20,7 @@ type providerDraft struct {
 	sendSecret      given[bool]
 	refreshMargin   given[time.Duration]
 	extensions      given[announced]
+	initialResponse given[account.InitialResponse]
 }
 
 // consentDraft is how consent is got, and applications go without.
@@ -59,6 +60,9 @@ var providerTable = newTable(
 			`how long before its expiry an access token is replaced; default "5m", outlook "10m", which is also its least`),
 		opt("extensions", readExtensions, func(p *providerDraft) *given[announced] { return &p.extensions },
 			`what its EHLO reply announces after TLS: a list of "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING", "BINARYMIME" and "SIZE=octets"; messages that ask for more are refused, and clients are offered what the providers of all accounts have; SIZE bounds max_message_size; known for gmail and outlook, default for others ["8BITMIME"]`),
+		opt("initial_response", oneOf(nil, account.InitialResponseAuto, account.InitialResponseAlways, account.InitialResponseNever),
+			func(p *providerDraft) *given[account.InitialResponse] { return &p.initialResponse },
+			`how the access token is sent at login: "always" in the AUTH line, "never" there but on a line of its own after the provider's 334, or "auto": in the AUTH line up to 512 octets, which is as much as every server takes; default "auto"; a provider that refuses one way by 501 or 504 is asked the other way`),
 		opt("max_concurrent_messages", whole(1, 1_000_000), func(p *providerDraft) *given[int] { return &p.limits.maxConcurrent },
 			"messages of an account at one time, each on a connection of its own; the lower of it and connection_pool.max_connections_per_account holds"),
 	},

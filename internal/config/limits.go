@@ -165,6 +165,9 @@ func (d *providerDraft) settleEndpoints(p *account.Provider) {
 	if d.sendSecret.ok() {
 		p.OmitClientSecret = !d.sendSecret.value
 	}
+	if d.initialResponse.ok() {
+		p.InitialResponse = d.initialResponse.value
+	}
 	d.consent.settle(p)
 	if d.keepAlive.ok() {
 		p.KeepAlive = orNever(d.keepAlive.value)
