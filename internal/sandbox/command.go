@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
 	"time"
 )
 
@@ -29,12 +31,33 @@ func splitVerb(line []byte) (verb string, args []byte) {
 
 var verbs = []string{"MAIL", "RCPT", "BDAT", "DATA", "RSET", "QUIT", "EHLO", "HELO", "STARTTLS", "AUTH", "NOOP", "VRFY", "HELP"}
 
-// command runs one command line.
+// verbUnknown stands for all verbs that are none of verbs.
+const verbUnknown = "UNKNOWN"
+
+// command runs one command line, unless a fault or Endpoint.Refuse is against
+// it.
 func (s *session) command(line []byte) {
 	s.srv.counters.commands.Add(1)
 	verb, args := splitVerb(line)
 	s.srv.record(s.id, verb, line)
 	s.latency(verb)
+	if f := s.hitCommand(cmp.Or(verb, verbUnknown)); f != nil {
+		if slices.Contains([]Action{ActionReply, ActionIgnore, ActionGarbage, ActionHuge}, f.Action) && !f.Accept {
+			s.passOver(verb, args, replyCode(f.Reply))
+		}
+		s.act(f, func() { s.execute(verb, args) })
+		return
+	}
+	if reply, refused := s.ep.Refuse[verb]; refused {
+		s.passOver(verb, args, replyCode(reply))
+		s.refuseVerb(reply)
+		return
+	}
+	s.execute(verb, args)
+}
+
+// execute does what the command says.
+func (s *session) execute(verb string, args []byte) {
 	if verb != "BDAT" && s.br.Buffered() > 0 {
 		s.checkGroup(verb)
 	}

@@ -68,6 +68,15 @@ type Endpoint struct {
 	// Keywords replace the EHLO keywords of the preset, given as after TLS
 	// ("SIZE 1000", "AUTH XOAUTH2"); in clear, AUTH gives way to STARTTLS.
 	Keywords []string `json:"keywords"`
+	// Refuse has verbs that are refused though they are offered, with the reply
+	// ("BDAT": "502 5.5.1 Not implemented"); an empty one is never answered. With
+	// 500, 502 and 504 the server does not know BDAT, so that its content is read
+	// as commands; with any other reply the content is read and forgotten.
+	Refuse map[string]string `json:"refuse"`
+	// Replies replace the preset's replies to what goes beyond a limit, by the
+	// name of the limit ("command_line": "500 5.5.2 Line too long"). See
+	// ReplyNames.
+	Replies map[string]string `json:"replies"`
 	// Limits replace those limits of the preset that are not 0.
 	Limits Limits `json:"limits"`
 	// TLSVersion is "1.2" or "1.3" to allow only that one. Default: both.
@@ -86,6 +95,9 @@ type Limits struct {
 	Connections int `json:"connections"`
 	// Recipients is how many one message may have.
 	Recipients int `json:"recipients"`
+	// MessagesPerConnection is how many messages a connection may carry: MAIL is
+	// refused after as many were accepted.
+	MessagesPerConnection int `json:"messages_per_connection"`
 	// MessagesPerMinute and MessagesPerDay are per mailbox, over a moving window.
 	MessagesPerMinute int `json:"messages_per_minute"`
 	MessagesPerDay    int `json:"messages_per_day"`
@@ -93,6 +105,11 @@ type Limits struct {
 	RecipientsPerDay int `json:"recipients_per_day"`
 	// LoginsPerMinute is per mailbox, over a moving window.
 	LoginsPerMinute int `json:"logins_per_minute"`
+	// CommandLine is how long a command line may be, AUTH with an initial
+	// response too, in octets with its CRLF; the lines that answer a 334 may have
+	// 12,288. Without it AUTH may be as long as these, and others 2,048 octets.
+	// It is in force even when limits are off.
+	CommandLine int `json:"command_line"`
 	// IdleTimeout ends a connection that sends no command for so long. It is
 	// in force even when limits are off.
 	IdleTimeout Duration `json:"idle_timeout"`

@@ -32,11 +32,14 @@ func (s *session) onBDAT(args []byte) {
 		s.reply(refusal)
 		return
 	}
-	first := s.tx.verb == ""
-	s.tx.verb = "BDAT"
-	if first && !s.strikeBDAT(n) {
-		return
+	var then Action
+	if s.tx.verb == "" {
+		var proceed bool
+		if proceed, then = s.strikeBDAT(n); !proceed {
+			return
+		}
 	}
+	s.tx.verb = "BDAT"
 	s.tx.chunks++
 	if err := s.readChunk(n); err != nil {
 		return
@@ -52,6 +55,9 @@ func (s *session) onBDAT(args []byte) {
 		s.reply(s.ep.preset.tooBig)
 	default:
 		s.reply("250 2.0.0 OK " + strconv.FormatInt(n, 10) + " octets received")
+	}
+	if then != "" && !s.ended {
+		s.shut(then)
 	}
 }
 
@@ -77,26 +83,28 @@ func (s *session) refuseBDAT() string {
 }
 
 // strikeBDAT runs the fault of phase data, if one is due, at the first chunk
-// of n octets. It reports whether the chunk is still to be read.
-func (s *session) strikeBDAT(n int64) bool {
+// of n octets. It reports whether the chunk is still to be read, and how the
+// connection is to end after the reply to it.
+func (s *session) strikeBDAT(n int64) (proceed bool, then Action) {
 	f := s.hit(PhaseData, nil)
 	if f == nil {
-		return true
+		return true, ""
 	}
 	switch f.Action {
-	case ActionReply, ActionGarbage, ActionHuge:
+	case ActionReply, ActionGarbage, ActionHuge, ActionIgnore:
 		// The chunk is on its way already, and the answer comes after it.
 		s.swallow(n)
-		s.tx.closed = true
+		s.tx.verb, s.tx.closed = "BDAT", true
 		s.act(f, nil)
-		return false
+		return false, ""
 	}
-	proceed := false
-	s.act(f, func() { proceed = true })
+	rule := f.Rule
+	rule.Then, then = "", rule.Then
+	s.act(&fault{Rule: rule}, func() { proceed = true })
 	if f.Action == ActionSlow {
 		s.tx.pace = f
 	}
-	return proceed && !s.ended
+	return proceed && !s.ended, then
 }
 
 // readChunk reads n octets of content, with the fault that is due within.
@@ -280,6 +288,7 @@ func (s *session) accept() {
 	c.bytes.Add(int64(len(content)))
 	c.recipients.Add(int64(len(tx.rcpts)))
 	s.box.accepted(len(tx.rcpts))
+	s.carried++
 	p := s.ep.preset
 	b := append(append(s.w.pending, "250 "...), p.acceptedBefore...)
 	b = strconv.AppendUint(b, id, 10)

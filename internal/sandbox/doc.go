@@ -18,6 +18,30 @@
 //     counted, for load runs (see [StoreConfig]).
 //   - fault scripts ([Rule]) make any phase fail in any way, with counters.
 //
+// # Strictness
+//
+// What the providers document is on by default; all else is a switch.
+//
+//   - Lines: preset gmail answers 555 5.5.2 to a command line above 1,000 octets,
+//     AUTH with an initial response included ([Limits].CommandLine, in force with
+//     limits off too). A response after a 334 may have 12,288 octets anywhere.
+//   - Limits of a mailbox, a connection and a message: [Limits]. Their replies,
+//     and the words to a bad token, are [Endpoint].Replies.
+//   - Verbs that are announced and refused, or never answered: [Endpoint].Refuse,
+//     or a rule of phase "command" with a verb.
+//
+// Fault scripts reach every phase:
+//
+//	{"phase": "rcpt", "action": "reply", "reply": "450 4.2.1 later"}
+//	{"phase": "mail", "action": "reply", "reply": "452 4.4.5 enough", "per": "connection", "since": 11}
+//	{"phase": "command", "verb": "BDAT", "action": "reply", "reply": "502 5.5.1 not implemented"}
+//	{"phase": "command", "verb": "BDAT", "action": "ignore"}
+//	{"phase": "banner", "action": "pass", "then": "reset"}
+//	{"phase": "auth", "action": "reply", "reply": "535 5.7.8 no", "then": "cut"}
+//	{"phase": "token", "action": "alter", "headers": {"Content-Type": ""}, "bom": true, "gzip": true}
+//	{"phase": "token", "action": "alter", "fields": {"expires_in": "3599"}, "drop": ["scope"]}
+//	{"phase": "token", "action": "reply", "status": 200, "error": "invalid_grant"}
+//
 // # Locks
 //
 // Server.mu guards the tables of connections and accounts, grants.mu the

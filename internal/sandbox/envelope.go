@@ -95,6 +95,12 @@ func (s *session) mail(path, rest []byte) {
 		s.refuse(reply)
 		return
 	}
+	if n := s.ep.limits.MessagesPerConnection; n > 0 && s.carried >= n {
+		s.box.count(func(st *AccountStats) { st.LimitRefusals++ })
+		tx.reset()
+		s.refuseVerb(s.ep.preset.tooManyMessages)
+		return
+	}
 	tx.open, tx.from = true, string(path)
 	s.reply("250 2.1.0 OK")
 }

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,6 +18,7 @@ const (
 	PhaseBanner     Phase = "banner"      // in place of the greeting
 	PhaseEHLO       Phase = "ehlo"        // at EHLO or HELO, both before and after TLS
 	PhaseStartTLS   Phase = "starttls"    // at STARTTLS, before its reply
+	PhaseCommand    Phase = "command"     // at any command line (see Rule.Verb), before anything is done about it
 	PhaseAuth       Phase = "auth"        // the client sent its token
 	PhaseMail       Phase = "mail"        // at MAIL
 	PhaseRcpt       Phase = "rcpt"        // at each RCPT
@@ -32,7 +34,7 @@ const (
 )
 
 var smtpPhases = []Phase{PhaseConnect, PhaseTLS, PhaseBanner, PhaseEHLO, PhaseStartTLS, PhaseAuth, PhaseMail,
-	PhaseRcpt, PhaseData, PhaseMidContent, PhaseAfterEOD, PhaseAfterReply, PhaseIdle, PhaseRset, PhaseNoop, PhaseQuit}
+	PhaseRcpt, PhaseData, PhaseMidContent, PhaseAfterEOD, PhaseAfterReply, PhaseIdle, PhaseRset, PhaseNoop, PhaseQuit, PhaseCommand}
 
 // Action is what a fault does.
 type Action string
@@ -58,6 +60,11 @@ const (
 	ActionGarbage Action = "garbage"
 	// ActionHuge sends a reply of Rule.Size bytes in many lines.
 	ActionHuge Action = "huge"
+	// ActionPass does as usual. It is for Rule.Then.
+	ActionPass Action = "pass"
+	// ActionIgnore reads the command, and the content of a BDAT, and never
+	// answers; the session goes on.
+	ActionIgnore Action = "ignore"
 	// ActionDropKeyword answers EHLO without Rule.Keyword (a keyword or an
 	// AUTH mechanism), which is then refused as well.
 	ActionDropKeyword Action = "drop-keyword"
@@ -65,6 +72,9 @@ const (
 	ActionWrongCertificate Action = "wrong-certificate"
 	// ActionAcceptThenClose is ActionClose with Rule.Accept.
 	ActionAcceptThenClose Action = "accept-then-close"
+	// ActionAlter, at phase token, answers as usual but for Status, Headers,
+	// Fields, Drop, Gzip and BOM.
+	ActionAlter Action = "alter"
 	// ActionInvalidGrant, ActionWrongScope and ActionRevoke are for phase
 	// token: refuse the grant as expired; issue a token that does not open
 	// SMTP; issue a token and revoke it at once.
@@ -86,15 +96,18 @@ type Rule struct {
 	MailFrom  string `json:"mail_from,omitempty"` // from MAIL on; "<>" is the null reverse-path
 	Recipient string `json:"recipient,omitempty"` // at RCPT this one, later any that was accepted
 	Secure    string `json:"secure,omitempty"`    // "clear" or "tls": state of the connection
+	Verb      string `json:"verb,omitempty"`      // at phase command, in upper case; one that is not known is "UNKNOWN"
 	// Connection is the number of the connection, from 1, counted over all
 	// endpoints since the script was set.
 	Connection int64 `json:"connection,omitempty"`
 
-	// Which of the matching events: the Nth only, or every Every-th, and at
-	// most Times times. Per is "" to count all together, "connection" or
-	// "account" to count Nth and Every apart for each.
+	// Which of the matching events: the Nth only, or every Every-th, or the
+	// Since-th and all that follow, and at most Times times. Per is "" to count
+	// all together, "connection" or "account" to count Nth, Every and Since
+	// apart for each.
 	Nth   int64  `json:"nth,omitempty"`
 	Every int64  `json:"every,omitempty"`
+	Since int64  `json:"since,omitempty"`
 	Times int64  `json:"times,omitempty"`
 	Per   string `json:"per,omitempty"`
 
@@ -109,6 +122,9 @@ type Rule struct {
 	Accept bool `json:"accept,omitempty"`
 	// Reply is code and text; '\n' starts a further line.
 	Reply string `json:"reply,omitempty"`
+	// Then ends the connection after the reply: "close", "cut" or "reset". With
+	// phase data it does so after the 354, or after the reply to the first BDAT.
+	Then Action `json:"then,omitempty"`
 	// For bounds a stall. Default: until the peer closes.
 	For Duration `json:"for,omitempty"`
 	// Interval between the bytes of a slow reply. Default: 10ms.
@@ -128,13 +144,23 @@ type Rule struct {
 	Body       string `json:"body,omitempty"`
 	Error      string `json:"error,omitempty"`
 	RetryAfter string `json:"retry_after,omitempty"`
+	// For phase token, what is changed of the answer of any action that sends one
+	// whole: Fields are set in the JSON object, as they are written here
+	// (3599.0 stays 3599.0), Drop are left out of it, BOM puts a byte order mark
+	// before the body, Gzip compresses it, and Headers are set last; an empty one
+	// is not sent.
+	Fields  map[string]json.RawMessage `json:"fields,omitempty"`
+	Drop    []string                   `json:"drop,omitempty"`
+	BOM     bool                       `json:"bom,omitempty"`
+	Gzip    bool                       `json:"gzip,omitempty"`
+	Headers map[string]string          `json:"headers,omitempty"`
 }
 
 var smtpActions = []Action{ActionReply, ActionClose, ActionCut, ActionReset, ActionStall, ActionSlow, ActionGarbage,
-	ActionHuge, ActionDropKeyword, ActionWrongCertificate, ActionAcceptThenClose}
+	ActionHuge, ActionPass, ActionIgnore, ActionDropKeyword, ActionWrongCertificate, ActionAcceptThenClose}
 
 var tokenActions = []Action{ActionReply, ActionClose, ActionCut, ActionReset, ActionStall, ActionSlow, ActionGarbage,
-	ActionHuge, ActionInvalidGrant, ActionWrongScope, ActionRevoke}
+	ActionHuge, ActionAlter, ActionInvalidGrant, ActionWrongScope, ActionRevoke}
 
 // Validate reports what is wrong with the rule.
 func (r Rule) Validate() error {
@@ -164,13 +190,25 @@ func (r Rule) Validate() error {
 			bad("wrong-certificate: needs phase tls and a certificate of %s", strings.Join(kinds, ", "))
 		}
 	}
+	if r.Verb != "" && (r.Phase != PhaseCommand || r.Verb != verbUnknown && !slices.Contains(verbs, r.Verb)) {
+		bad("verb: %q needs phase command and one of %s, %s", r.Verb, strings.Join(verbs, ", "), verbUnknown)
+	}
+	if r.Then != "" {
+		without := []Phase{PhaseConnect, PhaseTLS, PhaseMidContent, PhaseToken}
+		if !slices.Contains([]Action{ActionClose, ActionCut, ActionReset}, r.Then) || slices.Contains(without, r.Phase) {
+			bad("then: %q is none of close, cut, reset, or there is no reply at phase %q", r.Then, r.Phase)
+		}
+	}
+	if r.Phase != PhaseToken && (r.Fields != nil || r.Drop != nil || r.Headers != nil || r.BOM || r.Gzip) {
+		bad("fields, drop, bom, gzip and headers are for phase token")
+	}
 	if r.Per != "" && r.Per != "connection" && r.Per != "account" {
 		bad("per: %q is neither connection nor account", r.Per)
 	}
 	if r.Secure != "" && r.Secure != "clear" && r.Secure != "tls" {
 		bad("secure: %q is neither clear nor tls", r.Secure)
 	}
-	if r.Nth < 0 || r.Every < 0 || r.Times < 0 || r.Delay < 0 || r.For < 0 || r.Interval < 0 || r.Size < 0 || r.After < 0 {
+	if r.Nth < 0 || r.Every < 0 || r.Since < 0 || r.Times < 0 || r.Delay < 0 || r.For < 0 || r.Interval < 0 || r.Size < 0 || r.After < 0 {
 		bad("negative numbers have no meaning here")
 	}
 	return errors.Join(errs...)

@@ -19,10 +19,10 @@ func reach(t *testing.T, s *Server, ph Phase) (c *client, provoke string) {
 	switch ph {
 	case PhaseConnect, PhaseBanner:
 		return dial(t, s, s.Addr(PresetGmail)), ""
-	case PhaseTLS, PhaseStartTLS, PhaseEHLO:
+	case PhaseTLS, PhaseStartTLS, PhaseEHLO, PhaseCommand:
 		c := dial(t, s, s.Addr(PresetGmail))
 		c.want("220 ")
-		if ph == PhaseEHLO {
+		if ph == PhaseEHLO || ph == PhaseCommand {
 			return c, "EHLO x\r\n"
 		}
 		c.cmd("EHLO x", "250-")

@@ -25,6 +25,7 @@ type event struct {
 	hasMail    bool
 	recipients []string
 	secure     bool
+	verb       string           // at phase command
 	conn       uint64           // number of the connection, 0 at the token endpoint
 	perConn    map[*fault]int64 // counters of rules with Per "connection"; owned by the session
 }
@@ -91,6 +92,7 @@ func (r *fault) untake() {
 func (r *fault) matches(ev *event, base uint64) bool {
 	if r.Endpoint != "" && r.Endpoint != ev.endpoint ||
 		r.Account != "" && !matchAddress(r.Account, ev.account) ||
+		r.Verb != "" && r.Verb != ev.verb ||
 		r.Secure != "" && (r.Secure == "tls") != ev.secure ||
 		r.Connection != 0 && uint64(r.Connection)+base != ev.conn {
 		return false
@@ -132,7 +134,7 @@ func (r *fault) due(ev *event) bool {
 		r.byAccount[ev.account]++
 		n = r.byAccount[ev.account]
 	}
-	return (r.Nth == 0 || n == r.Nth) && (r.Every == 0 || n%r.Every == 0) && (r.Times == 0 || r.fired < r.Times)
+	return (r.Nth == 0 || n == r.Nth) && (r.Every == 0 || n%r.Every == 0) && n >= r.Since && (r.Times == 0 || r.fired < r.Times)
 }
 
 // matchAddress compares without regard to case; a pattern may begin with '*'.

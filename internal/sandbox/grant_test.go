@@ -96,7 +96,7 @@ func TestClientCredentialsSecret(t *testing.T) {
 		t.Fatalf("%+v", ans)
 	}
 	dial(t, s, s.Addr(PresetOutlook)).secure().cmd("AUTH XOAUTH2 "+xoauth2(outlookUser, ans.AccessToken), "235 ")
-	dial(t, s, s.Addr(PresetGmail)).secure().cmd("AUTH XOAUTH2 "+xoauth2(gmailUser, ans.AccessToken), "334 ")
+	dialog(dial(t, s, s.Addr(PresetGmail)).secure(), "AUTH XOAUTH2>334 |"+xoauth2(gmailUser, ans.AccessToken)+">334 eyJ")
 	for want, edit := range map[string]func(url.Values){
 		"invalid_client":      func(f url.Values) { f.Set("client_secret", "x") },
 		"unauthorized_client": func(f url.Values) { f.Set("client_id", "x") },

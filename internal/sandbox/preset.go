@@ -29,6 +29,7 @@ type preset struct {
 	tooManyConnections             string
 	atLogin                        bool // when that one is answered: at AUTH, or at DATA
 	tooManyLogins                  string
+	lineTooLong, tooManyMessages   string
 	tooManyRecipients, tooBig      string
 	dailyMessages, dailyRecipients string
 	noRecipient                    string
@@ -41,7 +42,7 @@ var presets = map[string]*preset{
 			"AUTH LOGIN PLAIN XOAUTH2 PLAIN-CLIENTTOKEN OAUTHBEARER XOAUTH",
 			"ENHANCEDSTATUSCODES", "PIPELINING", "CHUNKING", "SMTPUTF8"},
 		limits: Limits{Connections: 15, Recipients: 100, MessagesPerDay: 2000, RecipientsPerDay: 10000,
-			IdleTimeout: Duration(10 * time.Minute)},
+			CommandLine: 1000, IdleTimeout: Duration(10 * time.Minute)},
 		greeting:           "220 smtp.sandbox.test ESMTP sandbox - gsmtp",
 		challenge:          true,
 		needTLS:            "530 5.7.0 Must issue a STARTTLS command first. - gsmtp",
@@ -52,6 +53,8 @@ var presets = map[string]*preset{
 		tooManyConnections: "421 4.7.0 Too many concurrent connections from this account. - gsmtp",
 		atLogin:            true,
 		tooManyLogins:      "454 4.7.0 Too many login attempts, please try again later. - gsmtp",
+		lineTooLong:        "555 5.5.2 Syntax error. - gsmtp",
+		tooManyMessages:    "421 4.4.5 Server busy, try again later. - gsmtp",
 		tooManyRecipients:  "452 4.5.3 Your message has too many recipients. - gsmtp",
 		tooBig:             "552 5.3.4 Your message exceeded Google's message size limits. - gsmtp",
 		dailyMessages:      "550 5.4.5 Daily user sending limit exceeded. - gsmtp",
@@ -74,6 +77,8 @@ var presets = map[string]*preset{
 		badMechanism:       "504 5.7.4 Unrecognized authentication type [sandbox]",
 		tooManyConnections: "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded",
 		tooManyLogins:      "421 4.3.2 The maximum number of concurrent connections has exceeded a limit, closing transmission channel",
+		lineTooLong:        "500 5.5.6 Line too long",
+		tooManyMessages:    "421 4.4.2 Message submission rate for this client has exceeded the configured limit",
 		tooManyRecipients:  "452 4.5.3 Too many recipients",
 		tooBig:             "552 5.3.4 Message size exceeds fixed maximum message size",
 		dailyMessages:      "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; message quota exceeded",
@@ -94,6 +99,8 @@ var presets = map[string]*preset{
 		tooManyConnections: "421 4.7.0 Too many connections",
 		atLogin:            true,
 		tooManyLogins:      "454 4.7.0 Too many logins",
+		lineTooLong:        "500 5.5.6 Line too long",
+		tooManyMessages:    "452 4.4.5 Too many messages on this connection",
 		tooManyRecipients:  "452 4.5.3 Too many recipients",
 		tooBig:             "552 5.3.4 Message too big",
 		dailyMessages:      "550 5.4.5 Daily quota exceeded",
@@ -211,6 +218,8 @@ func (l Limits) merge(over Limits) Limits {
 	}
 	pick(&l.Connections, over.Connections)
 	pick(&l.Recipients, over.Recipients)
+	pick(&l.MessagesPerConnection, over.MessagesPerConnection)
+	pick(&l.CommandLine, over.CommandLine)
 	pick(&l.MessagesPerMinute, over.MessagesPerMinute)
 	pick(&l.MessagesPerDay, over.MessagesPerDay)
 	pick(&l.RecipientsPerDay, over.RecipientsPerDay)
@@ -221,11 +230,11 @@ func (l Limits) merge(over Limits) Limits {
 	return l
 }
 
-// effective returns the limits to enforce: with limits off, only the idle
-// timeout.
+// effective returns the limits to enforce: with limits off, only those that are
+// no matter of load.
 func (l Limits) effective(on bool) Limits {
 	if on {
 		return l
 	}
-	return Limits{IdleTimeout: l.IdleTimeout}
+	return Limits{CommandLine: l.CommandLine, IdleTimeout: l.IdleTimeout}
 }

@@ -112,7 +112,7 @@ func (s *Server) start() (err error) {
 }
 
 func newEndpoint(e Endpoint, cert tls.Certificate, limits bool) *endpoint {
-	p := presets[e.Preset]
+	p := presets[e.Preset].with(e.Replies)
 	ep := &endpoint{Endpoint: e, preset: p, limits: p.limits.merge(e.Limits).effective(limits), tls: newTLS(e, cert)}
 	keywords := p.keywords
 	if e.Keywords != nil {

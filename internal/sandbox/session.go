@@ -35,6 +35,7 @@ type session struct {
 	box     *mailbox
 	tx      transaction
 	errors  int
+	carried int  // messages accepted
 	ended   bool // no more commands: QUIT, fault, connection lost
 
 	deadline time.Time // of reading, as last set
@@ -61,10 +62,8 @@ func (s *session) run(implicit bool) {
 	}
 	for !s.ended {
 		line, err := s.readLine(maxAuthLine)
-		if err == nil && len(line) > maxCommandLine-len("\r\n") {
-			if verb, _ := splitVerb(line); verb != "AUTH" {
-				err = errLineTooLong
-			}
+		if err == nil && len(line)+len("\r\n") > s.commandLimit(line) {
+			err = errLineTooLong
 		}
 		if err != nil {
 			s.lineError(err)
@@ -74,6 +73,17 @@ func (s *session) run(implicit bool) {
 			s.command(line)
 		}
 	}
+}
+
+// commandLimit returns how long a command line may be, in octets with CRLF.
+func (s *session) commandLimit(line []byte) int {
+	if limit := s.ep.limits.CommandLine; limit > 0 {
+		return limit
+	}
+	if verb, _ := splitVerb(line); verb == "AUTH" {
+		return maxAuthLine
+	}
+	return maxCommandLine
 }
 
 // end gives back what the session held. The reader goes back to the pool
@@ -192,7 +202,7 @@ func (s *session) lineError(err error) {
 	switch {
 	case errors.Is(err, errLineTooLong):
 		s.violation(ViolationLineLength)
-		s.refuse("500 5.5.6 Line too long")
+		s.refuse(s.ep.preset.lineTooLong)
 	case errors.Is(err, errLineEnd):
 		s.violation(ViolationLineEnd)
 		s.refuse("500 5.5.2 Line does not end in CRLF")

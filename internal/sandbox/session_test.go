@@ -118,7 +118,7 @@ func TestAuth(t *testing.T) {
 		{"bad token", "gmail", "AUTH XOAUTH2 " + xoauth2(gmailUser, "x") + ">334 eyJzdGF0dXMiOiI0MDAi|>535-5.7.8"},
 		{"bad bearer", "gmail", "AUTH OAUTHBEARER " + bearer(gmailUser, "x") + ">334 eyJ|AQ==>535-5.7.8"},
 		{"token of another", "gmail", "AUTH XOAUTH2 " + xoauth2("other@gmail.com", good) + ">334 |>535-5.7.8"},
-		{"token of another provider", "gmail", "AUTH XOAUTH2 " + xoauth2(outlookUser, outlook) + ">334 |>535-5.7.8"},
+		{"token of another provider", "gmail", "AUTH XOAUTH2>334 |" + xoauth2(outlookUser, outlook) + ">334 |>535-5.7.8"},
 		{"outlook", "outlook", "AUTH XOAUTH2 " + xoauth2(outlookUser, outlook) + ">235 "},
 		{"outlook bad token", "outlook", "AUTH XOAUTH2 " + xoauth2(outlookUser, "x") + ">535 5.7.3"},
 		{"outlook bearer not offered", "outlook", "AUTH OAUTHBEARER " + bearer(outlookUser, outlook) + ">504 5.7.4"},
@@ -223,7 +223,8 @@ func TestCommands(t *testing.T) {
 		{"unknown", gmailUser, "XYZZY>502|NOOP>250|VRFY x>252|HELP>214|QUIT>221"},
 		{"mixed case", gmailUser, "mail from:<a@b.test>>250|Rcpt To:<a@b.test>>250|rset>250"},
 		{"STARTTLS twice", gmailUser, "STARTTLS>503"},
-		{"line too long", gmailUser, "NOOP " + strings.Repeat("x", 9000) + ">500 5.5.6|NOOP>250"},
+		{"line too long", gmailUser, "NOOP " + strings.Repeat("x", 9000) + ">555 5.5.2|NOOP>250"},
+		{"line too long outlook", outlookUser, "NOOP " + strings.Repeat("x", 9000) + ">500 5.5.6|NOOP>250"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { dialog(login(t, s, tt.user), tt.dialog) })

@@ -45,6 +45,16 @@ func (s *session) hitMail(from []byte) *fault {
 	return s.srv.faults.take(ev)
 }
 
+// hitCommand is hit for a command line.
+func (s *session) hitCommand(verb string) *fault {
+	if s.srv.faults.set.Load() == nil {
+		return nil
+	}
+	ev := s.event(PhaseCommand)
+	ev.verb = verb
+	return s.srv.faults.take(ev)
+}
+
 // hitAuth is hit for a login, whose account is not yet that of the session.
 func (s *session) hitAuth(user string) *fault {
 	if s.srv.faults.set.Load() == nil {
@@ -78,9 +88,12 @@ func (s *session) act(f *fault, effect func()) {
 	switch f.Action {
 	case ActionReply:
 		s.reply(f.Reply)
-		if replyCode(f.Reply) == 421 {
+		if replyCode(f.Reply) == 421 && f.Then == "" {
 			s.shut(ActionClose)
 		}
+	case ActionPass:
+		proceed()
+	case ActionIgnore:
 	case ActionClose, ActionCut, ActionReset:
 		s.shut(f.Action)
 	case ActionStall:
@@ -99,6 +112,9 @@ func (s *session) act(f *fault, effect func()) {
 		s.dropped = f.Keyword
 		proceed()
 	case ActionWrongCertificate: // startTLS chooses it
+	}
+	if f.Then != "" && (!s.ended || f.Phase == PhaseQuit) {
+		s.shut(f.Then)
 	}
 }
 

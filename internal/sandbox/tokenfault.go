@@ -22,9 +22,12 @@ func (h *httpServer) actToken(ctx *fasthttp.RequestCtx, f *fault, r *tokenReques
 		s.answerToken(ctx, r)
 		ctx.Response.Reset()
 	}
+	defer alterToken(ctx, f)
 	switch f.Action {
 	case ActionReply:
 		replyToken(ctx, f, r)
+	case ActionAlter:
+		s.answerToken(ctx, r)
 	case ActionInvalidGrant:
 		sendJSON(ctx, 400, oauthError(r.shape, "invalid_grant", 700082, "The refresh token has expired or was revoked."))
 	case ActionGarbage:

@@ -27,6 +27,9 @@ func (c Config) Validate() error {
 		if e.TLSVersion != "" && e.TLSVersion != "1.2" && e.TLSVersion != "1.3" {
 			bad("endpoints[%d].tls_version: %q is neither 1.2 nor 1.3", i, e.TLSVersion)
 		}
+		for _, err := range e.checkReplies() {
+			bad("endpoints[%d]: %w", i, err)
+		}
 		for _, addr := range []string{e.StartTLS, e.TLS} {
 			if err := checkLoopback(addr); err != nil {
 				bad("endpoints[%d]: %w", i, err)

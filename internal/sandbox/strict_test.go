@@ -1,0 +1,264 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// endpoints has one endpoint "gmail" of the preset, changed.
+func endpoints(change func(*Endpoint)) Config {
+	e := Endpoint{Preset: PresetGmail}
+	change(&e)
+	return Config{Endpoints: []Endpoint{e}, Accounts: []Account{{Email: gmailUser}}}
+}
+
+// TestCommandLineLimit has lines just below and just above the limits of the
+// presets and of a configured one, which are in force with limits off too.
+func TestCommandLineLimit(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		change  func(*Endpoint)
+		noop    int // octets of the longest NOOP, with CRLF
+		auth    int // of the longest AUTH
+		refusal string
+	}{
+		{"gmail", func(*Endpoint) {}, 1000, 1000, "555 5.5.2"},
+		{"outlook", func(e *Endpoint) { e.Preset, e.Name = PresetOutlook, PresetGmail }, 2048, 12290, "500 5.5.6"},
+		{"plain", func(e *Endpoint) { e.Preset, e.Name = PresetPlain, PresetGmail }, 2048, 12290, "500 5.5.6"},
+		{"512", func(e *Endpoint) {
+			e.Limits.CommandLine, e.Replies = 512, map[string]string{"command_line": "500 5.5.2 Line too long"}
+		}, 512, 512, "500 5.5.2 Line too long"},
+		{"none", func(e *Endpoint) { e.Limits.CommandLine = -1 }, 2048, 12290, "555 5.5.2"},
+	} {
+		for _, limits := range []string{"on", "off"} {
+			t.Run(tt.name+" "+limits, func(t *testing.T) {
+				cfg := endpoints(tt.change)
+				cfg.Limits = limits
+				s := newServer(t, cfg)
+				c := dial(t, s, s.Addr(PresetGmail)).secure()
+				line := func(start string, octets int) string {
+					return start + strings.Repeat("x", octets-len(start)-len("\r\n"))
+				}
+				c.cmd(line("NOOP ", tt.noop), "250 ")
+				c.cmd(line("NOOP ", tt.noop+1), tt.refusal)
+				c.cmd(line("AUTH XOAUTH2 ", tt.auth), "501 5.5.2 Cannot")
+				c.cmd(line("AUTH XOAUTH2 ", tt.auth+1), tt.refusal)
+				dialog(c, "AUTH XOAUTH2>334 ")
+				c.cmd(line("", 12290), "501 5.5.2 Cannot")
+				if n := s.Stats().Violations[ViolationLineLength]; n != 2 {
+					t.Errorf("%d violations", n)
+				}
+			})
+		}
+	}
+}
+
+// TestMessagesPerConnection has the limit of a connection answered by a reply
+// that ends it and by one that does not.
+func TestMessagesPerConnection(t *testing.T) {
+	for _, tt := range []struct {
+		reply string // instead of the preset's
+		want  string
+	}{{"", "421 4.4.5"}, {"452 4.4.5 enough", "452 4.4.5 enough"}} {
+		s := newServer(t, endpoints(func(e *Endpoint) {
+			e.Limits.MessagesPerConnection = 2
+			if tt.reply != "" {
+				e.Replies = map[string]string{"messages_per_connection": tt.reply}
+			}
+		}))
+		c := login(t, s, gmailUser)
+		c.deliver("one")
+		c.deliver("two")
+		c.cmd("MAIL FROM:<a@b.test>", tt.want)
+		if strings.HasPrefix(tt.want, "421") {
+			c.wantEnd()
+		} else {
+			dialog(c, "MAIL FROM:<a@b.test>>452|QUIT>221")
+		}
+		login(t, s, gmailUser).deliver("another connection")
+		if st := s.AccountStats(gmailUser); st.Messages != 3 || st.LimitRefusals == 0 {
+			t.Errorf("%+v", st)
+		}
+	}
+}
+
+// TestSince has a reply from the third message of each connection on.
+func TestSince(t *testing.T) {
+	for _, ph := range []Phase{PhaseMail, PhaseData} {
+		s := newServer(t, Config{Faults: []Rule{{Phase: ph, Action: ActionReply, Reply: "452 4.4.5 enough", Per: "connection", Since: 3}}})
+		for range 2 {
+			c := login(t, s, gmailUser)
+			c.deliver("one")
+			c.deliver("two")
+			for range 2 {
+				if ph == PhaseMail {
+					dialog(c, "MAIL FROM:<a@b.test>>452 4.4.5")
+				} else {
+					dialog(c, `MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|BDAT 2 LAST\n>452 4.4.5|RSET>250`)
+				}
+			}
+		}
+	}
+}
+
+// TestRefusedVerb has BDAT be announced and refused, by configuration and by
+// script: with the codes of a server that does not know the verb its content is
+// read as commands, else it is forgotten; unanswered, the session goes on.
+func TestRefusedVerb(t *testing.T) {
+	const content = "NOOP\r\nVRFY x\r\n"
+	send := fmt.Sprintf("BDAT %d LAST\r\n%sRSET\r\n", len(content), content)
+	for _, tt := range []struct {
+		reply string
+		want  []string
+	}{
+		{"500 5.5.1 unknown", []string{"500 5.5.1", "250 2.0.0", "252 ", "250 2.1.5"}},
+		{"502 5.5.1 not implemented", []string{"502 5.5.1", "250 2.0.0", "252 ", "250 2.1.5"}},
+		{"504 5.5.4 not here", []string{"504 5.5.4", "250 2.0.0", "252 ", "250 2.1.5"}},
+		{"503 5.5.1 sequence", []string{"503 5.5.1", "250 2.1.5"}},
+		{"552 5.3.4 too big", []string{"552 5.3.4", "250 2.1.5"}},
+		{"421 4.3.2 bye", []string{"421 4.3.2", ""}},
+		{"", []string{"250 2.1.5"}},
+	} {
+		for _, script := range []bool{false, true} {
+			t.Run(fmt.Sprint(tt.reply[:min(3, len(tt.reply))], script), func(t *testing.T) {
+				cfg := endpoints(func(e *Endpoint) {
+					if !script {
+						e.Refuse = map[string]string{"BDAT": tt.reply}
+					}
+				})
+				if script {
+					r := Rule{Phase: PhaseCommand, Verb: "BDAT", Action: ActionReply, Reply: tt.reply}
+					if tt.reply == "" {
+						r.Action = ActionIgnore
+					}
+					cfg.Faults = []Rule{r}
+				}
+				s := newServer(t, cfg)
+				c := login(t, s, gmailUser)
+				dialog(c, "MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250")
+				c.send(send)
+				for _, want := range tt.want {
+					if want == "" {
+						c.wantEnd()
+						return
+					}
+					c.want(want)
+				}
+				dialog(c, "MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|DATA>354|by DATA\\n.>250|QUIT>221")
+				if m := s.Messages(); len(m) != 1 || m[0].Verb != "DATA" {
+					t.Errorf("%d messages", len(m))
+				}
+			})
+		}
+	}
+}
+
+// TestCommandFault has rules strike at single verbs.
+func TestCommandFault(t *testing.T) {
+	s := newServer(t, Config{Faults: []Rule{
+		{Phase: PhaseCommand, Verb: "VRFY", Action: ActionReply, Reply: "550 5.7.1 no"},
+		{Phase: PhaseCommand, Verb: verbUnknown, Action: ActionReply, Reply: "500 5.5.1 what"},
+		{Phase: PhaseCommand, Verb: "NOOP", Action: ActionReply, Reply: "250 2.0.0 second", Nth: 2},
+	}})
+	dialog(login(t, s, gmailUser), "VRFY x>550 5.7.1|XYZZY>500 5.5.1 what|NOOP>250 2.0.0 OK|NOOP>250 2.0.0 second|NOOP>250 2.0.0 OK|RSET>250")
+}
+
+// TestCloseAfterReply has the connection end after the usual reply, and after
+// one of the script, of every phase that has one.
+func TestCloseAfterReply(t *testing.T) {
+	usual := map[Phase]string{PhaseBanner: "220 ", PhaseEHLO: "250-", PhaseStartTLS: "220 ", PhaseAuth: "235 ",
+		PhaseMail: "250 ", PhaseRcpt: "250 ", PhaseData: "250 2.0.0", PhaseAfterEOD: "250 2.0.0", PhaseRset: "250 ",
+		PhaseNoop: "250 ", PhaseQuit: "221 ", PhaseCommand: "250-"}
+	for ph := range maps.Keys(usual) {
+		for _, how := range []Action{ActionClose, ActionCut, ActionReset} {
+			for _, r := range []Rule{{Action: ActionPass}, {Action: ActionReply, Reply: "451 4.3.0 later"}, {Action: ActionReply, Reply: "421 4.3.0 bye"}} {
+				r.Phase, r.Then = ph, how
+				t.Run(fmt.Sprintf("%s/%s/%s%.3s", ph, how, r.Action, r.Reply), func(t *testing.T) {
+					t.Parallel()
+					want := r.Reply
+					if r.Action == ActionPass {
+						want = usual[ph]
+					}
+					s := newServer(t, Config{Faults: []Rule{r}})
+					if ph == PhaseBanner && how == ActionReset { // the client may hear of it as early as in connect
+						conn, err := net.Dial("tcp", s.Addr(PresetGmail))
+						if err == nil {
+							defer conn.Close()
+							_, err = io.Copy(io.Discard, conn)
+						}
+						if !errors.Is(err, syscall.ECONNRESET) {
+							t.Errorf("ended by %v", err)
+						}
+						return
+					}
+					c, provoke := reach(t, s, ph)
+					if _, err := io.WriteString(c, provoke); err != nil {
+						t.Fatal(err)
+					}
+					c.want(want)
+					err := c.wantEnd()
+					if how == ActionReset != errors.Is(err, syscall.ECONNRESET) {
+						t.Errorf("ended by %v", err)
+					}
+					if got := len(s.Messages()); got != 0 && (r.Action != ActionPass || ph != PhaseData && ph != PhaseAfterEOD) {
+						t.Errorf("%d messages", got)
+					}
+				})
+			}
+		}
+	}
+	t.Run("354", func(t *testing.T) {
+		s := newServer(t, Config{Faults: []Rule{{Phase: PhaseData, Action: ActionPass, Then: ActionCut}}})
+		c := login(t, s, gmailUser)
+		dialog(c, "MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|DATA>354")
+		c.wantEnd()
+	})
+}
+
+func TestStrictValidation(t *testing.T) {
+	for want, r := range map[string]Rule{
+		"verb: ":             {Phase: PhaseMail, Action: ActionClose, Verb: "MAIL"},
+		`verb: "bdat"`:       {Phase: PhaseCommand, Action: ActionClose, Verb: "bdat"},
+		`then: "stall"`:      {Phase: PhaseMail, Action: ActionPass, Then: ActionStall},
+		`then: "close"`:      {Phase: PhaseTLS, Action: ActionPass, Then: ActionClose},
+		"for phase token":    {Phase: PhaseMail, Action: ActionPass, BOM: true},
+		"negative":           {Phase: PhaseMail, Action: ActionPass, Since: -1},
+		`"alter" is unknown`: {Phase: PhaseMail, Action: ActionAlter},
+		`"pass" is unknown`:  {Phase: PhaseToken, Action: ActionPass},
+	} {
+		if err := r.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", r, err, want)
+		}
+	}
+	cfg := endpoints(func(e *Endpoint) {
+		e.Refuse = map[string]string{"bdat": "500 x", "DATA": "250 ok"}
+		e.Replies = map[string]string{"x": "500 x", "size": "big"}
+	})
+	err := cfg.Validate()
+	for _, want := range []string{`refuse: "bdat"`, "refuse.DATA", `replies: "x"`, "replies.size"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in %v", want, err)
+		}
+	}
+	if got, err := DecodeConfig(strings.NewReader(`{"accounts":[{"email":"a@gmail.com"}],"endpoints":[{"preset":"gmail","refuse":{"BDAT":""},
+		"replies":{"command_line":"500 5.5.2 x"},"limits":{"command_line":512,"messages_per_connection":5}}]}`)); err != nil ||
+		got.Endpoints[0].Limits.CommandLine != 512 || got.Endpoints[0].Limits.MessagesPerConnection != 5 || got.Validate() != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestUnknownTokenIsRefusedInWords has a provider whose words to a bad token are
+// configured.
+func TestUnknownTokenIsRefusedInWords(t *testing.T) {
+	s := newServer(t, endpoints(func(e *Endpoint) { e.Replies = map[string]string{"token": "535 5.7.139 disabled"} }))
+	dialog(dial(t, s, s.Addr(PresetGmail)).secure(), "AUTH XOAUTH2 "+xoauth2(gmailUser, "x")+">334 |>535 5.7.139 disabled")
+	c := dial(t, s, s.Addr(PresetGmail)).secure()
+	c.cmd("AUTH XOAUTH2 "+xoauth2(gmailUser, s.IssueToken(gmailUser, time.Hour)), "235 ")
+}

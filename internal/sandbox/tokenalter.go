@@ -1,0 +1,69 @@
+package sandbox
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"maps"
+
+	"github.com/valyala/fasthttp"
+)
+
+// byteOrderMark is what some servers begin UTF-8 with.
+const byteOrderMark = "\xef\xbb\xbf"
+
+// alterToken changes an answer of the token endpoint that is complete.
+func alterToken(ctx *fasthttp.RequestCtx, f *fault) {
+	resp := &ctx.Response
+	if resp.IsBodyStream() {
+		return
+	}
+	if f.Action == ActionAlter && f.Status != 0 {
+		resp.SetStatusCode(f.Status)
+	}
+	body := alterFields(resp.Body(), f)
+	if f.BOM {
+		body = append([]byte(byteOrderMark), body...)
+	}
+	if f.Gzip {
+		body = gzipped(body)
+		resp.Header.Set("Content-Encoding", "gzip")
+	}
+	resp.SetBody(body)
+	for name, value := range f.Headers {
+		if value != "" {
+			resp.Header.Set(name, value)
+			continue
+		}
+		resp.Header.Del(name)
+		if name == fasthttp.HeaderContentType {
+			resp.Header.SetNoDefaultContentType(true)
+		}
+	}
+}
+
+func gzipped(body []byte) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write(body) // a buffer takes all
+	_ = z.Close()
+	return b.Bytes()
+}
+
+// alterFields sets and drops fields of a JSON object. A body that is none stays
+// as it is.
+func alterFields(body []byte, f *fault) []byte {
+	var object map[string]json.RawMessage
+	if len(f.Fields)+len(f.Drop) == 0 || json.Unmarshal(body, &object) != nil {
+		return append([]byte(nil), body...)
+	}
+	maps.Copy(object, f.Fields)
+	for _, name := range f.Drop {
+		delete(object, name)
+	}
+	altered, err := json.Marshal(object)
+	if err != nil {
+		return append([]byte(nil), body...)
+	}
+	return altered
+}
