@@ -64,6 +64,7 @@ type setup struct {
 	implicit bool
 	accounts int
 	keywords []string
+	endpoint func(*sandbox.Endpoint) // changes the sandbox's; may be nil
 }
 
 // newFixture starts a sandbox with one endpoint "smtp" and a relay for its
@@ -86,6 +87,9 @@ func newFixture(t testing.TB, change func(*setup)) *fixture {
 		change(&s)
 	}
 	s.box.Endpoints = []sandbox.Endpoint{{Name: "smtp", Preset: sandbox.PresetGmail, Keywords: s.keywords}}
+	if s.endpoint != nil {
+		s.endpoint(&s.box.Endpoints[0])
+	}
 	s.box.Accounts = sandbox.SampleAccounts(s.accounts)
 	for i := range s.box.Accounts {
 		s.box.Accounts[i].Endpoint = "smtp"

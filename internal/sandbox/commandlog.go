@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"slices"
 	"sync"
 )
@@ -9,6 +10,8 @@ import (
 type CommandRecord struct {
 	Connection uint64 `json:"connection"`
 	Line       string `json:"line"` // of AUTH only the mechanism
+	// Initial says that AUTH came with an initial response.
+	Initial bool `json:"initial_response,omitempty"`
 }
 
 // commandLog keeps the newest commands.
@@ -25,16 +28,17 @@ func (s *Server) record(conn uint64, verb string, line []byte) {
 	if l.limit <= 0 {
 		return
 	}
-	text := string(line)
+	text, initial := string(line), false
 	if verb == "AUTH" {
 		text = "AUTH " + mechanismOf(text[len("AUTH"):])
+		initial = len(text) < len(bytes.TrimRight(line, " "))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.records) >= 2*l.limit {
 		l.records = slices.Delete(l.records, 0, l.limit)
 	}
-	l.records = append(l.records, CommandRecord{conn, text})
+	l.records = append(l.records, CommandRecord{conn, text, initial})
 }
 
 // mechanismOf returns the first word.
