@@ -32,6 +32,8 @@ const (
 	VerbHELP
 	VerbQUIT
 	VerbSTARTTLS
+	// VerbHTTP is no verb of SMTP: it stands for the request line of HTTP.
+	VerbHTTP
 	// NumVerbs is the number of verbs, for tables.
 	NumVerbs
 )
@@ -52,6 +54,7 @@ var verbNames = [NumVerbs]string{
 	VerbHELP:     "HELP",
 	VerbQUIT:     "QUIT",
 	VerbSTARTTLS: "STARTTLS",
+	VerbHTTP:     "HTTP",
 }
 
 // String returns the verb in upper case, "unknown" for VerbUnknown.
@@ -72,7 +75,8 @@ type Command struct {
 
 // ParseCommand reads the command line at the start of b (RFC 5321 section
 // 4.1.1). The verb is matched without regard to case; a line without a known
-// verb, also an empty one, is VerbUnknown. n is the number of octets to
+// verb, also an empty one, is VerbUnknown, unless it is a request line of HTTP:
+// then it is VerbHTTP, and n may be short of its end if it is too long. n is the number of octets to
 // discard, which is the whole line with its CRLF when err is nil.
 //
 // Errors: ErrIncomplete (n is 0), ErrLineTooLong above MaxCommandLine, for
@@ -82,10 +86,17 @@ type Command struct {
 func ParseCommand(b []byte) (cmd Command, n int, err error) {
 	line, n, err := ParseLine(b, commandCap(b))
 	if err != nil {
+		if n > 0 && isHTTP(bytes.TrimRight(b[:n], "\r\n")) {
+			return Command{Verb: VerbHTTP}, n, nil
+		}
 		return Command{}, n, err
 	}
 	word, args := cutWord(line)
-	return Command{Verb: verbOf(word), Args: trimRightSpace(args)}, n, nil
+	verb := verbOf(word)
+	if verb == VerbUnknown && isHTTP(line) {
+		verb = VerbHTTP
+	}
+	return Command{Verb: verb, Args: trimRightSpace(args)}, n, nil
 }
 
 // commandCap returns the cap for the line that starts with b.

@@ -35,6 +35,24 @@ func TestParseCommand(t *testing.T) {
 		{"QUITS\r\n", codec.VerbUnknown, ""},
 		{"XCLIENT ADDR=192.0.2.1\r\n", codec.VerbUnknown, "ADDR=192.0.2.1"},
 		{"averyverylongword x\r\n", codec.VerbUnknown, "x"},
+		{"GET / HTTP/1.1\r\n", codec.VerbHTTP, "/ HTTP/1.1"},
+		{"get /\r\n", codec.VerbHTTP, "/"},
+		{"Post\t/x\r\n", codec.VerbHTTP, "/x"},
+		{"PUT\r\n", codec.VerbHTTP, ""},
+		{"HEAD / HTTP/1.0\r\n", codec.VerbHTTP, "/ HTTP/1.0"},
+		{"OPTIONS * HTTP/1.1\r\n", codec.VerbHTTP, "* HTTP/1.1"},
+		{"DELETE /x\r\n", codec.VerbHTTP, "/x"},
+		{"pAtCh /x\r\n", codec.VerbHTTP, "/x"},
+		{"TRACE /\r\n", codec.VerbHTTP, "/"},
+		{"CONNECT mx.example.com:25 HTTP/1.1\r\n", codec.VerbHTTP, "mx.example.com:25 HTTP/1.1"},
+		{"PRI * HTTP/2.0\r\n", codec.VerbHTTP, "* HTTP/2.0"},
+		{"averyverylongmethod /x HTTP/1.1\r\n", codec.VerbHTTP, "/x HTTP/1.1"},
+		{" GET / HTTP/1.1\r\n", codec.VerbHTTP, "GET / HTTP/1.1"},
+		{"NOOP / HTTP/1.1\r\n", codec.VerbNOOP, "/ HTTP/1.1"},
+		{"EHLO HTTP/1.1\r\n", codec.VerbEHLO, "HTTP/1.1"},
+		{"GETTING x\r\n", codec.VerbUnknown, "x"},
+		{"Host: 127.0.0.1:2525\r\n", codec.VerbUnknown, "127.0.0.1:2525"},
+		{"XHTTP/1.1\r\n", codec.VerbUnknown, ""},
 		{"\x80\xff\r\n", codec.VerbUnknown, ""},
 	}
 	for _, tt := range tests {
@@ -90,6 +108,39 @@ func TestParseLine(t *testing.T) {
 	}
 	if _, n, err = codec.ParseLine([]byte("abc\r\n"), 4); n != 3 || err != codec.ErrLineTooLong {
 		t.Errorf("CR at the cap: got %d, %v", n, err)
+	}
+}
+
+// TestParseCommandFindsHTTP has request lines that are no command line: too long,
+// with a bare LF or CR, or with a NUL.
+func TestParseCommandFindsHTTP(t *testing.T) {
+	long := strings.Repeat("x", codec.MaxCommandLine)
+	for _, tt := range []struct {
+		name, in string
+		n        int
+	}{
+		{"too long", "GET /" + long + " HTTP/1.1\r\n", codec.MaxCommandLine},
+		{"too long, in lower case", "post /" + long + "\r\n", codec.MaxCommandLine},
+		{"too long, unknown method", "LINK / HTTP/1.1 " + long + "\r\n", codec.MaxCommandLine},
+		{"a method and no more", "GET" + strings.Repeat(" ", codec.MaxCommandLine), codec.MaxCommandLine},
+		{"bare LF", "GET / HTTP/1.1\nEHLO x\r\n", 15},
+		{"method and bare LF", "GET\n", 4},
+		{"bare CR", "GET / HTTP/1.1\rEHLO x\r\n", 23},
+		{"NUL", "POST /\x00 HTTP/1.1\r\n", 18},
+	} {
+		for cut := range tt.n {
+			if _, n, err := codec.ParseCommand([]byte(tt.in[:cut])); err != codec.ErrIncomplete || n != 0 {
+				t.Fatalf("%s: %d octets of it: %d, %v", tt.name, cut, n, err)
+			}
+		}
+		if cmd, n, err := codec.ParseCommand([]byte(tt.in)); cmd.Verb != codec.VerbHTTP || n != tt.n || err != nil {
+			t.Errorf("%s: %v, %d, %v", tt.name, cmd.Verb, n, err)
+		}
+	}
+	for _, in := range []string{"QUIT / HTTP/1.1\nEHLO x\r\n", "MAIL FROM:<" + long + "> HTTP/1.1\r\n"} {
+		if cmd, _, err := codec.ParseCommand([]byte(in)); cmd.Verb != codec.VerbUnknown || err == nil {
+			t.Errorf("%.20q: %v, %v", in, cmd.Verb, err)
+		}
 	}
 }
 
@@ -159,7 +210,7 @@ func FuzzCommand(f *testing.F) {
 		if !bytes.HasSuffix(in[:n], []byte("\r\n")) || bytes.ContainsAny(cmd.Args, "\r\n\x00") || bytes.Count(in[:n], []byte("\n")) != 1 {
 			t.Fatalf("line %q, arguments %q", in[:n], cmd.Args)
 		}
-		if cmd.Verb != codec.VerbUnknown {
+		if cmd.Verb != codec.VerbUnknown && cmd.Verb != codec.VerbHTTP {
 			again, _, err := codec.ParseCommand([]byte(cmd.Verb.String() + " " + string(cmd.Args) + "\r\n"))
 			if err == nil && (again.Verb != cmd.Verb || !bytes.Equal(again.Args, cmd.Args)) {
 				t.Fatalf("%v %q became %v %q", cmd.Verb, cmd.Args, again.Verb, again.Args)
@@ -169,7 +220,7 @@ func FuzzCommand(f *testing.F) {
 }
 
 func TestVerbString(t *testing.T) {
-	for v := codec.VerbEHLO; v < codec.NumVerbs; v++ {
+	for v := codec.VerbEHLO; v < codec.VerbHTTP; v++ {
 		cmd, _, err := codec.ParseCommand([]byte(strings.ToLower(v.String()) + "\r\n"))
 		if cmd.Verb != v || err != nil {
 			t.Errorf("%v parses as %v, %v", v, cmd.Verb, err)

@@ -9,5 +9,6 @@ var (
 	replyNextTransaction = codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 5, 3}, Text: "The provider refused the first recipient; send this one in another transaction"}
 	replyTooManyFailures = codec.Reply{Code: 421, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "Too many failed logins from this address, try again later"}
 	replyTooManyMessages = codec.Reply{Code: 421, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "Enough messages on this connection, open another one"}
+	replyHTTP            = codec.Reply{Code: 421, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "This is SMTP, HTTP is not spoken here"}
 	replyNotAllowed      = codec.Reply{Code: 421, Enhanced: codec.EnhancedCode{4, 7, 1}, Text: "This address may not connect here"}
 )

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"go.uber.org/zap"
+
 	"xoauth2-proxy/codec"
 )
 
@@ -31,6 +33,7 @@ func init() { // not a composite literal: the handlers refer to the table
 		codec.VerbHELP:     {anyState, (*session).onHELP},
 		codec.VerbQUIT:     {anyState, (*session).onQUIT},
 		codec.VerbSTARTTLS: {anyState, (*session).onSTARTTLS},
+		codec.VerbHTTP:     {anyState, (*session).onHTTP},
 	}
 }
 
@@ -51,6 +54,14 @@ func (s *session) step(cmd codec.Command) (codec.Reply, state) {
 }
 
 func (s *session) onUnknown([]byte) (codec.Reply, state) { return codec.ReplyUnknownVerb, s.state }
+
+// onHTTP ends the session: the lines that follow are what a web page says, and
+// they may be commands.
+func (s *session) onHTTP([]byte) (codec.Reply, state) {
+	s.srv.log.Info("HTTP request in place of SMTP, session ended", zap.Uint64("sid", s.id), zap.String("remote", s.remote))
+	s.dropTransaction()
+	return replyHTTP, stateLinger
+}
 
 // onEHLO also ends a transaction (RFC 5321 section 4.1.4). The login stays:
 // RFC 4954 section 4 allows one per session, and clients greet again.

@@ -87,7 +87,12 @@ func (o *oracle) command() (ended bool) {
 	}
 	text, ok := o.line(limit)
 	if !ok {
-		if code := o.reply(); code != "500" {
+		switch code := o.reply(); code {
+		case "421": // a request of HTTP
+			o.commands++
+			return true
+		case "500":
+		default:
 			o.t.Fatalf("a bad line is answered %s", code)
 		}
 		return false
@@ -99,6 +104,9 @@ func (o *oracle) command() (ended bool) {
 		return o.onBDAT(strings.Fields(args))
 	}
 	code := o.reply()
+	if slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}, verb) && code != "421" {
+		o.t.Fatalf("%q is answered %s", text, code)
+	}
 	switch {
 	case code == "354":
 		o.onContent()

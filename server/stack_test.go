@@ -55,6 +55,12 @@ type stackOption func(*Config, *upstream.Config, *sandbox.Config)
 // newStack starts a stack, which ends with the test.
 func newStack(t testing.TB, options ...stackOption) *stack {
 	t.Helper()
+	return newLoggedStack(t, zap.NewNop(), options...)
+}
+
+// newLoggedStack is newStack with a log of the server.
+func newLoggedStack(t testing.TB, log *zap.Logger, options ...stackOption) *stack {
+	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Hostname = "mx.example.com"
 	cfg.Loops = 2
@@ -87,7 +93,7 @@ func newStack(t testing.TB, options ...stackOption) *stack {
 	if k.relay, err = upstream.New(ucfg, k.tokens, zap.NewNop(), metrics.NewSet()); err != nil {
 		t.Fatal(err)
 	}
-	srv, err := New(cfg, k.store, tokenSource{k.tokens}, k.relay, zap.NewNop(), k.set)
+	srv, err := New(cfg, k.store, tokenSource{k.tokens}, k.relay, log, k.set)
 	if err != nil {
 		t.Fatal(err)
 	}
