@@ -86,17 +86,22 @@ type Command struct {
 func ParseCommand(b []byte) (cmd Command, n int, err error) {
 	line, n, err := ParseLine(b, commandCap(b))
 	if err != nil {
-		if n > 0 && isHTTP(bytes.TrimRight(b[:n], "\r\n")) {
+		if word, _ := cutWord(bytes.TrimRight(b[:n], "\r\n")); verbOrHTTP(word, b[:n]) == VerbHTTP {
 			return Command{Verb: VerbHTTP}, n, nil
 		}
 		return Command{}, n, err
 	}
 	word, args := cutWord(line)
+	return Command{Verb: verbOrHTTP(word, line), Args: trimRightSpace(args)}, n, nil
+}
+
+// verbOrHTTP returns the verb of a line that begins with word, or VerbHTTP.
+func verbOrHTTP(word, line []byte) Verb {
 	verb := verbOf(word)
-	if verb == VerbUnknown && isHTTP(line) {
-		verb = VerbHTTP
+	if verb == VerbUnknown && isHTTP(word, line) {
+		return VerbHTTP
 	}
-	return Command{Verb: verb, Args: trimRightSpace(args)}, n, nil
+	return verb
 }
 
 // commandCap returns the cap for the line that starts with b.
