@@ -57,18 +57,19 @@ func (w *worker) auth(c *conn, tok *oauth.Token) *Error {
 	if err != nil {
 		return err
 	}
-	if answer.refusesForm() {
+	by := providerOf(c.account)
+	if answer.line(by)&lineForm != 0 {
 		// A provider that refuses both forms, or closes, has said it the first time.
 		second, err := w.exchange(c, name, response, form.other())
-		if err == nil && !second.refusesForm() {
+		if err == nil && second.line(by)&lineForm == 0 {
 			answer = second
-			if second.challenged || second.reply.Code == 235 || second.reply.Code == 535 {
+			if second.understood(by) {
 				forms.learn(c.account.SMTP, form.other(), w.relay.log)
 			}
 		}
 	}
 	if err = expect(PhaseAuth, answer.reply, 235); err != nil {
-		if answer.refusesSyntax() {
+		if answer.line(by)&lineSyntax != 0 {
 			err.Err = errLoginSyntax
 		}
 		err.explainAuth(c.account, answer.challenge)
@@ -113,26 +114,19 @@ func (w *worker) exchange(c *conn, name string, response []byte, form authForm) 
 	return a, err
 }
 
-// refusesForm reports whether the provider did not take the way in which the
-// response was sent. Microsoft's 501 5.5.124 and 5.5.127 speak of the token.
-func (a *authAnswer) refusesForm() bool {
-	r := &a.reply
-	return !a.challenged && (r.Code == 504 || r.Code == 501 && !aboutToken(r.Enhanced))
-}
-
-// refusesSyntax reports whether the provider did not understand a line of the
-// login, most often because of its length. That says nothing about the token.
-func (a *authAnswer) refusesSyntax() bool {
-	r := &a.reply
-	if a.challenged || r.Code != 500 && r.Code != 501 && r.Code != 555 {
-		return false
+// line is what the answer says of the lines of the login; nothing where a challenge
+// came before: the provider has understood them then.
+func (a *authAnswer) line(by provider) lineEffect {
+	if a.challenged {
+		return 0
 	}
-	return r.Enhanced.IsZero() || r.Enhanced[1] == 5 && !aboutToken(r.Enhanced)
+	return judge(occasion{provider: by, phase: PhaseAuth}, &a.reply).line
 }
 
-// aboutToken: of the codes x.5.z, those of Microsoft that are about the token.
-func aboutToken(enhanced codec.EnhancedCode) bool {
-	return enhanced[1] == 5 && (enhanced[2] == 124 || enhanced[2] == 127)
+// understood reports whether the provider has judged the token, which it
+// cannot without the response.
+func (a *authAnswer) understood(by provider) bool {
+	return a.challenged || a.reply.Positive() || a.reply.Permanent() && a.line(by) == 0
 }
 
 // echoLength is the length from which on a part of the response in a reply is

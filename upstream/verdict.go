@@ -90,11 +90,23 @@ const (
 
 var accountNames = [...]string{"none", "login refused", "token refused", "logins paused", "throttled", "paused for hours", "held"}
 
+// lineEffect is what a refusal of AUTH says of the lines of the login, rather than
+// of the token.
+type lineEffect uint8
+
+const (
+	// lineForm: the response may be taken in the other form (see authForm).
+	lineForm lineEffect = 1 << iota
+	// lineSyntax: a line was not understood, most often because of its length.
+	lineSyntax
+)
+
 // verdict is what a refusal of the provider means, and for what.
 type verdict struct {
 	message    messageEffect
 	connection connectionEffect
 	account    accountEffect
+	line       lineEffect
 	hint       string // what the operator can do; may be empty
 }
 
@@ -123,7 +135,7 @@ func judge(o occasion, r *codec.Reply) verdict {
 		if !rule.fits(o, r) {
 			continue
 		}
-		v.hint = rule.hint
+		v.hint, v.line = rule.hint, rule.line
 		v.account = max(v.account, rule.account)
 		v.message = max(v.message, rule.message)
 		if rule.connection != connectionKept {

@@ -177,8 +177,8 @@ func (c *cell) check() {
 	if c.several {
 		rule.Recipient = "bad@x.test"
 	}
-	if c.want.account == accountToken {
-		rule.Times = 2 // with another token, too
+	if c.want.account == accountToken || c.want.line&lineForm != 0 {
+		rule.Times = 2 // with another token, or in the other form, too
 	}
 	f.faults(rule)
 	throttled, paused := f.metric(`upstream_throttle_events_total{action="concurrency"}`), f.metric(`upstream_throttle_events_total{action="logins"}`)

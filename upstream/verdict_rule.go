@@ -26,6 +26,7 @@ type verdictRow struct {
 	message    messageEffect
 	connection connectionEffect
 	account    accountEffect
+	line       lineEffect // of AUTH
 
 	means  string // what the provider says by it
 	hint   string // what the operator can do; may be empty

@@ -23,6 +23,7 @@ const (
 	hintSupport  = "only Microsoft's support can lift this block"
 	hintTooMuch  = "lower the connections, logins and messages a minute of the account"
 	hintQuota    = "nothing to do: the quota comes back within 24 hours"
+	hintForm     = "providers.NAME.initial_response chooses the form; auto sends long tokens on a line of their own"
 	hintSMTPAuth = "enable SMTP AUTH for the tenant and the mailbox"
 )
 
@@ -135,10 +136,16 @@ var verdictRows = []verdictRow{
 		means: "the access token is malformed or too near its expiry", hint: "raise the refresh margin", source: observed},
 	{by: anyProvider, at: atAuth, code: "501", enhanced: "5.5.127", account: accountToken,
 		means: "the access token is malformed or too near its expiry", hint: "raise the refresh margin", source: observed},
-	{by: anyProvider, at: atAuth, code: "500, 501, 555", enhanced: "x.5.2", account: accountLogin,
-		means: "the AUTH command is too long or malformed, which says nothing about the token", source: rfc4954},
-	{by: anyProvider, at: atAuth, code: "500, 501, 555", enhanced: "x.5.6", account: accountLogin,
-		means: "the AUTH exchange is too long, which says nothing about the token", source: rfc4954},
+	{by: anyProvider, at: atAuth, code: "501", enhanced: "x.5.x", account: accountLogin, line: lineForm | lineSyntax,
+		means: "a line of the login is malformed, which says nothing about the token", hint: hintForm, source: rfc4954},
+	{by: anyProvider, at: atAuth, code: "501", enhanced: "none", account: accountLogin, line: lineForm | lineSyntax,
+		means: "a line of the login is malformed, which says nothing about the token", hint: hintForm, source: rfc4954},
+	{by: anyProvider, at: atAuth, code: "501, 504", account: accountLogin, line: lineForm,
+		means: "the response is not taken in this form", hint: hintForm, source: rfc4954},
+	{by: anyProvider, at: atAuth, code: "500, 555", enhanced: "x.5.x", account: accountLogin, line: lineSyntax,
+		means: "a line of the login is too long or malformed, which says nothing about the token", hint: hintForm, source: rfc4954},
+	{by: anyProvider, at: atAuth, code: "500, 555", enhanced: "none", account: accountLogin, line: lineSyntax,
+		means: "a line of the login is too long or malformed, which says nothing about the token", hint: hintForm, source: rfc4954},
 	{by: anyProvider, at: atAuth, code: "535", enhanced: "5.7.9", account: accountLogin,
 		means: "the user has to sign in with a browser", source: googleCodes},
 	{by: anyProvider, at: atAuth, code: "535", enhanced: "5.7.14", account: accountLogin,
