@@ -24,6 +24,9 @@ func newStreamConn(proto string, fd int, el unsafe.Pointer, sa unix.Sockaddr, lo
 //go:linkname setContext github.com/panjf2000/gnet/v2.(*conn).SetContext
 func setContext(c unsafe.Pointer, ctx any)
 
+//go:linkname contextOf github.com/panjf2000/gnet/v2.(*conn).Context
+func contextOf(c unsafe.Pointer) any
+
 //go:linkname register0 github.com/panjf2000/gnet/v2.(*eventloop).register0
 func register0(el, c unsafe.Pointer) error
 

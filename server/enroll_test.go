@@ -22,6 +22,7 @@ func TestLinkedFunctions(t *testing.T) {
 	want := map[string]string{
 		"newStreamConn":        "func(proto string, fd int, el *eventloop, sa unix.Sockaddr, localAddr, remoteAddr net.Addr) (c *conn)",
 		"*conn.SetContext":     "func(ctx any)",
+		"*conn.Context":        "func() any",
 		"*eventloop.register0": "func(c *conn) error",
 		"*connMatrix.getConn":  "func(fd int) *conn",
 		"*conn.processIO":      "func(_ int, ev netpoll.IOEvent, _ netpoll.IOFlags) error",

@@ -90,6 +90,7 @@ func (e *events) OnClose(c gnet.Conn, err error) gnet.Action {
 	defer s.loop.recovered(nil)
 	delete(s.loop.sessions, s)
 	s.loop.gone(s)
+	s.broken = s.broken || err != nil
 	s.closed()
 	return gnet.None
 }

@@ -283,8 +283,7 @@ func socketPair() (a, b net.Conn, err error) {
 }
 
 // halfClose tells the client that nothing more comes, while its input is
-// still swallowed: closing with input unread would reset the connection and
-// might take the last reply with it.
+// still swallowed.
 func (s *session) halfClose() {
 	_ = unix.Shutdown(s.conn.Fd(), unix.SHUT_WR)
 }

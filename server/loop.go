@@ -29,7 +29,9 @@ type loop struct {
 	plain    []byte // scratch for what one session decrypts
 	cipher   []byte // what crypto/tls has to write for the session that is being served
 	wheel    wheel
-	ticks    int64 // since start; the clock of the wheel
+	input    []byte        // what was read from the session's socket
+	ticks    int64         // since start; the clock of the wheel
+	clock    time.Duration // since start, when the loop last woke
 	sessions map[*session]struct{}
 	clients  atomic.Int64 // sessions, those too that are still to be opened
 	draining bool

@@ -36,6 +36,9 @@ func (s *session) unpause() {
 // interest sets the read events; those for writing stay while gnet has
 // something to write. Errors and hang-ups are always reported.
 func (s *session) interest(events uint32) bool {
+	if s.shut {
+		events = 0
+	}
 	if s.conn.OutboundBuffered() > 0 {
 		events |= unix.EPOLLOUT
 	}

@@ -48,6 +48,7 @@ func (l *loop) serve() error {
 			return nil // gnet sees it too
 		}
 		now := time.Now()
+		l.clock = now.Sub(l.srv.started)
 		l.yield(now)
 		if woken, err = l.serveReady(l.ready[:n], now); err != nil {
 			return err
@@ -66,7 +67,7 @@ func (l *loop) serveReady(ready []unix.EpollEvent, now time.Time) (woken bool, e
 				continue
 			}
 			if c := getConn(l.poller.conns, fd); c != nil {
-				if err := processIO(c, fd, ready[i].Events, 0); errors.Is(err, errorx.ErrEngineShutdown) {
+				if err := l.serveConn(c, fd, ready[i].Events); errors.Is(err, errorx.ErrEngineShutdown) {
 					return woken, err
 				}
 			} else if fd == l.poller.wake { // edge-triggered: gnet does not learn of it, but goes on with its tasks

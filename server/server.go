@@ -45,6 +45,7 @@ type Server struct {
 	accepting  sync.WaitGroup // listeners whose socket is open
 	running    sync.WaitGroup // the ticking and the learning goroutine
 
+	started  time.Time // what loops count from
 	nextID   atomic.Uint64
 	active   atomic.Int64 // sessions, from accept to close
 	draining atomic.Bool
@@ -59,6 +60,7 @@ func New(cfg Config, accounts *account.Store, tokens Tokens, relay Relay, log *z
 	s := &Server{
 		cfg: cfg, accounts: accounts, tokens: tokens, relay: relay, log: log,
 		budget:    codec.NewBudget(cfg.ContentBudget),
+		started:   time.Now(),
 		news:      make(chan struct{}, 1),
 		stopTicks: make(chan struct{}),
 		empty:     make(chan struct{}, 1),
@@ -194,7 +196,7 @@ func (s *Server) findLoops(n int) ([]*loop, error) {
 		if err != nil {
 			return nil, err
 		}
-		loops = append(loops, &loop{srv: s, events: c.EventLoop(), poller: poller, sessions: make(map[*session]struct{}), plain: make([]byte, plainScratch)})
+		loops = append(loops, &loop{srv: s, events: c.EventLoop(), poller: poller, sessions: make(map[*session]struct{}), plain: make([]byte, plainScratch), input: make([]byte, inputScratch)})
 	}
 	return loops, nil
 }

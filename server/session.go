@@ -34,7 +34,11 @@ type session struct {
 
 	in     *codec.Buffer // input not consumed yet; nil when there is none
 	behind []byte        // the input behind the command that is being run
-	paused bool          // gnet does not read from the connection
+	paused bool          // the connection is not read from
+	shut   bool          // all that came over the connection was read, and no more will
+	ended  bool          // the client has ended its input: shut, or a close_notify
+	broken bool          // closed because the connection failed
+	heard  time.Duration // when the client last said something, by the loop's clock
 
 	snapshot *account.Snapshot // the one that account was looked up in
 	account  *account.Account  // nil before a successful AUTH
@@ -54,6 +58,7 @@ type session struct {
 
 // feed consumes what arrived. b is borrowed.
 func (s *session) feed(b []byte) {
+	s.heard = s.loop.clock
 	if s.in != nil {
 		_, _ = s.in.Write(b) // never fails
 		b = s.in.B
@@ -236,6 +241,9 @@ func (s *session) flush() {
 		s.end(codec.ReplyShutdown)
 	case s.state == stateReady && !s.checkAccount():
 		s.end(replyAccountRemoved)
+	case s.ended && !answersDue.has(s.state):
+		s.dropTransaction()
+		s.enter(stateLinger)
 	}
 	out := s.loop.out
 	s.loop.out = out[:0]
@@ -252,17 +260,31 @@ func (s *session) flush() {
 			return
 		}
 	}
-	if s.state == stateLinger && len(out) > 0 {
-		if s.tls != nil {
-			s.closeTLS()
-		}
-		switch {
-		case s.state == stateClosed:
-		case s.quit:
-			s.close()
-		case s.conn.OutboundBuffered() == 0:
-			s.halfClose()
-		}
+	if s.state == stateLinger && (len(out) > 0 || s.ended) {
+		s.leave()
+	}
+}
+
+// leave ends the connection from our side, behind the last reply. Closing with
+// input unread would reset the connection, and might take that reply with it.
+func (s *session) leave() {
+	if s.tls != nil {
+		s.closeTLS()
+	}
+	switch {
+	case s.state == stateClosed:
+	case s.conn.OutboundBuffered() > 0: // written comes back here
+	case s.quit || s.ended:
+		s.close()
+	default:
+		s.halfClose()
+	}
+}
+
+// written is called when gnet has written out more of what it had to.
+func (s *session) written() {
+	if s.state == stateLinger && s.conn.OutboundBuffered() == 0 {
+		s.leave()
 	}
 }
 

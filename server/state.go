@@ -57,6 +57,9 @@ var (
 	// waiting are the states in which the answer must come from somebody
 	// else before the next command is read.
 	waiting = in(stateAwaitPassword, stateDelayed, stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream)
+	// answersDue are those in which a client that has ended its input is still to
+	// be told something.
+	answersDue = waiting | in(stateLinger, stateClosed)
 	// idle are the states without a transaction: a draining server ends
 	// these sessions at once.
 	idle = in(stateProxyHeader, stateDetect, stateHandshake, stateHello, stateUnauth, stateReady, stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass, stateAuthCRAM)

@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -41,10 +42,11 @@ type tlsLayer struct {
 type tlsWire struct {
 	l *tlsLayer
 
-	mu   sync.Mutex // guards the three below during the handshake
+	mu   sync.Mutex // guards the four below during the handshake
 	cond sync.Cond
 	in   []byte // not read by crypto/tls yet; borrowed once established
 	gone bool
+	shut bool // nothing more comes
 
 	records records // of what was read; used by whoever drives the connection
 }
@@ -64,6 +66,9 @@ func (s *session) startTLS() {
 // feedTLS takes octets from the wire.
 func (s *session) feedTLS(raw []byte) {
 	l := s.tls
+	if s.ended { // behind a close_notify (RFC 8446 section 6.1)
+		return
+	}
 	if l.established {
 		l.wire.in = raw
 		s.pump()
@@ -104,7 +109,11 @@ func (s *session) decrypt() {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			break
 		}
-		if err != nil { // close_notify, or the peer broke the protocol
+		if err == io.EOF { // close_notify: we may still write, in TLS 1.2 too
+			s.endInput()
+			break
+		}
+		if err != nil { // the peer broke the protocol
 			s.closeTLS()
 			s.close()
 			return
@@ -165,6 +174,22 @@ func (s *session) handshakeDone(err error) {
 		l.wire.in = left
 		s.pump()
 	}
+	if s.shut {
+		s.endInput()
+	}
+}
+
+// endInput is for when the client ends its input before the handshake is done. What
+// has come may be enough for it.
+func (l *tlsLayer) endInput() {
+	if !l.started {
+		l.s.close()
+		return
+	}
+	l.wire.mu.Lock()
+	l.wire.shut = true
+	l.wire.cond.Signal()
+	l.wire.mu.Unlock()
 }
 
 // evicted ends a session whose handshake gives way to others.
@@ -193,11 +218,14 @@ func (w *tlsWire) Read(p []byte) (int, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.in) == 0 && !w.gone {
+	for len(w.in) == 0 && !w.gone && !w.shut {
 		w.cond.Wait()
 	}
-	if w.gone {
+	switch {
+	case w.gone:
 		return 0, net.ErrClosed
+	case len(w.in) == 0:
+		return 0, io.EOF
 	}
 	return w.take(p), nil
 }

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
@@ -11,12 +13,14 @@ import (
 // 3.3). It is dropped whole.
 type transaction struct {
 	up       *upstream.Transaction // nil while the relay owns it
+	relayed  *upstream.Transaction // the one that the relay owns, if any
 	content  *codec.Content        // nil before DATA or the first BDAT
 	ext      codec.Extensions      // what RCPT may use
 	rcpts    int                   // recipients so far, refused ones included
 	accepted int                   // those that the client was told 250 for
 	pending  int                   // the last ones, not yet sent to the upstream
 	answered int                   // index in up.Rcpts of the first recipient without an answer to the client
+	complete time.Duration         // when end-of-data had been heard, by the loop's clock
 	opened   bool                  // the upstream transaction is open and waits for us
 	refusal  codec.Reply           // why the whole transaction will be refused, once that is known
 	later    codec.Reply           // with refusal: what further recipients are told
@@ -148,7 +152,7 @@ func (s *session) sendRecipients() {
 		err = s.srv.relay.TrySubmit(up)
 	}
 	if err == nil {
-		t.up = nil
+		t.up, t.relayed = nil, up
 		s.enter(stateAwaitRcpts)
 		return
 	}
@@ -181,7 +185,7 @@ func (s *session) recipientsReplied(up *upstream.Transaction) {
 		return
 	}
 	t := &s.t
-	t.up, t.opened, t.pending = up, true, 0
+	t.up, t.relayed, t.opened, t.pending = up, nil, true, 0
 	if refusal, over := up.Over(); over {
 		t.opened = false
 		t.refusal, t.later = refusal, refusal
@@ -283,7 +287,7 @@ func (s *session) submit() {
 		s.pass(upstream.ClientReply(err), stateReady)
 		return
 	}
-	t.up = nil
+	t.up, t.relayed, t.complete = nil, up, s.heard
 	s.enter(stateAwaitUpstream)
 }
 
@@ -300,15 +304,30 @@ func (s *session) Complete(tx *upstream.Transaction, res upstream.Result, on ups
 	}
 }
 
-// completed answers end-of-data with what the upstream said.
+// completed answers end-of-data with what the upstream said. An answer that the
+// client does not get, or may not read, is in the log.
 func (s *session) completed(up *upstream.Transaction, res upstream.Result) {
+	id := up.Account.ID
 	up.Release()
 	if s.state != stateAwaitUpstream {
 		s.srv.metrics.lostReplies.Inc()
-		s.srv.log.Info("client had gone before the final reply", zap.Uint64("sid", s.id), zap.Int("code", res.Reply.Code))
+		s.logUnread("client had gone before the final reply", id, res)
 		return
 	}
+	leaving := s.ended && !s.saidQuit()
 	s.t = transaction{}
 	s.pass(res.Reply, stateReady)
 	s.resume()
+	switch {
+	case s.broken:
+		s.srv.metrics.lostReplies.Inc()
+		s.logUnread("cannot write the final reply: the connection is broken", id, res)
+	case leaving:
+		s.logUnread("client had closed its side before the final reply and may not read it", id, res)
+	}
+}
+
+// logUnread tells the outcome of a message in place of its client.
+func (s *session) logUnread(why, account string, res upstream.Result) {
+	s.srv.log.Info(why, zap.Uint64("sid", s.id), zap.String("account", account), zap.Int("code", res.Reply.Code))
 }

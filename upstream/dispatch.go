@@ -42,7 +42,7 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 	if st.meter != nil {
 		st.meter.advance(now)
 	}
-	for st.waiting.n > 0 && st.parked.newest != nil && st.mayStart(st.waiting.head) {
+	for st.parked.newest != nil && s.first(st, &st.waiting, now) != nil && st.mayStart(st.waiting.head) {
 		if !s.slot() {
 			s.block(st)
 			return
@@ -116,7 +116,7 @@ func (s *shard) onDialed(e *event) {
 	st.countLogins(e.logins, e.now)
 	st.backoff = backoff{}
 	q := &st.fresh
-	if q.n == 0 {
+	if s.first(st, q, e.now) == nil {
 		q = &st.waiting
 	}
 	s.settle(e, q)
@@ -178,6 +178,7 @@ func (s *shard) settle(e *event, q *txQueue) {
 	if st.meter != nil {
 		st.meter.advance(e.now)
 	}
+	s.first(st, q, e.now)
 	if s.closing || c.useless && q.head == nil || st.excess(e.now) > 0 || c.messages > 0 && c.worn(st.account, e.now) || !st.wants(c, q) {
 		s.move(st, connBusy, connClosing)
 		s.relay.gate.release()
@@ -255,6 +256,15 @@ func (s *shard) onDialFailed(e *event) {
 	s.loginRefused(st, e.err, e.now)
 	s.dispatch(st, e.now)
 	s.touch(st, st.nextDue(e.now))
+}
+
+// first returns the first transaction of q that is still wanted, nil if there is
+// none. It fails those before it, which were abandoned.
+func (s *shard) first(st *accountState, q *txQueue, now time.Time) *Transaction {
+	for q.head != nil && q.head.abandoned.Load() {
+		s.fail(st, q.pop(), &Error{Phase: PhaseQueue, Err: ErrAbandoned}, now)
+	}
+	return q.head
 }
 
 // failAll fails all transactions that wait.

@@ -23,6 +23,8 @@ var (
 	ErrBusy = errors.New("all connections of the account are busy")
 	// ErrEndpointDown: the endpoint failed again and again and is being left alone.
 	ErrEndpointDown = errors.New("the provider does not answer, it is tried again shortly")
+	// ErrAbandoned: the client gave up before anything of the message was sent.
+	ErrAbandoned = errors.New("the client has given up")
 	// ErrProtocol: the upstream said something that SMTP does not allow there.
 	ErrProtocol = errors.New("protocol error")
 	// ErrRefused: the upstream's reply was a refusal.

@@ -30,6 +30,7 @@ var (
 	replyProtocol     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 5, 0}, Text: "The provider's answer was not understood"}
 	replyExpired      = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "The transaction took too long, try again"}
 	replyLaterRcpt    = codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 5, 3}, Text: "Send this recipient in another transaction"}
+	replyAbandoned    = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "Not sent: the client closed its side while the message waited"}
 	replyDryRun       = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 0, 0}, Text: "dry run: not sent"}
 	replyDryRunRcpt   = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 1, 5}, Text: "dry run: not sent"}
 	replyNoBinaryMIME = codec.Reply{Code: 554, Enhanced: codec.EnhancedCode{5, 6, 3}, Text: "The account's provider does not support BINARYMIME"}
@@ -96,6 +97,8 @@ func localReply(err error) codec.Reply {
 		return replyClosed
 	case errors.Is(err, ErrBusy):
 		return replyBusy
+	case errors.Is(err, ErrAbandoned):
+		return replyAbandoned
 	case errors.Is(err, ErrTransactionExpired):
 		return replyExpired
 	}

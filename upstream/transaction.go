@@ -65,6 +65,8 @@ type Transaction struct {
 	turn   atomic.Uint32 // who may touch an opened transaction: a turn constant
 	worker *worker       // set while turn is turnSession: waits for the session
 	over   *Error        // with turnOver: why
+
+	abandoned atomic.Bool // see Abandon
 }
 
 var transactions = sync.Pool{New: func() any { return new(Transaction) }}
@@ -83,6 +85,10 @@ func (tx *Transaction) Release() {
 	}
 	tx.release()
 }
+
+// Abandon has the relay answer tx without sending it, if nothing of it has left
+// yet. It is for the session, which need not own tx, until tx comes back.
+func (tx *Transaction) Abandon() { tx.abandoned.Store(true) }
 
 // Over reports whether the upstream part of an opened transaction is over: its
 // first recipient was refused although the client had been told 250, or the
