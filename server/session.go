@@ -283,8 +283,12 @@ func (s *session) leave() {
 
 // written is called when gnet has written out more of what it had to.
 func (s *session) written() {
-	if s.state == stateLinger && s.conn.OutboundBuffered() == 0 {
+	switch {
+	case s.state != stateLinger:
+	case s.conn.OutboundBuffered() == 0:
 		s.leave()
+	case s.loop.ticks < s.ends: // the client reads
+		s.enter(stateLinger)
 	}
 }
 

@@ -1,0 +1,159 @@
+package server
+
+import (
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/sandbox"
+)
+
+// TestClientGivesUp ends the input of a client that has been silent for longer
+// than one that only reads would be.
+func TestClientGivesUp(t *testing.T) {
+	p := places("a@example.com")
+	verdict := p[len(p)-3]
+	message := verdict.steps[len(verdict.steps)-4:]
+	for _, tt := range []struct {
+		name  string
+		busy  bool // another message has the only connection to the provider
+		quit  bool
+		end   func(*client)
+		codes string
+		sent  int
+	}{
+		{"message waits", true, false, (*client).fin, "451", 0},
+		{"message waits, after QUIT", true, true, (*client).fin, "250 221", 1},
+		{"message is under way", false, false, (*client).fin, "250", 1},
+		{"message waits, reset", true, false, (*client).reset, "", 0},
+		{"message waits, reset after QUIT", true, true, (*client).reset, "", 1},
+		{"message is under way, reset", false, false, (*client).reset, "", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			k := newSlowStack(t)
+			k.setFaults(t, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
+				For: sandbox.Duration(500 * time.Millisecond)})
+			one := *k.store.Load().All()[0]
+			one.Limits.MaxConnections = 1
+			snap, err := account.NewSnapshot([]*account.Account{&one})
+			if err != nil {
+				t.Fatal(err)
+			}
+			k.store.Swap(snap)
+			first := k.login(t, gmailUser)
+			if tt.busy {
+				first.mail("first@example.com", "b@example.com")
+				first.cmd("DATA", "354")
+				first.send("text\r\n.\r\n")
+				k.fired(t, "think", 1)
+			}
+			c := k.login(t, gmailUser)
+			for _, s := range message {
+				c.send(s.send)
+				if s.want != "" {
+					c.expect(s.want)
+				}
+			}
+			if tt.quit {
+				c.send("QUIT\r\n")
+			}
+			var waits bool
+			eventually(t, "the message was handed over", func() bool {
+				waits = false
+				k.inspect(t, func(s *session) {
+					waits = waits || s.state == stateAwaitUpstream && s.remote == c.conn.LocalAddr().String() && (s.in != nil) == tt.quit
+				})
+				return waits
+			})
+			if !tt.busy {
+				k.fired(t, "think", 1)
+			}
+			k.inspect(t, func(s *session) { // as if it had said that some time ago
+				s.heard -= 2 * patienceOfClients
+				s.t.complete -= 2 * patienceOfClients
+			})
+			tt.end(c)
+			if tt.codes != "" {
+				if got := c.codes(); got != tt.codes {
+					t.Errorf("the client read %q, want %q", got, tt.codes)
+				}
+			}
+			if tt.busy {
+				first.expect("250")
+			}
+			first.cmd("QUIT", "221")
+			k.ended(t)
+			eventually(t, "the message has arrived, if it does", func() bool { return k.count("a@example.com") == tt.sent })
+		})
+	}
+}
+
+// TestClientGivesUpAtLogin ends the input of a client that waits for its login,
+// and has been silent for a while: what it has sent on is not looked at.
+func TestClientGivesUpAtLogin(t *testing.T) {
+	for quit, want := range map[bool]string{false: "235", true: "235 250 250 354 250 221"} {
+		k := newSlowStack(t)
+		k.setFaults(t, sandbox.Rule{Name: "slow token", Phase: sandbox.PhaseToken, Action: sandbox.ActionStall,
+			For: sandbox.Duration(300 * time.Millisecond)})
+		c := k.greeted(t)
+		in := "AUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\ntext\r\n.\r\n"
+		if quit {
+			in += "QUIT\r\n"
+		}
+		c.send(in)
+		k.awaitState(t, stateAwaitToken)
+		k.inspect(t, func(s *session) { s.heard -= 2 * patienceOfClients })
+		c.fin()
+		if got := c.codes(); got != want {
+			t.Errorf("QUIT %v: the client read %q, want %q", quit, got, want)
+		}
+		k.ended(t)
+	}
+}
+
+// TestUnreadOutcomeIsLogged: what becomes of a message is in the log when its
+// client may not learn it.
+func TestUnreadOutcomeIsLogged(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		leave      func(*client)
+		lost       float64
+	}{
+		{"reset", "client had gone before the final reply", (*client).reset, 1},
+		{"FIN", "client had closed its side before the final reply and may not read it", (*client).fin, 0},
+		{"close", "client had closed its side before the final reply and may not read it", (*client).close, 0},
+		{"QUIT and FIN", "", func(c *client) { c.send("QUIT\r\n"); c.fin() }, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := newSlowStack(t)
+			core, logs := observer.New(zap.InfoLevel)
+			k.onLoops(t, func(l *loop) { l.srv.log = zap.New(core) })
+			c := k.login(t, gmailUser)
+			c.mail("a@example.com", "b@example.com")
+			c.cmd("DATA", "354")
+			c.send("text\r\n.\r\n")
+			k.fired(t, "think", 1)
+			tt.leave(c)
+			k.ended(t)
+			k.messages(t, 1)
+			eventually(t, "the outcome is logged", func() bool { return tt.want == "" || logs.Len() > 0 })
+			got := ""
+			for _, e := range logs.All() {
+				got = e.Message
+				if f := e.ContextMap(); f["account"] != "gmail" || f["code"] != int64(250) {
+					t.Errorf("the line has %v", f)
+				}
+			}
+			if got != tt.want {
+				t.Errorf("the log has %q, want %q", got, tt.want)
+			}
+			if n := k.counter(t, "smtp_final_replies_lost_total"); n != tt.lost {
+				t.Errorf("%v replies are counted as lost, want %v", n, tt.lost)
+			}
+		})
+	}
+}

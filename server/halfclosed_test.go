@@ -1,0 +1,77 @@
+package server
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"xoauth2-proxy/internal/sandbox"
+)
+
+// TestHalfClosedRests: a session whose client has closed its sending side does not
+// keep its loop busy while it waits.
+func TestHalfClosedRests(t *testing.T) {
+	for _, w := range ways {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			k := newSlowStack(t)
+			k.setFaults(t, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
+				For: sandbox.Duration(500 * time.Millisecond)})
+			turns := func() (n uint64) {
+				k.onLoops(t, func(l *loop) { n += l.callbacks })
+				return n
+			}
+			c := k.dialVersion(t, w.version)
+			c.cmd("EHLO client.example.com", "250")
+			c.authenticate(gmailUser)
+			c.mail("a@example.com", "b@example.com")
+			c.cmd("DATA", "354")
+			c.send("text\r\n.\r\n")
+			k.fired(t, "think", 1)
+			before := turns()
+			w.end(c)
+			if got := c.codes(); got != "250" {
+				t.Errorf("the client read %q, want 250", got)
+			}
+			if n := turns() - before; n > 100 {
+				t.Errorf("the loops had %d turns while the session waited", n)
+			}
+		})
+	}
+}
+
+// TestManyAnswersAfterEnd has a client read its answers, more than the system
+// takes at once, after it has ended its input.
+func TestManyAnswersAfterEnd(t *testing.T) {
+	const n = 5000
+	for _, w := range ways {
+		for _, last := range []string{"", "QUIT\r\n"} {
+			t.Run(w.name+" "+last, func(t *testing.T) {
+				t.Parallel()
+				k := newStack(t, withTLS("", TLSImplicit))
+				c := k.dialVersion(t, w.version)
+				if err := c.conn.SetReadBuffer(16 << 10); err != nil {
+					t.Fatal(err)
+				}
+				k.inspect(t, func(s *session) {
+					if err := unix.SetsockoptInt(s.conn.Fd(), unix.SOL_SOCKET, unix.SO_SNDBUF, 4<<10); err != nil {
+						t.Error(err)
+					}
+				})
+				c.send(strings.Repeat("NOOP\r\n", n) + last)
+				w.end(c)
+				eventually(t, "answers wait", func() (wait bool) {
+					k.inspect(t, func(s *session) { wait = s.ended && s.conn.OutboundBuffered() > 0 })
+					return wait
+				})
+				want := strings.TrimSpace(strings.Repeat("250 ", n) + strings.Repeat("221", len(last)/6))
+				if got := c.codes(); got != want {
+					t.Errorf("the client read %d octets of codes that end in %q, want %d", len(got), got[max(0, len(got)-8):], len(want))
+				}
+				k.ended(t)
+			})
+		}
+	}
+}
