@@ -1,13 +1,9 @@
 package server
 
 import (
-	"bytes"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"xoauth2-proxy/codec"
 )
 
 // gnet takes the end of a client's input for the end of the connection. It is not:
@@ -79,65 +75,5 @@ func (s *session) shutByClient() {
 func (s *session) ignoreInput() {
 	if !s.interest(0) {
 		s.close()
-	}
-}
-
-// endInput is for when the client has said all that it will say, by closing its
-// sending side or by a close_notify. What it has said is carried out and answered,
-// unless it gave up waiting; flush closes behind the last answer.
-func (s *session) endInput() {
-	if s.ended || s.state == stateClosed {
-		return
-	}
-	s.ended = true
-	if s.gaveUp() {
-		s.abandon()
-	}
-	s.flush()
-}
-
-// lost is for when the client is gone: it will read no answer.
-func (s *session) lost() {
-	s.broken = true
-	if s.gaveUp() {
-		s.abandon()
-	}
-	s.close()
-}
-
-// patienceOfClients is the time behind the end of a message within which the end
-// of input is that of a client that sends all at once and then reads, not of one
-// that no longer waits.
-const patienceOfClients = time.Second
-
-// gaveUp reports whether a client whose input ends now waits for no answer any
-// more, and so will send its message again: it has not said QUIT, and has been
-// silent for a while since the end of its message.
-func (s *session) gaveUp() bool {
-	last := s.heard
-	if s.state == stateAwaitUpstream {
-		last = s.t.complete
-	}
-	return s.loop.clock-last > patienceOfClients && !s.saidQuit()
-}
-
-// saidQuit reports whether QUIT is the last line of the input that waits.
-func (s *session) saidQuit() bool {
-	if s.in == nil || !bytes.HasSuffix(s.in.B, []byte("\r\n")) {
-		return false
-	}
-	before := s.in.B[:len(s.in.B)-2]
-	cmd, _, err := codec.ParseCommand(s.in.B[bytes.LastIndexByte(before, '\n')+1:])
-	return err == nil && cmd.Verb == codec.VerbQUIT
-}
-
-// abandon forgets what the client has asked for, as far as it was not begun.
-func (s *session) abandon() {
-	if s.t.relayed != nil {
-		s.t.relayed.Abandon()
-	}
-	if s.in != nil {
-		codec.PutBuffer(s.in)
-		s.in = nil
 	}
 }

@@ -217,19 +217,6 @@ func (s *session) pass(r codec.Reply, next state) {
 	s.enter(next)
 }
 
-// end says a last word and closes once the client has had time to read it.
-func (s *session) end(r codec.Reply) {
-	if s.state == stateClosed || s.state == stateLinger {
-		return
-	}
-	if silent.has(s.state) {
-		s.close()
-		return
-	}
-	s.dropTransaction()
-	s.answer(r, stateLinger)
-}
-
 // flush writes the queued replies: the only place that touches the
 // connection for writing. gnet closes inside a failing Write and runs OnClose
 // within it; a Write after that would go to whoever has the descriptor then.
@@ -265,33 +252,6 @@ func (s *session) flush() {
 	}
 }
 
-// leave ends the connection from our side, behind the last reply. Closing with
-// input unread would reset the connection, and might take that reply with it.
-func (s *session) leave() {
-	if s.tls != nil {
-		s.closeTLS()
-	}
-	switch {
-	case s.state == stateClosed:
-	case s.conn.OutboundBuffered() > 0: // written comes back here
-	case s.quit || s.ended:
-		s.close()
-	default:
-		s.halfClose()
-	}
-}
-
-// written is called when gnet has written out more of what it had to.
-func (s *session) written() {
-	switch {
-	case s.state != stateLinger:
-	case s.conn.OutboundBuffered() == 0:
-		s.leave()
-	case s.loop.ticks < s.ends: // the client reads
-		s.enter(stateLinger)
-	}
-}
-
 // write sends octets to the client, through TLS where there is TLS.
 func (s *session) write(b []byte) error {
 	if s.tls != nil {
@@ -303,29 +263,6 @@ func (s *session) write(b []byte) error {
 
 // maxOutbound caps the replies, in octets, that a client leaves unread.
 const maxOutbound = 64 << 10
-
-// close closes now; OnClose runs inside.
-func (s *session) close() {
-	if s.state != stateClosed {
-		_ = s.loop.events.Close(s.conn) // its error only repeats that it is gone
-	}
-}
-
-// closed is called once, when the connection is gone. A transaction that the
-// relay has goes on: after end-of-data its outcome is logged there.
-func (s *session) closed() {
-	s.dropTransaction()
-	s.leaveSource()
-	s.enter(stateClosed)
-	if s.tls != nil {
-		s.tls.drop()
-	}
-	if s.in != nil {
-		codec.PutBuffer(s.in)
-		s.in = nil
-	}
-	s.login = nil
-}
 
 // timeout is called by the wheel when the deadline has passed.
 func (s *session) timeout() {

@@ -1,0 +1,131 @@
+package server
+
+import (
+	"bytes"
+	"time"
+
+	"xoauth2-proxy/codec"
+)
+
+// end says a last word and closes once the client has had time to read it.
+func (s *session) end(r codec.Reply) {
+	if s.state == stateClosed || s.state == stateLinger {
+		return
+	}
+	if silent.has(s.state) {
+		s.close()
+		return
+	}
+	s.dropTransaction()
+	s.answer(r, stateLinger)
+}
+
+// leave ends the connection from our side, behind the last reply. Closing with
+// input unread would reset the connection, and might take that reply with it.
+func (s *session) leave() {
+	if s.tls != nil {
+		s.closeTLS()
+	}
+	switch {
+	case s.state == stateClosed:
+	case s.conn.OutboundBuffered() > 0: // written comes back here
+	case s.quit || s.ended:
+		s.close()
+	default:
+		s.halfClose()
+	}
+}
+
+// written is called when gnet has written out more of what it had to.
+func (s *session) written() {
+	switch {
+	case s.state != stateLinger:
+	case s.conn.OutboundBuffered() == 0:
+		s.leave()
+	case s.loop.ticks < s.ends: // the client reads
+		s.enter(stateLinger)
+	}
+}
+
+// close closes now; OnClose runs inside.
+func (s *session) close() {
+	if s.state != stateClosed {
+		_ = s.loop.events.Close(s.conn) // its error only repeats that it is gone
+	}
+}
+
+// closed is called once, when the connection is gone. A transaction that the
+// relay has goes on: after end-of-data its outcome is logged there.
+func (s *session) closed() {
+	s.dropTransaction()
+	s.leaveSource()
+	s.enter(stateClosed)
+	if s.tls != nil {
+		s.tls.drop()
+	}
+	if s.in != nil {
+		codec.PutBuffer(s.in)
+		s.in = nil
+	}
+	s.login = nil
+}
+
+// endInput is for when the client has said all that it will say, by closing its
+// sending side or by a close_notify. What it has said is carried out and answered,
+// unless it gave up waiting; flush closes behind the last answer.
+func (s *session) endInput() {
+	if s.ended || s.state == stateClosed {
+		return
+	}
+	s.ended = true
+	if s.gaveUp() {
+		s.abandon()
+	}
+	s.flush()
+}
+
+// lost is for when the client is gone: it will read no answer.
+func (s *session) lost() {
+	s.broken = true
+	if s.gaveUp() {
+		s.abandon()
+	}
+	s.close()
+}
+
+// patienceOfClients is the time behind the end of a message within which the end
+// of input is that of a client that sends all at once and then reads, not of one
+// that no longer waits.
+const patienceOfClients = time.Second
+
+// gaveUp reports whether a client whose input ends now waits for no answer any
+// more, and so will send its message again: it has not said QUIT, and has been
+// silent for a while since the end of its message.
+func (s *session) gaveUp() bool {
+	last := s.heard
+	if s.state == stateAwaitUpstream {
+		last = s.t.complete
+	}
+	return s.loop.clock-last > patienceOfClients && !s.saidQuit()
+}
+
+// saidQuit reports whether QUIT is the last line of the input that waits.
+func (s *session) saidQuit() bool {
+	if s.in == nil || !bytes.HasSuffix(s.in.B, []byte("\r\n")) {
+		return false
+	}
+	before := s.in.B[:len(s.in.B)-2]
+	cmd, _, err := codec.ParseCommand(s.in.B[bytes.LastIndexByte(before, '\n')+1:])
+	return err == nil && cmd.Verb == codec.VerbQUIT
+}
+
+// abandon forgets what the client has asked for, as far as it was not begun.
+func (s *session) abandon() {
+	if s.t.relayed != nil {
+		s.t.relayed.Abandon()
+	}
+	if s.in != nil {
+		codec.PutBuffer(s.in)
+		s.in = nil
+	}
+}
