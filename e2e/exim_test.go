@@ -91,14 +91,21 @@ func TestEximTLS(t *testing.T) {
 // sendByExim sends letters and returns Exim's directory.
 func sendByExim(t *testing.T, exim string, s *stack, mechanism, tlsMode string, letters []letter) (dir string) {
 	t.Helper()
-	dir = eximDir(t, s)
-	config := s.write(t, "exim.conf", fmt.Appendf(nil, eximConfig, dir, s.port(), mechanism, eximAuthenticators[mechanism], exim, tlsMode))
-	t.Cleanup(func() { logEximFailure(t, dir) })
+	dir, config := configureExim(t, exim, s, mechanism, tlsMode)
 	sendLetters(t, s, letters, func(t *testing.T, m mail) {
 		// -odf delivers before it returns.
 		mustRun(t, withLF(m.content), exim, "-C", config, "-odf", "-i", "-f", m.from, "--", m.to[0])
 	}, s.arrivedTraced)
 	return dir
+}
+
+// configureExim makes a configuration and a directory for Exim.
+func configureExim(t *testing.T, exim string, s *stack, mechanism, tlsMode string) (dir, config string) {
+	t.Helper()
+	dir = eximDir(t, s)
+	config = s.write(t, "exim.conf", fmt.Appendf(nil, eximConfig, dir, s.port(), mechanism, eximAuthenticators[mechanism], exim, tlsMode))
+	t.Cleanup(func() { logEximFailure(t, dir) })
+	return dir, config
 }
 
 // eximProgram returns the path of Exim.

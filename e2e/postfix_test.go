@@ -228,8 +228,7 @@ func TestPostfixTLS(t *testing.T) {
 	s := newSecured(t)
 	for _, mechanism := range []string{"plain", "login", "cram-md5"} {
 		t.Run(mechanism, func(t *testing.T) {
-			p := startPostfix(t, s.stack, mechanism, "smtp_tls_security_level = verify\n", "smtp_tls_verify_cert_match = localhost\n",
-				"smtp_sasl_tls_security_options = noanonymous\n", "smtp_tls_loglevel = 1\n", "smtp_tls_CAfile = "+s.ca+"\n")
+			p := startPostfix(t, s.stack, mechanism, postfixTLS(s.ca)...)
 			sendLetters(t, s.stack, smallLetters(), func(t *testing.T, m mail) {
 				mustRun(t, withLF(m.content), sendmail, "-C", p.config, "-i", "-f", m.from, "--", m.to[0])
 			}, s.arrivedTraced)
@@ -238,6 +237,13 @@ func TestPostfixTLS(t *testing.T) {
 			}
 		})
 	}
+}
+
+// postfixTLS are the settings by which Postfix uses STARTTLS and checks the
+// certificate.
+func postfixTLS(ca string) []string {
+	return []string{"smtp_tls_security_level = verify\n", "smtp_tls_verify_cert_match = localhost\n",
+		"smtp_sasl_tls_security_options = noanonymous\n", "smtp_tls_loglevel = 1\n", "smtp_tls_CAfile = " + ca + "\n"}
 }
 
 // postfixSendmail returns Postfix's sendmail command, and not another MTA's.

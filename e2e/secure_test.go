@@ -46,8 +46,13 @@ func (s *secured) portFor(tlsMode string) string {
 
 func newSecured(t *testing.T) *secured {
 	t.Helper()
+	return newSecuredWith(t, sandbox.Config{Accounts: accounts(gmailUser, outlookUser)})
+}
+
+func newSecuredWith(t *testing.T, cfg sandbox.Config) *secured {
+	t.Helper()
 	s := &secured{implicitPort: freePort(t)}
-	s.stack = newStackChanged(t, sandbox.Config{Accounts: accounts(gmailUser, outlookUser)}, func(st *stack, files sandbox.ProxyFiles) {
+	s.stack = newStackChanged(t, cfg, func(st *stack, files sandbox.ProxyFiles) {
 		cert, key := certificate(t)
 		s.ca = st.write(t, "proxy-cert.pem", cert)
 		keyFile := st.write(t, "proxy-key.pem", key)
