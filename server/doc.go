@@ -40,6 +40,33 @@
 // In the await states no further command is read: what the client pipelines
 // meanwhile stays in the session's input buffer, up to Config.MaxPipelined.
 //
+// # End of input
+//
+// A client may close its sending side (FIN) and read on, in clear and under TLS;
+// a close_notify says the same, in TLS 1.2 too, and does not end our side. It is an
+// event of its own (input_linux.go, ending.go), not the end of the connection. What
+// the client has sent until then is carried out and answered, whatever the session
+// waits for, and the connection is closed after the last answer. So
+//
+//   - a message whose end-of-data has come is sent and answered,
+//   - one whose content is not complete, by DATA or BDAT, is not sent,
+//   - a command without its CRLF is not looked at,
+//   - a handshake goes on with what has come.
+//
+// The exception is a client that gave up. It has not said QUIT, and ends its input
+// more than patienceOfClients after end-of-data: input that waits is dropped, and a
+// message of which nothing has gone to the provider is not sent, since the client
+// will send it again; the answer is 451 4.4.2. If something has gone, the message
+// is finished and answered.
+//
+// Only a reset, a failed write or a timeout means that the client is gone. A message
+// that the relay has then goes on, with the same exception, and its outcome is in
+// the log. That of a message whose client had closed its side without QUIT is there
+// too, as such a client may not read the answer.
+//
+// After a FIN the loop asks for no more input of the socket, which could be read
+// for ever: a session that waits so takes no CPU.
+//
 // # TLS
 //
 // The loop drives crypto/tls. Only a handshake, which computes for too long, has

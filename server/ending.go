@@ -20,7 +20,7 @@ func (s *session) end(r codec.Reply) {
 	s.answer(r, stateLinger)
 }
 
-// leave ends the connection from our side, behind the last reply. Closing with
+// leave ends the connection from our side, after the last reply. Closing with
 // input unread would reset the connection, and might take that reply with it.
 func (s *session) leave() {
 	if s.tls != nil {
@@ -72,7 +72,7 @@ func (s *session) closed() {
 
 // endInput is for when the client has said all that it will say, by closing its
 // sending side or by a close_notify. What it has said is carried out and answered,
-// unless it gave up waiting; flush closes behind the last answer.
+// unless it gave up waiting; flush closes after the last answer.
 func (s *session) endInput() {
 	if s.ended || s.state == stateClosed {
 		return
@@ -93,14 +93,13 @@ func (s *session) lost() {
 	s.close()
 }
 
-// patienceOfClients is the time behind the end of a message within which the end
-// of input is that of a client that sends all at once and then reads, not of one
-// that no longer waits.
+// patienceOfClients is how long after end-of-data a client waits at least. One that
+// ends its input sooner sends all at once, and reads the answers then.
 const patienceOfClients = time.Second
 
-// gaveUp reports whether a client whose input ends now waits for no answer any
-// more, and so will send its message again: it has not said QUIT, and has been
-// silent for a while since the end of its message.
+// gaveUp reports whether a client whose input ends now no longer waits for an answer,
+// and so will send its message again: it has not said QUIT, and has been silent for
+// some time since end-of-data.
 func (s *session) gaveUp() bool {
 	last := s.heard
 	if s.state == stateAwaitUpstream {
@@ -119,7 +118,8 @@ func (s *session) saidQuit() bool {
 	return err == nil && cmd.Verb == codec.VerbQUIT
 }
 
-// abandon forgets what the client has asked for, as far as it was not begun.
+// abandon drops what the client has asked for and nothing was done for yet: input
+// that waits, and a message of which nothing has gone to the provider.
 func (s *session) abandon() {
 	if s.t.relayed != nil {
 		s.t.relayed.Abandon()

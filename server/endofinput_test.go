@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net/netip"
 	"strings"
 	"syscall"
 	"testing"
@@ -282,14 +283,23 @@ func TestEndOfInputBeforeGreeting(t *testing.T) {
 		{"STARTTLS, nothing", TLSOffered, ""},
 		{"STARTTLS, half a ClientHello", TLSOffered, hello[:len(hello)/2]},
 		{"STARTTLS, a ClientHello", TLSOffered, hello},
+		{"detection, nothing", TLSDetect, ""},
 		{"detection, half a ClientHello", TLSDetect, hello[:len(hello)/2]},
+		{"PROXY header, nothing", "proxy", ""},
+		{"PROXY header, half of it", "proxy", "PROXY TCP4 192.0.2.1"},
 	} {
 		for _, e := range []struct {
 			name string
 			end  func(*client)
 		}{{"FIN", (*client).fin}, {"reset", (*client).reset}} {
 			t.Run(tt.name+"/"+e.name, func(t *testing.T) {
-				k := newStack(t, withTLS(tt.mode))
+				options := []stackOption{withTLS(tt.mode)}
+				if tt.mode == "proxy" {
+					options = []stackOption{config(func(cfg *Config) {
+						cfg.Listeners[0].ProxyFrom = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+					})}
+				}
+				k := newStack(t, options...)
 				c := k.dial(t)
 				if tt.mode == TLSOffered {
 					c.expect("220")
@@ -302,44 +312,5 @@ func TestEndOfInputBeforeGreeting(t *testing.T) {
 				k.ended(t)
 			})
 		}
-	}
-}
-
-// TestAllAtOnce sends a whole dialog and ends the input, at a first login too,
-// whose token is still to come.
-func TestAllAtOnce(t *testing.T) {
-	hello := "EHLO client.example.com\r\nAUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n"
-	one := "MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n"
-	two := one + "RCPT TO:<c@example.com>\r\n"
-	for _, tt := range []struct {
-		name, in, want string
-		sent           int
-	}{
-		{"DATA", hello + one + "DATA\r\ntext\r\n.\r\nQUIT\r\n", "250 235 250 250 354 250 221", 1},
-		{"DATA without QUIT", hello + one + "DATA\r\ntext\r\n.\r\n", "250 235 250 250 354 250", 1},
-		{"DATA to two", hello + two + "DATA\r\ntext\r\n.\r\nQUIT\r\n", "250 235 250 250 250 354 250 221", 1},
-		{"BDAT", hello + one + "BDAT 6 LAST\r\ntext\r\nQUIT\r\n", "250 235 250 250 250 221", 1},
-		{"BDAT to two", hello + two + "BDAT 6 LAST\r\ntext\r\nQUIT\r\n", "250 235 250 250 250 250 221", 1},
-		{"two messages", hello + one + "DATA\r\ntext\r\n.\r\n" + two + "BDAT 6 LAST\r\ntext\r\nQUIT\r\n",
-			"250 235 250 250 354 250 250 250 250 250 221", 2},
-		{"half a message after one", hello + one + "DATA\r\ntext\r\n.\r\n" + one + "DATA\r\nQUIT\r\n", "250 235 250 250 354 250 250 250 354", 1},
-		{"an error before the end", hello + one + "DATA\r\ntext\r\n.\r\nBOGUS\r\nQUIT\r\n", "250 235 250 250 354 250 500 221", 1},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			for _, w := range ways {
-				k := newSlowStack(t)
-				k.setFaults(t, sandbox.Rule{Name: "slow token", Phase: sandbox.PhaseToken, Action: sandbox.ActionStall,
-					For: sandbox.Duration(100 * time.Millisecond)})
-				c := k.dialVersion(t, w.version)
-				c.send(tt.in)
-				w.end(c)
-				if got := c.codes(); got != tt.want {
-					t.Errorf("%s: the client read %q, want %q", w.name, got, tt.want)
-				}
-				k.messages(t, tt.sent)
-				k.ended(t)
-			}
-		})
 	}
 }

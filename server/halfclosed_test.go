@@ -10,6 +10,45 @@ import (
 	"xoauth2-proxy/internal/sandbox"
 )
 
+// TestAllAtOnce sends a whole dialog and ends the input, at a first login too,
+// whose token is still to come.
+func TestAllAtOnce(t *testing.T) {
+	hello := "EHLO client.example.com\r\nAUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n"
+	one := "MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n"
+	two := one + "RCPT TO:<c@example.com>\r\n"
+	for _, tt := range []struct {
+		name, in, want string
+		sent           int
+	}{
+		{"DATA", hello + one + "DATA\r\ntext\r\n.\r\nQUIT\r\n", "250 235 250 250 354 250 221", 1},
+		{"DATA without QUIT", hello + one + "DATA\r\ntext\r\n.\r\n", "250 235 250 250 354 250", 1},
+		{"DATA to two", hello + two + "DATA\r\ntext\r\n.\r\nQUIT\r\n", "250 235 250 250 250 354 250 221", 1},
+		{"BDAT", hello + one + "BDAT 6 LAST\r\ntext\r\nQUIT\r\n", "250 235 250 250 250 221", 1},
+		{"BDAT to two", hello + two + "BDAT 6 LAST\r\ntext\r\nQUIT\r\n", "250 235 250 250 250 250 221", 1},
+		{"two messages", hello + one + "DATA\r\ntext\r\n.\r\n" + two + "BDAT 6 LAST\r\ntext\r\nQUIT\r\n",
+			"250 235 250 250 354 250 250 250 250 250 221", 2},
+		{"half a message after one", hello + one + "DATA\r\ntext\r\n.\r\n" + one + "DATA\r\nQUIT\r\n", "250 235 250 250 354 250 250 250 354", 1},
+		{"an error before the end", hello + one + "DATA\r\ntext\r\n.\r\nBOGUS\r\nQUIT\r\n", "250 235 250 250 354 250 500 221", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			for _, w := range ways {
+				k := newSlowStack(t)
+				k.setFaults(t, sandbox.Rule{Name: "slow token", Phase: sandbox.PhaseToken, Action: sandbox.ActionStall,
+					For: sandbox.Duration(100 * time.Millisecond)})
+				c := k.dialVersion(t, w.version)
+				c.send(tt.in)
+				w.end(c)
+				if got := c.codes(); got != tt.want {
+					t.Errorf("%s: the client read %q, want %q", w.name, got, tt.want)
+				}
+				k.messages(t, tt.sent)
+				k.ended(t)
+			}
+		})
+	}
+}
+
 // TestHalfClosedRests: a session whose client has closed its sending side does not
 // keep its loop busy while it waits.
 func TestHalfClosedRests(t *testing.T) {

@@ -8,9 +8,10 @@ import (
 
 // gnet takes the end of a client's input for the end of the connection. It is not:
 // a client may close its sending side when it has said all, and read the answers
-// then (RFC 9293 section 3.6). So the loop reads from the sockets of clients
-// itself. To register EPOLLRDHUP would not do: gnet leaves it out whenever it has
-// written out what it had to, and it would cost a call for each connection.
+// then (RFC 9293 section 3.6), as Exim does after QUIT. So the loop reads from the
+// sockets of clients itself. EPOLLRDHUP would not help: gnet drops it from the
+// events of a socket at each write that is put off, and registering it takes one
+// more call for each connection.
 
 // inputScratch is how much is read from a client at a time, in octets.
 const inputScratch = 64 << 10

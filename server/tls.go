@@ -66,7 +66,7 @@ func (s *session) startTLS() {
 // feedTLS takes octets from the wire.
 func (s *session) feedTLS(raw []byte) {
 	l := s.tls
-	if s.ended { // behind a close_notify (RFC 8446 section 6.1)
+	if s.ended { // after a close_notify (RFC 8446 section 6.1)
 		return
 	}
 	if l.established {

@@ -20,7 +20,7 @@ type transaction struct {
 	accepted int                   // those that the client was told 250 for
 	pending  int                   // the last ones, not yet sent to the upstream
 	answered int                   // index in up.Rcpts of the first recipient without an answer to the client
-	complete time.Duration         // when end-of-data had been heard, by the loop's clock
+	complete time.Duration         // when end-of-data was heard, by the loop's clock
 	opened   bool                  // the upstream transaction is open and waits for us
 	refusal  codec.Reply           // why the whole transaction will be refused, once that is known
 	later    codec.Reply           // with refusal: what further recipients are told

@@ -1,0 +1,45 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"xoauth2-proxy/internal/sandbox"
+)
+
+// TestAbandon abandons messages that wait for the only connection, and one that is
+// under way: those that wait are answered and not sent, the others are sent.
+func TestAbandon(t *testing.T) {
+	f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
+	f.faults(sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, For: sandbox.Duration(300 * time.Millisecond), Times: 1})
+	abandoned := []bool{true, true, false, true, false, true} // the first one is under way when it is
+	txs, clients := make([]*Transaction, len(abandoned)), make([]client, len(abandoned))
+	for i := range abandoned {
+		txs[i], clients[i] = f.message(f.accounts[0], fmt.Sprintf("to%d@example.com", i), "text\r\n")
+		if err := f.trySubmit(txs[i]); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			f.fired("think", 1)
+		}
+	}
+	for i, is := range abandoned {
+		if is {
+			txs[i].Abandon()
+		}
+	}
+	for i, is := range abandoned {
+		res := clients[i].next(t)
+		switch sent := !is || i == 0; {
+		case sent && res.res.Reply.Code != 250:
+			t.Errorf("message %d was answered %v, want 250", i, res.res.Reply)
+		case !sent && (res.res.Reply != replyAbandoned || !errors.Is(res.res.Err, ErrAbandoned)):
+			t.Errorf("message %d was answered %v (%v), want %v", i, res.res.Reply, res.res.Err, replyAbandoned)
+		}
+		res.tx.Release()
+	}
+	f.messages(3)
+	f.noViolations()
+}
