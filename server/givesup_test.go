@@ -4,9 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
-
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
 )
@@ -130,8 +127,6 @@ func TestUnreadOutcomeIsLogged(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			k := newSlowStack(t)
-			core, logs := observer.New(zap.InfoLevel)
-			k.onLoops(t, func(l *loop) { l.srv.log = zap.New(core) })
 			c := k.login(t, gmailUser)
 			c.mail("a@example.com", "b@example.com")
 			c.cmd("DATA", "354")
@@ -140,9 +135,9 @@ func TestUnreadOutcomeIsLogged(t *testing.T) {
 			tt.leave(c)
 			k.ended(t)
 			k.messages(t, 1)
-			eventually(t, "the outcome is logged", func() bool { return tt.want == "" || logs.Len() > 0 })
+			eventually(t, "the outcome is logged", func() bool { return tt.want == "" || k.logs.Len() > 0 })
 			got := ""
-			for _, e := range logs.All() {
+			for _, e := range k.logs.All() {
 				got = e.Message
 				if f := e.ContextMap(); f["account"] != "gmail" || f["code"] != int64(250) {
 					t.Errorf("the line has %v", f)

@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	"go.uber.org/zap/zaptest/observer"
 )
 
 // pageBodies are what a web page may put after the header lines of a request to
@@ -33,8 +31,7 @@ func requestOf(line, body string) string {
 // write, at listeners of every kind: 421, the end, nothing carried out, and one
 // line in the log with the address of the client.
 func TestWebPageSendsNothing(t *testing.T) {
-	core, log := observer.New(zapcore.InfoLevel)
-	k := newLoggedStack(t, zap.New(core), withTLS(TLSNone, TLSOffered, TLSImplicit, TLSDetect, TLSNone), config(func(cfg *Config) {
+	k := newStack(t, withTLS(TLSNone, TLSOffered, TLSImplicit, TLSDetect, TLSNone), config(func(cfg *Config) {
 		cfg.Listeners[4].ProxyFrom = loopback
 	}))
 	greeted := func(c *client, _ *tls.Config) { c.expect("220") }
@@ -60,7 +57,7 @@ func TestWebPageSendsNothing(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, line := range lines {
 				for _, body := range pageBodies {
-					log.TakeAll()
+					k.logs.TakeAll()
 					c := k.dialAt(t, tt.listener)
 					remote := tt.remote
 					if remote == "" {
@@ -76,7 +73,7 @@ func TestWebPageSendsNothing(t *testing.T) {
 					}
 					c.expect("421 4.7.0 This is SMTP")
 					c.expectEnd()
-					entries := log.FilterMessageSnippet("HTTP").All()
+					entries := k.logs.FilterMessageSnippet("HTTP").All()
 					if len(entries) != 1 || entries[0].ContextMap()["remote"] != remote {
 						t.Errorf("%.20s, %s: the log has %v, want one line of %s", line, body.name, entries, remote)
 					}

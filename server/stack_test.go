@@ -13,6 +13,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
@@ -44,6 +45,7 @@ type stack struct {
 	sandbox *sandbox.Server
 	store   *account.Store
 	set     *metrics.Set
+	logs    *observer.ObservedLogs // of the server, from level Info on
 	relay   *upstream.Relay
 	tokens  *oauth.Manager
 	stopped bool
@@ -54,12 +56,6 @@ type stackOption func(*Config, *upstream.Config, *sandbox.Config)
 
 // newStack starts a stack, which ends with the test.
 func newStack(t testing.TB, options ...stackOption) *stack {
-	t.Helper()
-	return newLoggedStack(t, zap.NewNop(), options...)
-}
-
-// newLoggedStack is newStack with a log of the server.
-func newLoggedStack(t testing.TB, log *zap.Logger, options ...stackOption) *stack {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Hostname = "mx.example.com"
@@ -93,7 +89,9 @@ func newLoggedStack(t testing.TB, log *zap.Logger, options ...stackOption) *stac
 	if k.relay, err = upstream.New(ucfg, k.tokens, zap.NewNop(), metrics.NewSet()); err != nil {
 		t.Fatal(err)
 	}
-	srv, err := New(cfg, k.store, tokenSource{k.tokens}, k.relay, log, k.set)
+	core, logs := observer.New(zap.InfoLevel)
+	k.logs = logs
+	srv, err := New(cfg, k.store, tokenSource{k.tokens}, k.relay, zap.New(core), k.set)
 	if err != nil {
 		t.Fatal(err)
 	}
