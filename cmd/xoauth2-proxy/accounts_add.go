@@ -134,7 +134,7 @@ func (n *newAccount) save(out io.Writer, settings *config.Settings, e *config.Ac
 			e.Set("refresh_token", newest.Reveal())
 		}
 	}
-	if err := sealNew(e, settings.Secrets.Key); err != nil {
+	if err := e.Seal(settings.Secrets.Key); err != nil {
 		return err
 	}
 	replaced := false

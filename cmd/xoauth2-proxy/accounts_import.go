@@ -54,7 +54,7 @@ func (c *accountsImportCmd) Run() error {
 			return errNothingImported
 		}
 		for _, e := range good {
-			if err := sealNew(e, settings.Secrets.Key); err != nil {
+			if err := e.Seal(settings.Secrets.Key); err != nil {
 				return err
 			}
 			if l.Put(e) {

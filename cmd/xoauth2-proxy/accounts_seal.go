@@ -10,30 +10,6 @@ import (
 	"xoauth2-proxy/internal/seal"
 )
 
-// sealedKeys are the keys of an account that are sealed.
-var sealedKeys = []string{"client_secret", "refresh_token", "client_private_key", "service_account_key", "oauth_proxy", "client_password"}
-
-// sealNew seals the secrets of an account that is to be saved, if there is a key
-// to seal with: an operator who seals his secrets wants no plain ones in the
-// file. References, and what is sealed already, stay as they are.
-func sealNew(e *config.AccountEntry, keys *seal.Keyring) error {
-	if !keys.CanSeal() {
-		return nil
-	}
-	for _, key := range sealedKeys {
-		value := e.Get(key)
-		if value == "" || seal.IsReference(value) {
-			continue
-		}
-		sealed, err := keys.Seal(value, "")
-		if err != nil {
-			return fmt.Errorf("%s: %w", key, err)
-		}
-		e.Set(key, sealed)
-	}
-	return nil
-}
-
 // accountsSealCmd encrypts secrets in place.
 type accountsSealCmd struct {
 	files
@@ -60,13 +36,14 @@ func (c *accountsSealCmd) Run() error {
 	settings.Secrets.Key = keys // what is sealed is checked with them
 	var sealed, current, references int
 	_, err = edit(settings, config.Edit{DryRun: c.DryRun}, func(l *config.AccountList) error {
-		return l.ReplaceStrings(sealedKeys, func(email, key, value string) (string, error) {
+		return l.ReplaceStrings(config.SealedKeys, func(email, key, value string) (string, error) {
+			field := seal.Field{Account: email, Key: key}
 			switch {
-			case keys.Current(value):
+			case keys.Current(value) && !seal.IsUnbound(value):
 				current++
 				return value, nil
-			case seal.IsSealed(value): // with an older key
-				plain, err := keys.Open(value, "")
+			case seal.IsSealed(value): // with an older key, or not for this field
+				plain, err := keys.OpenField(value, field)
 				if err != nil {
 					return "", fmt.Errorf("%s: %s: %w", email, key, err)
 				}
@@ -76,7 +53,7 @@ func (c *accountsSealCmd) Run() error {
 				return value, nil
 			}
 			sealed++
-			return keys.Seal(value, "")
+			return keys.SealField(value, field)
 		})
 	})
 	if err != nil {

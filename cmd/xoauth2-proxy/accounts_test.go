@@ -177,7 +177,7 @@ func TestAccountsSeal(t *testing.T) {
 	checkParts(t, mustRun(t, 0, append(base, "--new-key", key)...), "3 secrets sealed with key", "0 are references")
 	text := readAll(t, f.Accounts)
 	checkCanaries(t, "the file", text)
-	if n := strings.Count(text, `"sealed:v1:`); n != 3 {
+	if n := strings.Count(text, `"sealed:v2:`); n != 3 {
 		t.Errorf("%d sealed values", n)
 	}
 	mustRun(t, 1, append(base, "--new-key", key)...) // it exists

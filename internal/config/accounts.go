@@ -164,6 +164,7 @@ func (r *accountReader) read() *account.Account {
 		d = new(accountDraft)
 	}
 	*d = accountDraft{}
+	r.f.account = emailOf(r.node.Value.(*hujson.Object))
 	r.by = accountTable.apply(r.f, r.node, r.place, d)
 	a := &d.a
 	r.need("email", a.Email, "")

@@ -30,6 +30,7 @@ type file struct {
 	before   int           // lines in front of the part
 	cut      cut           // out of the text
 	keys     *seal.Keyring // that open sealed values; may be nil
+	account  string        // email of the account that is being read; "" for config.json
 	problems *problems
 	report   *Report
 	// spare, if not nil, is room for what nobody keeps when an account is read.

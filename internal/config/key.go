@@ -114,7 +114,7 @@ func (tb *table[T]) apply(f *file, obj hujson.Value, at place, t *T) claims {
 			continue
 		}
 		k := &tb.keys[i]
-		*v = value{f: f, node: *found[i], place: place{at.exact + k.path, at.general + k.path}, doc: k.doc, claims: by}
+		*v = value{f: f, node: *found[i], place: place{at.exact + k.path, at.general + k.path}, path: k.path, doc: k.doc, claims: by}
 		if !k.container {
 			v.entry = f.newEntry()
 			v.entry.File, v.entry.Line, v.entry.Key, v.entry.Count = f.name, v.line(), v.place.general, 1

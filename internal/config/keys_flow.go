@@ -29,7 +29,7 @@ var flowKeys = []key[accountDraft]{
 	set("client_id", text, func(d *accountDraft) *string { return &d.a.ClientID },
 		"OAuth2 client that the consent was given to; needed, unless service_account_key has it or oauth_flow is external"),
 	secret(opt("client_secret", secretText, func(d *accountDraft) *given[string] { return &d.clientSecret },
-		"secret of the client, or a reference to it (env:NAME, file:/path, credential:NAME or sealed:v1:..., as for every secret); needed for gmail, and for client_credentials without a certificate; an external endpoint gets it as bearer token")),
+		"secret of the client, or a reference to it (env:NAME, file:/path, credential:NAME or sealed:v2:..., as for every secret); needed for gmail, and for client_credentials without a certificate; an external endpoint gets it as bearer token")),
 	secret(opt("refresh_token", secretText, func(d *accountDraft) *given[string] { return &d.refreshToken },
 		"refresh token that came with the consent; needed for oauth_flow refresh_token")),
 	secret(opt("client_certificate", pemText, func(d *accountDraft) *given[string] { return &d.certificate },

@@ -19,6 +19,7 @@ type value struct {
 	f      *file
 	node   hujson.Value
 	place  place
+	path   string // of the key in its table
 	doc    string
 	entry  *Entry // nil for a container
 	claims claims // of the object that the key is in

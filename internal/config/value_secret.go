@@ -19,7 +19,7 @@ func (v *value) resolve(s string) (string, bool) {
 	if seal.IsReference(s) && !seal.IsSealed(s) {
 		v.f.passing = true
 	}
-	plain, err := seal.Resolve(s, v.f.keys)
+	plain, err := seal.Resolve(s, v.f.keys, seal.Field{Account: v.f.account, Key: v.path})
 	if err != nil {
 		v.fail("%v", err)
 	}

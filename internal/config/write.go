@@ -102,6 +102,9 @@ func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*acco
 	if err := change(list); err != nil {
 		return nil, err
 	}
+	if list.changed {
+		list.bindSealed(s.Secrets.Key)
+	}
 	packed := list.pack()
 	snapshot, err := checkAccounts(how.Memory, s, packed)
 	if err == nil && how.Check != nil {

@@ -189,7 +189,7 @@ func (l *AccountList) ReplaceStrings(keys []string, change func(email, key, valu
 			if old == "" {
 				continue
 			}
-			value, err := change(stringMember(object, "email"), key, old)
+			value, err := change(emailOf(object), key, old)
 			if err != nil {
 				return err
 			}
@@ -220,6 +220,21 @@ func stringMember(o *hujson.Object, name string) string {
 	}
 	if lit, ok := v.Value.(hujson.Literal); ok && lit.Kind() == '"' {
 		return lit.String()
+	}
+	return ""
+}
+
+// emailOf returns the email of an account as a reader of the file takes it: of
+// several, the last one that is not null.
+func emailOf(o *hujson.Object) string {
+	for i := len(o.Members) - 1; i >= 0; i-- {
+		if memberName(o, i) != "email" || isNull(&o.Members[i].Value) {
+			continue
+		}
+		if lit, ok := o.Members[i].Value.Value.(hujson.Literal); ok && lit.Kind() == '"' {
+			return strings.TrimSpace(lit.String())
+		}
+		return ""
 	}
 	return ""
 }

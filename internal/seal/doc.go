@@ -1,9 +1,10 @@
 // Package seal encrypts small secrets, so that files at rest hold none in the
 // clear, and finds out what a secret in a configuration file stands for.
 //
-// # Sealed form
+// # Sealed forms
 //
 //	sealed:v1:KEYID:DATA
+//	sealed:v2:KEYID:DATA
 //
 // KEYID is 16 hexadecimal digits that name the key, DATA the nonce and the
 // ciphertext in unpadded base64url. The cipher is XChaCha20-Poly1305 of
@@ -14,6 +15,12 @@
 // What comes before DATA is authenticated together with it, and with a context
 // that says where the value belongs, so that a sealed value cannot be put in
 // another's place.
+//
+// In the second form the context is a [Field]: the account and the key of a
+// configuration file. The first form takes any context. The token store uses it
+// with the key of its record. Files of accounts have it from versions that sealed
+// with an empty context: such a value opens in every field, so it is read and
+// sealed in the second form when the file is next saved.
 //
 // # Keys
 //
@@ -33,7 +40,7 @@
 //	env:NAME             an environment variable
 //	file:/path           a file, without the line end behind it
 //	credential:NAME      a file in $CREDENTIALS_DIRECTORY (systemd LoadCredential=)
-//	sealed:v1:...        a sealed value
+//	sealed:v2:...        a sealed value
 //	anything else        the secret itself
 //
 // No error of this package has a secret or a key in it.

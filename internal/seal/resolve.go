@@ -37,10 +37,10 @@ func IsReference(value string) bool {
 // Resolve returns the secret that value stands for: see the package's overview.
 // Plain text is returned as it is, the empty one included. A reference to
 // something that is not there, or is empty, is an error (ErrReference); those
-// of sealed values are those of Open, with an empty context.
-func Resolve(value string, kr *Keyring) (string, error) {
+// of sealed values are those of OpenField. f is where the value stands.
+func Resolve(value string, kr *Keyring, f Field) (string, error) {
 	if IsSealed(value) {
-		return kr.Open(value, "")
+		return kr.OpenField(value, f)
 	}
 	kind, name, ok := splitReference(value)
 	if !ok {

@@ -9,7 +9,11 @@ import (
 	"strings"
 )
 
-const prefix = "sealed:v1:"
+// The two sealed forms; doc.go says what each is for.
+const (
+	prefix1 = "sealed:v1:"
+	prefix2 = "sealed:v2:"
+)
 
 // What is wrong with a sealed value, or with the keys for it.
 var (
@@ -24,9 +28,70 @@ var (
 // IsSealed reports whether value is in sealed form, of any version.
 func IsSealed(value string) bool { return strings.HasPrefix(value, "sealed:") }
 
-// Seal encrypts plain with the first key. context says where the value belongs:
-// Open needs the same. It returns ErrNoKey if there is no key.
+// IsUnbound reports whether value is sealed in the form that does not say where
+// it belongs by itself. In a file of accounts, OpenField opens such a value in
+// any field of any account.
+func IsUnbound(value string) bool { return strings.HasPrefix(value, prefix1) }
+
+// Field is where a sealed secret belongs: the key of a file, and the account
+// there. Account is the account's email; "" stands for a file without accounts.
+// Spaces around the email and the case of its ASCII letters do not matter.
+type Field struct{ Account, Key string }
+
+// context is what a sealed value is bound to. The length keeps the two parts
+// from running together.
+func (f Field) context() string {
+	email := strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + ('a' - 'A')
+		}
+		return r
+	}, strings.TrimSpace(f.Account))
+	return fmt.Sprintf("field %d %s %s", len(email), email, f.Key)
+}
+
+// String names the field in errors.
+func (f Field) String() string {
+	if f.Account == "" {
+		return printable(f.Key)
+	}
+	return printable(f.Key) + " of " + printable(f.Account)
+}
+
+// Seal encrypts plain with the first key, in the first form. context says where
+// the value belongs: Open needs the same. It returns ErrNoKey if there is no key.
 func (kr *Keyring) Seal(plain, context string) (string, error) {
+	return kr.seal(prefix1, plain, context)
+}
+
+// SealField encrypts plain with the first key, for that field alone. It returns
+// ErrNoKey if there is no key.
+func (kr *Keyring) SealField(plain string, f Field) (string, error) {
+	return kr.seal(prefix2, plain, f.context())
+}
+
+// Open decrypts a value that Seal made for the same context. The errors are
+// ErrNoKey, ErrUnknownKey, which names the key, and ErrSealed.
+func (kr *Keyring) Open(sealed, context string) (string, error) {
+	return kr.open(prefix1, sealed, context)
+}
+
+// OpenField decrypts a value that SealField made for the same field, or that
+// Seal made with an empty context. The errors are those of Open; ErrSealed names
+// the field.
+func (kr *Keyring) OpenField(sealed string, f Field) (string, error) {
+	if IsUnbound(sealed) {
+		return kr.Open(sealed, "")
+	}
+	plain, err := kr.open(prefix2, sealed, f.context())
+	if errors.Is(err, ErrSealed) {
+		err = fmt.Errorf("%w: it is not what was sealed as %v", ErrSealed, f)
+	}
+	return plain, err
+}
+
+// seal encrypts plain in the form that begins with prefix.
+func (kr *Keyring) seal(prefix, plain, context string) (string, error) {
 	if !kr.CanSeal() {
 		return "", ErrNoKey
 	}
@@ -38,9 +103,8 @@ func (kr *Keyring) Seal(plain, context string) (string, error) {
 	return head + base64.RawURLEncoding.EncodeToString(data), nil
 }
 
-// Open decrypts a value that Seal made for the same context. The errors are
-// ErrNoKey, ErrUnknownKey, which names the key, and ErrSealed.
-func (kr *Keyring) Open(sealed, context string) (string, error) {
+// open decrypts a value in the form that begins with prefix.
+func (kr *Keyring) open(prefix, sealed, context string) (string, error) {
 	rest, ok := strings.CutPrefix(sealed, prefix)
 	id, encoded, found := strings.Cut(rest, ":")
 	if raw, err := hex.DecodeString(id); !ok || !found || err != nil || len(raw) != idSize {
@@ -65,9 +129,10 @@ func (kr *Keyring) Open(sealed, context string) (string, error) {
 	return string(plain), nil
 }
 
-// Current reports whether value was sealed with the key that seals now.
+// Current reports whether value was sealed, in either form, with the key that
+// seals now.
 func (kr *Keyring) Current(value string) bool {
-	return kr.CanSeal() && strings.HasPrefix(value, prefix+kr.ID()+":")
+	return kr.CanSeal() && (strings.HasPrefix(value, prefix1+kr.ID()+":") || strings.HasPrefix(value, prefix2+kr.ID()+":"))
 }
 
 // associated is what is authenticated beside the plain text. head has a fixed

@@ -65,7 +65,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"no data", head, "here", kr, ErrSealed},
 		{"changed", head + "A" + data[:len(data)-1], "here", kr, ErrSealed},
 		{"another version", strings.Replace(sealed, "v1", "v2", 1), "here", kr, ErrSealed},
-		{"no key name", prefix + data, "here", kr, ErrSealed},
+		{"no key name", prefix1 + data, "here", kr, ErrSealed},
 		{"not sealed", "secret", "here", kr, ErrSealed},
 		{"key name of another", strings.Replace(sealed, kr.ID(), other.ID(), 1), "here", newKeyring(t, GenerateKey()), ErrUnknownKey},
 	}
@@ -76,6 +76,57 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	if _, err := none.Seal("x", ""); !errors.Is(err, ErrNoKey) {
 		t.Errorf("Seal without a key: %v", err)
+	}
+}
+
+// TestFields has a value that is sealed for a field open there and nowhere else,
+// and one of the first form everywhere.
+func TestFields(t *testing.T) {
+	kr := newKeyring(t)
+	home := Field{"User@Example.com", "client_secret"}
+	bound, err := kr.SealField("secret", home)
+	if err != nil || !strings.HasPrefix(bound, "sealed:v2:"+kr.ID()+":") || IsUnbound(bound) || !kr.Current(bound) || !IsSealed(bound) {
+		t.Fatalf("%q, %v", bound, err)
+	}
+	unbound := mustSeal(t, kr, "secret", "")
+	if !IsUnbound(unbound) || !kr.Current(unbound) {
+		t.Errorf("%q is of the first form", unbound)
+	}
+	for _, tt := range []struct {
+		f    Field
+		same bool
+	}{
+		{home, true},
+		{Field{" user@EXAMPLE.com\n", "client_secret"}, true},
+		{Field{"user@example.com", "refresh_token"}, false},
+		{Field{"user@example.com", "Client_secret"}, false},
+		{Field{"other@example.com", "client_secret"}, false},
+		{Field{"\u017fer@example.com", "client_secret"}, false},
+		{Field{"user@example.com client_secret", ""}, false},
+		{Field{"", "user@example.com client_secret"}, false},
+		{Field{"", "client_secret"}, false},
+		{Field{}, false},
+	} {
+		got, err := kr.OpenField(bound, tt.f)
+		if tt.same != (err == nil) || tt.same != (got == "secret") || !tt.same && !errors.Is(err, ErrSealed) {
+			t.Errorf("%+v: %q, %v", tt.f, got, err)
+		}
+		if got, err := kr.OpenField(unbound, tt.f); err != nil || got != "secret" {
+			t.Errorf("%+v, the first form: %q, %v", tt.f, got, err)
+		}
+	}
+	_, err = kr.OpenField(bound, Field{"other@example.com", "refresh_token"})
+	if err == nil || !strings.Contains(err.Error(), "refresh_token of other@example.com") {
+		t.Errorf("the error does not name the field: %v", err)
+	}
+	// The forms do not open each other, whatever the context.
+	for _, other := range []string{strings.Replace(bound, "v2", "v1", 1), strings.Replace(mustSeal(t, kr, "x", home.context()), "v1", "v2", 1)} {
+		if got, err := kr.OpenField(other, home); !errors.Is(err, ErrSealed) {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if got, err := kr.Open(bound, home.context()); !errors.Is(err, ErrSealed) {
+		t.Errorf("Open of the second form: %q, %v", got, err)
 	}
 }
 
@@ -141,7 +192,7 @@ func TestResolve(t *testing.T) {
 		mustSeal(t, kr, "sealed x", ""): "sealed x",
 	}
 	for value, want := range good {
-		if got, err := Resolve(value, kr); err != nil || got != want {
+		if got, err := Resolve(value, kr, Field{"user@example.com", "client_secret"}); err != nil || got != want {
 			t.Errorf("Resolve(%q) = %q, %v; want %q", value, got, err, want)
 		}
 	}
@@ -160,7 +211,7 @@ func TestResolve(t *testing.T) {
 		mustSeal(t, kr, "x", "elsewhere"):   ErrSealed,
 	}
 	for value, want := range bad {
-		if got, err := Resolve(value, kr); !errors.Is(err, want) || got != "" {
+		if got, err := Resolve(value, kr, Field{"user@example.com", "client_secret"}); !errors.Is(err, want) || got != "" {
 			t.Errorf("Resolve(%q) = %q, %v; want %v", value, got, err, want)
 		}
 		if !IsReference(value) {
@@ -168,7 +219,7 @@ func TestResolve(t *testing.T) {
 		}
 	}
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
-	if _, err := Resolve("credential:token", kr); !errors.Is(err, ErrReference) {
+	if _, err := Resolve("credential:token", kr, Field{}); !errors.Is(err, ErrReference) {
 		t.Errorf("without systemd: %v", err)
 	}
 }
@@ -197,7 +248,7 @@ func TestResolveOpensFilesOnly(t *testing.T) {
 	if err := os.Symlink(file, link); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Resolve("file:"+link, nil); err != nil || got != "secret" {
+	if got, err := Resolve("file:"+link, nil, Field{}); err != nil || got != "secret" {
 		t.Errorf("%q, %v", got, err)
 	}
 }
@@ -243,7 +294,7 @@ func FuzzSeal(f *testing.F) {
 				t.Fatalf("a changed value was opened: %q", got)
 			}
 		}
-		if got, err := Resolve(plain, kr); err == nil && !IsReference(plain) && got != plain {
+		if got, err := Resolve(plain, kr, Field{"user@example.com", "client_secret"}); err == nil && !IsReference(plain) && got != plain {
 			t.Fatalf("plain text became %q", got)
 		}
 	})
