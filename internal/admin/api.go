@@ -14,6 +14,9 @@ var (
 	ErrNotFound = errors.New("account not found")
 	// ErrExists: there is one already. 409.
 	ErrExists = errors.New("account exists already")
+	// ErrRedirect: secrets that are stored would be used elsewhere than they are
+	// for. 400.
+	ErrRedirect = errors.New("nothing was changed, and nothing was sent")
 	// ErrKeys: the file would have an account that cannot sign with the keys it
 	// has. 400.
 	ErrKeys = errors.New("nothing was changed")
@@ -27,13 +30,15 @@ type API interface {
 	Accounts() []Account
 	// Check says what is wrong with a new account by itself.
 	Check(n *NewAccount) error
-	// Verify gets a token for a new account and logs in at its provider.
+	// Verify gets a token for a new account and logs in at its provider. It asks
+	// neither if Save would return ErrRedirect.
 	Verify(ctx context.Context, n *NewAccount) error
 	// Save writes the accounts to the file and puts them in force, or does
 	// neither. With dryRun it only tells whether it would. An account that is
 	// there already gets the new values if its Overwrite is set, else the error
-	// is ErrExists; it is ErrKeys if one in the file could not work. It returns
-	// how many there are then.
+	// is ErrExists; it is ErrRedirect if its stored secrets would go elsewhere,
+	// and ErrKeys if one in the file could not work. It returns how many there are
+	// then.
 	Save(list []*NewAccount, dryRun bool) (total int, err error)
 	// Remove takes the accounts with these addresses out, or none; all means
 	// every account, whatever emails says. The error is ErrNotFound if one of
@@ -41,6 +46,10 @@ type API interface {
 	Remove(emails []string, all, dryRun bool) (total int, err error)
 	// VerifyAll verifies every account that is in force.
 	VerifyAll(ctx context.Context) ([]Verdict, error)
+	// VerifyOne verifies one account that is in force; ErrNotFound.
+	VerifyOne(ctx context.Context, email string) (*Verified, error)
+	// Info says which proxy this is.
+	Info() Info
 	// State tells what is known about an account; ErrNotFound.
 	State(email string) (*State, error)
 	// Order pauses, resumes or drains an account; ErrNotFound. Any other error
@@ -99,6 +108,36 @@ type Verdict struct {
 	// Dead says that the provider has refused the account's credentials for
 	// good: no time and no change of settings brings them back.
 	Dead bool
+}
+
+// Verified is the outcome of verifying one account, as it is answered. What is
+// after Works is empty if it does.
+type Verified struct {
+	Email     string `json:"email"`
+	AccountID string `json:"account_id"`
+	Works     bool   `json:"works"`
+	// Phase is how far it came, Class a short name of what failed, Hint what to
+	// do.
+	Phase   string `json:"phase"`
+	Class   string `json:"class"`
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+	// Permanent says that an operator must act.
+	Permanent bool `json:"permanent"`
+}
+
+// APIVersion is the version of the admin API: a program that knows another one
+// cannot rely on its routes.
+const APIVersion = 1
+
+// Info says which proxy answers, for programs that look for one.
+type Info struct {
+	API      int    `json:"api"`
+	Version  string `json:"version"`
+	Revision string `json:"revision"`
+	PID      int    `json:"pid"`
+	// AccountsFile is an absolute path.
+	AccountsFile string `json:"accounts_file"`
 }
 
 // State is what is known about one account. Times are zero, and then left out,

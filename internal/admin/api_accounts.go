@@ -72,7 +72,7 @@ func (a *apiRoutes) add(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	if n.verifies() {
-		if err := a.api.Verify(a.server.ctx, n); err != nil {
+		if err := a.verify(Requester(ctx), n); err != nil {
 			WriteError(ctx, fasthttp.StatusBadRequest, "account verification failed: "+err.Error())
 			return
 		}
@@ -149,6 +149,7 @@ func (a *apiRoutes) removeInvalid(ctx *fasthttp.RequestCtx) {
 	var dead []string
 	var kept []failure
 	for _, v := range verdicts {
+		a.noteVerified(Requester(ctx), v.Email, v.Err)
 		switch {
 		case v.Err == nil:
 		case v.Dead:

@@ -27,7 +27,7 @@ func (a *apiRoutes) addBatch(ctx *fasthttp.RequestCtx) {
 		fail(ctx, err)
 		return
 	}
-	good, failed := a.verifyBatch(list)
+	good, failed := a.verifyBatch(Requester(ctx), list)
 	added := len(good)
 	if added == 0 {
 		WriteJSON(ctx, fasthttp.StatusBadRequest, refused{Error: "all accounts failed verification", AddedCount: &added, FailedAccounts: failed})
@@ -68,8 +68,8 @@ func (a *apiRoutes) duplicates(list []*NewAccount) (twice []string) {
 }
 
 // verifyBatch parts the accounts that work, or are not to be verified, from the
-// others. Both keep their order.
-func (a *apiRoutes) verifyBatch(list []*NewAccount) (good []*NewAccount, failed []failure) {
+// others. Both keep their order. by is who asks.
+func (a *apiRoutes) verifyBatch(by string, list []*NewAccount) (good []*NewAccount, failed []failure) {
 	errs := make([]error, len(list))
 	slots := make(chan struct{}, verifyParallel)
 	var wg sync.WaitGroup
@@ -80,7 +80,7 @@ func (a *apiRoutes) verifyBatch(list []*NewAccount) (good []*NewAccount, failed 
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			errs[i] = a.api.Verify(a.server.ctx, n)
+			errs[i] = a.verify(by, n)
 		})
 	}
 	wg.Wait()

@@ -18,6 +18,8 @@ func (s *Server) HandleAPI(api API) {
 	s.Handle(fasthttp.MethodDelete, "/admin/accounts", a.removeAll)
 	s.Handle(fasthttp.MethodPost, "/admin/accounts/batch", a.addBatch)
 	s.Handle(fasthttp.MethodDelete, "/admin/accounts/invalid", a.removeInvalid)
+	s.Handle(fasthttp.MethodPost, "/admin/accounts/verify", a.verifyOne)
+	s.Handle(fasthttp.MethodGet, "/admin/info", a.info)
 	s.Handle(fasthttp.MethodGet, "/admin/accounts/{email}", a.state)
 	s.Handle(fasthttp.MethodDelete, "/admin/accounts/{email}", a.remove)
 	for _, order := range []Order{Pause, Resume, Drain} {
@@ -122,7 +124,7 @@ func fail(ctx *fasthttp.RequestCtx, err error) {
 		status = fasthttp.StatusNotFound
 	case errors.Is(err, ErrExists):
 		status = fasthttp.StatusConflict
-	case errors.Is(err, ErrKeys):
+	case errors.Is(err, ErrKeys), errors.Is(err, ErrRedirect):
 		status = fasthttp.StatusBadRequest
 	}
 	WriteError(ctx, status, err.Error())

@@ -107,6 +107,25 @@ func (f *fakeAPI) VerifyAll(context.Context) (out []Verdict, err error) {
 	return out, nil
 }
 
+func (f *fakeAPI) VerifyOne(ctx context.Context, email string) (*Verified, error) {
+	a, err := f.find(email)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	f.verified++
+	f.mu.Unlock()
+	v := &Verified{Email: a.Email, AccountID: a.AccountID, Works: true}
+	if strings.HasPrefix(email, "dead") {
+		*v = Verified{a.Email, a.AccountID, false, "token", "invalid_grant", "refresh token refused", "authorize it again", true}
+	}
+	return v, ctx.Err()
+}
+
+func (f *fakeAPI) Info() Info {
+	return Info{API: APIVersion, Version: "1", Revision: "r", PID: 7, AccountsFile: "/a.json"}
+}
+
 func (f *fakeAPI) find(email string) (Account, error) {
 	for _, a := range f.Accounts() {
 		if a.Email == email {
@@ -175,9 +194,16 @@ func newAPI(t *testing.T, token string, emails ...string) (*fakeAPI, string) {
 		}
 		return nil
 	}
+	if token == "" { // what changes anything is served on the socket alone
+		cfg.Sockets = []string{socketIn(t)}
+	}
 	s := newServer(t, cfg, notReady)
 	s.HandleAPI(f)
-	return f, start(t, s)
+	url := start(t, s)
+	if token == "" {
+		return f, "socket:" + s.SocketPath()
+	}
+	return f, url
 }
 
 // newJSON is a new account as a request has it.
@@ -234,6 +260,13 @@ func TestAPI(t *testing.T) {
 		{"drain, not there", "POST", "/admin/accounts/other@a.test/drain", "", 404, "not found"},
 		{"resume, no address", "POST", "/admin/accounts/other/resume", "", 400, "invalid email"},
 		{"unknown order", "POST", "/admin/accounts/have@a.test/stop", "", 404, "not found"},
+		{"verify", "POST", "/admin/accounts/verify", `{"email": "have@a.test"}`, 200, `{"success":true,"email":"have@a.test","account_id":"id","works":true,"phase":"",`},
+		{"verify, not there", "POST", "/admin/accounts/verify", `{"email": "other@a.test"}`, 404, "not found"},
+		{"verify, no address", "POST", "/admin/accounts/verify", `{"email": "have"}`, 400, "invalid email"},
+		{"verify, no JSON", "POST", "/admin/accounts/verify", `{`, 400, "invalid JSON"},
+		{"verify, for too long", "POST", "/admin/accounts/verify", `{"email": "have@a.test", "timeout_seconds": 3601}`, 400, "1..3600"},
+		{"verify, for no time", "POST", "/admin/accounts/verify", `{"email": "have@a.test", "timeout_seconds": 0}`, 400, "1..3600"},
+		{"info", "GET", "/admin/info", "", 200, `{"success":true,"api":1,"version":"1","revision":"r","pid":7,"accounts_file":"/a.json"}`},
 		{"reload", "POST", "/admin/reload", "", 200, `"restart_needed":["server.loops"]}`},
 		{"level", "PUT", "/admin/log/level", `{"level": "debug"}`, 200, `{"success":true,"level":"debug"}`},
 		{"level, none", "PUT", "/admin/log/level", `{"level": "loud"}`, 400, "level: is none"},

@@ -21,13 +21,21 @@ type Config struct {
 	// carry (RFC 6750 section 2.1), at least MinToken octets. Needed when
 	// Address is beyond the loopback. Default: none.
 	Token string `json:"-"`
+	// Sockets are paths for the admin socket, in the order of preference: the
+	// first that can be made is used. Its peers need no token; they must be root
+	// or the user of this process. Without Token, what changes anything is served
+	// there alone. Default: none.
+	Sockets []string `json:"-"`
+	// SocketNeeded has Start fail when none of Sockets can be made.
+	SocketNeeded bool `json:"-"`
 	// Pprof serves profiles of the running process under /debug/pprof/. They
 	// show much of its inside and cost CPU. Default: false.
 	Pprof bool `json:"pprof"`
 	// MaxBody caps the body of a request in octets; more gets 413.
 	// Default: 1 MiB.
 	MaxBody int `json:"max_body"`
-	// MaxConnections caps the connections; more are closed at once. Default: 64.
+	// MaxConnections caps the connections of the address, and those of the admin
+	// socket; more are closed at once. Default: 64.
 	MaxConnections int `json:"max_connections"`
 	// ReadTimeout bounds reading a request, WriteTimeout writing the reply.
 	// Default: 10s, 30s.

@@ -15,6 +15,8 @@
 //	GET    /admin/accounts/{email}          state of one
 //	DELETE /admin/accounts/{email}          take one out
 //	POST   /admin/accounts/{email}/pause    and .../resume, .../drain
+//	POST   /admin/accounts/verify           verify one that is in force
+//	GET    /admin/info                      which proxy this is
 //	POST   /admin/reload                    read the files again
 //	GET    /admin/log/level                 and PUT
 //
@@ -33,8 +35,20 @@
 //
 // # Who may ask what
 //
+// There are two listeners, the address and the admin socket, with the same routes
+// and a cap of connections each.
+//
 // Metrics and health hold no secret and name no account: whoever can reach the
-// address may read them. Everything below /admin and /debug needs the bearer
-// token, if one is set; without one the server listens on the loopback only.
-// Requests that a web page made a browser send are refused there.
+// address may read them. Below /admin and /debug:
+//
+//   - The admin socket (socket.go) asks the system who its peer is. Root and the
+//     user of this process may do everything, others nothing.
+//   - On the address, a bearer token is needed if one is set. Without one the
+//     server listens on the loopback only, and there it serves what only reads:
+//     every other request below /admin is 401, with the socket as the remedy.
+//
+// Requests that a web page made a browser send are refused.
+//
+// Each verification is logged with who asked for it: a "uid" of the socket, or an
+// address.
 package admin

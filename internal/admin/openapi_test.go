@@ -181,6 +181,10 @@ var exchanges = []exchange{
 	{route: "DELETE /admin/accounts/{email}", path: "/admin/accounts/a@a.test", status: 400, emails: []string{"a@a.test"}, saveErr: errKeys},
 	{route: "DELETE /admin/accounts/{email}", path: "/admin/accounts/a@a.test", status: 404},
 	{route: "DELETE /admin/accounts/{email}", path: "/admin/accounts/a@a.test", status: 500, emails: []string{"a@a.test"}, saveErr: errDisk},
+	{route: "POST /admin/accounts/verify", status: 200, body: `{"email":"a@a.test"}`, emails: []string{"a@a.test"}},
+	{route: "POST /admin/accounts/verify", status: 400, body: `{}`},
+	{route: "POST /admin/accounts/verify", status: 404, body: `{"email":"a@a.test"}`},
+	{route: "GET /admin/info", status: 200},
 	{route: "POST /admin/reload", status: 200},
 	{route: "POST /admin/reload", status: 422, saveErr: errDisk},
 	{route: "GET /admin/log/level", status: 200},
@@ -307,6 +311,9 @@ func checkAllSeen(t *testing.T, d *document) {
 	t.Helper()
 	read := map[string]any{"NewAccount": new(NewAccount), "NewLogLevel": &struct {
 		Level string `json:"level"`
+	}{}, "ToVerify": &struct {
+		Email          string `json:"email"`
+		TimeoutSeconds int    `json:"timeout_seconds"`
 	}{}}
 	for name, s := range d.Components.Schemas {
 		if into := read[name]; into != nil {

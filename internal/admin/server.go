@@ -36,12 +36,20 @@ type Server struct {
 	ctx      context.Context                   // of long requests; ends when Close is called
 	cancel   context.CancelFunc
 
-	listener net.Listener
-	wg       sync.WaitGroup // the accept loop and the connections
+	listeners []*listener    // the address, and the admin socket if there is one
+	socket    string         // path of the admin socket; "": there is none
+	wg        sync.WaitGroup // the accept loops and the connections
 
-	mu      sync.Mutex // guards the fields below
+	mu      sync.Mutex // guards the fields below, and those of listeners
 	closing bool
 	conns   map[net.Conn]bool // true: a request is running
+}
+
+// listener is where connections come from, with a cap of its own: whoever fills
+// one leaves the other open.
+type listener struct {
+	net.Listener
+	open int // connections
 }
 
 // New returns a server with the routes of this package, or what Validate says
@@ -63,7 +71,7 @@ func New(cfg Config, log *zap.Logger, notReady func() []string, sets ...*metrics
 		ErrorHandler:          badRequest,
 		ConnState:             s.track,
 		Logger:                debugLogger{log},
-		Concurrency:           cfg.MaxConnections + 1, // add keeps it below
+		Concurrency:           2*cfg.MaxConnections + 1, // add keeps it below
 		MaxRequestBodySize:    cfg.MaxBody,
 		ReadBufferSize:        maxHeader,
 		ReadTimeout:           cfg.ReadTimeout,
@@ -96,8 +104,8 @@ func (s *Server) Handle(method, pattern string, h fasthttp.RequestHandler) {
 }
 
 // Start listens and serves in the background. It fails if the address cannot
-// be listened on, and with ErrNoToken if other machines can reach it and no
-// token is asked for.
+// be listened on, with ErrNoToken if other machines can reach it and no token is
+// asked for, and with ErrSocketInUse if another process has the admin socket.
 func (s *Server) Start() error {
 	ln, err := net.Listen("tcp", s.cfg.Address)
 	if err != nil {
@@ -107,23 +115,33 @@ func (s *Server) Start() error {
 		_ = ln.Close()
 		return fmt.Errorf("admin: %v: %w", ln.Addr(), ErrNoToken)
 	}
-	s.listener = ln
-	s.wg.Go(s.accept)
+	local, err := s.listenOnSocket()
+	if err != nil {
+		_ = ln.Close()
+		return fmt.Errorf("admin: %w", err)
+	}
+	s.listeners = append(s.listeners, &listener{Listener: ln})
+	if local != nil {
+		s.listeners = append(s.listeners, &listener{Listener: local})
+	}
+	for _, l := range s.listeners {
+		s.wg.Go(func() { s.accept(l) })
+	}
 	return nil
 }
 
-// Addr is where the server listens, after Start.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+// Addr is the address that the server listens on, after Start.
+func (s *Server) Addr() net.Addr { return s.listeners[0].Addr() }
 
 // acceptPause is how long accepting rests after a failure such as too many open
 // files.
 const acceptPause = 100 * time.Millisecond
 
-// accept serves each connection on a goroutine of its own, until the listener
-// is closed. (fasthttp's own loop has goroutines that outlive it.)
-func (s *Server) accept() {
+// accept serves each connection of l on a goroutine of its own, until l is
+// closed. (fasthttp's own loop has goroutines that outlive it.)
+func (s *Server) accept(l *listener) {
 	for {
-		c, err := s.listener.Accept()
+		c, err := l.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -132,13 +150,22 @@ func (s *Server) accept() {
 			time.Sleep(acceptPause)
 			continue
 		}
-		if !s.add(c) {
+		if unix, ok := c.(*net.UnixConn); ok {
+			local, err := newLocalConn(unix)
+			if err != nil {
+				s.log.Warn("cannot tell who connected to the admin socket", zap.Error(err))
+				_ = c.Close()
+				continue
+			}
+			c = local
+		}
+		if !s.add(l, c) {
 			_ = c.Close()
 			continue
 		}
 		s.wg.Go(func() {
 			err := s.http.ServeConn(c)
-			s.remove(c)
+			s.remove(l, c)
 			if e := s.log.Check(zap.DebugLevel, "admin connection ended"); e != nil {
 				e.Write(zap.Error(err))
 			}
@@ -146,21 +173,24 @@ func (s *Server) accept() {
 	}
 }
 
-// add takes c into the list, unless the server is full or closing. (fasthttp
-// would answer 503, which the client often loses: its request is not read.)
-func (s *Server) add(c net.Conn) bool {
+// add takes c, of l, into the list, unless l is full or the server is closing.
+// (fasthttp would answer 503, which the client often loses: its request is not
+// read.)
+func (s *Server) add(l *listener, c net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || len(s.conns) >= s.cfg.MaxConnections {
+	if s.closing || l.open >= s.cfg.MaxConnections {
 		return false
 	}
+	l.open++
 	s.conns[c] = false
 	return true
 }
 
-func (s *Server) remove(c net.Conn) {
+func (s *Server) remove(l *listener, c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	l.open--
 	delete(s.conns, c)
 }
 
@@ -189,11 +219,13 @@ func (s *Server) track(c net.Conn, state fasthttp.ConnState) {
 // until ctx ends; it then closes their connections too and returns the error of
 // ctx, although handlers may still be at work. It may be called more than once.
 func (s *Server) Close(ctx context.Context) error {
-	if s.listener == nil {
+	if s.listeners == nil {
 		return nil
 	}
 	s.cancel()
-	_ = s.listener.Close() // an error says that it was closed before
+	for _, l := range s.listeners {
+		_ = l.Close() // an error says that it was closed before
+	}
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()

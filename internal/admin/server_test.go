@@ -6,18 +6,17 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func testConfig() Config {
 	cfg := DefaultConfig()
@@ -48,14 +47,33 @@ func newServer(t *testing.T, cfg Config, notReady func() []string, sets ...*metr
 	return s
 }
 
-// do sends a request on a connection of its own.
+// socketIn is a path for a socket, short enough whatever the name of the test.
+func socketIn(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "admin.sock")
+}
+
+// do sends a request on a connection of its own. A URL that begins with
+// "socket:" names a socket, which ends in ".sock".
 func do(t *testing.T, method, url, body string) (*http.Response, string) {
 	t.Helper()
+	tr := &http.Transport{}
+	if rest, ok := strings.CutPrefix(url, "socket:"); ok {
+		path, at, _ := strings.Cut(rest, ".sock")
+		url = "http://admin.socket" + at
+		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path+".sock")
+		}
+	}
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &http.Transport{}
 	defer tr.CloseIdleConnections()
 	resp, err := tr.RoundTrip(req)
 	if err != nil {
@@ -167,7 +185,9 @@ func TestPprof(t *testing.T) {
 }
 
 func TestHandle(t *testing.T) {
-	s := newServer(t, testConfig(), nil)
+	cfg := testConfig()
+	cfg.Sockets = []string{socketIn(t)}
+	s := newServer(t, cfg, nil)
 	reply := func(text string) fasthttp.RequestHandler {
 		return func(ctx *fasthttp.RequestCtx) {
 			out := text + string(ctx.PostBody())
@@ -182,7 +202,8 @@ func TestHandle(t *testing.T) {
 	s.Handle("GET", "/admin/accounts", reply("list"))
 	s.Handle("POST", "/admin/accounts", reply("add"))
 	s.Handle("GET", "/files/{email...}", reply("rest"))
-	url := start(t, s)
+	start(t, s)
+	url := "socket:" + s.SocketPath()
 	tests := []struct {
 		method, path, body string
 		status             int
