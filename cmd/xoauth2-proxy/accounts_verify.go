@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"sync"
@@ -12,7 +14,10 @@ import (
 	"golang.org/x/term"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/admin"
+	"xoauth2-proxy/internal/adminclient"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/tokenstore"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream"
 )
@@ -21,6 +26,7 @@ import (
 type accountsVerifyCmd struct {
 	files
 	form
+	socketFlag
 	Names    []string      `arg:"" optional:"" name:"name" help:"Emails or account_ids; default: all accounts."`
 	Parallel int           `help:"Accounts at one time." default:"16" placeholder:"N"`
 	Timeout  time.Duration `help:"Time for each account." default:"60s" placeholder:"TIME"`
@@ -61,8 +67,48 @@ func (c *accountsVerifyCmd) Run() error {
 	return c.show(verdicts)
 }
 
-// verify verifies the accounts, several at one time.
+// verify verifies the accounts. If a proxy is running for them it is asked: it
+// has their newest refresh tokens, and saves those that providers give.
 func (c *accountsVerifyCmd) verify(ctx context.Context, settings *config.Settings, accounts []*account.Account) ([]verdict, error) {
+	running, err := c.findProxy(ctx, settings)
+	switch {
+	case err == nil:
+		defer running.Close()
+		fmt.Fprintf(os.Stderr, "asking the running proxy (pid %d) at %s\n", running.Proxy.PID, running.Path)
+		return c.each(ctx, accounts, func(ctx context.Context, a *account.Account) verdict { return c.ask(ctx, running, a) }), nil
+	case !c.mayBeAlone(err):
+		return nil, err
+	}
+	verdicts, local := c.verifyAlone(ctx, settings, accounts)
+	if errors.Is(local, tokenstore.ErrInUse) {
+		local = fmt.Errorf("%w (%w)", local, err)
+	}
+	return verdicts, local
+}
+
+// ask has the running proxy verify one account.
+func (c *accountsVerifyCmd) ask(ctx context.Context, running *adminclient.Client, a *account.Account) verdict {
+	seconds := max(1, int((c.Timeout+time.Second-1)/time.Second))
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+askGrace)
+	defer cancel()
+	var done admin.Verified
+	err := running.Do(ctx, http.MethodPost, "/admin/accounts/verify", map[string]any{"email": a.Email, "timeout_seconds": seconds}, &done)
+	out := verdict{Email: a.Email, AccountID: a.ID}
+	switch {
+	case err != nil:
+		out.err, out.failure = err, failure{Class: "failed", Message: "the running proxy: " + err.Error()}
+	case !done.Works:
+		out.err = errors.New(done.Message)
+		out.failure = failure{Phase: done.Phase, Class: done.Class, Message: done.Message, Hint: done.Hint, Permanent: done.Permanent}
+	}
+	return out
+}
+
+// askGrace is how much longer than for an account the answer is waited for.
+const askGrace = 10 * time.Second
+
+// verifyAlone verifies the accounts where no proxy is running.
+func (c *accountsVerifyCmd) verifyAlone(ctx context.Context, settings *config.Settings, accounts []*account.Account) ([]verdict, error) {
 	kept, err := openTokenStore(settings)
 	if err != nil {
 		return nil, err
@@ -80,6 +126,21 @@ func (c *accountsVerifyCmd) verify(ctx context.Context, settings *config.Setting
 	if err != nil {
 		return nil, err
 	}
+	verdicts := c.each(ctx, accounts, func(ctx context.Context, a *account.Account) verdict {
+		ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+		defer cancel()
+		return verdictOn(ctx, v, tokens, a)
+	})
+	if n := lost.len(); n > 0 {
+		fmt.Fprintf(os.Stderr, "warning: %d accounts were given a new refresh token, which is lost without oauth.token_store; "+
+			"if the provider takes the old one back, they must be authorized again\n", n)
+	}
+	return verdicts, nil
+}
+
+// each calls verify for the accounts, several at one time, and shows how far it
+// is.
+func (c *accountsVerifyCmd) each(ctx context.Context, accounts []*account.Account, verify func(context.Context, *account.Account) verdict) []verdict {
 	bar := progressbar.DefaultSilent(int64(len(accounts)))
 	if term.IsTerminal(int(os.Stderr.Fd())) {
 		bar = progressbar.NewOptions(len(accounts), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("verifying"),
@@ -92,19 +153,13 @@ func (c *accountsVerifyCmd) verify(ctx context.Context, settings *config.Setting
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-			defer cancel()
-			verdicts[i] = verdictOn(ctx, v, tokens, a)
+			verdicts[i] = verify(ctx, a)
 			_ = bar.Add(1) // it is only for show
 		})
 	}
 	wg.Wait()
 	_ = bar.Finish()
-	if n := lost.len(); n > 0 {
-		fmt.Fprintf(os.Stderr, "warning: %d accounts were given a new refresh token, which is lost without oauth.token_store; "+
-			"if the provider takes the old one back, they must be authorized again\n", n)
-	}
-	return verdicts, nil
+	return verdicts
 }
 
 // verdictOn verifies one account.

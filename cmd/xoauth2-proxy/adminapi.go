@@ -1,12 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,7 +16,6 @@ import (
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/control"
-	"xoauth2-proxy/internal/seal"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream"
 )
@@ -89,58 +88,15 @@ func entryOf(n *admin.NewAccount) *config.AccountEntry {
 
 // Check implements admin.API.
 func (a *adminAPI) Check(n *admin.NewAccount) error {
-	if err := checkNoReferences(n); err != nil {
+	e := entryOf(n)
+	if err := checkNoReferences(e); err != nil {
 		return err
 	}
-	_, err := config.ReadEntry(a.live.inForce(), entryOf(n))
+	_, err := config.ReadEntry(a.live.inForce(), e)
 	if err != nil {
 		return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return nil
-}
-
-// checkNoReferences finds secrets that are references. In the file they are the
-// operator's; in a request they would have the proxy read its own files and
-// environment for whoever asks, and send what is there to a token endpoint that
-// the same request names.
-func checkNoReferences(n *admin.NewAccount) error {
-	for _, f := range []struct{ key, value string }{{"client_secret", n.ClientSecret}, {"refresh_token", n.RefreshToken}} {
-		if seal.IsReference(f.value) && !seal.IsSealed(f.value) {
-			return fmt.Errorf("%s: a reference to a secret may stand in the accounts file only, a request gives the secret itself", f.key)
-		}
-	}
-	return nil
-}
-
-// Verify implements admin.API. If the provider replaces the refresh token, n has
-// the new one afterwards.
-func (a *adminAPI) Verify(ctx context.Context, n *admin.NewAccount) error {
-	settings := a.live.inForce()
-	acct, err := a.planned(settings, n)
-	if err != nil {
-		return err
-	}
-	newest, err := verifyApart(ctx, settings, acct)
-	if err != nil {
-		return errors.New(explain(err).text())
-	}
-	if !newest.IsZero() {
-		n.RefreshToken = newest.Reveal()
-	}
-	return nil
-}
-
-// planned is the account that n would be: with Overwrite it may have keys that
-// only the file gives, such as a tenant.
-func (a *adminAPI) planned(settings *config.Settings, n *admin.NewAccount) (*account.Account, error) {
-	if !n.Overwrite {
-		return config.ReadEntry(settings, entryOf(n))
-	}
-	accounts, err := a.put([]*admin.NewAccount{n}, config.Edit{DryRun: true})
-	if err != nil {
-		return nil, err
-	}
-	return find(accounts, n.Email)
 }
 
 // Save implements admin.API. If there is a key, the new secrets are sealed.
@@ -157,14 +113,17 @@ func (a *adminAPI) put(list []*admin.NewAccount, how config.Edit) (*account.Snap
 	if err := a.checkIDs(list); err != nil {
 		return nil, err
 	}
-	keys := a.live.inForce().Secrets.Key
 	return a.live.edit(how, func(l *config.AccountList) error {
+		settings := a.live.settings // edit has the lock
 		for _, n := range list {
 			if !n.Overwrite && l.Has(n.Email) {
 				return fmt.Errorf("%w: %s", admin.ErrExists, n.Email)
 			}
 			e := entryOf(n)
-			if err := sealNew(e, keys); err != nil {
+			if err := a.checkRedirection(settings, l, e); err != nil {
+				return err
+			}
+			if err := e.Seal(settings.Secrets.Key); err != nil {
 				return fmt.Errorf("%s: %w", n.Email, err)
 			}
 			l.Put(e)
@@ -212,51 +171,6 @@ func (a *adminAPI) Remove(emails []string, all, dryRun bool) (int, error) {
 		return 0, err
 	}
 	return accounts.Len(), nil
-}
-
-// verifyAllParallel bounds the accounts that are verified at one time.
-const verifyAllParallel = 16
-
-// VerifyAll implements admin.API. Tokens are fetched by the manager that serves
-// mail, with its newest refresh tokens.
-func (a *adminAPI) VerifyAll(ctx context.Context) ([]admin.Verdict, error) {
-	all := a.store.Load().All()
-	verdicts := make([]admin.Verdict, len(all))
-	slots := make(chan struct{}, verifyAllParallel)
-	var wg sync.WaitGroup
-	for i, acct := range all {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			verdicts[i] = a.verifyLive(ctx, acct)
-		})
-	}
-	wg.Wait()
-	if err := ctx.Err(); err != nil {
-		return nil, errors.New("the proxy is shutting down")
-	}
-	now := a.store.Load()
-	for i, acct := range all { // somebody may have authorized it anew meanwhile
-		if cur, ok := now.ByID(acct.ID); verdicts[i].Dead && (!ok || cur.ChainFingerprint() != acct.ChainFingerprint()) {
-			verdicts[i].Dead = false
-		}
-	}
-	return verdicts, nil
-}
-
-// verifyLive gets a new token for an account in force, and logs in with it.
-func (a *adminAPI) verifyLive(ctx context.Context, acct *account.Account) admin.Verdict {
-	v := admin.Verdict{Email: acct.Email}
-	err := a.tokens.ForceRefresh(ctx, acct)
-	if err == nil && !acct.IsCatchAll() { // nobody can log in as a whole domain
-		err = a.verifier.Verify(ctx, acct)
-	}
-	if err != nil {
-		v.Err = errors.New(explain(err).text())
-		refused, ok := errors.AsType[*oauth.Error](err)
-		v.Dead = ok && acct.TokenFlow() == account.FlowRefreshToken && refused.RefreshTokenDead()
-	}
-	return v
 }
 
 // find returns the account in force with that address.
@@ -373,6 +287,15 @@ func (a *adminAPI) Order(email string, order admin.Order) (*admin.Hold, error) {
 		return nil, fmt.Errorf("the account is %s, but only until the proxy ends: %w", hold.State, err)
 	}
 	return &hold, nil
+}
+
+// Info implements admin.API.
+func (a *adminAPI) Info() admin.Info {
+	file := a.live.inForce().AccountsFile
+	if abs, err := filepath.Abs(file); err == nil {
+		file = abs
+	}
+	return admin.Info{API: admin.APIVersion, Version: version, Revision: revision(), PID: os.Getpid(), AccountsFile: file}
 }
 
 // Reload implements admin.API.

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+
+	"xoauth2-proxy/internal/config"
 )
 
 // checkCmd validates the files and says what they mean.
@@ -23,6 +25,22 @@ func (c *checkCmd) Run() error {
 		fmt.Printf("clients connect to %s\n", l.Address)
 	}
 	fmt.Printf("metrics and health on %s\n", settings.Admin.Address)
+	for _, line := range adminLines(settings) {
+		fmt.Println(line)
+	}
 	fmt.Printf("%d accounts: the files are fine\n", accounts.Len())
 	return nil
+}
+
+// adminLines says how changes reach a proxy with those settings.
+func adminLines(s *config.Settings) (lines []string) {
+	paths, _ := socketPaths(s)
+	if len(paths) > 0 {
+		lines = append(lines, "admin socket on "+paths[0])
+	}
+	if s.Admin.Token.IsZero() {
+		lines = append(lines, "admin.token is not set: the admin API takes changes, dry runs and verification on the admin socket only, "+
+			"and answers 401 on "+s.Admin.Address)
+	}
+	return lines
 }

@@ -35,11 +35,15 @@ type command struct {
 	t           *testing.T
 	cmd         *exec.Cmd
 	addr, admin string
-	token       string      // for the admin API; "": none
+	socket      string      // of the admin API
+	token       string      // for the admin API; "": the socket is used
 	log         chan string // all that it logged, when it has ended
 }
 
-var loggedAddress = regexp.MustCompile(`"address":"([^"]+)"`)
+var (
+	loggedAddress = regexp.MustCompile(`"address":"([^"]+)"`)
+	loggedSocket  = regexp.MustCompile(`"socket":"([^"]*)"`)
+)
 
 // startCommand starts the proxy and waits until it listens. It does not outlive
 // the test.
@@ -73,7 +77,7 @@ func startCommand(t *testing.T, f sandbox.ProxyFiles) *command {
 		case strings.Contains(line, "listening for clients"):
 			c.addr = at[1]
 		case strings.Contains(line, "listening for metrics"):
-			c.admin = "http://" + at[1]
+			c.admin, c.socket = "http://"+at[1], loggedSocket.FindStringSubmatch(line)[1]
 		}
 	}
 	go func() {
@@ -110,10 +114,12 @@ func (c *command) ask(method, path, body string) (status int, answer string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	tr := &http.Transport{}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
+	} else {
+		tr = overSocket(c.socket)
 	}
-	tr := &http.Transport{}
 	defer tr.CloseIdleConnections()
 	resp, err := tr.RoundTrip(req)
 	if err != nil {

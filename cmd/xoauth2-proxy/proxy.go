@@ -87,7 +87,7 @@ func startProxy(settings *config.Settings, accounts *account.Snapshot, from orig
 	for _, a := range p.server.Addrs() {
 		log.Info("listening for clients", zap.Stringer("address", a), zap.Int("accounts", accounts.Len()))
 	}
-	log.Info("listening for metrics and health", zap.Stringer("address", p.admin.Addr()))
+	log.Info("listening for metrics and health", zap.Stringer("address", p.admin.Addr()), zap.String("socket", p.admin.SocketPath()))
 	return p, nil
 }
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -32,7 +34,7 @@ func TestAdminAPISealsWhatItSaves(t *testing.T) {
 		t.Helper()
 		text := readAll(t, s.files.Accounts)
 		checkCanaries(t, "the accounts file", text)
-		if n := strings.Count(text, `"sealed:v1:`); n != sealed {
+		if n := strings.Count(text, `"sealed:v2:`); n != sealed {
 			t.Errorf("%d sealed values in the file, want %d", n, sealed)
 		}
 	}
@@ -71,8 +73,137 @@ func TestAdminAPITakesNoReferences(t *testing.T) {
 		body = strings.Replace(s.request("new@gmail.com", ""), "canary-secret-gmail", ref, 1)
 		s.want(400, []string{"account 1: client_secret: a reference"}, "POST", "/admin/accounts/batch", "["+body+"]")
 	}
+	// What is sealed, of either form, and whatever stands in front of it.
+	sealed := s.sealedIn("user@gmail.com")
+	v1, err := s.live.inForce().Secrets.Key.Seal("canary", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []string{sealed["refresh_token"], v1, "sealed:v9:x", " " + v1, `\t` + v1, "\u00a0" + v1, "\u200b" + v1, "\ufeff" + v1, " env:TEST_SEAL_KEY"} {
+		body := strings.Replace(s.request("new@gmail.com", ""), testAccount("new@gmail.com").RefreshToken, value, 1)
+		s.want(400, []string{"refresh_token: a reference to a secret, or a sealed one,"}, "POST", "/admin/accounts?dry_run=true", body)
+		s.want(400, []string{"account 1: refresh_token: a reference to a secret, or a sealed one,"}, "POST", "/admin/accounts/batch", "["+body+"]")
+		own := strings.Replace(s.request("user@gmail.com", `, "overwrite": true, "verify": false`), "canary-secret-gmail", value, 1)
+		s.want(400, []string{"client_secret: a reference to a secret, or a sealed one,"}, "POST", "/admin/accounts", own)
+	}
 	if readAll(t, s.files.Accounts) != before {
 		t.Error("the file was changed")
+	}
+	if st := s.provider.AccountStats("user@gmail.com"); st.TokensIssued != 0 {
+		t.Errorf("tokens were asked for: %+v", st)
+	}
+}
+
+// sealedIn returns the sealed values of an account in the file.
+func (s *stack) sealedIn(email string) map[string]string {
+	s.t.Helper()
+	var all struct {
+		Accounts []map[string]any
+	}
+	if err := json.Unmarshal([]byte(readAll(s.t, s.files.Accounts)), &all); err != nil {
+		s.t.Fatal(err)
+	}
+	sealed := make(map[string]string)
+	for _, a := range all.Accounts {
+		for key, value := range a {
+			if text, ok := value.(string); ok && a["email"] == email && seal.IsSealed(text) {
+				sealed[key] = text
+			}
+		}
+	}
+	return sealed
+}
+
+// TestSealedValuesStayAtHome moves sealed values in the file: to another account,
+// and to another key. No command and no reload takes that, each says whose value
+// it is not, and what is in force stays.
+func TestSealedValuesStayAtHome(t *testing.T) {
+	const one, other = "one@gmail.com", "other@gmail.com"
+	s := newSealedStack(t, one, other)
+	text := readAll(t, s.files.Accounts)
+	mine, theirs := s.sealedIn(one), s.sealedIn(other)
+	if len(mine) != 2 || len(theirs) != 2 {
+		t.Fatalf("%v, %v", mine, theirs)
+	}
+	for name, tt := range map[string]struct{ value, in, says string }{
+		"another account": {mine["refresh_token"], theirs["refresh_token"], "it is not what was sealed as refresh_token of " + other},
+		"another key":     {mine["client_secret"], mine["refresh_token"], "it is not what was sealed as refresh_token of " + one},
+		"both":            {mine["client_secret"], theirs["refresh_token"], "it is not what was sealed as refresh_token of " + other},
+	} {
+		t.Log(name)
+		writeFile(t, s.files.Accounts, strings.Replace(text, tt.in, tt.value, 1))
+		checkParts(t, mustRun(t, exitConfig, with(s.files, "check")...), ".refresh_token: ", tt.says)
+		s.want(422, []string{tt.says}, "POST", "/admin/reload", "")
+		for _, args := range [][]string{{"list"}, {"show", one}, {"seal"}, {"verify"}} {
+			checkParts(t, mustRun(t, exitConfig, with(s.files, append([]string{"accounts"}, args...)...)...), tt.says)
+		}
+		s.want(500, []string{tt.says}, "POST", "/admin/accounts",
+			`{"email": "new@hotmail.com", "provider": "outlook", "client_id": "c", "refresh_token": "canary", "verify": false}`)
+	}
+	writeFile(t, s.files.Accounts, text)
+	s.want(200, []string{`"changed":0`}, "POST", "/admin/reload", "")
+}
+
+// TestUnboundValuesAreBoundAtTheNextSave has a file of a version that sealed
+// without account and key. It is read; whatever saves it next, by the API or by a
+// command, seals all of it anew for account and key, and nothing else does.
+func TestUnboundValuesAreBoundAtTheNextSave(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	writeFile(t, token, "canary-token")
+	for name, save := range map[string]func(s *stack){
+		"API": func(s *stack) {
+			s.want(200, nil, "POST", "/admin/accounts", `{"email": "new@hotmail.com", "provider": "outlook", "client_id": "c", "refresh_token": "canary", "verify": false}`)
+		},
+		"API, delete": func(s *stack) { s.want(200, nil, "DELETE", "/admin/accounts/gone@outlook.com", "") },
+		"add": func(s *stack) {
+			mustRun(s.t, 0, with(s.files, "accounts", "add", "new@outlook.com", "--client-id", "c", "--refresh-token-file", token, "--no-verify")...)
+		},
+		"remove": func(s *stack) { mustRun(s.t, 0, with(s.files, "accounts", "remove", "gone@outlook.com")...) },
+		"seal": func(s *stack) {
+			checkParts(s.t, mustRun(s.t, 0, with(s.files, "accounts", "seal")...), "4 secrets sealed")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			provider, f := newSandbox(t, "one@gmail.com", "two@outlook.com", "gone@outlook.com")
+			key := seal.GenerateKey()
+			t.Setenv("TEST_SEAL_KEY", key)
+			writeFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "secrets": {"key": "env:TEST_SEAL_KEY"}}`, f.CA))
+			text := readAll(t, f.Accounts)
+			ring, err := seal.ParseKeyring(key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain := regexp.MustCompile(`"canary-[^"]*"`)
+			old := plain.ReplaceAllStringFunc(text, func(quoted string) string {
+				sealed, err := ring.Seal(strings.Trim(quoted, `"`), "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				return `"` + sealed + `"`
+			})
+			writeFile(t, f.Accounts, old)
+			s := startStack(t, provider, f)
+			s.want(200, nil, "POST", "/admin/reload", "")
+			mustRun(t, 0, with(f, "accounts", "remove", "gone@outlook.com", "--dry-run")...)
+			if readAll(t, f.Accounts) != old {
+				t.Error("reading changed the file")
+			}
+			save(s)
+			got := readAll(t, f.Accounts)
+			checkCanaries(t, "the file", got)
+			if n := strings.Count(got, "sealed:v1:"); n > 0 {
+				t.Errorf("%d values are not bound:\n%s", n, got)
+			}
+			s.want(200, nil, "POST", "/admin/reload", "")
+			for _, email := range []string{"one@gmail.com", "two@outlook.com"} {
+				c, err := s.client(email)
+				if err != nil {
+					t.Errorf("%s: %v", email, err)
+					continue
+				}
+				_ = c.Close()
+			}
+		})
 	}
 }
 
@@ -94,7 +225,7 @@ func TestCommandLineSealsWhatItSaves(t *testing.T) {
 	text := readAll(t, f.Accounts)
 	checkCanaries(t, "the accounts file", text)
 	checkParts(t, text, "env:TEST_REFERENCE")
-	if n := strings.Count(text, `"sealed:v1:`); n != 4 {
+	if n := strings.Count(text, `"sealed:v2:`); n != 4 {
 		t.Errorf("%d sealed values", n)
 	}
 	checkParts(t, mustRun(t, 0, with(f, "accounts", "list")...), "new@outlook.com", "a@outlook.com", "b@outlook.com")

@@ -19,8 +19,7 @@ func openTokenStore(s *config.Settings) (*tokenstore.Store, error) {
 	}
 	kept, err := tokenstore.Open(tokenstore.Config{Path: s.OAuth.TokenStore, Keys: s.Secrets.Key})
 	if errors.Is(err, tokenstore.ErrInUse) {
-		err = fmt.Errorf("%w: two cannot share the refresh tokens that providers replace; if the proxy is running, "+
-			"stop it first, or ask it on its admin address http://%s/admin/accounts", err, s.Admin.Address)
+		err = fmt.Errorf("%w: two cannot share the refresh tokens that providers replace; if the proxy is running, stop it first", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("oauth.token_store: %w", err)

@@ -46,9 +46,16 @@ func TestTokenStore(t *testing.T) {
 	if provider.UsedRefreshToken(email) == provider.RefreshToken(email) {
 		t.Fatal("the refresh token was not replaced")
 	}
+	checkParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "asking the running proxy", "1 of 1 accounts work")
+	if provider.UsedRefreshToken(email) == testAccount(email).RefreshToken {
+		t.Error("the refresh token that the provider replaced was used beside a running proxy")
+	}
+	if err := os.Remove(first.admin.SocketPath()); err != nil {
+		t.Fatal(err)
+	}
 	code, _, stderr := runCLI(t, with(f, "accounts", "verify")...)
-	if code != exitFailure || !strings.Contains(stderr, "in use by another process") || !strings.Contains(stderr, "/admin/accounts") {
-		t.Errorf("verify beside a running proxy: %d, %s", code, stderr)
+	if code != exitFailure || !strings.Contains(stderr, "in use by another process") || !strings.Contains(stderr, "none listens on "+first.admin.SocketPath()) {
+		t.Errorf("verify beside a running proxy whose socket is gone: %d, %s", code, stderr)
 	}
 	first.end()
 	rotated := provider.RefreshToken(email)

@@ -92,5 +92,6 @@ func adminConfig(s *config.Settings) admin.Config {
 	c := admin.DefaultConfig()
 	c.Address, c.Pprof = s.Admin.Address, s.Admin.Pprof
 	c.Version, c.Revision = version, revision()
+	c.Sockets, c.SocketNeeded = socketPaths(s)
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"xoauth2-proxy/internal/account"
@@ -45,4 +46,18 @@ func readAdminToken(path string) (account.Secret, error) {
 		return token, fmt.Errorf("its first line %w", err)
 	}
 	return token, nil
+}
+
+// maxSocketPath is the length of the longest path of a socket (unix(7)).
+const maxSocketPath = 107
+
+// checkSocketPath accepts what a socket can be at.
+func checkSocketPath(path string) (string, error) {
+	switch {
+	case !filepath.IsAbs(path):
+		return "", errors.New("must be an absolute path")
+	case len(path) > maxSocketPath:
+		return "", fmt.Errorf("has %d octets, the path of a socket has at most %d", len(path), maxSocketPath)
+	}
+	return filepath.Clean(path), nil
 }

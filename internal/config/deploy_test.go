@@ -60,6 +60,9 @@ func TestServiceUnit(t *testing.T) {
 	if high, err := strconv.Atoi(strings.TrimSuffix(get("MemoryHigh"), "G")); err != nil || !ok || limit <= s.Server.ContentBudget || int64(high)<<30 <= limit {
 		t.Errorf("content budget %d, GOMEMLIMIT %d, MemoryHigh %dG", s.Server.ContentBudget, limit, high)
 	}
+	if get("RuntimeDirectory") != "xoauth2-proxy" || get("RuntimeDirectoryMode") != "0700" {
+		t.Errorf("RuntimeDirectory: %s, %s", get("RuntimeDirectory"), get("RuntimeDirectoryMode"))
+	}
 	if get("ExecStart") != "/usr/local/bin/xoauth2-proxy serve --config /etc/xoauth2/config.json --accounts /etc/xoauth2/accounts.json" {
 		t.Errorf("ExecStart: %s", get("ExecStart"))
 	}

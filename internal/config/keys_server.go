@@ -79,8 +79,10 @@ var serverKeys = []key[draft]{
 
 	set("admin.address", checked(checkListenAddress), func(d *draft) *netip.AddrPort { return &d.adminAddress },
 		`address of metrics, health and the admin API; default "127.0.0.1:9090"; beyond loopback with a token only`),
+	set("admin.socket", checked(checkSocketPath), func(d *draft) *string { return &d.settings.Admin.Socket },
+		`absolute path of the admin socket, which takes changes without a token, from root and the proxy's own user; commands for a running proxy use it; default: admin.sock in $RUNTIME_DIRECTORY, else in state_dir, else beside accounts.json`),
 	secret(set("admin.token", checkedSecret(checkAdminToken), func(d *draft) *account.Secret { return &d.settings.Admin.Token },
-		`bearer token of the admin API and of profiles, at least 16 characters; default none; metrics and health ask for none`)),
+		`bearer token of the admin API and of profiles, at least 16 characters; default none, and then admin.address serves no changes; metrics and health ask for none`)),
 	set("admin.token_file", checked(readAdminToken), func(d *draft) *account.Secret { return &d.settings.Admin.Token },
 		"file that has the token instead, as its first line; a reload reads it again; default none"),
 	set("admin.pprof", boolean, func(d *draft) *bool { return &d.settings.Admin.Pprof },

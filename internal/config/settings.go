@@ -145,6 +145,9 @@ type Secrets struct {
 type Admin struct {
 	// Address is IP:port; port 0 picks a free one.
 	Address string
+	// Socket is the path of the admin socket; empty: it is where a command looks
+	// for it by itself.
+	Socket string
 	// Token is the bearer token of the admin API and of profiles; zero asks for
 	// none, which is for a loopback Address only.
 	Token account.Secret

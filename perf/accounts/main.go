@@ -6,8 +6,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/smtp"
 	"os"
@@ -139,8 +141,15 @@ func (b *bench) round() error {
 
 // reload has the proxy reload and returns how many milliseconds it took.
 func reload(proxy *lab.Proxy) (float64, error) {
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if _, err := os.Stat(proxy.Socket); err == nil {
+			network, address = "unix", proxy.Socket
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}}
+	defer client.CloseIdleConnections()
 	start := time.Now()
-	resp, err := http.Post(proxy.Admin+"/admin/reload", "application/json", nil)
+	resp, err := client.Post(proxy.Admin+"/admin/reload", "application/json", nil)
 	if err != nil {
 		return 0, err
 	}

@@ -14,6 +14,8 @@ type Proxy struct {
 	*Process
 	Addr  string
 	Admin string // the base of its admin side
+	// Socket is its admin socket; a version that has none does not make it.
+	Socket string
 }
 
 // A Setup is how a proxy is run.
@@ -38,10 +40,18 @@ func StartProxy(programs Programs, dir string, provider *Provider, connections i
 
 // StartProxyWith is StartProxy for those who need more.
 func StartProxyWith(programs Programs, dir string, provider *Provider, setup Setup) (*Proxy, error) {
-	config := filepath.Join(dir, "proxy.json")
+	port, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	adminPort, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	config, socket := filepath.Join(dir, "proxy.json"), filepath.Join(dir, fmt.Sprintf("admin%d.sock", adminPort))
 	settings := map[string]any{
 		"upstream": map[string]any{"ca_file": provider.CA, "acquire_timeout": "30s"},
-		"admin":    map[string]any{"pprof": true},
+		"admin":    map[string]any{"pprof": true, "socket": socket},
 		"providers": map[string]any{ProviderName: map[string]any{
 			"smtp_host": "localhost", "token_url": provider.API + "/token",
 			"max_concurrent_messages": setup.Connections,
@@ -53,15 +63,7 @@ func StartProxyWith(programs Programs, dir string, provider *Provider, setup Set
 	if err := WriteJSON(config, settings); err != nil {
 		return nil, err
 	}
-	port, err := FreePort()
-	if err != nil {
-		return nil, err
-	}
-	adminPort, err := FreePort()
-	if err != nil {
-		return nil, err
-	}
-	p := &Proxy{Addr: fmt.Sprintf("127.0.0.1:%d", port), Admin: fmt.Sprintf("http://127.0.0.1:%d", adminPort)}
+	p := &Proxy{Addr: fmt.Sprintf("127.0.0.1:%d", port), Admin: fmt.Sprintf("http://127.0.0.1:%d", adminPort), Socket: socket}
 	p.Process, err = StartEnv(setup.Env, cmp.Or(setup.Program, programs.Proxy), append([]string{
 		"serve", "--config", config, "--accounts", provider.Accounts, "--host", "127.0.0.1", "--port", strconv.Itoa(port),
 		"--admin-host", "127.0.0.1", "--admin-port", strconv.Itoa(adminPort)}, setup.Args...)...)
