@@ -169,6 +169,21 @@ func memberName(o *hujson.Object, i int) string {
 	return unquote(o.Members[i].Name.Value.(hujson.Literal))
 }
 
+// emailOf returns the email of an account as a reader of the file takes it: of
+// several, the last one that is not null.
+func emailOf(o *hujson.Object) string {
+	for i := len(o.Members) - 1; i >= 0; i-- {
+		if memberName(o, i) != "email" || isNull(&o.Members[i].Value) {
+			continue
+		}
+		if lit, ok := o.Members[i].Value.Value.(hujson.Literal); ok && lit.Kind() == '"' {
+			return strings.TrimSpace(lit.String())
+		}
+		return ""
+	}
+	return ""
+}
+
 func isNull(v *hujson.Value) bool { return v.Value.Kind() == 'n' }
 
 // printable makes a key of a file fit for one line of a report.

@@ -224,21 +224,6 @@ func stringMember(o *hujson.Object, name string) string {
 	return ""
 }
 
-// emailOf returns the email of an account as a reader of the file takes it: of
-// several, the last one that is not null.
-func emailOf(o *hujson.Object) string {
-	for i := len(o.Members) - 1; i >= 0; i-- {
-		if memberName(o, i) != "email" || isNull(&o.Members[i].Value) {
-			continue
-		}
-		if lit, ok := o.Members[i].Value.Value.(hujson.Literal); ok && lit.Kind() == '"' {
-			return strings.TrimSpace(lit.String())
-		}
-		return ""
-	}
-	return ""
-}
-
 // setMember sets the member of that name, or appends it in the style of the
 // last one. A nil value removes it.
 func setMember(o *hujson.Object, name string, v hujson.Value) {
