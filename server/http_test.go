@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-
-	"go.uber.org/zap"
 )
 
 // pageBodies are what a web page may put after the header lines of a request to
