@@ -121,13 +121,39 @@ func (a *adminAPI) Verify(ctx context.Context, n *admin.NewAccount) error {
 		return err
 	}
 	newest, err := verifyApart(ctx, settings, acct)
-	if err != nil {
-		return errors.New(explain(err).text())
-	}
 	if !newest.IsZero() {
-		n.RefreshToken = newest.Reveal()
+		n.RefreshToken, n.Replaced = newest.Reveal(), true
+	}
+	if err != nil {
+		return a.rescue([]*admin.NewAccount{n}, errors.New(explain(err).text()))
 	}
 	return nil
+}
+
+// rescue keeps those accounts of the list whose provider has replaced the refresh
+// token of the request: they will not be saved, because of cause, which is nil
+// for a dry run. It returns cause, and says where they are.
+func (a *adminAPI) rescue(list []*admin.NewAccount, cause error) error {
+	var entries []*config.AccountEntry
+	for _, n := range list {
+		if n.Replaced {
+			entries = append(entries, entryOf(n))
+		}
+	}
+	if len(entries) == 0 {
+		return cause
+	}
+	path, err := rescue(a.live.inForce(), entries)
+	if err != nil {
+		a.live.log.Error("accounts were not saved, and their new refresh tokens are lost", zap.Int("accounts", len(entries)), zap.Error(err))
+		return errors.Join(cause, errors.New("the new refresh token is lost: "+err.Error()))
+	}
+	a.live.log.Warn("accounts were not saved, and their new refresh tokens are kept; accounts import --overwrite saves them",
+		zap.Int("accounts", len(entries)), zap.String("file", path))
+	if cause != nil {
+		cause = fmt.Errorf("%w; the provider has replaced the refresh token, the new one is kept in %s", cause, path)
+	}
+	return cause
 }
 
 // planned is the account that n would be: with Overwrite it may have keys that
@@ -146,6 +172,9 @@ func (a *adminAPI) planned(settings *config.Settings, n *admin.NewAccount) (*acc
 // Save implements admin.API. If there is a key, the new secrets are sealed.
 func (a *adminAPI) Save(list []*admin.NewAccount, dryRun bool) (int, error) {
 	accounts, err := a.put(list, config.Edit{DryRun: dryRun, Rehearse: dryRun})
+	if err != nil || dryRun {
+		err = a.rescue(list, err)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -196,7 +225,7 @@ func (a *adminAPI) checkIDs(list []*admin.NewAccount) error {
 
 // Remove implements admin.API.
 func (a *adminAPI) Remove(emails []string, all, dryRun bool) (int, error) {
-	accounts, err := a.live.edit(config.Edit{DryRun: dryRun}, func(l *config.AccountList) error {
+	accounts, err := a.live.edit(config.Edit{DryRun: dryRun, Rehearse: dryRun}, func(l *config.AccountList) error {
 		if all {
 			l.Clear()
 			return nil

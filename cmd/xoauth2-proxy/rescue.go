@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/durable"
+)
+
+// rescuePause is between two tries to save what can be kept in no place.
+const rescuePause = 5 * time.Second
+
+// rescueDirs are where accounts are kept that cannot be saved in their file, the
+// best place first.
+func rescueDirs(s *config.Settings) (dirs []string) {
+	if state := s.StateFile(""); state != "" {
+		dirs = append(dirs, filepath.Clean(state))
+	}
+	dirs = append(dirs, filepath.Dir(s.AccountsFile))
+	if home, err := os.UserHomeDir(); err == nil {
+		dirs = append(dirs, home)
+	}
+	return append(dirs, os.TempDir())
+}
+
+// rescue keeps accounts whose refresh tokens exist nowhere else, as a list that
+// accounts import reads, in a file of its own that only its owner may read.
+// Secrets are sealed if there is a key.
+func rescue(s *config.Settings, entries []*config.AccountEntry) (path string, err error) {
+	texts := make([]string, len(entries))
+	for i, e := range entries {
+		if err := sealNew(e, s.Secrets.Key); err != nil {
+			return "", err
+		}
+		texts[i] = e.Text()
+	}
+	list := []byte("[" + strings.Join(texts, ",\n") + "]\n")
+	name := "unsaved-accounts-" + time.Now().UTC().Format("20060102-150405.000000000") + ".json"
+	var errs []error
+	for _, dir := range rescueDirs(s) {
+		path, err := filepath.Abs(filepath.Join(dir, name))
+		if err == nil {
+			err = durable.Create(path, list)
+		}
+		if err == nil {
+			return path, nil
+		}
+		errs = append(errs, err)
+	}
+	return "", errors.Join(errs...)
+}
+
+// whereRescued tells what to do about accounts that are in the file at path.
+func whereRescued(s *config.Settings, path string) string {
+	command := "xoauth2-proxy accounts import --overwrite --accounts " + s.AccountsFile
+	if s.ConfigFile != "" {
+		command += " --config " + s.ConfigFile
+	}
+	return fmt.Sprintf("The new refresh token is kept in %s, which only its owner may read. To save it in %s, run\n  %s %s\nand remove that file",
+		path, s.AccountsFile, command, path)
+}
+
+// keepUnsaved is for an account that is not to be saved, because of failed or
+// for a dry run (nil). If the refresh token of e is precious, it is kept.
+func keepUnsaved(out io.Writer, s *config.Settings, e *config.AccountEntry, precious bool, failed error) error {
+	if !precious {
+		return failed
+	}
+	path, err := rescue(s, []*config.AccountEntry{e})
+	switch {
+	case err != nil:
+		return errors.Join(failed, fmt.Errorf("the new refresh token of %s is lost: %w", e.Email(), err))
+	case failed != nil:
+		return fmt.Errorf("%w\n%s", failed, whereRescued(s, path))
+	}
+	fmt.Fprintf(out, "dry run: %s works, and its provider has replaced the refresh token.\n%s\n", e.Email(), whereRescued(s, path))
+	return nil
+}
+
+// keep is for an account whose refresh token exists nowhere else, after write has
+// tried to save it. If it failed, with cause, the account is kept elsewhere, or
+// write is tried again until ctx ends.
+func keep(ctx context.Context, out io.Writer, s *config.Settings, e *config.AccountEntry, cause error, write func() error) error {
+	for cause != nil {
+		path, err := rescue(s, []*config.AccountEntry{e})
+		if err == nil {
+			return fmt.Errorf("cannot save: %w\n%s", cause, whereRescued(s, path))
+		}
+		fmt.Fprintf(out, "cannot save: %v\nThe new refresh token cannot be kept elsewhere either:\n%v\nMake room: it is tried again every %v. An interrupt gives it up.\n",
+			cause, err, rescuePause)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("given up, the new refresh token of %s is lost: authorize it again: %w", e.Email(), cause)
+		case <-time.After(rescuePause):
+		}
+		cause = write()
+	}
+	return nil
+}
