@@ -116,17 +116,21 @@ func (n *newAccount) plan(settings *config.Settings, e *config.AccountEntry) (*a
 // kept somewhere.
 func (n *newAccount) save(ctx context.Context, out io.Writer, settings *config.Settings, e *config.AccountEntry, verify, precious bool) error {
 	a, err := n.plan(settings, e)
+	replaced := false
 	if err == nil && verify {
-		replaced, failed := n.verify(ctx, out, settings, a, e)
-		if precious = precious || replaced; failed != nil || n.DryRun && replaced {
-			return keepUnsaved(out, settings, e, precious, failed)
+		var failed error
+		if replaced, failed = n.verify(ctx, out, settings, a, e); failed != nil {
+			return keepUnsaved(out, settings, e, precious || replaced, failed)
 		}
 	}
 	write := func() error { return n.write(out, settings, e) }
 	if err == nil {
 		err = write()
 	}
-	if precious && !n.DryRun {
+	switch {
+	case n.DryRun:
+		return keepUnsaved(out, settings, e, replaced, err)
+	case precious || replaced:
 		return keep(ctx, out, settings, e, err, write)
 	}
 	return err

@@ -80,7 +80,7 @@ func keepUnsaved(out io.Writer, s *config.Settings, e *config.AccountEntry, prec
 	case failed != nil:
 		return fmt.Errorf("%w\n%s", failed, whereRescued(s, path))
 	}
-	fmt.Fprintf(out, "dry run: %s works, and its provider has replaced the refresh token.\n%s\n", e.Email(), whereRescued(s, path))
+	fmt.Fprintf(out, "The provider has replaced the refresh token of %s.\n%s\n", e.Email(), whereRescued(s, path))
 	return nil
 }
 

@@ -17,6 +17,8 @@ package durable
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -136,6 +138,20 @@ func Create(path string, data []byte) (err error) {
 		return err
 	}
 	return SyncDir(filepath.Dir(path))
+}
+
+// SetAside renames a file that is damaged to end in ".damaged", or in
+// ".damaged-2" and so on where those names are taken, and returns its new name.
+func SetAside(path string) (name string, err error) {
+	name = path + ".damaged"
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			return name, os.Rename(path, name)
+		} else if err != nil {
+			return "", err
+		}
+		name = fmt.Sprintf("%s.damaged-%d", path, n)
+	}
 }
 
 // SyncDir makes the names in a directory durable.

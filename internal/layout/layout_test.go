@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"internal/matrix":     {"*"},
 	"internal/layout":     {},
 	"internal/password":   {},
-	"internal/quota":      {},
+	"internal/quota":      {"internal/durable"},
 	"internal/seal":       {},
 	"internal/tlsmemory":  {},
 	"internal/tokenstore": {"oauth", "internal/seal", "internal/account", "internal/durable"},
