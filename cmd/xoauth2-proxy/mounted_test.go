@@ -21,34 +21,43 @@ func mountAccounts(t *testing.T, f sandbox.ProxyFiles, stateDir string) {
 	writeFile(t, host, readAll(t, f.Accounts))
 	testmount.Bind(t, host, f.Accounts)
 	if stateDir != "" {
-		writeFile(t, f.Config, fmt.Sprintf(`{"state_dir": %q, "upstream": {"ca_file": %q}}`, stateDir, f.CA))
+		writeFile(t, f.Config, fmt.Sprintf(`{"state_dir": %q, "upstream": {"ca_file": %q}, "log": {"format": "json"}}`, stateDir, f.CA))
 	}
 }
 
 // unsavable are places where an accounts file cannot be saved, with what is said.
+// late, if not nil, is called when a proxy has started.
 var unsavable = map[string]struct {
-	prepare func(t *testing.T, f sandbox.ProxyFiles)
+	prepare func(t *testing.T, f sandbox.ProxyFiles) (late func())
 	want    string
 }{
-	"mounted by itself, no state directory": {func(t *testing.T, f sandbox.ProxyFiles) { mountAccounts(t, f, "") }, "mount the directory"},
-	"mounted by itself, state directory full": {func(t *testing.T, f sandbox.ProxyFiles) {
+	"mounted by itself, no state directory": {func(t *testing.T, f sandbox.ProxyFiles) func() {
+		mountAccounts(t, f, "")
+		return nil
+	}, "mount the directory"},
+	"mounted by itself, state directory full": {func(t *testing.T, f sandbox.ProxyFiles) func() {
 		dir := t.TempDir()
 		testmount.Disk(t, dir, "1m")
 		mountAccounts(t, f, dir)
-		testmount.Fill(t, dir)
+		return func() { testmount.Fill(t, dir) }
 	}, "no space left"},
-	"mounted by itself, read-only": {func(t *testing.T, f sandbox.ProxyFiles) {
+	"mounted by itself, read-only": {func(t *testing.T, f sandbox.ProxyFiles) func() {
 		mountAccounts(t, f, t.TempDir())
 		testmount.ReadOnly(t, f.Accounts)
+		return nil
 	}, "read-only file system"},
-	"directory read-only": {func(t *testing.T, f sandbox.ProxyFiles) { testmount.ReadOnly(t, filepath.Dir(f.Accounts)) }, "read-only file system"},
-	"disk full": {func(t *testing.T, f sandbox.ProxyFiles) {
+	"directory read-only": {func(t *testing.T, f sandbox.ProxyFiles) func() {
+		testmount.ReadOnly(t, filepath.Dir(f.Accounts))
+		return nil
+	}, "read-only file system"},
+	"disk full": {func(t *testing.T, f sandbox.ProxyFiles) func() {
 		text, settings, ca := readAll(t, f.Accounts), readAll(t, f.Config), readAll(t, f.CA)
 		testmount.Disk(t, filepath.Dir(f.Accounts), "1m")
 		writeFile(t, f.Accounts, text)
 		writeFile(t, f.Config, settings)
 		writeFile(t, f.CA, ca)
 		testmount.Fill(t, filepath.Dir(f.Accounts))
+		return nil
 	}, "no space left"},
 }
 
@@ -68,7 +77,11 @@ func TestUnsavableIsFoundFirst(t *testing.T) {
 			c := newConsentServer(t, provider, email)
 			token, key := filepath.Join(t.TempDir(), "token"), filepath.Join(t.TempDir(), "key")
 			writeFile(t, token, "canary-refresh-"+email)
-			place.prepare(t, f)
+			late := place.prepare(t, f)
+			s := startStack(t, provider, f)
+			if late != nil {
+				late()
+			}
 			before := readAll(t, f.Accounts)
 			for _, method := range []string{"browser", "device"} {
 				_, err := authorize(t, c.command(f, method), func(address string, _ io.Writer) { t.Errorf("%s: a person is asked to open %s", method, address) })
@@ -88,7 +101,6 @@ func TestUnsavableIsFoundFirst(t *testing.T) {
 			if _, err := os.Stat(key); err == nil {
 				t.Error("a key is left that nothing is sealed with")
 			}
-			s := startStack(t, provider, f)
 			for _, r := range [][3]string{
 				{"POST", "/admin/accounts", s.request(email, "")},
 				{"POST", "/admin/accounts/batch", "[" + s.request(email, "") + "]"},
