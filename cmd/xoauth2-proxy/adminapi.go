@@ -130,32 +130,6 @@ func (a *adminAPI) Verify(ctx context.Context, n *admin.NewAccount) error {
 	return nil
 }
 
-// rescue keeps those accounts of the list whose provider has replaced the refresh
-// token of the request: they will not be saved, because of cause, which is nil
-// for a dry run. It returns cause, and says where they are.
-func (a *adminAPI) rescue(list []*admin.NewAccount, cause error) error {
-	var entries []*config.AccountEntry
-	for _, n := range list {
-		if n.Replaced {
-			entries = append(entries, entryOf(n))
-		}
-	}
-	if len(entries) == 0 {
-		return cause
-	}
-	path, err := rescue(a.live.inForce(), entries)
-	if err != nil {
-		a.live.log.Error("accounts were not saved, and their new refresh tokens are lost", zap.Int("accounts", len(entries)), zap.Error(err))
-		return errors.Join(cause, errors.New("the new refresh token is lost: "+err.Error()))
-	}
-	a.live.log.Warn("accounts were not saved, and their new refresh tokens are kept; accounts import --overwrite saves them",
-		zap.Int("accounts", len(entries)), zap.String("file", path))
-	if cause != nil {
-		cause = fmt.Errorf("%w; the provider has replaced the refresh token, the new one is kept in %s", cause, path)
-	}
-	return cause
-}
-
 // planned is the account that n would be: with Overwrite it may have keys that
 // only the file gives, such as a tenant.
 func (a *adminAPI) planned(settings *config.Settings, n *admin.NewAccount) (*account.Account, error) {
