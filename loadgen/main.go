@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"xoauth2-proxy/internal/durable"
 	"xoauth2-proxy/loadgen/report"
 )
 
@@ -44,6 +45,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	p, code, done := parse(args, stdout, stderr)
 	if done {
 		return code
+	}
+	if err := p.options.checkOutputs(); err != nil {
+		fmt.Fprintf(stderr, "loadgen: %v\n", err)
+		return exitUsage
 	}
 	rep, err := newRunner(p, stderr).load(ctx)
 	if rep != nil {
@@ -92,19 +97,19 @@ func write(rep *report.Report, o *options, stdout io.Writer) error {
 	if o.JSON == "-" {
 		errs = append(errs, rep.WriteJSON(stdout))
 	} else if o.JSON != "" {
-		errs = append(errs, writeFile(o.JSON, rep.WriteJSON))
+		errs = append(errs, durable.WriteNew(o.JSON, rep.WriteJSON))
 	}
 	if o.HTML != "" {
-		errs = append(errs, writeFile(o.HTML, rep.WriteHTML))
+		errs = append(errs, durable.WriteNew(o.HTML, rep.WriteHTML))
 	}
 	return errors.Join(errs...)
 }
 
-// writeFile creates a file and has it filled.
-func writeFile(name string, fill func(io.Writer) error) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
+// checkOutputs finds files in the way of the report, before the load.
+func (o *options) checkOutputs() error {
+	errs := []error{durable.CheckNew(o.HTML)}
+	if o.JSON != "-" {
+		errs = append(errs, durable.CheckNew(o.JSON))
 	}
-	return errors.Join(fill(f), f.Close())
+	return errors.Join(errs...)
 }

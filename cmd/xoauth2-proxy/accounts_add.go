@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -110,30 +111,54 @@ func (n *newAccount) plan(settings *config.Settings, e *config.AccountEntry) (*a
 }
 
 // save puts e into the file, after having verified the account if so wanted.
-func (n *newAccount) save(out io.Writer, settings *config.Settings, e *config.AccountEntry, verify bool) error {
+// precious says that the refresh token of e exists nowhere else, as is one that
+// the provider gives in its place when it is verified: whatever fails, it is
+// kept somewhere.
+func (n *newAccount) save(ctx context.Context, out io.Writer, settings *config.Settings, e *config.AccountEntry, verify, precious bool) error {
 	a, err := n.plan(settings, e)
-	if err != nil {
-		return err
+	replaced := false
+	if err == nil && verify {
+		var failed error
+		if replaced, failed = n.verify(ctx, out, settings, a, e); failed != nil {
+			return keepUnsaved(out, settings, e, precious || replaced, failed)
+		}
 	}
-	if verify && a.TokenFlow() == account.FlowRefreshToken && e.Get("refresh_token") == "" {
+	write := func() error { return n.write(out, settings, e) }
+	if err == nil {
+		err = write()
+	}
+	switch {
+	case n.DryRun:
+		return keepUnsaved(out, settings, e, replaced, err)
+	case precious || replaced:
+		return keep(ctx, out, settings, e, err, write)
+	}
+	return err
+}
+
+// verify logs in as the account a, which e describes. If the provider replaces
+// the refresh token, e has the new one afterwards.
+func (n *newAccount) verify(ctx context.Context, out io.Writer, settings *config.Settings, a *account.Account, e *config.AccountEntry) (replaced bool, err error) {
+	if a.TokenFlow() == account.FlowRefreshToken && e.Get("refresh_token") == "" {
 		// The proxy may have got a newer one meanwhile, and some providers take
 		// the use of an older one for a theft.
 		fmt.Fprintf(out, "%s keeps its refresh token and is not verified\n", n.Email)
-		verify = false
+		return false, nil
 	}
-	if verify {
-		ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
-		defer cancel()
-		ctx, cancelTimeout := context.WithTimeout(ctx, time.Minute)
-		defer cancelTimeout()
-		newest, err := verifyApart(ctx, settings, a)
-		if err != nil {
-			return fmt.Errorf("%s does not work, and was not saved (--no-verify saves it anyhow): %s", n.Email, explain(err).text())
-		}
-		if !newest.IsZero() {
-			e.Set("refresh_token", newest.Reveal())
-		}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	newest, err := verifyApart(ctx, settings, a)
+	if !newest.IsZero() {
+		e.Set("refresh_token", newest.Reveal())
 	}
+	if err != nil {
+		err = fmt.Errorf("%s does not work, and was not saved (--no-verify saves it anyhow): %s", n.Email, explain(err).text())
+	}
+	return !newest.IsZero(), err
+}
+
+// write puts e into the file.
+func (n *newAccount) write(out io.Writer, settings *config.Settings, e *config.AccountEntry) error {
 	if err := e.Seal(settings.Secrets.Key); err != nil {
 		return err
 	}
@@ -149,8 +174,8 @@ func (n *newAccount) save(out io.Writer, settings *config.Settings, e *config.Ac
 	if replaced {
 		did = "replaced"
 	}
-	_, err = fmt.Fprintf(out, "%s%s %s in %s: %d accounts\n", dryRunPrefix(n.DryRun), n.Email, did, settings.AccountsFile, accounts.Len())
-	return err
+	fmt.Fprintf(out, "%s%s %s in %s: %d accounts\n", dryRunPrefix(n.DryRun), n.Email, did, settings.AccountsFile, accounts.Len())
+	return nil
 }
 
 // accountsAddCmd adds an account whose credentials are there already.
@@ -197,5 +222,7 @@ func (c *accountsAddCmd) Run() error {
 		}
 		e.Set(f.key, "file:"+path)
 	}
-	return c.save(os.Stdout, settings, e, c.Verify)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	return c.save(ctx, os.Stdout, settings, e, c.Verify, false)
 }

@@ -100,24 +100,35 @@ func (c *accountsImportCmd) read(settings *config.Settings) ([]config.Imported, 
 	if err != nil {
 		return nil, err
 	}
+	ids, owners := c.existing()
+	if c.Overwrite {
+		o.Completes = func(email string) bool { return ids[account.FoldLogin(email)] != "" }
+	}
 	list, err := config.ReadImport(settings, data, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.File, err)
 	}
-	c.checkInFile(settings, list)
+	checkInFile(settings, list, o.Completes, ids, owners)
 	return list, nil
 }
 
-// checkInFile checks what accounts that are right by themselves would be in the
-// file: each must have an account_id of its own, given or made, and keys that it
-// can sign with.
-func (c *accountsImportCmd) checkInFile(settings *config.Settings, list []config.Imported) {
-	owners, ids := make(map[string]string), make(map[string]string) // emails by account_id, and the other way round
-	if _, accounts, err := c.load(); err == nil {                   // else nothing is imported, and it is told why
+// existing returns the account_ids in the file by folded email, and the emails
+// by account_id. A file that is wrong has none: nothing is imported into it.
+func (c *accountsImportCmd) existing() (ids, owners map[string]string) {
+	ids, owners = make(map[string]string), make(map[string]string)
+	if _, accounts, err := c.load(); err == nil {
 		for _, a := range accounts.All() {
-			owners[a.ID], ids[account.FoldLogin(a.Email)] = a.Email, a.ID
+			ids[account.FoldLogin(a.Email)], owners[a.ID] = a.ID, a.Email
 		}
 	}
+	return ids, owners
+}
+
+// checkInFile checks what accounts that are right by themselves would be in the
+// file, which has ids by email and owners by account_id: each must have an
+// account_id of its own, given or made, and keys that it can sign with. The file
+// may complete some.
+func checkInFile(settings *config.Settings, list []config.Imported, completes func(email string) bool, ids, owners map[string]string) {
 	keys := make(keyChecks)
 	for i := range list {
 		im := &list[i]
@@ -127,6 +138,9 @@ func (c *accountsImportCmd) checkInFile(settings *config.Settings, list []config
 		var a *account.Account
 		if a, im.Err = config.ReadEntry(settings, im.Entry); im.Err == nil {
 			im.Err = keys.check(a)
+		} else if completes != nil && completes(im.Entry.Email()) {
+			im.Err = nil
+			continue
 		}
 		if im.Err != nil {
 			continue

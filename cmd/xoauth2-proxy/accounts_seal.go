@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/durable"
 	"xoauth2-proxy/internal/seal"
 )
 
@@ -22,8 +23,8 @@ type accountsSealCmd struct {
 func (c *accountsSealCmd) Run() error {
 	made := c.NewKey != "" && !c.DryRun
 	if made { // first: config.json may name it already
-		if err := writeNewFile(c.NewKey, seal.GenerateKey()+"\n"); err != nil {
-			return err
+		if err := durable.Create(c.NewKey, []byte(seal.GenerateKey()+"\n")); err != nil {
+			return fmt.Errorf("--new-key: %w", err)
 		}
 	}
 	settings, keys, err := c.prepare()
@@ -56,6 +57,9 @@ func (c *accountsSealCmd) Run() error {
 			return keys.SealField(value, field)
 		})
 	})
+	if err != nil && made { // what is sealed may be in the file or in its pending copy
+		err = fmt.Errorf("%w\nThe new key stays in %s; go on with --key file:PATH", err, c.NewKey)
+	}
 	if err != nil {
 		return err
 	}
@@ -75,7 +79,7 @@ func (c *accountsSealCmd) prepare() (*config.Settings, *seal.Keyring, error) {
 		return nil, nil, err
 	}
 	if c.NewKey != "" {
-		_, err = edit(settings, config.Edit{DryRun: true}, func(*config.AccountList) error { return nil })
+		_, err = edit(settings, config.Edit{DryRun: true, Rehearse: !c.DryRun}, func(*config.AccountList) error { return nil })
 	}
 	return settings, keys, err
 }
@@ -97,29 +101,4 @@ func (c *accountsSealCmd) keyring(settings *config.Settings) (*seal.Keyring, err
 		return settings.Secrets.Key, nil
 	}
 	return nil, exitError{exitUsage, errors.New("say which key, with secrets.key in config.json, --key or XOAUTH2_SEAL_KEY, or have one made with --new-key")}
-}
-
-// writeNewFile writes a secret to a file that must not exist yet, durably: what
-// is sealed with a lost key is lost.
-func writeNewFile(path, text string) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if closed := f.Close(); err == nil {
-			err = closed
-		}
-	}()
-	if _, err := f.WriteString(text); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path)) // the name must be durable too
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

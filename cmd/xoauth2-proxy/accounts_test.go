@@ -188,12 +188,8 @@ func TestAccountsSeal(t *testing.T) {
 	// A new key in front of the old one seals all anew.
 	next := filepath.Join(t.TempDir(), "next")
 	both := filepath.Join(t.TempDir(), "both")
-	if err := writeNewFile(next, "sealkey:v1:"+strings.Repeat("A", 43)+"\n"); err != nil {
-		t.Fatal(err)
-	}
-	if err := writeNewFile(both, readAll(t, next)+readAll(t, key)); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, next, "sealkey:v1:"+strings.Repeat("A", 43)+"\n")
+	writeFile(t, both, readAll(t, next)+readAll(t, key))
 	checkParts(t, mustRun(t, 0, append(base, "--key", "file:"+both)...), "3 secrets sealed")
 	checkParts(t, mustRun(t, 1, append(base, "--key", "file:"+key)...), "sealed with another key")
 }

@@ -102,6 +102,9 @@ func (a *adminAPI) Check(n *admin.NewAccount) error {
 // Save implements admin.API. If there is a key, the new secrets are sealed.
 func (a *adminAPI) Save(list []*admin.NewAccount, dryRun bool) (int, error) {
 	accounts, err := a.put(list, config.Edit{DryRun: dryRun, Rehearse: dryRun})
+	if err != nil || dryRun {
+		err = a.rescue(list, err)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -155,7 +158,7 @@ func (a *adminAPI) checkIDs(list []*admin.NewAccount) error {
 
 // Remove implements admin.API.
 func (a *adminAPI) Remove(emails []string, all, dryRun bool) (int, error) {
-	accounts, err := a.live.edit(config.Edit{DryRun: dryRun}, func(l *config.AccountList) error {
+	accounts, err := a.live.edit(config.Edit{DryRun: dryRun, Rehearse: dryRun}, func(l *config.AccountList) error {
 		if all {
 			l.Clear()
 			return nil

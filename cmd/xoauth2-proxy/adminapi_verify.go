@@ -20,11 +20,11 @@ func (a *adminAPI) Verify(ctx context.Context, n *admin.NewAccount) error {
 		return err
 	}
 	newest, err := verifyApart(ctx, settings, acct)
-	if err != nil {
-		return errors.New(explain(err).text())
-	}
 	if !newest.IsZero() {
-		n.RefreshToken = newest.Reveal()
+		n.RefreshToken, n.Replaced = newest.Reveal(), true
+	}
+	if err != nil {
+		return a.rescue([]*admin.NewAccount{n}, errors.New(explain(err).text()))
 	}
 	return nil
 }

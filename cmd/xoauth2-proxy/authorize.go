@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"xoauth2-proxy/internal/account"
@@ -34,7 +35,7 @@ type authorizeCmd struct {
 
 // Run implements the command.
 func (c *authorizeCmd) Run() error {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	return c.run(ctx, os.Stdin, os.Stdout)
 }
@@ -71,7 +72,7 @@ func (c *authorizeCmd) run(ctx context.Context, in io.Reader, out io.Writer) err
 		return fmt.Errorf("no consent: %s", consentFailure(err))
 	}
 	fmt.Fprintln(out, "Consent was given.")
-	return c.save(out, settings, e(consent.RefreshToken), c.Verify)
+	return c.save(ctx, out, settings, e(consent.RefreshToken), c.Verify, true)
 }
 
 // notYet stands for the refresh token while there is none.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"path/filepath"
-
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
@@ -15,15 +13,7 @@ const ordersName = "orders.json"
 
 // ordersFile is where the orders are kept: beside the other state, whose lock
 // keeps another process away. "": there is no such place.
-func ordersFile(s *config.Settings) string {
-	switch {
-	case s.StateDir != "":
-		return filepath.Join(s.StateDir, ordersName)
-	case s.OAuth.TokenStore != "":
-		return filepath.Join(filepath.Dir(s.OAuth.TokenStore), ordersName)
-	}
-	return ""
-}
+func ordersFile(s *config.Settings) string { return s.StateFile(ordersName) }
 
 // unheld is s without the accounts that an operator has stopped: what is done
 // ahead of mail is not done for them.

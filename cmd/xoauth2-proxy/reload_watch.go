@@ -10,6 +10,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/durable"
 )
 
 // settle is how long a file must not have changed before it is read: some
@@ -119,7 +121,9 @@ func (r *reloader) watchDirs(w *fsnotify.Watcher) {
 }
 
 // addDirs adds the directories in which a change can put another file at path:
-// the one that it is in, and those of the symbolic links on the way there.
+// the one that it is in, and those of the symbolic links on the way there. A file
+// that is mounted by itself is added too: its directory is another one where
+// others change it.
 func addDirs(dirs map[string]bool, path string) {
 	const mostLinks = 40 // as many as Linux follows
 	path, err := filepath.Abs(path)
@@ -141,6 +145,9 @@ func addDirs(dirs map[string]bool, path string) {
 		}
 		if !deeper {
 			dirs[at] = true
+			if file := filepath.Join(at, name); durable.IsMounted(file) {
+				dirs[file] = true
+			}
 			return
 		}
 		at, rest = filepath.Join(at, name), more

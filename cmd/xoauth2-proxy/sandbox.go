@@ -54,9 +54,13 @@ func (c *sandboxCmd) config() (cfg sandbox.Config, err error) {
 	return cfg, nil
 }
 
-// startSandbox starts a sandbox and writes the files for its proxy to dir.
+// startSandbox starts a sandbox and writes the files for its proxy to dir. It
+// replaces no file that a sandbox did not write.
 func startSandbox(cfg sandbox.Config, dir string) (*sandbox.Server, sandbox.ProxyFiles, error) {
 	var files sandbox.ProxyFiles
+	if err := sandbox.CheckProxyFiles(dir); err != nil {
+		return nil, files, err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, files, err
 	}

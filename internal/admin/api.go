@@ -30,18 +30,21 @@ type API interface {
 	Accounts() []Account
 	// Check says what is wrong with a new account by itself.
 	Check(n *NewAccount) error
-	// Verify gets a token for a new account and logs in at its provider. It asks
-	// neither if Save would return ErrRedirect.
+	// Verify gets a token for a new account and logs in at its provider, which
+	// may replace the refresh token. It asks neither if Save would return
+	// ErrRedirect.
 	Verify(ctx context.Context, n *NewAccount) error
 	// Save writes the accounts to the file and puts them in force, or does
 	// neither. With dryRun it only tells whether it would. An account that is
 	// there already gets the new values if its Overwrite is set, else the error
 	// is ErrExists; it is ErrRedirect if its stored secrets would go elsewhere,
 	// and ErrKeys if one in the file could not work. It returns how many there are
-	// then.
+	// then. New refresh tokens of accounts that it does not save are kept elsewhere,
+	// and the error says where.
 	Save(list []*NewAccount, dryRun bool) (total int, err error)
 	// Remove takes the accounts with these addresses out, or none; all means
-	// every account, whatever emails says. The error is ErrNotFound if one of
+	// every account, whatever emails says. With dryRun it only tells whether it
+	// would and could. The error is ErrNotFound if one of
 	// them is not there, and ErrKeys if one of the others could not work.
 	Remove(emails []string, all, dryRun bool) (total int, err error)
 	// VerifyAll verifies every account that is in force.
@@ -91,6 +94,9 @@ type NewAccount struct {
 	Verify *bool `json:"verify"`
 	// Overwrite replaces an account with the same email.
 	Overwrite bool `json:"overwrite"`
+	// Replaced says that the provider has replaced the refresh token of the
+	// request: RefreshToken exists nowhere else. Verify sets it.
+	Replaced bool `json:"-"`
 }
 
 // Format implements fmt.Formatter without the secrets.

@@ -141,6 +141,10 @@ func (a *apiRoutes) removeAll(ctx *fasthttp.RequestCtx) {
 // provider has refused for good. Any other failure, above all one that may pass,
 // is told and leaves the account alone.
 func (a *apiRoutes) removeInvalid(ctx *fasthttp.RequestCtx) {
+	if _, err := a.api.Remove(nil, false, true); err != nil { // before tokens are fetched
+		fail(ctx, err)
+		return
+	}
 	verdicts, err := a.api.VerifyAll(a.server.ctx)
 	if err != nil {
 		fail(ctx, err)

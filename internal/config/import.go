@@ -40,6 +40,14 @@ type ImportOptions struct {
 	// FirstIP is the ip_address of the first account without one; each further
 	// one gets the next. The zero value gives none.
 	FirstIP netip.Addr
+	// Completes, if not nil, says of an account that the file completes it: keys
+	// that it lacks are there already. What is wrong with such an account is
+	// found when the file as a whole is checked.
+	Completes func(email string) bool
+}
+
+func (o *ImportOptions) completes(e *AccountEntry) bool {
+	return o.Completes != nil && o.Completes(e.Email())
 }
 
 // Imported is one account of a list, or what is wrong with it.
@@ -179,9 +187,10 @@ func (c *importChecker) check(im *Imported) {
 		im.Err = err
 		return
 	}
-	if _, im.Err = ReadEntry(c.settings, e); im.Err != nil {
+	if _, im.Err = ReadEntry(c.settings, e); im.Err != nil && !c.options.completes(e) {
 		return
 	}
+	im.Err = nil
 	for _, name := range []string{"email:" + account.FoldLogin(e.Email()), "account_id:" + e.Get("account_id")} {
 		key, value, _ := strings.Cut(name, ":")
 		if value == "" {

@@ -73,19 +73,21 @@ func (s *Settings) loadAccounts(m *Memory, ps *problems, report *Report) *accoun
 		ps.add(&Problem{File: accountsName, Message: "is in none of " + strings.Join(searchDirs(), ", ") + "; name the file with --accounts"})
 		return nil
 	}
-	own := new(Report)
-	noteMode(s.AccountsFile, own)
-	snapshot, ok := m.load(s, ps, own)
-	if !ok {
-		f := openFile(s.AccountsFile, ps, own)
-		if f == nil {
-			return nil
+	return s.readWhole(ps, report, func() *account.Snapshot {
+		own := new(Report)
+		noteMode(s.AccountsFile, own)
+		snapshot, ok := m.load(s, ps, own)
+		if !ok {
+			f := openFile(s.AccountsFile, ps, own)
+			if f == nil {
+				return nil
+			}
+			snapshot = readAccounts(f, s.basis())
 		}
-		snapshot = readAccounts(f, s.basis())
-	}
-	own.group()
-	report.take(own)
-	return snapshot
+		own.group()
+		report.take(own)
+		return snapshot
+	})
 }
 
 // openConfig reads the configuration at path; nil when there is none or when it

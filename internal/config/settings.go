@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"path/filepath"
 	"time"
 
 	"xoauth2-proxy/internal/account"
@@ -35,6 +36,18 @@ type Settings struct {
 	// DryRun does everything up to the upstream login and sends nothing. It is
 	// set on the command line only.
 	DryRun bool
+}
+
+// StateFile returns the path of a file of that name in the state directory:
+// StateDir or, without one, the directory of the token store. "": there is none.
+func (s *Settings) StateFile(name string) string {
+	switch {
+	case s.StateDir != "":
+		return filepath.Join(s.StateDir, name)
+	case s.OAuth.TokenStore != "":
+		return filepath.Join(filepath.Dir(s.OAuth.TokenStore), name)
+	}
+	return ""
 }
 
 // Listener is one address that clients connect to.

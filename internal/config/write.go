@@ -25,8 +25,8 @@ type Edit struct {
 	Create bool
 	// DryRun checks everything and changes nothing.
 	DryRun bool
-	// Rehearse has a dry run write the new file too, and remove it again: it
-	// fails where the change itself would.
+	// Rehearse has a dry run do all that the change does but the last step, even
+	// if nothing is to be changed: it fails where a change would.
 	Rehearse bool
 	// Check, if not nil, is asked too about what the file is to say.
 	Check func(*account.Snapshot) error
@@ -66,8 +66,10 @@ func LoadSettings(configPath, accountsPath string) (*Settings, *Report, error) {
 
 // EditAccounts changes the file s.AccountsFile. change gets what it holds; what
 // it leaves is checked as a whole against s, and only then takes the place of
-// the old file, in one step and durably. Everything that change does not touch
-// stays as it is: the form of the root, unknown keys, comments and order.
+// the old file, in one step and durably. A file that is mounted by itself is
+// overwritten, with a copy in the state directory that finishes what was cut off.
+// Everything that change does not touch stays as it is: the form of the root,
+// unknown keys, comments and order.
 //
 // Writers exclude each other by a lock, which is held while change runs. When
 // change, or how.Check, returns an error, it is returned, and nothing is written;
@@ -78,7 +80,7 @@ func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*acco
 	if s.AccountsFile == "" {
 		return nil, &Problem{File: accountsName, Message: "is nowhere to be found; name the file with --accounts"}
 	}
-	target, err := newTarget(s.AccountsFile)
+	target, err := newTarget(s)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +89,9 @@ func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*acco
 		return nil, err
 	}
 	defer unlock()
+	if _, err := target.file().Finish(); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.AccountsFile, err)
+	}
 	data, err := readFile(target.path)
 	switch {
 	case err == nil:
@@ -110,12 +115,13 @@ func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*acco
 	if err == nil && how.Check != nil {
 		err = how.Check(snapshot)
 	}
-	if err != nil || !list.changed || how.DryRun && !how.Rehearse {
+	rehearse := how.DryRun && how.Rehearse
+	if err != nil || !rehearse && (how.DryRun || !list.changed) {
 		return snapshot, err
 	}
-	put := target.replace
-	if how.DryRun {
-		put = target.rehearse
+	put := target.file().Replace
+	if rehearse {
+		put = target.file().Rehearse
 	}
 	if err := put(packed); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.AccountsFile, err)

@@ -75,6 +75,9 @@ func (e *AccountEntry) Get(key string) string {
 // Email is the string of the key email.
 func (e *AccountEntry) Email() string { return e.Get("email") }
 
+// Text returns the entry as a JSON object on one line, with its secrets.
+func (e *AccountEntry) Text() string { return string(e.pack()) }
+
 // Format implements fmt.Formatter, so that no verb shows a secret.
 func (e *AccountEntry) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "account "+e.Email()) // the state collects in memory

@@ -24,12 +24,25 @@ var ErrLocked = errors.New("another process is changing the accounts")
 
 // target is a file that is to be replaced.
 type target struct {
-	path string      // behind all symbolic links
-	old  fs.FileInfo // nil: it does not exist
+	path    string      // behind all symbolic links
+	pending string      // see durable.File
+	old     fs.FileInfo // nil: it does not exist
 }
 
-// newTarget finds the file behind path, which need not exist.
-func newTarget(path string) (*target, error) {
+// newTarget finds the accounts file of s, which need not exist.
+func newTarget(s *Settings) (*target, error) {
+	t, err := targetAt(s.AccountsFile)
+	if err == nil {
+		t.pending = s.StateFile(filepath.Base(t.path) + pendingSuffix)
+	}
+	return t, err
+}
+
+// pendingSuffix ends the name of the copy that finishes a save that was cut off.
+const pendingSuffix = ".pending"
+
+// targetAt finds the file behind path, which need not exist.
+func targetAt(path string) (*target, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if real, err = behindLinks(path); err == nil {
@@ -111,12 +124,11 @@ func (t *target) lock() (unlock func(), err error) {
 	}
 }
 
-// replace puts data in the place of the file. The owner stays, the mode is 0600.
-// It is for those who have the lock, as is rehearse.
-func (t *target) replace(data []byte) error { return durable.Replace(t.path, data, t.keepOwner) }
-
-// rehearse finds out whether replace would work.
-func (t *target) rehearse(data []byte) error { return durable.Rehearse(t.path, data, t.keepOwner) }
+// file is the target as it is saved. The owner stays, the mode of a new file is
+// 0600. It is for those who have the lock.
+func (t *target) file() durable.File {
+	return durable.File{Path: t.path, Pending: t.pending, Prepare: t.keepOwner}
+}
 
 // keepOwner gives f the owner of the file that it is to replace. A proxy that
 // runs as another user could not read the file any more.

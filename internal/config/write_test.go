@@ -351,7 +351,7 @@ const killedFile = "CONFIG_TEST_KILLED_FILE"
 // finds the accounts as they were, and leaves no secrets beside them.
 func TestEditAccountsKilled(t *testing.T) {
 	if path := os.Getenv(killedFile); path != "" {
-		target, err := newTarget(path)
+		target, err := targetAt(path)
 		if err != nil {
 			t.Fatal(err)
 		}

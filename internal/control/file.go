@@ -27,7 +27,7 @@ type document struct {
 
 // Open takes the orders over that are in the file at path, which need not
 // exist, and keeps all later ones in it. The file's directory must exist. If the
-// file is damaged, it is renamed to end in ".damaged", which damaged then names,
+// file is damaged, it is renamed, see durable.SetAside, to what damaged then names,
 // and there are no orders. Call it before the orders are used; one process at a
 // time may have the file.
 func (o *Orders) Open(path string) (damaged string, err error) {
@@ -43,8 +43,8 @@ func (o *Orders) Open(path string) (damaged string, err error) {
 	}
 	all, err := parse(text)
 	if err != nil {
-		damaged = path + ".damaged"
-		if renameErr := os.Rename(path, damaged); renameErr != nil {
+		var renameErr error
+		if damaged, renameErr = durable.SetAside(path); renameErr != nil {
 			return "", fmt.Errorf("orders: %s: %w", path, errors.Join(err, renameErr))
 		}
 	}

@@ -1,77 +1,109 @@
-// Package durable puts files in the place of others so that a crash leaves the
-// old one or the new one, whole.
+// Package durable replaces files so that a crash leaves the old content or the
+// new one, whole.
+//
+// A new file takes the place of the old one by rename(2). Where the system
+// refuses that, because the file is mounted by itself (EBUSY) or the rename
+// would cross file systems (EXDEV), the old file is overwritten, and a copy of
+// the new content in another directory, Pending, finishes an overwriting that
+// was cut off:
+//
+//  1. Pending.previous gets the old content, Pending the new one, both durably.
+//     Until Pending is there the old content stands.
+//  2. The file is overwritten, synced, cut to its new length and synced again.
+//  3. Pending and then Pending.previous are removed.
+//
+// [File.Finish] does steps 2 and 3 when Pending is there.
 package durable
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
-// Replace puts data in the place of the file, which only its owner may read
-// (mode 0600). prepare, if it is not nil, may change the new file before it has
-// any data. After an error the old file stands, unless it was the directory that
-// could not be synced.
-//
-// One caller at a time may replace a file, over all processes: what a process
-// that was killed left of an earlier time is removed.
+// File is a file that is replaced as a whole, which only its owner may read
+// (mode 0600, but for a file that is overwritten, whose mode stays). One caller
+// at a time may use it, over all processes: the caller has a lock.
+type File struct {
+	// Path is the file, which is no symbolic link.
+	Path string
+	// Pending is where the new content is kept while the file is overwritten,
+	// in a directory where files can be renamed. "": it is never overwritten.
+	Pending string
+	// Prepare, if not nil, may change a new file, or a new directory of Pending,
+	// before it has any data.
+	Prepare func(*os.File) error
+}
+
+// Replace replaces a file that is never overwritten; see [File.Replace].
 func Replace(path string, data []byte, prepare func(*os.File) error) error {
-	name, err := write(path, data, prepare)
+	return File{Path: path, Prepare: prepare}.byRename(data)
+}
+
+// Replace makes data the content of the file. After an error the old content
+// stands, unless it was the directory that could not be synced, or the error is
+// ErrTorn. Other errors are ErrMounted and those of the file system.
+func (f File) Replace(data []byte) error {
+	if IsMounted(f.Path) {
+		return f.overwriteSafely(data)
+	}
+	err := f.byRename(data)
+	if cannotRename(err) {
+		return f.overwriteSafely(data)
+	}
+	return err
+}
+
+// byRename puts a new file in the place of the old one.
+func (f File) byRename(data []byte) error {
+	name, err := f.write(data)
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(name, path); err != nil {
+	if err := os.Rename(name, f.Path); err != nil {
 		_ = os.Remove(name)
 		return err
 	}
-	return SyncDir(filepath.Dir(path))
-}
-
-// Rehearse does all that Replace does but put the new file in the place of the
-// old one: whoever may not write there, or has no room, learns it.
-func Rehearse(path string, data []byte, prepare func(*os.File) error) error {
-	name, err := write(path, data, prepare)
-	if err != nil {
-		return err
-	}
-	return os.Remove(name)
+	return SyncDir(filepath.Dir(f.Path))
 }
 
 // write makes the new file under a name of its own, beside the old one.
-func write(path string, data []byte, prepare func(*os.File) error) (name string, err error) {
-	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)+".saving-"
+func (f File) write(data []byte) (name string, err error) {
+	dir, prefix := filepath.Dir(f.Path), "."+filepath.Base(f.Path)+".saving-"
 	removeLeftovers(dir, prefix)
-	f, err := os.CreateTemp(dir, prefix+"*")
+	to, err := os.CreateTemp(dir, prefix+"*")
 	if err != nil {
 		return "", err
 	}
 	defer func() {
-		_ = f.Close() // the second time on success
+		_ = to.Close() // the second time on success
 		if err != nil {
-			_ = os.Remove(f.Name())
+			_ = os.Remove(to.Name())
 		}
 	}()
-	if err := f.Chmod(0o600); err != nil {
+	if err := to.Chmod(0o600); err != nil {
 		return "", err
 	}
-	if prepare != nil {
-		if err := prepare(f); err != nil {
+	if f.Prepare != nil {
+		if err := f.Prepare(to); err != nil {
 			return "", err
 		}
 	}
-	if _, err := f.Write(data); err != nil {
+	if _, err := to.Write(data); err != nil {
 		return "", err
 	}
-	if err := f.Sync(); err != nil {
+	if err := to.Sync(); err != nil {
 		return "", err
 	}
-	return f.Name(), f.Close()
+	return to.Name(), to.Close()
 }
 
-// removeLeftovers removes the files in dir that write made and nobody removed:
-// they have secrets in them, and take room. One that cannot be removed is in
-// nobody's way.
+// removeLeftovers removes the files in dir that write made and no later step
+// removed: they have secrets in them, and take room. One that cannot be removed
+// does no harm.
 func removeLeftovers(dir, prefix string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -82,6 +114,43 @@ func removeLeftovers(dir, prefix string) {
 		if ok && number != "" && strings.Trim(number, "0123456789") == "" && e.Type().IsRegular() {
 			_ = os.Remove(filepath.Join(dir, e.Name()))
 		}
+	}
+}
+
+// Create makes a file with that content, which only its owner may read, durably.
+// What has that name already stays as it is, and the error is fs.ErrExist. After
+// any error there is no new file.
+func Create(path string, data []byte) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		_ = f.Close() // the second time on success
+		if err != nil {
+			_ = os.Remove(path)
+		}
+	}()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// SetAside renames a file that is damaged to end in ".damaged", or in
+// ".damaged-2" and so on where those names are taken, and returns its new name.
+func SetAside(path string) (name string, err error) {
+	name = path + ".damaged"
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			return name, os.Rename(path, name)
+		} else if err != nil {
+			return "", err
+		}
+		name = fmt.Sprintf("%s.damaged-%d", path, n)
 	}
 }
 

@@ -28,6 +28,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// rehearse is the rehearsal of Replace.
+func rehearse(path string, data []byte, prepare func(*os.File) error) error {
+	return File{Path: path, Prepare: prepare}.Rehearse(data)
+}
+
 // names lists a directory.
 func names(t *testing.T, dir string) (all []string) {
 	t.Helper()
@@ -84,7 +89,7 @@ func TestKilledReplace(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := slices.Sorted(slices.Values(append(others, "a.json", prefix+"7", prefix+"8")))
-	for _, save := range []func(string, []byte, func(*os.File) error) error{Rehearse, Replace} {
+	for _, save := range []func(string, []byte, func(*os.File) error) error{rehearse, Replace} {
 		if err := save(path, []byte("new"), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +106,7 @@ func TestKilledReplace(t *testing.T) {
 // beside it.
 func TestFailed(t *testing.T) {
 	refuse := errors.New("another owner")
-	for name, save := range map[string]func(string, []byte, func(*os.File) error) error{"Replace": Replace, "Rehearse": Rehearse} {
+	for name, save := range map[string]func(string, []byte, func(*os.File) error) error{"Replace": Replace, "Rehearse": rehearse} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "a.json")

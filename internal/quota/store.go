@@ -7,10 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"xoauth2-proxy/internal/durable"
 )
 
 const (
@@ -23,8 +26,12 @@ const (
 	fileName = "quota.db"
 )
 
-// ErrLocked: another process has the file.
-var ErrLocked = errors.New("in use by another process")
+var (
+	// ErrLocked: another process has the file.
+	ErrLocked = errors.New("in use by another process")
+	// ErrForeign: the file is a database of another program.
+	ErrForeign = errors.New("is a database of another program: move it away, or name another state_dir")
+)
 
 var bucket = []byte("hours")
 
@@ -49,23 +56,30 @@ type Store struct {
 }
 
 // Open opens the file in the directory dir, and makes both if they are not
-// there. If the file is damaged, it is renamed to end in ".damaged", and one
+// there. If the file is damaged, it is renamed, see durable.SetAside, and one
 // without counts takes its place; damaged then is its new name. Errors:
-// ErrLocked.
+// ErrLocked, ErrForeign and those of the file system, such as a full disk.
 func Open(dir string) (s *Store, damaged string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", fmt.Errorf("quota: %w", err)
 	}
 	path := filepath.Join(dir, fileName)
-	if s, err = open(path, lockTimeout); err == nil || errors.Is(err, ErrLocked) || errors.Is(err, os.ErrPermission) {
+	s, err = open(path, lockTimeout)
+	if err == nil || errors.Is(err, ErrLocked) || errors.Is(err, ErrForeign) || isOfSystem(err) {
 		return s, "", err
 	}
-	damaged = path + ".damaged"
-	if renameErr := os.Rename(path, damaged); renameErr != nil {
+	var renameErr error
+	if damaged, renameErr = durable.SetAside(path); renameErr != nil {
 		return nil, "", errors.Join(err, renameErr)
 	}
 	s, err = open(path, lockTimeout)
 	return s, damaged, err
+}
+
+// isOfSystem reports whether an error says nothing about what is in the file.
+func isOfSystem(err error) bool {
+	_, ok := errors.AsType[syscall.Errno](err)
+	return ok
 }
 
 func open(path string, patience time.Duration) (*Store, error) {
@@ -88,6 +102,9 @@ func open(path string, patience time.Duration) (*Store, error) {
 func (s *Store) read() error {
 	oldest := s.oldest()
 	return s.db.Update(func(tx *bolt.Tx) error {
+		if first, _ := tx.Cursor().First(); first != nil && tx.Bucket(bucket) == nil {
+			return ErrForeign
+		}
 		b, err := tx.CreateBucketIfNotExists(bucket)
 		if err != nil {
 			return err

@@ -124,11 +124,20 @@ func (s *Server) CertPool() *x509.CertPool {
 	return pool
 }
 
-// WriteCA writes the CA certificate to dir/ca.pem and returns that path.
+// caName is the file of the CA certificate.
+const caName = "ca.pem"
+
+// caFile is that file. PEM allows text in front of a certificate.
+func (s *Server) caFile(path string) output {
+	return output{path, append([]byte(emptyMark+"\n"), s.ca.pem...), 0o644}
+}
+
+// WriteCA writes the CA certificate to dir/ca.pem and returns that path. Errors:
+// ErrInTheWay, see WriteProxyFiles.
 func (s *Server) WriteCA(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "ca.pem")
-	return path, os.WriteFile(path, s.ca.pem, 0o644)
+	path := filepath.Join(dir, caName)
+	return path, writeAll(s.caFile(path))
 }

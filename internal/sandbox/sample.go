@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -56,11 +55,24 @@ type proxyAccount struct {
 	OAuthEndpoint string `json:"oauth_endpoint"`
 }
 
+// proxyFiles are the files in dir.
+func proxyFiles(dir string) ProxyFiles {
+	return ProxyFiles{Accounts: filepath.Join(dir, "accounts.json"), Config: filepath.Join(dir, "config.json"), CA: filepath.Join(dir, caName)}
+}
+
+// CheckProxyFiles finds out whether WriteProxyFiles would replace what the
+// sandbox did not write. The error is then ErrInTheWay and names every such file.
+func CheckProxyFiles(dir string) error {
+	f := proxyFiles(dir)
+	return checkFree(f.Accounts, f.Config, f.CA)
+}
+
 // WriteProxyFiles writes accounts.json, config.json and ca.pem to dir for a
-// proxy that relays to this sandbox. Accounts of an endpoint without STARTTLS
-// are an error.
+// proxy that relays to this sandbox, all or none. It replaces files that a
+// sandbox wrote and that are unchanged; any other is ErrInTheWay. Accounts of an
+// endpoint without STARTTLS are an error.
 func (s *Server) WriteProxyFiles(dir string) (ProxyFiles, error) {
-	var files ProxyFiles
+	files := proxyFiles(dir)
 	accounts := []proxyAccount{}
 	for _, a := range s.Accounts() {
 		_, port, err := net.SplitHostPort(s.Addr(a.Endpoint))
@@ -72,26 +84,24 @@ func (s *Server) WriteProxyFiles(dir string) (ProxyFiles, error) {
 			RefreshToken: s.RefreshToken(a.Email), OAuthTokenURL: s.TokenURL(), OAuthEndpoint: "localhost:" + port,
 		})
 	}
-	ca, err := s.WriteCA(dir)
+	var err error
+	if files.CA, err = filepath.Abs(files.CA); err != nil {
+		return files, err
+	}
+	accountsText, err := markedJSON("accounts", accounts)
 	if err != nil {
 		return files, err
 	}
-	if ca, err = filepath.Abs(ca); err != nil {
+	configText, err := markedJSON("upstream", map[string]string{"ca_file": files.CA})
+	if err != nil {
 		return files, err
 	}
-	files = ProxyFiles{Accounts: filepath.Join(dir, "accounts.json"), Config: filepath.Join(dir, "config.json"), CA: ca}
-	if err := writeJSON(files.Accounts, map[string]any{"accounts": accounts}); err != nil {
-		return files, err
-	}
-	return files, writeJSON(files.Config, map[string]any{"upstream": map[string]string{"ca_file": ca}})
+	return files, writeAll( // 0600: they have secrets, if only of a sandbox
+		output{files.Accounts, accountsText, 0o600}, output{files.Config, configText, 0o600}, s.caFile(files.CA))
 }
 
-// writeJSON writes a file that only its owner may read: it has secrets, if
-// only of a sandbox.
-func writeJSON(path string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(b, '\n'), 0o600)
+// markedJSON returns an object with a note, see mark, and one key more.
+func markedJSON(key string, v any) ([]byte, error) {
+	b, err := json.MarshalIndent(map[string]any{"_note": emptyMark, key: v}, "", "  ")
+	return append(b, '\n'), err
 }

@@ -5,12 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -146,6 +147,9 @@ func (st *store) clear() error {
 		return nil
 	}
 	for _, id := range st.filesIDs() {
+		if !st.wrote(id) {
+			continue
+		}
 		for _, ext := range []string{".eml", ".json"} {
 			if err := os.Remove(st.file(id, ext)); err != nil && !os.IsNotExist(err) {
 				return err
@@ -155,19 +159,43 @@ func (st *store) clear() error {
 	return nil
 }
 
+// wrote reports whether the files of a number are those of a message, unchanged:
+// the envelope has the digest of the content.
+func (st *store) wrote(id uint64) bool {
+	envelope, err := os.ReadFile(st.file(id, ".json"))
+	if err != nil {
+		return false
+	}
+	content, err := os.ReadFile(st.file(id, ".eml"))
+	if err != nil {
+		return false
+	}
+	var m Message
+	sum := sha256.Sum256(content)
+	return json.Unmarshal(envelope, &m) == nil && m.ID == id && m.SHA256 == hex.EncodeToString(sum[:])
+}
+
 func (st *store) file(id uint64, ext string) string {
 	return filepath.Join(st.cfg.Dir, fmt.Sprintf("%06d%s", id, ext))
 }
 
-// filesIDs returns the numbers of the messages in the directory.
+// messageFile is the name of a file of a message, or of one that is being written.
+var messageFile = regexp.MustCompile(`^([0-9]{6,})\.(eml|json)(\.tmp)?$`)
+
+// filesIDs returns the numbers that are taken in the directory, in order.
 func (st *store) filesIDs() (ids []uint64) {
-	names, _ := filepath.Glob(filepath.Join(st.cfg.Dir, "*.eml")) // the pattern is well formed
-	for _, n := range names {
-		if id, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(n), ".eml"), 10, 64); err == nil {
+	entries, _ := os.ReadDir(st.cfg.Dir) // what cannot be read has no messages of ours
+	for _, e := range entries {
+		m := messageFile.FindStringSubmatch(e.Name())
+		if m == nil {
+			continue
+		}
+		if id, err := strconv.ParseUint(m[1], 10, 64); err == nil {
 			ids = append(ids, id)
 		}
 	}
-	return ids
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // writeFiles writes content and envelope. The envelope comes last and whole:
@@ -183,12 +211,20 @@ func (st *store) writeFiles(m *Message) error {
 	return writeWhole(st.file(m.ID, ".json"), append(envelope, '\n'))
 }
 
+// writeWhole makes a file, whole or not at all. What has its name stays, and the
+// error is fs.ErrExist.
 func writeWhole(path string, b []byte) error {
 	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, b, 0o644); err != nil {
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
 		return err
 	}
-	return os.Rename(tmp, path)
+	defer os.Remove(tmp)
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Link(tmp, path)
 }
 
 // Messages returns the accepted messages that are kept, oldest first. In mode

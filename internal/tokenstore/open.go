@@ -35,10 +35,8 @@ func open(cfg Config) (*Store, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		err = create(cfg)
 	case err != nil:
-	case !info.Mode().IsRegular():
+	case !info.Mode().IsRegular(), info.Size() == 0: // bbolt would make an empty file a database
 		err = ErrDamaged
-	case info.Mode().Perm()&0o077 != 0:
-		err = os.Chmod(cfg.Path, 0o600)
 	}
 	if err != nil {
 		return nil, bare(err)
@@ -49,6 +47,9 @@ func open(cfg Config) (*Store, error) {
 	}
 	s := &Store{db: db, keys: cfg.Keys, now: time.Now}
 	renew, err := s.check()
+	if err == nil && info != nil && info.Mode().Perm()&0o077 != 0 { // it is ours
+		err = bare(os.Chmod(cfg.Path, 0o600))
+	}
 	if err == nil && renew {
 		err = s.sealAnew(cfg)
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"xoauth2-proxy/internal/durable"
 )
 
 // Built is the flag of every command that runs the proxy. A command embeds it,
@@ -89,15 +91,17 @@ func (b *Bench) Folder() (string, error) {
 // to the file, if one was asked for, below what says how they came about.
 // Rounds is 0 where everything was measured once.
 func (c *Common) Write(name string, rounds int, tables ...*Table) error {
-	out := io.Writer(os.Stdout)
-	if c.Out != "" {
-		f, err := os.Create(c.Out)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		out = io.MultiWriter(out, f)
+	write := func(out io.Writer) error { return writeTables(out, name, rounds, tables) }
+	if c.Out == "" {
+		return write(os.Stdout)
 	}
+	return durable.WriteNew(c.Out, func(f io.Writer) error { return write(io.MultiWriter(os.Stdout, f)) })
+}
+
+// AfterApply finds a file in the way of the tables before anything is measured.
+func (c *Common) AfterApply() error { return durable.CheckNew(c.Out) }
+
+func writeTables(out io.Writer, name string, rounds int, tables []*Table) error {
 	if _, err := io.WriteString(out, Heading(commandLine(name, os.Args[1:]), rounds)); err != nil {
 		return err
 	}

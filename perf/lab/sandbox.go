@@ -30,8 +30,9 @@ func StartSandboxWith(programs Programs, dir string, args ...string) (*Provider,
 		return nil, err
 	}
 	process.Discard()
-	p := &Provider{Process: process, API: api, Accounts: filepath.Join(dir, "accounts.json"), CA: filepath.Join(dir, "ca.pem")}
-	list, err := ReadAccounts(p.Accounts, ProviderName)
+	// The sandbox replaces its own files only as long as they are unchanged.
+	p := &Provider{Process: process, API: api, Accounts: filepath.Join(dir, "proxy-accounts.json"), CA: filepath.Join(dir, "ca.pem")}
+	list, err := ReadAccounts(filepath.Join(dir, "accounts.json"), ProviderName)
 	if err == nil {
 		err = WriteJSON(p.Accounts, map[string]any{"accounts": list})
 	}

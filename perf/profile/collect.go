@@ -152,6 +152,9 @@ const mostChanged = 15
 // diff compares the profiles of two runs by share: it draws the new ones
 // coloured by change, and lists the functions that changed most.
 func diff(oldDir, newDir string, w io.Writer) error {
+	if err := claim(newDir); err != nil {
+		return err
+	}
 	for _, k := range kinds {
 		old, _, err := k.read(oldDir)
 		if err != nil {

@@ -19,6 +19,9 @@ func TestCollect(t *testing.T) {
 	web := httptest.NewServer(mux)
 	defer web.Close()
 	dir := t.TempDir()
+	if err := claim(dir); err != nil {
+		t.Fatal(err)
+	}
 	if err := collect(web.URL+"/debug/pprof/", dir, 300*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +51,21 @@ func TestCollect(t *testing.T) {
 func TestDiffNeedsBoth(t *testing.T) {
 	if err := diff(t.TempDir(), t.TempDir(), &strings.Builder{}); err == nil {
 		t.Error("a comparison of nothing")
+	}
+}
+
+// TestForeignFolder has a folder with a file of another program.
+func TestForeignFolder(t *testing.T) {
+	dir := t.TempDir()
+	mine := filepath.Join(dir, "cpu.pprof")
+	if err := os.WriteFile(mine, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := setAside(dir); err == nil || !strings.Contains(err.Error(), "cpu.pprof") {
+		t.Errorf("error %v", err)
+	}
+	if text, err := os.ReadFile(mine); err != nil || string(text) != "mine" {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 

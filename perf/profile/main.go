@@ -6,11 +6,13 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"xoauth2-proxy/internal/durable"
 	"xoauth2-proxy/loadgen/report"
 	"xoauth2-proxy/perf/lab"
 )
@@ -68,8 +70,11 @@ func (o *options) measure(b *lab.Bench) error {
 // setAside makes the folder, and moves the profiles of an earlier run to one
 // within it, whose name it returns, "" if there are none.
 func setAside(dir string) (previous string, err error) {
+	if err := claim(dir); err != nil {
+		return "", err
+	}
 	previous = filepath.Join(dir, "previous")
-	if err := os.MkdirAll(previous, 0o755); err != nil {
+	if err := claim(previous); err != nil {
 		return "", err
 	}
 	for _, k := range kinds {
@@ -82,6 +87,29 @@ func setAside(dir string) (previous string, err error) {
 		}
 	}
 	return previous, nil
+}
+
+// claimed is the file that says that all in its folder is written by this program.
+const claimed = ".profiles"
+
+// claim makes the folder this program's own. One that has files of others is an
+// error: a run would replace them.
+func claim(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, claimed)); err == nil {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return err
+	case len(entries) > 0:
+		return fmt.Errorf("%s has files that this program may not replace, such as %s: name an empty folder", dir, entries[0].Name())
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return durable.Create(filepath.Join(dir, claimed), nil)
 }
 
 // loadAndCollect runs the load and fetches the profiles while it lasts.

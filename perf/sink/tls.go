@@ -10,8 +10,9 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
-	"os"
 	"time"
+
+	"xoauth2-proxy/internal/durable"
 )
 
 // newTLS makes a certificate for localhost that is its own authority, and
@@ -34,7 +35,7 @@ func newTLS(caFile string) (*tls.Config, error) {
 	}
 	if caFile != "" {
 		text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-		if err := os.WriteFile(caFile, text, 0o600); err != nil {
+		if err := durable.Create(caFile, text); err != nil {
 			return nil, err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"xoauth2-proxy/internal/durable"
 	"xoauth2-proxy/loadgen/report"
 	"xoauth2-proxy/perf/lab"
 )
@@ -46,6 +47,9 @@ func (o *options) run() error {
 	}
 	if len(cells) == 0 {
 		return errors.New("no cell has such a name (see --list)")
+	}
+	if err := o.checkReports(cells); err != nil {
+		return err
 	}
 	return o.Bench(func(b *lab.Bench) error {
 		m := &measurement{options: o, bench: b, stands: make(map[standKey]*lab.Stand)}
@@ -113,7 +117,7 @@ func (m *measurement) measure(cells []cell) (map[cell][]*report.Report, error) {
 			if m.Dir == "" {
 				continue
 			}
-			if err := keep(m.Dir, fmt.Sprintf("%s round=%d", c.name(), round+1), rep); err != nil {
+			if err := keep(m.Dir, reportName(c, round), rep); err != nil {
 				return nil, err
 			}
 		}
@@ -121,14 +125,31 @@ func (m *measurement) measure(cells []cell) (map[cell][]*report.Report, error) {
 	return runs, nil
 }
 
+// reportFile is the file of the report of that name.
+func reportFile(dir, name string) string {
+	return filepath.Join(dir, strings.NewReplacer(" ", "_", "/", "-").Replace(name)+".json")
+}
+
+// reportName is the name of the report of a round.
+func reportName(c cell, round int) string { return fmt.Sprintf("%s round=%d", c.name(), round+1) }
+
+// checkReports finds files in the way of the reports.
+func (o *options) checkReports(cells []cell) error {
+	var errs []error
+	for _, c := range cells {
+		for round := range o.Rounds {
+			if o.Dir != "" {
+				errs = append(errs, durable.CheckNew(reportFile(o.Dir, reportName(c, round))))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // keep writes a report to the folder.
 func keep(dir, name string, rep *report.Report) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	f, err := os.Create(filepath.Join(dir, strings.NewReplacer(" ", "_", "/", "-").Replace(name)+".json"))
-	if err != nil {
-		return err
-	}
-	return errors.Join(rep.WriteJSON(f), f.Close())
+	return durable.WriteNew(reportFile(dir, name), rep.WriteJSON)
 }
