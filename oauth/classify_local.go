@@ -34,6 +34,7 @@ var (
 	errFlow           = errors.New("there is no such flow")
 	errQueue          = errors.New("too many refreshes are waiting")
 	errPanic          = errors.New("internal error")
+	errWorkerStuck    = errors.New("the worker that asks for the token is stuck")
 )
 
 // classifyLocal classifies failures without an answer from the endpoint. All

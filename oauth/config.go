@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/watchdog"
 )
 
 // Config is how tokens are fetched. Start from DefaultConfig.
@@ -63,6 +64,9 @@ type Config struct {
 	MaxMailboxes int `json:"max_mailboxes"`
 	// Store keeps tokens across restarts. Nil keeps them in memory only.
 	Store Store `json:"-"`
+	// Watch notices refreshes and operations of Store that do not end. Nil:
+	// nothing does.
+	Watch *watchdog.Watchdog `json:"-"`
 }
 
 // DefaultConfig has every default.

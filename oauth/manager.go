@@ -49,6 +49,7 @@ type Manager struct {
 	mu      sync.Mutex // guards the fields below
 	closed  bool
 	workers int
+	numbers []int // of workers that have ended, for the next ones
 	queue   queue
 	wg      sync.WaitGroup // workers and answers of Request
 }
@@ -71,6 +72,9 @@ func newManager(cfg Config, f flow, log *zap.Logger, set *metrics.Set) *Manager 
 	}
 	if set == nil {
 		set = metrics.NewSet()
+	}
+	if cfg.Store != nil {
+		cfg.Store = watchedStore{cfg.Store, cfg.Watch}
 	}
 	m := &Manager{cfg: cfg, flow: f, log: log, started: time.Now(), quit: make(chan struct{}),
 		leaving: make(map[string]*Source), mailboxes: make(map[string]int)}

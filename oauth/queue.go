@@ -3,6 +3,8 @@ package oauth
 import (
 	"context"
 	"time"
+
+	"xoauth2-proxy/internal/watchdog"
 )
 
 // wait returns the answer, or the end of ctx as a transient error.
@@ -23,6 +25,9 @@ type call struct {
 	asked  time.Time // when it was queued, or first waited for
 	// waiters are told on the worker. Guarded by Source.mu.
 	waiters []func(*Token, error)
+	// stuck: its worker does not come back, and nobody is to wait for it. Guarded by
+	// Source.mu.
+	stuck bool
 
 	taken bool // by a worker; guarded by Manager.mu
 
@@ -101,8 +106,12 @@ func (m *Manager) enqueue(c *call) bool {
 	}
 	m.queue.depth++
 	if m.workers < m.cfg.MaxParallel {
+		number := m.workers
+		if last := len(m.numbers) - 1; last >= 0 {
+			number, m.numbers = m.numbers[last], m.numbers[:last]
+		}
 		m.workers++
-		m.wg.Go(m.work)
+		m.wg.Go(func() { m.work(number) })
 	}
 	return true
 }
@@ -116,19 +125,25 @@ func (m *Manager) promote(c *call) {
 	}
 }
 
-// work runs calls until the queue is empty.
-func (m *Manager) work() {
+// work runs calls until the queue is empty, on the worker of that number.
+func (m *Manager) work(number int) {
 	for {
 		m.mu.Lock()
 		c := m.queue.pop()
 		if c == nil {
 			m.workers--
+			m.numbers = append(m.numbers, number)
 			m.mu.Unlock()
 			return
 		}
 		closed := m.closed
 		m.mu.Unlock()
+		part := m.cfg.Watch.Begin(watchdog.Task{
+			Kind: watchdog.TokenWorker, Number: number, Beyond: m.cfg.Timeout,
+			Func: "oauth.(*Source).run", On: c.source, Stuck: func() { c.source.abandon(c) },
+		})
 		c.source.run(c, closed)
+		part.Remove()
 	}
 }
 

@@ -176,6 +176,9 @@ func (s *Source) join(waiter func(*Token, error)) (*call, *Token, *Error) {
 	if t := s.token.Load(); t != nil && t.valid(now) { // came in between
 		return nil, t, nil
 	}
+	if s.call != nil && s.call.stuck {
+		return nil, nil, errStuck
+	}
 	if s.call == nil {
 		if err := s.remembered(now); err != nil {
 			return nil, nil, err

@@ -219,6 +219,9 @@ func (s *Source) force() (*call, *Error) {
 		}
 		return s.call, nil
 	}
+	if s.call.stuck {
+		return nil, errStuck
+	}
 	s.call.forced = true
 	s.await(time.Now())
 	return s.call, nil

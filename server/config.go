@@ -9,6 +9,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/internal/watchdog"
 )
 
 // Listener is one address that clients connect to.
@@ -99,6 +100,8 @@ type Config struct {
 	// wrong passwords come to.
 	Checks   password.Config
 	Failures password.FailureConfig
+	// Watch notices loops that do not come back; nil: nothing does.
+	Watch *watchdog.Watchdog
 }
 
 // DefaultConfig has every default but the listeners.

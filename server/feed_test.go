@@ -183,6 +183,9 @@ func (f *feeder) TrySubmit(tx *upstream.Transaction) error {
 // Continue implements Relay.
 func (f *feeder) Continue(tx *upstream.Transaction) error { return f.TrySubmit(tx) }
 
+// Stuck implements Relay.
+func (*feeder) Stuck() bool { return false }
+
 // codes lists the codes of the replies in s, one a reply.
 func codes(s string) (all []string) {
 	for line := range strings.Lines(s) {

@@ -14,6 +14,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/upstream"
 )
 
@@ -23,6 +24,7 @@ type loop struct {
 	srv    *Server
 	events gnet.EventLoop
 	poller poller
+	part   *watchdog.Part // has work from a tick's posting until it is handled
 
 	out      []byte // replies of the session that is being served
 	sasl     []byte // scratch for one decoded SASL message
@@ -250,8 +252,14 @@ func (l *loop) handle(m *message) {
 }
 
 func (l *loop) tick(at time.Time) {
+	l.part.End()
 	l.srv.metrics.loopLag.Update(time.Since(at).Seconds())
 	l.ticks++
+	if l.srv.relay.Stuck() {
+		for s := range l.sessions {
+			s.endWait(at)
+		}
+	}
 	l.hearAll()
 	l.wheel.advance(l.ticks, (*session).timeout)
 }

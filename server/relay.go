@@ -18,6 +18,9 @@ type Relay interface {
 	TrySubmit(tx *upstream.Transaction) error
 	// Continue takes tx again, with more recipients or with its content.
 	Continue(tx *upstream.Transaction) error
+	// Stuck reports whether some answers do not come any more: then
+	// Transaction.EndWait tells which. It is asked at every tick of a loop.
+	Stuck() bool
 }
 
 // Tokens tells whether an access token is to be had for an account.

@@ -18,6 +18,7 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/internal/watchdog"
 )
 
 // Server accepts clients and runs their sessions.
@@ -168,6 +169,7 @@ func (s *Server) startLoops() error {
 		return errors.Join(err, s.engine.Stop())
 	}
 	for i, l := range s.loops {
+		l.part = s.cfg.Watch.Add(watchdog.Task{Kind: watchdog.Loop, Number: i, Func: "server.(*loop).Run", On: l})
 		if cpus != nil {
 			if err := pin(l, cpus[i%len(cpus)]); err != nil {
 				return errors.Join(err, s.engine.Stop())
@@ -222,7 +224,10 @@ func (s *Server) tickLoops() {
 			return
 		case now := <-t.C:
 			for _, l := range s.loops {
-				l.post(message{kind: msgTick, at: now})
+				if !l.part.Stuck() { // else its mailbox would grow for ever
+					l.part.Begin()
+					l.post(message{kind: msgTick, at: now})
+				}
 			}
 		}
 	}
@@ -262,6 +267,7 @@ func (s *Server) Shutdown(ctx context.Context) (cut int64) {
 func (s *Server) Stop() {
 	for _, l := range s.loops {
 		l.close()
+		l.part.Remove()
 	}
 	if err := s.engine.Stop(); err != nil {
 		s.log.Warn("stopping the loops", zap.Error(err))

@@ -75,9 +75,12 @@ func (r *Relay) newAttempt(c *conn, tx *Transaction) attempt {
 }
 
 // retries reports whether tx is sent again, which has a meaning while there is
-// time enough; it is counted then.
+// time enough and the client has no answer; it is counted then, and the shard's.
 func (r *Relay) retries(tx *Transaction, a *attempt, now time.Time) bool {
 	if !a.mayRetry() || now.Sub(tx.submitted) >= r.cfg.TransactionTimeout/2 {
+		return false
+	}
+	if !tx.claim.CompareAndSwap(claimCarrier, claimShard) {
 		return false
 	}
 	tx.retried = true

@@ -218,7 +218,7 @@ func (f *fixture) checkRefusal(a *account.Account, res Result, class oauth.Class
 	if class == oauth.ClassUnavailable && strings.Contains(res.Reply.Text, "operator must act") {
 		f.t.Errorf("the client is told %q", res.Reply.Text)
 	}
-	if st, _ := f.relay.Standing(a.ID); st.Stopped != "" {
+	if st, _ := f.relay.Standing(a.ID); st != nil && st.Stopped != "" {
 		f.t.Errorf("the account is %s", st.Stopped)
 	}
 	if n := f.box.AccountStats(a.Email).TokenRequests; n != 1 {

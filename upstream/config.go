@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"xoauth2-proxy/internal/watchdog"
 )
 
 const (
@@ -103,6 +105,9 @@ type Config struct {
 	// Quota keeps what accounts have sent in the last 24 hours over restarts.
 	// Default: nil, it is forgotten.
 	Quota QuotaStore
+
+	// Watch notices shards that do not come back. Default: nil, nothing does.
+	Watch *watchdog.Watchdog
 }
 
 // DefaultConfig returns the defaults given at each field.

@@ -19,6 +19,8 @@ var (
 	// ErrRecipients: a transaction submitted with content must have exactly one
 	// recipient, one without must have at least one.
 	ErrRecipients = errors.New("unsuitable number of recipients")
+	// ErrStuck: the shard of the account does not come back from what it is at.
+	ErrStuck = errors.New("this part of the proxy is stuck")
 	// ErrBusy: all connections that the account may have were busy for too long.
 	ErrBusy = errors.New("all connections of the account are busy")
 	// ErrEndpointDown: the endpoint failed again and again and is being left alone.

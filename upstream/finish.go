@@ -11,8 +11,13 @@ import (
 // logs it. A transaction that could not be opened has no content yet: all
 // recipients get the refusal, or, where the client was told 250 for the first
 // one, that one gets it with the content and the others are to be sent again.
-// The caller is on the loop on, or on none if that is nil.
+// If the session has its answer already, because the shard was stuck, it is told
+// nothing. The caller is on the loop on, or on none if that is nil.
 func (r *Relay) finish(tx *Transaction, res Result, now time.Time, on Loop) {
+	if tx.claim.Swap(claimOver) == claimGone {
+		r.late(tx, res)
+		return
+	}
 	r.metrics.message(res, r.cfg.DryRun)
 	sid, id := tx.SID, tx.Account.ID
 	if tx.Content != nil {

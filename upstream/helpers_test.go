@@ -305,6 +305,16 @@ func (f *fixture) noViolations() {
 	}
 }
 
+// state is Relay.State of an account.
+func (f *fixture) state(a *account.Account) AccountState {
+	f.t.Helper()
+	st, err := f.relay.State(a.ID)
+	if err != nil {
+		f.t.Error(err)
+	}
+	return st
+}
+
 // commands returns the commands that the sandbox saw, without EHLO and the
 // like.
 func (f *fixture) commands() (lines []string) {

@@ -102,7 +102,7 @@ func (f *fixture) checkLongToken(a *account.Account, limit int, refusal string) 
 	if got := len(f.box.Messages()) - messages; got == 1 != delivered || (verified == nil) != delivered {
 		t.Errorf("%s: the provider has %d messages more, verified: %v", name, got, verified)
 	}
-	if st, _ := f.relay.Standing(a.ID); st.Stopped != "" {
+	if st, _ := f.relay.Standing(a.ID); st != nil && st.Stopped != "" {
 		t.Errorf("%s: the account is %s: %s", name, st.Stopped, st.Reason)
 	}
 	if n := f.box.AccountStats(a.Email).TokenRequests; n != 1 {

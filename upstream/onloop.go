@@ -97,6 +97,10 @@ func (f *flight) Run() {
 		f.shard.postOn(event{kind: evRetry, st: f.st, f: f, tx: tx, now: f.start}, c.loop)
 		return
 	}
+	if !tx.claim.CompareAndSwap(claimShard, claimCarrier) {
+		f.withdraw()
+		return
+	}
 	c.messages++
 	c.wire.begin()
 	f.in.reset()
@@ -197,9 +201,20 @@ func (f *flight) end() {
 		last.kind, last.c = evDone, nil
 	}
 	done.kind, done.f, done.c = evLearned, nil, nil
+	tx.know(res)
 	s.postOn(done, on)
 	defer s.postOn(last, on)
 	r.finish(tx, res, now, on)
+}
+
+// withdraw ends a flight whose message is not to be sent any more, before anything
+// of it was. It is the shard's then.
+func (f *flight) withdraw() {
+	c := f.c
+	c.flight = nil
+	done := event{kind: evDone, st: f.st, f: f, c: c, meter: f.tx.meter, taken: f.tx.taken, now: f.start}
+	f.tx.release()
+	f.shard.postOn(done, c.loop)
 }
 
 // breakOff has the loop end the flight for that reason. It is called by the

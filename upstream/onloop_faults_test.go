@@ -406,11 +406,11 @@ func TestGoneBeforeParked(t *testing.T) {
 	a := f.accounts[0]
 	tx, c := f.message(a, "to@example.com", "m\r\n")
 	f.submit(tx, c) // over a worker, as it comes from no loop that drives
-	f.until(func() bool { return f.relay.State(a.ID).Parked == 1 })
+	f.until(func() bool { return f.state(a).Parked == 1 })
 	f.relay.Drain(a.ID)
-	f.until(func() bool { return f.relay.State(a.ID).Open == 0 })
+	f.until(func() bool { return f.state(a).Open == 0 })
 	tx, c = f.message(a, "to@example.com", "m\r\n")
 	tx.Loop = hastyLoop{f.loop}
 	f.submit(tx, c)
-	f.until(func() bool { return f.relay.State(a.ID).Open == 0 })
+	f.until(func() bool { return f.state(a).Open == 0 })
 }

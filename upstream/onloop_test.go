@@ -190,9 +190,9 @@ func TestWordsWhileParked(t *testing.T) {
 			})
 			a := s.account(f.accounts[0])
 			f.carried(a)
-			f.until(func() bool { return f.relay.State(a.ID).Parked == 1 })
+			f.until(func() bool { return f.state(a).Parked == 1 })
 			close(parked)
-			f.until(func() bool { return f.relay.State(a.ID).Open == 0 })
+			f.until(func() bool { return f.state(a).Open == 0 })
 			f.sendOK(a, "after end\r\n")
 			if n := f.metric("upstream_retries_total"); n != "0" {
 				t.Errorf("%s retries", n)
@@ -331,14 +331,14 @@ func TestAccountChangesAmidFlight(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.relay.Retain(snap)
-			f.relay.State(a.ID) // behind Retain
+			f.state(a) // behind Retain
 			close(goOn)
 			ans := c.next(t)
 			if ans.res.Err != nil {
 				t.Error(ans.res.Err)
 			}
 			ans.tx.Release()
-			f.until(func() bool { return f.relay.State(a.ID).Open == 0 })
+			f.until(func() bool { return f.state(a).Open == 0 })
 		})
 	}
 }

@@ -198,7 +198,7 @@ func TestHeldAccountIsProbed(t *testing.T) {
 				if res := f.sendAt(a, "to@example.com", due); code(res.Reply) != "451 4.7.0" || res.Phase != PhaseQueue {
 					t.Fatalf("after probe %d: %v", i, res.Reply)
 				}
-				f.until(func() bool { return f.relay.State(a.ID).Open == 0 })
+				f.until(func() bool { return f.state(a).Open == 0 })
 			}
 			if got := f.box.Faults()[0].Fired; got != fired {
 				t.Errorf("the provider was asked %d times, want %d", got, fired)
@@ -243,7 +243,7 @@ func TestProbeIsOneMessage(t *testing.T) {
 			}
 		}
 		tx.Release() // the client gives up
-		f.until(func() bool { return f.relay.State(a.ID).Open == 0 })
+		f.until(func() bool { return f.state(a).Open == 0 })
 		if got := f.standing(a); got.Stopped != "held" || got.NextProbe.Sub(due).Abs() > time.Second {
 			t.Fatalf("after a probe that was given up: %+v", got)
 		}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/watchdog"
 )
 
 // QuotaStore keeps the counts of the day over restarts. An hour is numbered
@@ -59,13 +61,21 @@ func (v *saver) stop() {
 	}
 }
 
-// save gives the store what has changed.
+// save gives the store what has changed. A shard that does not answer keeps its
+// counts for the next time.
 func (v *saver) save() {
-	var shards sync.WaitGroup
+	answers := make(chan struct{}, len(v.relay.shards))
+	asked := 0
 	for _, s := range v.relay.shards {
-		shards.Add(1)
+		if s.part.Stuck() || s.saving.Swap(true) {
+			continue
+		}
+		asked++
 		s.do(func(now time.Time) {
-			defer shards.Done()
+			defer func() {
+				s.saving.Store(false)
+				answers <- struct{}{}
+			}()
 			for i, st := range s.unsaved {
 				st.meter.advance(now)
 				st.meter.save(v.relay.cfg.Quota, st.id)
@@ -74,8 +84,18 @@ func (v *saver) save() {
 			s.unsaved = s.unsaved[:0]
 		})
 	}
-	shards.Wait()
-	if err := v.relay.cfg.Quota.Flush(); err != nil {
+	patience := time.After(askPatience)
+	for late := false; asked > 0 && !late; asked-- {
+		select {
+		case <-answers:
+		case <-patience:
+			late = true
+		}
+	}
+	part := v.relay.cfg.Watch.Begin(watchdog.Task{Kind: watchdog.QuotaStore, Func: "upstream.(*saver).save", On: v})
+	err := v.relay.cfg.Quota.Flush()
+	part.Remove()
+	if err != nil {
 		v.relay.log.Error("counts of the day are not saved: after a restart accounts may exceed their limits", zap.Error(err))
 	}
 }

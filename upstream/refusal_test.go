@@ -59,9 +59,9 @@ func TestRefusalLeavesTheAccount(t *testing.T) {
 			case code(told[1]) != tt.reply[:4]+want || final.Code != 250:
 				t.Errorf("told %v, %v", told, final)
 			}
-			f.until(func() bool { st := f.relay.State(a.ID); return st.Open == st.Parked })
+			f.until(func() bool { st := f.state(a); return st.Open == st.Parked })
 			f.sendOK(a, "next\r\n")
-			if st, ok := f.relay.Standing(a.ID); ok && (st.Stopped != "" || st.Connections != 0) {
+			if st, _ := f.relay.Standing(a.ID); st != nil && (st.Stopped != "" || st.Connections != 0) {
 				t.Errorf("standing %+v", st)
 			}
 		})

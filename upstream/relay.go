@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/oauth"
 )
 
@@ -66,6 +67,9 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	for range cfg.Shards {
 		r.shards = append(r.shards, newShard(r))
 	}
+	for i, s := range r.shards {
+		s.part = cfg.Watch.Add(watchdog.Task{Kind: watchdog.Shard, Number: i, Func: "upstream.(*shard).handleFrom", On: s})
+	}
 	r.metrics = newRelayMetrics(r, set)
 	r.forms = new(authForms)
 	r.endpoints = &endpoints{cfg: cfg, log: log, metrics: r.metrics}
@@ -84,13 +88,17 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 // client nothing yet of any recipient, or of any but the first one (see
 // Transaction.FirstAnswered).
 //
-// Errors: ErrQueueFull, ErrClosed, ErrRecipients.
+// Errors: ErrQueueFull, ErrClosed, ErrRecipients, ErrStuck.
 func (r *Relay) TrySubmit(tx *Transaction) error {
 	if n := len(tx.Rcpts); n == 0 || n > 1 && tx.Content != nil {
 		return ErrRecipients
 	}
 	if r.closing.Load() {
 		return ErrClosed
+	}
+	s := r.shardOf(tx.Account.ID)
+	if s.part.Stuck() {
+		return ErrStuck
 	}
 	if r.waiting.Add(1) > int64(r.cfg.MaxWaiting) {
 		r.waiting.Add(-1)
@@ -101,7 +109,9 @@ func (r *Relay) TrySubmit(tx *Transaction) error {
 	tx.submitted = now
 	tx.deadline = now.Add(r.cfg.TransactionTimeout)
 	tx.meter, tx.taken, tx.limited, tx.probe = nil, 0, nil, false
-	r.shardOf(tx.Account.ID).postOn(event{kind: evSubmit, tx: tx, now: now}, tx.Loop)
+	tx.shard = s
+	tx.claim.Store(claimShard)
+	s.postOn(event{kind: evSubmit, tx: tx, now: now}, tx.Loop)
 	return nil
 }
 
@@ -133,7 +143,8 @@ func (r *Relay) SetIPv6(on bool) { r.dialer.resolver.ipv6.Store(on) }
 // Close fails what waits for a connection, closes the parked connections with
 // QUIT and waits for the running transactions. When ctx ends it breaks their
 // connections, so that they fail, and returns the error of ctx. No goroutine
-// of the relay is left when it returns. The loops must still run.
+// of the relay is left when it returns, unless the error is ErrStuck: it does not wait
+// for a shard that is stuck. The loops must still run.
 func (r *Relay) Close(ctx context.Context) error {
 	if r.closing.Swap(true) {
 		return errors.New("upstream: relay closed twice")
@@ -150,11 +161,18 @@ func (r *Relay) Close(ctx context.Context) error {
 			s.post(event{kind: evBreak, now: now})
 		}
 		for _, s := range r.shards {
-			<-s.drained
+			if !s.awaitDrained() {
+				err = ErrStuck
+			}
 		}
 	}
-	r.workers.Wait()
+	if !errors.Is(err, ErrStuck) { // else workers wait for their shard
+		r.workers.Wait()
+	}
 	r.saver.stop()
+	for _, s := range r.shards {
+		s.part.Remove()
+	}
 	return err
 }
 
@@ -168,6 +186,26 @@ func (r *Relay) drain(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// stuckLook is how often Close looks whether a shard is stuck.
+const stuckLook = 100 * time.Millisecond
+
+// awaitDrained waits until nothing is left of the shard, whose connections are being
+// broken; false if it is stuck.
+func (s *shard) awaitDrained() bool {
+	look := time.NewTicker(stuckLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-s.drained:
+			return true
+		case <-look.C:
+			if s.part.Stuck() {
+				return false
+			}
+		}
+	}
 }
 
 func (r *Relay) shardOf(id string) *shard {

@@ -22,6 +22,7 @@ var (
 	replyDNS          = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 4}, Text: "Cannot resolve the provider's host name"}
 	replyBusy         = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 5}, Text: "All connections of the account are busy, try again later"}
 	replyQueueFull    = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 2}, Text: "Too many messages are waiting, try again later"}
+	replyStuck        = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 0}, Text: "The proxy is stuck where it handles this account and has not sent the message, try again later"}
 	replyClosed       = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 2}, Text: "Shutting down, try again later"}
 	replyTLS          = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 5}, Text: "No trustworthy TLS connection to the provider"}
 	replyTempAuth     = codec.Reply{Code: 454, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "Temporary authentication failure at the provider"}
@@ -95,6 +96,8 @@ func localReply(err error) codec.Reply {
 		return replyQueueFull
 	case errors.Is(err, ErrClosed):
 		return replyClosed
+	case errors.Is(err, ErrStuck):
+		return replyStuck
 	case errors.Is(err, ErrBusy):
 		return replyBusy
 	case errors.Is(err, ErrAbandoned):

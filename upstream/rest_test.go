@@ -95,7 +95,7 @@ func (r *resting) run() {
 	r.trouble.Store(false)
 	r.rest()
 	for _, a := range r.accounts {
-		if st, ok := r.relay.Standing(a.ID); ok && st.Stopped == "held" {
+		if st, _ := r.relay.Standing(a.ID); st != nil && st.Stopped == "held" {
 			if reply := r.send(a); code(reply) != "451 4.7.0" {
 				r.t.Errorf("%s is held and answers %v", a.ID, reply)
 			}

@@ -81,25 +81,23 @@ type AccountState struct {
 }
 
 // State returns what there is of the account with that id, the mailboxes of a
-// catch-all account included.
-func (r *Relay) State(id string) AccountState {
-	parts := make(chan AccountState, len(r.shards))
+// catch-all account included. The error is ErrStuck if a shard does not answer.
+func (r *Relay) State(id string) (total AccountState, err error) {
 	for _, sh := range r.shards {
-		sh.do(func(time.Time) {
-			var sum AccountState
+		part, err := ask(sh, func(time.Time) (sum AccountState) {
 			for _, st := range sh.accounts {
 				if st.belongsTo(id) {
 					sum.add(st)
 				}
 			}
-			parts <- sum
+			return sum
 		})
+		if err != nil {
+			return AccountState{}, err
+		}
+		total.merge(part)
 	}
-	var total AccountState
-	for range r.shards {
-		total.merge(<-parts)
-	}
-	return total
+	return total, nil
 }
 
 // belongsTo reports whether st is of the account with that id or of a mailbox
@@ -154,13 +152,47 @@ func (s *shard) retireParked(st *accountState) {
 	}
 }
 
-// do has f run where the state of the shard may be looked at and changed. It
-// does not wait.
+// askPatience is how long whoever asks a shard waits for it.
+const askPatience = 2 * time.Second
+
+// do has f run where the state of the shard may be looked at and changed. It waits
+// for that if nobody handles events, for askPatience at most.
 func (s *shard) do(f func(now time.Time)) {
 	s.mu.Lock()
 	s.calls = append(s.calls, f)
 	s.mu.Unlock()
-	s.post(event{kind: evCall, now: time.Now()})
+	if !s.enqueue(event{kind: evCall, now: time.Now()}) {
+		return
+	}
+	driven := make(chan struct{})
+	go func() { // or the caller would hang where the shard does
+		defer close(driven)
+		s.drive(nil)
+	}()
+	patience := time.NewTimer(askPatience)
+	defer patience.Stop()
+	select {
+	case <-driven:
+	case <-patience.C:
+	}
+}
+
+// ask returns what f finds in the shard, or ErrStuck if that does not answer in
+// askPatience.
+func ask[T any](s *shard, f func(now time.Time) T) (found T, err error) {
+	if s.part.Stuck() { // questions to it would only pile up
+		return found, ErrStuck
+	}
+	answer := make(chan T, 1)
+	patience := time.NewTimer(askPatience)
+	defer patience.Stop()
+	s.do(func(now time.Time) { answer <- f(now) })
+	select {
+	case found = <-answer:
+		return found, nil
+	case <-patience.C:
+		return found, ErrStuck
+	}
 }
 
 // onCall runs the oldest function that was given to do.

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"xoauth2-proxy/internal/watchdog"
 )
 
 const (
@@ -59,6 +61,7 @@ type event struct {
 // its events, in the order of posting.
 type shard struct {
 	relay *Relay
+	part  *watchdog.Part // has work while running; nil: nothing watches
 
 	mu      sync.Mutex // guards inbox, running and calls; a leaf
 	inbox   []event
@@ -84,6 +87,8 @@ type shard struct {
 	armed      time.Time // when timer fires; zero: not armed
 	closing    bool
 	drained    chan struct{} // closed when closing and nothing is left
+
+	saving atomic.Bool // was asked for the counts of the day, and has not answered
 
 	// counts are the connections by state; read by the metrics.
 	counts [numConnStates]atomic.Int64
@@ -112,8 +117,10 @@ func (s *shard) postOn(e event, on Loop) {
 func (s *shard) enqueue(e event) (idle bool) {
 	s.mu.Lock()
 	s.inbox = append(s.inbox, e)
-	idle = !s.running
-	s.running = true
+	if idle = !s.running; idle {
+		s.running = true
+		s.part.Begin()
+	}
 	s.mu.Unlock()
 	return idle
 }
@@ -135,9 +142,11 @@ func (s *shard) run(limit int) bool {
 		s.mu.Lock()
 		if len(s.inbox) == 0 {
 			s.running = false
+			s.part.End()
 			s.mu.Unlock()
 			return true
 		}
+		s.part.Next()
 		if limit > 0 && handled >= limit {
 			s.mu.Unlock()
 			return false

@@ -35,20 +35,19 @@ type Standing struct {
 	NextProbe time.Time
 }
 
-// Standing returns the standing of the account with that id. ok is false if
-// the relay knows of nothing: it has not been used lately, and is free to send.
-func (r *Relay) Standing(id string) (st Standing, ok bool) {
+// Standing returns the standing of the account with that id; nil if the relay
+// knows of nothing: it has not been used lately, and is free to send. The error is
+// ErrStuck if its shard does not answer.
+func (r *Relay) Standing(id string) (*Standing, error) {
 	s := r.shardOf(id)
-	answer := make(chan struct{})
-	s.do(func(now time.Time) {
-		defer close(answer)
-		var a *accountState
-		if a, ok = s.accounts[id]; ok {
-			st = a.standing(now)
+	return ask(s, func(now time.Time) *Standing {
+		a, ok := s.accounts[id]
+		if !ok {
+			return nil
 		}
+		st := a.standing(now)
+		return &st
 	})
-	<-answer
-	return st, ok
 }
 
 func (st *accountState) standing(now time.Time) (out Standing) {

@@ -15,11 +15,11 @@ import (
 // standing returns the standing of a, which must be known.
 func (f *fixture) standing(a *account.Account) Standing {
 	f.t.Helper()
-	st, ok := f.relay.Standing(a.ID)
-	if !ok {
-		f.t.Fatal("the account is not known")
+	st, err := f.relay.Standing(a.ID)
+	if err != nil || st == nil {
+		f.t.Fatalf("the account is not known: %v", err)
 	}
-	return st
+	return *st
 }
 
 func TestThrottledAccountHasFewerConnections(t *testing.T) {

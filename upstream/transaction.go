@@ -62,6 +62,10 @@ type Transaction struct {
 	limited   *codec.Reply // the answer to all recipients after those
 	probe     bool         // it tries whether the provider still refuses a held account
 
+	shard *shard        // the one that TrySubmit gave it to
+	claim atomic.Uint32 // who answers it: a claim constant
+	known Result        // with claimKnown: the answer
+
 	turn   atomic.Uint32 // who may touch an opened transaction: a turn constant
 	worker *worker       // set while turn is turnSession: waits for the session
 	over   *Error        // with turnOver: why

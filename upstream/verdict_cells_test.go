@@ -168,7 +168,7 @@ func (c *cell) check() {
 	}
 	if c.phase < PhaseMail || !c.carried {
 		f.relay.Drain(a.ID)
-		f.until(func() bool { return f.relay.State(a.ID).Open == 0 })
+		f.until(func() bool { return f.state(a).Open == 0 })
 	} else {
 		f.sendOK(a, "used\r\n")
 		f.sendOK(a, "used\r\n") // over a loop, if there is one
@@ -227,7 +227,7 @@ func (c *cell) checkLogin(told codec.Reply, paused string) {
 	if c.want.message != messageLater || !told.Transient() {
 		c.failf("told %v", told)
 	}
-	if st := f.relay.State(a.ID); c.want.connection != connectionClosed || st.Parked+st.Busy > 0 || st.Failures == 0 {
+	if st := f.state(a); c.want.connection != connectionClosed || st.Parked+st.Busy > 0 || st.Failures == 0 {
 		c.failf("state %+v", st)
 	}
 	long := c.phase == PhaseAuth && (c.want.account == accountLogins || c.want.account == accountThrottle)
@@ -252,7 +252,7 @@ func (c *cell) checkMessage(told codec.Reply, throttled string) {
 		c.failf("told %v", told)
 	}
 	// After that, all that the message led to is known.
-	f.until(func() bool { st := f.relay.State(a.ID); return st.Open == st.Parked })
+	f.until(func() bool { st := f.state(a); return st.Open == st.Parked })
 	slow := c.want.account == accountThrottle
 	if now := f.metric(`upstream_throttle_events_total{action="concurrency"}`); (now != throttled) != slow {
 		c.failf("throttled: %s, before %s", now, throttled)
@@ -260,7 +260,7 @@ func (c *cell) checkMessage(told codec.Reply, throttled string) {
 	switch c.want.account {
 	case accountHold:
 		f.refusedFor(a, "451 4.7.0", "held until an operator acts", c.text[:3])
-		f.until(func() bool { return f.relay.State(a.ID).Open == 0 })
+		f.until(func() bool { return f.state(a).Open == 0 })
 		return
 	case accountQuota:
 		f.refusedFor(a, "452 4.7.1", "quota", c.text[:3])
@@ -329,7 +329,7 @@ func TestEveryOtherCode(t *testing.T) {
 		if n := f.box.AccountStats(a.Email).Logins; n != 1 {
 			t.Errorf("%s: %d logins for messages one after another", a.Provider, n)
 		}
-		if st, ok := f.relay.Standing(a.ID); ok && (st.Stopped != "" || st.Connections != 0) {
+		if st, _ := f.relay.Standing(a.ID); st != nil && (st.Stopped != "" || st.Connections != 0) {
 			t.Errorf("%s: %+v", a.Provider, st)
 		}
 	}

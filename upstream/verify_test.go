@@ -110,7 +110,7 @@ func TestRetainClosesConnectionsOfRemovedAccounts(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, a := range f.accounts {
 		f.sendOK(a, "a\r\n")
-		if st := f.relay.State(a.ID); st.Parked != 1 || st.Open != 1 {
+		if st := f.state(a); st.Parked != 1 || st.Open != 1 {
 			t.Fatalf("%s: %+v", a.ID, st)
 		}
 	}
@@ -129,7 +129,7 @@ func TestRetainClosesConnectionsOfRemovedAccounts(t *testing.T) {
 		a.tx.Release()
 	}
 	f.waitAccount(f.accounts[0], noneOpen)
-	if st := f.relay.State(f.accounts[1].ID); st.Parked != 1 {
+	if st := f.state(f.accounts[1]); st.Parked != 1 {
 		t.Errorf("the account that stays: %+v", st)
 	}
 	f.noViolations()
@@ -143,7 +143,7 @@ func TestRetainClosesConnectionsOfChangedAccounts(t *testing.T) {
 	b.AuthIdentity = "other@example.com"
 	f.relay.Retain(snapshotOf(t, a, &b))
 	f.waitAccount(f.accounts[1], noneOpen)
-	if st := f.relay.State(a.ID); st.Parked != 1 {
+	if st := f.state(a); st.Parked != 1 {
 		t.Errorf("the account that stays: %+v", st)
 	}
 }
@@ -191,7 +191,7 @@ func TestDrain(t *testing.T) {
 	f.sendOK(f.accounts[1], "a\r\n")
 	f.relay.Drain(f.accounts[0].ID)
 	f.waitAccount(f.accounts[0], noneOpen)
-	if st := f.relay.State(f.accounts[1].ID); st.Parked != 1 {
+	if st := f.state(f.accounts[1]); st.Parked != 1 {
 		t.Errorf("the other account: %+v", st)
 	}
 	f.sendOK(f.accounts[0], "b\r\n")
@@ -203,7 +203,7 @@ func TestStateTellsFailures(t *testing.T) {
 	if res := f.send(f.accounts[0], "to@example.com", "a\r\n"); res.Err == nil {
 		t.Fatal("the message was delivered")
 	}
-	st := f.relay.State(f.accounts[0].ID)
+	st := f.state(f.accounts[0])
 	if st.Failures != 1 || st.RetryAt.IsZero() || st.LastError == nil || st.LastError.Reply.Enhanced != (codec.EnhancedCode{4, 7, 0}) {
 		t.Errorf("%+v", st)
 	}

@@ -180,6 +180,12 @@ func (w *worker) send(t task) {
 		w.done(event{kind: evRetry, st: t.st, tx: tx, now: start})
 		return
 	}
+	if !tx.claim.CompareAndSwap(claimShard, claimCarrier) { // it is not to be sent any more
+		done := event{kind: evDone, st: t.st, c: c, meter: tx.meter, taken: tx.taken, now: start}
+		tx.release()
+		w.done(done)
+		return
+	}
 	c.messages++
 	a := w.relay.newAttempt(c, tx)
 	done := event{kind: evDone, st: t.st, w: w, meter: tx.meter}
@@ -206,6 +212,7 @@ func (w *worker) send(t task) {
 		// Before the client knows, so that its next message meets what this
 		// one has led to; the connection takes a while yet.
 		done.kind, done.now = evLearned, now
+		tx.know(res)
 		w.shard.post(done)
 		w.relay.finish(tx, res, now, nil)
 		w.giveBack(event{kind: evDone, st: t.st}, c, &a)

@@ -199,7 +199,9 @@ func (a *adminAPI) State(email string) (*admin.State, error) {
 	}
 	order := a.orders.Of(acct.ID)
 	st := &admin.State{Account: publicAccount(acct), Flow: string(acct.TokenFlow()), Hold: holdOf(order)}
-	a.fillConnections(acct, st)
+	if err := a.fillConnections(acct, st); err != nil {
+		return nil, err
+	}
 	tokens, ok := a.tokens.State(acct.ID)
 	if !ok {
 		return st, nil
@@ -218,14 +220,21 @@ func (a *adminAPI) State(email string) (*admin.State, error) {
 }
 
 // fillConnections adds what the relay knows.
-func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) {
-	s := a.relay.State(acct.ID)
+func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) error {
+	s, err := a.relay.State(acct.ID)
+	if err != nil {
+		return fmt.Errorf("%w (%v)", admin.ErrUnavailable, err)
+	}
 	st.Connections = admin.Connections{
 		Dialing: s.Dialing, Active: s.Busy, Parked: s.Parked, Closing: s.Closing,
 		Limit: acct.Limits.MaxConnections, Waiting: s.Waiting,
 	}
 	st.Limits = []admin.Limit{}
-	if standing, ok := a.relay.Standing(acct.ID); ok {
+	standing, err := a.relay.Standing(acct.ID)
+	if err != nil {
+		return fmt.Errorf("%w (%v)", admin.ErrUnavailable, err)
+	}
+	if standing != nil {
 		for _, u := range standing.Uses {
 			st.Limits = append(st.Limits, admin.Limit{Name: u.Limit, Used: u.Used, Max: u.Max})
 		}
@@ -242,6 +251,7 @@ func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) {
 	if s.LastError != nil {
 		st.LastError = lastError("login", explain(s.LastError), s.RetryAt)
 	}
+	return nil
 }
 
 func lastError(at string, f failure, retry time.Time) *admin.LastError {

@@ -24,6 +24,8 @@ func TestMain(m *testing.M) {
 	case "":
 	case "panic":
 		panicWithAll(os.Args[1], os.Args[2])
+	case "hang":
+		os.Exit(serveAndHang(os.Args[3], os.Args[5]))
 	default:
 		os.Exit(run(os.Args[1:]))
 	}
@@ -47,11 +49,11 @@ var (
 
 // startCommand starts the proxy and waits until it listens. It does not outlive
 // the test.
-func startCommand(t *testing.T, f sandbox.ProxyFiles) *command {
+func startCommand(t *testing.T, f sandbox.ProxyFiles, env ...string) *command {
 	t.Helper()
 	c := &command{t: t, log: make(chan string, 1)}
 	c.cmd = exec.Command(os.Args[0], "serve", "--config", f.Config, "--accounts", f.Accounts, "--port", "0", "--admin-port", "0")
-	c.cmd.Env = append(os.Environ(), runAsCommand+"=1")
+	c.cmd.Env = append(append(os.Environ(), runAsCommand+"=1"), env...)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

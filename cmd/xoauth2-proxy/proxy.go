@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 
 	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/zap"
@@ -14,6 +16,7 @@ import (
 	"xoauth2-proxy/internal/control"
 	"xoauth2-proxy/internal/quota"
 	"xoauth2-proxy/internal/tokenstore"
+	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/server"
 	"xoauth2-proxy/upstream"
@@ -22,6 +25,7 @@ import (
 // proxy is everything that runs, wired together.
 type proxy struct {
 	log    *zap.Logger
+	watch  *watchdog.Watchdog
 	kept   *tokenstore.Store // nil: tokens are in memory only
 	tokens *oauth.Manager
 	relay  *upstream.Relay
@@ -30,6 +34,9 @@ type proxy struct {
 	server *server.Server
 	admin  *admin.Server
 	live   *reloader
+
+	stopping atomic.Pointer[string] // what stop is at
+	quiet    func()                 // ends what systemd is told
 }
 
 // startProxy starts all parts, the listeners of clients last. On an error
@@ -37,6 +44,9 @@ type proxy struct {
 func startProxy(settings *config.Settings, accounts *account.Snapshot, from origin, log *zap.Logger) (_ *proxy, err error) {
 	set := metrics.NewSet()
 	p := &proxy{log: log, orders: new(control.Orders), live: newReloader(from, settings, log.Named("reload"))}
+	p.watch = watchdog.New(watchdog.DefaultConfig(), log.Named("watchdog"), set)
+	p.orders.Watch = p.watch
+	p.quiet = reassureSystemd(p.watch, log)
 	defer func() {
 		if err != nil {
 			p.abandon()
@@ -46,12 +56,14 @@ func startProxy(settings *config.Settings, accounts *account.Snapshot, from orig
 		return nil, err
 	}
 	tokens := storedTokens(settings, p.kept)
+	tokens.Watch = p.watch
 	if err := tokens.Validate(); err != nil {
 		return nil, err
 	}
 	p.tokens = oauth.New(tokens, log.Named("oauth"), set)
 	p.tokens.Retain(accounts)
 	toProviders := upstreamConfig(settings)
+	toProviders.Watch = p.watch
 	if p.quota, err = openQuota(settings, log); err != nil {
 		return nil, err
 	}
@@ -63,7 +75,7 @@ func startProxy(settings *config.Settings, accounts *account.Snapshot, from orig
 	}
 	store := account.NewStore(accounts)
 	clients := serverConfig(settings)
-	clients.Gate = p.orders
+	clients.Gate, clients.Watch = p.orders, p.watch
 	if clients.TLS, err = clientTLS(settings.Server, log.Named("tls")); err != nil {
 		return nil, err
 	}
@@ -73,6 +85,7 @@ func startProxy(settings *config.Settings, accounts *account.Snapshot, from orig
 	if p.admin, err = admin.New(adminConfig(settings), log.Named("admin"), p.ready, set); err != nil {
 		return nil, err
 	}
+	p.admin.ReportStuck(p.watch.Stuck)
 	if err = p.serveAPI(settings, store); err != nil {
 		return nil, err
 	}
@@ -92,29 +105,46 @@ func startProxy(settings *config.Settings, accounts *account.Snapshot, from orig
 }
 
 // ready says why the proxy would not take mail, if it would not.
-func (p *proxy) ready() []string { return p.server.NotReady() }
+func (p *proxy) ready() []string { return append(p.server.NotReady(), p.watch.Stuck()...) }
 
 // stop drains and ends everything. It returns the number of sessions that
-// were cut off when ctx ended.
+// were cut off when ctx ended; more than none if a part is stuck that has not ended.
 func (p *proxy) stop(ctx context.Context) (cut int64) {
+	p.step("ending a reload")
 	p.live.close()
+	p.step("ending the sessions of clients")
 	cut = p.server.Shutdown(ctx)
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 	defer cancel()
 	if ctx.Err() != nil {
 		ctx = grace
 	} // else messages whose clients have gone have as long as the others had
-	if err := p.relay.Close(ctx); err != nil {
+	p.step("closing connections to providers")
+	stuck := p.watch.Stuck()
+	switch err := p.relay.Close(ctx); {
+	case errors.Is(err, upstream.ErrStuck): // what it holds ends with the process
+		p.log.Error("the process ends although not all has stopped: a part is stuck", zap.Strings("stuck", stuck))
+		cut = max(cut, 1)
+	case err != nil:
 		p.log.Warn("closing connections to providers", zap.Error(err))
 	}
+	p.step("stopping the loops")
 	p.server.Stop()
+	p.step("closing the quota store")
 	p.closeQuota()
+	p.step("closing the token workers and the token store")
 	p.closeTokens()
+	p.step("closing the admin listener")
 	if err := p.admin.Close(grace); err != nil {
 		p.log.Warn("closing the admin listener", zap.Error(err))
 	}
+	p.quiet()
+	p.watch.Close()
 	return cut
 }
+
+// step notes what stop is at.
+func (p *proxy) step(now string) { p.stopping.Store(&now) }
 
 // abandon ends what has started, after a failure to start the rest.
 func (p *proxy) abandon() {
@@ -129,6 +159,8 @@ func (p *proxy) abandon() {
 	}
 	p.closeQuota()
 	p.closeTokens()
+	p.quiet()
+	p.watch.Close()
 }
 
 // closeQuota closes the counts of the day, after the relay.

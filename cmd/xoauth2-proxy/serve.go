@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -75,9 +73,8 @@ func (c *serveCmd) load() (*config.Settings, *account.Snapshot, *config.Report, 
 // serve runs a proxy until a signal ends it. started, if not nil, is called
 // once clients can connect.
 func serve(settings *config.Settings, accounts *account.Snapshot, from origin, log *zap.Logger, started func(*proxy)) error {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
+	end := awaitSignals(log, settings.Server.DrainTimeout)
+	defer end.release()
 	tuneRuntime(settings.Runtime, settings.Server.Loops)
 	if settings.Runtime.Scheduling == "batch" {
 		if err := scheduleAsBatch(); err != nil {
@@ -92,23 +89,19 @@ func serve(settings *config.Settings, accounts *account.Snapshot, from origin, l
 	if err != nil {
 		return err
 	}
+	end.of.Store(p)
 	if started != nil {
 		started(p)
 	}
-	sig := <-signals
+	sig := <-end.first
 	log.Info("draining: no new connections, running messages finish; a second signal ends at once",
 		zap.Stringer("signal", sig), zap.Duration("timeout", settings.Server.DrainTimeout))
 	ctx, cancel := context.WithTimeout(context.Background(), settings.Server.DrainTimeout)
 	defer cancel()
-	second := make(chan struct{})
-	go func() {
-		<-signals
-		close(second)
-		cancel()
-	}()
+	defer context.AfterFunc(end.second, cancel)()
 	cut := p.stop(ctx)
 	select {
-	case <-second:
+	case <-end.second.Done():
 		return exitError{exitCut, errors.New("ended at once by a second signal")}
 	default:
 	}

@@ -20,6 +20,8 @@ var (
 	// ErrKeys: the file would have an account that cannot sign with the keys it
 	// has. 400.
 	ErrKeys = errors.New("nothing was changed")
+	// ErrUnavailable: a part of the process that is to answer or to act does not. 503.
+	ErrUnavailable = errors.New("a part of the proxy does not answer: /health names it if it is stuck")
 )
 
 // API is what the routes below /admin act on. Its methods are called on the
@@ -53,7 +55,7 @@ type API interface {
 	VerifyOne(ctx context.Context, email string) (*Verified, error)
 	// Info says which proxy this is.
 	Info() Info
-	// State tells what is known about an account; ErrNotFound.
+	// State tells what is known about an account; ErrNotFound, ErrUnavailable.
 	State(email string) (*State, error)
 	// Order pauses, resumes or drains an account; ErrNotFound. Any other error
 	// says that the order is in force and could not be kept for a restart.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -12,7 +13,7 @@ import (
 // HandleAPI adds the routes of the admin API. Like Handle it is for the time
 // before Start.
 func (s *Server) HandleAPI(api API) {
-	a := &apiRoutes{server: s, api: api}
+	a := &apiRoutes{server: s, api: api, calls: make(chan struct{}, maxCalls)}
 	s.Handle(fasthttp.MethodGet, "/admin/accounts", a.list)
 	s.Handle(fasthttp.MethodPost, "/admin/accounts", a.add)
 	s.Handle(fasthttp.MethodDelete, "/admin/accounts", a.removeAll)
@@ -34,6 +35,45 @@ func (s *Server) HandleAPI(api API) {
 type apiRoutes struct {
 	server *Server
 	api    API
+	calls  chan struct{} // holds one for each call that within has begun
+}
+
+// maxCalls is how many calls of within there may be, the ones included that were
+// waited for in vain.
+const maxCalls = 64
+
+// within returns what call does, or ErrUnavailable if that takes longer than
+// Config.CallTimeout: it goes on then.
+func within[T any](a *apiRoutes, call func() (T, error)) (out T, err error) {
+	select {
+	case a.calls <- struct{}{}:
+	default: // as many hang
+		return out, ErrUnavailable
+	}
+	type answer struct {
+		out T
+		err error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		defer func() { <-a.calls }()
+		defer func() {
+			if p := recover(); p != nil {
+				a.server.panicked(p)
+				done <- answer{err: errInternal}
+			}
+		}()
+		out, err := call()
+		done <- answer{out, err}
+	}()
+	limit := time.NewTimer(a.server.cfg.CallTimeout)
+	defer limit.Stop()
+	select {
+	case got := <-done:
+		return got.out, got.err
+	case <-limit.C:
+		return out, ErrUnavailable
+	}
 }
 
 // email returns the address in the path; it answers 400 if it is none.
@@ -126,6 +166,8 @@ func fail(ctx *fasthttp.RequestCtx, err error) {
 		status = fasthttp.StatusConflict
 	case errors.Is(err, ErrKeys), errors.Is(err, ErrRedirect):
 		status = fasthttp.StatusBadRequest
+	case errors.Is(err, ErrUnavailable):
+		status = fasthttp.StatusServiceUnavailable
 	}
 	WriteError(ctx, status, err.Error())
 }

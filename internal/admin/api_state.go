@@ -12,7 +12,7 @@ func (a *apiRoutes) state(ctx *fasthttp.RequestCtx) {
 	if !ok {
 		return
 	}
-	st, err := a.api.State(address)
+	st, err := within(a, func() (*State, error) { return a.api.State(address) })
 	if err != nil {
 		fail(ctx, err)
 		return
@@ -37,7 +37,7 @@ func (a *apiRoutes) order(order Order) fasthttp.RequestHandler {
 		if !ok {
 			return
 		}
-		hold, err := a.api.Order(address, order)
+		hold, err := within(a, func() (*Hold, error) { return a.api.Order(address, order) })
 		if err != nil {
 			fail(ctx, err)
 			return

@@ -24,6 +24,7 @@ type fakeAPI struct {
 	saveErr  error
 	saved    []*NewAccount
 	verified int
+	ended    chan struct{} // with the test
 }
 
 func (f *fakeAPI) Accounts() []Account {
@@ -138,33 +139,6 @@ func (f *fakeAPI) find(email string) (Account, error) {
 	return Account{}, ErrNotFound
 }
 
-func (f *fakeAPI) State(email string) (*State, error) {
-	a, err := f.find(email)
-	if err != nil {
-		return nil, err
-	}
-	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	st := &State{Account: a, Flow: "refresh_token", Hold: Hold{State: "active"}, Connections: Connections{Parked: 1, Limit: 3}, Limits: []Limit{}}
-	if strings.HasPrefix(email, "slow") {
-		st.Token = Token{Valid: true, IssuedAt: &at, AgeSeconds: 7, ExpiresAt: &at, NextRefresh: &at, RotatedAt: &at}
-		st.LastError = &LastError{At: "token", Class: "unavailable", Message: "m", Hint: "h", RetryAt: &at}
-		st.Limits = []Limit{{Name: "messages a day", Used: 7, Max: 2000}}
-		st.Restraint = &Restraint{State: "quota", Until: &at, Reason: "550 5.4.5", Connections: 1, NextProbe: &at}
-	}
-	return st, nil
-}
-
-func (f *fakeAPI) Order(email string, o Order) (*Hold, error) {
-	if _, err := f.find(email); err != nil {
-		return nil, err
-	}
-	if f.saveErr != nil {
-		return nil, f.saveErr
-	}
-	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	return map[Order]*Hold{Pause: {"paused", &at}, Drain: {"draining", &at}, Resume: {State: "active"}}[o], nil
-}
-
 func (f *fakeAPI) Reload() (*Reloaded, error) {
 	if f.saveErr != nil {
 		return nil, f.saveErr
@@ -185,12 +159,16 @@ func (f *fakeAPI) SetLogLevel(level string) error {
 // newAPI starts a server whose API has accounts with those addresses.
 func newAPI(t *testing.T, token string, emails ...string) (*fakeAPI, string) {
 	t.Helper()
-	f := &fakeAPI{level: "info"}
+	f := &fakeAPI{level: "info", ended: make(chan struct{})}
+	t.Cleanup(func() { close(f.ended) })
 	for _, e := range emails {
 		f.accounts = append(f.accounts, Account{AccountID: "id", Email: e, Provider: "gmail"})
 	}
 	cfg := testConfig()
 	cfg.Token = token
+	if f.has("hung") {
+		cfg.CallTimeout = 50 * time.Millisecond
+	}
 	notReady := func() []string {
 		if len(f.Accounts()) == 0 {
 			return []string{"there are no accounts"}
@@ -201,6 +179,7 @@ func newAPI(t *testing.T, token string, emails ...string) (*fakeAPI, string) {
 		cfg.Sockets = []string{socketIn(t)}
 	}
 	s := newServer(t, cfg, notReady)
+	s.ReportStuck(f.stuck)
 	s.HandleAPI(f)
 	url := start(t, s)
 	if token == "" {

@@ -43,6 +43,9 @@ type Config struct {
 	WriteTimeout time.Duration `json:"write_timeout"`
 	// IdleTimeout closes a connection without a request. Default: 1m.
 	IdleTimeout time.Duration `json:"idle_timeout"`
+	// CallTimeout is how long a request about one account may take; then it gets
+	// 503. Default: 5s.
+	CallTimeout time.Duration `json:"call_timeout"`
 	// Version and Revision are of the build, for the metric of that name.
 	Version  string `json:"-"`
 	Revision string `json:"-"`
@@ -57,6 +60,7 @@ func DefaultConfig() Config {
 		ReadTimeout:    10 * time.Second,
 		WriteTimeout:   30 * time.Second,
 		IdleTimeout:    time.Minute,
+		CallTimeout:    5 * time.Second,
 	}
 }
 
@@ -80,6 +84,7 @@ func (c Config) Validate() error {
 		{"read_timeout", int64(c.ReadTimeout)},
 		{"write_timeout", int64(c.WriteTimeout)},
 		{"idle_timeout", int64(c.IdleTimeout)},
+		{"call_timeout", int64(c.CallTimeout)},
 	} {
 		if n.val <= 0 {
 			errs = append(errs, fmt.Errorf("admin.%s: must be positive", n.key))

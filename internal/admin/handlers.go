@@ -34,12 +34,21 @@ var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 func escapeLabel(s string) string { return labelEscaper.Replace(s) }
 
-// health says that the process lives.
+// health says whether the process lives, with all its parts.
 func (s *Server) health(ctx *fasthttp.RequestCtx) {
-	WriteJSON(ctx, fasthttp.StatusOK, struct {
-		Status  string `json:"status"`
-		Service string `json:"service"`
-	}{"healthy", service})
+	reply := struct {
+		Status  string   `json:"status"`
+		Service string   `json:"service"`
+		Reasons []string `json:"reasons,omitempty"`
+	}{Status: "healthy", Service: service}
+	if s.stuck != nil {
+		reply.Reasons = s.stuck()
+	}
+	status := fasthttp.StatusOK
+	if len(reply.Reasons) > 0 {
+		status, reply.Status = fasthttp.StatusServiceUnavailable, "unhealthy"
+	}
+	WriteJSON(ctx, status, reply)
 }
 
 // ready says whether mail is accepted.

@@ -145,6 +145,7 @@ var (
 var exchanges = []exchange{
 	{route: "GET /metrics", status: 200},
 	{route: "GET /health", status: 200},
+	{route: "GET /health", status: 503, emails: []string{"stuck@a.test"}},
 	{route: "GET /ready", status: 200, emails: []string{"a@a.test"}},
 	{route: "GET /ready", status: 503},
 	{route: "GET /admin/accounts", status: 200, emails: []string{"a@a.test"}},
@@ -176,6 +177,7 @@ var exchanges = []exchange{
 	{route: "GET /admin/accounts/{email}", path: "/admin/accounts/slow@a.test", status: 200, emails: []string{"slow@a.test"}},
 	{route: "GET /admin/accounts/{email}", path: "/admin/accounts/a", status: 400},
 	{route: "GET /admin/accounts/{email}", path: "/admin/accounts/a@a.test", status: 404},
+	{route: "GET /admin/accounts/{email}", path: "/admin/accounts/hung@a.test", status: 503, emails: []string{"hung@a.test"}},
 	{route: "DELETE /admin/accounts/{email}", path: "/admin/accounts/a@a.test", status: 200, emails: []string{"a@a.test"}},
 	{route: "DELETE /admin/accounts/{email}", path: "/admin/accounts/a", status: 400},
 	{route: "DELETE /admin/accounts/{email}", path: "/admin/accounts/a@a.test", status: 400, emails: []string{"a@a.test"}, saveErr: errKeys},
@@ -199,7 +201,8 @@ func init() {
 			exchange{route: route, path: "/admin/accounts/a@a.test/" + string(o), status: 200, emails: []string{"a@a.test"}},
 			exchange{route: route, path: "/admin/accounts/a/" + string(o), status: 400},
 			exchange{route: route, path: "/admin/accounts/a@a.test/" + string(o), status: 404},
-			exchange{route: route, path: "/admin/accounts/a@a.test/" + string(o), status: 500, emails: []string{"a@a.test"}, saveErr: errDisk})
+			exchange{route: route, path: "/admin/accounts/a@a.test/" + string(o), status: 500, emails: []string{"a@a.test"}, saveErr: errDisk},
+			exchange{route: route, path: "/admin/accounts/hung@a.test/" + string(o), status: 503, emails: []string{"hung@a.test"}})
 	}
 }
 

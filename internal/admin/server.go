@@ -29,6 +29,7 @@ type Server struct {
 	cfg      Config
 	log      *zap.Logger
 	notReady func() []string
+	stuck    func() []string // nil: no part is watched
 	sets     []*metrics.Set
 	router   router
 	http     *fasthttp.Server
@@ -102,6 +103,11 @@ func New(cfg Config, log *zap.Logger, notReady func() []string, sets ...*metrics
 func (s *Server) Handle(method, pattern string, h fasthttp.RequestHandler) {
 	s.router.handle(method, pattern, h)
 }
+
+// ReportStuck has /health answer 503 while stuck names parts of the process. It is
+// called for each request and must not wait for any part. ReportStuck must not be
+// called after Start.
+func (s *Server) ReportStuck(stuck func() []string) { s.stuck = stuck }
 
 // Start listens and serves in the background. It fails if the address cannot
 // be listened on, with ErrNoToken if other machines can reach it and no token is
@@ -258,17 +264,24 @@ func (s *Server) closeConns(all bool) {
 // serve answers one request. A handler's fault ends that request only.
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	defer func() {
-		if p := recover(); p != nil { // its value might hold a secret
-			s.log.Error("admin handler panicked", zap.ByteString("path", ctx.Path()),
-				zap.String("type", fmt.Sprintf("%T", p)), zap.Stack("stack"))
+		if p := recover(); p != nil {
+			s.panicked(p, zap.ByteString("path", ctx.Path()))
 			ctx.Response.ResetBody()
-			WriteError(ctx, fasthttp.StatusInternalServerError, "internal error")
+			WriteError(ctx, fasthttp.StatusInternalServerError, errInternal.Error())
 		}
 	}()
 	s.begin(ctx.Conn())
 	if s.admit(ctx) {
 		s.router.serve(ctx)
 	}
+}
+
+// errInternal is what a request that panicked is answered by.
+var errInternal = errors.New("internal error")
+
+// panicked logs a panic without its value, which might hold a secret.
+func (s *Server) panicked(p any, where ...zap.Field) {
+	s.log.Error("admin handler panicked", append(where, zap.String("type", fmt.Sprintf("%T", p)), zap.Stack("stack"))...)
 }
 
 // badRequest answers what could not be read as a request.

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"xoauth2-proxy/internal/watchdog"
 )
 
 // State is what an operator ordered for an account.
@@ -40,6 +42,10 @@ type Order struct {
 // them in memory only. All methods are safe for concurrent use. It must not be
 // copied.
 type Orders struct {
+	// Watch notices when the file cannot be written for a long time; nil: nothing
+	// does. It must not be changed once the orders are used.
+	Watch *watchdog.Watchdog
+
 	mu      sync.Mutex // serializes changes, the writing of them included
 	path    string     // of the file; "": there is none
 	unkept  bool       // the file has others than current

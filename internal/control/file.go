@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/durable"
+	"xoauth2-proxy/internal/watchdog"
 )
 
 // record is an order in the file.
@@ -83,7 +84,9 @@ func (o *Orders) keep(all map[string]Order) error {
 	}
 	text, err := json.MarshalIndent(d, "", "  ")
 	if err == nil {
+		part := o.Watch.Begin(watchdog.Task{Kind: watchdog.OrderStore, Func: "control.(*Orders).keep", On: o})
 		err = durable.Replace(o.path, append(text, '\n'), nil)
+		part.Remove()
 	}
 	if o.unkept = err != nil; o.unkept {
 		return fmt.Errorf("orders: %w", err)

@@ -10,7 +10,7 @@ import (
 var mostAgainst = map[string]int{
 	"codec":           5,
 	"oauth":           10,
-	"server":          24,
+	"server":          25,
 	"upstream":        18,
 	"internal/config": 11,
 }

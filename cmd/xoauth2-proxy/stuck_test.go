@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"net/smtp"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"xoauth2-proxy/internal/sandbox"
+)
+
+// hangAt in the environment is the log line that hangs whoever writes it, in the
+// program that serveAndHang is.
+const hangAt = "XOAUTH2_PROXY_TEST_HANG_AT"
+
+// serveAndHang is the program with a log that takes all lines but one.
+func serveAndHang(config, accounts string) int {
+	c := serveCmd{files: files{Config: config, Accounts: accounts}, Port: new(int), AdminPort: new(int)}
+	from := origin{load: c.load, memory: &c.memory, since: time.Now()}
+	settings, snapshot, _, err := c.load()
+	if err != nil {
+		panic(err)
+	}
+	settings.Server.DrainTimeout, settings.Log.Format = time.Second, "json"
+	log, _, err := newLeveledLogger(settings.Log, &from.level)
+	if err != nil {
+		panic(err)
+	}
+	log = log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return hangingCore{core, os.Getenv(hangAt)} }))
+	if e, ok := errors.AsType[exitError](serve(settings, snapshot, from, log, nil)); ok {
+		return e.code
+	}
+	return 0
+}
+
+// hangingCore is a log in which whoever writes a certain line hangs for ever.
+type hangingCore struct {
+	zapcore.Core
+	line string
+}
+
+func (h hangingCore) With(f []zapcore.Field) zapcore.Core { return hangingCore{h.Core.With(f), h.line} }
+func (h hangingCore) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if e.Message == h.line {
+		select {}
+	}
+	return h.Core.Check(e, c)
+}
+
+// TestSignalsEndWhatHangs has a part of a real process hang for ever: the log, the
+// metrics and the probes name it, and signals end the process.
+func TestSignalsEndWhatHangs(t *testing.T) {
+	const user = "user@gmail.com"
+	for _, tt := range []struct {
+		name, part, line string
+		password         string
+		signals          int
+	}{
+		{"loop, second signal", "loop ", "login refused: wrong password, or no such account", "", 2},
+		{"shard, one signal", "shard ", "message", user, 1},
+		{"token worker, second signal", "token worker ", "token refresh failed", user, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			provider, f := newSandbox(t, user)
+			rule := sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "454 4.7.0 later"}
+			if strings.HasPrefix(tt.part, "token") {
+				rule = sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionReply, Reply: "503"}
+			}
+			if err := provider.SetFaults(rule); err != nil {
+				t.Fatal(err)
+			}
+			c := startCommand(t, f, runAsCommand+"=hang", hangAt+"="+tt.line)
+			told := make(chan error, 1)
+			go func() { told <- login(c.addr, tt.password) }()
+			c.waitFor("/health", tt.part)
+			if status, body := c.ask("GET", "/ready", ""); status != http.StatusServiceUnavailable || !strings.Contains(body, tt.part) {
+				t.Errorf("/ready: %d %s", status, body)
+			}
+			kind := strings.ReplaceAll(strings.TrimSpace(tt.part), " ", "_")
+			if _, body := c.ask("GET", "/metrics", ""); !strings.Contains(body, `watchdog_stuck_parts{part="`+kind+`"} 1`) {
+				t.Error("no metric of the part")
+			}
+			if kind != "loop" {
+				if err := <-told; err == nil || !strings.HasPrefix(err.Error(), "45") {
+					t.Errorf("the client is told %v", err)
+				}
+			}
+			for range tt.signals - 1 {
+				if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+					t.Fatal(err)
+				}
+				c.waitFor("/ready", "draining") // two that come together are one
+			}
+			text := c.end(syscall.SIGTERM)
+			if code := c.cmd.ProcessState.ExitCode(); code != exitCut {
+				t.Errorf("exit code %d", code)
+			}
+			for _, want := range []string{"a part of the process is stuck", `"part":"` + tt.part, "goroutine ", "the process ends although not all has stopped"} {
+				if !strings.Contains(text, want) {
+					t.Errorf("no %q in\n%s", want, text)
+				}
+			}
+		})
+	}
+}
+
+// waitFor asks a probe until its answer is 503 and names that reason.
+func (c *command) waitFor(path, reason string) {
+	c.t.Helper()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for deadline := time.Now().Add(patience); ; <-look.C {
+		status, body := c.ask("GET", path, "")
+		if status == http.StatusServiceUnavailable && strings.Contains(body, reason) {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("%s: %d %s", path, status, body)
+		}
+	}
+}
+
+// login logs in, as nobody if there is no user, and sends a message.
+func login(addr, user string) error {
+	c, err := smtp.Dial(addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	name := user
+	if name == "" {
+		name = "nobody@example.com"
+	}
+	if err := c.Auth(smtp.PlainAuth("", name, "placeholder", "127.0.0.1")); err != nil {
+		return err
+	}
+	return send(c, "stuck")
+}

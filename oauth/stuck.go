@@ -1,0 +1,52 @@
+package oauth
+
+import "xoauth2-proxy/internal/watchdog"
+
+// errStuck answers those who want a token while the worker that fetches it does not
+// come back.
+var errStuck = &Error{Class: ClassUnavailable, Err: errWorkerStuck}
+
+// abandon answers all who wait for c, whose worker is stuck, and those who come. If
+// the worker comes back, what it has got is published as ever.
+func (s *Source) abandon(c *call) {
+	s.mu.Lock()
+	if s.call != c {
+		s.mu.Unlock()
+		return
+	}
+	c.stuck = true
+	waiters := c.waiters
+	c.waiters = nil
+	s.mu.Unlock()
+	for _, done := range waiters {
+		done(nil, errStuck)
+	}
+}
+
+// watchedStore is a Store whose operations are watched.
+type watchedStore struct {
+	Store
+	watch *watchdog.Watchdog
+}
+
+func (s watchedStore) begin(method string) *watchdog.Part {
+	return s.watch.Begin(watchdog.Task{Kind: watchdog.TokenStore, Func: "oauth.watchedStore." + method})
+}
+
+// Load implements Store.
+func (s watchedStore) Load(c Chain) (r Record, ok bool, err error) {
+	defer s.begin("Load").Remove()
+	return s.Store.Load(c)
+}
+
+// Save implements Store.
+func (s watchedStore) Save(c Chain, r Record) error {
+	defer s.begin("Save").Remove()
+	return s.Store.Save(c, r)
+}
+
+// Retain implements Store.
+func (s watchedStore) Retain(live func(Chain) bool) error {
+	defer s.begin("Retain").Remove()
+	return s.Store.Retain(live)
+}

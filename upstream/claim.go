@@ -1,0 +1,93 @@
+package upstream
+
+import (
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/codec"
+)
+
+// A shard may not come back from what it is at (watchdog). The sessions that wait
+// for it then answer their clients themselves, by EndWait. Transaction.claim sees to
+// it that a client gets one answer, and that nothing leaves of a message after its
+// client was told that nothing has. Whoever changes it, by compare-and-swap or swap,
+// decides:
+//
+//	claimShard -> claimCarrier  a worker or a flight, before it sends anything
+//	claimCarrier -> claimShard  the same, to have it sent again: nothing was taken
+//	claimCarrier -> claimKnown  the same, with an answer that the shard is to hear of first
+//	any -> claimOver            finish: the session gets tx back with the answer
+//	any but claimOver -> claimGone  the session, by EndWait
+//
+// The memory of a transaction that is claimGone stays the relay's: who holds it
+// releases it when it meets that in place of sending or finishing it.
+const (
+	claimShard uint32 = iota
+	claimCarrier
+	claimKnown
+	claimOver
+	claimGone
+)
+
+// know keeps the answer to tx, in case that telling the shard takes for ever.
+func (tx *Transaction) know(res Result) {
+	tx.known = res
+	tx.claim.CompareAndSwap(claimCarrier, claimKnown)
+}
+
+// Stuck reports whether a shard does not come back: sessions that wait for the relay
+// are to try Transaction.EndWait. It is cheap.
+func (r *Relay) Stuck() bool {
+	for _, s := range r.shards {
+		if s.part.Stuck() {
+			return true
+		}
+	}
+	return false
+}
+
+// EndWait ends the wait for the answer to tx if its shard is stuck. It is for the
+// session, between TrySubmit or Continue and the answer. On true, reply is the
+// answer, and the session must forget tx without Release: no method of Done is
+// called for it any more.
+//
+// A message that waits in the shard is refused at once, and never sent. One that is
+// being sent needs no shard for its answer, and has until its own deadline to get
+// it; then it may have been taken.
+func (tx *Transaction) EndWait(now time.Time) (reply codec.Reply, ok bool) {
+	s := tx.shard
+	if !s.part.Stuck() {
+		return codec.Reply{}, false
+	}
+	var res Result
+	claim := tx.claim.Load()
+	switch {
+	case claim == claimShard:
+		res.Err = &Error{Phase: PhaseQueue, Err: ErrStuck}
+	case claim == claimCarrier && tx.Content != nil && now.After(tx.deadline):
+		res.Err = &Error{Phase: PhaseFinal, Err: os.ErrDeadlineExceeded, upstream: tx.Account.SMTP.String()}
+	case claim == claimKnown:
+		res = tx.known
+	default:
+		return codec.Reply{}, false
+	}
+	if claim != claimKnown {
+		res.Reply, res.Phase, res.Upstream = clientReply(res.Err), res.Err.Phase, tx.Account.SMTP.String()
+	}
+	sid, id := tx.SID, tx.Account.ID
+	if !tx.claim.CompareAndSwap(claim, claimGone) {
+		return codec.Reply{}, false
+	}
+	s.relay.metrics.message(res, s.relay.cfg.DryRun)
+	s.relay.logResult(sid, id, res)
+	return res.Reply, true
+}
+
+// late releases a transaction whose session has been answered by EndWait.
+func (r *Relay) late(tx *Transaction, res Result) {
+	r.log.Info("a message ended after its client had been answered, since its shard was stuck", zap.Uint64("sid", tx.SID),
+		zap.String("account", tx.Account.ID), zap.Int("code", res.Reply.Code), zap.Stringer("phase", res.Phase))
+	tx.release()
+}
