@@ -169,7 +169,7 @@ func (r *soak) wake(ctx context.Context) {
 	var mu sync.Mutex
 	var failed []error
 	r.all(func(login string) {
-		_, err := r.stand.call("POST", r.stand.admin+"/admin/accounts/"+login+"/resume", nil)
+		err := r.stand.resume(login)
 		if err == nil {
 			err = r.until(ctx, login, restPatience)
 		}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -12,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"xoauth2-proxy/internal/adminclient"
 	"xoauth2-proxy/perf/lab"
 )
 
@@ -159,6 +162,23 @@ func (s *stand) stop() {
 			p.Stop()
 		}
 	}
+}
+
+// resume lets an account be tried again, by the admin socket, which is beside the
+// accounts file.
+func (s *stand) resume(login string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c, err := adminclient.Open(ctx, filepath.Join(s.dir, "admin.sock"))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	err = c.Do(ctx, http.MethodPost, "/admin/accounts/"+login+"/resume", nil, nil)
+	if answer, ok := errors.AsType[*adminclient.StatusError](err); ok && answer.Status == http.StatusNotFound {
+		return nil // a reload has taken it away
+	}
+	return err
 }
 
 // call makes a request to the sandbox's API or to the proxy's admin side and
