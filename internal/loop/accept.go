@@ -1,0 +1,209 @@
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Socket is a listening socket. What is accepted from it does not block.
+type Socket struct {
+	fd   int
+	addr net.Addr
+	path string // of a unix socket that is to be removed
+}
+
+// NewSocket takes a listening socket over from package net, whose poller would have
+// a thread woken for each client. It closes ln. path is that of a unix socket that
+// Close removes, or "".
+func NewSocket(ln net.Listener, path string) (*Socket, error) {
+	defer ln.Close()
+	if u, ok := ln.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+	}
+	conn, ok := ln.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("listen %s: %w", ln.Addr(), errors.ErrUnsupported)
+	}
+	fd, err := duplicate(conn)
+	if err != nil {
+		return nil, err
+	}
+	return &Socket{fd: fd, addr: ln.Addr(), path: path}, nil
+}
+
+// duplicate gives a descriptor of its own for the socket of c.
+func duplicate(c syscall.Conn) (fd int, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	cerr := raw.Control(func(of uintptr) {
+		fd, err = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0)
+		err = os.NewSyscallError("fcntl", err)
+	})
+	return fd, errors.Join(cerr, err)
+}
+
+// PrepareAccepted sets on a listening TCP socket what accepted ones inherit: that
+// saves five calls for each. Package net listens by MPTCP, where that takes Linux
+// 6.10, and falls back to TCP alone if it is called for ListenConfig.Control.
+func PrepareAccepted(raw syscall.RawConn) (err error) {
+	cerr := raw.Control(func(fd uintptr) {
+		for _, o := range []struct{ level, name, value int }{
+			{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+			{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+			{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 60},  // seconds
+			{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 20}, // seconds
+			{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+		} {
+			if err == nil {
+				err = os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(fd), o.level, o.name, o.value))
+			}
+		}
+	})
+	if cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+// Accept takes the next connection, without waiting: EAGAIN says that there is
+// none. remote is not valid for a unix socket. The caller owns fd. It is safe for use
+// on any goroutine.
+func (s *Socket) Accept() (fd int, remote netip.AddrPort, err error) {
+	fd, from, err := unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	switch from := from.(type) {
+	case *unix.SockaddrInet4:
+		remote = netip.AddrPortFrom(netip.AddrFrom4(from.Addr), uint16(from.Port))
+	case *unix.SockaddrInet6: // without the zone, which has no use here
+		remote = netip.AddrPortFrom(netip.AddrFrom16(from.Addr).Unmap(), uint16(from.Port))
+	}
+	return fd, remote, os.NewSyscallError("accept", err)
+}
+
+// Addr is the address that the socket listens on.
+func (s *Socket) Addr() net.Addr { return s.addr }
+
+// Close closes the socket. No loop may accept from it.
+func (s *Socket) Close() error {
+	if s.path != "" {
+		_ = os.Remove(s.path)
+	}
+	return unix.Close(s.fd)
+}
+
+// Acceptor decides about the connections of a listening socket. Its methods are
+// called on any of the loops, at the same time.
+type Acceptor interface {
+	// Accepted is given a connection: it has on serve it, or closes fd.
+	Accepted(on *Loop, fd int, remote netip.AddrPort)
+	// Failed is told that accepting failed. It returns true if it has made room, so
+	// that accepting may go on at once.
+	Failed(err error) bool
+	// Stopped is called once, when no loop accepts any more and the socket is closed.
+	Stopped()
+}
+
+// Listener is a socket that all loops accept from.
+type Listener struct {
+	socket   *Socket
+	acceptor Acceptor
+	loops    atomic.Int32 // that accept
+}
+
+// Listen has all loops accept from the socket, until Engine.StopListening. It takes
+// the socket.
+func (e *Engine) Listen(s *Socket, a Acceptor) {
+	from := &Listener{socket: s, acceptor: a}
+	from.loops.Store(int32(len(e.loops)))
+	e.PostAll(func(l *Loop) Runner { return runnerFunc(func() { l.listen(from) }) })
+}
+
+// StopListening ends the accepting and closes the sockets.
+func (e *Engine) StopListening() {
+	e.PostAll(func(l *Loop) Runner { return runnerFunc(l.stopListening) })
+}
+
+// runnerFunc is a function as a Runner.
+type runnerFunc func()
+
+// Run implements Runner.
+func (f runnerFunc) Run() { f() }
+
+func (l *Loop) listen(from *Listener) {
+	l.listeners = append(l.listeners, from)
+	l.arm(from)
+}
+
+// arm asks to be told of connections to accept; one of the loops that wait is.
+// It does nothing for a socket that the loop is told of already.
+func (l *Loop) arm(from *Listener) {
+	fd := from.socket.fd
+	err := unix.EpollCtl(l.poller.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Fd: int32(fd), Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE})
+	if err != nil && err != unix.EEXIST {
+		from.acceptor.Failed(os.NewSyscallError("epoll_ctl", err))
+	}
+}
+
+// disarm is the reverse of arm. Closing the socket does not do it where the socket
+// is open in another process too, as with systemd.
+func (l *Loop) disarm(from *Listener) {
+	_ = unix.EpollCtl(l.poller.epoll, unix.EPOLL_CTL_DEL, from.socket.fd, nil)
+}
+
+// stopListening ends the accepting of this loop. The last loop closes the sockets.
+func (l *Loop) stopListening() {
+	for _, from := range l.listeners {
+		l.disarm(from)
+		if from.loops.Add(-1) == 0 {
+			_ = from.socket.Close()
+			from.acceptor.Stopped()
+		}
+	}
+	l.listeners = nil
+}
+
+// listenerOf finds the listener of a descriptor, nil if there is none.
+func (l *Loop) listenerOf(fd int) *Listener {
+	for _, from := range l.listeners {
+		if from.socket.fd == fd {
+			return from
+		}
+	}
+	return nil
+}
+
+// acceptPause is how long accepting rests after an error, so that a lasting
+// one does not keep the loop busy.
+const acceptPause = 10 * time.Millisecond
+
+// accept takes one connection.
+func (l *Loop) accept(from *Listener) {
+	l.enter()
+	defer l.leave()
+	defer l.contain(nil)
+	fd, remote, err := from.socket.Accept()
+	switch {
+	case err == nil:
+		from.acceptor.Accepted(l, fd, remote)
+	case errors.Is(err, unix.EAGAIN): // another loop has it
+	case !from.acceptor.Failed(err):
+		l.disarm(from)
+		time.AfterFunc(acceptPause, func() { l.Post(runnerFunc(func() { l.rearm(from) })) })
+	}
+}
+
+// rearm arms a listener that this loop still accepts from.
+func (l *Loop) rearm(from *Listener) {
+	if l.listenerOf(from.socket.fd) == from {
+		l.arm(from)
+	}
+}

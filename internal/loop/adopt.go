@@ -1,0 +1,103 @@
+package loop
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stream is a connection to a provider before a loop adopts it: blocking I/O with
+// deadlines, by one goroutine. It implements net.Conn.
+type Stream struct {
+	*net.TCPConn
+	t *layer
+}
+
+// NewStream makes a stream of a connected socket, which it takes.
+func NewStream(tcp *net.TCPConn) *Stream {
+	s := &Stream{TCPConn: tcp, t: newLayer()}
+	s.t.wire.tcp = tcp
+	return s
+}
+
+// StartTLS secures the stream, as a client. An error leaves it of no use.
+func (s *Stream) StartTLS(ctx context.Context, cfg *tls.Config) error {
+	s.t.conn = tls.Client(&s.t.wire, cfg)
+	return s.t.conn.HandshakeContext(ctx)
+}
+
+// Read implements net.Conn, through TLS if there is TLS.
+func (s *Stream) Read(p []byte) (int, error) {
+	if s.t.conn != nil {
+		return s.t.conn.Read(p)
+	}
+	return s.TCPConn.Read(p)
+}
+
+// Write implements net.Conn, through TLS if there is TLS.
+func (s *Stream) Write(p []byte) (int, error) {
+	if s.t.conn != nil {
+		return s.t.conn.Write(p)
+	}
+	return s.TCPConn.Write(p)
+}
+
+// HasTLS reports whether the stream was secured.
+func (s *Stream) HasTLS() bool { return s.t.conn != nil }
+
+// SetDeadline implements net.Conn.
+func (s *Stream) SetDeadline(t time.Time) error { return s.TCPConn.SetDeadline(t) }
+
+// errNoTLS: only what is secured is adopted.
+var errNoTLS = errors.New("a loop adopts only a connection that has TLS")
+
+// Adopt has the loop serve a secured stream, for life. It takes the stream, of which
+// no read or write may be under way, and may be called on any goroutine. h is told by
+// Opened, or by Closed alone; what the peer has sent already follows by Received. On
+// an error the connection is closed and h is told nothing.
+func (l *Loop) Adopt(s *Stream, h Handler) error {
+	if s.t.conn == nil {
+		return errors.Join(errNoTLS, s.Close())
+	}
+	fd, err := duplicate(s.TCPConn) // the descriptor of s is known to Go's poller
+	cerr := s.TCPConn.Close()
+	if err != nil {
+		return errors.Join(err, cerr)
+	}
+	a := &adoption{conn: &Conn{loop: l, handler: h, first: true, tls: s.t}, fd: fd}
+	if !l.Post(a) {
+		_ = unix.Close(fd)
+		return errEnded
+	}
+	return nil
+}
+
+// adoption is the taking of a connection to a provider.
+type adoption struct {
+	conn *Conn
+	fd   int
+}
+
+// Run implements Runner.
+func (a *adoption) Run() {
+	c := a.conn
+	t := c.tls
+	t.c, t.wire.tcp, t.established = c, nil, true
+	reclaim(t.conn) // what the handshake needed
+	err := c.loop.register(c, a.fd)
+	if c.gnet == nil { // else an error is one of the connection, which is closed, or soon will be
+		c.closed = true
+		c.handler.Closed(errors.Join(errNotTaken, err))
+	}
+}
+
+// Dropped implements Dropper.
+func (a *adoption) Dropped() {
+	_ = unix.Close(a.fd)
+	a.conn.closed = true
+	a.conn.handler.Closed(errEnded)
+}

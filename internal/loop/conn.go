@@ -1,0 +1,289 @@
+package loop
+
+import (
+	"io"
+	"net"
+	"unsafe"
+
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+)
+
+// Handler is told what happens on a connection, on its loop. Its methods must not
+// block.
+type Handler interface {
+	// Opened is called first.
+	Opened(c *Conn)
+	// Received is called with what came in. b is borrowed.
+	Received(b []byte)
+	// Secured is called when the handshake of StartTLS has ended: ErrGaveWay is one
+	// of the errors. On an error nothing more can be written.
+	Secured(err error)
+	// EndOfInput is called once at most, after the last Received: the peer sends
+	// nothing more but may still read.
+	EndOfInput()
+	// Drained is called when what a Write had to keep has left.
+	Drained()
+	// Closed is called last and once, also inside a Write, Flush or Close of ours.
+	// err is nil after Close. It is the only call for a connection that could not be
+	// opened.
+	Closed(err error)
+}
+
+// Conn is a connection that a loop serves. Its methods may be called on the loop
+// only.
+type Conn struct {
+	loop    *Loop
+	handler Handler
+	gnet    gnet.Conn
+	raw     unsafe.Pointer // the same, for what is linked to
+	fd      int
+
+	first  bool // it is to a provider: told before others
+	closed bool
+	paused bool // nothing is read
+	ended  bool // the peer sends nothing more
+	tls    *layer
+}
+
+// Unread is what has come in on a connection and was not read.
+type Unread uint8
+
+const (
+	// NothingUnread: nothing has come in.
+	NothingUnread Unread = iota
+	// InputUnread: there is something to read.
+	InputUnread
+	// Ended: FIN, a reset or another error.
+	Ended
+)
+
+// Loop is the one that serves the connection.
+func (c *Conn) Loop() *Loop { return c.loop }
+
+// opened is called by gnet when epoll has taken the descriptor.
+func (c *Conn) opened(g gnet.Conn) {
+	c.gnet, c.fd = g, g.Fd()
+	l := c.loop
+	l.setConn(c.fd, c)
+	l.enter()
+	defer l.leave()
+	defer l.contain(c)
+	c.handler.Opened(c)
+	if c.tls != nil && c.tls.established { // what came with the end of the login
+		c.pump(nil)
+	}
+}
+
+// gone is called by gnet when the connection is closed.
+func (c *Conn) gone(err error) {
+	l := c.loop
+	l.setConn(c.fd, nil)
+	c.closed = true
+	if !c.first {
+		l.load.Add(-1)
+	}
+	l.enter()
+	defer l.leave()
+	defer l.contain(nil)
+	if c.tls != nil {
+		c.tls.drop()
+	}
+	c.handler.Closed(err)
+}
+
+// onReady handles what epoll reports of the connection.
+func (c *Conn) onReady(ev uint32) {
+	l := c.loop
+	l.enter()
+	defer l.leave()
+	defer l.contain(c)
+	if ev&unix.EPOLLOUT != 0 {
+		c.sendKept()
+		if c.closed {
+			return
+		}
+		if c.Buffered() == 0 {
+			c.watch() // gnet has asked for input
+			c.handler.Drained()
+		}
+	}
+	broken := ev&(unix.EPOLLERR|unix.EPOLLHUP) != 0
+	if ev&(unix.EPOLLIN|unix.EPOLLPRI) != 0 && !c.closed && !c.ended && !c.paused {
+		c.read(broken)
+	}
+	if broken && !c.closed && (c.ended || c.paused) { // a reading connection meets the error itself
+		c.fail()
+	}
+}
+
+// read takes what has come in, once, or all of it if the connection is broken: what
+// the peer sent before it broke counts.
+func (c *Conn) read(all bool) {
+	for {
+		n, err := unix.Read(c.fd, c.loop.input)
+		switch {
+		case err == unix.EAGAIN || err == unix.EINTR:
+			if all {
+				c.fail()
+			}
+			return
+		case err != nil:
+			c.fail()
+			return
+		case n == 0:
+			c.endOfInput()
+			return
+		}
+		if c.tls != nil {
+			c.feedTLS(c.loop.input[:n])
+		} else {
+			c.handler.Received(c.loop.input[:n])
+		}
+		if !all || c.closed || c.paused || c.ended {
+			return
+		}
+	}
+}
+
+// fail closes a connection that is broken.
+func (c *Conn) fail() { c.release() }
+
+// endOfInput tells the handler once, and has epoll report no more input: FIN would
+// be reported for ever.
+func (c *Conn) endOfInput() {
+	if c.ended || c.closed {
+		return
+	}
+	c.ended = true
+	c.watch()
+	switch {
+	case c.tls == nil || c.tls.established:
+		c.handler.EndOfInput()
+	case c.tls.started:
+		c.tls.drop() // a handshake that waits for input fails
+	default:
+		c.handshakeDone(c.tls, io.ErrUnexpectedEOF)
+	}
+}
+
+// watch tells epoll what the connection waits for. Errors and hang-ups are always
+// reported.
+func (c *Conn) watch() bool {
+	var want uint32
+	if !c.paused && !c.ended {
+		want = unix.EPOLLIN | unix.EPOLLPRI
+	}
+	if c.Buffered() > 0 {
+		want |= unix.EPOLLOUT
+	}
+	return unix.EpollCtl(c.loop.poller.epoll, unix.EPOLL_CTL_MOD, c.fd, &unix.EpollEvent{Fd: int32(c.fd), Events: want}) == nil
+}
+
+// Pause stops reading, so that TCP holds the peer back. What is read already is
+// still handed to Received. It reports whether it could.
+func (c *Conn) Pause() bool {
+	if c.closed {
+		return false
+	}
+	was := c.paused
+	c.paused = true
+	if !was && !c.watch() {
+		c.paused = false
+	}
+	return c.paused
+}
+
+// Resume reads on.
+func (c *Conn) Resume() {
+	if c.paused && !c.closed {
+		c.paused = false
+		c.watch()
+	}
+}
+
+// Paused reports whether the connection is not read from.
+func (c *Conn) Paused() bool { return c.paused }
+
+// Write sends b, through TLS where there is TLS, or keeps what the socket does not
+// take and sends it later. On an error nothing of b has left, and the connection is
+// closed.
+func (c *Conn) Write(b []byte) error {
+	if c.tls == nil {
+		return c.send(b)
+	}
+	if err := c.Gather(b); err != nil {
+		return err
+	}
+	return c.Flush()
+}
+
+// Gather encrypts b for the next Flush. The connection must have TLS, and nothing
+// else may be done with a connection of the loop before Flush.
+func (c *Conn) Gather(b []byte) error {
+	if c.closed {
+		return net.ErrClosed
+	}
+	_, err := c.tls.conn.Write(b)
+	return err
+}
+
+// Flush sends what was gathered, as Write does.
+func (c *Conn) Flush() error {
+	out := c.loop.cipher
+	c.loop.cipher = out[:0]
+	return c.send(out)
+}
+
+// send writes octets to the socket. gnet closes inside a Write that fails.
+func (c *Conn) send(b []byte) error {
+	if c.closed {
+		return net.ErrClosed
+	}
+	if len(b) == 0 {
+		return nil
+	}
+	if _, err := c.gnet.Write(b); err != nil {
+		return err
+	}
+	if (c.paused || c.ended) && c.Buffered() > 0 {
+		c.watch() // gnet has asked for input too
+	}
+	return nil
+}
+
+// Buffered is the number of octets that were written and have not left yet.
+func (c *Conn) Buffered() int {
+	if c.closed {
+		return 0
+	}
+	return c.gnet.OutboundBuffered()
+}
+
+// CloseWrite tells the peer that nothing more comes: close_notify where there is TLS,
+// and FIN. What is still Buffered must have left before.
+func (c *Conn) CloseWrite() {
+	if c.closed {
+		return
+	}
+	c.closeNotify()
+	if !c.closed && c.Buffered() == 0 {
+		_ = unix.Shutdown(c.fd, unix.SHUT_WR)
+	}
+}
+
+// closeNotify tells the peer that nothing more comes over TLS (RFC 8446 section
+// 6.1).
+func (c *Conn) closeNotify() {
+	if c.tls != nil && c.tls.established {
+		_ = c.tls.conn.CloseWrite() // writes to memory only
+		_ = c.Flush()
+	}
+}
+
+// Close closes the connection at once: Closed runs inside.
+func (c *Conn) Close() {
+	if !c.closed {
+		c.release()
+	}
+}

@@ -1,0 +1,155 @@
+package loop
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+// Tick is the resolution of all timers.
+const Tick = 100 * time.Millisecond
+
+const (
+	wheelSlots = 512
+	never      = math.MaxInt64
+)
+
+// Timer calls its Expirer on the loop that it is set on. The zero value with an
+// Expirer is not set. It must not be copied while it is set.
+type Timer struct {
+	Expirer Expirer
+
+	deadline   int64 // in ticks of the loop
+	slot       int64 // the tick at which the wheel looks at it, while it is linked
+	next, prev *Timer
+}
+
+// Expirer is told when a timer has expired, on its loop. It may set it again.
+type Expirer interface{ Expired() }
+
+// wheel is a hashed timing wheel, one for each loop. It is lazy: moving a deadline
+// later only stores it, and the timer is put into its new slot when the old one
+// comes up. The slots are rings through a timer that stands for the slot.
+type wheel struct {
+	now   int64 // ticks since the start
+	slots [wheelSlots]Timer
+	due   Timer // those that expire on this tick
+}
+
+func newWheel() *wheel {
+	w := new(wheel)
+	w.due.prev, w.due.next = &w.due, &w.due
+	for i := range w.slots {
+		s := &w.slots[i]
+		s.prev, s.next = s, s
+	}
+	return w
+}
+
+// Now is the time of the loop's last tick, in ticks since its start. The clock is
+// monotonic.
+func (l *Loop) Now() int64 { return l.wheel.now }
+
+// Ticks are so many that d has passed for sure when they have.
+func Ticks(d time.Duration) int64 { return int64((d+Tick-1)/Tick) + 1 }
+
+// SetTimer has t expire when the loop's clock has come to the tick, in place of
+// what was set before.
+func (l *Loop) SetTimer(t *Timer, tick int64) {
+	t.deadline = tick
+	if t.next == nil || tick < t.slot {
+		l.wheel.remove(t)
+		l.wheel.link(t)
+	}
+}
+
+// SuspendTimer has t not expire until it is set again.
+func (l *Loop) SuspendTimer(t *Timer) { t.deadline = never }
+
+// StopTimer takes t out of the loop's clock.
+func (l *Loop) StopTimer(t *Timer) { l.wheel.remove(t) }
+
+func (w *wheel) link(t *Timer) {
+	t.slot = max(t.deadline, w.now+1)
+	w.slots[t.slot%wheelSlots].append(t)
+}
+
+// append puts t at the end of the ring.
+func (ring *Timer) append(t *Timer) {
+	t.prev, t.next = ring.prev, ring
+	t.prev.next, ring.prev = t, t
+}
+
+// remove unlinks t, if it is linked.
+func (w *wheel) remove(t *Timer) {
+	if t.next == nil {
+		return
+	}
+	t.prev.next, t.next.prev = t.next, t.prev
+	t.slot, t.next, t.prev = 0, nil, nil
+}
+
+// advance moves the clock on by one tick and calls expired for each timer that is
+// due. It may set and stop any timer. One that is suspended is unlinked; setting it
+// links it again.
+func (w *wheel) advance(expired func(*Timer)) {
+	w.now++
+	ring := &w.slots[w.now%wheelSlots]
+	for t := ring.next; t != ring; {
+		next := t.next
+		if t.slot <= w.now {
+			w.remove(t)
+			switch {
+			case t.deadline == never:
+			case t.deadline > w.now:
+				w.link(t)
+			default:
+				t.slot = w.now
+				w.due.append(t)
+			}
+		}
+		t = next
+	}
+	for t := w.due.next; t != &w.due; t = w.due.next {
+		w.remove(t)
+		expired(t)
+	}
+}
+
+// tick is what moves a loop's clock on.
+type tick struct {
+	loop *Loop
+	// posted is the time of the tick that is in the mailbox, in nanoseconds since
+	// 1970; 0: none is.
+	posted atomic.Int64
+}
+
+// post has the loop's clock move on, unless the loop has not come to the last tick
+// yet: then its timers wait with all else.
+func (t *tick) post(now time.Time) {
+	if t.posted.CompareAndSwap(0, now.UnixNano()) && !t.loop.Post(t) {
+		t.posted.Store(0)
+	}
+}
+
+// Run implements Runner.
+func (t *tick) Run() {
+	l := t.loop
+	late := time.Duration(time.Now().UnixNano() - t.posted.Swap(0))
+	if lag := l.engine.cfg.Lag; lag != nil {
+		lag(max(0, late).Seconds())
+	}
+	missed := int64(late / Tick) // they were not posted
+	for range 1 + max(0, missed) {
+		l.wheel.advance(l.expire)
+	}
+	for _, from := range l.listeners { // some may have been disarmed
+		l.arm(from)
+	}
+}
+
+// expire contains a panic of an Expirer.
+func (l *Loop) expire(t *Timer) {
+	defer l.contain(t.Expirer)
+	t.Expirer.Expired()
+}
