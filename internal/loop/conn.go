@@ -161,7 +161,7 @@ func (c *Conn) endOfInput() {
 	case c.tls == nil || c.tls.established:
 		c.handler.EndOfInput()
 	case c.tls.started:
-		c.tls.drop() // a handshake that waits for input fails
+		c.tls.endInput()
 	default:
 		c.handshakeDone(c.tls, io.ErrUnexpectedEOF)
 	}

@@ -32,10 +32,11 @@ type wire struct {
 	t   *layer
 	tcp *net.TCPConn // blocking; nil: not, or not any more
 
-	mu   sync.Mutex // guards in, gone and cond during the handshake of a client
+	mu   sync.Mutex // guards in, shut, gone and cond during the handshake of a client
 	cond sync.Cond
 	in   []byte // not read by crypto/tls yet; borrowed once established
-	gone bool
+	shut bool   // nothing more comes
+	gone bool   // the connection is closed
 
 	records records // of what was read; used by the goroutine that drives the connection
 }
@@ -168,6 +169,15 @@ func (t *layer) drop() {
 	t.wire.mu.Unlock()
 }
 
+// endInput tells a handshake that nothing more comes. What has come may be enough
+// for it.
+func (t *layer) endInput() {
+	t.wire.mu.Lock()
+	t.wire.shut = true
+	t.wire.cond.Signal()
+	t.wire.mu.Unlock()
+}
+
 // Read implements net.Conn. On the loop it never waits.
 func (w *wire) Read(p []byte) (int, error) {
 	switch {
@@ -183,11 +193,14 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.in) == 0 && !w.gone {
+	for len(w.in) == 0 && !w.gone && !w.shut {
 		w.cond.Wait()
 	}
-	if w.gone {
+	switch {
+	case w.gone:
 		return 0, net.ErrClosed
+	case len(w.in) == 0:
+		return 0, io.EOF
 	}
 	return w.take(p), nil
 }
