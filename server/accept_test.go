@@ -12,51 +12,41 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream"
 )
 
 // failing is a listening socket whose accept fails some times first.
 type failing struct {
-	taker
+	loop.Socket
 	mu   sync.Mutex
 	errs []error
 }
 
-func (f *failing) take() (int, netip.AddrPort, error) {
+func (f *failing) Accept() (int, netip.AddrPort, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.errs) == 0 {
-		return f.taker.take()
+		return f.Socket.Accept()
 	}
 	err := f.errs[0]
 	f.errs = f.errs[1:]
 	return -1, netip.AddrPort{}, os.NewSyscallError("accept", err)
 }
 
-// socketOf makes what connections are taken from. The test closes it.
-func socketOf(t *testing.T, ln net.Listener) *socket {
-	t.Helper()
-	s, err := newSocket(ln, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 // TestAcceptErrors has accept fail as it does when the system runs out of
 // something: that is counted and waited out, and the next client is served.
 func TestAcceptErrors(t *testing.T) {
 	k := newStack(t)
-	ln, err := open("127.0.0.1:0", nil)
+	socket, err := new(loop.Passed).Open("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket := socketOf(t, ln)
 	errs := []error{syscall.ENOMEM, syscall.ENOBUFS, syscall.ECONNABORTED, syscall.EPERM, syscall.EPROTO, syscall.ENOMEM}
-	own := &listener{srv: k.Server, socket: &failing{taker: socket, errs: errs}, policy: k.listeners[0].policy, sources: k.listeners[0].sources}
+	own := &listener{srv: k.Server, socket: &failing{Socket: socket, errs: errs}, policy: k.listeners[0].policy, sources: k.listeners[0].sources}
 	own.offer.Store(k.listeners[0].offer.Load())
 	k.accept(own)
-	c := dialTo(t, ln.Addr().String())
+	c := dialTo(t, socket.Addr().String())
 	c.expect("220")
 	c.cmd("EHLO client.example.com", "250")
 	c.authenticate(gmailUser)
@@ -72,7 +62,7 @@ func TestAcceptErrors(t *testing.T) {
 // which may be passed by systemd, and where the client is said to be.
 func TestAcceptedSockets(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0", "[::]:0"} {
-		ln, err := open(address, nil)
+		socket, err := new(loop.Passed).Open(address)
 		if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT) {
 			t.Logf("%s: this machine has no IPv6", address)
 			continue
@@ -80,12 +70,11 @@ func TestAcceptedSockets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		socket := socketOf(t, ln)
-		to := ln.Addr().(*net.TCPAddr)
+		to := socket.Addr().(*net.TCPAddr)
 		if to.IP.IsUnspecified() {
 			to.IP = net.IPv4(127, 0, 0, 1)
 		}
-		if _, _, err := socket.take(); !errors.Is(err, unix.EAGAIN) {
+		if _, _, err := socket.Accept(); !errors.Is(err, unix.EAGAIN) {
 			t.Errorf("%s: before anybody came: %v", address, err)
 		}
 		c, err := net.DialTCP("tcp", nil, to)
@@ -93,7 +82,7 @@ func TestAcceptedSockets(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		fd, remote, err := socket.take()
+		fd, remote, err := socket.Accept()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +100,7 @@ func TestAcceptedSockets(t *testing.T) {
 				t.Errorf("%s: flags %#x, %v, want %#x among them", address, got, err, o.want)
 			}
 		}
-		if err := errors.Join(unix.Close(fd), socket.close()); err != nil {
+		if err := errors.Join(unix.Close(fd), socket.Close()); err != nil {
 			t.Error(err)
 		}
 	}
@@ -119,6 +108,9 @@ func TestAcceptedSockets(t *testing.T) {
 
 // full is a relay whose queue is full.
 type full struct{ Relay }
+
+// Stuck implements Relay.
+func (full) Stuck() bool { return false }
 
 func (full) TrySubmit(*upstream.Transaction) error { return upstream.ErrQueueFull }
 
@@ -128,7 +120,7 @@ func (full) TrySubmit(*upstream.Transaction) error { return upstream.ErrQueueFul
 func TestQueueFull(t *testing.T) {
 	k := newStack(t, config(func(cfg *Config) { cfg.Loops = 1 }))
 	c := k.login(t, gmailUser)
-	k.onLoops(t, func(*loop) { k.Server.relay = full{} })
+	k.onLoops(t, func(*eventLoop) { k.Server.relay = full{} })
 	for range 2 {
 		c.mail("a@example.com", "b@example.com")
 		c.message("text\r\n", "451 4.3.2")
@@ -142,7 +134,7 @@ func TestQueueFull(t *testing.T) {
 	if n := k.budget.Used(); n != 0 {
 		t.Errorf("%d octets are kept", n)
 	}
-	k.onLoops(t, func(*loop) { k.Server.relay = k.relay })
+	k.onLoops(t, func(*eventLoop) { k.Server.relay = k.relay })
 	c.mail("a@example.com", "b@example.com")
 	c.message("text\r\n", "250 2.0.0")
 	c.cmd("QUIT", "221")
@@ -162,9 +154,9 @@ func TestNotTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.onLoops(t, func(l *loop) {
+	k.onLoops(t, func(l *eventLoop) {
 		if l == k.loops[0] {
-			k.listeners[0].admit(l, fd, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 1))
+			k.listeners[0].Accepted(l.Loop, fd, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 1))
 		}
 	})
 	eventually(t, "the session is gone", func() bool { return k.Active() == 0 })

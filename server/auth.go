@@ -13,7 +13,7 @@ import (
 // onAUTH starts a SASL exchange (RFC 4954). After one successful login the
 // rules refuse a second one.
 func (s *session) onAUTH(args []byte) (codec.Reply, state) {
-	if s.listener.cfg.TLS == TLSRequired && s.tls == nil {
+	if s.listener.cfg.TLS == TLSRequired && !s.conn.HasTLS() {
 		return codec.ReplyTLSRequired, s.state
 	}
 	if s.srv.failures.Refused(s.source, time.Now()) > 0 {

@@ -1,12 +1,38 @@
 package server
 
 import (
-	"net/netip"
-
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/loop"
 )
+
+// Opened implements loop.Handler: it greets, unless something comes before that.
+func (s *session) Opened(c *loop.Conn) {
+	s.conn, s.loop = c, s.srv.loopOf(c.Loop())
+	s.loop.sessions[s] = struct{}{}
+	s.timer.Expirer = s
+	s.ends = s.loop.Now() + loop.Ticks(s.srv.cfg.SessionTimeout)
+	switch {
+	case s.loop.draining:
+		if s.plainStart() {
+			_ = c.Write(codec.ReplyShutdown.AppendTo(nil)) // a failure closes
+		}
+		s.close()
+	case s.plainStart(): // nothing is queued yet
+		s.enter(stateHello)
+		_ = c.Write(s.srv.greeting)
+	case s.awaitsHeader:
+		s.enter(stateProxyHeader)
+	default:
+		s.begin()
+	}
+}
+
+// plainStart reports whether the session begins with a greeting in clear.
+func (s *session) plainStart() bool {
+	return !s.awaitsHeader && s.listener.cfg.TLS != TLSImplicit && s.listener.cfg.TLS != TLSDetect
+}
 
 // begin starts the dialogue, once it is known who the client is: the PROXY
 // header, if there is to be one, has been read.
@@ -29,9 +55,9 @@ func (s *session) greet() {
 
 // detect looks at what a client says before it is greeted.
 func (s *session) detect(b []byte) {
-	if b[0] == recordHandshake {
+	if loop.BeginsTLS(b) {
 		s.startTLS()
-		s.feedTLS(b)
+		s.conn.FeedTLS(b)
 		return
 	}
 	s.greet()
@@ -73,8 +99,12 @@ func (s *session) feedProxyHeader(b []byte) {
 	}
 	s.begin()
 	s.flush()
-	if len(rest) > 0 && s.state != stateClosed {
-		s.take(rest)
+	switch {
+	case len(rest) == 0 || s.state == stateClosed:
+	case s.conn.HasTLS():
+		s.conn.FeedTLS(rest)
+	default:
+		s.Received(rest)
 	}
 }
 
@@ -89,75 +119,14 @@ func (s *session) refuseSource(r codec.Reply) {
 	s.flush()
 }
 
-// take gives what was read to the layer that it is for.
-func (s *session) take(b []byte) {
-	switch {
-	case s.tls != nil:
-		s.feedTLS(b)
-	case s.state == stateProxyHeader:
+// Received implements loop.Handler.
+func (s *session) Received(b []byte) {
+	switch s.state {
+	case stateProxyHeader:
 		s.feedProxyHeader(b)
-	case s.state == stateDetect:
+	case stateDetect:
 		s.detect(b)
 	default:
 		s.feed(b)
 	}
-}
-
-// enterSource counts a session to its source address, or says why it may not
-// go on. A session without a source, of a unix socket, is always let in.
-func (l *listener) enterSource(s *session) codec.Reply {
-	if !s.source.IsValid() {
-		return codec.NoReply
-	}
-	if !contains(l.cfg.Allow, s.source) && len(l.cfg.Allow) > 0 {
-		l.srv.metrics.notAllowed.Inc()
-		return replyNotAllowed
-	}
-	if l.cfg.MaxPerSource == 0 {
-		return codec.NoReply
-	}
-	key := sourceKey(s.source)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.sources[key] >= l.cfg.MaxPerSource {
-		l.srv.metrics.overCap.Inc()
-		return codec.ReplyTooManyConnections
-	}
-	l.sources[key]++
-	s.counted = true
-	return codec.NoReply
-}
-
-// sourceKey is what connections are counted by: whoever has an IPv6 address
-// has at least all of its /64.
-func sourceKey(a netip.Addr) netip.Addr {
-	if a.Is4() {
-		return a
-	}
-	network, _ := a.Prefix(64) // fails for lengths that no address has
-	return network.Addr()
-}
-
-// leaveSource takes the session out of its source's count.
-func (s *session) leaveSource() {
-	if !s.counted {
-		return
-	}
-	s.counted = false
-	l := s.listener
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	key := sourceKey(s.source)
-	if l.sources[key]--; l.sources[key] == 0 {
-		delete(l.sources, key)
-	}
-}
-
-func contains(prefixes []netip.Prefix, ip netip.Addr) bool {
-	for _, p := range prefixes {
-		if p.Contains(ip) {
-			return true
-		}
-	}
-	return false
 }

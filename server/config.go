@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/internal/watchdog"
 )
@@ -38,6 +39,26 @@ type Listener struct {
 	// MaxMessages ends a session with 421 after so many messages. 0: no cap.
 	MaxMessages int
 }
+
+// TLSMode says how a listener uses TLS.
+type TLSMode string
+
+const (
+	// TLSNone offers no TLS.
+	TLSNone TLSMode = ""
+	// TLSOffered offers STARTTLS; clients may log in without it.
+	TLSOffered TLSMode = "starttls"
+	// TLSRequired offers STARTTLS and refuses AUTH before it.
+	TLSRequired TLSMode = "required"
+	// TLSImplicit starts with the handshake (RFC 8314).
+	TLSImplicit TLSMode = "implicit"
+	// TLSDetect takes a handshake at the start if the client begins with one,
+	// and else offers STARTTLS. A client that waits for the greeting, as it
+	// should in clear, gets it a moment later than on other listeners.
+	TLSDetect TLSMode = "detect"
+)
+
+func (m TLSMode) offered() bool { return m == TLSOffered || m == TLSRequired || m == TLSDetect }
 
 // Gate holds accounts back: an operator's orders. It is asked on the loops, at
 // every login and message, so it must not block.
@@ -156,8 +177,8 @@ func (c Config) Validate() error {
 	if c.Loops < 0 || c.Loops > 256 {
 		bad("loops: %d is not in 0..256", c.Loops)
 	}
-	if _, err := parsePin(c.Pin); err != nil {
-		bad("pin: %v", err)
+	if err := (&loop.Config{Pin: c.Pin}).Validate(); err != nil {
+		bad("%v", err)
 	}
 	for _, n := range []struct {
 		key string

@@ -1,5 +1,5 @@
 // Package server is the client side of the proxy: SMTP submission (RFC 5321,
-// RFC 6409) for bulk MTAs, on gnet event loops.
+// RFC 6409) for bulk MTAs, on the event loops of internal/loop.
 //
 // The server owns its listeners. All loops accept, and each socket is for one of
 // them; from then on everything about a session happens on that loop, without
@@ -44,7 +44,7 @@
 //
 // A client may close its sending side (FIN) and read on, in clear and under TLS;
 // a close_notify says the same, in TLS 1.2 too, and does not end our side. It is an
-// event of its own (input_linux.go, ending.go), not the end of the connection. What
+// event of its own (ending.go), not the end of the connection. What
 // the client has sent until then is carried out and answered, whatever the session
 // waits for, and the connection is closed after the last answer. So
 //
@@ -67,12 +67,10 @@
 // After a FIN the loop asks for no more input of the socket, which could be read
 // for ever: a session that waits so takes no CPU.
 //
-// # TLS
+// # Time
 //
-// The loop drives crypto/tls. Only a handshake, which computes for too long, has
-// a goroutine, from the client's first whole record to its end; there may be
-// maxHandshakes of them, and the oldest gives way to one more. A connection has a
-// buffer for records only while there is something in it (tlsmemory.go).
+// Timeouts are in ticks of 100 ms, and none comes early. In mode TLSDetect a client
+// that says nothing is greeted in clear 100 to 200 ms after it connected.
 //
 // # What is offered
 //

@@ -2,9 +2,13 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
+	"go.uber.org/zap"
+
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/loop"
 )
 
 // end says a last word and closes once the client has had time to read it.
@@ -23,35 +27,58 @@ func (s *session) end(r codec.Reply) {
 // leave ends the connection from our side, after the last reply. Closing with
 // input unread would reset the connection, and might take that reply with it.
 func (s *session) leave() {
-	if s.tls != nil {
-		s.closeTLS()
-	}
+	s.conn.CloseNotify()
 	switch {
 	case s.state == stateClosed:
-	case s.conn.OutboundBuffered() > 0: // written comes back here
+	case s.conn.Buffered() > 0: // Drained comes back here
 	case s.quit || s.ended:
 		s.close()
-	default:
-		s.halfClose()
+	default: // the input is still swallowed
+		s.conn.CloseWrite()
 	}
 }
 
-// written is called when gnet has written out more of what it had to.
-func (s *session) written() {
-	switch {
-	case s.state != stateLinger:
-	case s.conn.OutboundBuffered() == 0:
+// Drained implements loop.Handler: all replies have left.
+func (s *session) Drained() {
+	if s.state == stateLinger {
 		s.leave()
-	case s.loop.ticks < s.ends: // the client reads
+	}
+}
+
+// Progressed implements loop.Progressor: the client reads.
+func (s *session) Progressed() {
+	if s.state == stateLinger && s.loop.Now() < s.ends {
 		s.enter(stateLinger)
 	}
 }
 
-// close closes now; OnClose runs inside.
+// close closes now; Closed runs inside.
 func (s *session) close() {
 	if s.state != stateClosed {
-		_ = s.loop.events.Close(s.conn) // its error only repeats that it is gone
+		s.conn.Close()
 	}
+}
+
+// Closed implements loop.Handler: the connection is gone, or was never opened. A
+// client whose connection broke will read no answer.
+func (s *session) Closed(err error) {
+	s.listener.left()
+	if s.loop == nil {
+		s.leaveSource()
+		if !errors.Is(err, loop.ErrEnded) {
+			s.srv.metrics.acceptErrors.Inc()
+			s.srv.log.Warn("taking a connection", zap.Error(err))
+		}
+		return
+	}
+	delete(s.loop.sessions, s)
+	if err != nil {
+		s.broken = true
+		if s.gaveUp() {
+			s.abandon()
+		}
+	}
+	s.closed()
 }
 
 // closed is called once, when the connection is gone. A transaction that the
@@ -60,9 +87,6 @@ func (s *session) closed() {
 	s.dropTransaction()
 	s.leaveSource()
 	s.enter(stateClosed)
-	if s.tls != nil {
-		s.tls.drop()
-	}
 	if s.in != nil {
 		codec.PutBuffer(s.in)
 		s.in = nil
@@ -70,10 +94,10 @@ func (s *session) closed() {
 	s.login = nil
 }
 
-// endInput is for when the client has said all that it will say, by closing its
-// sending side or by a close_notify. What it has said is carried out and answered,
-// unless it gave up waiting; flush closes after the last answer.
-func (s *session) endInput() {
+// EndOfInput implements loop.Handler: the client has said all that it will say. What
+// it has said is carried out and answered, unless it gave up waiting; flush closes
+// after the last answer.
+func (s *session) EndOfInput() {
 	if s.ended || s.state == stateClosed {
 		return
 	}
@@ -82,15 +106,6 @@ func (s *session) endInput() {
 		s.abandon()
 	}
 	s.flush()
-}
-
-// lost is for when the client is gone: it will read no answer.
-func (s *session) lost() {
-	s.broken = true
-	if s.gaveUp() {
-		s.abandon()
-	}
-	s.close()
 }
 
 // patienceOfClients is how long after end-of-data a client waits at least. One that
@@ -105,7 +120,7 @@ func (s *session) gaveUp() bool {
 	if s.state == stateAwaitUpstream {
 		last = s.t.complete
 	}
-	return s.loop.clock-last > patienceOfClients && !s.saidQuit()
+	return s.loop.Clock()-last > patienceOfClients && !s.saidQuit()
 }
 
 // saidQuit reports whether QUIT is the last line of the input that waits.

@@ -256,7 +256,7 @@ func TestSilentClient(t *testing.T) {
 				t.Run(p.name, func(t *testing.T) {
 					c := k.dialVersion(t, version)
 					k.reach(t, c, p)
-					k.inspect(t, (*session).timeout)
+					k.inspect(t, (*session).Expired)
 					if got := c.codes(); got != p.idles {
 						t.Errorf("the client read %q, want %q", got, p.idles)
 					}

@@ -2,18 +2,16 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/panjf2000/gnet/v2"
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/upstream"
 )
@@ -21,10 +19,9 @@ import (
 // feeder runs one session without a network: what is fed comes from the
 // client, what the session writes is in out, and the relay accepts at once.
 type feeder struct {
-	s      *session
-	out    []byte
-	posted []gnet.Runnable
-	closed bool
+	s    *session
+	loop loop.Fake
+	out  []byte
 
 	record   bool // keep messages
 	messages []string
@@ -50,13 +47,13 @@ func newFeeder(t testing.TB, change func(*Config)) *feeder {
 	}
 	ln := &listener{srv: srv, cfg: cfg.Listeners[0], policy: password.PolicyAny}
 	ln.advertise(means{extensions: account.Ext8BITMIME | account.ExtSMTPUTF8})
-	l := &loop{srv: srv, events: feederLoop{f: f}, sessions: map[*session]struct{}{}}
-	srv.loops = []*loop{l}
-	f.s = &session{srv: srv, listener: ln, loop: l, conn: feederConn{f: f}, id: 1}
-	l.sessions[f.s] = struct{}{}
+	f.loop = loop.NewFake(loop.Config{Log: zap.NewNop(), Panicked: srv.callbackPanicked})
+	srv.addLoop(f.loop.Loop)
 	srv.active.Add(1)
-	f.s.ends = ticksOf(cfg.SessionTimeout)
-	f.s.enter(stateHello)
+	ln.active.Add(1)
+	f.s = &session{srv: srv, listener: ln, id: 1}
+	f.loop.Open(f.s, func(b []byte) { f.out = append(f.out, b...) })
+	f.out = f.out[:0] // the greeting
 	return f
 }
 
@@ -71,13 +68,9 @@ func (f *feeder) feed(s string) { f.feedBytes([]byte(s)) }
 
 func (f *feeder) feedBytes(b []byte) {
 	if f.s.state != stateClosed {
-		f.s.feed(b)
+		f.loop.Receive(f.s.conn, b)
 	}
-	for len(f.posted) > 0 {
-		r := f.posted[0]
-		f.posted = f.posted[:copy(f.posted, f.posted[1:])]
-		r.(*loop).empty()
-	}
+	f.loop.RunPosted()
 }
 
 // replies takes what the session has said so far.
@@ -91,58 +84,17 @@ func (f *feeder) replies() string {
 // left.
 func (f *feeder) end(t testing.TB) {
 	t.Helper()
-	if !f.closed {
-		_ = feederLoop{f: f}.Close(nil)
-	}
+	f.s.close()
 	if n := f.s.srv.budget.Used(); n != 0 {
 		t.Errorf("%d octets of the budget are left in use", n)
 	}
 	if n := f.s.srv.metrics.panics.Get(); n != 0 {
 		t.Errorf("%d panics", n)
 	}
-	if f.s.in != nil || f.s.slot != 0 {
-		t.Error("a closed session holds a buffer or a place in the wheel")
+	if f.s.in != nil || f.s.timer.Pending() {
+		t.Error("a closed session holds a buffer or has a timer")
 	}
 }
-
-// feederLoop is the gnet.EventLoop of a feeder.
-type feederLoop struct {
-	gnet.EventLoop
-	f *feeder
-}
-
-// Execute keeps r for feed to run.
-func (l feederLoop) Execute(_ context.Context, r gnet.Runnable) error {
-	l.f.posted = append(l.f.posted, r)
-	return nil
-}
-
-// Close does what OnClose does.
-func (l feederLoop) Close(gnet.Conn) error {
-	if !l.f.closed {
-		l.f.closed = true
-		l.f.s.closed()
-	}
-	return nil
-}
-
-// feederConn is the gnet.Conn of a feeder.
-type feederConn struct {
-	gnet.Conn
-	f *feeder
-}
-
-func (c feederConn) Write(b []byte) (int, error) {
-	if c.f.closed {
-		panic("a write to a closed connection: it might be another client's by now")
-	}
-	c.f.out = append(c.f.out, b...)
-	return len(b), nil
-}
-
-func (c feederConn) OutboundBuffered() int { return 0 }
-func (c feederConn) Fd() int               { return -1 }
-func (c feederConn) RemoteAddr() net.Addr  { return &net.TCPAddr{} }
 
 // Ready implements Tokens.
 func (f *feeder) Ready(*account.Account) bool { return true }
@@ -176,7 +128,8 @@ func (f *feeder) TrySubmit(tx *upstream.Transaction) error {
 		}
 		f.messages = append(f.messages, b.String())
 	}
-	tx.Done.Complete(tx, feederAccepted, nil)
+	tx.Result = feederAccepted
+	tx.Done.Complete(tx, nil)
 	return nil
 }
 
@@ -270,7 +223,7 @@ func TestFeedAfterClose(t *testing.T) {
 	f := newFeeder(t, nil)
 	f.login()
 	f.feed("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nBDAT 5 LAST\r\nab")
-	_ = feederLoop{f: f}.Close(nil)
+	f.s.close()
 	f.feed("c\r\nNOOP\r\n")
 	f.end(t)
 }

@@ -62,7 +62,7 @@ func TestHalfClosedRests(t *testing.T) {
 			k.setFaults(t, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
 				For: sandbox.Duration(500 * time.Millisecond)})
 			turns := func() (n uint64) {
-				k.onLoops(t, func(l *loop) { n += l.callbacks })
+				k.onLoops(t, func(l *eventLoop) { n += l.Callbacks() })
 				return n
 			}
 			c := k.dialVersion(t, w.version)
@@ -115,14 +115,14 @@ func TestManyAnswersAfterEnd(t *testing.T) {
 				k := newStack(t, withTLS("", TLSImplicit))
 				c := k.dialNarrow(t, w.version)
 				k.inspect(t, func(s *session) {
-					if err := unix.SetsockoptInt(s.conn.Fd(), unix.SOL_SOCKET, unix.SO_SNDBUF, 4<<10); err != nil {
+					if err := unix.SetsockoptInt(s.conn.FD(), unix.SOL_SOCKET, unix.SO_SNDBUF, 4<<10); err != nil {
 						t.Error(err)
 					}
 				})
 				c.send(strings.Repeat("NOOP\r\n", n) + last)
 				w.end(c)
 				eventually(t, "answers wait", func() (wait bool) {
-					k.inspect(t, func(s *session) { wait = s.ended && s.conn.OutboundBuffered() > 0 })
+					k.inspect(t, func(s *session) { wait = s.ended && s.conn.Buffered() > 0 })
 					return wait
 				})
 				want := strings.TrimSpace(strings.Repeat("250 ", n) + strings.Repeat("221", len(last)/6))

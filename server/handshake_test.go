@@ -41,7 +41,7 @@ func TestHandshakeGarbage(t *testing.T) {
 			t.Errorf("%s: answered in clear: %q", name, got)
 		}
 	}
-	eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 && k.handshakes.underWay() == 0 })
+	eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 && k.engine.Handshakes() == 0 })
 }
 
 // TestHandshakeTimeout leaves handshakes at every stage, and PROXY headers.
@@ -76,7 +76,7 @@ func TestHandshakeTimeout(t *testing.T) {
 			t.Errorf("client %d: %q, %v", i, got, err)
 		}
 	}
-	eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 && k.handshakes.underWay() == 0 })
+	eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 && k.engine.Handshakes() == 0 })
 	if n := k.counter(t, "smtp_timeouts_total"); n != float64(len(clients)) {
 		t.Errorf("the counter of timeouts says %v, want %d", n, len(clients))
 	}
@@ -86,15 +86,13 @@ func TestHandshakeTimeout(t *testing.T) {
 // They do not keep others out.
 func TestHandshakesGiveWay(t *testing.T) {
 	k := newStack(t, withTLS(TLSImplicit), config(func(cfg *Config) { cfg.HandshakeTimeout = time.Hour }))
-	k.handshakes.mu.Lock()
-	k.handshakes.limit = 4
-	k.handshakes.mu.Unlock()
+	k.engine.LimitHandshakes(4)
 	hello := string(clientHello(t))
 	for range 20 {
 		k.dial(t).send(hello)
 	}
 	eventually(t, "only so many are left", func() bool {
-		return k.handshakes.underWay() == 4 && k.counter(t, `smtp_tls_handshakes_total{result="gave_way"}`) == 16
+		return k.engine.Handshakes() == 4 && k.counter(t, `smtp_tls_handshakes_total{result="gave_way"}`) == 16
 	})
 	for range 5 {
 		c := k.dial(t)
@@ -103,11 +101,11 @@ func TestHandshakesGiveWay(t *testing.T) {
 		c.cmd("QUIT", "221")
 	}
 	// A client that has sent no whole record takes no place.
-	before := k.handshakes.underWay()
+	before := k.engine.Handshakes()
 	for range 20 {
 		k.dial(t).send(hello[:100])
 	}
-	if n := k.handshakes.underWay(); n > before {
+	if n := k.engine.Handshakes(); n > before {
 		t.Errorf("%d handshakes are under way, before it were %d", n, before)
 	}
 }
@@ -173,7 +171,7 @@ func TestShutdownWithinHandshakes(t *testing.T) {
 		c.send(hello[:len(hello)*(i%5)/4])
 		clients = append(clients, c)
 	}
-	eventually(t, "they are under way", func() bool { return k.handshakes.underWay() >= 8 })
+	eventually(t, "they are under way", func() bool { return k.engine.Handshakes() >= 8 })
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	k.Shutdown(ctx)
@@ -205,5 +203,5 @@ func TestTLSClientGone(t *testing.T) {
 		c.send("EHLO client.example.com\r\nNOOP")
 		c.reset()
 	}
-	eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 && k.handshakes.underWay() == 0 })
+	eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 && k.engine.Handshakes() == 0 })
 }

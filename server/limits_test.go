@@ -20,7 +20,7 @@ func config(change func(*Config)) stackOption {
 }
 
 // onLoops runs f on each loop, and waits.
-func (k *stack) onLoops(t testing.TB, f func(*loop)) {
+func (k *stack) onLoops(t testing.TB, f func(*eventLoop)) {
 	t.Helper()
 	for _, l := range k.loops {
 		done := make(chan struct{})
@@ -42,7 +42,7 @@ func (f loopFunc) Run() { f() }
 // inspect runs look for each session, on its loop.
 func (k *stack) inspect(t testing.TB, look func(*session)) {
 	t.Helper()
-	k.onLoops(t, func(l *loop) {
+	k.onLoops(t, func(l *eventLoop) {
 		for s := range l.sessions {
 			look(s)
 		}
@@ -70,7 +70,7 @@ func (c *client) flood(n int) (done chan error) {
 	return done
 }
 
-// maxRead is what gnet reads at a time, maxUnread what a session may hold at a
+// maxRead is what a loop reads at a time, maxUnread what a session may hold at a
 // cap of 20,000: a read or two may come before the pause is in force.
 const (
 	maxRead   = 64 << 10
@@ -149,8 +149,7 @@ func TestClientThatNeverReads(t *testing.T) {
 	other.cmd("QUIT", "221")
 }
 
-// TestTimeouts waits for every timeout of a session. The wheel ticks once a
-// second, so each takes two.
+// TestTimeouts waits for every timeout of a session.
 func TestTimeouts(t *testing.T) {
 	k := newStack(t, config(func(cfg *Config) {
 		cfg.GreetingTimeout, cfg.CommandTimeout, cfg.ContentTimeout, cfg.IdleTimeout = time.Second, time.Second, time.Second, time.Second
@@ -329,7 +328,7 @@ func TestPauseOutlastsDrainedOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	buffered := func() (n int) {
-		k.inspect(t, func(s *session) { n = s.conn.OutboundBuffered() })
+		k.inspect(t, func(s *session) { n = s.conn.Buffered() })
 		return n
 	}
 	sent := 0

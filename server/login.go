@@ -14,7 +14,7 @@ import (
 // may have to wait for a slow hash.
 func (s *session) authenticate(user, pass []byte) (codec.Reply, state) {
 	a := s.lookUp(user)
-	done := func(res password.Result) { s.loop.post(message{kind: msgPassword, s: s, verdict: res}) }
+	done := func(res password.Result) { s.post(func() { s.passwordChecked(res) }) }
 	checker := s.srv.passwords
 	var res password.Result
 	switch {
@@ -148,7 +148,7 @@ func (s *session) admitted(a *account.Account) (codec.Reply, state) {
 		return s.loggedIn(a)
 	}
 	s.joining = a
-	s.srv.tokens.Fetch(a, func(err error) { s.loop.post(message{kind: msgToken, s: s, err: err}) })
+	s.srv.tokens.Fetch(a, func(err error) { s.post(func() { s.tokenReady(err) }) })
 	return codec.NoReply, stateAwaitToken
 }
 

@@ -24,7 +24,7 @@ type serverMetrics struct {
 // latencyBuckets are in seconds.
 var latencyBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
 
-func newMetrics(set *metrics.Set, srv *Server) *serverMetrics {
+func newMetrics(set *metrics.Set) *serverMetrics {
 	m := &serverMetrics{
 		accepted:        set.NewCounter(`smtp_connections_total{result="accepted"}`),
 		overCap:         set.NewCounter(`smtp_connections_total{result="over_cap"}`),
@@ -54,9 +54,5 @@ func newMetrics(set *metrics.Set, srv *Server) *serverMetrics {
 	m.auth.decode = set.NewCounter(`auth_attempts_total{result="decode_error"}`)
 	m.auth.mechanism = set.NewCounter(`auth_attempts_total{result="mechanism"}`)
 	m.auth.token = set.NewCounter(`auth_attempts_total{result="token_refresh_failed"}`)
-	set.NewGauge(`smtp_connections_active`, func() float64 { return float64(srv.active.Load()) })
-	set.NewGauge(`smtp_content_budget_used_bytes`, func() float64 { return float64(srv.budget.Used()) })
-	set.NewGauge(`smtp_content_budget_limit_bytes`, func() float64 { return float64(srv.budget.Limit()) })
-	set.NewGauge(`smtp_content_segments_live`, func() float64 { return float64(codec.LiveSegments()) })
 	return m
 }

@@ -8,6 +8,9 @@ import (
 // panicky is a relay with a fault of its own: it panics on the loop.
 type panicky struct{ Relay }
 
+// Stuck implements Relay.
+func (panicky) Stuck() bool { return false }
+
 // TestPanicClosesOneSession has a session panic. It is closed, and counted; the
 // others on its loop go on.
 func TestPanicClosesOneSession(t *testing.T) {
@@ -16,11 +19,11 @@ func TestPanicClosesOneSession(t *testing.T) {
 	other.mail("a@example.com", "b@example.com")
 	c := k.login(t, gmailUser)
 	c.mail("a@example.com", "b@example.com")
-	k.onLoops(t, func(*loop) { k.Server.relay = panicky{} }) // every call of it dereferences nil
+	k.onLoops(t, func(*eventLoop) { k.Server.relay = panicky{} }) // every call of it dereferences nil
 	c.cmd("DATA", "354")
 	c.send("text\r\n.\r\n")
 	c.expectEnd()
-	k.onLoops(t, func(*loop) { k.Server.relay = k.relay })
+	k.onLoops(t, func(*eventLoop) { k.Server.relay = k.relay })
 	other.message("text\r\n", "250 2.0.0")
 	other.cmd("QUIT", "221")
 	if n := k.counter(t, "smtp_session_panics_total"); n != 1 {

@@ -225,10 +225,11 @@ func TestPasswordCheckerBusy(t *testing.T) {
 // TestGuessing delays the answers to a source that fails, then refuses it
 // outright, and nobody else; what it pipelines waits.
 func TestGuessing(t *testing.T) {
+	const heldBack = 400 * time.Millisecond
 	k := newStack(t, withPasswords(rightPassword, password.PolicyShared), func(cfg *Config, _ *upstream.Config, _ *sandbox.Config) {
 		cfg.Failures = password.DefaultFailureConfig()
 		cfg.Failures.Free, cfg.Failures.Limit = 2, 4
-		cfg.Failures.Delay, cfg.Failures.MaxDelay = time.Millisecond, time.Millisecond
+		cfg.Failures.Delay, cfg.Failures.MaxDelay = heldBack, heldBack
 		cfg.Listeners[0].ProxyFrom = loopback
 	})
 	connect := func(source string) *client {
@@ -251,7 +252,7 @@ func TestGuessing(t *testing.T) {
 		}
 		c.expect("535 5.7.8")
 		c.expect("250")
-		if d := time.Since(start); i >= 2 && d < 500*time.Millisecond {
+		if d := time.Since(start); i >= 2 && d < heldBack {
 			t.Errorf("guess %d was answered after %v", i, d)
 		}
 	}

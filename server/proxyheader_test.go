@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"testing"
+
+	"xoauth2-proxy/internal/loop"
 )
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
@@ -88,7 +90,7 @@ func TestProxyHeader(t *testing.T) {
 				hello := string(clientHello(t))
 				c.send(tt.header + hello) // in one packet
 				b := make([]byte, 1)
-				if n, err := c.conn.Read(b); n != 1 || b[0] != recordHandshake {
+				if n, err := c.conn.Read(b); n != 1 || !loop.BeginsTLS(b) {
 					t.Errorf("the answer to the ClientHello is %x, %v", b[:n], err)
 				}
 			} else {

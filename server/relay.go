@@ -19,7 +19,7 @@ type Relay interface {
 	// Continue takes tx again, with more recipients or with its content.
 	Continue(tx *upstream.Transaction) error
 	// Stuck reports whether some answers do not come any more: then
-	// Transaction.EndWait tells which. It is asked at every tick of a loop.
+	// Transaction.EndWait tells which. Each loop asks every second.
 	Stuck() bool
 }
 

@@ -5,8 +5,6 @@ import (
 	"runtime/debug"
 	"slices"
 
-	"go.uber.org/zap"
-
 	"xoauth2-proxy/internal/account"
 )
 
@@ -39,7 +37,7 @@ func (s *Server) keepLearning() {
 			}
 		}
 		select {
-		case <-s.stopTicks:
+		case <-s.stopLearning:
 			return
 		case <-s.news:
 		}
@@ -57,15 +55,9 @@ func (s *Server) prepareAgain(snapshot *account.Snapshot) {
 	s.prepare(snapshot)
 }
 
-// panicked counts and tells a panic that was contained.
-func (s *Server) panicked(what string, p any, stack []byte) {
-	s.metrics.panics.Inc()
-	s.log.Error(what, zap.Any("panic", p), zap.ByteString("stack", stack))
-}
-
 // endRemoved ends the sessions of a loop whose accounts are gone and that are in
 // no transaction. The others find out by themselves when they are out of it.
-func (s *Server) endRemoved(l *loop) {
+func (s *Server) endRemoved(l *eventLoop) {
 	w := &walk{loop: l, done: make(chan struct{}, 1)}
 	for more := true; more; more = len(w.left) > 0 {
 		if !l.Post(w) {
@@ -73,7 +65,7 @@ func (s *Server) endRemoved(l *loop) {
 		}
 		select {
 		case <-w.done:
-		case <-s.stopTicks:
+		case <-s.stopLearning:
 			return
 		}
 	}
@@ -86,26 +78,21 @@ const walkStep = 50
 // walk comes to all sessions of a loop, a few at a time. It does not post itself:
 // a loop runs all that is posted before it looks at its sockets again.
 type walk struct {
-	loop  *loop
+	loop  *eventLoop
 	begun bool
 	left  []*session // some may have ended meanwhile
 	done  chan struct{}
 }
 
-// Run implements upstream.Runner.
+// Run implements loop.Runner.
 func (w *walk) Run() {
 	if !w.begun {
 		w.begun, w.left = true, slices.Collect(maps.Keys(w.loop.sessions))
 	}
 	n := min(walkStep, len(w.left))
 	for _, s := range w.left[:n] {
-		w.visit(s)
+		s.visit((*session).flush)
 	}
 	w.left = w.left[n:]
 	w.done <- struct{}{}
-}
-
-func (w *walk) visit(s *session) {
-	defer w.loop.recovered(s)
-	s.flush()
 }

@@ -82,7 +82,7 @@ func TestRemovedAccountHasManySessions(t *testing.T) {
 	}
 	other := k.login(t, outlookUser)
 	k.store.Swap(k.snapshot(t, outlookUser))
-	k.onLoops(t, func(l *loop) {
+	k.onLoops(t, func(l *eventLoop) {
 		w := &walk{loop: l, done: make(chan struct{}, 1)}
 		w.Run()
 		left := 0
@@ -118,7 +118,7 @@ func TestRemovedWhileLoggingIn(t *testing.T) {
 	k := newStack(t, config(func(cfg *Config) { cfg.Loops = 1 }))
 	tokens := slowTokens{make(chan func(error), 1)}
 	c := k.greeted(t)
-	k.onLoops(t, func(*loop) { k.Server.tokens = tokens })
+	k.onLoops(t, func(*eventLoop) { k.Server.tokens = tokens })
 	c.send("AUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n")
 	done := <-tokens.asked
 	k.reload(t, outlookUser)
@@ -137,13 +137,13 @@ func TestRemovedWhileLoggingIn(t *testing.T) {
 func TestPanicInPasswordCheck(t *testing.T) {
 	k := newStack(t, withPasswords(quickHash, password.PolicyShared), config(func(cfg *Config) { cfg.Loops = 1 }))
 	c, other := k.greeted(t), k.greeted(t)
-	k.onLoops(t, func(*loop) { breakSecret(&k.Server.shared) })
+	k.onLoops(t, func(*eventLoop) { breakSecret(&k.Server.shared) })
 	c.cmd("AUTH PLAIN "+plainResponse(gmailUser, rightPassword), "454 4.7.0")
 	right, err := password.Parse(quickHash)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.onLoops(t, func(*loop) { k.Server.shared = right })
+	k.onLoops(t, func(*eventLoop) { k.Server.shared = right })
 	c.cmd("AUTH PLAIN "+plainResponse(gmailUser, rightPassword), "235")
 	other.cmd("AUTH PLAIN "+plainResponse(gmailUser, wrongPassword), "535")
 	if n := k.counter(t, "smtp_session_panics_total"); n != 1 {
@@ -165,12 +165,12 @@ func TestPanicWhilePreparing(t *testing.T) {
 	k := newStack(t, withPasswords(quickHash, password.PolicyAny), config(func(cfg *Config) { cfg.Loops = 1 }))
 	leaves, stays := k.login(t, gmailUser), k.login(t, outlookUser)
 	passwords := k.Server.passwords
-	k.onLoops(t, func(*loop) { k.Server.passwords = nil }) // only prepare uses it under this policy
+	k.onLoops(t, func(*eventLoop) { k.Server.passwords = nil }) // only prepare uses it under this policy
 	k.reload(t, outlookUser)
 	leaves.expect("421 4.7.0")
 	leaves.expectEnd()
 	stays.cmd("EHLO client.example.com", "250")
-	k.onLoops(t, func(*loop) { k.Server.passwords = passwords })
+	k.onLoops(t, func(*eventLoop) { k.Server.passwords = passwords })
 	if n := k.counter(t, "smtp_session_panics_total"); n != 1 {
 		t.Errorf("the counter says %v", n)
 	}

@@ -71,7 +71,7 @@ func (s *session) onEHLO(args []byte) (codec.Reply, state) {
 	}
 	s.dropTransaction()
 	offer := s.listener.offered()
-	if s.tls != nil {
+	if s.conn.HasTLS() {
 		return offer.secure, s.greeted()
 	}
 	return offer.clear, s.greeted()

@@ -5,24 +5,23 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/panjf2000/gnet/v2"
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
 )
 
-// session is one client connection. All its fields belong to its loop; other
-// goroutines reach it through the loop's mailbox only.
+// session is one client connection: its loop.Handler. All its fields belong to its
+// loop; other goroutines reach it through the loop's mailbox only.
 type session struct {
 	srv      *Server
 	listener *listener
-	loop     *loop
-	accepted int // the socket, until the loop opens the session
-	conn     gnet.Conn
-	tls      *tlsLayer // nil in clear
+	loop     *eventLoop // nil until the session is opened, as is conn
+	conn     *loop.Conn
+	upgraded bool // by STARTTLS: the client was greeted before
 	id       uint64
-	remote   string // for the log; gnet forgets the address at close
+	remote   string // for the log
 
 	source       netip.Addr // of the client, behind a PROXY header too; invalid for unix
 	counted      bool       // is in listener.sources
@@ -34,9 +33,7 @@ type session struct {
 
 	in     *codec.Buffer // input not consumed yet; nil when there is none
 	behind []byte        // the input behind the command that is being run
-	paused bool          // the connection is not read from
-	shut   bool          // all that came over the connection was read, and no more will
-	ended  bool          // the client has ended its input: shut, or a close_notify
+	ended  bool          // the client has ended its input, by FIN or a close_notify
 	broken bool          // closed because the connection failed
 	heard  time.Duration // when the client last said something, by the loop's clock
 
@@ -53,12 +50,12 @@ type session struct {
 	errors   int // our 5yz replies so far
 	messages int // transactions begun
 
-	wheelNode
+	timer loop.Timer // of the state
 }
 
 // feed consumes what arrived. b is borrowed.
 func (s *session) feed(b []byte) {
-	s.heard = s.loop.clock
+	s.heard = s.loop.Clock()
 	if s.in != nil {
 		_, _ = s.in.Write(b) // never fails
 		b = s.in.B
@@ -92,14 +89,25 @@ func (s *session) keep(rest []byte) {
 	}
 	switch {
 	case s.in == nil || len(s.in.B) <= s.srv.cfg.MaxPipelined:
-		if s.paused && s.state != stateClosed {
-			s.unpause()
-		}
+		s.conn.Resume()
 	case !s.pause():
 		s.end(codec.ReplyTooMuchInput)
 		codec.PutBuffer(s.in)
 		s.in = nil
 	}
+}
+
+// pause stops reading from the client, so that TCP holds it back: what it pipelines
+// while its session waits would be read without bound. It reports whether it could.
+func (s *session) pause() bool {
+	if s.conn.Paused() {
+		return true
+	}
+	if !s.conn.Pause() {
+		return false
+	}
+	s.srv.metrics.pauses.Inc()
+	return true
 }
 
 // consume runs the state machine over b and returns what must wait: a line
@@ -217,9 +225,7 @@ func (s *session) pass(r codec.Reply, next state) {
 	s.enter(next)
 }
 
-// flush writes the queued replies: the only place that touches the
-// connection for writing. gnet closes inside a failing Write and runs OnClose
-// within it; a Write after that would go to whoever has the descriptor then.
+// flush writes the queued replies. Closed runs inside a write that fails.
 // A session without a transaction ends here while the server drains, and when
 // its account is gone.
 func (s *session) flush() {
@@ -238,10 +244,10 @@ func (s *session) flush() {
 		return
 	}
 	if len(out) > 0 {
-		if err := s.write(out); err != nil || s.state == stateClosed {
+		if err := s.conn.Write(out); err != nil || s.state == stateClosed {
 			return
 		}
-		if s.conn.OutboundBuffered() > maxOutbound {
+		if s.conn.Buffered() > maxOutbound {
 			s.srv.metrics.deafClients.Inc()
 			s.close()
 			return
@@ -252,20 +258,11 @@ func (s *session) flush() {
 	}
 }
 
-// write sends octets to the client, through TLS where there is TLS.
-func (s *session) write(b []byte) error {
-	if s.tls != nil {
-		return s.writeTLS(b)
-	}
-	_, err := s.conn.Write(b)
-	return err
-}
-
 // maxOutbound caps the replies, in octets, that a client leaves unread.
 const maxOutbound = 64 << 10
 
-// timeout is called by the wheel when the deadline has passed.
-func (s *session) timeout() {
+// Expired implements loop.Expirer: the deadline has passed.
+func (s *session) Expired() {
 	if s.state == stateLinger {
 		s.close()
 		return
@@ -284,18 +281,48 @@ func (s *session) timeout() {
 	s.flush()
 }
 
+// enter is the only writer of s.state. It also sets the deadline of the new
+// state; the await states have none of ours, since the relay and the token
+// manager bound them.
+func (s *session) enter(next state) {
+	s.state = next
+	cfg := &s.srv.cfg
+	switch next {
+	case stateProxyHeader, stateHandshake:
+		s.expireIn(cfg.HandshakeTimeout)
+	case stateDetect:
+		s.expireIn(detectTimeout)
+	case stateHello:
+		s.expireIn(cfg.GreetingTimeout)
+	case stateReady:
+		s.expireIn(cfg.IdleTimeout)
+	case stateData, stateBdat, stateBdatSkip:
+		s.expireIn(cfg.ContentTimeout)
+	case stateDelayed:
+		s.expireIn(s.delay)
+	case stateAwaitPassword, stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream:
+		s.loop.SuspendTimer(&s.timer)
+	case stateLinger:
+		s.expireIn(lingerTimeout)
+	case stateClosed:
+		s.loop.StopTimer(&s.timer)
+	default:
+		s.expireIn(cfg.CommandTimeout)
+	}
+}
+
 // expireIn sets the deadline of a state, which is never later than that of the
 // whole session: at once when that has passed, and for the client's part of a
 // message some time later.
 func (s *session) expireIn(d time.Duration) {
-	now := s.loop.ticks
-	deadline := now + ticksOf(d)
+	now := s.loop.Now()
+	deadline := now + loop.Ticks(d)
 	switch {
 	case s.state == stateLinger || s.state == stateDelayed:
 	case idle.has(s.state):
 		deadline = min(deadline, max(s.ends, now+1))
 	default:
-		deadline = min(deadline, max(s.ends+ticksOf(s.srv.cfg.ContentTimeout), now+1))
+		deadline = min(deadline, max(s.ends+loop.Ticks(s.srv.cfg.ContentTimeout), now+1))
 	}
-	s.loop.wheel.set(s, deadline)
+	s.loop.SetTimer(&s.timer, deadline)
 }

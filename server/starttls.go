@@ -1,15 +1,22 @@
 package server
 
-import "xoauth2-proxy/codec"
+import (
+	"errors"
+
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/loop"
+)
 
 // onSTARTTLS begins TLS (RFC 3207). Whatever the client sent in clear behind
 // the command must not be read as commands later on: that ends the session
 // (CVE-2011-0411).
 func (s *session) onSTARTTLS(args []byte) (codec.Reply, state) {
 	switch {
-	case s.tls == nil && !s.listener.cfg.TLS.offered():
+	case !s.conn.HasTLS() && !s.listener.cfg.TLS.offered():
 		return codec.ReplyNotImplemented, s.state
-	case s.tls != nil || s.state != stateUnauth:
+	case s.conn.HasTLS() || s.state != stateUnauth:
 		return codec.ReplyBadSequence, s.state
 	case len(args) > 0:
 		return codec.ReplyBadArgs, s.state
@@ -17,4 +24,33 @@ func (s *session) onSTARTTLS(args []byte) (codec.Reply, state) {
 		return codec.ReplyPipelinedTLS, stateLinger
 	}
 	return codec.ReplyStartTLS, stateHandshake
+}
+
+// startTLS puts TLS under the session.
+func (s *session) startTLS() {
+	s.upgraded = s.state == stateHandshake // entered with the reply to STARTTLS
+	s.enter(stateHandshake)
+	s.conn.StartTLS(s.srv.cfg.TLS)
+}
+
+// Secured implements loop.Handler: the handshake has ended. After an error the loop
+// closes.
+func (s *session) Secured(err error) {
+	m := s.srv.metrics
+	switch {
+	case s.state != stateHandshake || errors.Is(err, loop.ErrNoHandshake):
+	case errors.Is(err, loop.ErrGaveWay):
+		m.evicted.Inc()
+	case err != nil:
+		m.handshakeFailed.Inc()
+		s.srv.log.Debug("TLS handshake failed", zap.Uint64("sid", s.id), zap.Error(err))
+	default:
+		m.handshakeOK.Inc()
+		if s.upgraded { // what was said in clear is forgotten (RFC 3207 section 4.2)
+			s.enter(stateHello)
+		} else {
+			s.greet()
+		}
+		s.flush()
+	}
 }

@@ -1,6 +1,10 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"xoauth2-proxy/internal/loop"
+)
 
 // state is where a session stands; doc.go lists them.
 type state uint8
@@ -72,35 +76,6 @@ var (
 // that the client reads the reply before it sees a reset.
 const lingerTimeout = 2 * time.Second
 
-// detectTimeout is how long TLSDetect waits for a handshake before it greets.
-const detectTimeout = time.Millisecond // the next tick but one
-
-// enter is the only writer of s.state. It also sets the deadline of the new
-// state; the await states have none of ours, since the relay and the token
-// manager bound them.
-func (s *session) enter(next state) {
-	s.state = next
-	cfg := &s.srv.cfg
-	switch next {
-	case stateProxyHeader, stateHandshake:
-		s.expireIn(cfg.HandshakeTimeout)
-	case stateDetect:
-		s.expireIn(detectTimeout)
-	case stateHello:
-		s.expireIn(cfg.GreetingTimeout)
-	case stateReady:
-		s.expireIn(cfg.IdleTimeout)
-	case stateData, stateBdat, stateBdatSkip:
-		s.expireIn(cfg.ContentTimeout)
-	case stateDelayed:
-		s.expireIn(s.delay)
-	case stateAwaitPassword, stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream:
-		s.deadline = noDeadline
-	case stateLinger:
-		s.expireIn(lingerTimeout)
-	case stateClosed:
-		s.loop.wheel.remove(s)
-	default:
-		s.expireIn(cfg.CommandTimeout)
-	}
-}
+// detectTimeout is how long TLSDetect waits for a handshake before it greets: up to
+// the next tick but one, which is 100 to 200 ms.
+const detectTimeout = loop.Tick

@@ -1,6 +1,40 @@
 package server
 
-import "time"
+import (
+	"time"
+
+	"xoauth2-proxy/internal/loop"
+)
+
+// checkInterval is how often a loop asks for answers that do not come.
+const checkInterval = 10 // ticks of 100 ms
+
+// check is the asking of one loop.
+type check struct {
+	loop.Timer
+	srv *Server
+	l   *eventLoop
+}
+
+// awaitAnswers has sessions of the loop whose answer does not come give one
+// themselves.
+func (s *Server) awaitAnswers(l *eventLoop) {
+	c := &check{srv: s, l: l}
+	c.Expirer = c
+	c.Expired()
+}
+
+// Expired implements loop.Expirer.
+func (c *check) Expired() {
+	c.l.SetTimer(&c.Timer, c.l.Now()+checkInterval)
+	if !c.srv.relay.Stuck() {
+		return
+	}
+	now := time.Now()
+	for s := range c.l.sessions {
+		s.visit(func(s *session) { s.endWait(now) })
+	}
+}
 
 // endWait answers the client itself if the shard that it waits for is stuck, as far
 // as the relay lets it (upstream.Transaction.EndWait).

@@ -47,7 +47,7 @@ func TestTLSDelivers(t *testing.T) {
 			}
 		}
 	}
-	if n := k.handshakes.underWay(); n != 0 {
+	if n := k.engine.Handshakes(); n != 0 {
 		t.Errorf("%d handshakes are left", n)
 	}
 	if n := k.counter(t, `smtp_tls_handshakes_total{result="success"}`); n != 16 {
@@ -69,7 +69,7 @@ func TestTLSHasNoGoroutines(t *testing.T) {
 	stacks := make([]byte, 1<<20)
 	eventually(t, "no goroutine is in a handshake or belongs to a session", func() bool {
 		all := string(stacks[:runtime.Stack(stacks, true)])
-		return !strings.Contains(all, "server.(*handshakes)") && !strings.Contains(all, "server.(*session)")
+		return !strings.Contains(all, "loop.(*handshakes)") && !strings.Contains(all, "server.(*session)")
 	})
 	if n := k.Active(); n != 30 {
 		t.Errorf("%d sessions", n)

@@ -20,15 +20,16 @@ const keptRecord = 1024
 func (k *stack) held(t testing.TB, sessions int) (most int) {
 	t.Helper()
 	found := 0
-	k.onLoops(t, func(l *loop) {
+	k.onLoops(t, func(l *eventLoop) {
 		for s := range l.sessions {
-			if !s.tls.established {
+			if s.conn.TLSState() == nil {
 				continue
 			}
 			found++
-			size := cap(s.tls.wire.in)
+			layer := reflect.ValueOf(s.conn).Elem().FieldByName("tls").Elem()
+			size := layer.FieldByName("wire").FieldByName("in").Cap()
 			for _, field := range []string{"rawInput", "hand"} {
-				size += reflect.ValueOf(s.tls.conn).Elem().FieldByName(field).FieldByName("buf").Cap()
+				size += layer.FieldByName("conn").Elem().FieldByName(field).FieldByName("buf").Cap()
 			}
 			most = max(most, size)
 		}
@@ -99,7 +100,7 @@ type halting struct {
 }
 
 // first is more than the header of a record, and less than any.
-const first = recordHeader + 2
+const first = 5 + 2
 
 func (h *halting) Write(b []byte) (int, error) {
 	if !h.halt {

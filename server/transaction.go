@@ -3,8 +3,6 @@ package server
 import (
 	"time"
 
-	"go.uber.org/zap"
-
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/upstream"
 )
@@ -47,7 +45,7 @@ func (s *session) onMAIL(args []byte) (codec.Reply, state) {
 	if s.loop.draining {
 		return codec.ReplyShutdown, stateLinger
 	}
-	if s.loop.ticks >= s.ends {
+	if s.loop.Now() >= s.ends {
 		return codec.ReplyTimeout, stateLinger
 	}
 	if limit := s.listener.cfg.MaxMessages; limit > 0 && s.messages >= limit {
@@ -75,7 +73,7 @@ func (s *session) onMAIL(args []byte) (codec.Reply, state) {
 	}
 	s.messages++
 	up := upstream.GetTransaction()
-	up.Account, up.Done, up.SID, up.Loop = s.account, s, s.id, s.loop
+	up.Account, up.Done, up.SID, up.Loop = s.account, s, s.id, s.loop.Loop
 	up.SetMail(mail)
 	s.t.up, s.t.ext = up, s.understood()
 	if !mail.SMTPUTF8 { // RFC 6531 section 3.4
@@ -168,13 +166,6 @@ func (s *session) sendRecipients() {
 			s.dropTransaction()
 			return
 		}
-	}
-}
-
-// RecipientsReplied implements upstream.Completer.
-func (s *session) RecipientsReplied(tx *upstream.Transaction) {
-	if !s.loop.post(message{kind: msgRecipients, s: s, tx: tx}) {
-		tx.Release()
 	}
 }
 
@@ -289,45 +280,4 @@ func (s *session) submit() {
 	}
 	t.up, t.relayed, t.complete = nil, up, s.heard
 	s.enter(stateAwaitUpstream)
-}
-
-// Complete implements upstream.Completer.
-func (s *session) Complete(tx *upstream.Transaction, res upstream.Result, on upstream.Loop) {
-	m := message{kind: msgComplete, s: s, tx: tx, res: res}
-	if on == upstream.Loop(s.loop) {
-		s.loop.later(m)
-		return
-	}
-	if !s.loop.post(m) {
-		s.srv.metrics.lostReplies.Inc()
-		tx.Release()
-	}
-}
-
-// completed answers end-of-data with what the upstream said. An answer that the
-// client does not get, or may not read, is in the log.
-func (s *session) completed(up *upstream.Transaction, res upstream.Result) {
-	id := up.Account.ID
-	up.Release()
-	if s.state != stateAwaitUpstream {
-		s.srv.metrics.lostReplies.Inc()
-		s.logUnread("client had gone before the final reply", id, res)
-		return
-	}
-	leaving := s.ended && !s.saidQuit()
-	s.t = transaction{}
-	s.pass(res.Reply, stateReady)
-	s.resume()
-	switch {
-	case s.broken:
-		s.srv.metrics.lostReplies.Inc()
-		s.logUnread("cannot write the final reply: the connection is broken", id, res)
-	case leaving:
-		s.logUnread("client had closed its side before the final reply and may not read it", id, res)
-	}
-}
-
-// logUnread tells the outcome of a message in place of its client.
-func (s *session) logUnread(why, account string, res upstream.Result) {
-	s.srv.log.Info(why, zap.Uint64("sid", s.id), zap.String("account", account), zap.Int("code", res.Reply.Code))
 }

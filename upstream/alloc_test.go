@@ -17,8 +17,8 @@ import (
 // resubmitter sends the same transaction again and again.
 type resubmitter struct{ done chan struct{} }
 
-func (resubmitter) RecipientsReplied(*Transaction)              {}
-func (r resubmitter) Complete(_ *Transaction, _ Result, _ Loop) { r.done <- struct{}{} }
+func (resubmitter) RecipientsReplied(*Transaction) {}
+func (r resubmitter) Complete(*Transaction, Loop)  { r.done <- struct{}{} }
 
 // newEcho starts a stub that answers each read by a canned flight of replies,
 // and a relay for its accounts.

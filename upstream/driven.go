@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
-	"xoauth2-proxy/internal/tlsmemory"
+	"xoauth2-proxy/internal/loop"
 )
 
 // drivenMax is the most content that a loop encrypts and sends by itself: more
@@ -66,13 +66,13 @@ func (c *conn) Watched(s Socket) {
 func (c *conn) Received(b []byte) {
 	defer c.contain()
 	c.wire.input = b
-	tlsmemory.Lend(c.tls)
+	loop.Lend(c.tls)
 	if c.flight != nil {
 		c.flight.read()
 	} else {
 		c.unasked()
 	}
-	tlsmemory.Reclaim(c.tls)
+	loop.Reclaim(c.tls)
 	c.wire.input = nil // borrowed
 }
 
@@ -106,7 +106,7 @@ const recent = time.Millisecond
 
 // state tells on the loop whether a connection that was parked can still be used.
 func (c *conn) state(now time.Time) freshness {
-	at := c.loop.Looked()
+	at := c.loop.Polled()
 	if c.reused && at.After(c.lastUsed) && at.After(c.since) && now.Sub(at) < recent && !c.spoiled && !c.wire.partial() {
 		return usable // whatever had come was handed to Received
 	}
@@ -145,16 +145,16 @@ func (c *conn) contain() {
 	c.spoil()
 }
 
-// handOver has a loop drive c from now on, if it can: loop may be nil. On an
+// handOver has a loop drive c from now on, if it can: on may be nil. On an
 // error the connection is gone.
-func (w *worker) handOver(c *conn, st *accountState, loop Loop) error {
-	if loop == nil || !c.ext.Has(oneFlight) || !w.relay.cfg.OnLoops || w.relay.cfg.DryRun || w.in.buffered() || !c.quiet() {
+func (w *worker) handOver(c *conn, st *accountState, on Loop) error {
+	if on == nil || !c.ext.Has(oneFlight) || !w.relay.cfg.OnLoops || w.relay.cfg.DryRun || w.in.buffered() || !c.quiet() {
 		return nil
 	}
 	w.holds.Store(nil)
-	c.shard, c.st, c.loop = w.shard, st, loop
+	c.shard, c.st, c.loop = w.shard, st, on
 	c.deadline, c.raw = time.Time{}, nil
-	if err := loop.Watch(c.wire.tcp, c); err != nil {
+	if err := on.Watch(c.wire.tcp, c); err != nil {
 		w.relay.log.Warn("handing a connection to a loop", zap.Error(err))
 		return err
 	}

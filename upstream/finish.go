@@ -22,7 +22,8 @@ func (r *Relay) finish(tx *Transaction, res Result, now time.Time, on Loop) {
 	sid, id := tx.SID, tx.Account.ID
 	if tx.Content != nil {
 		r.metrics.duration.Update(now.Sub(tx.submitted).Seconds())
-		tx.Done.Complete(tx, res, on)
+		tx.Result = res
+		tx.Done.Complete(tx, on)
 	} else {
 		for i := range tx.Rcpts {
 			tx.Rcpts[i].Reply = res.Reply

@@ -11,7 +11,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
-	"xoauth2-proxy/internal/tlsmemory"
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/oauth"
 )
 
@@ -92,7 +92,7 @@ func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
 		err.upstream, err.provider = a.SMTP.String(), providerOf(a)
 		return nil, err
 	}
-	tlsmemory.Reclaim(c.tls) // what the handshake needed
+	loop.Reclaim(c.tls) // what the handshake needed
 	c.born = time.Now()
 	c.lastUsed = c.born
 	m.phase(phaseSetup, c.born.Sub(start))

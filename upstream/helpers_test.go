@@ -24,7 +24,10 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(both{m}, // the HTTP server of the sandbox cleans up at its leisure
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+		// a worker pool that package gnet starts when it is loaded
+		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
+		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
 }
 
 // EHLO keywords for each way of sending a message.
@@ -196,8 +199,8 @@ type answer struct {
 type client chan answer
 
 func (c client) RecipientsReplied(tx *Transaction) { c <- answer{tx: tx} }
-func (c client) Complete(tx *Transaction, res Result, _ Loop) {
-	c <- answer{tx: tx, res: res, complete: true}
+func (c client) Complete(tx *Transaction, _ Loop) {
+	c <- answer{tx: tx, res: tx.Result, complete: true}
 }
 func newClient() client { return make(client, 1) }
 func (c client) next(t testing.TB) (a answer) {

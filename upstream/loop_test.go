@@ -93,7 +93,7 @@ func (l *testLoop) Post(r Runner) bool {
 	return true
 }
 
-func (l *testLoop) Looked() time.Time { return time.Time{} }
+func (l *testLoop) Polled() time.Time { return time.Time{} }
 func (l *testLoop) Later(r Runner)    { l.later = append(l.later, r) }
 
 // task is a function to run on the loop, and a way to wait for it.

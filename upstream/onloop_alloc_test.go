@@ -66,7 +66,7 @@ func (l *leanLoop) rest() {
 }
 
 func (l *leanLoop) Post(r Runner) bool { l.box <- r; return true }
-func (l *leanLoop) Looked() time.Time  { return time.Time{} }
+func (l *leanLoop) Polled() time.Time  { return time.Time{} }
 func (l *leanLoop) Later(r Runner)     { l.later = append(l.later, r) }
 
 func (l *leanLoop) Watch(c *net.TCPConn, d Driven) error {

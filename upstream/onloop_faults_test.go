@@ -279,7 +279,7 @@ func TestSilenceDuringClose(t *testing.T) {
 type faultyClient struct{ told chan struct{} }
 
 func (faultyClient) RecipientsReplied(*Transaction) {}
-func (c faultyClient) Complete(tx *Transaction, _ Result, _ Loop) {
+func (c faultyClient) Complete(*Transaction, Loop) {
 	close(c.told)
 	panic("faulty client")
 }

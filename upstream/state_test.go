@@ -15,7 +15,7 @@ type lookedLoop struct {
 	at time.Time
 }
 
-func (l lookedLoop) Looked() time.Time { return l.at }
+func (l lookedLoop) Polled() time.Time { return l.at }
 
 // lookedSocket has a descriptor.
 type lookedSocket struct {

@@ -17,9 +17,9 @@ type Completer interface {
 	// its Reply. The session goes on with Continue or Release, unless tx.Over
 	// tells that the upstream part of the transaction is over.
 	RecipientsReplied(tx *Transaction)
-	// Complete gives tx back to the session for good, with its answer. It is
+	// Complete gives tx back to the session for good, with its Result. It is
 	// called on the loop on, or on none if that is nil.
-	Complete(tx *Transaction, res Result, on Loop)
+	Complete(tx *Transaction, on Loop)
 }
 
 // Recipient is one forward-path of a transaction.
@@ -46,6 +46,8 @@ type Transaction struct {
 	Content *codec.Content
 	// Done is told how the transaction goes.
 	Done Completer
+	// Result is the end of the transaction, from Complete on.
+	Result Result
 	// SID is the session's id, for the log.
 	SID uint64
 	// Loop is the one that TrySubmit is called on, nil if none is: the

@@ -10,7 +10,8 @@ import (
 var mostAgainst = map[string]int{
 	"codec":           5,
 	"oauth":           10,
-	"server":          25,
+	"server":          12,
+	"internal/loop":   23,
 	"upstream":        18,
 	"internal/config": 11,
 }

@@ -25,13 +25,13 @@ var allowed = map[string][]string{
 	"internal/quota":       {"internal/durable"},
 	"internal/seal":        {},
 	"internal/testmount":   {},
-	"internal/tlsmemory":   {},
+	"internal/loop":        {},
 	"internal/watchdog":    {},
 	"internal/tokenstore":  {"oauth", "internal/seal", "internal/account", "internal/durable"},
 	"internal/sandbox":     {"codec"},
 	"oauth":                {"internal/account", "internal/watchdog"},
-	"upstream":             {"codec", "oauth", "internal/account", "internal/tlsmemory", "internal/watchdog"},
-	"server":               {"codec", "upstream", "internal/account", "internal/password", "internal/tlsmemory", "internal/watchdog"},
+	"upstream":             {"codec", "oauth", "internal/account", "internal/loop", "internal/watchdog"},
+	"server":               {"codec", "upstream", "internal/account", "internal/password", "internal/loop", "internal/watchdog"},
 	"internal/config":      {"internal/account", "internal/durable", "internal/password", "internal/seal"},
 	"cmd/xoauth2-proxy": {"codec", "server", "upstream", "oauth", "internal/account", "internal/admin", "internal/adminclient", "internal/control", "internal/durable", "internal/password",
 		"internal/config", "internal/sandbox", "internal/seal", "internal/tokenstore", "internal/quota", "internal/watchdog"},
@@ -42,13 +42,14 @@ var allowed = map[string][]string{
 
 // onlyHome lists packages of others that exactly one of ours may import.
 var onlyHome = map[string][]string{
-	"github.com/panjf2000/gnet/v2":       {"server"},
-	"github.com/valyala/bytebufferpool":  {"codec"},
-	"golang.org/x/oauth2":                {"oauth"},
-	"github.com/tailscale/hujson":        {"internal/config"},
-	"github.com/alecthomas/kong":         {"cmd/xoauth2-proxy", "loadgen", "perf"},
-	"github.com/valyala/fasthttp":        {"oauth", "internal/admin", "internal/sandbox", "perf"},
-	"github.com/VictoriaMetrics/metrics": {"server", "upstream", "oauth", "internal/admin", "internal/watchdog", "cmd/xoauth2-proxy", "perf"},
+	"github.com/panjf2000/gnet/v2":                {"internal/loop"},
+	"github.com/coreos/go-systemd/v22/activation": {"internal/loop"},
+	"github.com/valyala/bytebufferpool":           {"codec"},
+	"golang.org/x/oauth2":                         {"oauth"},
+	"github.com/tailscale/hujson":                 {"internal/config"},
+	"github.com/alecthomas/kong":                  {"cmd/xoauth2-proxy", "loadgen", "perf"},
+	"github.com/valyala/fasthttp":                 {"oauth", "internal/admin", "internal/sandbox", "perf"},
+	"github.com/VictoriaMetrics/metrics":          {"server", "upstream", "oauth", "internal/admin", "internal/watchdog", "cmd/xoauth2-proxy", "perf"},
 }
 
 func TestImports(t *testing.T) {

@@ -20,7 +20,6 @@ const (
 // it is split.
 var tooBig = map[string]int{
 	"upstream":                      8050,
-	"server":                        4900,
 	"internal/config":               5700,
 	"cmd/xoauth2-proxy":             4500,
 	"internal/config/write_list.go": 380,

@@ -13,8 +13,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Socket is a listening socket. What is accepted from it does not block.
-type Socket struct {
+// Socket is a listening socket, of [NewSocket].
+type Socket interface {
+	// Accept takes the next connection, without waiting: EAGAIN says that there is
+	// none. The connection does not block. remote is not valid for a unix socket. The
+	// caller owns fd. It is safe for use on any goroutine.
+	Accept() (fd int, remote netip.AddrPort, err error)
+	// Addr is the address that the socket listens on.
+	Addr() net.Addr
+	// Close closes the socket. No loop may accept from it.
+	Close() error
+
+	descriptor() int
+}
+
+// socket implements Socket.
+type socket struct {
 	fd   int
 	addr net.Addr
 	path string // of a unix socket that is to be removed
@@ -23,7 +37,7 @@ type Socket struct {
 // NewSocket takes a listening socket over from package net, whose poller would have
 // a thread woken for each client. It closes ln. path is that of a unix socket that
 // Close removes, or "".
-func NewSocket(ln net.Listener, path string) (*Socket, error) {
+func NewSocket(ln net.Listener, path string) (Socket, error) {
 	defer ln.Close()
 	if u, ok := ln.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false)
@@ -36,7 +50,7 @@ func NewSocket(ln net.Listener, path string) (*Socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Socket{fd: fd, addr: ln.Addr(), path: path}, nil
+	return &socket{fd: fd, addr: ln.Addr(), path: path}, nil
 }
 
 // duplicate gives a descriptor of its own for the socket of c.
@@ -52,10 +66,10 @@ func duplicate(c syscall.Conn) (fd int, err error) {
 	return fd, errors.Join(cerr, err)
 }
 
-// PrepareAccepted sets on a listening TCP socket what accepted ones inherit: that
+// prepareAccepted sets on a listening TCP socket what accepted ones inherit: that
 // saves five calls for each. Package net listens by MPTCP, where that takes Linux
 // 6.10, and falls back to TCP alone if it is called for ListenConfig.Control.
-func PrepareAccepted(raw syscall.RawConn) (err error) {
+func prepareAccepted(raw syscall.RawConn) (err error) {
 	cerr := raw.Control(func(fd uintptr) {
 		for _, o := range []struct{ level, name, value int }{
 			{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
@@ -75,10 +89,8 @@ func PrepareAccepted(raw syscall.RawConn) (err error) {
 	return err
 }
 
-// Accept takes the next connection, without waiting: EAGAIN says that there is
-// none. remote is not valid for a unix socket. The caller owns fd. It is safe for use
-// on any goroutine.
-func (s *Socket) Accept() (fd int, remote netip.AddrPort, err error) {
+// Accept implements Socket.
+func (s *socket) Accept() (fd int, remote netip.AddrPort, err error) {
 	fd, from, err := unix.Accept4(s.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 	switch from := from.(type) {
 	case *unix.SockaddrInet4:
@@ -89,11 +101,13 @@ func (s *Socket) Accept() (fd int, remote netip.AddrPort, err error) {
 	return fd, remote, os.NewSyscallError("accept", err)
 }
 
-// Addr is the address that the socket listens on.
-func (s *Socket) Addr() net.Addr { return s.addr }
+func (s *socket) descriptor() int { return s.fd }
 
-// Close closes the socket. No loop may accept from it.
-func (s *Socket) Close() error {
+// Addr implements Socket.
+func (s *socket) Addr() net.Addr { return s.addr }
+
+// Close implements Socket.
+func (s *socket) Close() error {
 	if s.path != "" {
 		_ = os.Remove(s.path)
 	}
@@ -114,14 +128,14 @@ type Acceptor interface {
 
 // Listener is a socket that all loops accept from.
 type Listener struct {
-	socket   *Socket
+	socket   Socket
 	acceptor Acceptor
 	loops    atomic.Int32 // that accept
 }
 
 // Listen has all loops accept from the socket, until Engine.StopListening. It takes
 // the socket.
-func (e *Engine) Listen(s *Socket, a Acceptor) {
+func (e *Engine) Listen(s Socket, a Acceptor) {
 	from := &Listener{socket: s, acceptor: a}
 	from.loops.Store(int32(len(e.loops)))
 	e.PostAll(func(l *Loop) Runner { return runnerFunc(func() { l.listen(from) }) })
@@ -146,7 +160,7 @@ func (l *Loop) listen(from *Listener) {
 // arm asks to be told of connections to accept; one of the loops that wait is.
 // It does nothing for a socket that the loop is told of already.
 func (l *Loop) arm(from *Listener) {
-	fd := from.socket.fd
+	fd := from.socket.descriptor()
 	err := unix.EpollCtl(l.poller.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Fd: int32(fd), Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE})
 	if err != nil && err != unix.EEXIST {
 		from.acceptor.Failed(os.NewSyscallError("epoll_ctl", err))
@@ -156,7 +170,7 @@ func (l *Loop) arm(from *Listener) {
 // disarm is the reverse of arm. Closing the socket does not do it where the socket
 // is open in another process too, as with systemd.
 func (l *Loop) disarm(from *Listener) {
-	_ = unix.EpollCtl(l.poller.epoll, unix.EPOLL_CTL_DEL, from.socket.fd, nil)
+	_ = unix.EpollCtl(l.poller.epoll, unix.EPOLL_CTL_DEL, from.socket.descriptor(), nil)
 }
 
 // stopListening ends the accepting of this loop. The last loop closes the sockets.
@@ -174,7 +188,7 @@ func (l *Loop) stopListening() {
 // listenerOf finds the listener of a descriptor, nil if there is none.
 func (l *Loop) listenerOf(fd int) *Listener {
 	for _, from := range l.listeners {
-		if from.socket.fd == fd {
+		if from.socket.descriptor() == fd {
 			return from
 		}
 	}
@@ -203,7 +217,7 @@ func (l *Loop) accept(from *Listener) {
 
 // rearm arms a listener that this loop still accepts from.
 func (l *Loop) rearm(from *Listener) {
-	if l.listenerOf(from.socket.fd) == from {
+	if l.listenerOf(from.socket.descriptor()) == from {
 		l.arm(from)
 	}
 }

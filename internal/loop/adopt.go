@@ -71,7 +71,7 @@ func (l *Loop) Adopt(s *Stream, h Handler) error {
 	a := &adoption{conn: &Conn{loop: l, handler: h, first: true, tls: s.t}, fd: fd}
 	if !l.Post(a) {
 		_ = unix.Close(fd)
-		return errEnded
+		return ErrEnded
 	}
 	return nil
 }
@@ -91,7 +91,7 @@ func (a *adoption) Run() {
 	err := c.loop.register(c, a.fd)
 	if c.gnet == nil { // else an error is one of the connection, which is closed, or soon will be
 		c.closed = true
-		c.handler.Closed(errors.Join(errNotTaken, err))
+		c.handler.Closed(errors.Join(ErrNotTaken, err))
 	}
 }
 
@@ -99,5 +99,5 @@ func (a *adoption) Run() {
 func (a *adoption) Dropped() {
 	_ = unix.Close(a.fd)
 	a.conn.closed = true
-	a.conn.handler.Closed(errEnded)
+	a.conn.handler.Closed(ErrEnded)
 }

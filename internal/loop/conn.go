@@ -1,8 +1,9 @@
 package loop
 
 import (
-	"io"
+	"errors"
 	"net"
+	"os"
 	"unsafe"
 
 	"github.com/panjf2000/gnet/v2"
@@ -16,8 +17,9 @@ type Handler interface {
 	Opened(c *Conn)
 	// Received is called with what came in. b is borrowed.
 	Received(b []byte)
-	// Secured is called when the handshake of StartTLS has ended: ErrGaveWay is one
-	// of the errors. On an error nothing more can be written.
+	// Secured is called when the handshake of StartTLS has ended: ErrGaveWay and
+	// ErrNoHandshake are among the errors. On an error nothing more can be written, and
+	// Closed is next.
 	Secured(err error)
 	// EndOfInput is called once at most, after the last Received: the peer sends
 	// nothing more but may still read.
@@ -25,10 +27,14 @@ type Handler interface {
 	// Drained is called when what a Write had to keep has left.
 	Drained()
 	// Closed is called last and once, also inside a Write, Flush or Close of ours.
-	// err is nil after Close. It is the only call for a connection that could not be
-	// opened.
+	// err is nil after Close, else what the connection broke by. It is the only call
+	// for a connection that could not be opened.
 	Closed(err error)
 }
+
+// Progressor is a Handler that is also told when a part of what Write had to keep has
+// left, which is a sign that the peer reads.
+type Progressor interface{ Progressed() }
 
 // Conn is a connection that a loop serves. Its methods may be called on the loop
 // only.
@@ -43,6 +49,7 @@ type Conn struct {
 	closed bool
 	paused bool // nothing is read
 	ended  bool // the peer sends nothing more
+	broken error
 	tls    *layer
 }
 
@@ -61,11 +68,20 @@ const (
 // Loop is the one that serves the connection.
 func (c *Conn) Loop() *Loop { return c.loop }
 
+// FD is the descriptor of the socket, which stays the connection's.
+func (c *Conn) FD() int { return c.fd }
+
 // opened is called by gnet when epoll has taken the descriptor.
 func (c *Conn) opened(g gnet.Conn) {
-	c.gnet, c.fd = g, g.Fd()
+	c.fd = g.Fd()
+	c.loop.setConn(c.fd, c)
+	c.open(g)
+}
+
+// open begins the serving of a connection.
+func (c *Conn) open(g gnet.Conn) {
+	c.gnet = g
 	l := c.loop
-	l.setConn(c.fd, c)
 	l.enter()
 	defer l.leave()
 	defer l.contain(c)
@@ -77,17 +93,25 @@ func (c *Conn) opened(g gnet.Conn) {
 
 // gone is called by gnet when the connection is closed.
 func (c *Conn) gone(err error) {
-	l := c.loop
-	l.setConn(c.fd, nil)
-	c.closed = true
+	c.loop.setConn(c.fd, nil)
 	if !c.first {
-		l.load.Add(-1)
+		c.loop.load.Add(-1)
 	}
+	c.end(err)
+}
+
+// end ends the serving of a connection, which is closed.
+func (c *Conn) end(err error) {
+	c.closed = true
+	l := c.loop
 	l.enter()
 	defer l.leave()
-	defer l.contain(nil)
+	defer l.contain(c)
 	if c.tls != nil {
 		c.tls.drop()
+	}
+	if err == nil {
+		err = c.broken
 	}
 	c.handler.Closed(err)
 }
@@ -103,18 +127,32 @@ func (c *Conn) onReady(ev uint32) {
 		if c.closed {
 			return
 		}
-		if c.Buffered() == 0 {
-			c.watch() // gnet has asked for input
-			c.handler.Drained()
-		}
+		c.progressed()
 	}
 	broken := ev&(unix.EPOLLERR|unix.EPOLLHUP) != 0
 	if ev&(unix.EPOLLIN|unix.EPOLLPRI) != 0 && !c.closed && !c.ended && !c.paused {
 		c.read(broken)
 	}
 	if broken && !c.closed && (c.ended || c.paused) { // a reading connection meets the error itself
-		c.fail()
+		c.fail(errHangUp)
 	}
+}
+
+// errHangUp: epoll reported EPOLLERR or EPOLLHUP.
+var errHangUp = errors.New("the peer has hung up")
+
+// progressed tells the handler that something of what was kept has left.
+func (c *Conn) progressed() {
+	if c.Buffered() > 0 {
+		if h, ok := c.handler.(Progressor); ok {
+			h.Progressed()
+		}
+		return
+	}
+	if c.paused || c.ended {
+		c.watch() // gnet has asked for input
+	}
+	c.handler.Drained()
 }
 
 // read takes what has come in, once, or all of it if the connection is broken: what
@@ -125,11 +163,11 @@ func (c *Conn) read(all bool) {
 		switch {
 		case err == unix.EAGAIN || err == unix.EINTR:
 			if all {
-				c.fail()
+				c.fail(errHangUp)
 			}
 			return
 		case err != nil:
-			c.fail()
+			c.fail(os.NewSyscallError("read", err))
 			return
 		case n == 0:
 			c.endOfInput()
@@ -147,7 +185,10 @@ func (c *Conn) read(all bool) {
 }
 
 // fail closes a connection that is broken.
-func (c *Conn) fail() { c.release() }
+func (c *Conn) fail(err error) {
+	c.broken = err
+	c.release()
+}
 
 // endOfInput tells the handler once, and has epoll report no more input: FIN would
 // be reported for ever.
@@ -163,7 +204,7 @@ func (c *Conn) endOfInput() {
 	case c.tls.started:
 		c.tls.endInput()
 	default:
-		c.handshakeDone(c.tls, io.ErrUnexpectedEOF)
+		c.handshakeDone(c.tls, ErrNoHandshake)
 	}
 }
 
@@ -213,6 +254,7 @@ func (c *Conn) Write(b []byte) error {
 		return c.send(b)
 	}
 	if err := c.Gather(b); err != nil {
+		c.loop.cipher = c.loop.cipher[:0]
 		return err
 	}
 	return c.Flush()
@@ -266,16 +308,16 @@ func (c *Conn) CloseWrite() {
 	if c.closed {
 		return
 	}
-	c.closeNotify()
+	c.CloseNotify()
 	if !c.closed && c.Buffered() == 0 {
 		_ = unix.Shutdown(c.fd, unix.SHUT_WR)
 	}
 }
 
-// closeNotify tells the peer that nothing more comes over TLS (RFC 8446 section
-// 6.1).
-func (c *Conn) closeNotify() {
-	if c.tls != nil && c.tls.established {
+// CloseNotify tells the peer that nothing more comes over TLS (RFC 8446 section
+// 6.1), once. It does nothing for a connection without TLS.
+func (c *Conn) CloseNotify() {
+	if !c.closed && c.tls != nil && c.tls.established {
 		_ = c.tls.conn.CloseWrite() // writes to memory only
 		_ = c.Flush()
 	}

@@ -247,7 +247,7 @@ func TestCloseInsideWrite(t *testing.T) {
 // TestPanics: one costs its connection, or its errand, and nothing else.
 func TestPanics(t *testing.T) {
 	panics := make(chan any, 10)
-	e := startLoops(t, 1, func(c *Config) { c.Panicked = func(p any, _ []byte) { panics <- p } })
+	e := startLoops(t, 1, func(c *Config) { c.Panicked = func(_ Place, p any, _ []byte) { panics <- p } })
 	l := e.Loops()[0]
 	other := newRecorder(echo)
 	q := serveOver(t, l, 0, other)

@@ -8,7 +8,7 @@
 // calls epoll_wait, handles everything that is ready, and waits again. All that it
 // calls, the methods of a [Handler] and of a [Runner], must not block: no dial, no
 // file, no lock that is held during I/O. A panic in them is contained: it is
-// reported, and the connection that it happened on is closed.
+// reported, and the connection that it happened on is closed, or the Failer told.
 //
 // Other goroutines reach a loop by Post only. The loop is woken once for everything
 // that is posted before it looks. Later runs something on the loop itself, right
@@ -26,7 +26,7 @@
 //	Secured     the TLS handshake of StartTLS has ended, well or not
 //	EndOfInput  the peer sends nothing more: FIN, or close_notify under TLS. It may
 //	            read on, so the connection stays open for writing
-//	Drained     what Write had to keep has left
+//	Drained     what Write had to keep has left; a Progressor is told of parts too
 //	Closed      last and once: Close was called, or the connection broke
 //
 // Closed may run inside a Write, Flush or Close of ours: a failing write closes.
@@ -47,7 +47,12 @@
 // # Time
 //
 // A [Timer] fires on its loop, within a tick (100 ms) after its time. Moving it later
-// costs one store.
+// costs one store. A [Heartbeat] is told when a loop is given a tick and when it has
+// come to it, so that a loop that is caught in a callback is noticed.
+//
+// # Tests
+//
+// A [Fake] is a loop without sockets, for tests of handlers.
 //
 // # Locks
 //

@@ -25,9 +25,37 @@ type Config struct {
 	Log *zap.Logger
 	// Lag is told on each tick of each loop by how many seconds it came late.
 	Lag func(seconds float64)
-	// Panicked is told of a panic in a callback, which was contained.
-	Panicked func(p any, stack []byte)
+	// Heartbeat, if not nil, gives each loop, by its number, what tells that it comes
+	// back.
+	Heartbeat func(i int, l *Loop) Heartbeat
+	// Panicked is told of a panic that was contained, on the goroutine that it
+	// happened on.
+	Panicked func(in Place, p any, stack []byte)
 }
+
+// Heartbeat is told when a loop is given work and when it has come to it: *watchdog.Part
+// is one.
+type Heartbeat interface {
+	// Begin is called before a tick is posted, on another goroutine than the loop's.
+	Begin()
+	// End is called on the loop, when it has come to the tick.
+	End()
+	// Remove is called when the loop has ended.
+	Remove()
+}
+
+// Running is the method of *Loop that a loop is in while it works, as stacks name it.
+const Running = "internal/loop.(*Loop).Run"
+
+// Place is where a panic happened.
+type Place uint8
+
+const (
+	// InCallback: in a method of a Handler, Runner, Expirer or Acceptor, on a loop.
+	InCallback Place = iota
+	// InHandshake: in the TLS handshake of a client, which ends with an error.
+	InHandshake
+)
 
 // Validate reports what is wrong with the configuration.
 func (c *Config) Validate() error {
@@ -39,9 +67,9 @@ func (c *Config) Validate() error {
 
 func (c *Config) failed(what string, err error) { c.Log.Warn(what, zap.Error(err)) }
 
-func (c *Config) panicked(p any, stack []byte) {
+func (c *Config) panicked(in Place, p any, stack []byte) {
 	if c.Panicked != nil {
-		c.Panicked(p, stack)
+		c.Panicked(in, p, stack)
 	}
 }
 
@@ -72,6 +100,9 @@ func Start(cfg Config) (*Engine, error) {
 	}
 	for i, l := range e.loops {
 		l.engine = e
+		if cfg.Heartbeat != nil {
+			l.heartbeat = cfg.Heartbeat(i, l)
+		}
 		if cpus == nil {
 			continue
 		}
@@ -103,6 +134,9 @@ func (e *Engine) Close() {
 		l.mu.Lock()
 		l.stopped = true
 		l.mu.Unlock()
+		if l.heartbeat != nil {
+			l.heartbeat.Remove()
+		}
 	}
 	if err := e.gnet.Stop(); err != nil {
 		e.cfg.failed("cannot stop the event loops", err)
@@ -143,11 +177,11 @@ func (l *Loop) place() *Loop {
 	return l
 }
 
-// errNotTaken: epoll did not take the descriptor.
-var errNotTaken = errors.New("epoll did not take the socket")
+// ErrNotTaken is what Closed is told for a socket that epoll did not take.
+var ErrNotTaken = errors.New("epoll did not take the socket")
 
-// errEnded: there is no loop to take a connection.
-var errEnded = errors.New("the event loop has ended")
+// ErrEnded is what Closed is told for a connection whose loop had ended before.
+var ErrEnded = errors.New("the event loop has ended")
 
 // Serve has this loop, or another one that has clearly fewer connections, serve an
 // accepted socket. It takes fd. h is told by Opened, or by Closed alone.
@@ -177,7 +211,7 @@ func (o *opening) Run() {
 	if c.gnet == nil { // else an error is one of the connection, which is closed, or soon will be
 		c.closed = true
 		c.loop.load.Add(-1)
-		c.handler.Closed(errors.Join(errNotTaken, err))
+		c.handler.Closed(errors.Join(ErrNotTaken, err))
 	}
 }
 
@@ -186,7 +220,7 @@ func (o *opening) Dropped() {
 	_ = unix.Close(o.fd)
 	o.conn.closed = true
 	o.conn.loop.load.Add(-1)
-	o.conn.handler.Closed(errEnded)
+	o.conn.handler.Closed(ErrEnded)
 }
 
 // runTicks posts the ticks.

@@ -2,7 +2,8 @@ package loop
 
 // What we rely on in gnet v2.10.0, and what each part was measured to be worth. Read
 // this again when gnet changes; TestLinkedFunctions holds the declarations against
-// gnet's source, TestPoller and the tests of Conn what they do.
+// gnet's source, the tests of Conn what they do, and TestPollerIsNotFound what happens
+// where the fields are not found.
 //
 //   - gnet.Client runs n event loops without listeners; a task given to Execute runs
 //     on its loop, and the loop's poller returns to its tasks only. A loop of ours is
@@ -221,6 +222,7 @@ func (l *Loop) Run(context.Context) error {
 			return nil // gnet sees it too
 		}
 		now := time.Now()
+		l.clock = now.Sub(l.started)
 		l.yield(now)
 		woken = l.serve(l.ready[:n], now)
 	}

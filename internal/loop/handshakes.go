@@ -16,6 +16,9 @@ var (
 	// ErrGaveWay ends a handshake that gave way to others: too many were under way,
 	// and it was the oldest.
 	ErrGaveWay = errors.New("too many TLS handshakes, and this was the oldest")
+	// ErrNoHandshake ends a handshake that the client had not begun when it ended its
+	// input: it has sent no whole record.
+	ErrNoHandshake = errors.New("the client left before it began a TLS handshake")
 	// errHandshakePanic ends a handshake that panicked.
 	errHandshakePanic = errors.New("internal error")
 )
@@ -57,7 +60,7 @@ func (h *handshakes) start(t *layer) {
 func (t *layer) handshake() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			t.c.loop.engine.cfg.panicked(p, debug.Stack())
+			t.c.loop.engine.cfg.panicked(InHandshake, p, debug.Stack())
 			err = errHandshakePanic
 		}
 	}()
@@ -74,6 +77,14 @@ func (h *handshakes) underWay() int {
 // Handshakes is the number of handshakes of clients under way. It is safe for use
 // on any goroutine.
 func (e *Engine) Handshakes() int { return e.handshakes.underWay() }
+
+// LimitHandshakes sets how many handshakes of clients may be under way, in place of
+// the default. It is safe for use on any goroutine.
+func (e *Engine) LimitHandshakes(n int) {
+	e.handshakes.mu.Lock()
+	defer e.handshakes.mu.Unlock()
+	e.handshakes.limit = n
+}
 
 // handshakeEnd tells the loop how a handshake has ended.
 type handshakeEnd struct {

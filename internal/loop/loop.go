@@ -31,6 +31,8 @@ type Loop struct {
 	knocking  []*Listener // that a client waits at
 	load      atomic.Int64
 	polled    time.Time
+	started   time.Time
+	clock     time.Duration // see Clock
 	wheel     *wheel
 
 	depth     int      // callbacks that are running, one inside the other
@@ -38,6 +40,7 @@ type Loop struct {
 	callbacks uint64   // so far
 	yielded   time.Time
 	tick      tick
+	heartbeat Heartbeat // may be nil
 
 	mu        sync.Mutex // guards the mailbox: box, scheduled and stopped
 	box       []Runner
@@ -54,7 +57,7 @@ const (
 )
 
 func newLoop(events gnet.EventLoop, p poller) *Loop {
-	l := &Loop{gnet: events, poller: p, wheel: newWheel(), input: make([]byte, inputSize), plain: make([]byte, recordSize)}
+	l := &Loop{gnet: events, poller: p, started: time.Now(), wheel: newWheel(), input: make([]byte, inputSize), plain: make([]byte, recordSize)}
 	l.tick.loop = l
 	return l
 }
@@ -86,6 +89,13 @@ func (l *Loop) Later(r Runner) { l.deferred = append(l.deferred, r) }
 // Polled is when the loop last asked the kernel for everything that had come in,
 // and then told the connections to providers first.
 func (l *Loop) Polled() time.Time { return l.polled }
+
+// Clock is when the loop last woke, as the time since its start. All that it does
+// until it waits again happens at that time.
+func (l *Loop) Clock() time.Duration { return l.clock }
+
+// Callbacks is the number of callbacks that the loop has run so far.
+func (l *Loop) Callbacks() uint64 { return l.callbacks }
 
 // Load is the number of client connections that the loop serves, or will serve. It is
 // safe for use on any goroutine.
@@ -145,24 +155,36 @@ func (l *Loop) runOne(r Runner) {
 	r.Run()
 }
 
-// Failer is a Runner, or a Handler, that is told of a panic in it, so that it can
-// close what it was working on.
+// Failer is a Runner, a Handler or an Expirer that is told of a panic in it, so that
+// it can close what it was working on.
 type Failer interface{ Failed() }
+
+// Contain is to be deferred around a part of a callback whose panic shall end no more
+// than what who closes.
+func (l *Loop) Contain(who Failer) {
+	if p := recover(); p != nil {
+		l.failed(p, who)
+	}
+}
 
 // contain is deferred around each callback. gnet recovers nothing: one panic would
 // end the process with all connections.
 func (l *Loop) contain(who any) {
-	p := recover()
-	if p == nil {
-		return
+	if p := recover(); p != nil {
+		l.failed(p, who)
 	}
+}
+
+// failed reports a panic and has what it happened in closed.
+func (l *Loop) failed(p any, who any) {
 	l.cipher = l.cipher[:0]
-	l.engine.cfg.panicked(p, debug.Stack())
-	switch who := who.(type) {
-	case *Conn:
-		who.Close()
-	case Failer:
-		who.Failed()
+	l.engine.cfg.panicked(InCallback, p, debug.Stack())
+	if c, ok := who.(*Conn); ok {
+		defer c.Close()
+		who = c.handler
+	}
+	if f, ok := who.(Failer); ok {
+		f.Failed()
 	}
 }
 

@@ -67,7 +67,7 @@ func pinnedCPUs(pin string, n int) ([]int, error) {
 func (l *Loop) pin(cpu int) error {
 	p := pinning{cpu: cpu, done: make(chan error, 1)}
 	if !l.Post(p) {
-		return errEnded
+		return ErrEnded
 	}
 	if err := <-p.done; err != nil {
 		return fmt.Errorf("loop: cannot pin a loop to CPU %d: %w", cpu, err)

@@ -66,6 +66,9 @@ func (l *Loop) SetTimer(t *Timer, tick int64) {
 // SuspendTimer has t not expire until it is set again.
 func (l *Loop) SuspendTimer(t *Timer) { t.deadline = never }
 
+// Pending reports whether t is in a loop's clock, be it suspended.
+func (t *Timer) Pending() bool { return t.next != nil }
+
 // StopTimer takes t out of the loop's clock.
 func (l *Loop) StopTimer(t *Timer) { l.wheel.remove(t) }
 
@@ -122,12 +125,19 @@ type tick struct {
 	// posted is the time of the tick that is in the mailbox, in nanoseconds since
 	// 1970; 0: none is.
 	posted atomic.Int64
+	arming int64 // when all listeners are armed again, in ticks
 }
 
 // post has the loop's clock move on, unless the loop has not come to the last tick
 // yet: then its timers wait with all else.
 func (t *tick) post(now time.Time) {
-	if t.posted.CompareAndSwap(0, now.UnixNano()) && !t.loop.Post(t) {
+	if !t.posted.CompareAndSwap(0, now.UnixNano()) {
+		return
+	}
+	if t.loop.heartbeat != nil {
+		t.loop.heartbeat.Begin()
+	}
+	if !t.loop.Post(t) {
 		t.posted.Store(0)
 	}
 }
@@ -135,6 +145,9 @@ func (t *tick) post(now time.Time) {
 // Run implements Runner.
 func (t *tick) Run() {
 	l := t.loop
+	if l.heartbeat != nil {
+		l.heartbeat.End()
+	}
 	late := time.Duration(time.Now().UnixNano() - t.posted.Swap(0))
 	if lag := l.engine.cfg.Lag; lag != nil {
 		lag(max(0, late).Seconds())
@@ -143,10 +156,16 @@ func (t *tick) Run() {
 	for range 1 + max(0, missed) {
 		l.wheel.advance(l.expire)
 	}
-	for _, from := range l.listeners { // some may have been disarmed
-		l.arm(from)
+	if l.Now() >= t.arming {
+		t.arming = l.Now() + armInterval
+		for _, from := range l.listeners { // some may have been disarmed
+			l.arm(from)
+		}
 	}
 }
+
+// armInterval is how often all listeners are armed, whatever happened to them.
+const armInterval = int64(time.Second / Tick)
 
 // expire contains a panic of an Expirer.
 func (l *Loop) expire(t *Timer) {

@@ -143,7 +143,8 @@ func (c *Conn) decrypt() (ended bool) {
 			break
 		}
 		if errors.Is(err, io.EOF) {
-			return true
+			ended = true
+			break
 		}
 		if err != nil { // the peer broke the protocol: crypto/tls has written an alert
 			_ = c.Flush()
@@ -151,10 +152,10 @@ func (c *Conn) decrypt() (ended bool) {
 			return false
 		}
 	}
-	if !c.closed {
-		_ = c.Flush() // what crypto/tls itself had to say, such as a KeyUpdate
-	}
-	return false
+	// What crypto/tls itself had to say, such as a KeyUpdate. If the connection is
+	// closed, it is forgotten: what is gathered would leave by the next connection.
+	_ = c.Flush()
+	return ended
 }
 
 // PartialRecord reports whether the peer has sent a part of a TLS record whose rest

@@ -1,0 +1,93 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/activation"
+)
+
+// Open opens the listening socket of an address: "host:port", "unix:PATH", or
+// "systemd:NAME" for one that systemd passed.
+func (p *Passed) Open(address string) (Socket, error) {
+	kind, name, _ := strings.Cut(address, ":")
+	switch kind {
+	case "unix":
+		if err := removeStale(name); err != nil {
+			return nil, err
+		}
+		return asSocket(name)(net.Listen("unix", name))
+	case "systemd":
+		return asSocket("")(p.take(name))
+	}
+	lc := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, raw syscall.RawConn) error { return prepareAccepted(raw) }}
+	return asSocket("")(lc.Listen(context.Background(), "tcp", address))
+}
+
+// asSocket makes a Socket of what was listened on without an error.
+func asSocket(path string) func(net.Listener, error) (Socket, error) {
+	return func(ln net.Listener, err error) (Socket, error) {
+		if err != nil {
+			return nil, err
+		}
+		return NewSocket(ln, path)
+	}
+}
+
+// removeStale removes a unix socket that a process left behind. One that
+// another process still listens on is an error.
+func removeStale(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode()&os.ModeSocket == 0 {
+		return nil // listening will say what is wrong
+	}
+	if c, err := net.Dial("unix", path); err == nil {
+		_ = c.Close()
+		return fmt.Errorf("listen unix %s: another process listens there", path)
+	}
+	return os.Remove(path)
+}
+
+// Passed are the sockets that systemd passed to this process. They can be asked
+// for once only.
+type Passed struct{ byName map[string][]net.Listener }
+
+// take gives away the socket of that name.
+func (p *Passed) take(name string) (net.Listener, error) {
+	if p.byName == nil {
+		var err error
+		if p.byName, err = activation.ListenersWithNames(); err != nil {
+			return nil, err
+		}
+	}
+	found := p.byName[name]
+	if len(found) != 1 || found[0] == nil {
+		return nil, fmt.Errorf("systemd passed no listening socket of name %q, or several", name)
+	}
+	delete(p.byName, name)
+	if tcp, ok := found[0].(*net.TCPListener); ok {
+		raw, err := tcp.SyscallConn()
+		if err == nil {
+			err = prepareAccepted(raw)
+		}
+		if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.ENOPROTOOPT) {
+			_ = tcp.Close()
+			return nil, err
+		}
+	}
+	return found[0], nil
+}
+
+// Close closes the sockets that were not taken: nothing would accept on them.
+func (p *Passed) Close() {
+	for _, found := range p.byName {
+		for _, ln := range found {
+			_ = ln.Close()
+		}
+	}
+}

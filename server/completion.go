@@ -1,0 +1,85 @@
+package server
+
+import (
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/upstream"
+)
+
+// RecipientsReplied implements upstream.Completer.
+func (s *session) RecipientsReplied(tx *upstream.Transaction) {
+	if !s.loop.Post((*recipientsAnswer)(tx)) {
+		tx.Release()
+	}
+}
+
+// recipientsAnswer is a transaction whose recipients have their answers, on its way
+// to its session's loop.
+type recipientsAnswer upstream.Transaction
+
+// Run implements loop.Runner.
+func (a *recipientsAnswer) Run() {
+	s := a.Done.(*session)
+	defer s.loop.Contain(s)
+	s.recipientsReplied((*upstream.Transaction)(a))
+}
+
+// Dropped implements loop.Dropper.
+func (a *recipientsAnswer) Dropped() { (*completion)(a).Dropped() }
+
+// Complete implements upstream.Completer.
+func (s *session) Complete(tx *upstream.Transaction, on upstream.Loop) {
+	done := (*completion)(tx)
+	if on == upstream.Loop(s.loop.Loop) {
+		s.loop.Later(done)
+		return
+	}
+	if !s.loop.Post(done) {
+		done.Dropped()
+	}
+}
+
+// completion is a transaction with its result, on its way to its session's loop.
+type completion upstream.Transaction
+
+// Run implements loop.Runner. A panic closes the session, not what Done says then:
+// the transaction may have been released and be another session's.
+func (c *completion) Run() {
+	s := c.Done.(*session)
+	defer s.loop.Contain(s)
+	s.completed((*upstream.Transaction)(c))
+}
+
+// Dropped implements loop.Dropper.
+func (c *completion) Dropped() {
+	c.Done.(*session).srv.metrics.lostReplies.Inc()
+	(*upstream.Transaction)(c).Release()
+}
+
+// completed answers end-of-data with what the upstream said. An answer that the
+// client does not get, or may not read, is in the log.
+func (s *session) completed(up *upstream.Transaction) {
+	id, res := up.Account.ID, up.Result
+	up.Release()
+	if s.state != stateAwaitUpstream {
+		s.srv.metrics.lostReplies.Inc()
+		s.logUnread("client had gone before the final reply", id, res)
+		return
+	}
+	leaving := s.ended && !s.saidQuit()
+	s.t = transaction{}
+	s.pass(res.Reply, stateReady)
+	s.resume()
+	switch {
+	case s.broken:
+		s.srv.metrics.lostReplies.Inc()
+		s.logUnread("cannot write the final reply: the connection is broken", id, res)
+	case leaving:
+		s.logUnread("client had closed its side before the final reply and may not read it", id, res)
+	}
+}
+
+// logUnread tells the outcome of a message in place of its client.
+func (s *session) logUnread(why, account string, res upstream.Result) {
+	s.srv.log.Info(why, zap.Uint64("sid", s.id), zap.String("account", account), zap.Int("code", res.Reply.Code))
+}

@@ -1,0 +1,89 @@
+package server
+
+import (
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/loop"
+)
+
+// eventLoop is what the sessions of one event loop share. It belongs to the loop.
+type eventLoop struct {
+	*loop.Loop
+
+	out      []byte // replies of the session that is being served
+	sasl     []byte // scratch for one decoded SASL message
+	sessions map[*session]struct{}
+	draining bool
+}
+
+// addLoop has sessions be served on l.
+func (s *Server) addLoop(l *loop.Loop) {
+	s.loops = append(s.loops, &eventLoop{Loop: l, sessions: make(map[*session]struct{})})
+}
+
+// loopOf finds our side of an event loop. There are only a few.
+func (s *Server) loopOf(l *loop.Loop) *eventLoop {
+	for _, ours := range s.loops {
+		if ours.Loop == l {
+			return ours
+		}
+	}
+	panic("server: connection on an unknown loop")
+}
+
+// callbackPanicked tells of a panic that a loop has contained.
+func (s *Server) callbackPanicked(in loop.Place, p any, stack []byte) {
+	what := "panic in a session, which is closed"
+	if in == loop.InHandshake {
+		what = "panic in a handshake, whose session is closed"
+	}
+	s.panicked(what, p, stack)
+}
+
+// panicked counts and tells a panic that was contained.
+func (s *Server) panicked(what string, p any, stack []byte) {
+	s.metrics.panics.Inc()
+	s.log.Error(what, zap.Any("panic", p), zap.ByteString("stack", stack))
+}
+
+// task is something to do on a loop for the session s, which ends if that panics; nil:
+// for none.
+type task struct {
+	s  *session
+	do func()
+}
+
+// Run implements loop.Runner.
+func (t task) Run() { t.do() }
+
+// Failed implements loop.Failer.
+func (t task) Failed() {
+	if t.s != nil {
+		t.s.Failed()
+	}
+}
+
+// post has do run on the session's loop.
+func (s *session) post(do func()) { s.loop.Post(task{s, do}) }
+
+// postAll has do run on each loop.
+func (s *Server) postAll(do func(*eventLoop)) {
+	for _, l := range s.loops {
+		l.Post(task{do: func() { do(l) }})
+	}
+}
+
+// visit has do done with the session, which ends if that panics.
+func (s *session) visit(do func(*session)) {
+	defer s.loop.Contain(s)
+	do(s)
+}
+
+// Failed implements loop.Failer: the session has panicked.
+func (s *session) Failed() {
+	if s.loop == nil {
+		return
+	}
+	s.loop.out = s.loop.out[:0]
+	s.close()
+}
