@@ -70,7 +70,7 @@
 // # Time
 //
 // Timeouts are in ticks of 100 ms, and none comes early. In mode TLSDetect a client
-// that says nothing is greeted in clear 100 to 200 ms after it connected.
+// that says nothing is greeted in clear 1.0 to 1.2 s after it connected.
 //
 // # What is offered
 //

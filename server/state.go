@@ -2,8 +2,6 @@ package server
 
 import (
 	"time"
-
-	"xoauth2-proxy/internal/loop"
 )
 
 // state is where a session stands; doc.go lists them.
@@ -76,6 +74,6 @@ var (
 // that the client reads the reply before it sees a reset.
 const lingerTimeout = 2 * time.Second
 
-// detectTimeout is how long TLSDetect waits for a handshake before it greets: up to
-// the next tick but one, which is 100 to 200 ms.
-const detectTimeout = loop.Tick
+// detectTimeout is how long TLSDetect waits for a handshake before it greets: so
+// long that a first segment that was lost has been sent again (RFC 6298 section 2).
+const detectTimeout = time.Second
