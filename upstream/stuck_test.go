@@ -44,9 +44,16 @@ func watched(t testing.TB, s *setup, set *metrics.Set) *hangingStore {
 	return h
 }
 
-// hang has the shard hang, once it comes to that.
+// hang has the shard hang, on a goroutine of its own and not on a loop, unless a loop
+// begins to handle its events just then.
 func (f *fixture) hang(h *hangingStore, n int) {
 	f.t.Helper()
+	s := f.relay.shards[0]
+	f.until(func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return !s.running
+	})
 	a := *f.accounts[0]
 	a.ID, a.Limits.MessagesPerDay = fmt.Sprintf("hang%d", n), 1
 	go f.relay.Pause(&a, time.Time{}, "")

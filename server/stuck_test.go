@@ -1,0 +1,123 @@
+package server
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/watchdog"
+	"xoauth2-proxy/upstream"
+)
+
+// hangingStore is an upstream.QuotaStore in which the shard that asks for the account
+// "hang" stays until it is let go.
+type hangingStore struct {
+	come, letGo chan struct{}
+	release     func() // closes letGo, once
+}
+
+func (h hangingStore) Load(id string, _ func(int64, uint32, uint32)) {
+	if id == "hang" {
+		h.come <- struct{}{}
+		<-h.letGo
+	}
+}
+func (hangingStore) Save(string, int64, uint32, uint32) {}
+func (hangingStore) Flush() error                       { return nil }
+
+// Run implements loop.Runner: the loop hangs as the shard does.
+func (h hangingStore) Run() { h.Load("hang", nil) }
+
+// watchedStack is a stack whose relay has one shard, with a watchdog that is soon
+// impatient.
+func watchedStack(t *testing.T) (*stack, hangingStore, *watchdog.Watchdog) {
+	t.Helper()
+	h := hangingStore{come: make(chan struct{}), letGo: make(chan struct{})}
+	h.release = sync.OnceFunc(func() { close(h.letGo) })
+	dog := watchdog.New(watchdog.Config{Patience: time.Second, Withhold: time.Minute}, zap.NewNop(), metrics.NewSet())
+	t.Cleanup(dog.Close)
+	k := newStack(t, func(cfg *Config, up *upstream.Config, _ *sandbox.Config) {
+		cfg.Watch, up.Watch, up.Shards, up.Quota = dog, dog, 1, h
+	})
+	t.Cleanup(h.release) // or a test that fails would wait for ever
+	return k, h, dog
+}
+
+// waitStuck waits until the part of that name is stuck, and no other, or none is if
+// there is no name.
+func waitStuck(t *testing.T, dog *watchdog.Watchdog, name string) {
+	t.Helper()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for deadline := time.Now().Add(patience); ; <-look.C {
+		all := dog.Stuck()
+		if name == "" && len(all) == 0 || name != "" && len(all) == 1 && strings.HasPrefix(all[0], name) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("stuck: %q, want %q", all, name)
+		}
+	}
+}
+
+// TestStuckShard: sessions whose shard hangs are answered by their own loops, those
+// that wait with content, those that wait for recipients and those that come. They go
+// on, and what was refused is never sent.
+func TestStuckShard(t *testing.T) {
+	k, h, dog := watchedStack(t)
+	content, recipients, later := k.login(t, gmailUser), k.login(t, gmailUser), k.login(t, gmailUser)
+	go k.relay.Pause(&account.Account{ID: "hang", Limits: account.Limits{MessagesPerDay: 1}}, time.Time{}, "")
+	<-h.come
+	const stuck = "451 4.3.0 The proxy is stuck"
+	content.mail("a@example.com", "b@example.com")
+	content.cmd("DATA", "354")
+	content.send("Subject: never\r\n\r\nx\r\n.\r\n")
+	recipients.mail("a@example.com", "b@example.com")
+	recipients.send("RCPT TO:<c@example.com>\r\nRCPT TO:<d@example.com>\r\nDATA\r\n")
+	content.expect(stuck)
+	for range 3 { // each RCPT, and DATA for the first recipient
+		recipients.expect(stuck)
+	}
+	waitStuck(t, dog, "shard 0")
+	later.mail("a@example.com", "b@example.com")
+	later.message("Subject: never\r\n\r\nx\r\n", stuck)
+	h.release()
+	waitStuck(t, dog, "")
+	for _, c := range []*client{content, recipients, later} {
+		c.mail("a@example.com", "b@example.com")
+		c.message("Subject: after\r\n\r\nx\r\n", "250")
+	}
+	all := k.sandbox.Messages()
+	for _, m := range all {
+		if strings.Contains(string(m.Body), "never") {
+			t.Error("a message was sent whose client was told that it was not")
+		}
+	}
+	if len(all) != 3 {
+		t.Errorf("%d messages arrived, want 3", len(all))
+	}
+}
+
+// TestStuckLoop: a loop that hangs is found, and one that waits for its sockets is
+// not. When it comes back, its sessions go on.
+func TestStuckLoop(t *testing.T) {
+	k, h, dog := watchedStack(t)
+	clients := []*client{k.login(t, gmailUser), k.login(t, gmailUser)} // one on each loop
+	if !k.loops[1].Post(h) {
+		t.Fatal("the loop has ended")
+	}
+	<-h.come
+	waitStuck(t, dog, "loop 1")
+	h.release()
+	waitStuck(t, dog, "")
+	for _, c := range clients {
+		c.mail("a@example.com", "b@example.com")
+		c.message("Subject: x\r\n\r\nx\r\n", "250")
+	}
+}
