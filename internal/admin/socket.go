@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/durable"
 )
 
 const (
@@ -21,9 +23,8 @@ const (
 	// socketMode lets the owner and root connect.
 	socketMode = 0o600
 	// lockPatience is how long another process may be at work in the directory
-	// of the socket; lockPause is between two tries.
+	// of the socket.
 	lockPatience = 5 * time.Second
-	lockPause    = 20 * time.Millisecond
 	// dialTimeout bounds finding out whether another process listens.
 	dialTimeout = time.Second
 )
@@ -93,24 +94,13 @@ func listenSocket(path string) (net.Listener, error) {
 // lockDir keeps other processes from making sockets in dir, until unlock is
 // called.
 func lockDir(dir string) (unlock func(), err error) {
-	f, err := os.Open(dir)
-	if err != nil {
+	unlock, err = durable.LockDir(dir, lockPatience)
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return nil, bareError(err)
+	} else if err != nil {
+		return nil, fmt.Errorf("cannot lock the directory: %w", err)
 	}
-	deadline := time.Now().Add(lockPatience)
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		switch {
-		case err == nil:
-			return func() { _ = f.Close() }, nil // which ends the lock
-		case errors.Is(err, syscall.EINTR):
-		case !errors.Is(err, syscall.EWOULDBLOCK), time.Now().After(deadline):
-			_ = f.Close()
-			return nil, fmt.Errorf("cannot lock the directory: %w", err)
-		default:
-			time.Sleep(lockPause)
-		}
-	}
+	return unlock, nil
 }
 
 // removeStale removes a socket that no process listens on.

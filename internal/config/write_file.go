@@ -12,12 +12,9 @@ import (
 	"xoauth2-proxy/internal/durable"
 )
 
-const (
-	// lockPatience is how long another writer is waited for; none of ours takes
-	// that long. lockPause is between two tries.
-	lockPatience = 10 * time.Second
-	lockPause    = 20 * time.Millisecond
-)
+// lockPatience is how long another writer is waited for; none of ours takes
+// that long.
+const lockPatience = 10 * time.Second
 
 // ErrLocked: another process has been changing the file for too long.
 var ErrLocked = errors.New("another process is changing the accounts")
@@ -101,27 +98,18 @@ func behindLinks(path string) (string, error) {
 // lock keeps other writers away until unlock is called. The lock is on the
 // directory: the file itself is another one after each change.
 func (t *target) lock() (unlock func(), err error) {
-	dir, err := os.Open(filepath.Dir(t.path))
-	if err != nil {
+	dir := filepath.Dir(t.path)
+	unlock, err = durable.LockDir(dir, lockPatience)
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return nil, err
 	}
-	deadline := time.Now().Add(lockPatience)
-	for {
-		err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		switch {
-		case err == nil:
-			return func() { _ = dir.Close() }, nil // which ends the lock
-		case errors.Is(err, syscall.EINTR):
-		case !errors.Is(err, syscall.EWOULDBLOCK):
-			_ = dir.Close()
-			return nil, fmt.Errorf("locking %s: %w", dir.Name(), err)
-		case time.Now().After(deadline):
-			_ = dir.Close()
-			return nil, ErrLocked
-		default:
-			time.Sleep(lockPause)
-		}
+	switch {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return nil, ErrLocked
+	case err != nil:
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
 	}
+	return unlock, nil
 }
 
 // file is the target as it is saved. The owner stays, the mode of a new file is
