@@ -46,9 +46,6 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return s.TCPConn.Write(p)
 }
 
-// HasTLS reports whether the stream was secured.
-func (s *Stream) HasTLS() bool { return s.t.conn != nil }
-
 // SetDeadline implements net.Conn.
 func (s *Stream) SetDeadline(t time.Time) error { return s.TCPConn.SetDeadline(t) }
 
@@ -68,36 +65,10 @@ func (l *Loop) Adopt(s *Stream, h Handler) error {
 	if err != nil {
 		return errors.Join(err, cerr)
 	}
-	a := &adoption{conn: &Conn{loop: l, handler: h, first: true, tls: s.t}, fd: fd}
-	if !l.Post(a) {
+	t := &taking{conn: Conn{loop: l, handler: h, first: true, tls: s.t}, fd: fd}
+	if !l.Post(t) {
 		_ = unix.Close(fd)
 		return ErrEnded
 	}
 	return nil
-}
-
-// adoption is the taking of a connection to a provider.
-type adoption struct {
-	conn *Conn
-	fd   int
-}
-
-// Run implements Runner.
-func (a *adoption) Run() {
-	c := a.conn
-	t := c.tls
-	t.c, t.wire.tcp, t.established = c, nil, true
-	reclaim(t.conn) // what the handshake needed
-	err := c.loop.register(c, a.fd)
-	if c.gnet == nil { // else an error is one of the connection, which is closed, or soon will be
-		c.closed = true
-		c.handler.Closed(errors.Join(ErrNotTaken, err))
-	}
-}
-
-// Dropped implements Dropper.
-func (a *adoption) Dropped() {
-	_ = unix.Close(a.fd)
-	a.conn.closed = true
-	a.conn.handler.Closed(ErrEnded)
 }

@@ -174,7 +174,7 @@ func (c *Conn) read(all bool) {
 			return
 		}
 		if c.tls != nil {
-			c.feedTLS(c.loop.input[:n])
+			c.FeedTLS(c.loop.input[:n])
 		} else {
 			c.handler.Received(c.loop.input[:n])
 		}

@@ -1,17 +1,14 @@
 package loop
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 )
 
 // Config says how the loops run and who is told of what.
@@ -161,66 +158,6 @@ func (l *Loop) drop() {
 			d.Dropped()
 		}
 	}
-}
-
-// mayExceed is how many connections more than the loop with the fewest one may have
-// and still serve itself those that it accepts.
-func mayExceed(fewest int64) int64 { return fewest / 16 }
-
-// place is the loop for a connection that l has accepted: l, unless another one
-// has clearly fewer.
-func (l *Loop) place() *Loop {
-	least := slices.MinFunc(l.engine.loops, func(a, b *Loop) int { return cmp.Compare(a.load.Load(), b.load.Load()) })
-	if fewest := least.load.Load(); l.load.Load() > fewest+mayExceed(fewest) {
-		return least
-	}
-	return l
-}
-
-// ErrNotTaken is what Closed is told for a socket that epoll did not take.
-var ErrNotTaken = errors.New("epoll did not take the socket")
-
-// ErrEnded is what Closed is told for a connection whose loop had ended before.
-var ErrEnded = errors.New("the event loop has ended")
-
-// Serve has this loop, or another one that has clearly fewer connections, serve an
-// accepted socket. It takes fd. h is told by Opened, or by Closed alone.
-func (l *Loop) Serve(fd int, h Handler) {
-	next := l.place()
-	next.load.Add(1)
-	o := &opening{conn: Conn{loop: next, handler: h}, fd: fd}
-	if next == l {
-		l.enter()
-		l.runOne(o)
-		l.leave()
-	} else if !next.Post(o) {
-		o.Dropped()
-	}
-}
-
-// opening is the taking of an accepted socket.
-type opening struct {
-	conn Conn
-	fd   int
-}
-
-// Run implements Runner.
-func (o *opening) Run() {
-	c := &o.conn
-	err := c.loop.register(c, o.fd)
-	if c.gnet == nil { // else an error is one of the connection, which is closed, or soon will be
-		c.closed = true
-		c.loop.load.Add(-1)
-		c.handler.Closed(errors.Join(ErrNotTaken, err))
-	}
-}
-
-// Dropped implements Dropper.
-func (o *opening) Dropped() {
-	_ = unix.Close(o.fd)
-	o.conn.closed = true
-	o.conn.loop.load.Add(-1)
-	o.conn.handler.Closed(ErrEnded)
 }
 
 // runTicks posts the ticks.

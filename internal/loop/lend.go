@@ -50,9 +50,10 @@ func (l *Loop) Watch(c *net.TCPConn, d Driven) error {
 	if err != nil {
 		return err
 	}
-	w := &loan{fd: fd, driven: d, done: make(chan error, 1)}
-	w.conn = &Conn{loop: l, handler: w, first: true}
-	if !l.Post(w) {
+	w := &loan{driven: d, done: make(chan error, 1)}
+	t := &taking{conn: Conn{loop: l, handler: w, first: true}, fd: fd}
+	w.conn = &t.conn
+	if !l.Post(t) {
 		_ = unix.Close(fd)
 		return ErrEnded
 	}
@@ -62,35 +63,16 @@ func (l *Loop) Watch(c *net.TCPConn, d Driven) error {
 // loan is a lent connection.
 type loan struct {
 	conn     *Conn
-	fd       int
 	driven   Driven
 	opened   bool
 	released bool
 	done     chan error // capacity 1
 }
 
-// Run implements Runner: it takes the connection.
-func (w *loan) Run() {
-	err := w.conn.loop.register(w.conn, w.fd)
-	if w.opened { // else an error is one of the connection, which is closed, or soon will be
-		err = nil
-	} else {
-		w.conn.closed = true
-		err = errors.Join(ErrNotTaken, err)
-	}
-	w.done <- err
-}
-
-// Dropped implements Dropper.
-func (w *loan) Dropped() {
-	_ = unix.Close(w.fd)
-	w.conn.closed = true
-	w.done <- ErrEnded
-}
-
 // Opened implements Handler.
 func (w *loan) Opened(*Conn) {
 	w.opened = true
+	defer func() { w.done <- nil }() // after a panic too: Closed is next then
 	w.driven.Watched(w)
 }
 
@@ -108,7 +90,10 @@ func (w *loan) Drained() {}
 
 // Closed implements Handler.
 func (w *loan) Closed(err error) {
-	if !w.released {
+	switch {
+	case !w.opened:
+		w.done <- err
+	case !w.released:
 		w.driven.Closed(err)
 	}
 }

@@ -71,11 +71,9 @@ func (c *Conn) TLSState() *tls.ConnectionState {
 	return &state
 }
 
-// FeedTLS hands in ciphertext that was received before StartTLS.
-func (c *Conn) FeedTLS(raw []byte) { c.feedTLS(raw) }
-
-// feedTLS takes octets from the socket.
-func (c *Conn) feedTLS(raw []byte) {
+// FeedTLS takes ciphertext: of the socket, or what was received before StartTLS. raw is
+// borrowed.
+func (c *Conn) FeedTLS(raw []byte) {
 	t := c.tls
 	if t.established {
 		c.pump(raw)
