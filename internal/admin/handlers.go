@@ -36,33 +36,30 @@ func escapeLabel(s string) string { return labelEscaper.Replace(s) }
 
 // health says whether the process lives, with all its parts.
 func (s *Server) health(ctx *fasthttp.RequestCtx) {
-	reply := struct {
-		Status  string   `json:"status"`
-		Service string   `json:"service"`
-		Reasons []string `json:"reasons,omitempty"`
-	}{Status: "healthy", Service: service}
-	if s.stuck != nil {
-		reply.Reasons = s.stuck()
-	}
-	status := fasthttp.StatusOK
-	if len(reply.Reasons) > 0 {
-		status, reply.Status = fasthttp.StatusServiceUnavailable, "unhealthy"
-	}
-	WriteJSON(ctx, status, reply)
+	probe(ctx, probeReply{Status: "healthy", Service: service}, "unhealthy", s.stuck)
 }
 
 // ready says whether mail is accepted.
 func (s *Server) ready(ctx *fasthttp.RequestCtx) {
-	reply := struct {
-		Status  string   `json:"status"`
-		Reasons []string `json:"reasons,omitempty"`
-	}{Status: "ready"}
-	if s.notReady != nil {
-		reply.Reasons = s.notReady()
-	}
+	probe(ctx, probeReply{Status: "ready"}, "not ready", s.notReady)
+}
+
+// probeReply is the answer of a probe.
+type probeReply struct {
+	Status  string   `json:"status"`
+	Service string   `json:"service,omitempty"`
+	Reasons []string `json:"reasons,omitempty"`
+}
+
+// probe answers 200 with reply, or if there are reasons 503 with them and the
+// other status. against may be nil.
+func probe(ctx *fasthttp.RequestCtx, reply probeReply, otherwise string, against func() []string) {
 	status := fasthttp.StatusOK
+	if against != nil {
+		reply.Reasons = against()
+	}
 	if len(reply.Reasons) > 0 {
-		status, reply.Status = fasthttp.StatusServiceUnavailable, "not ready"
+		status, reply.Status = fasthttp.StatusServiceUnavailable, otherwise
 	}
 	WriteJSON(ctx, status, reply)
 }
