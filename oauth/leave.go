@@ -7,15 +7,13 @@ import "time"
 const leaveGrace = 10 * time.Minute
 
 // leave ends the source of a removed account. No token is fetched any more, and
-// the one there is can be had for leaveGrace by whoever still has the account.
+// the one there is is handed out for leaveGrace to callers that still have the account.
 // Called with the manager's setMu.
 func (s *Source) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.retired = true
-	if s.timer != nil {
-		s.timer.Stop()
-	}
+	s.endTimer()
 	s.timer = time.AfterFunc(leaveGrace, func() { s.m.left(s) })
 }
 
@@ -35,15 +33,18 @@ func (s *Source) retire() {
 	defer s.mu.Unlock()
 	s.retired = true
 	s.token.Store(nil)
-	if s.timer != nil {
-		s.timer.Stop()
-	}
+	s.endTimer()
 }
 
 // stopTimer ends early refreshes when the manager closes.
 func (s *Source) stopTimer() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.endTimer()
+}
+
+// endTimer stops what the source does by itself. Called with mu.
+func (s *Source) endTimer() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
@@ -57,7 +58,7 @@ func (s *Source) stopTimer() {
 const (
 	// mailboxRound is how often the sources are looked through.
 	mailboxRound = time.Minute
-	// mailboxIdle is how long the source of a mailbox is kept that nobody asks,
+	// mailboxIdle is how long the source of a mailbox is kept without a caller,
 	// mailboxTokenIdle if it has an access token of its own that is still good.
 	mailboxIdle      = 10 * time.Minute
 	mailboxTokenIdle = time.Hour

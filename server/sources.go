@@ -42,7 +42,7 @@ func (l *listener) enterSource(s *session) codec.Reply {
 	return codec.NoReply
 }
 
-// sourceKey is what connections are counted by: whoever has an IPv6 address
+// sourceKey is what connections are counted by: a host with an IPv6 address
 // has at least all of its /64.
 func sourceKey(a netip.Addr) netip.Addr {
 	if a.Is4() {

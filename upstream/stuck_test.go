@@ -228,7 +228,7 @@ func TestStuckShardLeavesFlightsAlone(t *testing.T) {
 	}
 }
 
-// hangingLog is a log in which whoever writes a certain line hangs.
+// hangingLog is a log in which the writer of a certain line hangs.
 type hangingLog struct {
 	zapcore.Core
 	line string

@@ -12,7 +12,7 @@ import (
 // checkNoReferences finds values that are references, or sealed. In the file
 // they are the operator's; in a request they would have the proxy read its own
 // files and environment, or open what was sealed for another account, for
-// whoever asks.
+// its sender.
 func checkNoReferences(e *config.AccountEntry) error {
 	for _, key := range e.References() {
 		return fmt.Errorf("%s: a reference to a secret, or a sealed one, may stand in the accounts file only; a request gives the secret itself", key)

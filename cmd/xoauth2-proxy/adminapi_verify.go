@@ -64,7 +64,7 @@ func (a *adminAPI) VerifyAll(ctx context.Context) ([]admin.Verdict, error) {
 		return nil, errors.New("the proxy is shutting down")
 	}
 	now := a.store.Load()
-	for i, acct := range all { // somebody may have authorized it anew meanwhile
+	for i, acct := range all { // its owner may have authorized it anew meanwhile
 		if cur, ok := now.ByID(acct.ID); verdicts[i].Dead && (!ok || cur.ChainFingerprint() != acct.ChainFingerprint()) {
 			verdicts[i].Dead = false
 		}
@@ -86,7 +86,7 @@ func (a *adminAPI) verifyLive(ctx context.Context, acct *account.Account) admin.
 // tryLive gets a new token for an account in force, and logs in with it.
 func (a *adminAPI) tryLive(ctx context.Context, acct *account.Account) error {
 	err := a.tokens.ForceRefresh(ctx, acct)
-	if err == nil && !acct.IsCatchAll() { // nobody can log in as a whole domain
+	if err == nil && !acct.IsCatchAll() { // no login names a whole domain
 		err = a.verifier.Verify(ctx, acct)
 	}
 	return err

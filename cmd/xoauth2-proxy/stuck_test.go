@@ -16,7 +16,7 @@ import (
 	"xoauth2-proxy/internal/sandbox"
 )
 
-// hangAt in the environment is the log line that hangs whoever writes it, in the
+// hangAt in the environment is the log line that hangs its writer, in the
 // program that serveAndHang is.
 const hangAt = "XOAUTH2_PROXY_TEST_HANG_AT"
 
@@ -40,7 +40,7 @@ func serveAndHang(config, accounts string) int {
 	return 0
 }
 
-// hangingCore is a log in which whoever writes a certain line hangs for ever.
+// hangingCore is a log in which the writer of a certain line hangs for ever.
 type hangingCore struct {
 	zapcore.Core
 	line string

@@ -37,7 +37,7 @@ func (e *AccountEntry) Seal(keys *seal.Keyring) error {
 }
 
 // bindSealed seals anew what is sealed without its account and key. A value that
-// the keys do not open stays: whoever reads the file says what is wrong with it.
+// the keys do not open stays: the reader of the file says what is wrong with it.
 func (l *AccountList) bindSealed(keys *seal.Keyring) {
 	unbound := []byte(`"sealed:v1:`)
 	for i := range l.array.Elements {
