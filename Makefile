@@ -54,10 +54,10 @@ loadgen: ## the load generator
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/loadgen ./loadgen
 
 profile: ## CPU, heap, mutex, block and off-CPU profiles of a load, flame graphs, and what changed since the last time
-	$(GO) run ./perf/profile
+	$(GO) run ./perf profile
 
 soak: build loadgen ## load, faults, reloads, restarts and rests for DURATION (20m, ...); fails on loss, doubles, growth and a busy rest
-	$(GO) run ./perf/soak --duration $(DURATION)
+	$(GO) run ./perf soak --duration $(DURATION)
 
 check: ## what CI runs
 	./.ci/run

@@ -1,8 +1,7 @@
-package main
+package accounts
 
 import (
-	"encoding/json"
-	"os"
+	"errors"
 	"strings"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/tokenstore"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/perf/lab"
 )
 
 const (
@@ -20,32 +20,23 @@ const (
 	savers = 500
 )
 
-// saveAll saves a record for each account of a file, as if it had been used
-// yesterday.
-func saveAll(kept *tokenstore.Store, accounts string) error {
-	text, err := os.ReadFile(accounts)
+// fill puts a record for each account of the file into a token store, as if all had
+// been used yesterday.
+func fill(store, accounts string) error {
+	kept, err := tokenstore.Open(tokenstore.Config{Path: store})
 	if err != nil {
-		return err
-	}
-	var root struct {
-		Accounts []struct {
-			ID      string `json:"account_id"`
-			Client  string `json:"client_id"`
-			Refresh string `json:"refresh_token"`
-		} `json:"accounts"`
-	}
-	if err := json.Unmarshal(text, &root); err != nil {
 		return err
 	}
 	yesterday := time.Now().Add(-24 * time.Hour)
 	var g errgroup.Group
 	g.SetLimit(savers)
-	for _, a := range root.Accounts {
+	for _, a := range lab.ReadAccounts(accounts) {
+		text := func(key string) string { value, _ := a[key].(string); return value }
 		g.Go(func() error {
-			chain := oauth.ChainOf(&account.Account{ID: a.ID, ClientID: a.Client, RefreshToken: account.NewSecret(a.Refresh)})
+			chain := oauth.ChainOf(&account.Account{ID: text("account_id"), ClientID: text("client_id"), RefreshToken: account.NewSecret(text("refresh_token"))})
 			return kept.Save(chain, oauth.Record{Access: account.NewSecret(strings.Repeat("a", tokenLength)),
 				Refreshed: yesterday, Expiry: yesterday.Add(time.Hour), Seen: yesterday})
 		})
 	}
-	return g.Wait()
+	return errors.Join(g.Wait(), kept.Close())
 }

@@ -1,16 +1,13 @@
-package main
+package accounts
 
 import (
-	"bufio"
-	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"xoauth2-proxy/perf/lab"
 )
 
 const (
@@ -26,84 +23,60 @@ const (
 // and how late it was itself at the most: on a machine with few CPUs it waits for
 // one as others do, and so much of the other figure may be its own.
 type pings struct {
-	conns         []net.Conn
-	done          sync.WaitGroup
-	longest, late atomic.Int64 // nanoseconds, since take
+	conns []net.Conn
+	done  sync.WaitGroup
 
-	mu  sync.Mutex
-	err error
+	mu            sync.Mutex    // guards what follows
+	longest, late time.Duration // since take
+	err           error         // of a connection that failed
 }
 
 // startPings opens the connections and begins to ping.
-func startPings(addr string) (*pings, error) {
+func startPings(addr string) *pings {
 	p := new(pings)
 	for range pingers {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			_ = p.stop()
-			return nil, err
-		}
-		p.conns = append(p.conns, conn)
-		r := bufio.NewReader(conn)
-		if _, err := r.ReadString('\n'); err != nil { // the greeting
-			_ = p.stop()
-			return nil, err
-		}
-		p.done.Go(func() { p.run(conn, r) })
+		c := lab.Must(lab.Open(lab.Must(lab.Dial(addr, nil)), ""))
+		p.conns = append(p.conns, c)
+		p.done.Go(func() { p.run(c) })
 	}
-	return p, nil
+	return p
 }
 
-func (p *pings) run(conn net.Conn, r *bufio.Reader) {
+func (p *pings) run(c *lab.Client) {
 	for {
 		start := time.Now()
-		_, err := io.WriteString(conn, "NOOP\r\n")
-		var reply string
+		err := c.Ask("NOOP", '2')
+		answered := time.Now()
 		if err == nil {
-			reply, err = r.ReadString('\n')
+			time.Sleep(pingPause)
 		}
-		if err == nil && !strings.HasPrefix(reply, "250") {
-			err = fmt.Errorf("NOOP was answered %q", reply)
-		}
+		p.mu.Lock()
+		p.longest, p.late = max(p.longest, answered.Sub(start)), max(p.late, time.Since(answered)-pingPause)
+		p.err = err
+		p.mu.Unlock()
 		if err != nil {
-			p.mu.Lock()
-			p.err = err
-			p.mu.Unlock()
-			return
-		}
-		paused := time.Now()
-		raise(&p.longest, paused.Sub(start))
-		time.Sleep(pingPause)
-		raise(&p.late, time.Since(paused)-pingPause)
-	}
-}
-
-// raise makes most at least d.
-func raise(most *atomic.Int64, d time.Duration) {
-	for {
-		was := most.Load()
-		if int64(d) <= was || most.CompareAndSwap(was, int64(d)) {
 			return
 		}
 	}
 }
 
 // take returns the longest ping since the last call, and how late it was itself,
-// in milliseconds. An error is that of a connection which failed.
-func (p *pings) take() (longest, late float64, err error) {
+// in milliseconds.
+func (p *pings) take() (longest, late float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return float64(p.longest.Swap(0)) / 1e6, float64(p.late.Swap(0)) / 1e6, p.err
+	lab.Check(p.err)
+	longest, late = p.longest.Seconds()*1e3, p.late.Seconds()*1e3
+	p.longest, p.late = 0, 0
+	return longest, late
 }
 
 // stop closes the connections and waits.
-func (p *pings) stop() error {
-	_, _, err := p.take()
+func (p *pings) stop() {
 	for _, c := range p.conns {
 		_ = c.Close()
 	}
 	p.done.Wait()
-	return err
 }
 
 // lags is the histogram of how late the loops saw their ticks: how many saw
@@ -111,35 +84,17 @@ func (p *pings) stop() error {
 type lags map[float64]float64
 
 // readLags reads the histogram from the proxy's metrics.
-func readLags(admin string) (lags, error) {
-	resp, err := http.Get(admin + "/metrics")
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
-	}
+func readLags(metrics lab.Metrics) lags {
 	l := make(lags)
-	for line := range strings.Lines(string(text)) {
-		rest, ok := strings.CutPrefix(strings.TrimSpace(line), `smtp_loop_lag_seconds_bucket{le="`)
-		if !ok {
-			continue
-		}
-		bound, count, _ := strings.Cut(rest, `"} `)
-		le, err := strconv.ParseFloat(bound, 64) // the last is +Inf
-		if err != nil {
-			return nil, err
-		}
-		if l[le], err = strconv.ParseFloat(count, 64); err != nil {
-			return nil, err
+	for name, count := range metrics {
+		if bound, ok := strings.CutPrefix(name, `smtp_loop_lag_seconds_bucket{le="`); ok {
+			l[lab.Must(strconv.ParseFloat(strings.TrimSuffix(bound, `"}`), 64))] = count // the last is +Inf
 		}
 	}
 	if len(l) == 0 {
-		return nil, fmt.Errorf("%s/metrics has no smtp_loop_lag_seconds", admin)
+		lab.Failf("the proxy's metrics have no smtp_loop_lag_seconds")
 	}
-	return l, nil
+	return l
 }
 
 // most returns the bound, in milliseconds, that every tick since before is

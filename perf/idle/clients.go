@@ -1,205 +1,146 @@
-package main
+package idle
 
 import (
-	"bufio"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
-	"fmt"
-	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
+
+	"xoauth2-proxy/perf/lab"
 )
 
 // sources is how many source addresses the clients come from: 127.0.0.2 and on.
 const sources = 8
 
-// patience bounds every wait.
-const patience = 30 * time.Second
-
 // dial connects from one of the source addresses.
 func dial(addr string, n int) (net.Conn, error) {
-	d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+n%sources))}}
-	return d.Dial("tcp", addr)
-}
-
-// talk reads the greeting, then sends each line and waits for its reply.
-func talk(c net.Conn, lines ...string) error {
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	r := bufio.NewReaderSize(c, 512)
-	for i := -1; i < len(lines); i++ {
-		if i >= 0 {
-			if _, err := io.WriteString(c, lines[i]+"\r\n"); err != nil {
-				return err
-			}
-		}
-		for more := true; more; {
-			line, err := r.ReadString('\n')
-			if err != nil {
-				return err
-			}
-			if line[0] != '2' && line[0] != '3' {
-				return fmt.Errorf("the proxy said %q", line)
-			}
-			more = len(line) > 3 && line[3] == '-'
-		}
-	}
-	return c.SetDeadline(time.Time{})
-}
-
-// login is the lines that log client n in, by one of the sandbox's accounts at
-// Gmail: user@, user2@ and so on.
-func login(n int) []string {
-	user := "user@gmail.com"
-	if n %= accounts / 2; n > 0 {
-		user = fmt.Sprintf("user%d@gmail.com", n+1)
-	}
-	return []string{"EHLO idle.example.com", "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00"+user+"\x00placeholder"))}
+	return lab.Dial(addr, net.IPv4(127, 0, 0, byte(2+n%sources)))
 }
 
 // openPlain opens an idle client in clear, logged in.
-func openPlain(s *stand, n int) (io.Closer, error) {
-	c, err := dial(s.Proxy.Addr, n)
-	if err != nil {
-		return nil, err
+func openPlain(s *stand, n int) (net.Conn, error) {
+	conn, err := dial(s.Addr, n)
+	if err == nil {
+		_, err = lab.Open(conn, lab.Login(n%accounts))
 	}
-	return c, talk(c, login(n)...)
+	return conn, err
+}
+
+// openSecure opens one within TLS. It returns the connection below TLS as well.
+func openSecure(s *stand, n int) (net.Conn, *lab.Client, error) {
+	raw, err := dial(s.secure, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	// The certificate is this program's own, made for this run.
+	c, err := lab.Open(tls.Client(raw, &tls.Config{InsecureSkipVerify: true}), lab.Login(n%accounts))
+	return raw, c, err
 }
 
 // openTLS opens an idle client within TLS, logged in.
-func openTLS(s *stand, n int) (io.Closer, error) { return openSecure(s, n) }
+func openTLS(s *stand, n int) (net.Conn, error) {
+	raw, _, err := openSecure(s, n)
+	return raw, err
+}
 
 // openUsedTLS opens one that has sent a message, in records as large as can be.
-func openUsedTLS(s *stand, n int) (io.Closer, error) {
-	return openSecure(s, n, "MAIL FROM:<a@example.com>", "RCPT TO:<b@example.com>", "DATA",
-		"Subject: x\r\n\r\n"+strings.Repeat(strings.Repeat("x", 70)+"\r\n", 100<<10/72)+".")
-}
-
-func openSecure(s *stand, n int, lines ...string) (io.Closer, error) {
-	raw, err := dial(s.secure, n)
-	if err != nil {
-		return nil, err
+func openUsedTLS(s *stand, n int) (net.Conn, error) {
+	raw, c, err := openSecure(s, n)
+	if err == nil {
+		err = c.Envelope(1)
 	}
-	// The certificate is this program's own, made for this run.
-	c := tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
-	return raw, talk(c, append(login(n), lines...)...)
+	if err == nil {
+		_, err = c.Data("Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 100<<10/72))
+	}
+	return raw, err
 }
 
-// closers are the clients that are held open.
-type closers []io.Closer
+// A clientList is the clients that are held open.
+type clientList []net.Conn
 
 // open opens the clients from..to, some at a time.
-func (all *closers) open(s *stand, from, to int, open func(*stand, int) (io.Closer, error)) error {
+func (all *clientList) open(s *stand, from, to int, open func(*stand, int) (net.Conn, error)) {
 	const parallel = 32
-	var mu sync.Mutex // guards all and errs
-	var errs []error
+	conns := make([]net.Conn, to-from)
+	errs := make([]error, to-from)
 	var group sync.WaitGroup
 	for worker := range parallel {
 		group.Go(func() {
-			for n := from + worker; n < to; n += parallel {
-				c, err := open(s, n)
-				mu.Lock()
-				if c != nil {
-					*all = append(*all, c)
-				}
-				if err != nil {
-					errs = append(errs, err)
-				}
-				mu.Unlock()
-				if err != nil {
-					return
-				}
+			for i := worker; i < len(conns); i += parallel {
+				conns[i], errs[i] = open(s, from+i)
 			}
 		})
 	}
 	group.Wait()
-	return errors.Join(errs...)
+	*all = append(*all, conns...)
+	lab.Check(errors.Join(errs...))
 }
 
 // lost counts the clients that the proxy has closed.
-func (all closers) lost() (n int) {
-	for _, c := range all {
-		conn := c.(net.Conn)
-		if conn.SetReadDeadline(time.Now().Add(time.Millisecond)) != nil {
-			n++
-			continue
+func (all clientList) lost() (n int) {
+	for _, conn := range all {
+		err := conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+		if err == nil {
+			_, err = conn.Read(make([]byte, 1))
 		}
-		var b [1]byte
-		if _, err := conn.Read(b[:]); err != nil {
-			var timeout net.Error
-			if !errors.As(err, &timeout) || !timeout.Timeout() {
-				n++
-			}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			n++
 		}
 	}
 	return n
 }
 
-// Close closes them.
-func (all closers) Close() error {
-	for _, c := range all {
-		_ = c.Close() // nothing is left to be said
+func (all clientList) close() {
+	for _, conn := range all {
+		if conn != nil { // it could be opened
+			_ = conn.Close()
+		}
 	}
-	return nil
-}
-
-// A crowd is slow clients.
-type crowd struct {
-	conns []net.Conn
-	done  chan struct{}
-	group sync.WaitGroup
 }
 
 // startSlow connects slow clients, each of which sends an octet of a command per
-// drip, and connects again when it is closed.
-func startSlow(addr string, clients int, drip time.Duration) (*crowd, error) {
-	c := &crowd{done: make(chan struct{})}
-	for n := range clients {
-		conn, err := dial(addr, n)
-		if err != nil {
-			c.stop()
-			return nil, err
-		}
-		c.conns = append(c.conns, conn)
+// drip, and connects again when it is closed. The function that it returns ends them.
+func startSlow(addr string, clients int, drip time.Duration) (stop func()) {
+	all := make(clientList, clients)
+	for n := range all {
+		all[n] = lab.Must(dial(addr, n))
 	}
-	if clients == 0 {
-		return c, nil
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	if clients > 0 {
+		group.Go(func() { all.drip(addr, drip, done) })
 	}
-	c.group.Go(func() {
-		each := time.NewTicker(max(drip/time.Duration(clients), time.Millisecond))
-		defer each.Stop()
-		due := 0.0
-		last := time.Now()
-		for n := 0; ; {
-			select {
-			case <-c.done:
-				return
-			case now := <-each.C:
-				due += float64(clients) * float64(now.Sub(last)) / float64(drip)
-				last = now
-			}
-			for ; due >= 1; due-- {
-				if _, err := c.conns[n].Write([]byte("x")); err != nil {
-					_ = c.conns[n].Close()
-					if conn, err := dial(addr, n); err == nil {
-						c.conns[n] = conn
-					}
-				}
-				n = (n + 1) % clients
-			}
-		}
-	})
-	return c, nil
+	return func() {
+		close(done)
+		group.Wait()
+		all.close()
+	}
 }
 
-func (c *crowd) stop() {
-	close(c.done)
-	c.group.Wait()
-	for _, conn := range c.conns {
-		_ = conn.Close()
+// drip has each client send an octet per drip until done is closed.
+func (all clientList) drip(addr string, drip time.Duration, done <-chan struct{}) {
+	each := time.NewTicker(max(drip/time.Duration(len(all)), time.Millisecond))
+	defer each.Stop()
+	due, last := 0.0, time.Now()
+	for n := 0; ; {
+		select {
+		case <-done:
+			return
+		case now := <-each.C:
+			due += float64(len(all)) * float64(now.Sub(last)) / float64(drip)
+			last = now
+		}
+		for ; due >= 1; due-- {
+			if _, err := all[n].Write([]byte("x")); err != nil {
+				_ = all[n].Close()
+				if conn, err := dial(addr, n); err == nil {
+					all[n] = conn
+				}
+			}
+			n = (n + 1) % len(all)
+		}
 	}
 }

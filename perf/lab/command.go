@@ -5,10 +5,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/alecthomas/kong"
 
 	"xoauth2-proxy/internal/durable"
 )
@@ -31,91 +30,101 @@ type Repeated struct {
 	Time   time.Duration `default:"5s" help:"Length of a run."`
 }
 
+// Quick is the flag of commands that take long.
+type Quick struct {
+	Quick bool `help:"Two rounds of two seconds: to see that all of it works."`
+}
+
+// Shorten makes the rounds short if that is asked for.
+func (q Quick) Shorten(r *Repeated) {
+	if q.Quick {
+		r.Rounds, r.Time = 2, 2*time.Second
+	}
+}
+
 // LoadArgs are flags for the load generator that a command passes on.
 type LoadArgs struct {
-	Args []string `arg:"" optional:"" help:"Flags for the load generator, behind --. Default: 100 connections, 20 messages of 10 KB each, step by step."`
+	Args []string `arg:"" optional:"" help:"Flags for the load generator, after --. Default: 100 connections, 20 messages of 10 KB each, step by step."`
 }
 
-// Main is the main function of a command: it parses the command line into
-// options, a pointer to a struct, and calls run. It exits with 2 for a wrong
-// command line and with 1 if run fails.
-func Main(name, description string, options any, run func() error) {
-	MainOf(name, description, options, func(string) error { return run() })
-}
+// Programs are the built programs.
+type Programs struct{ Proxy, Loadgen, Perf string }
 
-// MainOf is Main for a command that has others below it; run is told which one
-// was chosen.
-func MainOf(name, description string, options any, run func(command string) error) {
-	parser := kong.Must(options, kong.Name(name), kong.Description(description), kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 110}))
-	chosen, err := parser.Parse(os.Args[1:])
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v (see --help)\n", name, err)
-		os.Exit(2)
-	}
-	if err := run(chosen.Command()); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
-		os.Exit(1)
-	}
-}
-
-// A Bench is where a command measures: the programs, and a folder that is gone
-// afterwards.
+// A Bench is where a command measures: the programs, and a folder and processes
+// that are gone afterwards.
 type Bench struct {
-	Programs Programs
-	Dir      string
-	folders  int
+	Programs
+	dir     string
+	folders int
+	ends    []func()
+}
+
+// NewBench builds the programs that are not there already into dir, which is the
+// caller's.
+func NewBench(dir string, have Programs) *Bench {
+	for pkg, program := range map[string]*string{"cmd/xoauth2-proxy": &have.Proxy, "loadgen": &have.Loadgen, "perf": &have.Perf} {
+		if *program == "" {
+			*program = build(dir, pkg)
+		}
+	}
+	return &Bench{dir: dir, Programs: have}
 }
 
 // Bench builds the programs, calls measure, and clears up.
-func (c *Built) Bench(measure func(*Bench) error) error {
-	dir, err := os.MkdirTemp("", "perf-")
-	if err != nil {
-		return err
+func (c *Built) Bench(measure func(*Bench)) error {
+	return Try(func() {
+		dir := Must(os.MkdirTemp("", "perf-"))
+		defer os.RemoveAll(dir)
+		b := NewBench(dir, Programs{Proxy: c.Proxy, Perf: Must(os.Executable())})
+		defer b.Close()
+		measure(b)
+	})
+}
+
+// Defer has f called at the end, before what was deferred earlier.
+func (b *Bench) Defer(f func()) { b.ends = append(b.ends, f) }
+
+// Close ends all processes.
+func (b *Bench) Close() {
+	for _, end := range slices.Backward(b.ends) {
+		end()
 	}
-	defer os.RemoveAll(dir)
-	programs, err := BuildAll(dir, c.Proxy)
-	if err != nil {
-		return err
-	}
-	return measure(&Bench{Programs: programs, Dir: dir})
+	b.ends = nil
 }
 
 // Folder makes a folder of its own for a process.
-func (b *Bench) Folder() (string, error) {
+func (b *Bench) Folder() string {
 	b.folders++
-	dir := filepath.Join(b.Dir, fmt.Sprintf("folder-%d", b.folders))
-	return dir, os.Mkdir(dir, 0o700)
-}
-
-// Write writes the tables of the command of that name to standard output and
-// to the file, if one was asked for, below what says how they came about.
-// Rounds is 0 where everything was measured once.
-func (c *Common) Write(name string, rounds int, tables ...*Table) error {
-	write := func(out io.Writer) error { return writeTables(out, name, rounds, tables) }
-	if c.Out == "" {
-		return write(os.Stdout)
-	}
-	return durable.WriteNew(c.Out, func(f io.Writer) error { return write(io.MultiWriter(os.Stdout, f)) })
+	dir := filepath.Join(b.dir, fmt.Sprint(b.folders))
+	Check(os.Mkdir(dir, 0o700))
+	return dir
 }
 
 // AfterApply finds a file in the way of the tables before anything is measured.
 func (c *Common) AfterApply() error { return durable.CheckNew(c.Out) }
 
-func writeTables(out io.Writer, name string, rounds int, tables []*Table) error {
-	if _, err := io.WriteString(out, Heading(commandLine(name, os.Args[1:]), rounds)); err != nil {
+// Write writes the tables to standard output and to the file, if one was asked for,
+// below what says how they came about. Rounds is 0 where everything was measured
+// once.
+func (c *Common) Write(rounds int, tables ...*Table) {
+	write := func(out io.Writer) error {
+		text := Heading(commandLine(os.Args[1:]), rounds)
+		for _, t := range tables {
+			text += t.String()
+		}
+		_, err := io.WriteString(out, text)
 		return err
 	}
-	for _, t := range tables {
-		if _, err := t.WriteTo(out); err != nil {
-			return err
-		}
+	if c.Out == "" {
+		Check(write(os.Stdout))
+		return
 	}
-	return nil
+	Check(durable.WriteNew(c.Out, func(f io.Writer) error { return write(io.MultiWriter(os.Stdout, f)) }))
 }
 
 // commandLine is what to type to a shell to have the command run again.
-func commandLine(name string, args []string) string {
-	line := "go run ./perf/" + name
+func commandLine(args []string) string {
+	line := "go run ./perf"
 	for _, arg := range args {
 		if arg == "" || strings.ContainsAny(arg, " \t\n\"'`$&|;<>(){}[]*?!#~\\") {
 			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"

@@ -1,11 +1,10 @@
 package lab
 
 import (
-	"fmt"
+	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -13,38 +12,43 @@ import (
 var client = http.Client{Timeout: 10 * time.Minute, Transport: &http.Transport{Proxy: nil}}
 
 // Get returns what is at the URL.
-func Get(url string) ([]byte, error) {
-	resp, err := client.Get(url)
+func Get(url string) []byte {
+	text := Call(http.MethodGet, url, nil)
+	if text == nil {
+		Failf("nothing is at %s", url)
+	}
+	return text
+}
+
+// Call makes a request, with body as JSON if it is not nil, and returns the body of
+// the answer, nil for status 404.
+func Call(method, url string, body any) []byte {
+	text, status, err := call(&client, method, url, body)
+	Check(err)
+	switch status {
+	case http.StatusOK:
+		return text
+	case http.StatusNotFound:
+		return nil
+	}
+	Failf("%s %s: %d: %s", method, url, status, bytes.TrimSpace(text))
+	return nil
+}
+
+func call(c *http.Client, method, url string, body any) (text []byte, status int, err error) {
+	var in io.Reader
+	if body != nil {
+		in = bytes.NewReader(Must(json.Marshal(body)))
+	}
+	req, err := http.NewRequest(method, url, in)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, 0, err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s: %s", url, resp.Status, strings.TrimSpace(string(text)))
-	}
-	return text, err
-}
-
-// Metric reads one of the proxy's metrics, by its name with its labels.
-func (p *Proxy) Metric(name string) (float64, error) {
-	text, err := Get(p.Admin + "/metrics")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			return strconv.ParseFloat(strings.TrimSpace(value), 64)
-		}
-	}
-	return 0, fmt.Errorf("the proxy has no metric %s", name)
-}
-
-// Count asks the sink how many messages it has taken.
-func (p *Provider) Count() (int64, error) {
-	text, err := Get(p.API + "/count")
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	text, err = io.ReadAll(resp.Body)
+	return text, resp.StatusCode, err
 }

@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -37,7 +39,7 @@ func TestSummarize(t *testing.T) {
 
 // TestOver: rounds are compared each with its own.
 func TestOver(t *testing.T) {
-	slow, fast := &Contender{Name: "slow"}, &Contender{Name: "fast"}
+	slow, fast := &Candidate{Name: "slow"}, &Candidate{Name: "fast"}
 	for _, speed := range []float64{1, 3, 2} { // of the machine, round by round
 		slow.Note("load", &report.Report{Total: report.Phase{Rate: 100 * speed}})
 		fast.Note("load", &report.Report{Total: report.Phase{Rate: 150 * speed}, Server: &report.Process{CPUPerMessage: 1}})
@@ -55,13 +57,20 @@ func TestOver(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	table := &Table{Title: "Title", Header: []string{"name", "value"}}
-	table.Add("a", Number(1234.5))
-	table.Add("b", Ratio(1, 0))
-	var b strings.Builder
-	n, err := table.WriteTo(&b)
-	want := "### Title\n\n| name | value |\n| --- | ---: |\n| a | 1234 |\n| b | - |\n\n"
-	if err != nil || b.String() != want || n != int64(len(want)) {
-		t.Errorf("%d, %v, %q", n, err, b.String())
+	table.Add("a", 1234.5)
+	table.Add("b", math.Inf(1))
+	table.Add("c", List(3, 0.5, report.Millis(1), "d"))
+	want := "### Title\n\n| name | value |\n| --- | ---: |\n| a | 1234 |\n| b | - |\n| c | 3, 0.50, 1.00, d |\n\n"
+	if got := table.String(); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	for q, want := range map[float64]float64{0: 10, .5: 30, 1: 50, .75: 40, .9: 46} {
+		if got := Quantile([]float64{50, 10, 20, 40, 30}, q); math.Abs(got-want) > 1e-9 {
+			t.Errorf("quantile %v is %v, want %v", q, got, want)
+		}
 	}
 }
 
@@ -75,47 +84,79 @@ func TestNumber(t *testing.T) {
 
 func TestReadAccounts(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "accounts.json")
-	if err := os.WriteFile(file, []byte(`{"accounts":[{"email":"a@b","provider":"gmail"},{"email":"c@d","provider":"outlook"}]}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	list, err := ReadAccounts(file, "other")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, email := range []string{"a@b", "c@d"} {
-		if a := list[i]; a["email"] != email || a["provider"] != "other" {
-			t.Errorf("account %d = %v", i, a)
+	err := Try(func() {
+		WriteAccounts(file, []map[string]any{{"email": "a@b", "provider": "gmail"}, {"email": "c@d"}})
+		list := readAccounts(file)
+		for i, email := range []string{"a@b", "c@d"} {
+			if a := list[i]; a["email"] != email || a["provider"] != ProviderName {
+				t.Errorf("account %d = %v", i, a)
+			}
 		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := Try(func() { ReadAccounts(file + ".gone") }); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error %v", err)
 	}
 }
 
 func TestMerge(t *testing.T) {
 	settings := map[string]any{"a": map[string]any{"x": 1, "y": 2}, "b": 3}
-	Merge(settings, map[string]any{"a": map[string]any{"y": 4, "z": 5}, "c": map[string]any{"w": 6}})
+	merge(settings, map[string]any{"a": map[string]any{"y": 4, "z": 5}, "c": map[string]any{"w": 6}})
 	want := map[string]any{"a": map[string]any{"x": 1, "y": 4, "z": 5}, "b": 3, "c": map[string]any{"w": 6}}
 	if !reflect.DeepEqual(settings, want) {
 		t.Errorf("merged to %v, want %v", settings, want)
 	}
 }
 
-func TestProcess(t *testing.T) {
-	p, err := Start("/bin/sh", "-c", "echo one; exec sleep 60")
-	if err != nil {
-		t.Fatal(err)
+// TestTry: a failure ends f, in whichever goroutine of Go's; another panic goes on.
+func TestTry(t *testing.T) {
+	wrong := errors.New("wrong")
+	if err := Try(func() { Check(nil); Must(1, wrong); t.Error("went on") }); err != wrong {
+		t.Errorf("error %v", err)
 	}
-	if line, err := p.Line(); err != nil || line != "one" {
-		t.Errorf("%q, %v", line, err)
+	if err := Try(func() { Go(func() { Failf("in it: %w", wrong) })() }); !errors.Is(err, wrong) {
+		t.Errorf("error %v of a goroutine", err)
 	}
-	p.Stop()
-	p, err = Start("/bin/sh", "-c", "echo reason >&2; exit 3")
-	if err != nil {
-		t.Fatal(err)
+	if err := Try(func() { Go(func() {})() }); err != nil {
+		t.Error(err)
 	}
-	if _, err := p.Line(); err == nil || !strings.Contains(err.Error(), "reason") {
-		t.Errorf("error %v, want the program's own words", err)
+	defer func() {
+		if r := recover(); r != "other" {
+			t.Errorf("panic %v", r)
+		}
+	}()
+	_ = Try(func() { panic("other") })
+}
+
+// TestBench: what a program says at its end is the error, and the bench ends all.
+func TestBench(t *testing.T) {
+	b := &Bench{dir: t.TempDir()}
+	p := b.Start([]string{"WHAT=one"}, "/bin/sh", "-c", "echo $WHAT; exec sleep 60")
+	if err := Try(func() {
+		if line := p.Line(); line != "one" {
+			t.Errorf("%q", line)
+		}
+	}); err != nil {
+		t.Error(err)
 	}
-	if err := p.WaitReady("127.0.0.1:1"); err == nil || !strings.Contains(err.Error(), "reason") {
-		t.Errorf("error %v, want the program's own words", err)
+	if n := p.Resident(); n < 1000 {
+		t.Errorf("resident %v", n)
 	}
-	p.Stop()
+	bad := b.Start(nil, "/bin/sh", "-c", "echo reason >&2; exit 3")
+	for name, use := range map[string]func(){
+		"a line": func() { bad.Line() }, "its port": func() { bad.WaitReady("127.0.0.1:1") }, "a signal": func() { bad.Signal(0) },
+	} {
+		if err := Try(use); err == nil || !strings.Contains(err.Error(), "reason") {
+			t.Errorf("%s: error %v, want the program's own words", name, err)
+		}
+	}
+	if p.Ended() {
+		t.Error("ended too early")
+	}
+	b.Close()
+	if !p.Ended() {
+		t.Error("not ended")
+	}
 }

@@ -2,39 +2,67 @@ package lab
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"xoauth2-proxy/loadgen/report"
 )
 
 // Load runs the load generator and returns its report. A run with failed
-// messages has a report as well; what does not have one is an error.
-func Load(loadgen string, args ...string) (*report.Report, error) {
-	cmd := exec.Command(loadgen, append([]string{"--json", "-"}, args...)...)
+// messages has a report as well; what does not have one ends the measurement.
+func (b *Bench) Load(args ...string) *report.Report {
+	cmd := exec.Command(b.Loadgen, append([]string{"--json", "-"}, args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	dieWithParent(cmd)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	err := cmd.Run()
 	rep, jsonErr := report.Read(&stdout)
 	if jsonErr != nil {
-		return nil, errors.Join(fmt.Errorf("loadgen %s: %w", strings.Join(args, " "), err), errors.New(strings.TrimSpace(stderr.String())))
+		Failf("loadgen %s: %w\n%s", strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
 	}
-	return rep, nil
+	return rep
 }
 
-// Median returns the middle of the values, or the mean of the two in the
-// middle; 0 of none.
-func Median(values []float64) float64 {
+// Milliseconds returns those that went by since then.
+func Milliseconds(then time.Time) float64 { return time.Since(then).Seconds() * 1e3 }
+
+// Quantile returns that of the values, between neighbours their mean in proportion;
+// 0 of none.
+func Quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+	at := q * float64(len(sorted)-1)
+	i := int(at)
+	return sorted[i] + (at-float64(i))*(sorted[min(i+1, len(sorted)-1)]-sorted[i])
+}
+
+// Median returns the middle of the values, or the mean of the two in the
+// middle; 0 of none.
+func Median(values []float64) float64 { return Quantile(values, .5) }
+
+// MedianOf returns the median of a quantity of all.
+func MedianOf[T any](all []T, quantity func(T) float64) float64 {
+	values := make([]float64, len(all))
+	for i, one := range all {
+		values[i] = quantity(one)
+	}
+	return Median(values)
+}
+
+// Throughput is the accepted messages a second of a run.
+func Throughput(r *report.Report) float64 { return r.Total.Rate }
+
+// CPU is the server's microseconds a message of a run, 0 if they are unknown.
+func CPU(r *report.Report) float64 {
+	if r.Server == nil {
+		return 0
+	}
+	return r.Server.CPUPerMessage
 }
 
 // Figures are the medians of what several runs of one cell gave.
@@ -50,19 +78,12 @@ type Figures struct {
 
 // Summarize returns the figures of the runs.
 func Summarize(runs []*report.Report) Figures {
-	f := Figures{Runs: len(runs)}
-	median := func(of func(*report.Report) float64) float64 {
-		values := make([]float64, len(runs))
-		for i, r := range runs {
-			values[i] = of(r)
-		}
-		return Median(values)
+	f := Figures{
+		Runs: len(runs), Rate: MedianOf(runs, Throughput), CPU: MedianOf(runs, CPU),
+		P50: MedianOf(runs, func(r *report.Report) float64 { return float64(r.Total.Latency.P50) }),
+		P95: MedianOf(runs, func(r *report.Report) float64 { return float64(r.Total.Latency.P95) }),
+		P99: MedianOf(runs, func(r *report.Report) float64 { return float64(r.Total.Latency.P99) }),
 	}
-	f.Rate = median(Throughput)
-	f.P50 = median(func(r *report.Report) float64 { return float64(r.Total.Latency.P50) })
-	f.P95 = median(func(r *report.Report) float64 { return float64(r.Total.Latency.P95) })
-	f.P99 = median(func(r *report.Report) float64 { return float64(r.Total.Latency.P99) })
-	f.CPU = median(CPU)
 	for _, r := range runs {
 		f.Failed += r.Total.Failed()
 		if r.Server != nil {
@@ -73,4 +94,12 @@ func Summarize(runs []*report.Report) Figures {
 		}
 	}
 	return f
+}
+
+// FigureNames are the heads of the columns that Cells fills.
+var FigureNames = []string{"msg/s", "CPU us/msg", "P50 ms", "P95 ms", "P99 ms", "RSS MB", "failed"}
+
+// Cells are the figures for a row of a table.
+func (f Figures) Cells() []any {
+	return []any{f.Rate, f.CPU, f.P50, f.P95, f.P99, f.Resident, f.Failed}
 }

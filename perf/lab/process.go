@@ -19,7 +19,8 @@ import (
 	"time"
 )
 
-// A Process is a program that was started and is to be ended.
+// A Process is a program that was started. It ends with its Bench, or with this
+// process, however that came about.
 type Process struct {
 	name   string
 	cmd    *exec.Cmd
@@ -28,31 +29,24 @@ type Process struct {
 	ended  chan struct{}
 }
 
-// Start starts a program in the foreground. It dies with this process.
-func Start(name string, args ...string) (*Process, error) { return StartEnv(nil, name, args...) }
-
-// StartEnv is Start with this in the environment too, as NAME=VALUE.
-func StartEnv(env []string, name string, args ...string) (*Process, error) {
+// Start starts a program, with env added to its environment as NAME=VALUE.
+func (b *Bench) Start(env []string, name string, args ...string) *Process {
 	p := &Process{name: filepath.Base(name), cmd: exec.Command(name, args...), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	reader, writer, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
+	Check(err)
 	p.stdout = bufio.NewReader(reader)
 	p.cmd.Stdout, p.cmd.Stderr = writer, &p.stderr
-	dieWithParent(p.cmd)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	err = p.cmd.Start()
 	writer.Close()
-	if err != nil {
-		reader.Close()
-		return nil, err
-	}
+	Check(err)
 	go func() {
 		_ = p.cmd.Wait() // how it ended shows in what it said
 		close(p.ended)
 	}()
-	return p, nil
+	b.Defer(p.Stop)
+	return p
 }
 
 // PID returns the process id.
@@ -69,25 +63,33 @@ func (p *Process) Ended() bool {
 }
 
 // Line reads the next line of standard output.
-func (p *Process) Line() (string, error) {
+func (p *Process) Line() string {
 	line, err := p.stdout.ReadString('\n')
 	if err != nil {
-		return "", p.failure(err)
+		p.fail(err)
 	}
-	return strings.TrimSuffix(line, "\n"), nil
+	return strings.TrimSuffix(line, "\n")
 }
 
 // Discard drops what else comes on standard output, so that the program never
 // waits for us.
 func (p *Process) Discard() { go func() { _, _ = io.Copy(io.Discard, p.stdout) }() }
 
-// failure adds to err what the program said, if it has ended.
-func (p *Process) failure(err error) error {
+// fail ends the measurement with what the program said if it has ended, or else with
+// err.
+func (p *Process) fail(err error) {
 	select {
 	case <-p.ended:
-		return fmt.Errorf("%s ended: %s", p.name, strings.TrimSpace(p.stderr.String()))
+		Failf("%s ended: %s", p.name, strings.TrimSpace(p.stderr.String()))
 	case <-time.After(time.Second):
-		return fmt.Errorf("%s: %w", p.name, err)
+		Failf("%s: %w", p.name, err)
+	}
+}
+
+// Signal sends a signal to the program.
+func (p *Process) Signal(s syscall.Signal) {
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.fail(err)
 	}
 }
 
@@ -104,52 +106,59 @@ func (p *Process) Stop() {
 }
 
 // WaitReady waits until the program takes connections at the address.
-func (p *Process) WaitReady(addr string) error {
+func (p *Process) WaitReady(addr string) {
 	deadline := time.Now().Add(15 * time.Second)
 	for {
 		conn, err := net.DialTimeout("tcp", addr, time.Second)
 		if err == nil {
-			return conn.Close()
+			conn.Close()
+			return
 		}
 		select {
 		case <-p.ended:
-			return p.failure(err)
+			p.fail(err)
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s does not listen on %s: %w", p.name, addr, err)
+			Failf("%s does not listen on %s: %w", p.name, addr, err)
 		}
 	}
 }
 
-// FreePort returns a port of 127.0.0.1 that was free a moment ago. It is below those
-// that the system gives to connections: of those, one that was free may be a client's
-// by the time that somebody listens on it.
-func FreePort() (int, error) {
+// Resident returns what the program has in memory, in octets.
+func (p *Process) Resident() float64 { return residentOf(p.PID()) }
+
+func residentOf(pid int) float64 {
+	fields := strings.Fields(string(Must(os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid)))))
+	return float64(Must(strconv.ParseInt(fields[1], 10, 64)) * int64(os.Getpagesize()))
+}
+
+// FreeAddress returns an address of 127.0.0.1 whose port was free a moment ago. It is
+// below those that the system gives to connections: of those, one that was free may be
+// a client's by the time that a program listens on it.
+func FreeAddress() string {
 	for range 100 {
-		port := 20_000 + rand.IntN(10_000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(20_000+rand.IntN(10_000)))
+		l, err := net.Listen("tcp", address)
 		if err == nil {
-			return port, l.Close()
+			Check(l.Close())
+			return address
 		}
 		if !errors.Is(err, syscall.EADDRINUSE) {
-			return 0, err
+			Check(err)
 		}
 	}
-	return 0, errors.New("no port is free")
+	Failf("no port is free")
+	return ""
 }
 
-// Build builds packages of this module into dir and returns the programs in
-// the same order.
-func Build(dir string, packages ...string) ([]string, error) {
-	programs := make([]string, len(packages))
-	for i, pkg := range packages {
-		programs[i] = filepath.Join(dir, filepath.Base(pkg))
-		cmd := exec.Command("go", "build", "-trimpath", "-o", programs[i], pkg)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return nil, errors.Join(fmt.Errorf("building %s: %w", pkg, err), errors.New(string(out)))
-		}
+// build builds a package of this module into dir and returns the program.
+func build(dir, pkg string) string {
+	program := filepath.Join(dir, filepath.Base(pkg))
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "xoauth2-proxy/"+pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		Failf("building %s: %w\n%s", pkg, err, out)
 	}
-	return programs, nil
+	return program
 }

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"runtime"
@@ -18,27 +17,43 @@ type Table struct {
 	Rows   [][]string
 }
 
-// Add adds a row.
-func (t *Table) Add(cells ...string) { t.Rows = append(t.Rows, cells) }
+// Add adds a row: floating-point numbers as Number renders them, all else as fmt
+// does.
+func (t *Table) Add(cells ...any) {
+	row := make([]string, len(cells))
+	for i, cell := range cells {
+		row[i] = render(cell)
+	}
+	t.Rows = append(t.Rows, row)
+}
 
-// WriteTo writes the table.
-func (t *Table) WriteTo(w io.Writer) (int64, error) {
+// List renders values for one cell.
+func List(values ...any) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = render(v)
+	}
+	return strings.Join(texts, ", ")
+}
+
+func render(cell any) string {
+	if x, ok := cell.(float64); ok {
+		return Number(x)
+	}
+	return fmt.Sprint(cell)
+}
+
+// String renders the table.
+func (t *Table) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### %s\n\n", t.Title)
 	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
 	line(t.Header)
-	rule := make([]string, len(t.Header))
-	for i := range rule {
-		rule[i] = "---:"
-	}
-	rule[0] = "---"
-	line(rule)
+	line(append([]string{"---"}, strings.Fields(strings.Repeat("---: ", len(t.Header)-1))...))
 	for _, row := range t.Rows {
 		line(row)
 	}
-	b.WriteByte('\n')
-	n, err := io.WriteString(w, b.String())
-	return int64(n), err
+	return b.String() + "\n"
 }
 
 // Number renders a figure with three digits, "-" for one that is not known.
@@ -53,9 +68,6 @@ func Number(x float64) string {
 	}
 	return strconv.FormatFloat(x, 'f', 2, 64)
 }
-
-// Ratio renders a to b, "-" if one of them is not known.
-func Ratio(a, b float64) string { return Number(a / b) }
 
 // Heading says what was measured on what, for the top of the tables. Rounds is
 // 0 where everything was measured once.

@@ -1,9 +1,8 @@
-package main
+package overload
 
 import (
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 
 	"xoauth2-proxy/perf/lab"
@@ -12,84 +11,52 @@ import (
 // perAccount is the number of connections that Microsoft 365 allows a mailbox.
 const perAccount = 3
 
-// measure runs "overload accounts".
-func (c *accountsCmd) measure(b *lab.Bench) (*lab.Table, error) {
-	s, err := start(b, shape{c.Accounts, perAccount, c.Pace, "on", 100_000})
-	if err != nil {
-		return nil, err
-	}
-	defer s.stop()
-	bare, err := s.resident()
-	if err != nil {
-		return nil, err
-	}
-	bareHeap, err := s.heap()
-	if err != nil {
-		return nil, err
-	}
+// measure measures "overload accounts".
+func (c *accountsCmd) measure(b *lab.Bench) *lab.Table {
+	s := start(b, lab.Sandbox{Accounts: c.Accounts, Latency: c.Pace, Connections: perAccount}, perAccount, 100_000)
+	bare, bareHeap := s.Resident(), heap(s)
 	total := c.Accounts * perAccount
 	w := &loginWatch{stand: s, want: float64(total)}
 	stop := make(chan struct{})
-	var watching sync.WaitGroup
-	watching.Go(func() { w.run(stop) })
-	rep, err := s.load(b, "--sandbox", s.sandbox.API,
-		"-c", fmt.Sprint(total), "-m", "0", "--messages", fmt.Sprint(total*c.Messages), "--size", "10k")
+	watched := lab.Go(func() { w.run(stop) })
+	rep := s.Load("-c", fmt.Sprint(total), "-m", "0", "--messages", fmt.Sprint(total*c.Messages), "--size", "10k")
 	close(stop)
-	watching.Wait()
-	if err != nil {
-		return nil, err
-	}
-	parked, err := s.Metric(`upstream_connections{state="parked"}`)
-	if err != nil {
-		return nil, err
-	}
-	full, err := s.resident()
-	if err != nil {
-		return nil, err
-	}
-	fullHeap, err := s.heap()
-	if err != nil {
-		return nil, err
-	}
-	text, err := lab.Get(s.sandbox.API + "/accounts")
-	if err != nil {
-		return nil, err
-	}
+	watched()
+	parked, full, fullHeap := s.Metrics().Of(`upstream_connections{state="parked"}`), s.Resident(), heap(s)
 	var list []struct {
 		MaxOpen       int   `json:"max_open"`
 		LimitRefusals int64 `json:"limit_refusals"`
 	}
-	if err := json.Unmarshal(text, &list); err != nil {
-		return nil, err
-	}
+	lab.Check(json.Unmarshal(lab.Get(s.Sandbox.API+"/accounts"), &list))
 	most, refusals := 0, int64(0)
 	for _, a := range list {
 		most, refusals = max(most, a.MaxOpen), refusals+a.LimitRefusals
 	}
 	t := &lab.Table{Title: fmt.Sprintf("%d accounts with %d connections each", c.Accounts, perAccount), Header: []string{"what", "value"}}
-	t.Add("messages accepted, refused, neither", fmt.Sprintf("%d, %d, %d", rep.Total.Accepted, rep.Total.Refused,
-		rep.Total.Broken+rep.Total.Unknown+rep.Total.Unsent))
-	for _, r := range rep.Replies {
-		t.Add(fmt.Sprintf("answered %d at %s", r.Code, r.Phase), fmt.Sprintf("%d: %s", r.Count, r.Sample))
-	}
-	t.Add("messages a second", lab.Number(rep.Total.Rate))
+	outcome(t, rep)
+	t.Add("messages a second", rep.Total.Rate)
 	t.Add("logins at the provider", fmt.Sprintf("%.0f", w.logins))
-	t.Add("logins a minute", lab.Number(w.perMinute()))
+	t.Add("logins a minute", w.perMinute())
 	t.Add("parked connections at the end", fmt.Sprintf("%.0f", parked))
-	t.Add("memory without any and with these, MiB", fmt.Sprintf("%.0f, %.0f", bare/(1<<20), full/(1<<20)))
+	t.Add("memory without any and with these, MiB", mebibytes(bare, full))
 	if parked > 0 {
-		t.Add("memory for each parked connection, KiB", lab.Number((full-bare)/parked/1024))
-		t.Add("of it live on the heap, KiB", lab.Number((fullHeap-bareHeap)/parked/1024))
+		t.Add("memory for each parked connection, KiB", (full-bare)/parked/1024)
+		t.Add("of it live on the heap, KiB", (fullHeap-bareHeap)/parked/1024)
 	}
-	t.Add("most connections of an account, by the sandbox", fmt.Sprint(most))
-	t.Add("limit refusals by the sandbox", fmt.Sprint(refusals))
-	t.Add("proof of delivery holds", fmt.Sprint(rep.Proof != nil && rep.Proof.Holds))
-	return t, nil
+	t.Add("most connections of an account, by the sandbox", most)
+	t.Add("limit refusals by the sandbox", refusals)
+	return t
+}
+
+// heap is what is live of the proxy's heap, in octets, right after a collection.
+func heap(s *lab.Stand) float64 {
+	s.Profile("heap?gc=1")
+	return s.Metrics().Of("go_memstats_heap_alloc_bytes")
 }
 
 // loginWatch measures how fast the proxy logs in.
 type loginWatch struct {
-	stand       *stand
+	stand       *lab.Stand
 	want        float64 // logins to watch
 	logins      float64
 	before      float64 // logins up to first
@@ -106,9 +73,9 @@ func (w *loginWatch) run(stop <-chan struct{}) {
 			return
 		case <-t.C:
 		}
-		n, err := w.stand.Metric(`upstream_auth_total{result="success"}`)
-		if err != nil || n == w.logins {
-			continue // a look that failed is one that was not made
+		n := w.stand.Metrics()[`upstream_auth_total{result="success"}`]
+		if n == w.logins {
+			continue
 		}
 		w.last = time.Now()
 		if w.first.IsZero() {

@@ -1,12 +1,9 @@
-package main
+package profile
 
 import (
-	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"text/tabwriter"
@@ -15,6 +12,7 @@ import (
 	"github.com/google/pprof/profile"
 
 	"xoauth2-proxy/perf/flame"
+	"xoauth2-proxy/perf/lab"
 )
 
 // A kind is one of the profiles that are taken.
@@ -48,61 +46,25 @@ const looks = 50
 // others costs time that would be in it.
 func collect(base, dir string, length time.Duration) error {
 	seconds := max(int(length.Seconds()*2/3), 1)
-	for _, k := range kinds {
-		url := base + k.path
-		if k.name == "cpu" {
-			url += fmt.Sprintf("?seconds=%d", seconds)
+	return lab.Try(func() {
+		for _, k := range kinds {
+			url := base + k.path
+			if k.name == "cpu" {
+				url += fmt.Sprintf("?seconds=%d", seconds)
+			}
+			all := []*profile.Profile{fetch(url)}
+			for k.name == waiting && len(all) < looks {
+				time.Sleep(max(length/3/looks, time.Millisecond))
+				all = append(all, fetch(url))
+			}
+			f := lab.Must(os.Create(filepath.Join(dir, k.name+".pprof")))
+			lab.Check(errors.Join(lab.Must(profile.Merge(all)).Write(f), f.Close()))
 		}
-		p, err := fetch(url)
-		if err == nil && k.name == waiting {
-			p, err = look(url, p, length/3)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", url, err)
-		}
-		f, err := os.Create(filepath.Join(dir, k.name+".pprof"))
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(p.Write(f), f.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// look fetches the profile many more times and merges them with the first.
-func look(url string, first *profile.Profile, length time.Duration) (*profile.Profile, error) {
-	all := []*profile.Profile{first}
-	ticker := time.NewTicker(max(length/looks, time.Millisecond))
-	defer ticker.Stop()
-	for range looks - 1 {
-		<-ticker.C
-		p, err := fetch(url)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, p)
-	}
-	return profile.Merge(all)
+	})
 }
 
 // fetch gets one profile.
-func fetch(url string) (*profile.Profile, error) {
-	resp, err := http.Get(url)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", resp.Status, bytes.TrimSpace(body))
-	}
-	return profile.ParseData(body)
-}
+func fetch(url string) *profile.Profile { return lab.Must(profile.ParseData(lab.Get(url))) }
 
 // read reads the profile of a kind from dir and folds it.
 func (k kind) read(dir string) (root *flame.Node, unit string, err error) {
@@ -175,15 +137,10 @@ func diff(oldDir, newDir string, w io.Writer) error {
 		for _, s := range shares[:min(mostChanged, len(shares))] {
 			fmt.Fprintf(tw, "  %s\t%.2f\t%.2f\t%+.2f\n", s.Name, s.Old, s.New, s.New-s.Old)
 		}
-		if err := cmp.Or(tw.Flush(), newline(w)); err != nil {
+		fmt.Fprintln(tw)
+		if err := tw.Flush(); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// newline parts two tables.
-func newline(w io.Writer) error {
-	_, err := io.WriteString(w, "\n")
-	return err
 }

@@ -1,4 +1,4 @@
-package main
+package sidebyside
 
 import (
 	"errors"
@@ -31,16 +31,12 @@ func lookPath(name string) (string, error) {
 }
 
 // startHAProxy starts HAProxy as a TCP tunnel with one thread.
-func startHAProxy(dir string, sink *lab.Provider) (*lab.Contender, error) {
+func startHAProxy(b *lab.Bench, sink *lab.Provider) (*lab.Candidate, error) {
 	program, err := lookPath("haproxy")
 	if err != nil {
 		return nil, err
 	}
-	port, err := lab.FreePort()
-	if err != nil {
-		return nil, err
-	}
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	dir, addr := b.Folder(), lab.FreeAddress()
 	config := fmt.Sprintf(`global
     nbthread 1
     maxconn 4000
@@ -54,28 +50,19 @@ listen smtp
     server sink %s
 `, addr, sink.Plain)
 	file := filepath.Join(dir, "haproxy.cfg")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		return nil, err
-	}
-	return startPeer("HAProxy, TCP mode, 1 thread", addr, program, "-db", "-f", file)
+	lab.Check(os.WriteFile(file, []byte(config), 0o600))
+	return startPeer(b, "HAProxy, TCP mode, 1 thread", addr, program, "-db", "-f", file)
 }
 
 // startNginx starts nginx as a mail proxy with one worker. Its question to
 // whom a login belongs is answered by us.
-func startNginx(dir string, sink *lab.Provider) (*lab.Contender, error) {
+func startNginx(b *lab.Bench, sink *lab.Provider) (*lab.Candidate, error) {
 	program, err := lookPath("nginx")
 	if err != nil {
 		return nil, err
 	}
-	auth, err := serveAuthHTTP(sink.Plain)
-	if err != nil {
-		return nil, err
-	}
-	port, err := lab.FreePort()
-	if err != nil {
-		return nil, err
-	}
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	auth := serveAuthHTTP(sink.Plain)
+	dir, addr := b.Folder(), lab.FreeAddress()
 	module := ""
 	if path := "/usr/lib/nginx/modules/ngx_mail_module.so"; exists(path) {
 		module = "load_module " + path + ";\n"
@@ -100,23 +87,15 @@ mail {
 }
 `, module, dir, auth, addr)
 	file := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		return nil, err
-	}
-	return startPeer("nginx mail proxy, 1 worker", addr, program, "-p", dir, "-c", file, "-e", filepath.Join(dir, "nginx.log"))
+	lab.Check(os.WriteFile(file, []byte(config), 0o600))
+	return startPeer(b, "nginx mail proxy, 1 worker", addr, program, "-p", dir, "-c", file, "-e", filepath.Join(dir, "nginx.log"))
 }
 
 // startPeer starts a program and waits until it listens.
-func startPeer(name, addr, program string, args ...string) (*lab.Contender, error) {
-	process, err := lab.Start(program, args...)
-	if err != nil {
-		return nil, err
-	}
-	if err := process.WaitReady(addr); err != nil {
-		process.Stop()
-		return nil, err
-	}
-	return &lab.Contender{Name: name, Addr: addr, Process: process}, nil
+func startPeer(b *lab.Bench, name, addr, program string, args ...string) (*lab.Candidate, error) {
+	process := b.Start(nil, program, args...)
+	process.WaitReady(addr)
+	return &lab.Candidate{Name: name, Addr: addr, Process: process}, nil
 }
 
 // exists reports whether there is such a file.
@@ -127,15 +106,10 @@ func exists(path string) bool {
 
 // serveAuthHTTP answers nginx's auth_http requests until the program ends:
 // every login is right and belongs on the sink.
-func serveAuthHTTP(sink string) (address string, err error) {
+func serveAuthHTTP(sink string) (address string) {
 	host, port, err := net.SplitHostPort(sink)
-	if err != nil {
-		return "", err
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
+	lab.Check(err)
+	l := lab.Must(net.Listen("tcp", "127.0.0.1:0"))
 	go func() {
 		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { // ends with the program
 			w.Header().Set("Auth-Status", "OK")
@@ -143,7 +117,7 @@ func serveAuthHTTP(sink string) (address string, err error) {
 			w.Header().Set("Auth-Port", port)
 		}))
 	}()
-	return l.Addr().String() + "/auth", nil
+	return l.Addr().String() + "/auth"
 }
 
 // smtpSource sends messages straight to the sink with Postfix's load generator
@@ -153,13 +127,9 @@ func smtpSource(sink *lab.Provider, connections int, octets int, messages int) (
 	if err != nil {
 		return 0, err
 	}
-	host, port, err := net.SplitHostPort(sink.Plain)
-	if err != nil {
-		return 0, err
-	}
 	start := time.Now()
 	out, err := exec.Command(program, "-d", "-4", "-s", strconv.Itoa(connections), "-m", strconv.Itoa(messages),
-		"-l", strconv.Itoa(octets), "-f", "a@example.com", "-t", "b@example.net", "inet:"+host+":"+port).CombinedOutput()
+		"-l", strconv.Itoa(octets), "-f", "a@example.com", "-t", "b@example.net", "inet:"+sink.Plain).CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("smtp-source: %w: %s", err, strings.TrimSpace(string(out)))
 	}

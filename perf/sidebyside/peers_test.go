@@ -1,4 +1,4 @@
-package main
+package sidebyside
 
 import (
 	"errors"
@@ -8,66 +8,54 @@ import (
 
 	"xoauth2-proxy/loadgen/report"
 	"xoauth2-proxy/perf/lab"
+	"xoauth2-proxy/perf/lab/labtest"
 )
 
 // TestPeers sends mail through each peer that is installed, and compares what
 // arrived.
 func TestPeers(t *testing.T) {
-	dir := t.TempDir()
-	built, err := lab.Build(dir, "xoauth2-proxy/loadgen", "xoauth2-proxy/perf/sink")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &lab.Bench{Programs: lab.Programs{Loadgen: built[0], Sink: built[1]}, Dir: dir}
-	c, err := b.NewContest(200 * time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Stop()
-	for name, start := range map[string]func(string, *lab.Provider) (*lab.Contender, error){
-		"direct": func(_ string, sink *lab.Provider) (*lab.Contender, error) {
-			return &lab.Contender{Name: "direct", Addr: sink.Plain}, nil
-		},
-		"haproxy": startHAProxy,
-		"nginx":   startNginx,
-	} {
-		t.Run(name, func(t *testing.T) {
-			p, err := start(t.TempDir(), c.Sink)
+	labtest.Run(t, func(b *lab.Bench) {
+		c := b.NewComparison(200*time.Millisecond, lab.Accounts, 0)
+		for name, start := range map[string]func(*lab.Bench, *lab.Provider) (*lab.Candidate, error){
+			"direct": func(_ *lab.Bench, sink *lab.Provider) (*lab.Candidate, error) {
+				return &lab.Candidate{Name: "direct", Addr: sink.Plain}, nil
+			},
+			"haproxy": startHAProxy,
+			"nginx":   startNginx,
+		} {
+			t.Run(name, func(t *testing.T) {
+				p, err := start(b, c.Sink)
+				if errors.Is(err, errNotInstalled) {
+					t.Skip(err)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				alone := &lab.Comparison{Bench: b, Sink: c.Sink, Time: c.Time, Candidates: []*lab.Candidate{p}}
+				for round, pipelining := range []string{"off", "on"} {
+					alone.Round(round, name, "-c", "2", "-m", "3", "--rate", "100/s", "--pipelining", pipelining)
+				}
+				if f := p.Figures(name); f.Runs != 2 || f.Failed != 0 || f.Rate == 0 {
+					t.Errorf("figures = %+v", f)
+				}
+			})
+		}
+		t.Run("smtp-source", func(t *testing.T) {
+			perSecond, err := smtpSource(c.Sink, 2, 1000, 20)
 			if errors.Is(err, errNotInstalled) {
 				t.Skip(err)
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if p.Process != nil {
-				defer p.Process.Stop()
-			}
-			alone := &lab.Contest{Bench: b, Sink: c.Sink, Time: c.Time, Contenders: []*lab.Contender{p}}
-			for round, pipelining := range []string{"off", "on"} {
-				if err := alone.Round(round, name, "-c", "2", "-m", "3", "--rate", "100/s", "--pipelining", pipelining); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if f := p.Figures(name); f.Runs != 2 || f.Failed != 0 || f.Rate == 0 {
-				t.Errorf("figures = %+v", f)
+			if err != nil || perSecond <= 0 {
+				t.Errorf("%v a second, %v", perSecond, err)
 			}
 		})
-	}
-	t.Run("smtp-source", func(t *testing.T) {
-		perSecond, err := smtpSource(c.Sink, 2, 1000, 20)
-		if errors.Is(err, errNotInstalled) {
-			t.Skip(err)
-		}
-		if err != nil || perSecond <= 0 {
-			t.Errorf("%v a second, %v", perSecond, err)
-		}
 	})
 }
 
 func TestTable(t *testing.T) {
-	direct, haproxy := &lab.Contender{Name: "direct to the sink"}, &lab.Contender{Name: "HAProxy"}
-	ours := &lab.Contender{Name: "ours"}
-	for i, who := range []*lab.Contender{direct, haproxy, ours} {
+	direct, haproxy := &lab.Candidate{Name: "direct to the sink"}, &lab.Candidate{Name: "HAProxy"}
+	ours := &lab.Candidate{Name: "ours"}
+	for i, who := range []*lab.Candidate{direct, haproxy, ours} {
 		rep := &report.Report{Total: report.Phase{Rate: float64(100 * (i + 1)), Latency: report.Quantiles{P95: report.Millis(i)}}}
 		if i > 0 {
 			rep.Server = &report.Process{CPUPerMessage: float64(10 * i)}
@@ -76,7 +64,7 @@ func TestTable(t *testing.T) {
 			who.Note(l.name, rep)
 		}
 	}
-	m := &measurement{options: &options{}, Contest: &lab.Contest{Contenders: []*lab.Contender{direct, haproxy, ours}},
+	m := &measurement{Command: &Command{}, Comparison: &lab.Comparison{Candidates: []*lab.Candidate{direct, haproxy, ours}},
 		direct: direct, haproxy: haproxy, source: []float64{5000}}
 	for _, l := range loads {
 		table := m.table(l)

@@ -1,19 +1,20 @@
-package main
+package soak
 
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/perf/lab"
 )
 
 // fate is what a client knows of a message.
 type fate uint8
 
-// The fates. Of an unknown one nobody knows: there was no final reply, or the
-// proxy said that it had none.
+// The fates. An unknown one had no final reply, or the proxy said that it had none.
 const (
 	unsent fate = iota
 	accepted
@@ -28,7 +29,7 @@ var fateNames = [numFates]string{"not sent", "accepted", "deferred", "refused", 
 // fateOf is the fate of a message whose last command gave err. ended says that
 // the content had been sent whole.
 func fateOf(err error, ended bool) fate {
-	r, ok := err.(refusal)
+	r, ok := err.(lab.Refusal)
 	switch {
 	case err == nil:
 		return accepted
@@ -145,16 +146,10 @@ func (l *ledger) compare(has sandbox.LoadStats) verdict {
 }
 
 // audit asks the provider and compares.
-func (r *soak) audit() (verdict, error) {
-	text, err := r.stand.call("GET", r.stand.api+"/loads/"+r.ledger.run, nil)
-	if err != nil {
-		return verdict{}, err
-	}
+func (r *soak) audit() verdict {
 	var has sandbox.LoadStats
-	if text != nil {
-		if err := json.Unmarshal(text, &has); err != nil {
-			return verdict{}, err
-		}
+	if text := lab.Call(http.MethodGet, r.stand.Sandbox.API+"/loads/"+r.ledger.run, nil); text != nil {
+		lab.Check(json.Unmarshal(text, &has))
 	}
-	return r.ledger.compare(has), nil
+	return r.ledger.compare(has)
 }

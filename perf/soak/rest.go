@@ -1,18 +1,18 @@
-package main
+package soak
 
 import (
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"syscall"
 	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/perf/lab"
 )
 
 // A rest is a time in which nothing happens, after failures of all kinds: what the
-// proxy then waits for comes to its end with nobody to disturb it. Nothing may
+// proxy then waits for comes to its end undisturbed. Nothing may
 // run on by itself meanwhile, and afterwards each account sends again.
 
 const (
@@ -37,7 +37,7 @@ const (
 
 // planRests completes the options and says how long there are rounds before each
 // rest.
-func (o *options) planRests() (spacing time.Duration, err error) {
+func (o *Command) planRests() (spacing time.Duration, err error) {
 	if o.Rests < 0 {
 		o.Rests = max(1, int(o.Duration/(10*time.Minute)))
 	}
@@ -68,62 +68,42 @@ var restFailures = []sandbox.Rule{
 }
 
 // rest has all accounts fail, lets time pass, and looks at what the proxy did
-// meanwhile. The clients are quiet. An error is what keeps the run from going on.
-func (r *soak) rest(ctx context.Context) error {
+// meanwhile. The clients are quiet.
+func (r *soak) rest(ctx context.Context) {
 	r.quiet.Lock()
 	defer r.quiet.Unlock()
 	r.tell("rests", r.Rest.String())
-	if err := r.fail(ctx); err != nil {
-		return err
-	}
+	r.fail(ctx)
 	busiest := 0.0
 	for left := r.Rest; left > 0 && ctx.Err() == nil; left -= restLook {
-		load, err := r.idle(ctx, min(left, restLook))
-		if err != nil {
-			return err
-		}
-		busiest = max(busiest, load)
+		busiest = max(busiest, r.idle(ctx, min(left, restLook)))
 	}
 	r.restLoad = max(r.restLoad, busiest)
 	if busiest > busyRest {
 		r.failures = append(r.failures, fmt.Errorf("the proxy took %.2f s of CPU time in a second of a rest", busiest))
 	}
 	r.wake(ctx)
-	return nil
 }
 
 // idle lets time pass and returns how many seconds of CPU time the proxy took in a
 // second of it.
-func (r *soak) idle(ctx context.Context, d time.Duration) (load float64, err error) {
+func (r *soak) idle(ctx context.Context, d time.Duration) (load float64) {
 	const cpu = "process_cpu_seconds_total"
-	before, err := r.metrics()
-	if err != nil {
-		return 0, err
-	}
-	began := time.Now()
+	before, began := r.stand.Metrics()[cpu], time.Now()
 	select {
 	case <-ctx.Done():
-		return 0, nil
+		return 0
 	case <-time.After(d):
 	}
-	after, err := r.metrics()
-	return (after[cpu] - before[cpu]) / time.Since(began).Seconds(), err
+	return (r.stand.Metrics()[cpu] - before) / time.Since(began).Seconds()
 }
 
 // fail lets each account send, and then fail. Accounts that a reload has taken away
 // come back first.
-func (r *soak) fail(ctx context.Context) error {
-	err := r.stand.writeAccounts(len(r.stand.accounts), nil)
-	if err == nil {
-		err = r.stand.signal(syscall.SIGHUP)
-	}
-	if err != nil {
-		return err
-	}
-	r.all(func(login string) { _ = r.until(ctx, login, shortRest) }) // some pause after the last round
-	if err := r.unconnected(); err != nil {
-		return err
-	}
+func (r *soak) fail(ctx context.Context) {
+	r.stand.reload(len(r.stand.accounts), nil)
+	r.all(func(login string) error { return r.until(ctx, login, shortRest) }) // some pause after the last round
+	r.unconnected()
 	for i, rule := range restFailures {
 		var rules []sandbox.Rule
 		var logins []string
@@ -139,23 +119,20 @@ func (r *soak) fail(ctx context.Context) error {
 		if len(rules) == 0 {
 			break
 		}
-		if _, err := r.stand.call("POST", r.stand.api+"/faults", rules); err != nil {
-			return err
-		}
+		r.stand.faults(rules)
 		for _, login := range logins {
 			if _, err := r.message(login); err == nil {
-				return fmt.Errorf("%s sends in spite of %s at %s", login, rule.Action, rule.Phase)
+				lab.Failf("%s sends in spite of %s at %s", login, rule.Action, rule.Phase)
 			}
 		}
 	}
-	_, err = r.stand.call("DELETE", r.stand.api+"/faults", nil)
-	return err
+	r.stand.faults(nil)
 }
 
 // unconnected waits until the idle timeout has ended all connections to the
 // provider.
-func (r *soak) unconnected() error {
-	return r.poll("the proxy keeps connections that are idle", func(m map[string]float64) bool {
+func (r *soak) unconnected() {
+	r.poll("the proxy keeps connections that are idle", func(m lab.Metrics) bool {
 		open := 0.0
 		for _, state := range []string{"dialing", "active", "parked", "closing"} {
 			open += m[`upstream_connections{state="`+state+`"}`]
@@ -166,31 +143,32 @@ func (r *soak) unconnected() error {
 
 // wake has an operator release what waits for one, and each account send.
 func (r *soak) wake(ctx context.Context) {
-	var mu sync.Mutex
-	var failed []error
-	r.all(func(login string) {
-		err := r.stand.resume(login)
-		if err == nil {
-			err = r.until(ctx, login, restPatience)
+	failed := r.all(func(login string) error {
+		if err := lab.Try(func() { r.stand.resume(login) }); err != nil {
+			return err
 		}
-		if err != nil {
-			mu.Lock()
-			defer mu.Unlock()
-			failed = append(failed, fmt.Errorf("%s: %w", login, err))
-		}
+		return r.until(ctx, login, restPatience)
 	})
 	if len(failed) > 0 {
 		r.failures = append(r.failures, fmt.Errorf("after a rest %d of %d accounts do not send, such as %w", len(failed), len(r.stand.logins), failed[0]))
 	}
 }
 
-// all calls f for all accounts at once.
-func (r *soak) all(f func(login string)) {
+// all calls f for all accounts at once and returns the errors.
+func (r *soak) all(f func(login string) error) (failed []error) {
 	var running sync.WaitGroup
+	var mu sync.Mutex // guards failed
 	for _, login := range r.stand.logins {
-		running.Go(func() { f(login) })
+		running.Go(func() {
+			if err := f(login); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = append(failed, fmt.Errorf("%s: %w", login, err))
+			}
+		})
 	}
 	running.Wait()
+	return failed
 }
 
 // until sends messages of the account until one is accepted. One without any answer
@@ -211,16 +189,16 @@ func (r *soak) until(ctx context.Context, login string, patience time.Duration) 
 
 // message sends one message of the account. Without an answer to it, err says why.
 func (r *soak) message(login string) (answered bool, err error) {
-	s, err := open(r.stand.addr, login, rand.New(rand.NewPCG(rand.Uint64(), 0)))
+	c, err := open(r.stand.Addr, login, rand.New(rand.NewPCG(rand.Uint64(), 0)))
 	if err != nil {
-		_, answered = err.(refusal)
 		r.ledger.noLogin()
-		return answered, err
+	} else {
+		defer c.Close()
+		m := message{run: r.ledger.run, number: r.ledger.number(), login: login, octets: 100, recipients: 1, bdat: true}
+		var became fate
+		became, err = m.send(c)
+		r.ledger.enter(m.number, became)
 	}
-	defer s.conn.Close()
-	n := r.ledger.number()
-	became, err := s.deliver(r.ledger.run, n, 100, 1, true)
-	r.ledger.enter(n, became)
-	_, answered = err.(refusal)
+	_, answered = err.(lab.Refusal)
 	return answered, err
 }

@@ -1,17 +1,19 @@
-package main
+package soak
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
+
+	"xoauth2-proxy/perf/lab"
 )
 
 // soak is one run.
 type soak struct {
-	*options
+	*Command
 	stand   *stand
 	started time.Time
 	random  *rand.Rand
@@ -21,7 +23,6 @@ type soak struct {
 
 	round, life time.Duration // lengths of a round and of a life of the proxy
 	nextLife    time.Time
-	spacing     time.Duration // of the rests
 	lives       int
 	samples     []sample // of this life
 
@@ -33,46 +34,39 @@ type soak struct {
 	failures []error
 }
 
-func newSoak(o *options, s *stand, spacing time.Duration) *soak {
+func newSoak(o *Command, s *stand) *soak {
 	now := time.Now()
-	r := &soak{options: o, stand: s, started: now, random: rand.New(rand.NewPCG(o.Seed, 0)), pace: make(chan struct{}),
-		ledger: &ledger{run: "round-0"}, troubles: map[string]int{}, spacing: spacing}
+	r := &soak{Command: o, stand: s, started: now, random: rand.New(rand.NewPCG(o.Seed, 0)), pace: make(chan struct{}),
+		ledger: &ledger{run: "round-0"}, troubles: map[string]int{}}
 	r.round = min(max(o.Duration/30, 5*time.Second), 5*time.Minute)
 	r.life = min(max(o.Duration/3, 12*time.Second), 2*time.Hour)
 	r.nextLife = now.Add(r.life)
 	return r
 }
 
-// rounds runs until the time is over. Only what keeps it from going on is an
-// error; failures are what the audits found.
-func (r *soak) rounds(whole context.Context) error {
+// rounds runs until the time is over. Only what keeps it from going on ends it;
+// failures are what the audits found.
+func (r *soak) rounds(whole context.Context) {
 	ctx, cancel := context.WithTimeout(whole, r.Duration)
-	defer cancel()
 	var working sync.WaitGroup
+	defer working.Wait()
+	defer cancel()
 	for i := range r.Clients {
 		random := rand.New(rand.NewPCG(r.Seed, uint64(i+1)))
 		working.Go(func() { r.work(ctx, random) })
 	}
 	working.Go(func() { r.beat(ctx) })
-	defer working.Wait()
 	line, nextRest := r.started, r.started.Add(r.spacing)
 	for rested := 0; ctx.Err() == nil; {
 		round, endRound := context.WithTimeout(ctx, r.round)
-		err := r.upset(round, r.random)
+		r.upset(round, r.random)
 		endRound()
-		if err == nil {
-			err = r.endRound()
-		}
-		if err == nil && rested < r.Rests && time.Now().After(nextRest) {
+		r.endRound()
+		if rested < r.Rests && time.Now().After(nextRest) {
 			rested++
-			if err = r.rest(whole); err == nil {
-				err = r.endRound()
-			}
+			r.rest(whole)
+			r.endRound()
 			nextRest = time.Now().Add(r.spacing)
-		}
-		if err != nil {
-			cancel()
-			return err
 		}
 		if time.Since(line) >= time.Minute || ctx.Err() != nil {
 			line = time.Now()
@@ -80,7 +74,6 @@ func (r *soak) rounds(whole context.Context) error {
 		}
 	}
 	r.judge()
-	return nil
 }
 
 // beat lets messages go at the rate.
@@ -104,32 +97,25 @@ func (r *soak) beat(ctx context.Context) {
 // endRound waits until all clients are quiet and the proxy has nothing under
 // way, compares the ledgers and looks at what the proxy uses. The next round
 // begins with a ledger of its own, and now and then with another sandbox.
-func (r *soak) endRound() error {
+func (r *soak) endRound() {
 	r.quiet.Lock()
 	defer r.quiet.Unlock()
-	if err := r.settle(); err != nil {
-		return err
-	}
-	v, err := r.audit()
-	if err != nil {
-		return err
-	}
+	r.settle()
+	v := r.audit()
 	r.audits++
 	r.total.add(v)
 	if err := v.failure(); err != nil {
 		r.failures = append(r.failures, fmt.Errorf("%s: %w", r.ledger.run, err))
 	}
-	if err := r.sample(); err != nil {
-		return err
-	}
+	r.sample()
 	r.ledger = &ledger{run: fmt.Sprintf("round-%d", r.audits)}
 	if r.audits%24 == 0 {
 		r.tell("sandbox restarts", "")
 		r.judge()
-		return r.stand.restartAll()
+		r.stand.restartAll()
+		return
 	}
-	_, err = r.stand.call("DELETE", r.stand.api+"/messages", nil)
-	return err
+	lab.Call(http.MethodDelete, r.stand.Sandbox.API+"/messages", nil)
 }
 
 // settleTime is how long the proxy may take to come to rest: longer than any
@@ -137,32 +123,23 @@ func (r *soak) endRound() error {
 const settleTime = 30 * time.Second
 
 // settle waits until the proxy has no message under way, which nothing tells.
-func (r *soak) settle() error {
-	return r.poll("the proxy does not come to rest, with all clients quiet", func(m map[string]float64) bool {
+func (r *soak) settle() {
+	r.poll("the proxy does not come to rest, with all clients quiet", func(m lab.Metrics) bool {
 		return m["upstream_messages_in_flight"] == 0 && m["smtp_content_budget_used_bytes"] == 0 && m[`upstream_connections{state="active"}`] == 0
 	})
 }
 
 // poll looks at the proxy's metrics until they are as wanted, or else fails with what
 // complaint says.
-func (r *soak) poll(complaint string, wanted func(map[string]float64) bool) error {
-	deadline := time.Now().Add(settleTime)
-	for {
-		m, err := r.metrics()
-		if err != nil {
-			return err
-		}
-		if wanted(m) {
-			return nil
-		}
+func (r *soak) poll(complaint string, wanted func(lab.Metrics) bool) {
+	for deadline := time.Now().Add(settleTime); !wanted(r.stand.Metrics()); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			return errors.New(complaint)
+			lab.Failf("%s", complaint)
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }
 
-// line is that of each minute.
+// line prints the line of each minute.
 func (r *soak) line() {
 	f, last := r.total.fates, r.most
 	if n := len(r.samples); n > 0 {

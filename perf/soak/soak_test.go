@@ -1,4 +1,4 @@
-package main
+package soak
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/perf/lab"
 )
 
 func TestFateOf(t *testing.T) {
@@ -16,11 +17,11 @@ func TestFateOf(t *testing.T) {
 		want  fate
 	}{
 		{nil, true, accepted},
-		{refusal("550 5.1.1 no"), true, refused},
-		{refusal("550 5.1.1 no"), false, refused},
-		{refusal("452 4.2.2 later"), true, deferred},
-		{refusal("451 4.4.2 connection lost"), true, unknown},
-		{refusal("451 4.5.0 not understood"), true, unknown},
+		{lab.Refusal("550 5.1.1 no"), true, refused},
+		{lab.Refusal("550 5.1.1 no"), false, refused},
+		{lab.Refusal("452 4.2.2 later"), true, deferred},
+		{lab.Refusal("451 4.4.2 connection lost"), true, unknown},
+		{lab.Refusal("451 4.5.0 not understood"), true, unknown},
 		{errors.New("reset"), true, unknown},
 		{errors.New("reset"), false, deferred},
 	} {
@@ -98,7 +99,7 @@ func TestPlanRests(t *testing.T) {
 		{duration: 150 * time.Second, rests: 1, rest: longRest, wantRests: 1, wantRest: longRest},
 		{duration: 2 * time.Minute, rests: 2, rest: longRest, wantError: true},
 	} {
-		o := options{Duration: tt.duration, Rests: tt.rests, Rest: tt.rest}
+		o := Command{Duration: tt.duration, Rests: tt.rests, Rest: tt.rest}
 		spacing, err := o.planRests()
 		if tt.wantError {
 			if err == nil {

@@ -1,4 +1,4 @@
-package main
+package soak
 
 import (
 	"context"
@@ -36,7 +36,7 @@ func randomRule(random *rand.Rand) sandbox.Rule {
 	case r.Phase == sandbox.PhaseToken && r.Action == sandbox.ActionReply:
 		r.Reply, r.Status = "", 503
 	case (r.Phase == sandbox.PhaseAfterReply || r.Phase == sandbox.PhaseIdle) && r.Action == sandbox.ActionReply:
-		r.Reply = "421 4.4.2 going away" // the only reply that nobody has to ask for
+		r.Reply = "421 4.4.2 going away" // the only reply that comes unasked
 	case r.Phase == sandbox.PhaseAfterEOD && r.Action != sandbox.ActionReply:
 		r.Accept = random.IntN(2) == 0 // it has the message and says nothing
 	}
@@ -45,15 +45,14 @@ func randomRule(random *rand.Rand) sandbox.Rule {
 
 // upset makes one thing go wrong after another until ctx ends, and the last of
 // them right again.
-func (r *soak) upset(ctx context.Context, random *rand.Rand) error {
+func (r *soak) upset(ctx context.Context, random *rand.Rand) {
 	for {
 		select {
 		case <-ctx.Done():
-			_, err := r.stand.call("DELETE", r.stand.api+"/faults", nil)
-			return err
+			r.stand.faults(nil)
+			return
 		case <-time.After(time.Duration(200+random.IntN(1800)) * time.Millisecond):
 		}
-		var err error
 		switch random.IntN(6) {
 		case 0, 1:
 			var rules []sandbox.Rule
@@ -61,29 +60,22 @@ func (r *soak) upset(ctx context.Context, random *rand.Rand) error {
 				rules = append(rules, randomRule(random))
 			}
 			r.tell("faults", fmt.Sprintf("%s/%s, ...", rules[0].Phase, rules[0].Action))
-			_, err = r.stand.call("POST", r.stand.api+"/faults", rules)
+			r.stand.faults(rules)
 		case 2, 3, 4:
-			_, err = r.stand.call("DELETE", r.stand.api+"/faults", nil)
+			r.stand.faults(nil)
 		case 5:
 			n := len(r.stand.accounts) - random.IntN(len(r.stand.accounts)/2)
 			r.tell("reloads", fmt.Sprintf("%d accounts", n))
-			if err = r.stand.writeAccounts(n, random); err == nil {
-				err = r.stand.signal(syscall.SIGHUP)
-			}
-		}
-		if err != nil {
-			return err
+			r.stand.reload(n, random)
 		}
 		if time.Now().After(r.nextLife) {
-			if err := r.newLife(); err != nil {
-				return err
-			}
+			r.newLife()
 		}
 	}
 }
 
 // newLife restarts the proxy under load: in order and by force in turn.
-func (r *soak) newLife() error {
+func (r *soak) newLife() {
 	kill := r.lives%2 == 1
 	what := troubleNames[2]
 	if kill {
@@ -93,7 +85,10 @@ func (r *soak) newLife() error {
 	r.tell(what, "")
 	r.judge()
 	r.nextLife = time.Now().Add(r.life)
-	return r.stand.restartProxy(kill)
+	if kill {
+		r.stand.Signal(syscall.SIGKILL)
+	}
+	r.stand.Restart()
 }
 
 // tell counts a trouble and, if that is asked for, says so.

@@ -1,4 +1,4 @@
-package main
+package suite
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"xoauth2-proxy/perf/lab"
 )
 
-// A standKey says what a sandbox and the proxy before it are like.
+// A standKey says what a sandbox and the proxy in front of it are like.
 type standKey struct {
 	latency  time.Duration // of the sandbox's reply to the end of a message
 	accounts int
@@ -54,10 +54,10 @@ func (c cell) quick() bool {
 }
 
 // selectCells returns the cells that the command line asks for.
-func selectCells(o *options) []cell {
+func selectCells(o *Command) []cell {
 	var cells []cell
 	for _, c := range allCells() {
-		if (!o.Quick || c.quick()) && (o.Only == nil || o.Only.MatchString(c.name())) {
+		if (!o.Quick.Quick || c.quick()) && (o.Only == nil || o.Only.MatchString(c.name())) {
 			cells = append(cells, c)
 		}
 	}
@@ -86,8 +86,8 @@ func (c cell) args(length time.Duration) []string {
 // tables renders the results, and counts the cells with something wrong in bad.
 func tables(cells []cell, runs map[cell][]*report.Report, bad *int) []*lab.Table {
 	closed := &lab.Table{Title: "Closed loop, 50 accounts, a provider that answers at once",
-		Header: []string{"connections", "messages each", "size", "msg/s", "CPU us/msg", "msg/CPU-s", "P50 ms", "P95 ms", "P99 ms", "RSS MB", "failed", "proof"}}
-	open := &lab.Table{Title: "Open loop, 833 messages a second of 10 KB, 200 connections, behind a run to warm up",
+		Header: []string{"connections", "messages each", "size", "msg/s", "CPU us/msg", "P50 ms", "P95 ms", "P99 ms", "msg/CPU-s", "RSS MB", "failed", "proof"}}
+	open := &lab.Table{Title: "Open loop, 833 messages a second of 10 KB, 200 connections, after a run to warm up",
 		Header: []string{"provider latency", "accounts", "msg/s", "CPU us/msg", "P50 ms", "P95 ms", "P99 ms", "added P95 ms", "RSS MB", "failed", "proof"}}
 	for _, c := range cells {
 		f := lab.Summarize(runs[c])
@@ -98,15 +98,13 @@ func tables(cells []cell, runs map[cell][]*report.Report, bad *int) []*lab.Table
 		if f.Unproven > 0 || f.Failed > 0 {
 			*bad++
 		}
-		rate, cpu := lab.Number(f.Rate), lab.Number(f.CPU)
-		p50, p95, p99 := lab.Number(f.P50), lab.Number(f.P95), lab.Number(f.P99)
-		resident, failed := lab.Number(f.Resident), strconv.FormatInt(f.Failed, 10)
+		figures := func(more ...any) []any { return append([]any{f.Rate, f.CPU, f.P50, f.P95, f.P99}, more...) }
 		if c.perSecond == 0 {
-			closed.Add(strconv.Itoa(c.connections), strconv.Itoa(c.perConn), c.size, rate, cpu, lab.Number(1e6/f.CPU), p50, p95, p99, resident, failed, proof)
+			closed.Add(append([]any{c.connections, c.perConn, c.size}, figures(1e6/f.CPU, f.Resident, f.Failed, proof)...)...)
 			continue
 		}
-		added := lab.Number(f.P95 - float64(c.latency)/float64(time.Millisecond))
-		open.Add(c.latency.String(), strconv.Itoa(c.accounts), rate, cpu, p50, p95, p99, added, resident, failed, proof)
+		added := f.P95 - float64(c.latency)/float64(time.Millisecond)
+		open.Add(append([]any{c.latency, c.accounts}, figures(added, f.Resident, f.Failed, proof)...)...)
 	}
 	var filled []*lab.Table
 	for _, t := range []*lab.Table{closed, open} {

@@ -1,4 +1,4 @@
-package main
+package suite
 
 import (
 	"regexp"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/loadgen/report"
+	"xoauth2-proxy/perf/lab"
 )
 
 // TestMatrix: cells are what they are told apart by, and their flags are ones
@@ -28,11 +29,11 @@ func TestMatrix(t *testing.T) {
 }
 
 func TestSelectCells(t *testing.T) {
-	if n := len(selectCells(&options{Quick: true})); n == 0 || n > 6 {
+	if n := len(selectCells(&Command{Quick: lab.Quick{Quick: true}})); n == 0 || n > 6 {
 		t.Errorf("%d cells are quick", n)
 	}
 	only := regexp.MustCompile(`conn=100 .*size=10k .*accounts=50$`)
-	for _, c := range selectCells(&options{Only: only}) {
+	for _, c := range selectCells(&Command{Only: only}) {
 		if c.connections != 100 || c.size != "10k" {
 			t.Errorf("%s was selected", c.name())
 		}
@@ -40,7 +41,7 @@ func TestSelectCells(t *testing.T) {
 }
 
 func TestTables(t *testing.T) {
-	cells := selectCells(&options{Quick: true})
+	cells := selectCells(&Command{Quick: lab.Quick{Quick: true}})
 	runs := make(map[cell][]*report.Report)
 	for _, c := range cells {
 		runs[c] = []*report.Report{{Total: report.Phase{Rate: 833}, Proof: &report.Proof{Holds: true}}}

@@ -1,4 +1,4 @@
-package main
+package variants
 
 import (
 	"reflect"

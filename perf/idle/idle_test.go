@@ -1,7 +1,6 @@
-package main
+package idle
 
 import (
-	"crypto/tls"
 	"testing"
 
 	"xoauth2-proxy/loadgen/report"
@@ -23,15 +22,5 @@ func TestLater(t *testing.T) {
 	}
 	if got := later(nil); got != 0 {
 		t.Errorf("%v of none", got)
-	}
-}
-
-func TestWriteCertificate(t *testing.T) {
-	cert, key, err := writeCertificate(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-		t.Error(err)
 	}
 }

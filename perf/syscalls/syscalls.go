@@ -1,7 +1,7 @@
-// Syscalls counts the system calls of the proxy for each message of a load, with
+// Package syscalls counts the system calls of the proxy for each message of a load, with
 // strace. Nothing else is to be read from such a run: strace stops the proxy at
 // every call, so its times are not those of a proxy that is let alone.
-package main
+package syscalls
 
 import (
 	"bufio"
@@ -19,97 +19,63 @@ import (
 	"xoauth2-proxy/perf/lab"
 )
 
-// options is the command line.
-type options struct {
+// Command is the command line.
+type Command struct {
 	lab.Common
 	Messages int `default:"10000" help:"Messages to count over."`
 	lab.LoadArgs
 }
 
-func main() {
-	var o options
-	lab.Main("syscalls", "Counts the proxy's system calls for each message, with strace.", &o, func() error { return o.Bench(o.measure) })
-}
-
-// measure is the command behind its flags.
-func (o *options) measure(b *lab.Bench) error {
+// Run runs the command.
+func (o *Command) Run() error {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		return errors.New("there is no strace on this machine; on Debian, apt-get install strace")
 	}
-	c, err := b.NewContest(0)
-	if err != nil {
-		return err
-	}
-	defer c.Stop()
-	proxy, err := c.Enter("proxy", lab.Setup{})
-	if err != nil {
-		return err
-	}
-	load := func(messages int) error {
-		rep, err := lab.Load(b.Programs.Loadgen, append([]string{"--profile", "bench", "--target", proxy.Addr, "--accounts-file", c.Sink.Accounts,
-			"--messages", strconv.Itoa(messages)}, o.Args...)...)
-		if err == nil && rep.Total.Failed() > 0 {
-			err = fmt.Errorf("%d messages failed", rep.Total.Failed())
-		}
-		return err
-	}
-	// The connections to the provider are there before anything is counted.
-	if err := load(min(o.Messages, 2000)); err != nil {
-		return err
-	}
-	file := filepath.Join(b.Dir, "strace.txt")
-	tracer, err := lab.Start(strace, "-f", "-c", "-o", file, "-p", strconv.Itoa(proxy.PID()))
-	if err != nil {
-		return err
-	}
-	err = awaitTracer(proxy.PID(), tracer)
-	if err == nil {
-		err = load(o.Messages)
-	}
-	tracer.Stop() // it writes its table then
-	if err != nil {
-		return err
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	calls, err := parse(string(text))
-	if err != nil {
-		return err
-	}
-	return o.Write("syscalls", 0, table(calls, o.Messages))
+	return o.Bench(func(b *lab.Bench) { o.measure(b, strace) })
 }
 
-// awaitTracer waits until all threads of the process are traced, which nobody
-// tells.
-func awaitTracer(pid int, tracer *lab.Process) error {
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		traced, err := allTraced(pid)
-		if err != nil || traced {
-			return err
-		}
-		if tracer.Ended() {
-			break
+func (o *Command) measure(b *lab.Bench, strace string) {
+	c := b.NewComparison(0, lab.Accounts, 0)
+	proxy := c.AddProxy("proxy", lab.Setup{})
+	load := func(messages int) {
+		rep := b.Load(append([]string{"--profile", "bench", "--target", proxy.Addr, "--accounts-file", c.Sink.Accounts,
+			"--messages", strconv.Itoa(messages)}, o.Args...)...)
+		if failed := rep.Total.Failed(); failed > 0 {
+			lab.Failf("%d messages failed", failed)
 		}
 	}
-	return errors.New("strace cannot follow the proxy; is it allowed to (CAP_SYS_PTRACE, kernel.yama.ptrace_scope)?")
+	// The connections to the provider are there before anything is counted.
+	load(min(o.Messages, 2000))
+	file := filepath.Join(b.Folder(), "strace.txt")
+	tracer := b.Start(nil, strace, "-f", "-c", "-o", file, "-p", strconv.Itoa(proxy.PID()))
+	awaitTracer(proxy.PID(), tracer)
+	load(o.Messages)
+	tracer.Stop() // it writes its table then
+	o.Write(0, table(lab.Must(parse(string(lab.Must(os.ReadFile(file))))), o.Messages))
+}
+
+// awaitTracer waits until all threads of the process are traced, which nothing
+// tells.
+func awaitTracer(pid int, tracer *lab.Process) {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && !tracer.Ended(); time.Sleep(10 * time.Millisecond) {
+		if allTraced(pid) {
+			return
+		}
+	}
+	lab.Failf("strace cannot follow the proxy; is it allowed to (CAP_SYS_PTRACE, kernel.yama.ptrace_scope)?")
 }
 
 // allTraced says whether every thread of the process has a tracer.
-func allTraced(pid int) (bool, error) {
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
-	if err != nil {
-		return false, err
-	}
+func allTraced(pid int) bool {
+	files := lab.Must(filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid)))
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err == nil && strings.Contains(string(text), "\nTracerPid:\t0\n") {
-			return false, nil
+			return false
 		}
 	}
-	return len(files) > 0, nil
+	return len(files) > 0
 }
 
 // A call is one line of strace's table.

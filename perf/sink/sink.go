@@ -1,5 +1,5 @@
-// Sink is an SMTP submission server that takes everything and keeps nothing:
-// the far end of the benchmarks, as cheap as it can be. It serves
+// Package sink is an SMTP submission server that takes everything and keeps nothing:
+// the far end of the comparisons, as cheap as it can be. It serves
 //
 //   - a clear-text port, with AUTH PLAIN and LOGIN if a client wants it, and
 //   - a port with STARTTLS and AUTH XOAUTH2, which accepts every token,
@@ -13,13 +13,13 @@
 // a distance does. It says where it listens in one line of JSON on standard output, writes the
 // certificate to trust to --ca, and ends on SIGTERM. It listens on loopback
 // only. For a provider that is strict, use the sandbox.
-package main
+package sink
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -28,6 +28,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"xoauth2-proxy/internal/durable"
+	"xoauth2-proxy/perf/lab"
 )
 
 // addresses is the line on standard output.
@@ -37,22 +40,26 @@ type addresses struct {
 	HTTP  string `json:"http"`
 }
 
-func main() {
-	ca := flag.String("ca", "", "write the certificate of the STARTTLS port, PEM, to this `file`")
-	pace := flag.Duration("pace", 0, "how long to take to answer the end of a message")
-	flag.Parse()
+// Command is the command line.
+type Command struct {
+	CA   string        `name:"ca" placeholder:"FILE" help:"Write the certificate of the STARTTLS port, PEM, to this file."`
+	Pace time.Duration `help:"How long to take to answer the end of a message."`
+}
+
+// Run serves until SIGTERM or SIGINT.
+func (c *Command) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	s, err := start(*ca, *pace)
-	if err == nil {
-		err = json.NewEncoder(os.Stdout).Encode(s.addresses)
-	}
+	s, err := start(c.CA, c.Pace)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "sink: %v\n", err)
-		os.Exit(1)
+		return err
+	}
+	defer s.close()
+	if err := json.NewEncoder(os.Stdout).Encode(s.addresses); err != nil {
+		return err
 	}
 	<-ctx.Done()
-	s.close()
+	return nil
 }
 
 // A sink is the running server.
@@ -84,6 +91,21 @@ func start(caFile string, pace time.Duration) (*sink, error) {
 	go s.accept(s.listeners[1], func(conn net.Conn) { (&session{sink: s, conn: conn, tls: config}).serve() })
 	go func() { _ = http.Serve(s.listeners[2], s.api()) }() // ends with its listener
 	return s, nil
+}
+
+// newTLS makes a certificate and writes it to caFile if that is not empty.
+func newTLS(caFile string) (*tls.Config, error) {
+	cert, key, err := lab.Certificate()
+	if err != nil {
+		return nil, err
+	}
+	if caFile != "" {
+		if err := durable.Create(caFile, cert); err != nil {
+			return nil, err
+		}
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, err
 }
 
 // close ends listening; sessions end with their clients.

@@ -1,6 +1,6 @@
-// Variants compares ways to run the proxy: settings of its environment, of its
+// Package variants compares ways to run the proxy: settings of its environment, of its
 // configuration, or other builds of it. All of them take the same loads in
-// interleaved rounds. A variant is a name, and behind a colon what is different:
+// interleaved rounds. A variant is a name, and after a colon what is different:
 //
 //	default                       nothing
 //	gogc50:GOGC=50                environment, several parted by spaces
@@ -10,7 +10,7 @@
 // These may be combined, parted by spaces; configuration comes last. The
 // first variant is what the ratios refer to; one given twice under two names
 // tells the noise.
-package main
+package variants
 
 import (
 	"encoding/json"
@@ -21,17 +21,12 @@ import (
 	"xoauth2-proxy/perf/lab"
 )
 
-// options is the command line.
-type options struct {
+// Command is the command line.
+type Command struct {
 	lab.Common
 	lab.Repeated
 	Variant []variant `required:"" sep:"none" placeholder:"NAME[:WHAT]" help:"What to compare, once for each: a name, then a colon and NAME=VALUE of the environment, program=FILE, or a JSON object of configuration, as in gogc50:GOGC=50 or pin:{\"server\":{\"pin\":\"auto\"}}."`
 	lab.LoadArgs
-}
-
-func main() {
-	var o options
-	lab.Main("variants", "Compares ways to run the proxy, by the same load in interleaved rounds.", &o, func() error { return o.Bench(o.measure) })
 }
 
 // A variant is one way to run it.
@@ -68,22 +63,16 @@ func (v *variant) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// measure is the command behind its flags.
-func (o *options) measure(b *lab.Bench) error {
-	c, err := b.NewContest(o.Time)
-	if err != nil {
-		return err
-	}
-	defer c.Stop()
-	for _, v := range o.Variant {
-		if _, err := c.Enter(v.name, v.setup); err != nil {
-			return err
+// Run runs the command.
+func (o *Command) Run() error {
+	return o.Bench(func(b *lab.Bench) {
+		c := b.NewComparison(o.Time, lab.Accounts, 0)
+		for _, v := range o.Variant {
+			c.AddProxy(v.name, v.setup)
 		}
-	}
-	for round := range o.Rounds {
-		if err := c.Round(round, "load", o.Args...); err != nil {
-			return err
+		for round := range o.Rounds {
+			c.Round(round, "load", o.Args...)
 		}
-	}
-	return o.Write("variants", o.Rounds, c.Table("Variants", "load", c.Contenders[0]))
+		o.Write(o.Rounds, c.Table("Variants", "load", c.Candidates[0]))
+	})
 }

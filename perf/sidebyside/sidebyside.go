@@ -1,9 +1,9 @@
-// Sidebyside measures the proxy beside what else one could put between an MTA
+// Package sidebyside measures the proxy beside what else one could put between an MTA
 // and a submission server, with one loader and one sink in one run: nothing at
 // all, HAProxy as a TCP tunnel, and nginx's mail proxy. The peers speak clear
 // text to the sink, the proxy STARTTLS and XOAUTH2. perf/peers.sh installs
 // them.
-package main
+package sidebyside
 
 import (
 	"errors"
@@ -15,18 +15,13 @@ import (
 	"xoauth2-proxy/perf/lab"
 )
 
-// options is the command line.
-type options struct {
+// Command is the command line.
+type Command struct {
 	lab.Common
 	lab.Repeated
-	Quick   bool     `help:"Two rounds of two seconds: to see that all of it works."`
+	lab.Quick
 	Loads   []string `placeholder:"NAME" help:"Only these loads: classic, pipelined, single, headline, high, distant."`
 	Partial bool     `help:"Measure without the peers that are not installed."`
-}
-
-func main() {
-	var o options
-	lab.Main("sidebyside", "Measures the proxy beside HAProxy and nginx: one loader, one sink, one run.", &o, o.run)
 }
 
 // A load is one kind of load that all peers get.
@@ -60,20 +55,16 @@ var loads = []load{
 
 // selected returns the loads that the command line names.
 func selected(names []string) ([]load, error) {
-	if len(names) == 0 {
-		return loads, nil
-	}
 	var some []load
 	for _, name := range names {
-		found := false
-		for _, l := range loads {
-			if l.name == name {
-				some, found = append(some, l), true
-			}
-		}
-		if !found {
+		i := slices.IndexFunc(loads, func(l load) bool { return l.name == name })
+		if i < 0 {
 			return nil, fmt.Errorf("there is no load %q", name)
 		}
+		some = append(some, loads[i])
+	}
+	if len(some) == 0 {
+		return loads, nil
 	}
 	return some, nil
 }
@@ -91,121 +82,91 @@ func byPace(chosen []load) [][]load {
 	return groups
 }
 
-// run is the command behind its flags.
-func (o *options) run() error {
-	if o.Quick {
-		o.Rounds, o.Time = 2, 2*time.Second
-	}
+// Run runs the command.
+func (o *Command) Run() error {
+	o.Shorten(&o.Repeated)
 	chosen, err := selected(o.Loads)
 	if err != nil {
 		return err
 	}
-	return o.Bench(func(b *lab.Bench) error {
+	return o.Bench(func(b *lab.Bench) {
 		var tables []*lab.Table
 		for _, same := range byPace(chosen) {
 			accounts := lab.Accounts
 			if same[0].pace > 0 {
 				accounts = distantAccounts
 			}
-			c, err := b.NewDistantContest(o.Time, accounts, same[0].pace)
-			if err != nil {
-				return err
-			}
-			more, err := o.contest(c, same)
-			if err != nil {
-				return err
-			}
-			tables = append(tables, more...)
+			m := &measurement{Command: o, Comparison: b.NewComparison(o.Time, accounts, same[0].pace)}
+			m.addAll()
+			tables = append(tables, m.measure(same)...)
+			b.Close()
 		}
-		return o.Write("sidebyside", o.Rounds, tables...)
+		o.Write(o.Rounds, tables...)
 	})
 }
 
-// contest puts the loads on all peers of a contest that has none yet, and ends
-// it.
-func (o *options) contest(c *lab.Contest, loads []load) ([]*lab.Table, error) {
-	defer c.Stop()
-	m := &measurement{options: o, Contest: c}
-	if err := m.enterAll(); err != nil {
-		return nil, err
-	}
-	return m.measure(loads)
-}
-
-// A measurement is the contest and what is known beside it.
+// A measurement is the comparison and what is known beside it.
 type measurement struct {
-	*options
-	*lab.Contest
-	direct  *lab.Contender
-	haproxy *lab.Contender // nil: not installed
+	*Command
+	*lab.Comparison
+	direct  *lab.Candidate
+	haproxy *lab.Candidate // nil: not installed
 	source  []float64      // smtp-source, messages a second
 }
 
-// enterAll starts all that is compared.
-func (m *measurement) enterAll() error {
-	m.direct = m.EnterDirect()
-	haproxy, err := m.enter(startHAProxy)
-	if err != nil {
-		return err
-	}
-	m.haproxy = haproxy
-	if _, err := m.enter(startNginx); err != nil {
-		return err
-	}
-	_, err = m.Enter("xoauth2-proxy, TLS and XOAUTH2 upstream", lab.Setup{})
-	return err
+// addAll starts all that is compared.
+func (m *measurement) addAll() {
+	m.direct = m.AddDirect()
+	m.haproxy = m.add(startHAProxy)
+	m.add(startNginx)
+	m.AddProxy("xoauth2-proxy, TLS and XOAUTH2 upstream", lab.Setup{})
 }
 
-// enter starts a peer. It returns nil for one that is not installed, if that is
+// add starts a peer. It returns nil for one that is not installed, if that is
 // no mistake.
-func (m *measurement) enter(start func(string, *lab.Provider) (*lab.Contender, error)) (*lab.Contender, error) {
-	dir, err := m.Folder()
-	if err != nil {
-		return nil, err
+func (m *measurement) add(start func(*lab.Bench, *lab.Provider) (*lab.Candidate, error)) *lab.Candidate {
+	p, err := start(m.Bench, m.Sink)
+	if m.missing(err) {
+		return nil
 	}
-	p, err := start(dir, m.Sink)
-	if errors.Is(err, errNotInstalled) && m.Partial {
+	m.Candidates = append(m.Candidates, p)
+	return p
+}
+
+// missing reports whether err is only that a peer is not installed, if that is no
+// mistake. All other errors end the measurement.
+func (m *measurement) missing(err error) bool {
+	if m.Partial && errors.Is(err, errNotInstalled) {
 		fmt.Fprintf(os.Stderr, "without %v\n", err)
-		return nil, nil
+		return true
 	}
-	if err != nil {
-		return nil, err
-	}
-	m.Contenders = append(m.Contenders, p)
-	return p, nil
+	lab.Check(err)
+	return false
 }
 
 // measure runs every load on every peer, once a round.
-func (m *measurement) measure(chosen []load) ([]*lab.Table, error) {
+func (m *measurement) measure(chosen []load) (tables []*lab.Table) {
 	for _, l := range chosen {
 		if l.pace > 0 { // its latency is that of a day, not that of the first minute
-			if err := m.WarmUp(l.args...); err != nil {
-				return nil, err
-			}
+			m.WarmUp(l.args...)
 		}
 	}
 	for round := range m.Rounds {
 		for _, l := range chosen {
-			if err := m.Round(round, l.name, l.args...); err != nil {
-				return nil, err
-			}
+			m.Round(round, l.name, l.args...)
 			if l.name != "classic" {
 				continue
 			}
-			perSecond, err := smtpSource(m.Sink, 100, 10<<10, int(2000*m.options.Time.Seconds()))
-			if err != nil && !(m.Partial && errors.Is(err, errNotInstalled)) {
-				return nil, err
-			}
-			if err == nil {
+			perSecond, err := smtpSource(m.Sink, 100, 10<<10, int(2000*m.Repeated.Time.Seconds()))
+			if !m.missing(err) {
 				m.source = append(m.source, perSecond)
 			}
 		}
 	}
-	var tables []*lab.Table
 	for _, l := range chosen {
 		tables = append(tables, m.table(l))
 	}
-	return tables, nil
+	return tables
 }
 
 // table renders a load's figures and their ratios to HAProxy's.
@@ -213,7 +174,7 @@ func (m *measurement) table(l load) *lab.Table {
 	t := m.Table(l.title, l.name, m.haproxy)
 	if l.open {
 		t.Header = append(t.Header, "P95 over direct, ms")
-		for i, who := range m.Contenders {
+		for i, who := range m.Candidates {
 			over := "-"
 			if who != m.direct {
 				over = lab.Number(who.Figures(l.name).P95 - m.direct.Figures(l.name).P95)
@@ -224,7 +185,7 @@ func (m *measurement) table(l load) *lab.Table {
 	if l.name == "classic" && len(m.source) > 0 {
 		row := slices.Repeat([]string{"-"}, len(t.Header))
 		row[0], row[1] = "smtp-source to the sink, reusing connections", lab.Number(lab.Median(m.source))
-		t.Add(row...)
+		t.Rows = append(t.Rows, row)
 	}
 	return t
 }
