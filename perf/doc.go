@@ -20,7 +20,8 @@
 //   - accounts measures what ten thousand accounts cost: start to first message,
 //     memory, reload;
 //   - soak runs load, faults, reloads, restarts and rests, and fails on any loss, double
-//     or growth, and on a proxy that is busy at rest.
+//     or growth, and on a proxy that is busy at rest;
+//   - plot draws the plots of BENCHMARKS.md from the figures that are kept in the tree.
 //
 // Beside them: sink is the far end of the comparisons, as cheap as it can be; lab and
 // flame are what the commands have in common.

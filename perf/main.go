@@ -11,6 +11,7 @@ import (
 	"xoauth2-proxy/perf/features"
 	"xoauth2-proxy/perf/idle"
 	"xoauth2-proxy/perf/overload"
+	"xoauth2-proxy/perf/plot"
 	"xoauth2-proxy/perf/profile"
 	"xoauth2-proxy/perf/sidebyside"
 	"xoauth2-proxy/perf/sink"
@@ -33,6 +34,7 @@ type commands struct {
 	Overload   overload.Command   `cmd:"" help:"Measure where more is asked than there is, and many accounts with few connections each."`
 	Accounts   accounts.Command   `cmd:"" help:"Measure what ten thousand accounts cost at the start, at rest and at a reload."`
 	Soak       soak.Command       `cmd:"" help:"Run load, faults, reloads, restarts and rests; fail on any loss, double or growth, and on a proxy that is busy at rest."`
+	Plot       plot.Command       `cmd:"" help:"Draw the plots of BENCHMARKS.md from the figures in docs/perf/plots.json."`
 	Sink       sink.Command       `cmd:"" hidden:"" help:"Be the provider of a comparison."`
 }
 

@@ -6,6 +6,8 @@ import (
 	"html/template"
 	"io"
 	"math"
+
+	"xoauth2-proxy/loadgen/chart"
 )
 
 //go:embed page.html
@@ -49,26 +51,25 @@ func (p *Process) PeakText() string { return fmt.Sprintf("%.1f MB", float64(p.Pe
 // charts draws what there is data for.
 func (r *Report) charts() []template.HTML {
 	var charts []template.HTML
+	draw := func(c chart.Chart) { charts = append(charts, template.HTML(c.SVG())) } // all text in it is escaped
 	if len(r.Series) > 0 {
-		charts = append(charts,
-			r.overTime("Throughput, messages a second", false,
-				plotted{"failed", "#c2362b", func(p Point) float64 { return p.FailRate }},
-				plotted{"accepted", "#1f6fb4", func(p Point) float64 { return p.Rate }}).svg(),
-			r.overTime("Latency, ms", true,
-				plotted{"max", "#b9b9b9", func(p Point) float64 { return float64(p.Max) }},
-				plotted{"P99", "#c2362b", func(p Point) float64 { return float64(p.P99) }},
-				plotted{"P95", "#d98a1f", func(p Point) float64 { return float64(p.P95) }},
-				plotted{"P50", "#1f6fb4", func(p Point) float64 { return float64(p.P50) }}).svg())
+		draw(r.overTime("Throughput, messages a second", false,
+			plotted{"failed", "#c2362b", func(p Point) float64 { return p.FailRate }},
+			plotted{"accepted", "#1f6fb4", func(p Point) float64 { return p.Rate }}))
+		draw(r.overTime("Latency, ms", true,
+			plotted{"max", "#b9b9b9", func(p Point) float64 { return float64(p.Max) }},
+			plotted{"P99", "#c2362b", func(p Point) float64 { return float64(p.P99) }},
+			plotted{"P95", "#d98a1f", func(p Point) float64 { return float64(p.P95) }},
+			plotted{"P50", "#1f6fb4", func(p Point) float64 { return float64(p.P50) }}))
 	}
 	if c, ok := r.distribution(); ok {
-		charts = append(charts, c.svg())
+		draw(c)
 	}
 	if r.Server != nil && len(r.Series) > 0 {
-		charts = append(charts,
-			r.overTime("Server: processors in use", false,
-				plotted{"CPU", "#1f6fb4", func(p Point) float64 { return p.CPU }}).svg(),
-			r.overTime("Server: resident memory, MB", false,
-				plotted{"RSS", "#1f6fb4", func(p Point) float64 { return float64(p.Resident) / 1e6 }}).svg())
+		draw(r.overTime("Server: processors in use", false,
+			plotted{"CPU", "#1f6fb4", func(p Point) float64 { return p.CPU }}))
+		draw(r.overTime("Server: resident memory, MB", false,
+			plotted{"RSS", "#1f6fb4", func(p Point) float64 { return float64(p.Resident) / 1e6 }}))
 	}
 	return charts
 }
@@ -80,14 +81,14 @@ type plotted struct {
 }
 
 // overTime draws quantities over the time of the run.
-func (r *Report) overTime(title string, logY bool, quantities ...plotted) chart {
-	c := chart{title: title, unitX: "seconds", logY: logY}
+func (r *Report) overTime(title string, logY bool, quantities ...plotted) chart.Chart {
+	c := chart.Chart{Title: title, UnitX: "seconds", LogY: logY}
 	for _, q := range quantities {
-		l := line{name: q.name, colour: q.colour}
+		l := chart.Line{Name: q.name, Colour: q.colour}
 		for _, p := range r.Series {
-			l.x, l.y = append(l.x, p.At), append(l.y, q.of(p))
+			l.X, l.Y = append(l.X, p.At), append(l.Y, q.of(p))
 		}
-		c.lines = append(c.lines, l)
+		c.Lines = append(c.Lines, l)
 	}
 	return c
 }
@@ -97,11 +98,11 @@ var colours = []string{"#1f6fb4", "#d98a1f", "#3a8f4a", "#8b5fb0", "#c2362b"}
 
 // distribution draws the latency over the percentile, the tail stretched: each
 // step to the right is ten times fewer messages.
-func (r *Report) distribution() (chart, bool) {
+func (r *Report) distribution() (chart.Chart, bool) {
 	nines := func(percentile float64) float64 { return -math.Log10(max(1-percentile/100, 1e-6)) }
-	c := chart{
-		title: "Latency by percentile, ms", unitX: "percentile", logY: true,
-		tickX: func(x float64) string { return number(100 * (1 - math.Pow(10, -x))) },
+	c := chart.Chart{
+		Title: "Latency by percentile, ms", UnitX: "percentile", LogY: true,
+		TickX: func(x float64) string { return chart.Number(100 * (1 - math.Pow(10, -x))) },
 	}
 	end := 0.0
 	rows := r.rows()
@@ -109,20 +110,20 @@ func (r *Report) distribution() (chart, bool) {
 		if len(p.Curve) == 0 {
 			continue
 		}
-		l := line{name: p.Name, colour: colours[i]}
+		l := chart.Line{Name: p.Name, Colour: colours[i]}
 		for _, point := range p.Curve {
 			// 100 has no place on this axis; the point before it has the
 			// same value or nearly so.
 			if point.Percentile < 100 {
-				l.x, l.y = append(l.x, nines(point.Percentile)), append(l.y, float64(point.Latency))
+				l.X, l.Y = append(l.X, nines(point.Percentile)), append(l.Y, float64(point.Latency))
 				end = max(end, nines(point.Percentile))
 			}
 		}
-		c.lines = append(c.lines, l)
+		c.Lines = append(c.Lines, l)
 	}
-	c.ticksX = []float64{0}
+	c.TicksX = []float64{0}
 	for x := 1.0; x <= end; x++ {
-		c.ticksX = append(c.ticksX, x)
+		c.TicksX = append(c.TicksX, x)
 	}
-	return c, len(c.lines) > 0
+	return c, len(c.Lines) > 0
 }

@@ -106,12 +106,3 @@ func TestMillis(t *testing.T) {
 		}
 	}
 }
-
-func TestLinearTicks(t *testing.T) {
-	for _, end := range []float64{0.003, 1, 7, 10, 99, 12345, 1e6} {
-		ticks := linearTicks(end)
-		if len(ticks) < 2 || len(ticks) > int(maxTicks)+1 || ticks[0] != 0 || ticks[len(ticks)-1] > end {
-			t.Errorf("up to %v: %v", end, ticks)
-		}
-	}
-}
