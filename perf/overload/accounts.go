@@ -38,7 +38,7 @@ func (c *accountsCmd) measure(b *lab.Bench) *lab.Table {
 	t.Add("logins at the provider", fmt.Sprintf("%.0f", w.logins))
 	t.Add("logins a minute", w.perMinute())
 	t.Add("parked connections at the end", fmt.Sprintf("%.0f", parked))
-	t.Add("memory without any and with these, MiB", mebibytes(bare, full))
+	t.Add("memory without any and with these, MiB", lab.List(bare/(1<<20), full/(1<<20)))
 	if parked > 0 {
 		t.Add("memory for each parked connection, KiB", (full-bare)/parked/1024)
 		t.Add("of it live on the heap, KiB", (fullHeap-bareHeap)/parked/1024)

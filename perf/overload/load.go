@@ -40,7 +40,7 @@ func (c *loadCmd) measure(b *lab.Bench) *lab.Table {
 	t.Add("refused within, ms, P50 and P99", lab.List(lab.Median(p.refused), lab.Quantile(p.refused, .99)))
 	t.Add("accepted within, ms, P50 and P99", lab.List(over.Total.Service.P50, over.Total.Service.P99))
 	t.Add("the same without load, ms", normal)
-	t.Add("memory before, most, after, MiB", mebibytes(before, p.most, s.Resident()))
+	t.Add("memory before, most, after, MiB", lab.List(before/(1<<20), p.most/(1<<20), s.Resident()/(1<<20)))
 	t.Add("normal again after, s", back/1e3)
 	return t
 }

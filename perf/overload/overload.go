@@ -74,14 +74,3 @@ func outcome(t *lab.Table, rep *report.Report) {
 	}
 	t.Add("proof of delivery holds", rep.Proof != nil && rep.Proof.Holds)
 }
-
-// mebibytes renders numbers of octets.
-func mebibytes(octets ...float64) (text string) {
-	for i, n := range octets {
-		if i > 0 {
-			text += ", "
-		}
-		text += fmt.Sprintf("%.0f", n/(1<<20))
-	}
-	return text
-}

@@ -21,6 +21,7 @@ type Command struct {
 	lab.Repeated
 	lab.Quick
 	Loads   []string `placeholder:"NAME" help:"Only these loads: classic, pipelined, single, headline, high, distant."`
+	Rates   []int    `placeholder:"N" help:"Also open loops at so many messages a second, the client pipelines: more places for the plot of latency over rate."`
 	Partial bool     `help:"Measure without the peers that are not installed."`
 }
 
@@ -47,10 +48,15 @@ var loads = []load{
 	{name: "single", title: "100 connections, one message each", args: []string{"-c", "100", "-m", "1"}},
 	{name: "headline", title: "Open loop, 833 messages a second (50,000 a minute)", open: true,
 		args: []string{"-c", "100", "-m", "100", "--rate", "833/s"}},
-	{name: "high", title: "Open loop, 12,000 messages a second, the client pipelines", open: true,
-		args: []string{"-c", "100", "-m", "100", "--rate", "12000/s", "--pipelining", "on"}},
+	openLoop("high", 12_000),
 	{name: "distant", title: fmt.Sprintf("Open loop, 833 messages a second over %d accounts, a provider that takes %v", distantAccounts, distantPace),
 		open: true, pace: distantPace, args: []string{"-c", "300", "-m", "20", "--rate", "833/s"}},
+}
+
+// openLoop is a load at a rate.
+func openLoop(name string, rate int) load {
+	return load{name: name, title: fmt.Sprintf("Open loop, %d messages a second, the client pipelines", rate), open: true,
+		args: []string{"-c", "100", "-m", "100", "--rate", fmt.Sprintf("%d/s", rate), "--pipelining", "on"}}
 }
 
 // selected returns the loads that the command line names.
@@ -64,7 +70,7 @@ func selected(names []string) ([]load, error) {
 		some = append(some, loads[i])
 	}
 	if len(some) == 0 {
-		return loads, nil
+		return slices.Clone(loads), nil
 	}
 	return some, nil
 }
@@ -88,6 +94,9 @@ func (o *Command) Run() error {
 	chosen, err := selected(o.Loads)
 	if err != nil {
 		return err
+	}
+	for _, rate := range o.Rates {
+		chosen = append(chosen, openLoop(fmt.Sprint(rate), rate))
 	}
 	return o.Bench(func(b *lab.Bench) {
 		var tables []*lab.Table

@@ -81,40 +81,53 @@ func (l *ledger) counts() (c [numFates]int64) {
 	return c
 }
 
+// finding is what an audit counts.
+type finding uint8
+
+const (
+	unanswered finding = iota // the client does not know that it arrived
+	lost                      // acknowledged and not there
+	twice
+	thoughRefused
+	wrong
+	numFindings
+)
+
+var findingNames = [numFindings]string{"arrived without an answer", "lost", "arrived twice", "arrived though refused", "damaged or under another account"}
+
 // verdict is what an audit found.
 type verdict struct {
-	fates      [numFates]int64
-	unanswered int64 // arrived, and the client does not know
-	lost       int64 // acknowledged and not there
-	twice      int64 // there more than once
-	refused    int64 // there though the client was told that it is not
-	wrong      int64 // damaged, or under another account
-	examples   []string
+	fates    [numFates]int64
+	counts   [numFindings]int64
+	examples []string
 }
 
 func (v *verdict) add(o verdict) {
 	for i, n := range o.fates {
 		v.fates[i] += n
 	}
-	v.unanswered += o.unanswered
-	v.lost += o.lost
-	v.twice += o.twice
-	v.refused += o.refused
-	v.wrong += o.wrong
+	for i, n := range o.counts {
+		v.counts[i] += n
+	}
 }
 
 // failure says what is wrong; nil if nothing is.
 func (v *verdict) failure() error {
-	if v.lost+v.twice+v.refused+v.wrong == 0 {
+	var found []string
+	for i := lost; i < numFindings; i++ {
+		if v.counts[i] > 0 {
+			found = append(found, fmt.Sprintf("%d %s", v.counts[i], findingNames[i]))
+		}
+	}
+	if found == nil {
 		return nil
 	}
-	return fmt.Errorf("%d lost, %d arrived twice, %d arrived though refused, %d damaged or under another account: %s",
-		v.lost, v.twice, v.refused, v.wrong, strings.Join(v.examples, ", "))
+	return fmt.Errorf("%s: %s", strings.Join(found, ", "), strings.Join(v.examples, ", "))
 }
 
 // compare compares the ledger with what the provider has of the run.
 func (l *ledger) compare(has sandbox.LoadStats) verdict {
-	v := verdict{fates: l.counts(), twice: has.Duplicates, wrong: has.WrongSum + has.WrongAccount}
+	v := verdict{fates: l.counts(), counts: [numFindings]int64{twice: has.Duplicates, wrong: has.WrongSum + has.WrongAccount}}
 	const maxExamples = 10
 	example := func(what string, n int) {
 		if len(v.examples) < maxExamples {
@@ -133,12 +146,12 @@ func (l *ledger) compare(has sandbox.LoadStats) verdict {
 	for n, f := range l.fates {
 		switch {
 		case f == accepted && !arrived[n]:
-			v.lost++
+			v.counts[lost]++
 			example("lost", n)
 		case f == unknown && arrived[n]:
-			v.unanswered++
+			v.counts[unanswered]++
 		case f != accepted && arrived[n]:
-			v.refused++
+			v.counts[thoughRefused]++
 			example(fateNames[f]+" and there", n)
 		}
 	}

@@ -146,6 +146,6 @@ func (r *soak) line() {
 		last = r.samples[n-1]
 	}
 	fmt.Printf("%8s  accepted %d, deferred %d, refused %d, unknown %d; lost %d, twice %d; proxy %d MiB, %d goroutines, %d descriptors\n",
-		time.Since(r.started).Round(time.Second), f[accepted], f[deferred], f[refused], f[unknown], r.total.lost, r.total.twice,
-		last.resident>>20, last.goroutines, last.descriptors)
+		time.Since(r.started).Round(time.Second), f[accepted], f[deferred], f[refused], f[unknown], r.total.counts[lost], r.total.counts[twice],
+		last[0]>>20, last[1], last[2])
 }

@@ -90,18 +90,16 @@ func (r *soak) summary() *lab.Table {
 		t.Add("messages "+fateNames[class], n)
 	}
 	t.Add("accepted a second", float64(r.total.fates[accepted])/elapsed.Seconds())
-	t.Add("arrived without an answer", r.total.unanswered)
-	t.Add("lost", r.total.lost)
-	t.Add("arrived twice", r.total.twice)
-	t.Add("arrived though refused", r.total.refused)
-	t.Add("damaged or under another account", r.total.wrong)
+	for i, n := range r.total.counts {
+		t.Add(findingNames[i], n)
+	}
 	for _, name := range troubleNames {
 		t.Add(name, r.troubles[name])
 	}
 	t.Add("CPU time in a second of a rest, most, s", fmt.Sprintf("%.3f", r.restLoad))
 	t.Add("audits", r.audits)
-	t.Add("resident memory of the proxy, most, MiB", float64(r.most.resident)/(1<<20))
-	t.Add("goroutines, most when quiet", r.most.goroutines)
-	t.Add("descriptors, most when quiet", r.most.descriptors)
+	t.Add("resident memory of the proxy, most, MiB", float64(r.most[0])/(1<<20))
+	t.Add("goroutines, most when quiet", r.most[1])
+	t.Add("descriptors, most when quiet", r.most[2])
 	return t
 }

@@ -38,7 +38,7 @@ func TestLedgerCompare(t *testing.T) {
 	}
 	v := l.compare(sandbox.LoadStats{Duplicates: 1, DuplicateOf: []uint64{0}, WrongSum: 1, WrongAccount: 2,
 		DeliveredRanges: []sandbox.Range{{First: 0, Last: 0}, {First: 2, Last: 2}, {First: 6, Last: 9}}})
-	if v.lost != 1 || v.twice != 1 || v.refused != 1 || v.wrong != 3 || v.unanswered != 1 || v.failure() == nil {
+	if v.counts != [numFindings]int64{unanswered: 1, lost: 1, twice: 1, thoughRefused: 1, wrong: 3} || v.failure() == nil {
 		t.Errorf("verdict %+v", v)
 	}
 	good := &ledger{run: "r", fates: []fate{accepted, deferred}}
@@ -66,7 +66,7 @@ func TestGrowth(t *testing.T) {
 		{"memory", life(12, func(i int) sample { return sample{int64(100+20*i) << 20, 10, 10} }), 1},
 		{"all", life(12, func(i int) sample { return sample{int64(100+20*i) << 20, int64(50 * i), int64(50 * i)} }), 3},
 	} {
-		if got := growth(tt.life, 48<<20, 20); len(got) != tt.want {
+		if got := growth(tt.life, sample{48 << 20, 20, 20}); len(got) != tt.want {
 			t.Errorf("%s: %v, want %d failures", tt.name, got, tt.want)
 		}
 	}
