@@ -81,7 +81,7 @@ func (m *measurement) starts() *lab.Table {
 // changedOf is one in how many accounts change for a reload of changed ones.
 const changedOf = 10
 
-// A kind is what is measured for a reload.
+// A kind is a kind of reload.
 type kind struct {
 	name           string
 	reload, change bool // change: some accounts have another identity than before

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// tokenLength is that of Microsoft's access tokens, the longest ones.
+	// tokenLength is the length of Microsoft's access tokens, the longest ones.
 	tokenLength = 1800
 	// savers is how many records are saved at one time: they share a write.
 	savers = 500

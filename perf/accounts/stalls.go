@@ -33,7 +33,7 @@ func (m *measurement) stalls() *lab.Table {
 	})
 	p := startPings(proxy.Addr)
 	defer p.stop()
-	time.Sleep(window) // the first connections are not what is measured
+	time.Sleep(window) // the first connections do not count
 	for range m.Rounds {
 		for _, k := range kinds {
 			m.prepare(k.kind)

@@ -16,7 +16,7 @@ const (
 	headHeight = 30
 	// narrowest is the width below which a frame is left out.
 	narrowest = 0.4
-	// charWidth is that of a character of the labels, roughly.
+	// charWidth is the width of a character of the labels, roughly.
 	charWidth = 6.6
 )
 

@@ -79,7 +79,7 @@ func (n *Node) sort() {
 }
 
 // Compare notes the values of an older tree in n, scaled so that both totals
-// are equal: what is compared are shares. Functions that are gone stay out.
+// are equal: shares are compared. Functions that are gone stay out.
 func (n *Node) Compare(old *Node) {
 	if old.Value == 0 {
 		return

@@ -1,6 +1,7 @@
 package idle
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -29,31 +30,24 @@ func openPlain(s *stand, n int) (net.Conn, error) {
 	return conn, err
 }
 
-// openSecure opens one within TLS. It returns the connection below TLS as well.
-func openSecure(s *stand, n int) (net.Conn, *lab.Client, error) {
+// openTLS opens an idle client within TLS, logged in.
+func openTLS(s *stand, n int) (net.Conn, error) { return openSecure(s, n, false) }
+
+// openUsedTLS opens one that has sent a message, in records as large as can be.
+func openUsedTLS(s *stand, n int) (net.Conn, error) { return openSecure(s, n, true) }
+
+// openSecure returns the connection below TLS.
+func openSecure(s *stand, n int, used bool) (net.Conn, error) {
 	raw, err := dial(s.secure, n)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	// The certificate is this program's own, made for this run.
 	c, err := lab.Open(tls.Client(raw, &tls.Config{InsecureSkipVerify: true}), lab.Login(n%accounts))
-	return raw, c, err
-}
-
-// openTLS opens an idle client within TLS, logged in.
-func openTLS(s *stand, n int) (net.Conn, error) {
-	raw, _, err := openSecure(s, n)
-	return raw, err
-}
-
-// openUsedTLS opens one that has sent a message, in records as large as can be.
-func openUsedTLS(s *stand, n int) (net.Conn, error) {
-	raw, c, err := openSecure(s, n)
-	if err == nil {
-		err = c.Envelope(1)
-	}
-	if err == nil {
-		_, err = c.Data("Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 100<<10/72))
+	if err == nil && used {
+		if err = c.Envelope(1); err == nil {
+			_, err = c.Data("Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 100<<10/72))
+		}
 	}
 	return raw, err
 }
@@ -104,43 +98,31 @@ func (all clientList) close() {
 // startSlow connects slow clients, each of which sends an octet of a command per
 // drip, and connects again when it is closed. The function that it returns ends them.
 func startSlow(addr string, clients int, drip time.Duration) (stop func()) {
-	all := make(clientList, clients)
-	for n := range all {
-		all[n] = lab.Must(dial(addr, n))
-	}
-	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
-	if clients > 0 {
-		group.Go(func() { all.drip(addr, drip, done) })
-	}
-	return func() {
-		close(done)
-		group.Wait()
-		all.close()
-	}
-}
-
-// drip has each client send an octet per drip until done is closed.
-func (all clientList) drip(addr string, drip time.Duration, done <-chan struct{}) {
-	each := time.NewTicker(max(drip/time.Duration(len(all)), time.Millisecond))
-	defer each.Stop()
-	due, last := 0.0, time.Now()
-	for n := 0; ; {
-		select {
-		case <-done:
-			return
-		case now := <-each.C:
-			due += float64(len(all)) * float64(now.Sub(last)) / float64(drip)
-			last = now
-		}
-		for ; due >= 1; due-- {
-			if _, err := all[n].Write([]byte("x")); err != nil {
-				_ = all[n].Close()
-				if conn, err := dial(addr, n); err == nil {
-					all[n] = conn
+	for n := range clients {
+		conn := lab.Must(dial(addr, n))
+		group.Go(func() {
+			time.Sleep(drip * time.Duration(n) / time.Duration(clients)) // not all at once
+			each := time.NewTicker(drip)
+			defer each.Stop()
+			for ctx.Err() == nil {
+				if _, err := conn.Write([]byte("x")); err != nil {
+					_ = conn.Close()
+					if again, err := dial(addr, n); err == nil {
+						conn = again
+					}
+				}
+				select {
+				case <-ctx.Done():
+				case <-each.C:
 				}
 			}
-			n = (n + 1) % len(all)
-		}
+			_ = conn.Close()
+		})
+	}
+	return func() {
+		cancel()
+		group.Wait()
 	}
 }

@@ -121,7 +121,7 @@ func (o *Command) latency(b *lab.Bench, t *lab.Table) {
 // A point is a number of clients and the memory then.
 type point struct{ x, y float64 }
 
-// slope is that of the line through the points with the least squares.
+// slope is the slope of the line with the least squares through the points.
 func slope(points []point) float64 {
 	var n, x, y, xx, xy float64
 	for _, p := range points {

@@ -15,7 +15,7 @@ import (
 // Built is the flag of every command that runs the proxy. A command embeds it,
 // and what follows, in its own flags.
 type Built struct {
-	Proxy string `placeholder:"FILE" help:"Measure this program instead of building one: that of another version."`
+	Proxy string `placeholder:"FILE" help:"Measure this program instead of building one: another version, for example."`
 }
 
 // Common are the flags of commands that write tables.

@@ -11,11 +11,11 @@ import (
 // client knows no HTTP proxy: all is on this machine.
 var client = http.Client{Timeout: 10 * time.Minute, Transport: &http.Transport{Proxy: nil}}
 
-// Get returns what is at the URL.
+// Get returns the body of the answer to a GET.
 func Get(url string) []byte {
 	text := Call(http.MethodGet, url, nil)
 	if text == nil {
-		Failf("nothing is at %s", url)
+		Failf("%s: not found", url)
 	}
 	return text
 }

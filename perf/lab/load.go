@@ -29,8 +29,8 @@ func (b *Bench) Load(args ...string) *report.Report {
 // Milliseconds returns those that went by since then.
 func Milliseconds(then time.Time) float64 { return time.Since(then).Seconds() * 1e3 }
 
-// Quantile returns that of the values, between neighbours their mean in proportion;
-// 0 of none.
+// Quantile returns a quantile of the values, interpolated between neighbours; 0 of
+// none.
 func Quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return 0

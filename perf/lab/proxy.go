@@ -69,8 +69,7 @@ func (p *Proxy) Restart() {
 	p.start()
 }
 
-// merge puts what is in from into the settings; sections that are in both are
-// merged likewise.
+// merge copies from into the settings; sections that both have are merged likewise.
 func merge(settings, from map[string]any) {
 	for key, value := range from {
 		have, isSection := settings[key].(map[string]any)

@@ -48,7 +48,7 @@ func (c *accountsCmd) measure(b *lab.Bench) *lab.Table {
 	return t
 }
 
-// heap is what is live of the proxy's heap, in octets, right after a collection.
+// heap returns the live octets of the proxy's heap, right after a collection.
 func heap(s *lab.Stand) float64 {
 	s.Profile("heap?gc=1")
 	return s.Metrics().Of("go_memstats_heap_alloc_bytes")

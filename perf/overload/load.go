@@ -96,8 +96,7 @@ func (p *prober) normal() float64 {
 // recovered is how many messages in a row must be as quick as without load.
 const recovered = 5
 
-// until returns how long after since messages took no more than twice what is
-// normal.
+// until returns how long after since messages took at most twice the normal time.
 func (p *prober) until(normal float64, since time.Time) float64 {
 	for good := 0; good < recovered; {
 		took, ok := p.message()

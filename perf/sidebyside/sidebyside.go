@@ -114,7 +114,7 @@ func (o *Command) Run() error {
 	})
 }
 
-// A measurement is the comparison and what is known beside it.
+// A measurement is the comparison and what goes with it.
 type measurement struct {
 	*Command
 	*lab.Comparison
@@ -156,7 +156,7 @@ func (m *measurement) missing(err error) bool {
 // measure runs every load on every peer, once a round.
 func (m *measurement) measure(chosen []load) (tables []*lab.Table) {
 	for _, l := range chosen {
-		if l.pace > 0 { // its latency is that of a day, not that of the first minute
+		if l.pace > 0 { // the latency of the first minute is not measured
 			m.WarmUp(l.args...)
 		}
 	}

@@ -53,7 +53,7 @@ func (s *session) flush() error {
 	return err
 }
 
-// fill receives more behind what is unread.
+// fill receives more after the unread octets.
 func (s *session) fill() error {
 	if err := s.flush(); err != nil {
 		return err

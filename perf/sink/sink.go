@@ -6,7 +6,7 @@
 //
 // with PIPELINING, CHUNKING and SIZE on both, and over HTTP
 //
-//	POST /token   an access token for whoever asks (RFC 6749 section 5.1)
+//	POST /token   an access token for every client (RFC 6749 section 5.1)
 //	GET  /count   the number of messages taken since the start
 //
 // With --pace it takes that long to answer the end of a message, as a provider at

@@ -35,8 +35,8 @@ func (r *soak) judge() {
 const minSamples = 6
 
 // growth compares the second third of a life, which is after the warm-up, with
-// the last one. A fifth more is noise, and so is what is allowed: memory, and as many
-// goroutines and descriptors as connections come and go.
+// the last one. A fifth more is noise, and so is the allowance: memory, and as many goroutines
+// and descriptors as connections come and go.
 func growth(life []sample, allowed sample) (failures []error) {
 	n := len(life)
 	if n < minSamples {

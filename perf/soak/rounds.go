@@ -17,8 +17,8 @@ type soak struct {
 	stand   *stand
 	started time.Time
 	random  *rand.Rand
-	pace    chan struct{} // a message may be sent
-	quiet   sync.RWMutex  // read while a message is sent, written for an audit
+	pace    *time.Ticker // a message may be sent
+	quiet   sync.RWMutex // read while a message is sent, written for an audit
 	ledger  *ledger
 
 	round, life time.Duration // lengths of a round and of a life of the proxy
@@ -36,7 +36,7 @@ type soak struct {
 
 func newSoak(o *Command, s *stand) *soak {
 	now := time.Now()
-	r := &soak{Command: o, stand: s, started: now, random: rand.New(rand.NewPCG(o.Seed, 0)), pace: make(chan struct{}),
+	r := &soak{Command: o, stand: s, started: now, random: rand.New(rand.NewPCG(o.Seed, 0)), pace: time.NewTicker(time.Second / time.Duration(o.Rate)),
 		ledger: &ledger{run: "round-0"}, troubles: map[string]int{}}
 	r.round = min(max(o.Duration/30, 5*time.Second), 5*time.Minute)
 	r.life = min(max(o.Duration/3, 12*time.Second), 2*time.Hour)
@@ -49,13 +49,13 @@ func newSoak(o *Command, s *stand) *soak {
 func (r *soak) rounds(whole context.Context) {
 	ctx, cancel := context.WithTimeout(whole, r.Duration)
 	var working sync.WaitGroup
+	defer r.pace.Stop()
 	defer working.Wait()
 	defer cancel()
 	for i := range r.Clients {
 		random := rand.New(rand.NewPCG(r.Seed, uint64(i+1)))
 		working.Go(func() { r.work(ctx, random) })
 	}
-	working.Go(func() { r.beat(ctx) })
 	line, nextRest := r.started, r.started.Add(r.spacing)
 	for rested := 0; ctx.Err() == nil; {
 		round, endRound := context.WithTimeout(ctx, r.round)
@@ -74,24 +74,6 @@ func (r *soak) rounds(whole context.Context) {
 		}
 	}
 	r.judge()
-}
-
-// beat lets messages go at the rate.
-func (r *soak) beat(ctx context.Context) {
-	t := time.NewTicker(time.Second / time.Duration(r.Rate))
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case r.pace <- struct{}{}:
-		}
-	}
 }
 
 // endRound waits until all clients are quiet and the proxy has nothing under

@@ -76,7 +76,7 @@ func (r *soak) work(ctx context.Context, random *rand.Rand) {
 				c.Close()
 			}
 			return
-		case <-r.pace:
+		case <-r.pace.C:
 		}
 		r.quiet.RLock()
 		if c == nil {

@@ -64,7 +64,7 @@ func (o *Command) measure(b *lab.Bench, cells []cell) map[cell][]*report.Report 
 					lab.Setup{Connections: max(4, 2*mostConnections/c.accounts)})
 			}
 			s := stands[c.standKey]
-			if c.perSecond > 0 { // its latency is that of a day, not that of the first minute
+			if c.perSecond > 0 { // the latency of the first minute is not measured
 				s.Load(c.args(o.Time)...)
 			}
 			rep := s.Load(c.args(o.Time)...)

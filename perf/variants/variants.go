@@ -1,6 +1,6 @@
 // Package variants compares ways to run the proxy: settings of its environment, of its
 // configuration, or other builds of it. All of them take the same loads in
-// interleaved rounds. A variant is a name, and after a colon what is different:
+// interleaved rounds. A variant is a name, and after a colon the difference:
 //
 //	default                       nothing
 //	gogc50:GOGC=50                environment, several parted by spaces
