@@ -1,5 +1,7 @@
-// Package lab is what the measuring commands have in common: building the
-// programs, starting and ending them, loading them, and rendering tables.
+// Package lab is what the measuring commands have in common. A Bench builds the
+// programs, starts them and ends them; a Stand is a sandbox and a proxy, a Comparison a
+// sink and several candidates; Figures, Quantile and Table make tables of their runs. Its
+// functions end the measurement at an error (Check) instead of returning it.
 package lab
 
 import (

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// TestCollect profiles this very process, draws, and compares with itself.
+// TestCollect profiles this very process as a running proxy, draws, and compares with
+// itself.
 func TestCollect(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
@@ -19,13 +20,7 @@ func TestCollect(t *testing.T) {
 	web := httptest.NewServer(mux)
 	defer web.Close()
 	dir := t.TempDir()
-	if err := claim(dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := collect(web.URL+"/debug/pprof/", dir, 300*time.Millisecond); err != nil {
-		t.Fatal(err)
-	}
-	if err := draw(dir); err != nil {
+	if err := (&Command{Running: web.URL + "/", Dir: dir, Time: 300 * time.Millisecond}).Run(); err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
