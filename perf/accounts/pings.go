@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -79,38 +80,27 @@ func (p *pings) stop() {
 	p.done.Wait()
 }
 
-// lags is the histogram of how late the loops saw their ticks: how many saw
-// them within each bound, in seconds.
-type lags map[float64]float64
-
-// readLags reads the histogram from the proxy's metrics.
-func readLags(metrics lab.Metrics) lags {
-	l := make(lags)
-	for name, count := range metrics {
+// lag returns the bound, in milliseconds, that every tick of a loop between two
+// readings of the metrics came within, by the histogram of how late loops saw their
+// ticks; 0 if there was none.
+func lag(before, after lab.Metrics) float64 {
+	within := make(map[float64]float64) // how many, by bound in seconds; the last is +Inf
+	for name, count := range after {
 		if bound, ok := strings.CutPrefix(name, `smtp_loop_lag_seconds_bucket{le="`); ok {
-			l[lab.Must(strconv.ParseFloat(strings.TrimSuffix(bound, `"}`), 64))] = count // the last is +Inf
+			within[lab.Must(strconv.ParseFloat(strings.TrimSuffix(bound, `"}`), 64))] = count - before[name]
 		}
 	}
-	if len(l) == 0 {
+	all, ok := within[math.Inf(1)]
+	if !ok {
 		lab.Failf("the proxy's metrics have no smtp_loop_lag_seconds")
-	}
-	return l
-}
-
-// most returns the bound, in milliseconds, that every tick since before is
-// within; 0 if there was none.
-func (l lags) most(before lags) float64 {
-	var all float64
-	for le, n := range l {
-		all = max(all, n-before[le])
 	}
 	if all == 0 {
 		return 0
 	}
-	bound := -1.0
-	for le, n := range l {
-		if n-before[le] == all && (bound < 0 || le < bound) {
-			bound = le
+	bound := math.Inf(1)
+	for le, n := range within {
+		if n == all {
+			bound = min(bound, le)
 		}
 	}
 	return bound * 1e3

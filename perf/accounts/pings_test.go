@@ -1,32 +1,30 @@
 package accounts
 
 import (
+	"fmt"
 	"math"
 	"testing"
 
 	"xoauth2-proxy/perf/lab"
 )
 
-func TestLags(t *testing.T) {
-	now := readLags(lab.Metrics{`other{le="1"}`: 7, `smtp_loop_lag_seconds_bucket{le="0.001"}`: 5,
-		`smtp_loop_lag_seconds_bucket{le="0.01"}`: 6, `smtp_loop_lag_seconds_bucket{le="+Inf"}`: 6, "smtp_loop_lag_seconds_count": 6})
-	if len(now) != 3 || now[math.Inf(1)] != 6 {
-		t.Errorf("%v", now)
+// TestLag has ticks within 1 ms, within 10 ms, and later than that.
+func TestLag(t *testing.T) {
+	at := func(within1, within10, all float64) lab.Metrics {
+		bucket := func(le string) string { return fmt.Sprintf(`smtp_loop_lag_seconds_bucket{le="%s"}`, le) }
+		return lab.Metrics{`other{le="1"}`: 7, bucket("0.001"): within1, bucket("0.01"): within10, bucket("+Inf"): all, "smtp_loop_lag_seconds_count": all}
 	}
 	for _, tt := range []struct {
-		before lags
+		before lab.Metrics
 		want   float64
 	}{
-		{lags{}, 10},
-		{lags{.001: 4, .01: 5, math.Inf(1): 5}, 1},
-		{lags{.001: 5, .01: 5, math.Inf(1): 5}, 10},
-		{now, 0},
+		{lab.Metrics{}, 10}, {at(4, 5, 5), 1}, {at(5, 5, 5), 10}, {at(5, 6, 5), math.Inf(1)}, {at(5, 6, 6), 0},
 	} {
-		if got := now.most(tt.before); got != tt.want {
+		if got := lag(tt.before, at(5, 6, 6)); got != tt.want {
 			t.Errorf("since %v: %v, want %v", tt.before, got, tt.want)
 		}
 	}
-	if err := lab.Try(func() { readLags(lab.Metrics{"nothing": 1}) }); err == nil {
+	if err := lab.Try(func() { lag(nil, lab.Metrics{"nothing": 1}) }); err == nil {
 		t.Error("metrics without the histogram")
 	}
 }

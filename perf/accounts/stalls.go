@@ -58,7 +58,7 @@ func (m *measurement) stalls() *lab.Table {
 
 // look measures one window.
 func (k *during) look(proxy *lab.Proxy, p *pings) {
-	before := readLags(proxy.Metrics())
+	before := proxy.Metrics()
 	p.take()
 	end := time.After(window)
 	if k.reload {
@@ -67,6 +67,6 @@ func (k *during) look(proxy *lab.Proxy, p *pings) {
 	<-end
 	longest, late := p.take()
 	k.pings, k.late = append(k.pings, longest), append(k.late, late)
-	k.lag = max(k.lag, readLags(proxy.Metrics()).most(before))
+	k.lag = max(k.lag, lag(before, proxy.Metrics()))
 	k.rss = max(k.rss, proxy.Resident()/1e6)
 }
