@@ -8,7 +8,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
 	"xoauth2-proxy/internal/watchdog"
+	"xoauth2-proxy/upstream/internal/dial"
 )
 
 const (
@@ -195,6 +198,11 @@ func (c Config) Validate() error {
 		bad("backoff_max: %v is less than backoff_min, %v", c.BackoffMax, c.BackoffMin)
 	}
 	return errors.Join(errs...)
+}
+
+// dialer returns the dialer of a relay that puts its metrics into set.
+func (c Config) dialer(set *metrics.Set) (*dial.Dialer, error) {
+	return dial.New(dial.Config{Timeout: c.DialTimeout, CAFile: c.CAFile, CacheTTL: c.DNSCacheTTL, IPv6: c.IPv6}, set)
 }
 
 // validEhloName accepts the characters of domains and address literals; above

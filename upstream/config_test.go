@@ -1,8 +1,6 @@
 package upstream
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -41,19 +39,5 @@ func TestConfigValidate(t *testing.T) {
 	bad := Config{}
 	if err := bad.Validate(); strings.Count(err.Error(), "\n") < 10 {
 		t.Errorf("not all problems at once: %v", err)
-	}
-}
-
-func TestBadCAFile(t *testing.T) {
-	cfg := DefaultConfig()
-	cfg.CAFile = filepath.Join(t.TempDir(), "ca.pem")
-	if _, err := newDialer(cfg); err == nil || !strings.Contains(err.Error(), "upstream.ca_file") {
-		t.Errorf("missing file: %v", err)
-	}
-	if err := os.WriteFile(cfg.CAFile, []byte("no certificate"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := newDialer(cfg); err == nil || !strings.Contains(err.Error(), "has no certificate") {
-		t.Errorf("bad file: %v", err)
 	}
 }

@@ -111,8 +111,8 @@
 //
 // # Locks
 //
-// shard.mu guards a shard's mailbox, gate.mu the global concurrency slots,
-// resolver.mu the known addresses and warmer.mu the run of Prewarm. They are
-// leaves: nothing is called while one is held. A breaker has a lock of its own,
-// under which its change is counted and logged.
+// shard.mu guards a shard's mailbox, gate.mu the global concurrency slots
+// and warmer.mu the run of Prewarm. They are leaves: nothing is called while one
+// is held. A breaker has a lock of its own, under which its change is counted and
+// logged.
 package upstream

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/upstream/internal/dial"
 )
 
 // BreakerConfig is when an endpoint is taken for dead.
@@ -116,7 +117,7 @@ var errOwnFault = errors.New("fault of this host")
 // ownFault: the source address of the account is not of this host, or has no
 // way out; or the relay is being closed, or failed in itself.
 func ownFault(e *Error) bool {
-	for _, cause := range []error{errOwnFault, errNoAddress, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EMFILE, syscall.ENFILE} {
+	for _, cause := range []error{errOwnFault, dial.ErrNoAddress, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EMFILE, syscall.ENFILE} {
 		if errors.Is(e.Err, cause) {
 			return true
 		}

@@ -120,7 +120,7 @@ func (w *worker) overheard(c *conn) *Error {
 // dialAndGreet opens a connection up to the EHLO reply under TLS.
 func (w *worker) dialAndGreet(a *account.Account) (*conn, *Error) {
 	r := w.relay
-	tcp, err := r.dialer.dial(r.ctx, a)
+	tcp, err := r.dialer.Dial(r.ctx, a)
 	if err != nil {
 		return nil, &Error{Phase: PhaseConnect, Err: err}
 	}
@@ -184,7 +184,7 @@ func (w *worker) handshake(c *conn) *Error {
 // startTLS does the TLS handshake.
 func (w *worker) startTLS(c *conn) *Error {
 	r := w.relay
-	c.tls = tls.Client(c.wire, r.dialer.tlsConfig(c.account.SMTP.Host))
+	c.tls = tls.Client(c.wire, r.dialer.TLS(c.account.SMTP.Host))
 	c.rw = c.tls
 	c.wire.in.on = true
 	start := time.Now()

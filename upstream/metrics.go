@@ -42,17 +42,6 @@ const (
 
 var stepNames = [numSteps]string{"queue", "connect", "tls", "exchange"}
 
-// Answers of the DNS cache.
-const (
-	dnsHit    = iota // known
-	dnsMiss          // looked up
-	dnsStale         // looked up in vain, the old addresses are used
-	dnsFailed        // looked up in vain
-	numDNS
-)
-
-var dnsNames = [numDNS]string{"hit", "miss", "stale", "failed"}
-
 // Reactions to refusals that are of concern to the account.
 const (
 	reactedSlow   = iota // lower concurrency
@@ -90,7 +79,6 @@ type relayMetrics struct {
 	limited      [numLimits]*metrics.Counter
 	restrained   [numReactions]*metrics.Counter
 	breakers     [numBreakerStates]*metrics.Counter // by gobreaker.State
-	dns          [numDNS]*metrics.Counter
 	prewarmed    *metrics.Counter
 	panics       *metrics.Counter
 }
@@ -117,9 +105,6 @@ func newRelayMetrics(r *Relay, set *metrics.Set) *relayMetrics {
 	}
 	for i, name := range breakerNames {
 		m.breakers[i] = set.NewCounter(`upstream_breaker_changes_total{to="` + name + `"}`)
-	}
-	for i, name := range dnsNames {
-		m.dns[i] = set.NewCounter(`upstream_dns_lookups_total{result="` + name + `"}`)
 	}
 	m.prewarmed = set.NewCounter("upstream_prewarm_connections_total")
 	set.NewGauge("upstream_breakers_open", func() float64 { return float64(r.endpoints.open.Load()) })

@@ -14,6 +14,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/dial"
 )
 
 // Relay sends transactions to the providers. Its methods are safe for
@@ -23,7 +24,7 @@ type Relay struct {
 	tokens  *oauth.Manager
 	log     *zap.Logger
 	metrics *relayMetrics
-	dialer  *dialer
+	dialer  *dial.Dialer
 	gate    *gate // nil without a global limit
 	shards  []*shard
 	seed    maphash.Seed
@@ -55,7 +56,7 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	d, err := newDialer(cfg)
+	d, err := cfg.dialer(set)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,6 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	r.metrics = newRelayMetrics(r, set)
 	r.forms = new(authForms)
 	r.endpoints = &endpoints{cfg: cfg, log: log, metrics: r.metrics}
-	d.resolver.metrics = r.metrics
 	r.saver.start(r)
 	return r, nil
 }
@@ -138,7 +138,7 @@ func (r *Relay) Continue(tx *Transaction) error {
 }
 
 // SetIPv6 puts another value of Config.IPv6 in force, for new connections.
-func (r *Relay) SetIPv6(on bool) { r.dialer.resolver.ipv6.Store(on) }
+func (r *Relay) SetIPv6(on bool) { r.dialer.SetIPv6(on) }
 
 // Close fails what waits for a connection, closes the parked connections with
 // QUIT and waits for the running transactions. When ctx ends it breaks their

@@ -3,6 +3,7 @@ package upstream
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -234,7 +235,7 @@ func TestDeadAccountsDoNotStopTheOthers(t *testing.T) {
 func TestMissingSourceAddressIsTheAccountsFault(t *testing.T) {
 	f := newFixture(t, nil)
 	a := *f.accounts[0]
-	a.SourceIP = ip1 // TEST-NET-1: not of this host
+	a.SourceIP = netip.MustParseAddr("192.0.2.1") // TEST-NET-1: not of this host
 	for range 10 {
 		if res := f.send(&a, "to@example.com", "a\r\n"); code(res.Reply) != "451 4.4.1" {
 			t.Errorf("reply %v", res.Reply)

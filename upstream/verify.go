@@ -8,6 +8,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/dial"
 )
 
 // Verifier logs in to providers and sends nothing: what a Relay does before its
@@ -15,7 +16,7 @@ import (
 // methods are safe for concurrent use.
 type Verifier struct {
 	cfg     Config
-	dialer  *dialer
+	dialer  *dial.Dialer
 	tokens  *oauth.Manager
 	metrics *relayMetrics // of its own: a verification is no login of mail
 	forms   *authForms
@@ -27,7 +28,7 @@ func NewVerifier(cfg Config, tokens *oauth.Manager) (*Verifier, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	d, err := newDialer(cfg)
+	d, err := cfg.dialer(metrics.NewSet())
 	if err != nil {
 		return nil, err
 	}

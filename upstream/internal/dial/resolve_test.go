@@ -1,4 +1,4 @@
-package upstream
+package dial
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 )
 
 var (
@@ -44,7 +46,7 @@ func (d *fakeDNS) lookup(ctx context.Context, network, _ string) ([]netip.Addr, 
 func TestResolver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := &fakeDNS{addrs: []netip.Addr{ip1}}
-		r := newResolver(time.Minute, false)
+		r := newResolver(time.Minute, false, metrics.NewSet())
 		r.lookup = dns.lookup
 		want := func(asked int, addrs ...netip.Addr) {
 			t.Helper()
@@ -83,7 +85,7 @@ func TestResolver(t *testing.T) {
 func TestResolverAsksOnceForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := &fakeDNS{addrs: []netip.Addr{ip1, ip6}, delay: time.Second}
-		r := newResolver(0, true)
+		r := newResolver(0, true, metrics.NewSet())
 		r.lookup = dns.lookup
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
@@ -113,10 +115,10 @@ func TestResolverAsksOnceForAll(t *testing.T) {
 }
 
 func TestIPv6OnlyAsConfigured(t *testing.T) {
-	r := newResolver(time.Minute, false)
+	r := newResolver(time.Minute, false, metrics.NewSet())
 	r.lookup = (&fakeDNS{addrs: []netip.Addr{ip6}}).lookup
 	for _, host := range []string{"h", "2001:db8::1"} {
-		if _, err := r.addresses(t.Context(), host, time.Second); !errors.Is(err, errNoAddress) {
+		if _, err := r.addresses(t.Context(), host, time.Second); !errors.Is(err, ErrNoAddress) {
 			t.Errorf("%s: %v", host, err)
 		}
 	}

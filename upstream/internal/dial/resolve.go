@@ -1,4 +1,4 @@
-package upstream
+package dial
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -25,8 +26,20 @@ const (
 	staleRecheck = 30 * time.Second
 )
 
-// errNoAddress: the host has no address of a family that may be used.
-var errNoAddress = errors.New("no address of the host may be used")
+// ErrNoAddress: the host has no address of a family that may be used.
+var ErrNoAddress = errors.New("no address of the host may be used")
+
+// What a look-up of a host comes to, the values of the label of
+// upstream_dns_lookups_total.
+const (
+	resultHit    = iota // known
+	resultMiss          // looked up
+	resultStale         // looked up in vain, the old addresses are used
+	resultFailed        // looked up in vain
+	numResults
+)
+
+var resultNames = [numResults]string{"hit", "miss", "stale", "failed"}
 
 // resolver remembers the addresses of hosts, which are few. Look-ups of one
 // name at the same time are one. When a look-up fails, or takes long, the
@@ -35,7 +48,7 @@ type resolver struct {
 	ttl     time.Duration // 0: nothing is remembered
 	ipv6    atomic.Bool   // IPv6 addresses are looked up too
 	lookup  func(ctx context.Context, network, host string) ([]netip.Addr, error)
-	metrics *relayMetrics // nil: not counted
+	results [numResults]*metrics.Counter
 
 	flights singleflight.Group
 	mu      sync.Mutex          // guards hosts; a leaf
@@ -49,9 +62,12 @@ type resolved struct {
 	due   time.Time // when it is to be asked for again
 }
 
-func newResolver(ttl time.Duration, ipv6 bool) *resolver {
+func newResolver(ttl time.Duration, ipv6 bool, set *metrics.Set) *resolver {
 	r := &resolver{ttl: ttl, lookup: net.DefaultResolver.LookupNetIP, hosts: make(map[string]resolved)}
 	r.ipv6.Store(ipv6)
+	for i, name := range resultNames {
+		r.results[i] = set.NewCounter(`upstream_dns_lookups_total{result="` + name + `"}`)
+	}
 	return r
 }
 
@@ -64,7 +80,7 @@ func (r *resolver) addresses(ctx context.Context, host string, timeout time.Dura
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if ip.Unmap().Is6() && network == "ip4" {
-			return nil, fmt.Errorf("%w: %v, and IPv6 is off", errNoAddress, ip)
+			return nil, fmt.Errorf("%w: %v, and IPv6 is off", ErrNoAddress, ip)
 		}
 		return []netip.Addr{ip.Unmap()}, nil
 	}
@@ -72,7 +88,7 @@ func (r *resolver) addresses(ctx context.Context, host string, timeout time.Dura
 	key := network + " " + host
 	known := r.known(key)
 	if len(known.addrs) > 0 && now.Before(known.due) {
-		r.count(dnsHit)
+		r.results[resultHit].Inc()
 		return known.addrs, nil
 	}
 	if len(known.addrs) > 0 && now.Sub(known.at) < staleMost {
@@ -84,7 +100,7 @@ func (r *resolver) addresses(ctx context.Context, host string, timeout time.Dura
 	if err != nil && len(known.addrs) > 0 && ctx.Err() == nil {
 		known.due = time.Now().Add(min(staleRecheck, r.ttl))
 		r.keep(key, known)
-		r.count(dnsStale)
+		r.results[resultStale].Inc()
 		return known.addrs, nil
 	}
 	return addrs, err
@@ -99,16 +115,16 @@ func (r *resolver) ask(ctx context.Context, network, host string, timeout time.D
 			defer cancel()
 			addrs, err := r.lookup(ctx, network, host)
 			if err == nil && len(addrs) == 0 {
-				err = fmt.Errorf("%w: none found for %s", errNoAddress, host)
+				err = fmt.Errorf("%w: none found for %s", ErrNoAddress, host)
 			}
 			if err != nil {
-				r.count(dnsFailed)
+				r.results[resultFailed].Inc()
 				return nil, err
 			}
 			for i := range addrs {
 				addrs[i] = addrs[i].Unmap()
 			}
-			r.count(dnsMiss)
+			r.results[resultMiss].Inc()
 			now := time.Now()
 			r.keep(key, resolved{addrs, now, now.Add(r.ttl)})
 			return addrs, nil
@@ -136,10 +152,4 @@ func (r *resolver) keep(key string, a resolved) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.hosts[key] = a
-}
-
-func (r *resolver) count(result int) {
-	if r.metrics != nil {
-		r.metrics.dns[result].Inc()
-	}
 }

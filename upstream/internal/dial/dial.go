@@ -1,4 +1,4 @@
-package upstream
+package dial
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 
 	"xoauth2-proxy/internal/account"
 )
@@ -27,15 +29,32 @@ const (
 // tried beside it (the Connection Attempt Delay of RFC 8305 section 5).
 const attemptDelay = 250 * time.Millisecond
 
-// dialer opens TCP connections and knows the TLS configuration for each host.
-type dialer struct {
+// Config says how providers are reached.
+type Config struct {
+	// Timeout is for DNS and the TCP handshake together.
+	Timeout time.Duration
+	// CAFile is a PEM file of the authorities that providers' certificates are
+	// verified against; empty: the system's.
+	CAFile string
+	// CacheTTL is how long the addresses of a host are used before they are
+	// looked up again; 0 looks them up for each connection.
+	CacheTTL time.Duration
+	// IPv6 has IPv6 addresses used too.
+	IPv6 bool
+}
+
+// Dialer opens TCP connections and has the TLS configuration for each host. It
+// is safe for concurrent use.
+type Dialer struct {
 	timeout  time.Duration
 	resolver *resolver
 	base     *tls.Config
 	hosts    sync.Map // host name: *tls.Config
 }
 
-func newDialer(cfg Config) (*dialer, error) {
+// New returns a dialer, which counts its look-ups in set. The error is that of
+// CAFile, and names its configuration key.
+func New(cfg Config, set *metrics.Set) (*Dialer, error) {
 	base := &tls.Config{
 		MinVersion:                  tls.VersionTLS12,
 		ClientSessionCache:          tls.NewLRUClientSessionCache(64), // by host
@@ -51,11 +70,14 @@ func newDialer(cfg Config) (*dialer, error) {
 			return nil, fmt.Errorf("upstream.ca_file: %s has no certificate in PEM form", cfg.CAFile)
 		}
 	}
-	return &dialer{timeout: cfg.DialTimeout, resolver: newResolver(cfg.DNSCacheTTL, cfg.IPv6), base: base}, nil
+	return &Dialer{timeout: cfg.Timeout, resolver: newResolver(cfg.CacheTTL, cfg.IPv6, set), base: base}, nil
 }
 
-// tlsConfig returns the configuration that verifies host.
-func (d *dialer) tlsConfig(host string) *tls.Config {
+// SetIPv6 puts another value of Config.IPv6 in force, for new connections.
+func (d *Dialer) SetIPv6(on bool) { d.resolver.ipv6.Store(on) }
+
+// TLS returns the configuration that verifies host. It is shared.
+func (d *Dialer) TLS(host string) *tls.Config {
 	if c, ok := d.hosts.Load(host); ok {
 		return c.(*tls.Config)
 	}
@@ -65,10 +87,10 @@ func (d *dialer) tlsConfig(host string) *tls.Config {
 	return actual.(*tls.Config)
 }
 
-// dial connects to the endpoint of a, from its source address if it has one:
+// Dial connects to the endpoint of a, from its source address if it has one:
 // an address that this machine does not have is an error, there is no way
 // around it. Addresses are tried as in RFC 8305, IPv6 ones only if they are on.
-func (d *dialer) dial(ctx context.Context, a *account.Account) (*net.TCPConn, error) {
+func (d *Dialer) Dial(ctx context.Context, a *account.Account) (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	addrs, err := d.resolver.addresses(ctx, a.SMTP.Host, d.timeout)
@@ -85,7 +107,7 @@ func (d *dialer) dial(ctx context.Context, a *account.Account) (*net.TCPConn, er
 		nd.LocalAddr = &net.TCPAddr{IP: a.SourceIP.AsSlice(), Zone: a.SourceIP.Zone()}
 		addrs = sameFamily(addrs, a.SourceIP)
 		if len(addrs) == 0 {
-			return nil, fmt.Errorf("%w: %s has none of the family of the source address %v", errNoAddress, a.SMTP.Host, a.SourceIP)
+			return nil, fmt.Errorf("%w: %s has none of the family of the source address %v", ErrNoAddress, a.SMTP.Host, a.SourceIP)
 		}
 	}
 	if len(addrs) == 1 {
