@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/upstream/internal/limit"
 )
 
 // connState is what a connection is doing; all but connGone count against the
@@ -33,13 +34,13 @@ type accountState struct {
 	// waiting want any connection; fresh were failed by one and want a new one.
 	waiting, fresh txQueue
 	backoff        backoff
-	meter          *meter     // nil: no limits on messages
-	logins         *window    // nil: none counted yet, or no limit
-	restraint      *restraint // nil: none
-	blocked        bool       // is in shard.blocked
-	inLine         bool       // is in a loginLine
-	gone           bool       // the account was removed: nothing is parked any more
-	unsaved        bool       // is in shard.unsaved
+	meter          *limit.Meter  // nil: no limits on messages
+	logins         *limit.Window // nil: none counted yet, or no limit
+	restraint      *restraint    // nil: none
+	blocked        bool          // is in shard.blocked
+	inLine         bool          // is in a loginLine
+	gone           bool          // the account was removed: nothing is parked any more
+	unsaved        bool          // is in shard.unsaved
 
 	due      time.Time // when the timer looks at it
 	dueIndex int       // in shard.due, which has every account that the shard knows
@@ -59,9 +60,9 @@ func (st *accountState) usable() bool {
 // spare is how many more connections the limits allow, if any.
 func (st *accountState) spare(now time.Time) int {
 	n, open := math.MaxInt32, st.open()
-	for _, limit := range [...]int{st.account.Limits.MaxConnections, st.restraint.limit(now)} {
-		if limit > 0 {
-			n = min(n, limit-open)
+	for _, most := range [...]int{st.account.Limits.MaxConnections, st.restraint.limit(now)} {
+		if most > 0 {
+			n = min(n, most-open)
 		}
 	}
 	return n

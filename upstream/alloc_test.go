@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
@@ -89,21 +88,6 @@ func TestWarmMessageAllocations(t *testing.T) {
 			t.Errorf("%s: %.1f allocations per message, want at most %d", a.ID, n, mostAllocations)
 		}
 		release()
-	}
-}
-
-// BenchmarkMeter is what the limits of an account add to a message.
-func BenchmarkMeter(b *testing.B) {
-	now := time.Now()
-	m := newMeter(now)
-	m.adopt(&account.Limits{MessagesPerMinute: 1e9, MessagesPerHour: 1e9, MessagesPerDay: 1e9, RecipientsPerDay: 1e9}, now)
-	b.ReportAllocs()
-	for b.Loop() {
-		m.advance(now)
-		if m.room() > 0 {
-			m.take()
-		}
-		m.settle(now, 1, 1)
 	}
 }
 

@@ -113,6 +113,18 @@ type Config struct {
 	Watch *watchdog.Watchdog
 }
 
+// QuotaStore keeps the counts of the day over restarts. An hour is numbered
+// since the Unix epoch. Load and Save are called by shards and must not wait
+// for the disk; all methods may be called at the same time.
+type QuotaStore interface {
+	// Load calls hour for each hour of the account that was saved.
+	Load(account string, hour func(hour int64, messages, recipients uint32))
+	// Save replaces the counts of an hour of the account.
+	Save(account string, hour int64, messages, recipients uint32)
+	// Flush has all that was saved on the disk when it returns.
+	Flush() error
+}
+
 // DefaultConfig returns the defaults given at each field.
 func DefaultConfig() Config {
 	return Config{

@@ -40,7 +40,7 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 		return
 	}
 	if st.meter != nil {
-		st.meter.advance(now)
+		st.meter.Advance(now)
 	}
 	for st.parked.newest != nil && s.first(st, &st.waiting, now) != nil && st.mayStart(st.waiting.head) {
 		if !s.slot() {
@@ -94,7 +94,7 @@ func (s *shard) take(st *accountState, q *txQueue) *Transaction {
 	s.relay.waiting.Add(-1)
 	tx := q.pop()
 	if st.meter != nil && tx.meter == nil {
-		st.meter.take()
+		st.meter.Take()
 		tx.meter = st.meter
 	}
 	tx.taken = max(1, tx.taken)
@@ -176,7 +176,7 @@ func (s *shard) settle(e *event, q *txQueue) {
 		s.land(e.f)
 	}
 	if st.meter != nil {
-		st.meter.advance(e.now)
+		st.meter.Advance(e.now)
 	}
 	s.first(st, q, e.now)
 	if s.closing || c.useless && q.head == nil || st.excess(e.now) > 0 || c.messages > 0 && c.worn(st.account, e.now) || !st.wants(c, q) {
@@ -284,7 +284,7 @@ func (s *shard) fail(st *accountState, tx *Transaction, err *Error, now time.Tim
 		s.probed(st, err, false, now)
 	}
 	if tx.meter != nil {
-		tx.meter.settle(now, tx.taken, 0)
+		tx.meter.Settle(now, tx.taken, 0)
 		tx.meter = nil
 	}
 	if e, ok := errors.AsType[*limitError](err.Err); ok {

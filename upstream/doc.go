@@ -59,7 +59,7 @@
 // # Limits
 //
 // Messages in a minute, an hour and a day, recipients in a day and logins in a
-// minute are counted in sliding windows (window), by one meter for each account
+// minute are counted in sliding windows (internal/limit), by one meter for each account
 // that has such limits. An event counts for the whole span and for at most a
 // 60th of it more (an hour more for the day), and from when the provider
 // answered; until then its place is taken. So no span of the provider's own

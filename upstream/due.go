@@ -137,14 +137,14 @@ func (s *shard) unused(st *accountState, now time.Time) {
 // forgotten.
 func (st *accountState) unremarkable(now time.Time) bool {
 	if st.meter != nil {
-		st.meter.advance(now)
-		if !st.meter.idle() {
+		st.meter.Advance(now)
+		if !st.meter.Idle() {
 			return false
 		}
 	}
 	if st.logins != nil {
-		st.logins.advance(now)
-		if st.logins.sum > 0 {
+		st.logins.Advance(now)
+		if st.logins.Sum() > 0 {
 			return false
 		}
 	}

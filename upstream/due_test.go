@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/upstream/internal/limit"
 )
 
 // deafLoop takes everything and does nothing.
@@ -65,9 +66,9 @@ var dueCases = []struct {
 	}},
 	{"memory of a back-off, and counts of the day", true, true, func(r *Relay, st *accountState, now, at time.Time) {
 		st.backoff = backoff{1, at.Add(-backoffMemory), &Error{Err: io.EOF}}
-		st.meter = newMeter(now)
-		st.meter.take()
-		st.meter.settle(now, 1, 1)
+		st.meter = limit.NewMeter(now)
+		st.meter.Take()
+		st.meter.Settle(now, 1, 1)
 	}},
 	{"memory of a back-off, and a hold", true, true, func(r *Relay, st *accountState, now, at time.Time) {
 		st.backoff = backoff{1, at.Add(-backoffMemory), &Error{Err: io.EOF}}
@@ -75,10 +76,10 @@ var dueCases = []struct {
 	}},
 	{"limit on messages", false, false, func(r *Relay, st *accountState, now, at time.Time) {
 		st.account.Limits.MessagesPerMinute = 1
-		st.meter = newMeter(at)
-		st.meter.adopt(&st.account.Limits, at)
-		st.meter.take()
-		st.meter.settle(at, 1, 1)
+		st.meter = limit.NewMeter(at)
+		st.meter.Adopt(&st.account.Limits, at)
+		st.meter.Take()
+		st.meter.Settle(at, 1, 1)
 		st.waits(r, &st.waiting, now)
 	}},
 	{"limit on logins", false, false, func(r *Relay, st *accountState, now, at time.Time) {

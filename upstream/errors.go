@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/oauth"
@@ -105,3 +106,21 @@ func (e *Error) Unwrap() error { return e.Err }
 // MaybeAccepted is true if the upstream may have taken the message although
 // it did not say so: the end of the content may have left and no reply came.
 func (e *Error) MaybeAccepted() bool { return e.Phase == PhaseFinal && e.Reply.IsZero() }
+
+// maxQuoted caps remote text in logs and in replies of ours, in octets.
+const maxQuoted = 200
+
+// cut makes remote text safe to quote: printable ASCII on one line, not too long.
+func cut(s string) string {
+	more := len(s) > maxQuoted
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s[:min(len(s), maxQuoted)])
+	if more {
+		s += "..."
+	}
+	return s
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/upstream/internal/limit"
 )
 
 // A transaction that is opened without content changes hands between a worker,
@@ -164,10 +165,10 @@ func (w *worker) admitRecipients(tx *Transaction, a *attempt) int {
 		switch {
 		case l.MaxRecipients > 0 && tx.taken >= l.MaxRecipients:
 			tx.limited = &codec.ReplyTooManyRcpts
-		case tx.meter != nil && !tx.meter.takeRecipient():
-			w.relay.metrics.limited[limitRecipients].Inc()
+		case tx.meter != nil && !tx.meter.TakeRecipient():
+			w.relay.metrics.limited[limit.RecipientsPerDay].Inc()
 			now := time.Now()
-			e := &limitError{limitRecipients, l.RecipientsPerDay, now.Truncate(time.Hour).Add(time.Hour).Sub(now)}
+			e := &limitError{limit.RecipientsPerDay, l.RecipientsPerDay, now.Truncate(time.Hour).Add(time.Hour).Sub(now)}
 			r := e.reply()
 			tx.limited = &r
 		default:

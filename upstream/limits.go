@@ -3,39 +3,43 @@ package upstream
 import (
 	"errors"
 	"time"
+
+	"xoauth2-proxy/upstream/internal/limit"
 )
 
 // adoptLimits puts the limits of the account of st in force.
 func (s *shard) adoptLimits(st *accountState) {
 	l := &st.account.Limits
-	if st.meter == nil && !metered(l) {
+	if st.meter == nil && !limit.Metered(l) {
 		return
 	}
 	now := time.Now()
 	if st.meter == nil {
-		st.meter = newMeter(now)
-		st.meter.load(s.relay.cfg.Quota, st.id)
+		st.meter = limit.NewMeter(now)
+		if counts := s.relay.cfg.Quota; counts != nil {
+			counts.Load(st.id, st.meter.Restore)
+		}
 	}
-	st.meter.adopt(l, now)
+	st.meter.Adopt(l, now)
 }
 
 // limited returns the error for the n-th of the waiting transactions if limits
 // on messages, or on the logins that it needs, are in its way.
 func (s *shard) limited(st *accountState, n int, now time.Time) *Error {
 	if st.meter != nil {
-		st.meter.advance(now)
-		if kind, until, ok := st.meter.wait(n); ok {
-			return limitErr(kind, st.meter.limit(kind), until.Sub(now))
+		st.meter.Advance(now)
+		if kind, until, ok := st.meter.Wait(n); ok {
+			return limitErr(kind, st.meter.Limit(kind), until.Sub(now))
 		}
 	}
 	if !st.usable() && !st.mayLogin(now) {
-		return limitErr(limitLogins, st.account.Limits.LoginsPerMinute, st.unblocked(now).Sub(now))
+		return limitErr(limit.LoginsPerMinute, st.account.Limits.LoginsPerMinute, st.unblocked(now).Sub(now))
 	}
 	return nil
 }
 
-func limitErr(kind limitKind, limit int, after time.Duration) *Error {
-	return &Error{Phase: PhaseQueue, Err: &limitError{kind, limit, after}}
+func limitErr(kind limit.Kind, most int, after time.Duration) *Error {
+	return &Error{Phase: PhaseQueue, Err: &limitError{kind, most, after}}
 }
 
 // admit reports whether tx may wait for its place within the limits of the
@@ -46,8 +50,8 @@ func (s *shard) admit(st *accountState, tx *Transaction, now time.Time) bool {
 	}
 	n := st.waiting.n + 1
 	if st.meter != nil {
-		st.meter.advance(now)
-		if st.meter.room() >= n && (st.logins == nil || st.usable()) {
+		st.meter.Advance(now)
+		if st.meter.Room() >= n && (st.logins == nil || st.usable()) {
 			return true
 		}
 	}
@@ -65,7 +69,7 @@ func (s *shard) admit(st *accountState, tx *Transaction, now time.Time) bool {
 
 // mayStart reports whether the limits on messages let tx go.
 func (st *accountState) mayStart(tx *Transaction) bool {
-	return st.meter == nil || tx.meter != nil || st.meter.room() > 0
+	return st.meter == nil || tx.meter != nil || st.meter.Room() > 0
 }
 
 // startable is how many of the waiting transactions the limits on messages let
@@ -74,7 +78,7 @@ func (st *accountState) startable() int {
 	if st.meter == nil {
 		return st.waiting.n
 	}
-	n := max(0, st.meter.room())
+	n := max(0, st.meter.Room())
 	if tx := st.waiting.head; tx != nil && tx.meter != nil {
 		n++
 	}
@@ -83,12 +87,12 @@ func (st *accountState) startable() int {
 
 // mayLogin reports whether the limit on logins allows one more.
 func (st *accountState) mayLogin(now time.Time) bool {
-	limit := st.account.Limits.LoginsPerMinute
-	if limit <= 0 || st.logins == nil {
-		return limit <= 0 || st.count[connDialing] < limit
+	most := st.account.Limits.LoginsPerMinute
+	if most <= 0 || st.logins == nil {
+		return most <= 0 || st.count[connDialing] < most
 	}
-	st.logins.advance(now)
-	return st.logins.sum+st.count[connDialing] < limit
+	st.logins.Advance(now)
+	return st.logins.Sum()+st.count[connDialing] < most
 }
 
 // countLogins counts n logins that have ended.
@@ -97,10 +101,10 @@ func (st *accountState) countLogins(n int, now time.Time) {
 		return
 	}
 	if st.logins == nil {
-		st.logins = newWindow(time.Minute, 60)
+		st.logins = limit.NewWindow(time.Minute, 60)
 	}
-	st.logins.advance(now)
-	st.logins.add(n)
+	st.logins.Advance(now)
+	st.logins.Add(n)
 }
 
 // unblocked is when a limit lets a waiting transaction go, as far as that is
@@ -108,11 +112,11 @@ func (st *accountState) countLogins(n int, now time.Time) {
 func (st *accountState) unblocked(now time.Time) (t time.Time) {
 	switch {
 	case st.meter != nil && st.startable() <= 0 && st.fresh.n == 0:
-		_, t, _ = st.meter.wait(1)
+		_, t, _ = st.meter.Wait(1)
 	case !st.mayLogin(now):
 		t = now.Add(time.Second)
-		if st.logins != nil && st.logins.sum > 0 {
-			t = st.logins.dropped(1)
+		if st.logins != nil && st.logins.Sum() > 0 {
+			t = st.logins.Dropped(1)
 		}
 	case st.restraint.limit(now) > 0:
 		t = now.Add(st.restraint.recovery)

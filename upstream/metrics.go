@@ -5,6 +5,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/sony/gobreaker/v2"
+
+	"xoauth2-proxy/upstream/internal/limit"
 )
 
 // Outcomes of messages, the values of the label of messages_total.
@@ -76,7 +78,7 @@ type relayMetrics struct {
 	queueFull    *metrics.Counter
 	expired      *metrics.Counter
 	aborted      *metrics.Counter
-	limited      [numLimits]*metrics.Counter
+	limited      [limit.NumKinds]*metrics.Counter
 	restrained   [numReactions]*metrics.Counter
 	breakers     [numBreakerStates]*metrics.Counter // by gobreaker.State
 	prewarmed    *metrics.Counter
@@ -97,8 +99,8 @@ func newRelayMetrics(r *Relay, set *metrics.Set) *relayMetrics {
 	for i, name := range resultNames {
 		m.results[i] = set.NewCounter(`messages_total{result="` + name + `"}`)
 	}
-	for i, name := range limitLabels {
-		m.limited[i] = set.NewCounter(`upstream_limit_refusals_total{limit="` + name + `"}`)
+	for kind := range limit.NumKinds {
+		m.limited[kind] = set.NewCounter(`upstream_limit_refusals_total{limit="` + kind.Label() + `"}`)
 	}
 	for i, name := range reactionNames {
 		m.restrained[i] = set.NewCounter(`upstream_throttle_events_total{action="` + name + `"}`)

@@ -9,6 +9,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/upstream/internal/limit"
 )
 
 // refusedFor fails the test unless the next message of a gets the code and all
@@ -107,7 +108,8 @@ func TestLimitHoldsUnderLoad(t *testing.T) {
 }
 
 // TestShortWaitForAPlace: a message that gets its place before the acquire
-// timeout waits for it. The minute is a shorter one here.
+// timeout waits for it. The places of the minute are taken by messages of nearly a
+// minute ago.
 func TestShortWaitForAPlace(t *testing.T) {
 	f := newFixture(t, func(s *setup) {
 		s.limits.MessagesPerMinute = 2
@@ -115,20 +117,25 @@ func TestShortWaitForAPlace(t *testing.T) {
 		s.relay.Shards = 1
 	})
 	a := f.accounts[0]
-	f.sendOK(a, "first\r\n")
 	done := make(chan struct{})
 	f.relay.shards[0].do(func(now time.Time) {
-		m := f.relay.shards[0].accounts[a.ID].meter
-		m.used[limitMinute] = newWindow(600*time.Millisecond, 60)
-		close(done)
+		defer close(done)
+		first, second := now.Add(-59500*time.Millisecond), now.Add(-59*time.Second)
+		m := limit.NewMeter(first)
+		m.Adopt(&a.Limits, first)
+		for _, at := range []time.Time{first, second} {
+			m.Take()
+			m.Settle(at, 1, 1)
+		}
+		f.relay.shards[0].state(a).meter = m
 	})
 	<-done
-	for _, res := range f.flood(5, a) {
+	for _, res := range f.flood(2, a) {
 		if res.Err != nil {
 			t.Error(res.Err)
 		}
 	}
-	f.messages(6)
+	f.messages(2)
 	f.noViolations()
 }
 

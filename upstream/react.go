@@ -15,7 +15,7 @@ const endpointPause = time.Second
 func (s *shard) learn(e *event) {
 	st := e.st
 	if e.meter != nil {
-		e.meter.settle(e.now, e.taken, e.accepted)
+		e.meter.Settle(e.now, e.taken, e.accepted)
 		if e.accepted > 0 && s.relay.cfg.Quota != nil && !st.unsaved {
 			st.unsaved = true
 			s.unsaved = append(s.unsaved, st)

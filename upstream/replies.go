@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"syscall"
 
 	"xoauth2-proxy/codec"
@@ -140,24 +139,6 @@ func explain(r codec.Reply, e *Error) codec.Reply {
 		r.Text += " at " + e.Phase.String()
 	}
 	return r
-}
-
-// maxQuoted caps remote text in logs and in replies of ours, in octets.
-const maxQuoted = 200
-
-// cut makes remote text safe to quote: printable ASCII on one line, not too long.
-func cut(s string) string {
-	more := len(s) > maxQuoted
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, s[:min(len(s), maxQuoted)])
-	if more {
-		s += "..."
-	}
-	return s
 }
 
 func isDNS(err error) bool {

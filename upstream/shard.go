@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/watchdog"
+	"xoauth2-proxy/upstream/internal/limit"
 )
 
 const (
@@ -51,7 +52,7 @@ type event struct {
 	// evDone, or evLearned before it: the meter that the message has its place in, for how many
 	// recipients, and how many of them the provider accepted; with err, what
 	// it refused.
-	meter           *meter
+	meter           *limit.Meter
 	taken, accepted int
 	probe           bool // evDone, evLearned: the transaction was a probe
 	logins          int  // evDialed, evDialFailed: logins that were tried

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/upstream/internal/limit"
 )
 
 // Use is how much of a limit an account has used.
@@ -52,21 +53,20 @@ func (r *Relay) Standing(id string) (*Standing, error) {
 
 func (st *accountState) standing(now time.Time) (out Standing) {
 	if m := st.meter; m != nil {
-		m.advance(now)
-		for kind, w := range m.used {
-			if w != nil {
-				out.Uses = append(out.Uses, Use{limitNames[kind], w.sum + m.running, m.max[kind]})
+		m.Advance(now)
+		for kind := range limit.LoginsPerMinute {
+			if used, ok := m.Used(kind); ok {
+				out.Uses = append(out.Uses, Use{kind.String(), used, m.Limit(kind)})
 			}
 		}
-		out.Uses = append(out.Uses, Use{limitNames[limitRecipients], int(recipientRoom(m.maxRcpt) - m.left.Load()), m.maxRcpt})
 	}
-	if limit := st.account.Limits.LoginsPerMinute; limit > 0 {
+	if most := st.account.Limits.LoginsPerMinute; most > 0 {
 		used := st.count[connDialing]
 		if st.logins != nil {
-			st.logins.advance(now)
-			used += st.logins.sum
+			st.logins.Advance(now)
+			used += st.logins.Sum()
 		}
-		out.Uses = append(out.Uses, Use{limitNames[limitLogins], used, limit})
+		out.Uses = append(out.Uses, Use{limit.LoginsPerMinute.String(), used, most})
 	}
 	out.Connections = st.restraint.limit(now)
 	if stopped := st.restraint.stopped(now); stopped != nil {

@@ -7,6 +7,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/upstream/internal/limit"
 )
 
 // Completer is told how a transaction goes. Its methods are called from a
@@ -59,7 +60,7 @@ type Transaction struct {
 	submitted time.Time    // when TrySubmit took it
 	deadline  time.Time    // its answer is due
 	retried   bool         // one connection failed it already
-	meter     *meter       // the one that it has a place in, if any
+	meter     *limit.Meter // the one that it has a place in, if any
 	taken     int          // recipients that have a place there, the first ones
 	limited   *codec.Reply // the answer to all recipients after those
 	probe     bool         // it tries whether the provider still refuses a held account

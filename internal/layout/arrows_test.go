@@ -12,7 +12,7 @@ var mostAgainst = map[string]int{
 	"oauth":           10,
 	"server":          12,
 	"internal/loop":   23,
-	"upstream":        18,
+	"upstream":        19,
 	"internal/config": 11,
 }
 

@@ -1,24 +1,25 @@
-package upstream
+package limit
 
 import "time"
 
-// window counts events over a moving span of time, in slots that are a fraction
+// Window counts events over a moving span of time, in slots that are a fraction
 // of it. An event counts for the whole span and for at most one slot more, so
 // that a limit holds in every span, wherever it begins.
-type window struct {
+type Window struct {
 	width int64    // of a slot, in nanoseconds
 	slots []uint32 // a ring: one slot more than the span has
 	last  int64    // the number of the newest slot, since the epoch
 	sum   int
 }
 
-func newWindow(span time.Duration, parts int) *window {
-	return &window{width: int64(span) / int64(parts), slots: make([]uint32, parts+1)}
+// NewWindow returns a window over a span, in slots that are so many parts of it.
+func NewWindow(span time.Duration, parts int) *Window {
+	return &Window{width: int64(span) / int64(parts), slots: make([]uint32, parts+1)}
 }
 
-// advance forgets what is older than the span. A clock that was set back leaves
+// Advance forgets what is older than the span. A clock that was set back leaves
 // everything as it is.
-func (w *window) advance(now time.Time) {
+func (w *Window) Advance(now time.Time) {
 	num := now.UnixNano() / w.width
 	if num <= w.last {
 		return
@@ -31,14 +32,17 @@ func (w *window) advance(now time.Time) {
 	w.last = num
 }
 
-// add counts n events; the window has been advanced to now.
-func (w *window) add(n int) {
+// Sum returns how many events count.
+func (w *Window) Sum() int { return w.sum }
+
+// Add counts n events; the window has been advanced to now.
+func (w *Window) Add(n int) {
 	w.slots[w.last%int64(len(w.slots))] += uint32(n)
 	w.sum += n
 }
 
 // restore counts n events of a slot of before, if it is not too old.
-func (w *window) restore(slot int64, n int) {
+func (w *Window) restore(slot int64, n int) {
 	if age := w.last - slot; n > 0 && age >= 0 && age < int64(len(w.slots)) {
 		w.slots[slot%int64(len(w.slots))] += uint32(n)
 		w.sum += n
@@ -46,16 +50,16 @@ func (w *window) restore(slot int64, n int) {
 }
 
 // at returns what a slot counts.
-func (w *window) at(slot int64) uint32 {
+func (w *Window) at(slot int64) uint32 {
 	if age := w.last - slot; age < 0 || age >= int64(len(w.slots)) {
 		return 0
 	}
 	return w.slots[slot%int64(len(w.slots))]
 }
 
-// dropped returns when n of the events will be older than the span; if there
+// Dropped returns when n of the events will be older than the span; if there
 // are not so many, when all would be that happen now.
-func (w *window) dropped(n int) time.Time {
+func (w *Window) Dropped(n int) time.Time {
 	size := int64(len(w.slots))
 	oldest := w.last - size + 1
 	for slot := oldest; slot < w.last; slot++ {
