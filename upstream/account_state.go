@@ -6,6 +6,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/upstream/internal/limit"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // connState is what a connection is doing; all but connGone count against the
@@ -21,6 +22,9 @@ const (
 	numConnStates
 )
 
+// backoff is the back-off of an account; its cause is the last failure.
+type backoff = throttle.Backoff[*Error]
+
 // accountState is what a shard knows of one account. Everything is keyed by
 // the account's id, so it outlives a reload of the configuration.
 type accountState struct {
@@ -34,13 +38,13 @@ type accountState struct {
 	// waiting want any connection; fresh were failed by one and want a new one.
 	waiting, fresh txQueue
 	backoff        backoff
-	meter          *limit.Meter  // nil: no limits on messages
-	logins         *limit.Window // nil: none counted yet, or no limit
-	restraint      *restraint    // nil: none
-	blocked        bool          // is in shard.blocked
-	inLine         bool          // is in a loginLine
-	gone           bool          // the account was removed: nothing is parked any more
-	unsaved        bool          // is in shard.unsaved
+	meter          *limit.Meter    // nil: no limits on messages
+	logins         *limit.Window   // nil: none counted yet, or no limit
+	throttle       *throttle.State // nil: none
+	blocked        bool            // is in shard.blocked
+	inLine         bool            // is in a loginLine
+	gone           bool            // the account was removed: nothing is parked any more
+	unsaved        bool            // is in shard.unsaved
 
 	due      time.Time // when the timer looks at it
 	dueIndex int       // in shard.due, which has every account that the shard knows
@@ -60,7 +64,7 @@ func (st *accountState) usable() bool {
 // spare is how many more connections the limits allow, if any.
 func (st *accountState) spare(now time.Time) int {
 	n, open := math.MaxInt32, st.open()
-	for _, most := range [...]int{st.account.Limits.MaxConnections, st.restraint.limit(now)} {
+	for _, most := range [...]int{st.account.Limits.MaxConnections, st.throttle.Limit(now)} {
 		if most > 0 {
 			n = min(n, most-open)
 		}
@@ -79,7 +83,7 @@ func (st *accountState) mayDial(now time.Time) bool {
 	if dialing >= min(st.waiting.n, st.startable())+st.fresh.n || !st.room(now) {
 		return false
 	}
-	return st.backoff.allows(now, dialing) && st.mayLogin(now)
+	return st.backoff.Allows(now, dialing) && st.mayLogin(now)
 }
 
 // adopt makes a the account of st. If it is reached or logged in to in another

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // attempt is what is known of one try to send a transaction over a connection.
@@ -36,7 +37,7 @@ type attempt struct {
 	// the answer: that of one recipient of several.
 	noted *Error
 	// provider is the account's.
-	provider provider
+	provider throttle.Provider
 	// probe: see Transaction.
 	probe bool
 	// taken is Transaction.taken, for when the transaction is gone.
@@ -60,17 +61,17 @@ func (a *attempt) mayRetry() bool {
 	// A connection that was idle for long may be closed by a 421 that crosses
 	// our MAIL: that one speaks of the connection. Other 421s speak of the
 	// account or the service: another connection would make them worse.
-	return closes(&a.reply) && a.judge(a.phase, &a.reply).connection == connectionRetired
+	return throttle.Closes(&a.reply) && a.judge(a.phase, &a.reply).Connection == throttle.ConnectionRetired
 }
 
 // judge tells what a reply at the phase means.
-func (a *attempt) judge(p Phase, reply *codec.Reply) verdict {
-	return judge(occasion{a.provider, p, a.reused}, reply)
+func (a *attempt) judge(p Phase, reply *codec.Reply) throttle.Verdict {
+	return throttle.Judge(throttle.Occasion{Provider: a.provider, Phase: p, Carried: a.reused}, reply)
 }
 
 // newAttempt begins a try of tx over c.
 func (r *Relay) newAttempt(c *conn, tx *Transaction) attempt {
-	return attempt{reused: c.reused, retried: tx.retried, taken: tx.taken, provider: providerOf(tx.Account), probe: tx.probe,
+	return attempt{reused: c.reused, retried: tx.retried, taken: tx.taken, provider: throttle.ProviderOf(tx.Account), probe: tx.probe,
 		softQuota: r.cfg.QuotaAsTemporary}
 }
 
@@ -103,10 +104,10 @@ func (a *attempt) refused(p Phase, reply codec.Reply) {
 		a.phase, a.reply = p, reply
 	}
 	a.reset = true
-	if closes(&reply) {
+	if throttle.Closes(&reply) {
 		a.lost = true
 	}
-	if a.judge(p, &reply).connection == connectionRetired {
+	if a.judge(p, &reply).Connection == throttle.ConnectionRetired {
 		a.retire = true
 	}
 }
@@ -155,7 +156,7 @@ func (a *attempt) failure(c *conn) *Error {
 // refusal makes an error of a reply.
 func (a *attempt) refusal(p Phase, reply codec.Reply) *Error {
 	e := &Error{Phase: p, Reply: reply, Err: ErrRefused, provider: a.provider, carried: a.reused, own: a.own}
-	e.temporary = a.softQuota && e.verdict().message == messageQuota
+	e.temporary = a.softQuota && e.verdict().Message == throttle.MessageQuota
 	return e
 }
 
@@ -166,7 +167,7 @@ func (a *attempt) note(reply codec.Reply) codec.Reply {
 		return reply
 	}
 	e := a.refusal(PhaseRcpt, reply)
-	if e.verdict().account > accountNone {
+	if e.verdict().Account > throttle.AccountNone {
 		a.noted = graver(a.noted, e)
 	}
 	return clientReply(e)

@@ -10,6 +10,7 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // mechanisms are the SASL mechanisms that a provider offers, of those that take
@@ -57,11 +58,11 @@ func (w *worker) auth(c *conn, tok *oauth.Token) *Error {
 	if err != nil {
 		return err
 	}
-	by := providerOf(c.account)
-	if answer.line(by)&lineForm != 0 {
+	by := throttle.ProviderOf(c.account)
+	if answer.line(by)&throttle.LineForm != 0 {
 		// A provider that refuses both forms, or closes, has said it the first time.
 		second, err := w.exchange(c, name, response, form.other())
-		if err == nil && second.line(by)&lineForm == 0 {
+		if err == nil && second.line(by)&throttle.LineForm == 0 {
 			answer = second
 			if second.understood(by) {
 				forms.learn(c.account.SMTP, form.other(), w.relay.log)
@@ -69,7 +70,7 @@ func (w *worker) auth(c *conn, tok *oauth.Token) *Error {
 		}
 	}
 	if err = expect(PhaseAuth, answer.reply, 235); err != nil {
-		if answer.line(by)&lineSyntax != 0 {
+		if answer.line(by)&throttle.LineSyntax != 0 {
 			err.Err = errLoginSyntax
 		}
 		err.explainAuth(c.account, answer.challenge)
@@ -116,16 +117,16 @@ func (w *worker) exchange(c *conn, name string, response []byte, form authForm) 
 
 // line is what the answer says of the lines of the login; nothing where a challenge
 // came before: the provider has understood them then.
-func (a *authAnswer) line(by provider) lineEffect {
+func (a *authAnswer) line(by throttle.Provider) throttle.LineEffect {
 	if a.challenged {
 		return 0
 	}
-	return judge(occasion{provider: by, phase: PhaseAuth}, &a.reply).line
+	return throttle.Judge(throttle.Occasion{Provider: by, Phase: PhaseAuth}, &a.reply).Line
 }
 
 // understood reports whether the provider has judged the token, which it
 // cannot without the response.
-func (a *authAnswer) understood(by provider) bool {
+func (a *authAnswer) understood(by throttle.Provider) bool {
 	return a.challenged || a.reply.Positive() || a.reply.Permanent() && a.line(by) == 0
 }
 
@@ -210,5 +211,5 @@ func challengeStatus(challenge string) string {
 
 // tokenRefused reports whether another access token may help.
 func tokenRefused(e *Error) bool {
-	return e.Phase == PhaseAuth && e.verdict().account == accountToken
+	return e.Phase == PhaseAuth && e.verdict().Account == throttle.AccountToken
 }

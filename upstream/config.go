@@ -12,6 +12,7 @@ import (
 
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/upstream/internal/dial"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 const (
@@ -21,6 +22,9 @@ const (
 	clientPatience = 10 * time.Minute
 	maxPrewarmRate = 1000
 )
+
+// BreakerConfig is when an endpoint is taken for dead.
+type BreakerConfig = throttle.BreakerConfig
 
 // Config is what the relay needs to know apart from the accounts, whose own
 // limits are in account.Limits.

@@ -8,8 +8,8 @@ import (
 // onSubmit gives a new transaction a connection, or has it wait for one.
 func (s *shard) onSubmit(tx *Transaction, now time.Time) {
 	st := s.state(tx.Account)
-	stopped := st.restraint.stopped(now)
-	probe := st.restraint.mayProbe(now) && !st.backoff.pausing(now)
+	stopped := st.throttle.Suspended(now)
+	probe := st.throttle.MayProbe(now) && !st.backoff.Pausing(now)
 	switch {
 	case s.closing:
 		s.fail(st, tx, &Error{Phase: PhaseQueue, Err: ErrClosed}, now)
@@ -17,9 +17,9 @@ func (s *shard) onSubmit(tx *Transaction, now time.Time) {
 		s.relay.metrics.queueFull.Inc()
 		s.fail(st, tx, &Error{Phase: PhaseQueue, Err: ErrQueueFull}, now)
 	case stopped != nil && !probe:
-		s.fail(st, tx, stopped.err(now), now)
-	case st.backoff.pausing(now) && !st.usable():
-		s.fail(st, tx, st.backoff.cause, now)
+		s.fail(st, tx, stopErr(stopped, now), now)
+	case st.backoff.Pausing(now) && !st.usable():
+		s.fail(st, tx, st.backoff.Cause(), now)
 	case !s.admit(st, tx, now):
 	default:
 		if probe {
@@ -220,15 +220,15 @@ func (s *shard) onRetry(e *event) {
 	s.relay.gate.release()
 	s.rest(e)
 	s.relay.waiting.Add(1)
-	stopped := st.restraint.stopped(e.now)
+	stopped := st.throttle.Suspended(e.now)
 	switch {
 	case s.closing:
 		s.fail(st, e.tx, &Error{Phase: PhaseQueue, Err: ErrClosed}, e.now)
 		return
 	case stopped != nil && !e.tx.probe:
-		s.fail(st, e.tx, stopped.err(e.now), e.now)
-	case st.backoff.pausing(e.now) && (e.fresh || !st.usable()):
-		s.fail(st, e.tx, st.backoff.cause, e.now)
+		s.fail(st, e.tx, stopErr(stopped, e.now), e.now)
+	case st.backoff.Pausing(e.now) && (e.fresh || !st.usable()):
+		s.fail(st, e.tx, st.backoff.Cause(), e.now)
 	case e.fresh:
 		st.fresh.push(e.tx)
 	default:

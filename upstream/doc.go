@@ -5,7 +5,7 @@
 //
 // A [Relay] is a number of shards. An account's id hashes to one shard, which
 // alone owns the account's connections, its counters, its queue of waiting
-// transactions, its meter, its back-off and its restraint, so none of these has
+// transactions, its meter, its back-off and its throttle, so none of these has
 // a lock. A shard is
 // an actor: others post events to it, and whoever posts while nobody runs the
 // shard runs it there and then (see shard.post). Handling an event decides; it
@@ -73,8 +73,8 @@
 // # What refusals lead to
 //
 // Beyond the message, a refusal may concern its connection and its account. One
-// table (verdictRows) says so, by provider, phase and code; judge is the only way
-// to it, and no other code looks at what a refusal means. For an account:
+// table (internal/throttle) says so, by provider, phase and code; throttle.Judge is
+// the only way to it, and no other code looks at what a refusal means. For an account:
 //
 //	throttled  the connections are halved, and grow by one in each recovery time;
 //	    at one connection there are pauses
@@ -91,7 +91,7 @@
 //
 // That of an account is its back-off: the first failure to connect or log in
 // opens it, for a time that doubles, and then one attempt at a time is made.
-// That of an endpoint (endpoints) is shared by all shards and counts failures
+// That of an endpoint (throttle.Breakers) is shared by all shards and counts failures
 // in a row before the provider has said a word: while it is open all accounts
 // that need a connection there are refused at once, and one connection at a
 // time tries the endpoint. A provider that replies is alive, so accounts whose

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 const (
@@ -15,7 +16,7 @@ const (
 	// lookAgain is the least time between two looks of the timer at an account.
 	lookAgain = 100 * time.Millisecond
 	// recheck is when an account is looked at again at the latest, whatever it waits
-	// for: it may be one of which nothing is left but counts and restraints.
+	// for: it may be one of which nothing is left but counts and a throttle.
 	recheck = 10 * time.Minute
 )
 
@@ -116,7 +117,7 @@ func (s *shard) expire(st *accountState, now time.Time) {
 	s.expireWaiting(st, now)
 	s.forgive(st, now)
 	s.dispatch(st, now)
-	if st.open() == 0 && st.waiting.n+st.fresh.n == 0 && !st.blocked && !st.inLine && st.backoff.forgotten(now) && st.unremarkable(now) {
+	if st.open() == 0 && st.waiting.n+st.fresh.n == 0 && !st.blocked && !st.inLine && st.backoff.Forgotten(now) && st.unremarkable(now) {
 		s.absolve(st)
 		delete(s.accounts, st.id)
 		heap.Remove(&s.due, st.dueIndex)
@@ -148,7 +149,7 @@ func (st *accountState) unremarkable(now time.Time) bool {
 			return false
 		}
 	}
-	return st.gone || st.restraint == nil
+	return st.gone || st.throttle == nil
 }
 
 // nextDue is when expire has something to do again. It is after now if expire has
@@ -178,10 +179,10 @@ func (st *accountState) nextDue(now time.Time) time.Time {
 		sooner(tx.submitted.Add(st.linePatience()))
 	}
 	waits := st.waiting.n+st.fresh.n > 0
-	if t := st.backoff.until; waits && st.backoff.pausing(now) {
+	if t := st.backoff.Until(); waits && st.backoff.Pausing(now) {
 		sooner(t)
-	} else if !st.backoff.forgotten(now) {
-		sooner(t.Add(backoffMemory))
+	} else if !st.backoff.Forgotten(now) {
+		sooner(t.Add(throttle.BackoffMemory))
 	}
 	if waits {
 		if t := st.unblocked(now); !t.IsZero() {

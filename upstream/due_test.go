@@ -10,6 +10,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/upstream/internal/limit"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // deafLoop takes everything and does nothing.
@@ -56,23 +57,24 @@ var dueCases = []struct {
 	}},
 	{"message waits for the end of a back-off", true, true, func(r *Relay, st *accountState, now, at time.Time) {
 		st.waits(r, &st.fresh, now)
-		st.backoff = backoff{1, at, &Error{Err: io.EOF}}
+		st.backoff = backoffUntil(at)
 	}},
 	{"back-off", false, false, func(r *Relay, st *accountState, now, at time.Time) {
-		st.backoff = backoff{1, at, &Error{Err: io.EOF}}
+		st.backoff = backoffUntil(at)
 	}},
 	{"memory of a back-off", true, true, func(r *Relay, st *accountState, now, at time.Time) {
-		st.backoff = backoff{1, at.Add(-backoffMemory), &Error{Err: io.EOF}}
+		st.backoff = backoffUntil(at.Add(-throttle.BackoffMemory))
 	}},
 	{"memory of a back-off, and counts of the day", true, true, func(r *Relay, st *accountState, now, at time.Time) {
-		st.backoff = backoff{1, at.Add(-backoffMemory), &Error{Err: io.EOF}}
+		st.backoff = backoffUntil(at.Add(-throttle.BackoffMemory))
 		st.meter = limit.NewMeter(now)
 		st.meter.Take()
 		st.meter.Settle(now, 1, 1)
 	}},
 	{"memory of a back-off, and a hold", true, true, func(r *Relay, st *accountState, now, at time.Time) {
-		st.backoff = backoff{1, at.Add(-backoffMemory), &Error{Err: io.EOF}}
-		st.restraint = &restraint{recovery: time.Minute, stop: stop{kind: stopHold}}
+		st.backoff = backoffUntil(at.Add(-throttle.BackoffMemory))
+		st.throttle = throttle.New(time.Minute)
+		st.throttle.Hold(at, throttle.Refusal{})
 	}},
 	{"limit on messages", false, false, func(r *Relay, st *accountState, now, at time.Time) {
 		st.account.Limits.MessagesPerMinute = 1
@@ -88,21 +90,33 @@ var dueCases = []struct {
 		st.waits(r, &st.waiting, now)
 	}},
 	{"fewer connections", false, false, func(r *Relay, st *accountState, now, at time.Time) {
-		st.restraint = &restraint{recovery: time.Minute, max: 1, goal: 3, since: at}
+		st.throttle = throttle.New(time.Minute)
+		st.throttle.Slow(at, 3, 3, "slow", time.Second, time.Second)
 		st.waits(r, &st.waiting, now)
 		st.count[connBusy]++
 	}},
 	{"pause", false, false, func(r *Relay, st *accountState, now, at time.Time) {
-		st.restraint = &restraint{recovery: time.Minute, stop: stop{stopSlow, at, "slow"}}
+		st.throttle = throttle.New(time.Minute)
+		for _, before := range []time.Duration{90 * time.Second, time.Minute} { // at one connection the second one pauses
+			st.throttle.Slow(at.Add(-before), 1, 3, "slow", time.Minute, time.Minute)
+		}
 	}},
 	{"quota", false, false, func(r *Relay, st *accountState, now, at time.Time) {
-		st.restraint = &restraint{recovery: time.Minute, max: 1, goal: 3, since: at, strikes: 1, stop: stop{stopQuota, at, "quota"}}
+		st.throttle = throttle.New(time.Minute)
+		st.throttle.Quota(at.Add(-time.Hour), 3, "quota")
 	}},
 	{"order", false, false, func(r *Relay, st *accountState, now, at time.Time) {
-		st.restraint = &restraint{recovery: time.Minute, order: stop{stopOrder, at, "order"}}
+		st.throttle = throttle.New(time.Minute)
+		st.throttle.Order(at, "order")
 	}},
 	{"global slot", false, false, func(r *Relay, st *accountState, now, at time.Time) { st.blocked = true }},
 	{"nothing", false, false, func(r *Relay, st *accountState, now, at time.Time) {}},
+}
+
+// backoffUntil is a back-off with a pause until then.
+func backoffUntil(until time.Time) (b backoff) {
+	b.Wait(&Error{Err: io.EOF}, until)
+	return b
 }
 
 // TestDueTimes: whatever an account waits for, and whenever that comes to its end,
@@ -210,20 +224,19 @@ func TestPanicDoesNotKeepTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newResting(t, 1)
 		a := r.accounts[0]
-		ep := r.relay.endpoints.of(a.SMTP)
 		for range r.relay.cfg.Breaker.Failures {
-			leave, err := ep.enter()
+			leave, err := r.relay.enter(a.SMTP)
 			if err != nil {
 				t.Fatal(err)
 			}
 			leave(&Error{Phase: PhaseConnect, Err: io.EOF})
 		}
-		if _, err := ep.enter(); err != ErrEndpointDown {
+		if _, err := r.relay.enter(a.SMTP); err != ErrEndpointDown {
 			t.Fatalf("the breaker is not open: %v", err)
 		}
 		<-time.After(r.relay.cfg.Breaker.Recovery)
 		<-time.After(1)
-		leave, err := ep.enter()
+		leave, err := r.relay.enter(a.SMTP)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -236,7 +249,7 @@ func TestPanicDoesNotKeepTheBreaker(t *testing.T) {
 			}()
 			_, _ = newWorker(r.relay.shards[0]).reach(a, leave)
 		}()
-		if _, err := ep.enter(); err != nil {
+		if _, err := r.relay.enter(a.SMTP); err != nil {
 			t.Errorf("after the panic: %v", err)
 		}
 		if err := r.relay.Close(context.Background()); err != nil {
@@ -285,22 +298,5 @@ func TestFreshTransactionsGoOn(t *testing.T) {
 				}
 			})
 		})
-	}
-}
-
-// TestForgottenBackOffBeginsAgain: the pause after a failure is longer than the one
-// before only as long as that is remembered.
-func TestForgottenBackOffBeginsAgain(t *testing.T) {
-	const shortest, longest = time.Second, time.Hour
-	now := time.Now()
-	for _, tt := range []struct {
-		later    time.Duration // after the end of the pause
-		failures int
-	}{{0, 5}, {backoffMemory - 1, 5}, {backoffMemory, 1}, {24 * time.Hour, 1}} {
-		b := backoff{failures: 4, until: now}
-		b.fail(&Error{Err: io.EOF}, now.Add(tt.later), shortest, longest)
-		if pause := b.until.Sub(now.Add(tt.later)); b.failures != tt.failures || pause > shortest<<(tt.failures-1) {
-			t.Errorf("%v later: %d failures, a pause of %v", tt.later, b.failures, pause)
-		}
 	}
 }

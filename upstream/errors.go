@@ -7,6 +7,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 var (
@@ -35,36 +36,23 @@ var (
 )
 
 // Phase is a step on the way of a message to the upstream.
-type Phase uint8
+type Phase = throttle.Phase
 
 // The phases, in their order.
 const (
-	PhaseQueue    Phase = iota // waiting for a connection
-	PhaseToken                 // getting an access token
-	PhaseConnect               // DNS and TCP
-	PhaseTLS                   // STARTTLS and the TLS handshake
-	PhaseGreeting              // waiting for the greeting
-	PhaseEHLO                  // EHLO
-	PhaseAuth                  // AUTH
-	PhaseMail                  // MAIL
-	PhaseRcpt                  // RCPT
-	PhaseData                  // DATA
-	PhaseContent               // sending content; its end has not left yet
-	PhaseFinal                 // the end of the content may have left
-	numPhases
+	PhaseQueue    = throttle.PhaseQueue    // waiting for a connection
+	PhaseToken    = throttle.PhaseToken    // getting an access token
+	PhaseConnect  = throttle.PhaseConnect  // DNS and TCP
+	PhaseTLS      = throttle.PhaseTLS      // STARTTLS and the TLS handshake
+	PhaseGreeting = throttle.PhaseGreeting // waiting for the greeting
+	PhaseEHLO     = throttle.PhaseEHLO     // EHLO
+	PhaseAuth     = throttle.PhaseAuth     // AUTH
+	PhaseMail     = throttle.PhaseMail     // MAIL
+	PhaseRcpt     = throttle.PhaseRcpt     // RCPT
+	PhaseData     = throttle.PhaseData     // DATA
+	PhaseContent  = throttle.PhaseContent  // sending content; its end has not left yet
+	PhaseFinal    = throttle.PhaseFinal    // the end of the content may have left
 )
-
-var phaseNames = [numPhases]string{
-	"queue", "token", "connect", "TLS", "greeting", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "content", "final reply",
-}
-
-// String names the phase as it appears in logs and replies.
-func (p Phase) String() string {
-	if p < numPhases {
-		return phaseNames[p]
-	}
-	return fmt.Sprintf("phase %d", uint8(p))
-}
 
 // Error says at which phase a transaction failed, and why.
 type Error struct {
@@ -75,9 +63,9 @@ type Error struct {
 	Err error
 	// upstream is the endpoint, for the text; may be empty.
 	upstream string
-	// provider, carried and Phase are what judge looks at beside Reply. own: the
+	// provider, carried and Phase are what throttle.Judge looks at beside Reply. own: the
 	// reply is not the provider's, we refused what it cannot take.
-	provider provider
+	provider throttle.Provider
 	carried  bool
 	own      bool
 	// class and hint explain a refusal of AUTH; hint is empty for all else.
@@ -106,6 +94,34 @@ func (e *Error) Unwrap() error { return e.Err }
 // MaybeAccepted is true if the upstream may have taken the message although
 // it did not say so: the end of the content may have left and no reply came.
 func (e *Error) MaybeAccepted() bool { return e.Phase == PhaseFinal && e.Reply.IsZero() }
+
+// verdict is what the provider's reply in e means; nothing if there is none.
+func (e *Error) verdict() throttle.Verdict {
+	if e == nil || e.own {
+		return throttle.Verdict{}
+	}
+	return throttle.Judge(throttle.Occasion{Provider: e.provider, Phase: e.Phase, Carried: e.carried}, &e.Reply)
+}
+
+// refusal is what the provider's refusal in e says of the account; nil if e is none.
+func (e *Error) refusal() *throttle.Refusal {
+	if e == nil || e.own || e.Reply.IsZero() || !errors.Is(e.Err, ErrRefused) {
+		return nil
+	}
+	return &throttle.Refusal{Phase: e.Phase, Account: e.verdict().Account, Reason: quote(e)}
+}
+
+// graver returns of two failures, each of which may be nil, the one that means
+// more for the account; a if they mean the same and it is not nil.
+func graver(a, b *Error) *Error {
+	if a == nil || b != nil && b.verdict().Account > a.verdict().Account {
+		return b
+	}
+	return a
+}
+
+// quote is a refusal in text that is safe to show.
+func quote(e *Error) string { return cut(e.Reply.String()) }
 
 // maxQuoted caps remote text in logs and in replies of ours, in octets.
 const maxQuoted = 200

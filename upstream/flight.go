@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // oneFlightMax is the most content that is sent before the replies to MAIL and
@@ -195,7 +196,7 @@ func (w *worker) dataReply(c *conn, tx *Transaction, a *attempt) {
 		w.dotStuffed(c, tx, a)
 	default:
 		if w.command(c, a, PhaseData, []byte(".\r\n")) {
-			if reply, err := w.in.next(c, false); err != nil || closes(&reply) {
+			if reply, err := w.in.next(c, false); err != nil || throttle.Closes(&reply) {
 				a.lost = true
 			}
 		}

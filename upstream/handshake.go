@@ -13,6 +13,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // connect opens a connection of a up to the provider's 235. A token that
@@ -70,7 +71,7 @@ func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
 		return nil, err
 	}
 	m := w.relay.metrics
-	leave, down := w.relay.endpoints.of(a.SMTP).enter()
+	leave, down := w.relay.enter(a.SMTP)
 	if down != nil {
 		return nil, &Error{Phase: PhaseConnect, Err: down, upstream: a.SMTP.String()}
 	}
@@ -89,7 +90,7 @@ func (w *worker) login(a *account.Account, tok *oauth.Token) (*conn, *Error) {
 	}
 	m.countLogin(err)
 	if err != nil {
-		err.upstream, err.provider = a.SMTP.String(), providerOf(a)
+		err.upstream, err.provider = a.SMTP.String(), throttle.ProviderOf(a)
 		return nil, err
 	}
 	loop.Reclaim(c.tls) // what the handshake needed

@@ -356,3 +356,13 @@ func (f *fixture) fired(name string, n int64) {
 		f.t.Fatal(err)
 	}
 }
+
+// parsed is a reply line in the form that the relay has of it.
+func parsed(t testing.TB, reply string) codec.Reply {
+	t.Helper()
+	r, _, err := codec.ParseReply([]byte(reply + "\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}

@@ -7,6 +7,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/upstream/internal/limit"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // A transaction that is opened without content changes hands between a worker,
@@ -143,7 +144,7 @@ func (w *worker) recipientReplies(c *conn, tx *Transaction, a *attempt, first, l
 			return
 		case a.phase == PhaseMail && a.outOfStep(&reply):
 			return
-		case closes(&reply), i == 0 && tx.FirstAnswered && reply.Code >= 400:
+		case throttle.Closes(&reply), i == 0 && tx.FirstAnswered && reply.Code >= 400:
 			a.refused(PhaseRcpt, reply)
 			if a.lost {
 				return

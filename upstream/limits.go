@@ -118,8 +118,8 @@ func (st *accountState) unblocked(now time.Time) (t time.Time) {
 		if st.logins != nil && st.logins.Sum() > 0 {
 			t = st.logins.Dropped(1)
 		}
-	case st.restraint.limit(now) > 0:
-		t = now.Add(st.restraint.recovery)
+	case st.throttle.Limit(now) > 0:
+		t = now.Add(st.throttle.Recovery())
 	}
 	return t
 }

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -291,35 +290,6 @@ func TestBackoffKeepsLiveConnections(t *testing.T) {
 		}
 	}
 	f.messages(21)
-}
-
-func TestProbeAfterBackoff(t *testing.T) {
-	now := time.Now()
-	var b backoff
-	if !b.allows(now, 5) {
-		t.Error("refuses without a failure")
-	}
-	cause := &Error{Phase: PhaseConnect, Err: errors.New("no")}
-	for i := range 30 {
-		b.fail(cause, now, time.Second, time.Minute)
-		if !b.pausing(now) || b.allows(now, 0) {
-			t.Fatalf("failure %d: no pause", i+1)
-		}
-		if pause := b.until.Sub(now); pause > time.Minute || pause < min(time.Second<<i, time.Minute)/2 {
-			t.Fatalf("failure %d: pause of %v", i+1, pause)
-		}
-		until := b.until
-		if b.fail(cause, now, time.Second, time.Minute); b.until != until {
-			t.Fatal("an attempt of the same wave counted again")
-		}
-		now = until
-		if !b.allows(now, 0) || b.allows(now, 1) {
-			t.Fatalf("failure %d: not exactly one probe after the pause", i+1)
-		}
-	}
-	if b.forgotten(now) || !b.forgotten(now.Add(backoffMemory)) {
-		t.Error("memory")
-	}
 }
 
 func TestGlobalConcurrency(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/sony/gobreaker/v2"
 
 	"xoauth2-proxy/upstream/internal/limit"
 )
@@ -55,11 +54,6 @@ const (
 
 var reactionNames = [numReactions]string{"concurrency", "logins", "quota", "hold"}
 
-// States of a breaker, in the order of gobreaker.State.
-const numBreakerStates = 3
-
-var breakerNames = [numBreakerStates]string{gobreaker.StateClosed: "closed", gobreaker.StateHalfOpen: "half_open", gobreaker.StateOpen: "open"}
-
 // latencyBuckets reach from a relay on the same machine to the longest timeout.
 var latencyBuckets = []float64{
 	.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300,
@@ -79,8 +73,7 @@ type relayMetrics struct {
 	expired      *metrics.Counter
 	aborted      *metrics.Counter
 	limited      [limit.NumKinds]*metrics.Counter
-	restrained   [numReactions]*metrics.Counter
-	breakers     [numBreakerStates]*metrics.Counter // by gobreaker.State
+	throttled    [numReactions]*metrics.Counter
 	prewarmed    *metrics.Counter
 	panics       *metrics.Counter
 }
@@ -103,13 +96,9 @@ func newRelayMetrics(r *Relay, set *metrics.Set) *relayMetrics {
 		m.limited[kind] = set.NewCounter(`upstream_limit_refusals_total{limit="` + kind.Label() + `"}`)
 	}
 	for i, name := range reactionNames {
-		m.restrained[i] = set.NewCounter(`upstream_throttle_events_total{action="` + name + `"}`)
-	}
-	for i, name := range breakerNames {
-		m.breakers[i] = set.NewCounter(`upstream_breaker_changes_total{to="` + name + `"}`)
+		m.throttled[i] = set.NewCounter(`upstream_throttle_events_total{action="` + name + `"}`)
 	}
 	m.prewarmed = set.NewCounter("upstream_prewarm_connections_total")
-	set.NewGauge("upstream_breakers_open", func() float64 { return float64(r.endpoints.open.Load()) })
 	set.NewGauge("upstream_accounts_held", func() float64 { return float64(r.held.Load()) })
 	for i, name := range loginNames {
 		m.logins[i] = set.NewCounter(`upstream_auth_total{result="` + name + `"}`)

@@ -84,7 +84,7 @@ func (s *shard) warm(a *account.Account, n int, now time.Time) {
 	}
 	st := s.state(a)
 	if st.gone || st.open() >= n || st.waiting.n+st.fresh.n > 0 || !st.room(now) || !st.mayLogin(now) ||
-		st.restraint.stopped(now) != nil || !st.backoff.allows(now, st.count[connDialing]) || s.relay.gate.contended() || !s.slot() {
+		st.throttle.Suspended(now) != nil || !st.backoff.Allows(now, st.count[connDialing]) || s.relay.gate.contended() || !s.slot() {
 		return
 	}
 	s.relay.metrics.prewarmed.Inc()

@@ -10,119 +10,32 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 const fullMailbox = "550 5.2.251 mailbox full"
 
-// heldBy returns a restraint that the reply at that phase has put in force.
-func heldBy(now time.Time, p Phase) *restraint {
-	r := &restraint{recovery: 30 * time.Second}
-	r.hold(now, microsoftRefusal(p))
-	return r
-}
-
-func microsoftRefusal(p Phase) *Error {
-	reply := codec.Reply{Code: 550, Enhanced: codec.EnhancedCode{5, 2, 251}, Text: "full"}
-	if p == PhaseAuth {
-		reply = codec.Reply{Code: 535, Enhanced: codec.EnhancedCode{5, 7, 139}, Text: "disabled"}
+// TestErrorAsRefusal: what is no word of the provider on the account is none for its
+// throttle.
+func TestErrorAsRefusal(t *testing.T) {
+	full := parsed(t, fullMailbox)
+	held := &Error{Phase: PhaseFinal, Reply: full, Err: ErrRefused, provider: throttle.ProviderMicrosoft}
+	if got := held.refusal(); got == nil || *got != (throttle.Refusal{Phase: PhaseFinal, Account: throttle.AccountHold, Reason: fullMailbox}) {
+		t.Errorf("%+v", got)
 	}
-	return &Error{Phase: p, Reply: reply, Err: ErrRefused, provider: providerMicrosoft}
-}
-
-// TestProbeSchedule: the times are exact.
-func TestProbeSchedule(t *testing.T) {
-	for name, tt := range map[string]struct {
-		phase Phase
-		hours []time.Duration
-	}{
-		"message": {PhaseFinal, []time.Duration{1, 4, 12, 24, 24, 24}},
-		"MAIL":    {PhaseMail, []time.Duration{1, 4, 12, 24, 24, 24}},
-		"login":   {PhaseAuth, []time.Duration{24, 24, 24}},
+	for name, err := range map[string]*Error{
+		"no connection":              {Phase: PhaseConnect, Err: io.EOF},
+		"no token":                   {Phase: PhaseToken, Err: errors.New("no")},
+		"no answer":                  {Phase: PhaseFinal, Err: io.EOF},
+		"not understood":             {Phase: PhaseMail, Reply: parsed(t, "250 what"), Err: ErrProtocol},
+		"the provider was not asked": {Phase: PhaseMail, Reply: parsed(t, "552 5.3.4 too big"), Err: ErrRefused, own: true},
+		"given up by the client":     nil,
 	} {
-		t.Run(name, func(t *testing.T) {
-			now := time.Now()
-			r := heldBy(now, tt.phase)
-			for i, hours := range tt.hours {
-				due := now.Add(hours * time.Hour)
-				if r.mayProbe(due.Add(-1)) || !r.mayProbe(due) || !r.mayProbe(due.Add(1000*time.Hour)) {
-					t.Fatalf("probe %d is due %v after the refusal before, want %v", i, r.probes.due.Sub(now), hours*time.Hour)
-				}
-				r.probes.out, r.probes.since = true, due
-				if r.mayProbe(due.Add(time.Minute)) {
-					t.Fatal("two probes at one time")
-				}
-				r.probes.out = false
-				now = due.Add(time.Minute) // it takes a while
-				if r.outcome(microsoftRefusal(tt.phase), now) {
-					t.Fatal("released by the same refusal")
-				}
-			}
-		})
-	}
-}
-
-// TestProbeOutcomes: what a probe meets decides on the next one.
-func TestProbeOutcomes(t *testing.T) {
-	refused := func(p Phase, by provider, text string) *Error {
-		return &Error{Phase: p, Reply: parsed(t, text), Err: ErrRefused, provider: by}
-	}
-	own := refused(PhaseMail, providerMicrosoft, "552 5.3.4 too big")
-	own.own = true
-	const now, sameAgain = 0, 4 * time.Hour // the hold's first probe was refused before
-	tests := []struct {
-		name string
-		err  *Error
-		free bool
-		next time.Duration
-	}{
-		{"the same refusal", microsoftRefusal(PhaseFinal), false, 12 * time.Hour},
-		{"another one of the kind", refused(PhaseMail, providerMicrosoft, "550 5.1.8 bad sender"), false, 12 * time.Hour},
-		{"the login is held", microsoftRefusal(PhaseAuth), false, 24 * time.Hour},
-		{"the recipient is refused", refused(PhaseRcpt, providerMicrosoft, "550 5.1.1 no such user"), true, 0},
-		{"the message is refused", refused(PhaseFinal, providerMicrosoft, "554 5.7.1 spam"), true, 0},
-		{"the message is deferred", refused(PhaseFinal, providerMicrosoft, "451 4.3.0 later"), true, 0},
-		{"the quota is used up", refused(PhaseFinal, providerMicrosoft, "550 5.1.90 of the day"), true, 0},
-		{"the account is throttled", refused(PhaseMail, providerMicrosoft, "451 4.7.500 busy"), false, sameAgain},
-		{"the login is refused", refused(PhaseAuth, providerMicrosoft, "535 5.7.3 no"), false, sameAgain},
-		{"too many logins", refused(PhaseAuth, providerMicrosoft, "454 4.7.0 later"), false, sameAgain},
-		{"no connection", &Error{Phase: PhaseConnect, Err: io.EOF}, false, now},
-		{"no token", &Error{Phase: PhaseToken, Err: errors.New("no")}, false, now},
-		{"no answer", &Error{Phase: PhaseFinal, Err: io.EOF}, false, now},
-		{"not understood", &Error{Phase: PhaseMail, Reply: parsed(t, "250 what"), Err: ErrProtocol}, false, now},
-		{"the provider was not asked", own, false, now},
-		{"given up by the client", nil, false, now},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			at := time.Now()
-			r := heldBy(at, PhaseFinal)
-			at = r.probes.due
-			r.outcome(microsoftRefusal(PhaseFinal), at)
-			at = r.probes.due
-			if free := r.outcome(tt.err, at); free != tt.free {
-				t.Fatalf("free %t, want %t", free, tt.free)
-			}
-			if next := r.probes.due.Sub(at); !tt.free && next != tt.next {
-				t.Errorf("the next probe in %v, want %v", next, tt.next)
-			}
-		})
-	}
-}
-
-// TestProbeTimeIsMonotonic: a clock that is set changes nothing of the schedule,
-// and the time that is told is that of the clock then.
-func TestProbeTimeIsMonotonic(t *testing.T) {
-	start := time.Now()
-	st := &accountState{account: &account.Account{}, restraint: heldBy(start, PhaseFinal)}
-	if due := st.restraint.probes.due; !strings.Contains(due.String(), "m=") {
-		t.Errorf("due at %v, without a monotonic reading", due)
-	}
-	later := start.Add(30 * time.Minute)
-	if got := st.standing(later).NextProbe.Sub(later); got != 30*time.Minute {
-		t.Errorf("the next probe is due in %v", got)
+		if got := err.refusal(); got != nil {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }
 

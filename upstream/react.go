@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // endpointPause is how long an account waits for an endpoint whose breaker is
@@ -27,8 +29,8 @@ func (s *shard) learn(e *event) {
 	switch {
 	case e.err != nil:
 		s.react(st, e.err, e.now)
-	case st.restraint != nil && e.accepted > 0:
-		st.restraint.success()
+	case st.throttle != nil && e.accepted > 0:
+		st.throttle.Success()
 		s.forgive(st, e.now)
 	}
 }
@@ -37,36 +39,40 @@ func (s *shard) learn(e *event) {
 // refused if the account is stopped.
 func (s *shard) react(st *accountState, err *Error, now time.Time) {
 	v := err.verdict()
-	if v.account < accountThrottle {
+	if v.Account < throttle.AccountThrottle {
 		return
 	}
 	cfg := &s.relay.cfg
-	r := st.restraint
-	if r == nil {
-		r = &restraint{recovery: cfg.ThrottleRecovery}
-		st.restraint = r
+	if st.throttle == nil {
+		st.throttle = throttle.New(cfg.ThrottleRecovery)
 	}
-	log := s.relay.log.With(zap.String("account", st.id), zap.String("reply", quote(err)))
-	most := st.account.Limits.MaxConnections
-	switch {
-	case v.account == accountHold && r.hold(now, err):
-		s.relay.held.Add(1)
-		s.relay.metrics.restrained[reactedHold].Inc()
-		log.Error("account held until an operator acts", zap.String("hint", v.hint), zap.Time("next_probe", r.probes.due))
-	case v.account == accountQuota && r.quota(now, most, err):
-		s.relay.metrics.restrained[reactedQuota].Inc()
-		log.Warn("account paused, the provider's quota is used up", zap.Time("until", r.stop.until))
-	case v.account == accountThrottle && r.slow(now, st.open()-st.count[connClosing], most, err, cfg.BackoffMin, cfg.BackoffMax):
-		s.relay.metrics.restrained[reactedSlow].Inc()
-		log.Info("account throttled", zap.Int("connections", r.max))
+	t, reason, most := st.throttle, quote(err), st.account.Limits.MaxConnections
+	log, count := s.relay.log.With(zap.String("account", st.id), zap.String("reply", reason)), &s.relay.metrics.throttled
+	switch v.Account {
+	case throttle.AccountHold:
+		if t.Hold(now, throttle.Refusal{Phase: err.Phase, Account: v.Account, Reason: reason}) {
+			s.relay.held.Add(1)
+			count[reactedHold].Inc()
+			log.Error("account held until an operator acts", zap.String("hint", v.Hint), zap.Time("next_probe", t.NextProbe(now)))
+		}
+	case throttle.AccountQuota:
+		if t.Quota(now, most, reason) {
+			count[reactedQuota].Inc()
+			log.Warn("account paused, the provider's quota is used up", zap.Time("until", t.ByProvider().Until))
+		}
+	case throttle.AccountThrottle:
+		if n := t.Slow(now, st.open()-st.count[connClosing], most, reason, cfg.BackoffMin, cfg.BackoffMax); n > 0 {
+			count[reactedSlow].Inc()
+			log.Info("account throttled", zap.Int("connections", n))
+		}
 	}
 	s.enforce(st, now)
 }
 
-// enforce puts a restraint in force that has become tighter.
+// enforce puts a throttle in force that has become tighter.
 func (s *shard) enforce(st *accountState, now time.Time) {
-	if stopped := st.restraint.stopped(now); stopped != nil {
-		s.failAll(st, stopped.err(now), now)
+	if stopped := st.throttle.Suspended(now); stopped != nil {
+		s.failAll(st, stopErr(stopped, now), now)
 	}
 	for st.excess(now) > 0 && st.parked.newest != nil {
 		s.retire(st, st.parked.popOldest())
@@ -74,55 +80,40 @@ func (s *shard) enforce(st *accountState, now time.Time) {
 	s.touch(st, st.nextDue(now))
 }
 
-// forgive drops a restraint of which nothing is left.
+// forgive drops a throttle of which nothing is left.
 func (s *shard) forgive(st *accountState, now time.Time) {
-	if st.restraint != nil && st.restraint.over(now) {
-		st.restraint = nil
+	if st.throttle != nil && st.throttle.Over(now) {
+		st.throttle = nil
 	}
 }
 
 // absolve ends what the provider's refusals have led to.
 func (s *shard) absolve(st *accountState) {
-	r := st.restraint
-	if r == nil {
-		return
-	}
-	if r.stop.kind == stopHold {
+	if st.throttle.Held() {
 		s.relay.held.Add(-1)
 	}
-	st.restraint = nil
-	if r.order.kind != stopNone {
-		st.restraint = &restraint{recovery: r.recovery, order: r.order}
-	}
+	st.throttle = st.throttle.Absolve()
 }
 
-// excess is how many connections there are above what a restraint allows; an
-// account that is held has no use for any, but for its probe.
+// excess is how many connections there are above what a throttle allows.
 func (st *accountState) excess(now time.Time) int {
-	r := st.restraint
-	if r == nil {
-		return 0
-	}
-	open := st.open() - st.count[connClosing]
-	if r.stop.kind == stopHold {
-		if r.probes.out {
-			open--
-		}
-		return open
-	}
-	limit := r.cap(now)
-	if limit <= 0 {
-		return 0
-	}
-	return open - limit
+	return st.throttle.Excess(now, st.open()-st.count[connClosing])
 }
 
-// limit is cap for an account that may have no restraint.
-func (r *restraint) limit(now time.Time) int {
-	if r == nil {
-		return 0
+// probe makes tx the probe of its account.
+func (s *shard) probe(st *accountState, tx *Transaction, now time.Time) {
+	tx.probe = true
+	st.throttle.StartProbe(now)
+	s.relay.log.Info("account is held, one message tries whether the provider takes it", zap.String("account", st.id))
+}
+
+// probed ends a probe, which was accepted or met err. It releases the account
+// unless the provider still refuses it, or has not come to say.
+func (s *shard) probed(st *accountState, err *Error, accepted bool, now time.Time) {
+	if st.throttle.EndProbe(now, accepted, err.refusal()) {
+		s.relay.log.Info("account released, the provider takes its mail again", zap.String("account", st.id))
+		s.absolve(st)
 	}
-	return r.cap(now)
 }
 
 // backOff has an account pause that failed to connect or to log in.
@@ -130,21 +121,21 @@ func (s *shard) backOff(st *accountState, err *Error, now time.Time) {
 	cfg := &s.relay.cfg
 	switch {
 	case errors.Is(err, ErrEndpointDown):
-		st.backoff.wait(err, now.Add(min(endpointPause, cfg.BackoffMax)))
+		st.backoff.Wait(err, now.Add(min(endpointPause, cfg.BackoffMax)))
 		return
 	case tooManyLogins(err):
-		s.relay.metrics.restrained[reactedLogins].Inc()
-		st.backoff.fail(err, now, min(cfg.BackoffMin<<tooManyLoginsShift, cfg.BackoffMax), cfg.BackoffMax)
+		s.relay.metrics.throttled[reactedLogins].Inc()
+		st.backoff.Fail(err, now, min(cfg.BackoffMin<<tooManyLoginsShift, cfg.BackoffMax), cfg.BackoffMax)
 	default:
-		st.backoff.fail(err, now, cfg.BackoffMin, cfg.BackoffMax)
+		st.backoff.Fail(err, now, cfg.BackoffMin, cfg.BackoffMax)
 	}
 }
 
 // loginRefused is react for a refusal before MAIL, which backOff has dealt with
 // as far as logins are concerned.
 func (s *shard) loginRefused(st *accountState, err *Error, now time.Time) {
-	v := err.verdict().account
-	if v == accountThrottle && st.usable() || v == accountHold { // the live connections are concerned too
+	v := err.verdict().Account
+	if v == throttle.AccountThrottle && st.usable() || v == throttle.AccountHold { // the live connections are concerned too
 		s.react(st, err, now)
 	}
 }
@@ -152,8 +143,8 @@ func (s *shard) loginRefused(st *accountState, err *Error, now time.Time) {
 // tooManyLogins: new logins are unwelcome for a while, live connections are not
 // concerned.
 func tooManyLogins(e *Error) bool {
-	v := e.verdict().account
-	return e.Phase == PhaseAuth && (v == accountLogins || v == accountThrottle)
+	v := e.verdict().Account
+	return e.Phase == PhaseAuth && (v == throttle.AccountLogins || v == throttle.AccountThrottle)
 }
 
 // tooManyLoginsShift makes the first pause after "too many logins" as long as

@@ -6,6 +6,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/upstream/internal/limit"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // limitError refuses a message for a limit of ours.
@@ -24,6 +25,46 @@ func (e *limitError) reply() codec.Reply {
 	r := codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 1}, Text: "Limit of " + e.Error()}
 	if e.kind.OfDay() {
 		r.Code = 452
+	}
+	return r
+}
+
+// stopError refuses a message because its account is suspended.
+type stopError struct {
+	kind   throttle.Kind
+	after  time.Duration // when to come back; 0: not known
+	reason string
+}
+
+// stopErr refuses a message because of s.
+func stopErr(s *throttle.Suspension, now time.Time) *Error {
+	e := &stopError{kind: s.Kind, reason: s.Reason}
+	if !s.Until.IsZero() {
+		e.after = s.Until.Sub(now)
+	}
+	return &Error{Phase: PhaseQueue, Err: e}
+}
+
+func (e *stopError) Error() string { return e.reply().Text }
+
+func (e *stopError) reply() codec.Reply {
+	r := codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 0}}
+	switch e.kind {
+	case throttle.Held:
+		r.Text = "The account is held until an operator acts, the provider refused it: " + e.reason
+	case throttle.QuotaUsedUp:
+		r.Code, r.Enhanced = 452, codec.EnhancedCode{4, 7, 1}
+		r.Text = "The provider's quota of the account is used up: " + e.reason
+	case throttle.Slowed:
+		r.Text = "The provider slows the account down: " + e.reason
+	default:
+		r.Text = "The account is paused by an operator"
+		if e.reason != "" {
+			r.Text += ": " + cut(e.reason)
+		}
+	}
+	if e.after > 0 {
+		r.Text += fmt.Sprintf("; try again in %d s", seconds(e.after))
 	}
 	return r
 }

@@ -15,6 +15,7 @@ import (
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/dial"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // Relay sends transactions to the providers. Its methods are safe for
@@ -31,7 +32,7 @@ type Relay struct {
 
 	loginTurn time.Duration // the constant, but for tests
 	work      func(*worker) // worker.run, but for tests
-	endpoints *endpoints
+	breakers  *throttle.Breakers
 	forms     *authForms
 	warmer    warmer
 	saver     saver
@@ -73,7 +74,7 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	}
 	r.metrics = newRelayMetrics(r, set)
 	r.forms = new(authForms)
-	r.endpoints = &endpoints{cfg: cfg, log: log, metrics: r.metrics}
+	r.breakers = throttle.NewBreakers(cfg.Breaker, cfg.Breakers, log, set)
 	r.saver.start(r)
 	return r, nil
 }

@@ -141,7 +141,7 @@ func (r *resting) rest() {
 // that wait for an operator.
 func (r *resting) checkEmpty(s *shard) {
 	for _, st := range s.accounts {
-		if st.restraint == nil || st.restraint.stop.kind != stopHold || st.open()+st.waiting.n+st.fresh.n > 0 {
+		if !st.throttle.Held() || st.open()+st.waiting.n+st.fresh.n > 0 {
 			r.t.Errorf("%s is still known: %+v", st.id, st)
 		}
 	}
@@ -229,7 +229,7 @@ var loginFailures = []*Error{
 // dial is worker.dial for the model.
 func (r *resting) dial(t task) event {
 	e := event{kind: evDialFailed, st: t.st}
-	leave, down := r.relay.endpoints.of(t.account.SMTP).enter()
+	leave, down := r.relay.enter(t.account.SMTP)
 	if down != nil {
 		e.err, e.now = &Error{Phase: PhaseConnect, Err: down}, time.Now()
 		return e

@@ -113,10 +113,10 @@ func (st *accountState) belongsTo(id string) bool {
 func (s *AccountState) add(st *accountState) {
 	part := AccountState{
 		Dialing: st.count[connDialing], Busy: st.count[connBusy], Parked: st.count[connParked], Closing: st.count[connClosing],
-		Open: st.open(), Waiting: st.waiting.n + st.fresh.n, Failures: st.backoff.failures,
+		Open: st.open(), Waiting: st.waiting.n + st.fresh.n, Failures: st.backoff.Failures(),
 	}
-	if st.backoff.failures > 0 {
-		part.RetryAt, part.LastError = st.backoff.until, st.backoff.cause
+	if st.backoff.Failures() > 0 {
+		part.RetryAt, part.LastError = st.backoff.Until(), st.backoff.Cause()
 	}
 	s.merge(part)
 }

@@ -5,6 +5,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/upstream/internal/limit"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // Use is how much of a limit an account has used.
@@ -68,12 +69,10 @@ func (st *accountState) standing(now time.Time) (out Standing) {
 		}
 		out.Uses = append(out.Uses, Use{limit.LoginsPerMinute.String(), used, most})
 	}
-	out.Connections = st.restraint.limit(now)
-	if stopped := st.restraint.stopped(now); stopped != nil {
-		out.Stopped, out.Until, out.Reason = stopped.kind.String(), stopped.until, stopped.reason
-		if stopped.kind == stopHold {
-			out.NextProbe = now.Add(st.restraint.probes.due.Sub(now)) // by the clock of now, if it was set
-		}
+	out.Connections = st.throttle.Limit(now)
+	if stopped := st.throttle.Suspended(now); stopped != nil {
+		out.Stopped, out.Until, out.Reason = stopped.Kind.String(), stopped.Until, stopped.Reason
+		out.NextProbe = st.throttle.NextProbe(now)
 	}
 	return out
 }
@@ -85,10 +84,10 @@ func (r *Relay) Pause(a *account.Account, until time.Time, reason string) {
 	s := r.shardOf(a.ID)
 	s.do(func(now time.Time) {
 		st := s.state(a)
-		if st.restraint == nil {
-			st.restraint = &restraint{recovery: r.cfg.ThrottleRecovery}
+		if st.throttle == nil {
+			st.throttle = throttle.New(r.cfg.ThrottleRecovery)
 		}
-		st.restraint.order = stop{stopOrder, until, reason}
+		st.throttle.Order(until, reason)
 		s.enforce(st, now)
 	})
 }
@@ -96,13 +95,7 @@ func (r *Relay) Pause(a *account.Account, until time.Time, reason string) {
 // Resume ends the pauses of the account: by Pause, and those that the
 // provider's replies brought. It does not end a hold.
 func (r *Relay) Resume(id string) {
-	r.change(id, func(s *shard, st *accountState) {
-		if st.restraint.stop.kind != stopHold {
-			st.restraint = nil
-			return
-		}
-		st.restraint.order = stop{}
-	})
+	r.change(id, func(s *shard, st *accountState) { st.throttle = st.throttle.Resume() })
 }
 
 // ReleaseHold ends the hold of the account, because an operator has done what
@@ -110,20 +103,20 @@ func (r *Relay) Resume(id string) {
 // themselves.
 func (r *Relay) ReleaseHold(id string) {
 	r.change(id, func(s *shard, st *accountState) {
-		if st.restraint.stop.kind == stopHold {
+		if st.throttle.Held() {
 			s.absolve(st)
 		}
 		st.backoff = backoff{}
 	})
 }
 
-// change has f change the restraint of the account and of the mailboxes of a
+// change has f change the throttle of the account and of the mailboxes of a
 // catch-all account.
 func (r *Relay) change(id string, f func(*shard, *accountState)) {
 	for _, s := range r.shards {
 		s.do(func(now time.Time) {
 			for _, st := range s.accounts {
-				if st.restraint != nil && st.belongsTo(id) {
+				if st.throttle != nil && st.belongsTo(id) {
 					f(s, st)
 					s.dispatch(st, now)
 				}

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,58 +12,8 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
-
-// samples returns replies that the row is for: of each code, at both ends of
-// each range.
-func (row *verdictRow) samples() (replies []string) {
-	for code := range strings.SplitSeq(row.code, ", ") {
-		code = strings.Replace(code, "yz", "50", 1)
-		var all []string
-		switch row.enhanced {
-		case "", "none":
-			all = []string{""}
-		default:
-			all = []string{" "}
-			for i, digits := range strings.Split(row.enhanced, ".") {
-				ends := []string{digits}
-				if digits == "x" {
-					ends = []string{"1"}
-				}
-				if i == 0 {
-					ends[0] = code[:1]
-				}
-				if from, to, ok := strings.Cut(digits, "-"); ok {
-					ends = []string{from, to}
-				}
-				var longer []string
-				for _, begun := range all {
-					for _, end := range ends {
-						longer = append(longer, begun+end+".")
-					}
-				}
-				all = longer
-			}
-		}
-		for _, enhanced := range all {
-			replies = append(replies, code+strings.TrimSuffix(enhanced, ".")+" "+row.text+" no")
-		}
-	}
-	return replies
-}
-
-// fitsAnywhere reports whether the rule is for the reply from some provider at
-// some place.
-func (v *verdictRule) fitsAnywhere(r *codec.Reply) bool {
-	for _, p := range places {
-		for by := range numProviders {
-			if v.fits(occasion{by, p.phase, true}, r) {
-				return true
-			}
-		}
-	}
-	return false
-}
 
 // place is where in a session a reply can come.
 type place struct {
@@ -93,15 +44,15 @@ type cell struct {
 	text     string
 	reply    codec.Reply
 	account  *account.Account
-	provider provider
+	provider throttle.Provider
 	carried  bool // the connection has carried a message
-	want     verdict
+	want     throttle.Verdict
 }
 
 func (c *cell) failf(format string, args ...any) {
 	c.t.Helper()
 	c.t.Errorf("%s from %s at %s, used connection %t: "+format,
-		append([]any{c.text, providerNames[c.provider], c.name, c.carried}, args...)...)
+		append([]any{c.text, c.provider, c.name, c.carried}, args...)...)
 }
 
 // TestEveryCellOfTheTable has a provider give each reply of the table at each
@@ -109,27 +60,21 @@ func (c *cell) failf(format string, args ...any) {
 // message: what the client is told, what becomes of the connection, and what the
 // account's next message meets, are as the table says.
 func TestEveryCellOfTheTable(t *testing.T) {
-	var replies []string
-	for i := range verdictRows {
-		for _, s := range verdictRows[i].samples() {
-			if r := parsed(t, s); !verdictRules[i].fitsAnywhere(&r) {
-				t.Fatalf("row %d is not for its sample %q", i, s)
-			}
-			if !slices.Contains(replies, s) {
-				replies = append(replies, s)
-			}
-		}
+	file, err := os.ReadFile("internal/throttle/testdata/samples.txt")
+	if err != nil {
+		t.Fatal(err)
 	}
+	replies := strings.Split(strings.TrimSuffix(string(file), "\n"), "\n")
 	for _, keywords := range [][]string{offerBDAT, offerDATA} {
-		for by := range numProviders {
-			t.Run(fmt.Sprintf("%s, %d keywords", providerNames[by], len(keywords)), func(t *testing.T) {
+		for by := range throttle.NumProviders {
+			t.Run(fmt.Sprintf("%s, %d keywords", by, len(keywords)), func(t *testing.T) {
 				t.Parallel()
 				f := newFixture(t, func(s *setup) {
 					s.keywords = keywords
 					s.relay.ThrottleRecovery = time.Hour
 				})
 				a := f.accounts[0]
-				a.Provider = [numProviders]string{providerGoogle: "gmail", providerMicrosoft: "outlook", providerOther: "own"}[by]
+				a.Provider = [throttle.NumProviders]string{throttle.ProviderGoogle: "gmail", throttle.ProviderMicrosoft: "outlook", throttle.ProviderOther: "own"}[by]
 				cells := 0
 				for _, p := range places {
 					if !slices.Equal(p.keywords, keywords) {
@@ -137,7 +82,10 @@ func TestEveryCellOfTheTable(t *testing.T) {
 					}
 					for _, text := range replies {
 						r := parsed(t, text)
-						fresh, used := judge(occasion{by, p.phase, false}, &r), judge(occasion{by, p.phase, true}, &r)
+						at := throttle.Occasion{Provider: by, Phase: p.phase}
+						fresh := throttle.Judge(at, &r)
+						at.Carried = true
+						used := throttle.Judge(at, &r)
 						if p.phase >= PhaseMail {
 							(&cell{f, p, text, r, a, by, true, used}).check()
 							cells++
@@ -160,7 +108,7 @@ func TestEveryCellOfTheTable(t *testing.T) {
 func (c *cell) check() {
 	f, a := c.fixture, c.account
 	f.absolved(a)
-	if c.want.account == accountToken { // a token source of its own, which has refused no token yet
+	if c.want.Account == throttle.AccountToken { // a token source of its own, which has refused no token yet
 		own := *a
 		own.ID = fmt.Sprintf("%s-%s", a.ID, c.text)
 		c.account, a = &own, &own
@@ -177,7 +125,7 @@ func (c *cell) check() {
 	if c.several {
 		rule.Recipient = "bad@x.test"
 	}
-	if c.want.account == accountToken || c.want.line&lineForm != 0 {
+	if c.want.Account == throttle.AccountToken || c.want.Line&throttle.LineForm != 0 {
 		rule.Times = 2 // with another token, or in the other form, too
 	}
 	f.faults(rule)
@@ -224,17 +172,17 @@ func (c *cell) message() codec.Reply {
 // checkLogin is for a reply before MAIL.
 func (c *cell) checkLogin(told codec.Reply, paused string) {
 	f, a := c.fixture, c.account
-	if c.want.message != messageLater || !told.Transient() {
+	if c.want.Message != throttle.MessageLater || !told.Transient() {
 		c.failf("told %v", told)
 	}
-	if st := f.state(a); c.want.connection != connectionClosed || st.Parked+st.Busy > 0 || st.Failures == 0 {
+	if st := f.state(a); c.want.Connection != throttle.ConnectionClosed || st.Parked+st.Busy > 0 || st.Failures == 0 {
 		c.failf("state %+v", st)
 	}
-	long := c.phase == PhaseAuth && (c.want.account == accountLogins || c.want.account == accountThrottle)
+	long := c.phase == PhaseAuth && (c.want.Account == throttle.AccountLogins || c.want.Account == throttle.AccountThrottle)
 	if now := f.metric(`upstream_throttle_events_total{action="logins"}`); (now != paused) != long {
 		c.failf("pauses of logins: %s, before %s", now, paused)
 	}
-	if c.want.account == accountHold {
+	if c.want.Account == throttle.AccountHold {
 		f.refusedFor(a, "451 4.7.0", "held", c.text[:3])
 		return
 	}
@@ -253,16 +201,16 @@ func (c *cell) checkMessage(told codec.Reply, throttled string) {
 	}
 	// After that, all that the message led to is known.
 	f.until(func() bool { st := f.state(a); return st.Open == st.Parked })
-	slow := c.want.account == accountThrottle
+	slow := c.want.Account == throttle.AccountThrottle
 	if now := f.metric(`upstream_throttle_events_total{action="concurrency"}`); (now != throttled) != slow {
 		c.failf("throttled: %s, before %s", now, throttled)
 	}
-	switch c.want.account {
-	case accountHold:
+	switch c.want.Account {
+	case throttle.AccountHold:
 		f.refusedFor(a, "451 4.7.0", "held until an operator acts", c.text[:3])
 		f.until(func() bool { return f.state(a).Open == 0 })
 		return
-	case accountQuota:
+	case throttle.AccountQuota:
 		f.refusedFor(a, "452 4.7.1", "quota", c.text[:3])
 		return
 	}
@@ -271,15 +219,15 @@ func (c *cell) checkMessage(told codec.Reply, throttled string) {
 		c.failf("the next message: %v", res.Reply)
 	}
 	kept := f.box.AccountStats(a.Email).Logins == logins
-	if c.want.connection == connectionKept != kept && !c.retried() {
-		c.failf("the connection is kept: %t, want %s", kept, connectionNames[c.want.connection])
+	if c.want.Connection == throttle.ConnectionKept != kept && !c.retried() {
+		c.failf("the connection is kept: %t, want %s", kept, c.want.Connection)
 	}
 }
 
 // retried: a message of which no content has left goes over another connection
 // if this one has been ended.
 func (c *cell) retried() bool {
-	return closes(&c.reply) && c.want.connection == connectionRetired && (c.several || c.phase == PhaseData)
+	return throttle.Closes(&c.reply) && c.want.Connection == throttle.ConnectionRetired && (c.several || c.phase == PhaseData)
 }
 
 // absolved forgets what the provider's replies have led to.
@@ -290,7 +238,7 @@ func (f *fixture) absolved(a *account.Account) {
 		defer close(done)
 		if st := s.accounts[a.ID]; st != nil {
 			s.absolve(st)
-			st.restraint, st.backoff = nil, backoff{}
+			st.throttle, st.backoff = nil, backoff{}
 		}
 	})
 	<-done

@@ -40,8 +40,9 @@ var allowed = map[string][]string{
 	"e2e":     {"*"},
 
 	// Rooms of upstream, which alone may import them.
-	"upstream/internal/dial":  {"internal/account"},
-	"upstream/internal/limit": {"internal/account"},
+	"upstream/internal/dial":     {"internal/account"},
+	"upstream/internal/limit":    {"internal/account"},
+	"upstream/internal/throttle": {"codec", "internal/account"},
 }
 
 // onlyHome lists packages of others that exactly one of ours may import.

@@ -24,7 +24,7 @@ func TestSharesOf(t *testing.T) {
 	}
 	add(60, "runtime/proc.go", "xoauth2-proxy/upstream/worker.go")
 	add(10, "internal/runtime/atomic.go", "github.com/VictoriaMetrics/metrics@v1/counter.go", "xoauth2-proxy/upstream/limits.go")
-	add(20, "xoauth2-proxy/upstream/window.go", "xoauth2-proxy/upstream/meter.go")
+	add(20, "xoauth2-proxy/upstream/internal/limit/window.go", "xoauth2-proxy/upstream/internal/limit/meter.go")
 	add(5, "go.uber.org/zap@v1/logger.go")
 	add(5, "go.etcd.io/bbolt@v1/db.go", "xoauth2-proxy/internal/quota/store.go")
 	var text bytes.Buffer

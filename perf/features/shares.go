@@ -18,7 +18,7 @@ var groups = []group{
 	{"logging", []string{"go.uber.org/zap"}},
 	{"metrics", []string{"VictoriaMetrics/metrics", "VictoriaMetrics/histogram", "/upstream/metrics.go", "/server/metrics.go", "/oauth/metrics.go"}},
 	{"accounting", []string{"/upstream/quota.go", "/internal/quota/", "go.etcd.io/bbolt"}},
-	{"limits", []string{"/upstream/meter.go", "/upstream/window.go", "/upstream/limits.go", "/upstream/restraint.go"}},
+	{"limits", []string{"/upstream/internal/limit/", "/upstream/limits.go", "/upstream/internal/throttle/state.go"}},
 }
 
 // shares are the groups' parts of a profile, in their order: with what they

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -116,6 +118,18 @@ func (d *Dialer) Dial(ctx context.Context, a *account.Account) (*net.TCPConn, er
 	return race(ctx, interleave(addrs), func(ctx context.Context, ip netip.Addr) (*net.TCPConn, error) {
 		return tcpOf(nd.DialContext(ctx, "tcp", addrPort(ip, a.SMTP.Port)))
 	})
+}
+
+// OwnFault reports whether an error of Dial says nothing about the provider: the
+// source address of the account is not of this host or has no way out, or this
+// process has no file descriptor left.
+func OwnFault(err error) bool {
+	for _, cause := range []error{ErrNoAddress, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, cause) {
+			return true
+		}
+	}
+	return false
 }
 
 func addrPort(ip netip.Addr, port int) string { return netip.AddrPortFrom(ip, uint16(port)).String() }

@@ -1,4 +1,4 @@
-package upstream
+package throttle
 
 import (
 	"fmt"
@@ -23,10 +23,10 @@ type verdictRow struct {
 	// carried: only on a connection that has carried a message before.
 	carried bool
 
-	message    messageEffect
-	connection connectionEffect
-	account    accountEffect
-	line       lineEffect // of AUTH
+	message    MessageEffect
+	connection ConnectionEffect
+	account    AccountEffect
+	line       LineEffect // of AUTH
 
 	means  string // what the provider says by it
 	hint   string // what the operator can do; may be empty
@@ -37,12 +37,12 @@ type verdictRow struct {
 type providerSet uint8
 
 const (
-	google      = providerSet(1 << providerGoogle)
-	microsoft   = providerSet(1 << providerMicrosoft)
-	anyProvider = providerSet(1<<numProviders - 1)
+	google      = providerSet(1 << ProviderGoogle)
+	microsoft   = providerSet(1 << ProviderMicrosoft)
+	anyProvider = providerSet(1<<NumProviders - 1)
 )
 
-func (s providerSet) has(p provider) bool { return s&(1<<p) != 0 }
+func (s providerSet) has(p Provider) bool { return s&(1<<p) != 0 }
 
 // phaseSet has the bit of each phase in it.
 type phaseSet uint16
@@ -119,8 +119,8 @@ func readSpan(s string) span {
 }
 
 // fits reports whether the rule is for the reply there.
-func (v *verdictRule) fits(o occasion, r *codec.Reply) bool {
-	if !v.by.has(o.provider) || !v.at.has(o.phase) || v.carried && !o.carried {
+func (v *verdictRule) fits(o Occasion, r *codec.Reply) bool {
+	if !v.by.has(o.Provider) || !v.at.has(o.Phase) || v.carried && !o.Carried {
 		return false
 	}
 	code := uint16(r.Code)

@@ -1,4 +1,4 @@
-package upstream
+package throttle
 
 import (
 	"go/ast"
@@ -25,28 +25,28 @@ func parsed(t testing.TB, reply string) codec.Reply {
 
 // TestJudge has what the providers document, by hand.
 func TestJudge(t *testing.T) {
-	const g, m, o = providerGoogle, providerMicrosoft, providerOther
-	type effects = map[provider]accountEffect
-	all := func(e accountEffect) effects { return effects{g: e, m: e, o: e} }
+	const g, m, o = ProviderGoogle, ProviderMicrosoft, ProviderOther
+	type effects = map[Provider]AccountEffect
+	all := func(e AccountEffect) effects { return effects{g: e, m: e, o: e} }
 	quota := "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; x"
 	tests := []struct {
 		reply string
 		at    phaseSet
 		want  effects // of a provider that is not in it: none, or login refused before MAIL
 	}{
-		{"250 2.0.0 ok", 1<<numPhases - 1, all(accountNone)},
+		{"250 2.0.0 ok", 1<<numPhases - 1, all(AccountNone)},
 
-		{"550 5.7.501 Access denied, spam abuse detected", notAtRcpt, effects{m: accountHold}},
-		{"550 5.7.502 Access denied, banned sender", notAtRcpt, effects{m: accountHold}},
-		{"550 5.7.503 Access denied, banned sender", notAtRcpt, effects{m: accountHold}},
-		{"550 5.7.511 Access denied, banned sender", notAtRcpt, effects{m: accountHold}},
-		{"550 5.7.705 Access denied, tenant has exceeded threshold", notAtRcpt, effects{m: accountHold}},
-		{"550 5.7.708 traffic not accepted from this IP", notAtRcpt, effects{m: accountHold}},
-		{"550 5.1.8 Access denied, bad outbound sender", notAtRcpt, effects{m: accountHold}},
-		{"550 5.2.251 full", notAtRcpt, effects{m: accountHold}},
-		{"550 5.2.253 licence", notAtRcpt, effects{m: accountHold}},
-		{"550 5.2.255 invalid recipients", notAtRcpt, effects{m: accountHold}},
-		{"554 5.2.2 mailbox full", notAtRcpt, effects{m: accountHold}},
+		{"550 5.7.501 Access denied, spam abuse detected", notAtRcpt, effects{m: AccountHold}},
+		{"550 5.7.502 Access denied, banned sender", notAtRcpt, effects{m: AccountHold}},
+		{"550 5.7.503 Access denied, banned sender", notAtRcpt, effects{m: AccountHold}},
+		{"550 5.7.511 Access denied, banned sender", notAtRcpt, effects{m: AccountHold}},
+		{"550 5.7.705 Access denied, tenant has exceeded threshold", notAtRcpt, effects{m: AccountHold}},
+		{"550 5.7.708 traffic not accepted from this IP", notAtRcpt, effects{m: AccountHold}},
+		{"550 5.1.8 Access denied, bad outbound sender", notAtRcpt, effects{m: AccountHold}},
+		{"550 5.2.251 full", notAtRcpt, effects{m: AccountHold}},
+		{"550 5.2.253 licence", notAtRcpt, effects{m: AccountHold}},
+		{"550 5.2.255 invalid recipients", notAtRcpt, effects{m: AccountHold}},
+		{"554 5.2.2 mailbox full", notAtRcpt, effects{m: AccountHold}},
 		{"550 5.7.501 Access denied, spam abuse detected", atRcpt, nil},
 		{"550 5.7.511 Access denied, banned sender", atRcpt, nil},
 		{"550 5.7.705 tenant", atRcpt, nil},
@@ -68,21 +68,21 @@ func TestJudge(t *testing.T) {
 		{"550 5.1.1 no such user", inTransaction, nil},
 		{"550 5.7.1 policy", inTransaction, nil},
 
-		{"550 5.4.5 Daily user sending limit exceeded", inTransaction, effects{g: accountQuota}},
-		{quota, inTransaction, effects{m: accountQuota}},
-		{"550 5.1.90 daily limit for message recipients", inTransaction, effects{m: accountQuota}},
-		{"550 5.7.232 trial tenant", inTransaction, effects{m: accountQuota}},
-		{"550 5.7.233 tenant", inTransaction, effects{m: accountQuota}},
+		{"550 5.4.5 Daily user sending limit exceeded", inTransaction, effects{g: AccountQuota}},
+		{quota, inTransaction, effects{m: AccountQuota}},
+		{"550 5.1.90 daily limit for message recipients", inTransaction, effects{m: AccountQuota}},
+		{"550 5.7.232 trial tenant", inTransaction, effects{m: AccountQuota}},
+		{"550 5.7.233 tenant", inTransaction, effects{m: AccountQuota}},
 
-		{"421 4.3.2 try later", inTransaction, all(accountThrottle)},
-		{"421 4.7.0 too fast", inTransaction, all(accountThrottle)},
-		{"421 busy", notAtRcpt, all(accountThrottle)},
+		{"421 4.3.2 try later", inTransaction, all(AccountThrottle)},
+		{"421 4.7.0 too fast", inTransaction, all(AccountThrottle)},
+		{"421 busy", notAtRcpt, all(AccountThrottle)},
 		{"421 busy", atRcpt, nil},
 		{"421 4.2.1 the recipient gets mail too fast", atRcpt, nil},
 		{"421 4.4.2 timeout", inTransaction, nil},
-		{"432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded", inTransaction, all(accountThrottle)},
-		{"450 4.7.1 slow down", notAtRcpt, all(accountThrottle)},
-		{"451 4.7.500 server busy", notAtRcpt, all(accountThrottle)},
+		{"432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded", inTransaction, all(AccountThrottle)},
+		{"450 4.7.1 slow down", notAtRcpt, all(AccountThrottle)},
+		{"451 4.7.500 server busy", notAtRcpt, all(AccountThrottle)},
 		{"450 4.7.1 greylisted", atRcpt, nil},
 		{"451 4.7.1 greylisted", atRcpt, nil},
 		{"450 4.2.1 the user receives mail too fast", inTransaction, nil},
@@ -91,17 +91,17 @@ func TestJudge(t *testing.T) {
 		{"452 4.4.5 later", inTransaction, nil},
 		{"454 4.7.0 later", inTransaction, nil},
 
-		{"421 4.7.0 too many sessions", atConnect | atAuth, all(accountThrottle)},
-		{"421 busy", atConnect | atAuth, all(accountThrottle)},
+		{"421 4.7.0 too many sessions", atConnect | atAuth, all(AccountThrottle)},
+		{"421 busy", atConnect | atAuth, all(AccountThrottle)},
 		{"421 4.4.2 timeout", atConnect | atAuth, nil},
-		{"432 4.3.2 too many", atAuth, all(accountThrottle)},
-		{"454 4.7.0 too many logins", atAuth, all(accountLogins)},
-		{"450 4.7.1 too many logins", atAuth, all(accountLogins)},
+		{"432 4.3.2 too many", atAuth, all(AccountThrottle)},
+		{"454 4.7.0 too many logins", atAuth, all(AccountLogins)},
+		{"450 4.7.1 too many logins", atAuth, all(AccountLogins)},
 		{"454 4.7.0 TLS not available", atConnect, nil},
-		{"535 5.7.139 SmtpClientAuthentication is disabled", atAuth, effects{m: accountHold}},
-		{"535 5.7.3 Authentication unsuccessful", atAuth, all(accountToken)},
-		{"535 5.7.8 not accepted", atAuth, all(accountToken)},
-		{"501 5.5.127 near its expiry", atAuth, all(accountToken)},
+		{"535 5.7.139 SmtpClientAuthentication is disabled", atAuth, effects{m: AccountHold}},
+		{"535 5.7.3 Authentication unsuccessful", atAuth, all(AccountToken)},
+		{"535 5.7.8 not accepted", atAuth, all(AccountToken)},
+		{"501 5.5.127 near its expiry", atAuth, all(AccountToken)},
 		{"534 5.7.9 browser", atAuth, nil},
 		{"500 5.5.2 line too long", atAuth, nil},
 		{"501 5.5.2 cannot decode", atAuth, nil},
@@ -114,13 +114,13 @@ func TestJudge(t *testing.T) {
 			if !tt.at.has(phase) {
 				continue
 			}
-			for p := range numProviders {
+			for p := range NumProviders {
 				want, ok := tt.want[p]
 				if !ok && phase < PhaseMail {
-					want = accountLogin
+					want = AccountLogin
 				}
-				if got := judge(occasion{provider: p, phase: phase}, &r).account; got != want {
-					t.Errorf("%s from %s at %v: %s, want %s", tt.reply, providerNames[p], phase, accountNames[got], accountNames[want])
+				if got := Judge(Occasion{Provider: p, Phase: phase}, &r).Account; got != want {
+					t.Errorf("%s from %s at %v: %s, want %s", tt.reply, p, phase, got, want)
 				}
 			}
 		}
@@ -134,29 +134,29 @@ func TestJudgeUsedConnection(t *testing.T) {
 		reply   string
 		at      phaseSet
 		retired bool
-		account accountEffect
+		account AccountEffect
 	}{
-		{"421 closing", inTransaction, true, accountNone},
-		{"421 4.4.2 idle", inTransaction, true, accountNone},
-		{"421 4.4.5 busy", inTransaction, true, accountNone},
-		{"451 4.4.2 timeout", notAtRcpt, true, accountNone},
-		{"452 4.4.5 enough", notAtRcpt, true, accountNone},
-		{"452 4.4.5 enough", atRcpt, false, accountNone},
-		{"451 4.4.1 no answer", inTransaction, false, accountNone},
-		{"421 4.3.2 busy", inTransaction, false, accountThrottle},
-		{"421 4.7.0 too fast", inTransaction, false, accountThrottle},
+		{"421 closing", inTransaction, true, AccountNone},
+		{"421 4.4.2 idle", inTransaction, true, AccountNone},
+		{"421 4.4.5 busy", inTransaction, true, AccountNone},
+		{"451 4.4.2 timeout", notAtRcpt, true, AccountNone},
+		{"452 4.4.5 enough", notAtRcpt, true, AccountNone},
+		{"452 4.4.5 enough", atRcpt, false, AccountNone},
+		{"451 4.4.1 no answer", inTransaction, false, AccountNone},
+		{"421 4.3.2 busy", inTransaction, false, AccountThrottle},
+		{"421 4.7.0 too fast", inTransaction, false, AccountThrottle},
 	} {
 		r := parsed(t, tt.reply)
 		for phase := PhaseMail; phase < numPhases; phase++ {
-			for p := range numProviders {
+			for p := range NumProviders {
 				if !tt.at.has(phase) {
 					continue
 				}
-				v := judge(occasion{p, phase, true}, &r)
-				if v.connection == connectionRetired != tt.retired || v.account != tt.account {
-					t.Errorf("%s from %s at %v: %+v", tt.reply, providerNames[p], phase, v)
+				v := Judge(Occasion{p, phase, true}, &r)
+				if v.Connection == ConnectionRetired != tt.retired || v.Account != tt.account {
+					t.Errorf("%s from %s at %v: %+v", tt.reply, p, phase, v)
 				}
-				if fresh := judge(occasion{p, phase, false}, &r); fresh.connection == connectionRetired {
+				if fresh := Judge(Occasion{p, phase, false}, &r); fresh.Connection == ConnectionRetired {
 					t.Errorf("%s on a fresh connection: %+v", tt.reply, fresh)
 				}
 			}
@@ -198,10 +198,10 @@ func TestOtherCodesConcernTheMessage(t *testing.T) {
 	eachCommonCode(t, func(reply string) {
 		r := parsed(t, reply)
 		for phase := PhaseMail; phase < numPhases; phase++ {
-			for p := range numProviders {
+			for p := range NumProviders {
 				for _, carried := range []bool{false, true} {
-					if v := judge(occasion{p, phase, carried}, &r); v != (verdict{}) {
-						t.Errorf("%s from %s at %v: %+v", reply, providerNames[p], phase, v)
+					if v := Judge(Occasion{p, phase, carried}, &r); v != (Verdict{}) {
+						t.Errorf("%s from %s at %v: %+v", reply, p, phase, v)
 					}
 				}
 			}
@@ -212,7 +212,7 @@ func TestOtherCodesConcernTheMessage(t *testing.T) {
 // TestTokenVerdictsAgree: the table and what the log and the API say of a refusal
 // of AUTH are of one opinion on whether another token may help.
 func TestTokenVerdictsAgree(t *testing.T) {
-	presets := [numProviders]string{providerOther: "own", providerGoogle: "gmail", providerMicrosoft: "outlook"}
+	presets := [NumProviders]string{ProviderOther: "own", ProviderGoogle: "gmail", ProviderMicrosoft: "outlook"}
 	check := func(reply string) {
 		r := parsed(t, reply)
 		for p, name := range presets {
@@ -221,7 +221,7 @@ func TestTokenVerdictsAgree(t *testing.T) {
 				enhanced = r.Enhanced.String()
 			}
 			class, _ := oauth.ExplainAuthRefusal(name, r.Code, enhanced, r.Text, "")
-			got := judge(occasion{provider: provider(p), phase: PhaseAuth}, &r).account == accountToken
+			got := Judge(Occasion{Provider: Provider(p), Phase: PhaseAuth}, &r).Account == AccountToken
 			if want := class == oauth.ClassTokenRefused; got != want {
 				t.Errorf("%s from %s: token refused %t by the table, %t by its explanation (%v)", reply, name, got, want, class)
 			}
@@ -237,21 +237,21 @@ func TestTokenVerdictsAgree(t *testing.T) {
 func TestProviderOf(t *testing.T) {
 	for _, tt := range []struct {
 		name, host string
-		want       provider
+		want       Provider
 	}{
-		{"gmail", "127.0.0.1", providerGoogle},
-		{"outlook", "127.0.0.1", providerMicrosoft},
-		{"outlook-china", "smtp.partner.outlook.cn", providerMicrosoft},
-		{"own", "SMTP.office365.com", providerMicrosoft},
-		{"own", "smtp.hve.mx.microsoft", providerMicrosoft},
-		{"own", "smtp-relay.gmail.com", providerGoogle},
-		{"own", "notgmail.com", providerOther},
-		{"own", "gmail.com.example.net", providerOther},
-		{"own", "smtp.example.com", providerOther},
+		{"gmail", "127.0.0.1", ProviderGoogle},
+		{"outlook", "127.0.0.1", ProviderMicrosoft},
+		{"outlook-china", "smtp.partner.outlook.cn", ProviderMicrosoft},
+		{"own", "SMTP.office365.com", ProviderMicrosoft},
+		{"own", "smtp.hve.mx.microsoft", ProviderMicrosoft},
+		{"own", "smtp-relay.gmail.com", ProviderGoogle},
+		{"own", "notgmail.com", ProviderOther},
+		{"own", "gmail.com.example.net", ProviderOther},
+		{"own", "smtp.example.com", ProviderOther},
 	} {
 		a := &account.Account{Provider: tt.name, SMTP: account.Endpoint{Host: tt.host}}
-		if got := providerOf(a); got != tt.want {
-			t.Errorf("%s at %s: %s, want %s", tt.name, tt.host, providerNames[got], providerNames[tt.want])
+		if got := ProviderOf(a); got != tt.want {
+			t.Errorf("%s at %s: %s, want %s", tt.name, tt.host, got, providerNames[tt.want])
 		}
 	}
 }
@@ -262,7 +262,7 @@ func TestJudgeAllocatesNothing(t *testing.T) {
 	a := &account.Account{Provider: "own", SMTP: account.Endpoint{Host: "smtp.example.com"}}
 	n := testing.AllocsPerRun(100, func() {
 		for i := range replies {
-			judge(occasion{providerOf(a), PhaseFinal, true}, &replies[i])
+			Judge(Occasion{ProviderOf(a), PhaseFinal, true}, &replies[i])
 		}
 	})
 	if n != 0 {
@@ -271,12 +271,16 @@ func TestJudgeAllocatesNothing(t *testing.T) {
 }
 
 // TestCodesStandInTheTable: no other file compares a reply with a code of a
-// refusal, so none can judge by itself.
+// refusal, so none can Judge by itself.
 func TestCodesStandInTheTable(t *testing.T) {
 	files := token.NewFileSet()
-	names, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
+	var names []string
+	for _, pattern := range []string{"../../*.go", "../*/*.go"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, found...)
 	}
 	refusal := func(e ast.Expr) bool {
 		lit, ok := e.(*ast.BasicLit)
@@ -291,7 +295,7 @@ func TestCodesStandInTheTable(t *testing.T) {
 		t.Errorf("%v: %s: what a reply means stands in verdict_table.go", files.Position(n.Pos()), what)
 	}
 	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "verdict_") {
+		if strings.HasSuffix(name, "_test.go") || strings.HasPrefix(name, "../throttle/verdict_") {
 			continue
 		}
 		looked++

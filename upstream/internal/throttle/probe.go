@@ -1,18 +1,13 @@
-package upstream
+package throttle
 
-import (
-	"errors"
-	"time"
-
-	"go.uber.org/zap"
-)
+import "time"
 
 const (
 	// The first probe goes so long after the refusal that has led to the hold, the
 	// next one so long after the first was refused, and so on.
 	probeFirst, probeSecond, probeThird, probeAgain = time.Hour, 4 * time.Hour, 12 * time.Hour, 24 * time.Hour
 	// loginProbe stands for all of them where the login is refused. Another
-	// account or refresh token in the configuration ends a hold at once (adopt).
+	// account or refresh token in the configuration ends a hold at once.
 	loginProbe = 24 * time.Hour
 	// probePatience is how long a probe may take before the next one may go.
 	probePatience = time.Hour
@@ -47,55 +42,55 @@ func (p *probes) interval() time.Duration {
 // wait has the next probe go after the interval.
 func (p *probes) wait(now time.Time) { p.due = now.Add(p.interval()) }
 
-// mayProbe reports whether the next message is the one that tries: never while
+// MayProbe reports whether the next message is the one that tries: never while
 // an operator's order is in force.
-func (r *restraint) mayProbe(now time.Time) bool {
-	if r == nil || r.stop.kind != stopHold || r.order.on(now) {
+func (t *State) MayProbe(now time.Time) bool {
+	if !t.Held() || t.order.on(now) {
 		return false
 	}
-	p := &r.probes
+	p := &t.probes
 	return !now.Before(p.due) && (!p.out || now.Sub(p.since) >= probePatience)
 }
 
-// probe makes tx the probe of its account.
-func (s *shard) probe(st *accountState, tx *Transaction, now time.Time) {
-	tx.probe = true
-	p := &st.restraint.probes
-	p.out, p.since = true, now
-	s.relay.log.Info("account is held, one message tries whether the provider takes it", zap.String("account", st.id))
+// NextProbe returns when the next probe may go, by the clock of now if that was set;
+// zero if the account is not held.
+func (t *State) NextProbe(now time.Time) time.Time {
+	if !t.Held() {
+		return time.Time{}
+	}
+	return now.Add(t.probes.due.Sub(now))
 }
 
-// probed ends a probe, which was accepted or met err. It releases the account
-// unless the provider still refuses it, or has not come to say.
-func (s *shard) probed(st *accountState, err *Error, accepted bool, now time.Time) {
-	r := st.restraint
-	if r == nil || r.stop.kind != stopHold || !r.probes.out {
-		return // an operator was faster
+// StartProbe has the message that is passed on now be the probe.
+func (t *State) StartProbe(now time.Time) { t.probes.out, t.probes.since = true, now }
+
+// EndProbe ends a probe, which was accepted, or met a refusal of the provider; r is
+// nil if it met something else. It returns true if the provider does not refuse the
+// account any more; false also if an operator was faster.
+func (t *State) EndProbe(now time.Time, accepted bool, r *Refusal) (released bool) {
+	if !t.Held() || !t.probes.out {
+		return false
 	}
-	r.probes.out = false
-	if !accepted && !r.outcome(err, now) {
-		return
-	}
-	s.relay.log.Info("account released, the provider takes its mail again", zap.String("account", st.id))
-	s.absolve(st)
+	t.probes.out = false
+	return accepted || t.outcome(now, r)
 }
 
 // outcome plans the next probe after one that was not accepted. It returns true
 // if there is no need of one: the provider has judged the message by itself.
-func (r *restraint) outcome(err *Error, now time.Time) (free bool) {
-	if err == nil || err.own || err.Reply.IsZero() || !errors.Is(err.Err, ErrRefused) {
+func (t *State) outcome(now time.Time, r *Refusal) (released bool) {
+	if r == nil {
 		return false // it was not asked, or did not answer: the next message tries
 	}
-	p := &r.probes
-	switch v := err.verdict().account; {
-	case v == accountHold:
-		if login := err.Phase == PhaseAuth; login != p.login {
+	p := &t.probes
+	switch {
+	case r.Account == AccountHold:
+		if login := r.Phase == PhaseAuth; login != p.login {
 			p.login, p.refused = login, 0
 		} else {
 			p.refused++
 		}
-		r.stop.reason = quote(err)
-	case err.Phase >= PhaseMail && (v == accountNone || v == accountQuota || p.login):
+		t.stop.Reason = r.Reason
+	case r.Phase >= PhaseMail && (r.Account == AccountNone || r.Account == AccountQuota || p.login):
 		return true
 	}
 	p.wait(now)

@@ -1,4 +1,4 @@
-package upstream
+package throttle
 
 import (
 	"bytes"
@@ -9,28 +9,31 @@ import (
 	"testing"
 )
 
-//go:generate go test -run TestProviderRepliesPage -update .
+//go:generate go test -run TestProviderRepliesPage|TestSamples -update .
 
-var update = flag.Bool("update", false, "write docs/provider-replies.md")
+var update = flag.Bool("update", false, "write what is generated from the table")
 
-const repliesPage = "../docs/provider-replies.md"
+const repliesPage = "../../../docs/provider-replies.md"
 
 // TestProviderRepliesPage holds the page for operators against the table.
-func TestProviderRepliesPage(t *testing.T) {
-	want := page(verdictRows)
+func TestProviderRepliesPage(t *testing.T) { generated(t, repliesPage, page(verdictRows)) }
+
+// generated holds a file against what it is to say, or writes it.
+func generated(t *testing.T, name string, want []byte) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile(repliesPage, want, 0o644); err != nil {
+		if err := os.WriteFile(name, want, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got, err := os.ReadFile(repliesPage); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the table says (%v): run go generate ./upstream", repliesPage, err)
+	if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s is not what the table says (%v): run go generate ./upstream/...", name, err)
 	}
 }
 
 const pageHead = `# What a provider's refusal leads to
 
-Generated from ` + "`upstream/verdict_table.go`" + ` by ` + "`go generate ./upstream`" + `. Do not edit.
+Generated from ` + "`upstream/internal/throttle/verdict_table.go`" + ` by ` + "`go generate ./upstream/...`" + `. Do not edit.
 
 A refusal concerns the message or the recipient that it answers, and nothing else, unless a row below says more. The
 first row that fits decides. An effect on the account needs a code that speaks of the account, a provider that gives
@@ -74,7 +77,7 @@ func page(rows []verdictRow) []byte {
 		if row.hint != "" {
 			means += "; " + row.hint
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s [%d] |\n", row.by, row.at, row.reply(), messageNames[v.message], connectionNames[v.connection], accountNames[v.account], means, n)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s [%d] |\n", row.by, row.at, row.reply(), v.Message, v.Connection, v.Account, means, n)
 	}
 	b.WriteString("\nSources:\n\n")
 	for i, s := range sources {
@@ -88,9 +91,9 @@ func (s providerSet) String() string {
 		return "any"
 	}
 	var names []string
-	for p := range numProviders {
+	for p := range NumProviders {
 		if s.has(p) {
-			names = append(names, providerNames[p])
+			names = append(names, p.String())
 		}
 	}
 	return strings.Join(names, ", ")
@@ -132,14 +135,14 @@ func (row *verdictRow) reply() string {
 	return s
 }
 
-// effects returns the row's effects where it applies: those that judge adds to
+// effects returns the row's effects where it applies: those that Judge adds to
 // every reply there included.
-func (row *verdictRow) effects() verdict {
-	v := verdict{message: row.message, connection: row.connection, account: row.account}
+func (row *verdictRow) effects() Verdict {
+	v := Verdict{Message: row.message, Connection: row.connection, Account: row.account}
 	if row.at&inTransaction == 0 {
-		v.message, v.connection, v.account = messageLater, connectionClosed, max(accountLogin, row.account)
-	} else if row.code == "421" && row.connection == connectionKept {
-		v.connection = connectionClosed
+		v.Message, v.Connection, v.Account = MessageLater, ConnectionClosed, max(AccountLogin, row.account)
+	} else if row.code == "421" && row.connection == ConnectionKept {
+		v.Connection = ConnectionClosed
 	}
 	return v
 }

@@ -1,4 +1,4 @@
-package upstream
+package throttle
 
 import "xoauth2-proxy/codec"
 
@@ -27,9 +27,9 @@ const (
 	hintSMTPAuth = "enable SMTP AUTH for the tenant and the mailbox"
 )
 
-// closes reports whether the provider ends the connection after the reply (RFC
+// Closes reports whether the provider ends the connection after the reply (RFC
 // 5321 section 3.8).
-func closes(r *codec.Reply) bool { return r.Code == 421 }
+func Closes(r *codec.Reply) bool { return r.Code == 421 }
 
 // verdictRows is the table: what a refusal means beyond the message, by provider,
 // phase and code. A row has an effect on the account only if the code speaks of
@@ -39,7 +39,7 @@ func closes(r *codec.Reply) bool { return r.Code == 421 }
 // generated from it.
 var verdictRows = []verdictRow{
 	// Microsoft: the mailbox or the tenant may not send.
-	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.501-503", account: accountHold,
+	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.501-503", account: AccountHold,
 		means: "the sender is blocked: spam, or banned", hint: hintUnblock, source: msNDR},
 	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.504",
 		means: "the recipient is not accepted", source: msNDR},
@@ -53,45 +53,45 @@ var verdictRows = []verdictRow{
 		means: "the source's address range sends too much; passes by itself", source: msNDR},
 	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.509",
 		means: "the From domain of this message fails DMARC", source: msNDR},
-	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.511", account: accountHold,
+	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.511", account: AccountHold,
 		means: "the sender is banned", hint: hintSupport, source: msNDR},
-	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.705", account: accountHold,
+	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.705", account: AccountHold,
 		means: "the tenant has sent too much spam", hint: hintSupport, source: msNDR},
-	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.708", account: accountHold,
+	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.708", account: AccountHold,
 		means: "the tenant's traffic is not accepted from this address", hint: hintSupport, source: msNDR},
 	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.750",
 		means: "the From domain is not registered with the tenant", source: msNDR},
-	{by: microsoft, at: notAtRcpt, code: "550", enhanced: "5.1.8", account: accountHold,
+	{by: microsoft, at: notAtRcpt, code: "550", enhanced: "5.1.8", account: AccountHold,
 		means: "the sender is blocked: outbound spam", hint: hintUnblock, source: msNDR},
 	{by: anyProvider, at: inTransaction, code: "550", enhanced: "5.1.8",
 		means: "the sender's domain does not exist", source: rfc3463},
-	{by: microsoft, at: notAtRcpt, code: "550", enhanced: "5.2.251-255", account: accountHold,
+	{by: microsoft, at: notAtRcpt, code: "550", enhanced: "5.2.251-255", account: AccountHold,
 		means: "the mailbox is barred from submission because of repeated errors: full (251), sending as others (252), no licence (253), too many recipients (254), invalid recipients (255)",
 		hint:  "remove the cause; each further error prolongs the bar", source: msErrors},
-	{by: microsoft, at: notAtRcpt, code: "554", enhanced: "5.2.2", account: accountHold,
+	{by: microsoft, at: notAtRcpt, code: "554", enhanced: "5.2.2", account: AccountHold,
 		means: "the account's own mailbox is full, for example of sent copies", hint: "make room in the mailbox", source: msSubmit},
 	{by: anyProvider, at: inTransaction, code: "554", enhanced: "5.2.2",
 		means: "a recipient's mailbox is full", source: rfc3463},
 
 	// Quotas: permanent by their codes, over in a day at most.
-	{by: google, at: inTransaction, code: "550", enhanced: "5.4.5", message: messageQuota, account: accountQuota,
+	{by: google, at: inTransaction, code: "550", enhanced: "5.4.5", message: MessageQuota, account: AccountQuota,
 		means: "the account's messages or recipients of a day are used up", hint: hintQuota, source: googleCodes},
-	{by: microsoft, at: inTransaction, code: "554", enhanced: "5.2.0", text: "SubmissionQuotaExceeded", message: messageQuota, account: accountQuota,
+	{by: microsoft, at: inTransaction, code: "554", enhanced: "5.2.0", text: "SubmissionQuotaExceeded", message: MessageQuota, account: AccountQuota,
 		means: "the mailbox's recipients of a day are used up", hint: hintQuota, source: msSubmit},
-	{by: microsoft, at: inTransaction, code: "550", enhanced: "5.1.90", message: messageQuota, account: accountQuota,
+	{by: microsoft, at: inTransaction, code: "550", enhanced: "5.1.90", message: MessageQuota, account: AccountQuota,
 		means: "the mailbox's recipients of a day are used up", hint: hintQuota, source: msNDR},
-	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.232-233", message: messageQuota, account: accountQuota,
+	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.232-233", message: MessageQuota, account: AccountQuota,
 		means: "the tenant's external recipients of a day are used up", hint: hintQuota, source: msTenant},
 
 	// The connection has done its share. Replies x.3.z and x.7.z speak of the
 	// service or the account, another connection would make them worse.
-	{by: anyProvider, at: inTransaction, code: "421", enhanced: "none", carried: true, connection: connectionRetired,
+	{by: anyProvider, at: inTransaction, code: "421", enhanced: "none", carried: true, connection: ConnectionRetired,
 		means: "the connection has carried enough, or was idle for too long", source: rfc5321},
-	{by: anyProvider, at: inTransaction, code: "421", enhanced: "x.4.x", carried: true, connection: connectionRetired,
+	{by: anyProvider, at: inTransaction, code: "421", enhanced: "x.4.x", carried: true, connection: ConnectionRetired,
 		means: "the connection has carried enough, or was idle for too long", source: rfc3463},
-	{by: anyProvider, at: notAtRcpt, code: "451, 452", enhanced: "x.4.2", carried: true, connection: connectionRetired,
+	{by: anyProvider, at: notAtRcpt, code: "451, 452", enhanced: "x.4.2", carried: true, connection: ConnectionRetired,
 		means: "the connection has carried enough", source: observed},
-	{by: anyProvider, at: notAtRcpt, code: "451, 452", enhanced: "x.4.5", carried: true, connection: connectionRetired,
+	{by: anyProvider, at: notAtRcpt, code: "451, 452", enhanced: "x.4.5", carried: true, connection: ConnectionRetired,
 		means: "the connection has carried enough", source: observed},
 
 	// Too much at one time, or too fast.
@@ -99,57 +99,57 @@ var verdictRows = []verdictRow{
 		means: "the recipient gets mail too fast", source: googleCodes},
 	{by: anyProvider, at: atRcpt, code: "421", enhanced: "none",
 		means: "the provider ends the connection at a recipient", source: rfc5321},
-	{by: anyProvider, at: notAtRcpt, code: "421", enhanced: "none", account: accountThrottle,
+	{by: anyProvider, at: notAtRcpt, code: "421", enhanced: "none", account: AccountThrottle,
 		means: "a new connection is ended: the service is busy", hint: hintTooMuch, source: rfc5321},
-	{by: anyProvider, at: notAtRcpt, code: "421", enhanced: "x.2.x", account: accountThrottle,
+	{by: anyProvider, at: notAtRcpt, code: "421", enhanced: "x.2.x", account: AccountThrottle,
 		means: "the account sends too fast", hint: hintTooMuch, source: googleCodes},
-	{by: anyProvider, at: inTransaction, code: "421", enhanced: "x.3.x", account: accountThrottle,
+	{by: anyProvider, at: inTransaction, code: "421", enhanced: "x.3.x", account: AccountThrottle,
 		means: "the service is busy", hint: hintTooMuch, source: rfc3463},
-	{by: anyProvider, at: inTransaction, code: "421", enhanced: "x.7.x", account: accountThrottle,
+	{by: anyProvider, at: inTransaction, code: "421", enhanced: "x.7.x", account: AccountThrottle,
 		means: "the account or its source sends too much", hint: hintTooMuch, source: googleCodes},
-	{by: anyProvider, at: inTransaction, code: "432", account: accountThrottle,
+	{by: anyProvider, at: inTransaction, code: "432", account: AccountThrottle,
 		means: "too many connections of the mailbox at one time", hint: hintTooMuch, source: msSubmit},
 	{by: anyProvider, at: atRcpt, code: "450, 451", enhanced: "4.7.x",
 		means: "greylisting, or the recipient's rate", source: rfc3463},
-	{by: anyProvider, at: notAtRcpt, code: "450, 451", enhanced: "4.7.x", account: accountThrottle,
+	{by: anyProvider, at: notAtRcpt, code: "450, 451", enhanced: "4.7.x", account: AccountThrottle,
 		means: "the account sends too fast, or the service is busy", hint: hintTooMuch, source: msNDR},
 
 	// Before MAIL. A connection more than the provider takes is refused here:
 	// those that the account has are halved. Without one there is only a pause.
 	{by: anyProvider, at: atConnect | atAuth, code: "421", enhanced: "x.4.x",
 		means: "this connection ends", source: rfc3463},
-	{by: anyProvider, at: atConnect | atAuth, code: "421, 432", account: accountThrottle,
+	{by: anyProvider, at: atConnect | atAuth, code: "421, 432", account: AccountThrottle,
 		means: "too many connections or logins at one time", hint: hintTooMuch, source: googleCodes},
-	{by: anyProvider, at: atAuth, code: "450, 451", enhanced: "4.7.x", account: accountLogins,
+	{by: anyProvider, at: atAuth, code: "450, 451", enhanced: "4.7.x", account: AccountLogins,
 		means: "too many logins", hint: hintTooMuch, source: rfc3463},
-	{by: anyProvider, at: atAuth, code: "454", enhanced: "4.7.0", account: accountLogins,
+	{by: anyProvider, at: atAuth, code: "454", enhanced: "4.7.0", account: AccountLogins,
 		means: "too many logins", hint: hintTooMuch, source: googleCodes},
-	{by: microsoft, at: atAuth, code: "535", enhanced: "5.7.139", account: accountHold,
+	{by: microsoft, at: atAuth, code: "535", enhanced: "5.7.139", account: AccountHold,
 		means: "SMTP AUTH is disabled, or a policy refuses the login", hint: hintSMTPAuth, source: msSMTPAuth},
-	{by: anyProvider, at: atAuth, code: "5yz", enhanced: "5.7.139", account: accountLogin,
+	{by: anyProvider, at: atAuth, code: "5yz", enhanced: "5.7.139", account: AccountLogin,
 		means: "a policy refuses the login", source: rfc3463},
-	{by: anyProvider, at: atAuth, code: "5yz", enhanced: "5.7.30", account: accountLogin,
+	{by: anyProvider, at: atAuth, code: "5yz", enhanced: "5.7.30", account: AccountLogin,
 		means: "the login is taken for one by password", hint: hintSMTPAuth, source: msSMTPAuth},
-	{by: anyProvider, at: atAuth, code: "5yz", enhanced: "5.7.3", account: accountToken,
+	{by: anyProvider, at: atAuth, code: "5yz", enhanced: "5.7.3", account: AccountToken,
 		means: "the access token is refused", hint: "check scope, mailbox and permissions", source: msSMTPAuth},
-	{by: anyProvider, at: atAuth, code: "501", enhanced: "5.5.124", account: accountToken,
+	{by: anyProvider, at: atAuth, code: "501", enhanced: "5.5.124", account: AccountToken,
 		means: "the access token is malformed or too near its expiry", hint: "raise the refresh margin", source: observed},
-	{by: anyProvider, at: atAuth, code: "501", enhanced: "5.5.127", account: accountToken,
+	{by: anyProvider, at: atAuth, code: "501", enhanced: "5.5.127", account: AccountToken,
 		means: "the access token is malformed or too near its expiry", hint: "raise the refresh margin", source: observed},
-	{by: anyProvider, at: atAuth, code: "501", enhanced: "x.5.x", account: accountLogin, line: lineForm | lineSyntax,
+	{by: anyProvider, at: atAuth, code: "501", enhanced: "x.5.x", account: AccountLogin, line: LineForm | LineSyntax,
 		means: "a line of the login is malformed, which says nothing about the token", hint: hintForm, source: rfc4954},
-	{by: anyProvider, at: atAuth, code: "501", enhanced: "none", account: accountLogin, line: lineForm | lineSyntax,
+	{by: anyProvider, at: atAuth, code: "501", enhanced: "none", account: AccountLogin, line: LineForm | LineSyntax,
 		means: "a line of the login is malformed, which says nothing about the token", hint: hintForm, source: rfc4954},
-	{by: anyProvider, at: atAuth, code: "501, 504", account: accountLogin, line: lineForm,
+	{by: anyProvider, at: atAuth, code: "501, 504", account: AccountLogin, line: LineForm,
 		means: "the response is not taken in this form", hint: hintForm, source: rfc4954},
-	{by: anyProvider, at: atAuth, code: "500, 555", enhanced: "x.5.x", account: accountLogin, line: lineSyntax,
+	{by: anyProvider, at: atAuth, code: "500, 555", enhanced: "x.5.x", account: AccountLogin, line: LineSyntax,
 		means: "a line of the login is too long or malformed, which says nothing about the token", hint: hintForm, source: rfc4954},
-	{by: anyProvider, at: atAuth, code: "500, 555", enhanced: "none", account: accountLogin, line: lineSyntax,
+	{by: anyProvider, at: atAuth, code: "500, 555", enhanced: "none", account: AccountLogin, line: LineSyntax,
 		means: "a line of the login is too long or malformed, which says nothing about the token", hint: hintForm, source: rfc4954},
-	{by: anyProvider, at: atAuth, code: "535", enhanced: "5.7.9", account: accountLogin,
+	{by: anyProvider, at: atAuth, code: "535", enhanced: "5.7.9", account: AccountLogin,
 		means: "the user has to sign in with a browser", source: googleCodes},
-	{by: anyProvider, at: atAuth, code: "535", enhanced: "5.7.14", account: accountLogin,
+	{by: anyProvider, at: atAuth, code: "535", enhanced: "5.7.14", account: AccountLogin,
 		means: "the user has to sign in with a browser", source: googleCodes},
-	{by: anyProvider, at: atAuth, code: "535", account: accountToken,
+	{by: anyProvider, at: atAuth, code: "535", account: AccountToken,
 		means: "the access token is refused", hint: "consent again, or check the mailbox", source: googleOAuth},
 }

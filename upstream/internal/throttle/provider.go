@@ -1,0 +1,55 @@
+package throttle
+
+import (
+	"strings"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// Provider tells whose meaning of reply codes an account's provider follows.
+type Provider uint8
+
+const (
+	ProviderOther Provider = iota
+	ProviderGoogle
+	ProviderMicrosoft
+	NumProviders
+)
+
+var providerNames = [NumProviders]string{"any other", "Google", "Microsoft"}
+
+// String names the provider for people.
+func (p Provider) String() string { return providerNames[p] }
+
+// hostsOf are the domains of the submission servers, for accounts of a Provider
+// that configuration names otherwise.
+var hostsOf = [...]struct {
+	domain string
+	is     Provider
+}{
+	{"gmail.com", ProviderGoogle},
+	{"office365.com", ProviderMicrosoft},
+	{"office365.us", ProviderMicrosoft},
+	{"outlook.com", ProviderMicrosoft},
+	{"outlook.cn", ProviderMicrosoft},
+	{"mx.microsoft", ProviderMicrosoft},
+}
+
+// ProviderOf returns the provider of an account: by the name of its preset, or
+// else by its endpoint.
+func ProviderOf(a *account.Account) Provider {
+	switch {
+	case a.Provider == "gmail":
+		return ProviderGoogle
+	case strings.HasPrefix(a.Provider, "outlook"): // the national clouds answer alike
+		return ProviderMicrosoft
+	}
+	for i := range hostsOf {
+		host, domain := a.SMTP.Host, hostsOf[i].domain
+		n := len(host) - len(domain)
+		if n >= 0 && strings.EqualFold(host[n:], domain) && (n == 0 || host[n-1] == '.') {
+			return hostsOf[i].is
+		}
+	}
+	return ProviderOther
+}
