@@ -18,8 +18,8 @@ import (
 	"xoauth2-proxy/internal/account"
 )
 
-// Keepalive finds a peer that went silently while the connection is parked,
-// userTimeout one that goes while we send.
+// Keepalive notices a peer that disappears while the connection is idle, userTimeout
+// one that disappears while we send.
 const (
 	keepaliveIdle     = 30 * time.Second
 	keepaliveInterval = 10 * time.Second
@@ -27,26 +27,26 @@ const (
 	userTimeout       = 30 * time.Second
 )
 
-// attemptDelay is how long one address is tried alone before the next one is
-// tried beside it (the Connection Attempt Delay of RFC 8305 section 5).
+// attemptDelay is the time from the attempt at one address to the attempt at the next
+// one beside it (the Connection Attempt Delay of RFC 8305 section 5).
 const attemptDelay = 250 * time.Millisecond
 
 // Config says how providers are reached.
 type Config struct {
-	// Timeout is for DNS and the TCP handshake together.
+	// Timeout bounds DNS and the TCP handshake together.
 	Timeout time.Duration
-	// CAFile is a PEM file of the authorities that providers' certificates are
-	// verified against; empty: the system's.
+	// CAFile is a PEM file with the authorities that verify the certificates of
+	// providers; empty: those of the system.
 	CAFile string
-	// CacheTTL is how long the addresses of a host are used before they are
-	// looked up again; 0 looks them up for each connection.
+	// CacheTTL is how long the addresses of a host are used before the next look-up;
+	// 0: they are looked up for each connection.
 	CacheTTL time.Duration
-	// IPv6 has IPv6 addresses used too.
+	// IPv6 allows IPv6 addresses.
 	IPv6 bool
 }
 
-// Dialer opens TCP connections and has the TLS configuration for each host. It
-// is safe for concurrent use.
+// Dialer connects to hosts and has a TLS configuration for each. It is safe for
+// concurrent use.
 type Dialer struct {
 	timeout  time.Duration
 	resolver *resolver
@@ -54,13 +54,13 @@ type Dialer struct {
 	hosts    sync.Map // host name: *tls.Config
 }
 
-// New returns a dialer, which counts its look-ups in set. The error is that of
-// CAFile, and names its configuration key.
+// New returns a dialer that counts its look-ups in set. It fails if CAFile cannot be
+// read, with an error that names the configuration key.
 func New(cfg Config, set *metrics.Set) (*Dialer, error) {
 	base := &tls.Config{
 		MinVersion:                  tls.VersionTLS12,
 		ClientSessionCache:          tls.NewLRUClientSessionCache(64), // by host
-		DynamicRecordSizingDisabled: true,                             // a flight is complete or useless
+		DynamicRecordSizingDisabled: true,                             // part of a flight is of no use
 	}
 	if cfg.CAFile != "" {
 		pem, err := os.ReadFile(cfg.CAFile)
@@ -75,10 +75,10 @@ func New(cfg Config, set *metrics.Set) (*Dialer, error) {
 	return &Dialer{timeout: cfg.Timeout, resolver: newResolver(cfg.CacheTTL, cfg.IPv6, set), base: base}, nil
 }
 
-// SetIPv6 puts another value of Config.IPv6 in force, for new connections.
+// SetIPv6 changes Config.IPv6 for new connections.
 func (d *Dialer) SetIPv6(on bool) { d.resolver.ipv6.Store(on) }
 
-// TLS returns the configuration that verifies host. It is shared.
+// TLS returns the configuration that verifies host. The caller must not change it.
 func (d *Dialer) TLS(host string) *tls.Config {
 	if c, ok := d.hosts.Load(host); ok {
 		return c.(*tls.Config)
@@ -89,9 +89,9 @@ func (d *Dialer) TLS(host string) *tls.Config {
 	return actual.(*tls.Config)
 }
 
-// Dial connects to the endpoint of a, from its source address if it has one:
-// an address that this machine does not have is an error, there is no way
-// around it. Addresses are tried as in RFC 8305, IPv6 ones only if they are on.
+// Dial connects to the endpoint of a, from the account's source address if it has
+// one. It fails if this machine does not have that address. Dial tries the addresses
+// of the host as RFC 8305 says, IPv6 addresses only if they are allowed.
 func (d *Dialer) Dial(ctx context.Context, a *account.Account) (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
@@ -120,9 +120,9 @@ func (d *Dialer) Dial(ctx context.Context, a *account.Account) (*net.TCPConn, er
 	})
 }
 
-// OwnFault reports whether an error of Dial says nothing about the provider: the
-// source address of the account is not of this host or has no way out, or this
-// process has no file descriptor left.
+// OwnFault reports whether an error of Dial says nothing about the provider: this
+// host does not have the source address of the account, the source address cannot
+// reach the provider, or no file descriptor or port is left.
 func OwnFault(err error) bool {
 	for _, cause := range []error{ErrNoAddress, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EMFILE, syscall.ENFILE} {
 		if errors.Is(err, cause) {
@@ -141,7 +141,7 @@ func tcpOf(c net.Conn, err error) (*net.TCPConn, error) {
 	return c.(*net.TCPConn), nil
 }
 
-// sameFamily returns the addresses of the family of ip.
+// sameFamily returns the addresses in the family of ip.
 func sameFamily(addrs []netip.Addr, ip netip.Addr) (same []netip.Addr) {
 	for _, a := range addrs {
 		if a.Is4() == ip.Unmap().Is4() {
@@ -151,8 +151,8 @@ func sameFamily(addrs []netip.Addr, ip netip.Addr) (same []netip.Addr) {
 	return same
 }
 
-// interleave orders addresses so that the families take turns, beginning with
-// that of the first (RFC 8305 section 4).
+// interleave orders addresses so that the families take turns, beginning with the
+// family of the first address (RFC 8305 section 4).
 func interleave(addrs []netip.Addr) []netip.Addr {
 	first := sameFamily(addrs, addrs[0])
 	mixed := make([]netip.Addr, 0, len(addrs))
@@ -170,9 +170,9 @@ func interleave(addrs []netip.Addr) []netip.Addr {
 	return append(mixed, first[i:]...)
 }
 
-// race tries the addresses in their order, each one attemptDelay after the one
-// before or as soon as that has failed. The first connection wins; the error is
-// that of the first address. No attempt is left running.
+// race tries the addresses in order, each one attemptDelay after the address before
+// it or as soon as that has failed. It returns the first connection, or the error of
+// the first address. No attempt is running when it returns.
 func race(ctx context.Context, addrs []netip.Addr, dial func(context.Context, netip.Addr) (*net.TCPConn, error)) (*net.TCPConn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -216,7 +216,7 @@ func race(ctx context.Context, addrs []netip.Addr, dial func(context.Context, ne
 			case won == nil:
 				won = o.c
 				cancel()
-			default: // two were connected at the same time
+			default: // two attempts connected at the same time
 				_ = o.c.Close()
 			}
 		}

@@ -15,35 +15,34 @@ import (
 )
 
 const (
-	// staleMost is how old an answer may be that is used because there is no
-	// newer one (RFC 8767 section 5 suggests one to three days).
+	// staleMost is the greatest age of an answer that is used in place of a newer
+	// one (RFC 8767 section 5 suggests one to three days).
 	staleMost = 24 * time.Hour
-	// stalePatience is how long a new answer is waited for when there is an old
-	// one (the client response timer of RFC 8767 section 5).
+	// stalePatience bounds the look-up when an old answer can be used (the client
+	// response timer of RFC 8767 section 5).
 	stalePatience = 1800 * time.Millisecond
-	// staleRecheck is when the next look-up is tried after one that failed
-	// (the failure recheck timer there).
+	// staleRecheck is the time from a failed look-up to the next one (the failure
+	// recheck timer of RFC 8767 section 5).
 	staleRecheck = 30 * time.Second
 )
 
-// ErrNoAddress: the host has no address of a family that may be used.
+// ErrNoAddress: the host has no address in a family that may be used.
 var ErrNoAddress = errors.New("no address of the host may be used")
 
-// What a look-up of a host comes to, the values of the label of
-// upstream_dns_lookups_total.
+// Results of look-ups, the values of the label of upstream_dns_lookups_total.
 const (
-	resultHit    = iota // known
-	resultMiss          // looked up
-	resultStale         // looked up in vain, the old addresses are used
-	resultFailed        // looked up in vain
+	resultHit    = iota // the addresses were known
+	resultMiss          // they were looked up
+	resultStale         // the look-up failed, and the old addresses are used
+	resultFailed        // the look-up failed
 	numResults
 )
 
 var resultNames = [numResults]string{"hit", "miss", "stale", "failed"}
 
-// resolver remembers the addresses of hosts, which are few. Look-ups of one
-// name at the same time are one. When a look-up fails, or takes long, the
-// addresses of before are used on.
+// resolver looks up the addresses of hosts and remembers them; there are few hosts.
+// Concurrent look-ups of one name are one. When a look-up fails or takes long, the
+// resolver returns the addresses that it knew before.
 type resolver struct {
 	ttl     time.Duration // 0: nothing is remembered
 	ipv6    atomic.Bool   // IPv6 addresses are looked up too
@@ -55,11 +54,11 @@ type resolver struct {
 	hosts   map[string]resolved // by network and host
 }
 
-// resolved is an answer.
+// resolved is an answer to a look-up.
 type resolved struct {
 	addrs []netip.Addr
-	at    time.Time // when it came
-	due   time.Time // when it is to be asked for again
+	at    time.Time // of the answer
+	due   time.Time // of the next look-up
 }
 
 func newResolver(ttl time.Duration, ipv6 bool, set *metrics.Set) *resolver {
@@ -71,8 +70,8 @@ func newResolver(ttl time.Duration, ipv6 bool, set *metrics.Set) *resolver {
 	return r
 }
 
-// addresses returns the addresses of host, which may be one itself. The slice
-// is shared.
+// addresses returns the addresses of host, which may be an address itself. The
+// caller must not change the slice.
 func (r *resolver) addresses(ctx context.Context, host string, timeout time.Duration) ([]netip.Addr, error) {
 	network := "ip4"
 	if r.ipv6.Load() {
@@ -106,7 +105,7 @@ func (r *resolver) addresses(ctx context.Context, host string, timeout time.Dura
 	return addrs, err
 }
 
-// ask looks host up, together with all others who want the same.
+// ask looks host up, once for all concurrent callers.
 func (r *resolver) ask(ctx context.Context, network, host string, timeout time.Duration) ([]netip.Addr, error) {
 	key := network + " " + host
 	for {
@@ -133,7 +132,7 @@ func (r *resolver) ask(ctx context.Context, network, host string, timeout time.D
 			return v.([]netip.Addr), nil
 		}
 		if shared && errors.Is(err, context.Canceled) && ctx.Err() == nil {
-			continue // who looked it up for us gave up
+			continue // the caller that looked it up for all gave up
 		}
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 	"xoauth2-proxy/internal/account"
 )
 
-// Kind is a limit on the use of an account in some time.
+// Kind names a limit on what an account does in a span of time.
 type Kind uint8
 
 const (
@@ -31,31 +31,30 @@ func (k Kind) String() string { return names[k] }
 // Label names the limit for the metrics.
 func (k Kind) Label() string { return labels[k] }
 
-// OfDay reports whether the limit is one of a day: others free a place soon.
+// OfDay reports whether the limit is for a day. The others have a place free soon.
 func (k Kind) OfDay() bool { return k == MessagesPerDay || k == RecipientsPerDay }
 
 const (
 	hoursOfDay = 24
-	// unlimited stands for the number of recipients that are left when there
-	// is no limit.
+	// unlimited is the number of recipients left where there is no limit.
 	unlimited = math.MaxInt64 / 4
 )
 
-// Meter counts the messages and recipients of one account against its limits.
-// It belongs to the shard, but for left.
+// Meter counts the messages and recipients of one account against its limits. One
+// goroutine uses it, except for TakeRecipient.
 //
-// A message takes its place when a worker gets it, and counts from the end of
-// its transaction on, if the provider accepted it or may have; else the place is
-// given back. So the provider, which counts somewhere between the two, never
-// counts more than the limit in any minute, hour or day.
+// A message takes its place when it gets a connection. It counts from the end of its
+// transaction on if the provider accepted it or may have; else the place is free
+// again. The provider counts at some moment between the two, so it never counts more
+// than the limit in any minute, hour or day.
 type Meter struct {
 	max     [RecipientsPerDay]int // messages in a minute, hour, day; 0: no limit
 	used    [RecipientsPerDay]*Window
 	rcpts   *Window
 	maxRcpt int
-	running int // messages that have a place and no outcome
-	// left is how many recipients may be taken yet. Workers take those of
-	// opened transactions, one by one.
+	running int // messages that have a place and no outcome yet
+	// left is the number of recipients that have no place yet and can get one. It is
+	// changed by any goroutine.
 	left atomic.Int64
 }
 
@@ -64,7 +63,7 @@ func Metered(l *account.Limits) bool {
 	return l.MessagesPerMinute > 0 || l.MessagesPerHour > 0 || l.MessagesPerDay > 0 || l.RecipientsPerDay > 0
 }
 
-// NewMeter returns a meter without limits, on which nothing is counted.
+// NewMeter returns an empty meter without limits.
 func NewMeter(now time.Time) *Meter {
 	m := &Meter{rcpts: NewWindow(hoursOfDay*time.Hour, hoursOfDay)}
 	m.used[MessagesPerDay] = NewWindow(hoursOfDay*time.Hour, hoursOfDay)
@@ -73,7 +72,7 @@ func NewMeter(now time.Time) *Meter {
 	return m
 }
 
-// Adopt puts limits in force. What was counted stays.
+// Adopt puts limits in force. The counts stay.
 func (m *Meter) Adopt(l *account.Limits, now time.Time) {
 	m.max = [...]int{l.MessagesPerMinute, l.MessagesPerHour, l.MessagesPerDay}
 	for kind, span := range [...]time.Duration{MessagesPerMinute: time.Minute, MessagesPerHour: time.Hour} {
@@ -93,7 +92,7 @@ func recipientRoom(limit int) int64 {
 	return int64(limit)
 }
 
-// Advance forgets what is too old to count.
+// Advance drops the counts that are too old.
 func (m *Meter) Advance(now time.Time) {
 	for _, w := range m.used {
 		if w != nil {
@@ -106,7 +105,8 @@ func (m *Meter) Advance(now time.Time) {
 	}
 }
 
-// Room returns how many messages may be taken now; the meter has been advanced.
+// Room returns the number of messages that can get a place now. The meter must have
+// been advanced.
 func (m *Meter) Room() int {
 	room := max(0, int(min(m.left.Load(), math.MaxInt32)))
 	for kind, limit := range m.max {
@@ -117,8 +117,8 @@ func (m *Meter) Room() int {
 	return room
 }
 
-// Wait returns when there will be room for n messages, as far as that is known,
-// and the limit that stands in the way longest; ok is false if none does.
+// Wait returns when n messages can get a place, as far as that is known, and the limit
+// that they wait for the longest; ok is false if no limit keeps them waiting.
 func (m *Meter) Wait(n int) (kind Kind, until time.Time, ok bool) {
 	later := func(k Kind, w *Window, missing int) {
 		if missing <= 0 {
@@ -137,7 +137,7 @@ func (m *Meter) Wait(n int) (kind Kind, until time.Time, ok bool) {
 	return kind, until, ok
 }
 
-// Limit returns the number of a limit.
+// Limit returns a limit on messages or recipients; 0: there is none.
 func (m *Meter) Limit(kind Kind) int {
 	if kind == RecipientsPerDay {
 		return m.maxRcpt
@@ -145,8 +145,8 @@ func (m *Meter) Limit(kind Kind) int {
 	return m.max[kind]
 }
 
-// Used returns how much of a limit on messages or recipients is used; ok is false
-// if nothing is counted for it.
+// Used returns how much of a limit on messages or recipients is used, places of
+// messages under way included; ok is false if the meter does not count for it.
 func (m *Meter) Used(kind Kind) (n int, ok bool) {
 	if kind == RecipientsPerDay {
 		return int(recipientRoom(m.maxRcpt) - m.left.Load()), true
@@ -158,14 +158,14 @@ func (m *Meter) Used(kind Kind) (n int, ok bool) {
 	return w.sum + m.running, true
 }
 
-// Take gives a place to a message with one recipient; there is room.
+// Take gives a place to a message with one recipient. Room must have found one.
 func (m *Meter) Take() {
 	m.running++
 	m.left.Add(-1)
 }
 
-// TakeRecipient gives a place to one more recipient, if there is one. It is for
-// workers.
+// TakeRecipient gives a place to one more recipient of a message; false if none is
+// free. It may be called on any goroutine.
 func (m *Meter) TakeRecipient() bool {
 	if m.left.Add(-1) < 0 {
 		m.left.Add(1)
@@ -174,8 +174,8 @@ func (m *Meter) TakeRecipient() bool {
 	return true
 }
 
-// Settle ends a message that had taken places for some recipients, of which
-// the provider has accepted some, or none.
+// Settle ends a message that has places for taken recipients. The provider accepted
+// it for accepted of them, or may have; 0: it did not accept the message.
 func (m *Meter) Settle(now time.Time, taken, accepted int) {
 	m.Advance(now)
 	m.running--
@@ -191,7 +191,7 @@ func (m *Meter) Settle(now time.Time, taken, accepted int) {
 	m.rcpts.Add(accepted)
 }
 
-// Idle reports whether nothing counts any more.
+// Idle reports whether the meter counts nothing and no message has a place.
 func (m *Meter) Idle() bool {
 	for _, w := range m.used {
 		if w != nil && w.sum > 0 {
@@ -201,8 +201,8 @@ func (m *Meter) Idle() bool {
 	return m.running == 0 && m.rcpts.sum == 0
 }
 
-// Restore counts what was kept of an hour of before, which is numbered since the
-// Unix epoch, if it is of the last day.
+// Restore adds the saved counts of an hour, unless that is too old. Hours are numbered
+// since the Unix epoch.
 func (m *Meter) Restore(hour int64, messages, recipients uint32) {
 	before := m.rcpts.sum
 	m.used[MessagesPerDay].restore(hour, int(messages))
@@ -210,13 +210,13 @@ func (m *Meter) Restore(hour int64, messages, recipients uint32) {
 	m.left.Add(int64(before - m.rcpts.sum))
 }
 
-// Keep calls keep for the hours that can have changed in the last minutes and are
-// not empty: the one that runs and the one before.
-func (m *Meter) Keep(keep func(hour int64, messages, recipients uint32)) {
-	for hour := m.rcpts.last - 1; hour <= m.rcpts.last; hour++ {
-		messages, recipients := m.used[MessagesPerDay].at(hour), m.rcpts.at(hour)
+// Recent calls hour for the current hour and the one before: only those change. It
+// skips an hour without a count.
+func (m *Meter) Recent(hour func(n int64, messages, recipients uint32)) {
+	for n := m.rcpts.last - 1; n <= m.rcpts.last; n++ {
+		messages, recipients := m.used[MessagesPerDay].at(n), m.rcpts.at(n)
 		if messages+recipients > 0 {
-			keep(hour, messages, recipients)
+			hour(n, messages, recipients)
 		}
 	}
 }

@@ -2,9 +2,9 @@ package limit
 
 import "time"
 
-// Window counts events over a moving span of time, in slots that are a fraction
-// of it. An event counts for the whole span and for at most one slot more, so
-// that a limit holds in every span, wherever it begins.
+// Window counts events over a moving span of time, in slots that are a fraction of
+// the span. An event counts for the whole span and for at most one slot more, so a
+// limit holds in every span, wherever it begins.
 type Window struct {
 	width int64    // of a slot, in nanoseconds
 	slots []uint32 // a ring: one slot more than the span has
@@ -12,13 +12,13 @@ type Window struct {
 	sum   int
 }
 
-// NewWindow returns a window over a span, in slots that are so many parts of it.
+// NewWindow returns an empty window over a span that has parts slots.
 func NewWindow(span time.Duration, parts int) *Window {
 	return &Window{width: int64(span) / int64(parts), slots: make([]uint32, parts+1)}
 }
 
-// Advance forgets what is older than the span. A clock that was set back leaves
-// everything as it is.
+// Advance drops the events that are older than the span. It does nothing if the clock
+// was set back.
 func (w *Window) Advance(now time.Time) {
 	num := now.UnixNano() / w.width
 	if num <= w.last {
@@ -32,16 +32,16 @@ func (w *Window) Advance(now time.Time) {
 	w.last = num
 }
 
-// Sum returns how many events count.
+// Sum returns the number of events that count.
 func (w *Window) Sum() int { return w.sum }
 
-// Add counts n events; the window has been advanced to now.
+// Add counts n events. The window must have been advanced to now.
 func (w *Window) Add(n int) {
 	w.slots[w.last%int64(len(w.slots))] += uint32(n)
 	w.sum += n
 }
 
-// restore counts n events of a slot of before, if it is not too old.
+// restore counts n events of an earlier slot, unless that is too old.
 func (w *Window) restore(slot int64, n int) {
 	if age := w.last - slot; n > 0 && age >= 0 && age < int64(len(w.slots)) {
 		w.slots[slot%int64(len(w.slots))] += uint32(n)
@@ -49,7 +49,7 @@ func (w *Window) restore(slot int64, n int) {
 	}
 }
 
-// at returns what a slot counts.
+// at returns the count of a slot.
 func (w *Window) at(slot int64) uint32 {
 	if age := w.last - slot; age < 0 || age >= int64(len(w.slots)) {
 		return 0
@@ -57,8 +57,8 @@ func (w *Window) at(slot int64) uint32 {
 	return w.slots[slot%int64(len(w.slots))]
 }
 
-// Dropped returns when n of the events will be older than the span; if there
-// are not so many, when all would be that happen now.
+// Dropped returns when n of the events will have been dropped. If there are fewer, it
+// returns when an event of now would be.
 func (w *Window) Dropped(n int) time.Time {
 	size := int64(len(w.slots))
 	oldest := w.last - size + 1

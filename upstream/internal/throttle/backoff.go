@@ -5,30 +5,30 @@ import (
 	"time"
 )
 
-// BackoffMemory is how long after its end a back-off is remembered, so that an
-// account that is used now and then does not start from the shortest pause.
+// BackoffMemory is how long a back-off is remembered after the end of its pause: the
+// next failure of an account that sends rarely does not start from the shortest pause.
 const BackoffMemory = time.Minute
 
-// Backoff is the pause of an account after attempts to connect or log in
-// failed. While it lasts there is none; after it there is one at a time, until
-// one succeeds. Cause is what tells why. The zero value does not pause.
+// Backoff is the pause of an account after a failure to connect or log in. No attempt
+// starts while the pause lasts. After it one attempt at a time may start, until one
+// succeeds: then the zero value replaces the back-off. Cause is the type of failures.
 type Backoff[Cause any] struct {
 	failures int
 	until    time.Time
 	cause    Cause
 }
 
-// Failures returns the number of failures in a row.
+// Failures returns the number of failures in a row. Attempts that ran at the same time
+// count once.
 func (b *Backoff[Cause]) Failures() int { return b.failures }
 
-// Until returns when the pause ends or has ended, Cause what the failure was that it
-// is for; both are zero without a failure.
+// Until returns the end of the pause, which may be over; zero without a failure.
 func (b *Backoff[Cause]) Until() time.Time { return b.until }
 
-// Cause: see Until.
+// Cause returns the failure that the pause is for; zero without a failure.
 func (b *Backoff[Cause]) Cause() Cause { return b.cause }
 
-// Allows reports whether an attempt may start while others are under way.
+// Allows reports whether an attempt may start beside those under way.
 func (b *Backoff[Cause]) Allows(now time.Time, underWay int) bool {
 	return b.failures == 0 || underWay == 0 && !now.Before(b.until)
 }
@@ -36,12 +36,14 @@ func (b *Backoff[Cause]) Allows(now time.Time, underWay int) bool {
 // Pausing reports whether the pause lasts.
 func (b *Backoff[Cause]) Pausing(now time.Time) bool { return b.failures > 0 && now.Before(b.until) }
 
-// Forgotten reports whether nothing is left to remember.
+// Forgotten reports whether the failures do not count any more.
 func (b *Backoff[Cause]) Forgotten(now time.Time) bool {
 	return b.failures == 0 || now.Sub(b.until) >= BackoffMemory
 }
 
-// Fail lengthens the pause. Attempts that started together count once.
+// Fail begins a pause after a failed attempt. It doubles with each failure in a row,
+// from the shortest to the longest, less up to a half of it at random. A failure
+// during the pause does not count.
 func (b *Backoff[Cause]) Fail(cause Cause, now time.Time, shortest, longest time.Duration) {
 	if b.Pausing(now) {
 		return
@@ -58,7 +60,7 @@ func (b *Backoff[Cause]) Fail(cause Cause, now time.Time, shortest, longest time
 	b.until = now.Add(pause/2 + rand.N(pause/2+1))
 }
 
-// Wait makes the pause last until a moment, without lengthening the next.
+// Wait extends the pause to a moment. The next pause is not longer for that.
 func (b *Backoff[Cause]) Wait(cause Cause, until time.Time) {
 	if b.failures == 0 {
 		b.failures = 1

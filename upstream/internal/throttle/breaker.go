@@ -13,20 +13,22 @@ import (
 	"xoauth2-proxy/internal/account"
 )
 
-// BreakerConfig is when an endpoint is taken for dead.
+// BreakerConfig says when an endpoint is taken for dead.
 type BreakerConfig struct {
-	// Failures in a row open the breaker: of connecting, TLS, or getting the
-	// greeting and the reply to EHLO. 0 is never.
+	// Failures is the number of failures in a row that opens the breaker: to
+	// connect, of TLS, or to get the greeting and the reply to EHLO. 0: it never
+	// opens.
 	Failures int
-	// Recovery is how long the endpoint is left alone then, before one
-	// connection at a time tries it.
+	// Recovery is the time without an attempt after that. From then on one
+	// connection at a time tries the endpoint.
 	Recovery time.Duration
 }
 
-// Breakers are the circuit breakers of the providers' endpoints. A breaker looks at
-// no account: any reply of the provider, and be it a refusal of the login, is a sign
-// of life. The pause of an account that cannot log in is its own, see Backoff. They
-// are safe for concurrent use.
+// Breakers are the circuit breakers of the providers' endpoints. They are safe for
+// concurrent use.
+//
+// A breaker depends on no account: any reply of the provider is a sign of life, a
+// refusal of the login too. An account that cannot log in has its own [Backoff].
 type Breakers struct {
 	cfg     BreakerConfig
 	own     map[string]BreakerConfig
@@ -37,9 +39,9 @@ type Breakers struct {
 	byAddr sync.Map // "host:port": *Breaker
 }
 
-// Breaker is the one of an endpoint.
+// Breaker is the circuit breaker of one endpoint.
 type Breaker struct {
-	steps *gobreaker.TwoStepCircuitBreaker[struct{}] // nil: none
+	steps *gobreaker.TwoStepCircuitBreaker[struct{}] // nil: it never opens
 }
 
 // States of a breaker, in the order of gobreaker.State.
@@ -47,8 +49,8 @@ const numBreakerStates = 3
 
 var breakerNames = [numBreakerStates]string{gobreaker.StateClosed: "closed", gobreaker.StateHalfOpen: "half_open", gobreaker.StateOpen: "open"}
 
-// NewBreakers returns the breakers of all endpoints: as cfg says for those that have
-// no configuration in own, by "host:port". It puts its metrics into set.
+// NewBreakers returns the breakers of all endpoints. own has the configuration of some
+// endpoints by "host:port", cfg is for all others. The metrics go into set.
 func NewBreakers(cfg BreakerConfig, own map[string]BreakerConfig, log *zap.Logger, set *metrics.Set) *Breakers {
 	b := &Breakers{cfg: cfg, own: own, log: log}
 	for i, name := range breakerNames {
@@ -58,7 +60,7 @@ func NewBreakers(cfg BreakerConfig, own map[string]BreakerConfig, log *zap.Logge
 	return b
 }
 
-// Of returns the breaker of an endpoint. A nil receiver has one that never opens.
+// Of returns the breaker of an endpoint; from a nil receiver, one that never opens.
 func (b *Breakers) Of(addr account.Endpoint) *Breaker {
 	if b == nil {
 		return new(Breaker)
@@ -89,7 +91,7 @@ func (b *Breakers) make(name string) *Breaker {
 	})}
 }
 
-// changed is called with the lock of the breaker held.
+// changed counts and logs a change of state. It runs under the lock of the breaker.
 func (b *Breakers) changed(name string, from, to gobreaker.State) {
 	if from == gobreaker.StateClosed {
 		b.open.Add(1)
@@ -101,13 +103,13 @@ func (b *Breakers) changed(name string, from, to gobreaker.State) {
 	b.log.Warn("circuit breaker of an endpoint", zap.String("upstream", name), zap.Stringer("from", from), zap.Stringer("to", to))
 }
 
-// Try is what a try to connect says about the endpoint.
+// Try is the result of an attempt to connect, as far as it concerns the endpoint.
 type Try uint8
 
 const (
-	Alive    Try = iota // the provider has replied
-	Dead                // it failed, and the provider had not said a word
-	OwnFault            // it failed for a reason that says nothing about the endpoint
+	Alive    Try = iota // the provider sent a reply
+	Dead                // the attempt failed before any reply
+	OwnFault            // the attempt failed for a reason on this host
 )
 
 var (
@@ -115,8 +117,8 @@ var (
 	errOwnFault = errors.New("fault of this host")
 )
 
-// Enter asks whether a connection may be tried. If so, leave is to be called with
-// what came of it up to the reply to EHLO.
+// Enter reports whether an attempt to connect may start. If so, the caller must call
+// leave once, with the result up to the reply to EHLO.
 func (b *Breaker) Enter() (leave func(Try), ok bool) {
 	if b.steps == nil {
 		return func(Try) {}, true

@@ -1,22 +1,24 @@
-// Package throttle knows what a provider's refusal means, and holds accounts and
-// endpoints back as it asks for.
+// Package throttle has the verdicts on a provider's refusals, and slows or suspends
+// accounts and endpoints accordingly.
 //
 // # Verdicts
 //
 // Beyond the message, a refusal may concern its connection and its account. One table
-// (verdictRows) says so, by provider, [Phase] and code; [Judge] is the only way to
-// it, and no other code looks at what a refusal means.
+// (verdictRows) decides that, by provider, [Phase] and code. [Judge] is the only way
+// to the table, and no other code interprets the code of a refusal.
 //
-// # What holds back
+// # Throttle, back-off, breakers
 //
-//	State     one account: fewer connections, or a suspension, by the provider's
-//	          refusals or an operator's order
-//	Backoff   one account: a pause after failures to connect or log in
-//	Breakers  one endpoint: no attempt after failures to reach it, for all accounts
+//	State     of an account: fewer connections, or a suspension, because of the
+//	          provider's refusals or an operator's order
+//	Backoff   of an account: a pause after failures to connect or log in
+//	Breakers  of an endpoint, for all accounts: no attempts after failures to reach it
 //
-// A State or a Backoff belongs to the one goroutine that handles its account.
+// One goroutine at a time may use a State or a Backoff. Breakers are safe for
+// concurrent use.
 //
 // # Locks
 //
-// A breaker has a lock of its own, under which its change is counted and logged.
+// A breaker has a lock of its own. Its changes of state are counted and logged under
+// it.
 package throttle

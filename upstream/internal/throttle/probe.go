@@ -3,28 +3,28 @@ package throttle
 import "time"
 
 const (
-	// The first probe goes so long after the refusal that has led to the hold, the
-	// next one so long after the first was refused, and so on.
+	// The first probe may go probeFirst after the refusal that led to the hold, the
+	// second one probeSecond after the refusal of the first, and so on.
 	probeFirst, probeSecond, probeThird, probeAgain = time.Hour, 4 * time.Hour, 12 * time.Hour, 24 * time.Hour
-	// loginProbe stands for all of them where the login is refused. Another
-	// account or refresh token in the configuration ends a hold at once.
+	// loginProbe replaces all of them where the provider refuses the login: other
+	// credentials in the accounts file end such a hold at once.
 	loginProbe = 24 * time.Hour
-	// probePatience is how long a probe may take before the next one may go.
+	// probePatience is how long a probe keeps the next one waiting.
 	probePatience = time.Hour
 )
 
-// probes tell whether the provider still refuses a held account: from due on, one
-// message of a client is passed on as ever, while all others are refused as
-// before. No mail is made for it.
+// probes find out whether the provider still refuses a held account: from due on one
+// message of a client is passed on, while all others are refused. The proxy makes no
+// mail of its own for that.
 type probes struct {
-	login   bool // the hold is by a refusal of AUTH
-	refused int  // probes that were refused as the first message was
+	login   bool // a refusal of AUTH led to the hold
+	refused int  // probes that met a refusal of the same kind
 	due     time.Time
-	out     bool // one is under way
-	since   time.Time
+	out     bool      // a probe is under way
+	since   time.Time // when it started
 }
 
-// interval is how long the account rests before the next probe.
+// interval is the time from a refusal to the next probe.
 func (p *probes) interval() time.Duration {
 	switch {
 	case p.login:
@@ -39,11 +39,11 @@ func (p *probes) interval() time.Duration {
 	return probeAgain
 }
 
-// wait has the next probe go after the interval.
+// wait plans the next probe.
 func (p *probes) wait(now time.Time) { p.due = now.Add(p.interval()) }
 
-// MayProbe reports whether the next message is the one that tries: never while
-// an operator's order is in force.
+// MayProbe reports whether the next message may be a probe. It may not while an
+// operator's order is in force.
 func (t *State) MayProbe(now time.Time) bool {
 	if !t.Held() || t.order.on(now) {
 		return false
@@ -52,8 +52,8 @@ func (t *State) MayProbe(now time.Time) bool {
 	return !now.Before(p.due) && (!p.out || now.Sub(p.since) >= probePatience)
 }
 
-// NextProbe returns when the next probe may go, by the clock of now if that was set;
-// zero if the account is not held.
+// NextProbe returns the time of the next probe, in the wall clock of now: that clock
+// may have been set since the hold began. It is zero if the account is not held.
 func (t *State) NextProbe(now time.Time) time.Time {
 	if !t.Held() {
 		return time.Time{}
@@ -61,12 +61,13 @@ func (t *State) NextProbe(now time.Time) time.Time {
 	return now.Add(t.probes.due.Sub(now))
 }
 
-// StartProbe has the message that is passed on now be the probe.
+// StartProbe notes that a probe is sent.
 func (t *State) StartProbe(now time.Time) { t.probes.out, t.probes.since = true, now }
 
-// EndProbe ends a probe, which was accepted, or met a refusal of the provider; r is
-// nil if it met something else. It returns true if the provider does not refuse the
-// account any more; false also if an operator was faster.
+// EndProbe ends a probe: the provider accepted it, or refused it with r. r is nil if
+// neither happened, and the next message is a probe then. EndProbe returns true if the
+// provider does not refuse the account any more, and false if the hold goes on or has
+// ended before.
 func (t *State) EndProbe(now time.Time, accepted bool, r *Refusal) (released bool) {
 	if !t.Held() || !t.probes.out {
 		return false
@@ -75,11 +76,11 @@ func (t *State) EndProbe(now time.Time, accepted bool, r *Refusal) (released boo
 	return accepted || t.outcome(now, r)
 }
 
-// outcome plans the next probe after one that was not accepted. It returns true
-// if there is no need of one: the provider has judged the message by itself.
+// outcome plans the probe after one that the provider did not accept. It returns true
+// if there is no need for another: the refusal concerns the message alone.
 func (t *State) outcome(now time.Time, r *Refusal) (released bool) {
 	if r == nil {
-		return false // it was not asked, or did not answer: the next message tries
+		return false // the provider was not asked or did not answer
 	}
 	p := &t.probes
 	switch {

@@ -92,6 +92,9 @@ func TestProbeOutcomes(t *testing.T) {
 			if next := r.NextProbe(at).Sub(at); !tt.free && next != tt.next {
 				t.Errorf("the next probe in %v, want %v", next, tt.next)
 			}
+			if !tt.free && !r.MayProbe(r.NextProbe(at)) {
+				t.Error("the next probe may not go when it is due")
+			}
 		})
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"xoauth2-proxy/internal/account"
 )
 
-// Provider tells whose meaning of reply codes an account's provider follows.
+// Provider is the provider of an account, as far as providers give reply codes other
+// meanings.
 type Provider uint8
 
 const (
@@ -18,11 +19,11 @@ const (
 
 var providerNames = [NumProviders]string{"any other", "Google", "Microsoft"}
 
-// String names the provider for people.
+// String is the name in docs/provider-replies.md.
 func (p Provider) String() string { return providerNames[p] }
 
-// hostsOf are the domains of the submission servers, for accounts of a Provider
-// that configuration names otherwise.
+// hostsOf are the domains of the submission servers, for accounts whose preset has
+// another name.
 var hostsOf = [...]struct {
 	domain string
 	is     Provider
@@ -41,7 +42,7 @@ func ProviderOf(a *account.Account) Provider {
 	switch {
 	case a.Provider == "gmail":
 		return ProviderGoogle
-	case strings.HasPrefix(a.Provider, "outlook"): // the national clouds answer alike
+	case strings.HasPrefix(a.Provider, "outlook"): // the national clouds reply in the same way
 		return ProviderMicrosoft
 	}
 	for i := range hostsOf {

@@ -3,45 +3,47 @@ package throttle
 import "time"
 
 const (
-	// quotaStep lengthens the pause after each quota refusal in a row, up to
-	// quotaMost, after which every provider's day is over.
+	// quotaStep is added to the pause with each quota refusal in a row, up to
+	// quotaMost. After that the day of every provider is over.
 	quotaStep = time.Hour
 	quotaMost = 24 * time.Hour
 )
 
-// Refusal is what a State needs to know of a provider's refusal.
+// Refusal is a provider's refusal, as far as a State depends on it.
 type Refusal struct {
 	Phase   Phase
 	Account AccountEffect // of its Verdict
-	Reason  string        // the reply, fit to be shown
+	Reason  string        // the reply, safe to show to clients and operators
 }
 
-// State is how an account is held back because of the provider's replies
-// or an operator's order. An account that was never refused has none.
+// State is the throttle of an account, with its suspensions by the provider's
+// refusals and by an operator's order. An account without a refusal or an order has
+// none: Limit, Excess, Suspended, Held, MayProbe, NextProbe, EndProbe and Absolve
+// take a nil receiver.
 //
-// Concurrency is halved at each refusal that asks for less, down to one
-// connection, and grows by one connection in each recovery time. A refusal at
-// one connection brings a pause that doubles. The refusals of transactions that
-// ran at the same time count once.
+// A refusal that asks for less halves the connections, down to one. They grow by one
+// in each recovery time. A refusal at one connection brings a pause, which doubles
+// with each such refusal in a row. Refusals of transactions that ran at the same time
+// count once.
 type State struct {
 	recovery time.Duration
 
-	max   int       // connections allowed at since; 0: as the limits say
+	max   int       // connections allowed at since; 0: as many as the limits say
 	goal  int       // where the growth ends
 	since time.Time // of the last decrease
 
 	floors  int // refusals in a row at one connection
 	strikes int // quota refusals in a row
-	// stop is by the provider's replies, order by the operator.
+	// stop comes from the provider's refusals, order from an operator.
 	stop, order Suspension
-	probes      probes // with Held
+	probes      probes // while held
 }
 
-// New returns the throttle of an account that gets one connection more in each
-// recovery time.
+// New returns a throttle that allows one connection more in each recovery time.
 func New(recovery time.Duration) *State { return &State{recovery: recovery} }
 
-// Limit returns how many connections are allowed; 0 is no limit.
+// Limit returns the number of connections that the throttle allows; 0: it sets no
+// limit.
 func (t *State) Limit(now time.Time) int {
 	if t == nil || t.max == 0 {
 		return 0
@@ -52,13 +54,13 @@ func (t *State) Limit(now time.Time) int {
 	return 0
 }
 
-// Slow lowers the concurrency of an account that has open connections and may
-// have most of them, and returns how many it may have now; 0 if the refusal counts
-// with the one before. At one connection it pauses, for longer each time, between
-// the two durations.
+// Slow halves the connections of an account that has open of them, of most by its
+// limits, and returns the number allowed from now on; 0 if the refusal counts with
+// the one before. At one connection the account pauses instead, at first for the
+// shortest time, and never for more than the longest.
 func (t *State) Slow(now time.Time, open, most int, reason string, shortest, longest time.Duration) int {
 	if t.max > 0 && now.Sub(t.since) < t.recovery/wavesPerRecovery {
-		return 0 // of the wave that was answered already
+		return 0 // the connections were halved for this wave of refusals
 	}
 	capped := t.Limit(now)
 	if capped == 0 {
@@ -75,12 +77,13 @@ func (t *State) Slow(now time.Time, open, most int, reason string, shortest, lon
 	return t.max
 }
 
-// wavesPerRecovery: refusals that come within this part of the recovery time
-// count once.
+// wavesPerRecovery: all refusals within this fraction of the recovery time count
+// once.
 const wavesPerRecovery = 15
 
-// Quota pauses the account after a quota refusal, and reports whether it was
-// not paused yet. The first message after the pause goes alone.
+// Quota suspends the account after a quota refusal, for an hour more with each one in
+// a row, and reports whether it did: one pause runs at a time. The first message
+// after the pause goes alone.
 func (t *State) Quota(now time.Time, most int, reason string) bool {
 	if t.stop.Kind == QuotaUsedUp && t.stop.on(now) {
 		return false
@@ -92,8 +95,8 @@ func (t *State) Quota(now time.Time, most int, reason string) bool {
 	return true
 }
 
-// Hold stops the account until an operator acts, or a probe goes well; false if it
-// is held already.
+// Hold suspends the account until an operator ends that or a probe is accepted. It
+// returns false if the account is held already.
 func (t *State) Hold(now time.Time, r Refusal) bool {
 	if t.Held() {
 		return false
@@ -107,11 +110,12 @@ func (t *State) Hold(now time.Time, r Refusal) bool {
 // Held reports whether the account is held.
 func (t *State) Held() bool { return t != nil && t.stop.Kind == Held }
 
-// Order stops the account by an operator's order.
+// Order suspends the account by an operator's order, until a moment; zero: until
+// Resume.
 func (t *State) Order(until time.Time, reason string) { t.order = Suspension{Ordered, until, reason} }
 
-// Resume ends all that stops or slows the account but a hold. It returns what is
-// left; nil: nothing.
+// Resume ends an order, a pause and a limit on connections, but no hold. It returns
+// the throttle that remains, nil if none does.
 func (t *State) Resume() *State {
 	if !t.Held() {
 		return nil
@@ -120,8 +124,8 @@ func (t *State) Resume() *State {
 	return t
 }
 
-// Absolve ends what the provider's refusals have led to. It returns what is left,
-// which is an operator's order; nil: nothing.
+// Absolve ends all effects of the provider's refusals. It returns the throttle that
+// remains, with an operator's order; nil if there is no order.
 func (t *State) Absolve() *State {
 	if t == nil || t.order.Kind == NotSuspended {
 		return nil
@@ -129,17 +133,18 @@ func (t *State) Absolve() *State {
 	return &State{recovery: t.recovery, order: t.order}
 }
 
-// suspend puts s in force, unless a graver stop is.
+// suspend puts s in force, unless a graver suspension by the provider is.
 func (t *State) suspend(s Suspension, now time.Time) {
 	if !t.stop.on(now) || s.Kind >= t.stop.Kind {
 		t.stop = s
 	}
 }
 
-// Success ends what only a refusal in a row makes worse.
+// Success resets the counts of refusals in a row.
 func (t *State) Success() { t.floors, t.strikes = 0, 0 }
 
-// Suspended returns what stops the account now, nil if nothing does.
+// Suspended returns the suspension in force, nil if there is none. A hold goes before
+// an order, an order before a pause.
 func (t *State) Suspended(now time.Time) *Suspension {
 	switch {
 	case t == nil:
@@ -154,12 +159,11 @@ func (t *State) Suspended(now time.Time) *Suspension {
 	return nil
 }
 
-// ByProvider returns the suspension that the provider's refusals have led to, be it
-// over or not.
+// ByProvider returns the last suspension by the provider's refusals, over or not.
 func (t *State) ByProvider() Suspension { return t.stop }
 
-// Excess returns how many of the open connections are above what is allowed; an
-// account that is held has no use for any, but for its probe.
+// Excess returns how many of the open connections are too many. A held account needs
+// none except for its probe.
 func (t *State) Excess(now time.Time, open int) int {
 	if t.Held() {
 		if t.probes.out {
@@ -176,12 +180,13 @@ func (t *State) Excess(now time.Time, open int) int {
 // Recovery returns the time in which the account gets one connection more.
 func (t *State) Recovery() time.Duration { return t.recovery }
 
-// Over reports whether nothing of the throttle is left to remember.
+// Over reports whether the throttle can be forgotten: it has no effect any more, and
+// the next refusal will not count as one in a row.
 func (t *State) Over(now time.Time) bool {
 	if t.Suspended(now) != nil || t.Limit(now) > 0 {
 		return false
 	}
-	if t.strikes > 0 { // the next quota refusal still counts as one in a row
+	if t.strikes > 0 { // the next quota refusal counts as one in a row
 		return now.Sub(t.since) >= quotaMost
 	}
 	return true

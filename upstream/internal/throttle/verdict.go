@@ -2,13 +2,13 @@ package throttle
 
 import "xoauth2-proxy/codec"
 
-// MessageEffect is what the client is told of its message.
+// MessageEffect is the reply that the client gets.
 type MessageEffect uint8
 
 const (
 	MessageAsIs  MessageEffect = iota // the provider's reply
-	MessageLater                      // a 4yz reply of ours that quotes it
-	MessageQuota                      // the provider's reply, or 452 with Config.QuotaAsTemporary
+	MessageLater                      // a 4yz reply of the proxy that quotes the provider's
+	MessageQuota                      // the provider's reply, or 452 if the relay is configured so
 )
 
 var messageNames = [...]string{"the reply", "451 or 454", "the reply, or 452"}
@@ -20,44 +20,46 @@ type ConnectionEffect uint8
 
 const (
 	ConnectionKept    ConnectionEffect = iota
-	ConnectionClosed                   // the provider Closes it, or it never came to use
-	ConnectionRetired                  // it has done its share: it ends, and that is all that the reply says
+	ConnectionClosed                   // the provider closes it, or the login failed
+	ConnectionRetired                  // it has done its share and ends; the reply says no more
 )
 
 var connectionNames = [...]string{"kept", "closed", "retired"}
 
 func (e ConnectionEffect) String() string { return connectionNames[e] }
 
-// AccountEffect is what a reply means for the account, in the order of gravity.
-// Those up to AccountLogins concern its next logins, the others its messages too.
+// AccountEffect is what a reply means for the account, in the order of gravity. The
+// effects up to AccountLogins concern the next logins, the others messages too.
 type AccountEffect uint8
 
 const (
 	AccountNone     AccountEffect = iota
-	AccountLogin                  // the next login waits (backoff)
+	AccountLogin                  // the next login waits, see Backoff
 	AccountToken                  // like AccountLogin, after one try with another access token
 	AccountLogins                 // too many logins: the next one waits for longer
-	AccountThrottle               // fewer connections at one time; at AUTH like AccountLogins too
-	AccountQuota                  // nothing for an hour, two, ... 24
-	AccountHold                   // nothing but a message now and then that tries: see probes
+	AccountThrottle               // fewer connections at one time; at AUTH also like AccountLogins
+	AccountQuota                  // a suspension of one hour, two, ... 24
+	AccountHold                   // a suspension until an operator or a probe ends it
 )
 
 var accountNames = [...]string{"none", "login refused", "token refused", "logins paused", "throttled", "paused for hours", "held"}
 
 func (e AccountEffect) String() string { return accountNames[e] }
 
-// LineEffect is what a refusal of AUTH says of the lines of the login, rather than
-// of the token.
+// LineEffect is what a refusal of AUTH says about the lines of the login, not about
+// the token.
 type LineEffect uint8
 
 const (
-	// LineForm: the response may be taken in the other form (see authForm).
+	// LineForm: the provider may take the response in the other form, as an initial
+	// response or on a line of its own.
 	LineForm LineEffect = 1 << iota
-	// LineSyntax: a line was not understood, most often because of its length.
+	// LineSyntax: the provider did not understand a line, most often because of its
+	// length.
 	LineSyntax
 )
 
-// Verdict is what a refusal of the provider means, and for what.
+// Verdict is what a refusal means for the message, the connection and the account.
 type Verdict struct {
 	Message    MessageEffect
 	Connection ConnectionEffect
@@ -73,9 +75,9 @@ type Occasion struct {
 	Carried  bool // over a connection that has carried a message before, or was parked
 }
 
-// Judge looks a refusal up in the table (verdictRows): the first row that fits
-// decides. What is in no row concerns the message alone or, before MAIL, the
-// login alone. It does not allocate.
+// Judge returns the verdict on a reply. The first row of the table (verdictRows) that
+// fits decides. A refusal that no row fits concerns the message alone or, before
+// MAIL, the login alone. Judge does not allocate.
 func Judge(o Occasion, r *codec.Reply) Verdict {
 	if r.Code < 400 {
 		return Verdict{}

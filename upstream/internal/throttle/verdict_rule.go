@@ -8,7 +8,7 @@ import (
 	"xoauth2-proxy/codec"
 )
 
-// verdictRow is one row of the table, as it is read by people.
+// verdictRow is one row of the table, in the form that people read.
 type verdictRow struct {
 	by providerSet
 	at phaseSet
@@ -17,8 +17,8 @@ type verdictRow struct {
 	// enhanced is an enhanced status code, in which x stands for any number and
 	// 501-503 for a range; "" for any, "none" for a reply without one.
 	enhanced string
-	// text must be in the reply's text, in any case, where the codes leave the
-	// meaning open.
+	// text must occur in the reply's text, in any case. It is for codes with several
+	// meanings.
 	text string
 	// carried: only on a connection that has carried a message before.
 	carried bool
@@ -28,9 +28,9 @@ type verdictRow struct {
 	account    AccountEffect
 	line       LineEffect // of AUTH
 
-	means  string // what the provider says by it
+	means  string // what the provider says with it
 	hint   string // what the operator can do; may be empty
-	source string // where that is written
+	source string // where that is documented
 }
 
 // providerSet has the bit of each provider in it.
@@ -59,7 +59,7 @@ const (
 
 func (s phaseSet) has(p Phase) bool { return s&(1<<p) != 0 }
 
-// verdictRule is a row in the form that replies are compared with.
+// verdictRule is a row in the form that is compared with replies.
 type verdictRule struct {
 	*verdictRow
 	codes          [4]span // those that are not empty
@@ -75,7 +75,7 @@ func (s span) has(n uint16) bool { return s.from <= n && n <= s.to }
 
 var verdictRules = compile(verdictRows)
 
-// compile makes the rules of rows. It panics if one cannot be read.
+// compile returns the rules of rows. It panics if a row cannot be read.
 func compile(rows []verdictRow) []verdictRule {
 	rules := make([]verdictRule, len(rows))
 	for i := range rows {
@@ -118,7 +118,7 @@ func readSpan(s string) span {
 	return span{uint16(from), uint16(to)}
 }
 
-// fits reports whether the rule is for the reply there.
+// fits reports whether the rule applies to the reply on that occasion.
 func (v *verdictRule) fits(o Occasion, r *codec.Reply) bool {
 	if !v.by.has(o.Provider) || !v.at.has(o.Phase) || v.carried && !o.Carried {
 		return false

@@ -32,11 +32,10 @@ const (
 func Closes(r *codec.Reply) bool { return r.Code == 421 }
 
 // verdictRows is the table: what a refusal means beyond the message, by provider,
-// phase and code. A row has an effect on the account only if the code speaks of
-// the account, the provider gives it that meaning, and the phase is one in which
-// it can: the reply to one RCPT may be about that recipient. Rows without any
-// effect are there to say so, before a wider one. docs/provider-replies.md is
-// generated from it.
+// phase and code. A row has an effect on the account only if the code is about the
+// account, the provider uses it so, and the phase allows that meaning: the reply to
+// one RCPT may be about that recipient. A row without any effect is an exception
+// from a wider row after it. docs/provider-replies.md is generated from the table.
 var verdictRows = []verdictRow{
 	// Microsoft: the mailbox or the tenant may not send.
 	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.501-503", account: AccountHold,
