@@ -16,39 +16,39 @@ var ErrNoToken = errors.New("other machines can reach it: a bearer token is need
 type Config struct {
 	// Address is host:port to listen on; port 0 picks a free one. Whoever can
 	// reach it can read the metrics. Default: 127.0.0.1:9090.
-	Address string `json:"address"`
+	Address string
 	// Token is the bearer token that requests below /admin and /debug must
 	// carry (RFC 6750 section 2.1), at least MinToken octets. Needed when
 	// Address is beyond the loopback. Default: none.
-	Token string `json:"-"`
+	Token string
 	// Sockets are paths for the admin socket, in the order of preference: the
 	// first that can be made is used. Its peers need no token; they must be root
 	// or the user of this process. Without Token, what changes anything is served
 	// there alone. Default: none.
-	Sockets []string `json:"-"`
+	Sockets []string
 	// SocketNeeded has Start fail when none of Sockets can be made.
-	SocketNeeded bool `json:"-"`
+	SocketNeeded bool
 	// Pprof serves profiles of the running process under /debug/pprof/. They
 	// show much of its inside and cost CPU. Default: false.
-	Pprof bool `json:"pprof"`
+	Pprof bool
 	// MaxBody caps the body of a request in octets; more gets 413.
 	// Default: 1 MiB.
-	MaxBody int `json:"max_body"`
+	MaxBody int
 	// MaxConnections caps the connections of the address, and those of the admin
 	// socket; more are closed at once. Default: 64.
-	MaxConnections int `json:"max_connections"`
+	MaxConnections int
 	// ReadTimeout bounds reading a request, WriteTimeout writing the reply.
 	// Default: 10s, 30s.
-	ReadTimeout  time.Duration `json:"read_timeout"`
-	WriteTimeout time.Duration `json:"write_timeout"`
+	ReadTimeout  time.Duration
+	WriteTimeout time.Duration
 	// IdleTimeout closes a connection without a request. Default: 1m.
-	IdleTimeout time.Duration `json:"idle_timeout"`
+	IdleTimeout time.Duration
 	// CallTimeout is how long a request about one account may take; then it gets
 	// 503. Default: 5s.
-	CallTimeout time.Duration `json:"call_timeout"`
+	CallTimeout time.Duration
 	// Version and Revision are of the build, for the metric of that name.
-	Version  string `json:"-"`
-	Revision string `json:"-"`
+	Version  string
+	Revision string
 }
 
 // DefaultConfig has every default.
