@@ -162,7 +162,7 @@ func (s *session) held(a *account.Account) (codec.Reply, bool) {
 		a = base
 	}
 	why, held := s.srv.cfg.Gate.Held(a.ID)
-	return codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: why}, held
+	return replySuspended(why), held
 }
 
 // offersCRAM reports whether CRAM-MD5 can work on this listener: it needs

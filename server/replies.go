@@ -12,3 +12,14 @@ var (
 	replyHTTP            = codec.Reply{Code: 421, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "This is SMTP, HTTP is not spoken here"}
 	replyNotAllowed      = codec.Reply{Code: 421, Enhanced: codec.EnhancedCode{4, 7, 1}, Text: "This address may not connect here"}
 )
+
+func replyGreeting(hostname string) codec.Reply {
+	return codec.Reply{Code: 220, Text: hostname + " ESMTP service ready"}
+}
+
+func replyHelo(hostname string) codec.Reply { return codec.Reply{Code: 250, Text: hostname} }
+
+// replySuspended refuses a login to an account that an operator has paused.
+func replySuspended(why string) codec.Reply {
+	return codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: why}
+}

@@ -70,8 +70,8 @@ func New(cfg Config, accounts *account.Store, tokens Tokens, relay Relay, log *z
 	set.NewGauge(`smtp_content_budget_used_bytes`, func() float64 { return float64(s.budget.Used()) })
 	set.NewGauge(`smtp_content_budget_limit_bytes`, func() float64 { return float64(s.budget.Limit()) })
 	set.NewGauge(`smtp_content_segments_live`, func() float64 { return float64(codec.LiveSegments()) })
-	s.greeting = codec.Reply{Code: 220, Text: cfg.Hostname + " ESMTP service ready"}.AppendTo(nil)
-	s.helo = codec.Reply{Code: 250, Text: cfg.Hostname}
+	s.greeting = replyGreeting(cfg.Hostname).AppendTo(nil)
+	s.helo = replyHelo(cfg.Hostname)
 	return s, nil
 }
 
