@@ -9,6 +9,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/zap"
 
+	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/watchdog"
@@ -30,6 +31,12 @@ func (h hangingStore) Load(id string, _ func(int64, uint32, uint32)) {
 }
 func (hangingStore) Save(string, int64, uint32, uint32) {}
 func (hangingStore) Flush() error                       { return nil }
+
+// released is an upstream.Completer that wants no answer.
+type released struct{}
+
+func (released) RecipientsReplied(tx *upstream.Transaction)         { tx.Release() }
+func (released) Complete(tx *upstream.Transaction, _ upstream.Loop) { tx.Release() }
 
 // Run implements loop.Runner: the loop hangs as the shard does.
 func (h hangingStore) Run() { h.Load("hang", nil) }
@@ -72,7 +79,16 @@ func waitStuck(t *testing.T, dog *watchdog.Watchdog, name string) {
 func TestStuckShard(t *testing.T) {
 	k, h, dog := watchedStack(t)
 	content, recipients, later := k.login(t, gmailUser), k.login(t, gmailUser), k.login(t, gmailUser)
-	go k.relay.Pause(&account.Account{ID: "hang", Limits: account.Limits{MessagesPerDay: 1}}, time.Time{}, "")
+	hang := upstream.GetTransaction()
+	hang.Account = &account.Account{ID: "hang", Limits: account.Limits{MessagesPerDay: 1}}
+	hang.Done = released{}
+	hang.AddRcpt(codec.RcptArgs{})
+	hang.Abandon()
+	go func() {
+		if err := k.relay.TrySubmit(hang); err != nil {
+			t.Error(err)
+		}
+	}()
 	<-h.come
 	const stuck = "451 4.3.0 The proxy is stuck"
 	content.mail("a@example.com", "b@example.com")

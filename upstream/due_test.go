@@ -105,10 +105,6 @@ var dueCases = []struct {
 		st.throttle = throttle.New(time.Minute)
 		st.throttle.Quota(at.Add(-time.Hour), 3, "quota")
 	}},
-	{"order", false, false, func(r *Relay, st *accountState, now, at time.Time) {
-		st.throttle = throttle.New(time.Minute)
-		st.throttle.Order(at, "order")
-	}},
 	{"global slot", false, false, func(r *Relay, st *accountState, now, at time.Time) { st.blocked = true }},
 	{"nothing", false, false, func(r *Relay, st *accountState, now, at time.Time) {}},
 }

@@ -191,22 +191,6 @@ func TestProbeRefusedForItsOwnSake(t *testing.T) {
 	f.sendOK(a, "free\r\n")
 }
 
-// TestNoProbeAgainstAnOrder: what an operator has stopped is not tried.
-func TestNoProbeAgainstAnOrder(t *testing.T) {
-	f, a, _ := newHeld(t, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Reply: fullMailbox, Times: 1})
-	due := f.standing(a).NextProbe
-	f.relay.Pause(a, time.Time{}, "")
-	if res := f.sendAt(a, "to@example.com", due); res.Phase != PhaseQueue {
-		t.Errorf("an account that an operator has paused is tried: %v", res.Reply)
-	}
-	f.relay.ReleaseHold(a.ID)
-	if res := f.sendAt(a, "to@example.com", due); !strings.Contains(res.Reply.Text, "paused by an operator") {
-		t.Errorf("paused: %v", res.Reply)
-	}
-	f.relay.Resume(a.ID)
-	f.sendOK(a, "free\r\n")
-}
-
 // TestReleaseDuringAProbe: what the probe meets concerns nothing any more.
 func TestReleaseDuringAProbe(t *testing.T) {
 	f, a, logs := newHeld(t, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Reply: fullMailbox, Times: 1})

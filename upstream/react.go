@@ -92,7 +92,7 @@ func (s *shard) absolve(st *accountState) {
 	if st.throttle.Held() {
 		s.relay.held.Add(-1)
 	}
-	st.throttle = st.throttle.Absolve()
+	st.throttle = nil
 }
 
 // excess is how many connections there are above what a throttle allows.

@@ -55,13 +55,8 @@ func (e *stopError) reply() codec.Reply {
 	case throttle.QuotaUsedUp:
 		r.Code, r.Enhanced = 452, codec.EnhancedCode{4, 7, 1}
 		r.Text = "The provider's quota of the account is used up: " + e.reason
-	case throttle.Slowed:
-		r.Text = "The provider slows the account down: " + e.reason
 	default:
-		r.Text = "The account is paused by an operator"
-		if e.reason != "" {
-			r.Text += ": " + cut(e.reason)
-		}
+		r.Text = "The provider slows the account down: " + e.reason
 	}
 	if e.after > 0 {
 		r.Text += fmt.Sprintf("; try again in %d s", seconds(e.after))

@@ -3,9 +3,7 @@ package upstream
 import (
 	"time"
 
-	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/upstream/internal/limit"
-	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // Use is how much of a limit an account has used.
@@ -25,10 +23,9 @@ type Standing struct {
 	// Connections is how many connections the account may have now, because the
 	// provider asked for less; 0 if as many as its limits say.
 	Connections int
-	// Stopped is why the account sends nothing: "throttled", "quota", "paused"
-	// by Pause, or "held" until ReleaseHold or a probe; empty if it sends. Until
-	// is when that ends, zero if that is not known; Reason what the provider or
-	// the operator said.
+	// Stopped is why the account sends nothing: "throttled", "quota", or
+	// "held" until ReleaseHold or a probe; empty if it sends. Until is when that
+	// ends, zero if that is not known; Reason what the provider said.
 	Stopped string
 	Until   time.Time
 	Reason  string
@@ -75,27 +72,6 @@ func (st *accountState) standing(now time.Time) (out Standing) {
 		out.NextProbe = st.throttle.NextProbe(now)
 	}
 	return out
-}
-
-// Pause stops the account from sending until a moment, or until Resume if that
-// is zero. Running transactions go on, what waits is refused with the reason.
-// The order outlives a reload, and ends with the process.
-func (r *Relay) Pause(a *account.Account, until time.Time, reason string) {
-	s := r.shardOf(a.ID)
-	s.do(func(now time.Time) {
-		st := s.state(a)
-		if st.throttle == nil {
-			st.throttle = throttle.New(r.cfg.ThrottleRecovery)
-		}
-		st.throttle.Order(until, reason)
-		s.enforce(st, now)
-	})
-}
-
-// Resume ends the pauses of the account: by Pause, and those that the
-// provider's replies brought. It does not end a hold.
-func (r *Relay) Resume(id string) {
-	r.change(id, func(s *shard, st *accountState) { st.throttle = st.throttle.Resume() })
 }
 
 // ReleaseHold ends the hold of the account, because an operator has done what

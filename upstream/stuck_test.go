@@ -56,7 +56,7 @@ func (f *fixture) hang(h *hangingStore, n int) {
 	})
 	a := *f.accounts[0]
 	a.ID, a.Limits.MessagesPerDay = fmt.Sprintf("hang%d", n), 1
-	go f.relay.Pause(&a, time.Time{}, "")
+	go f.relay.shards[0].do(func(time.Time) { f.relay.shards[0].state(&a) })
 	<-h.come
 }
 

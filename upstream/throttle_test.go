@@ -98,7 +98,7 @@ func TestQuotaRefusalPausesTheAccount(t *testing.T) {
 				}
 				f.sendOK(neighbour, "neighbour\r\n")
 				f.box.ClearFaults()
-				f.relay.Resume(a.ID)
+				f.forgive(a)
 				f.sendOK(a, "again\r\n")
 			})
 		}
@@ -122,8 +122,6 @@ func TestHarmfulRefusalHoldsTheAccount(t *testing.T) {
 				t.Errorf("%v, want the refusal as it is", got)
 			}
 			f.refusedFor(a, "451 4.7.0", "held until an operator acts", tt.reply)
-			f.relay.Resume(a.ID) // is not enough
-			f.refusedFor(a, "451 4.7.0", "held")
 			if n := f.metric("upstream_accounts_held"); n != "1" {
 				t.Errorf("%s held", n)
 			}
@@ -144,18 +142,9 @@ func TestHarmfulRefusalHoldsTheAccount(t *testing.T) {
 	}
 }
 
-func TestPauseByOperator(t *testing.T) {
-	f := newFixture(t, nil)
-	a := f.accounts[0]
-	f.relay.Pause(a, time.Time{}, "maintenance of the tenant")
-	f.refusedFor(a, "451 4.7.0", "paused by an operator: maintenance of the tenant")
-	if st := f.standing(a); st.Stopped != "paused" || !st.Until.IsZero() {
-		t.Errorf("%+v", st)
-	}
-	f.relay.Resume(a.ID)
-	f.sendOK(a, "a\r\n")
-	f.relay.Pause(a, time.Now().Add(time.Hour), "")
-	f.refusedFor(a, "451 4.7.0", "paused by an operator; try again in 3")
+// forgive ends what the provider's replies have brought the account.
+func (f *fixture) forgive(a *account.Account) {
+	f.relay.change(a.ID, func(s *shard, st *accountState) { s.absolve(st) })
 }
 
 // deadPort returns an address of this host where nobody listens.

@@ -170,7 +170,7 @@ type Limit struct {
 
 // Restraint is what the provider's replies have led to.
 type Restraint struct {
-	// State is "throttled", "quota", "paused" or "held"; a held account waits
+	// State is "throttled", "quota" or "held"; a held account waits
 	// for an operator, whose order "resume" releases it, or for a probe.
 	State  string     `json:"state"`
 	Until  *time.Time `json:"until,omitempty"`

@@ -10,7 +10,7 @@
 // # Throttle, back-off, breakers
 //
 //	State     of an account: fewer connections, or a suspension, because of the
-//	          provider's refusals or an operator's order
+//	          provider's refusals
 //	Backoff   of an account: a pause after failures to connect or log in
 //	Breakers  of an endpoint, for all accounts: no attempts after failures to reach it
 //

@@ -42,10 +42,9 @@ func (p *probes) interval() time.Duration {
 // wait plans the next probe.
 func (p *probes) wait(now time.Time) { p.due = now.Add(p.interval()) }
 
-// MayProbe reports whether the next message may be a probe. It may not while an
-// operator's order is in force.
+// MayProbe reports whether the next message may be a probe.
 func (t *State) MayProbe(now time.Time) bool {
-	if !t.Held() || t.order.on(now) {
+	if !t.Held() {
 		return false
 	}
 	p := &t.probes

@@ -17,9 +17,8 @@ type Refusal struct {
 }
 
 // State is the throttle of an account, with its suspensions by the provider's
-// refusals and by an operator's order. An account without a refusal or an order has
-// none: Limit, Excess, Suspended, Held, MayProbe, NextProbe, EndProbe and Absolve
-// take a nil receiver.
+// refusals. An account without a refusal has none: Limit, Excess, Suspended, Held,
+// MayProbe, NextProbe and EndProbe take a nil receiver.
 //
 // A refusal that asks for less halves the connections, down to one. They grow by one
 // in each recovery time. A refusal at one connection brings a pause, which doubles
@@ -34,9 +33,8 @@ type State struct {
 
 	floors  int // refusals in a row at one connection
 	strikes int // quota refusals in a row
-	// stop comes from the provider's refusals, order from an operator.
-	stop, order Suspension
-	probes      probes // while held
+	stop    Suspension
+	probes  probes // while held
 }
 
 // New returns a throttle that allows one connection more in each recovery time.
@@ -110,30 +108,7 @@ func (t *State) Hold(now time.Time, r Refusal) bool {
 // Held reports whether the account is held.
 func (t *State) Held() bool { return t != nil && t.stop.Kind == Held }
 
-// Order suspends the account by an operator's order, until a moment; zero: until
-// Resume.
-func (t *State) Order(until time.Time, reason string) { t.order = Suspension{Ordered, until, reason} }
-
-// Resume ends an order, a pause and a limit on connections, but no hold. It returns
-// the throttle that remains, nil if none does.
-func (t *State) Resume() *State {
-	if !t.Held() {
-		return nil
-	}
-	t.order = Suspension{}
-	return t
-}
-
-// Absolve ends all effects of the provider's refusals. It returns the throttle that
-// remains, with an operator's order; nil if there is no order.
-func (t *State) Absolve() *State {
-	if t == nil || t.order.Kind == NotSuspended {
-		return nil
-	}
-	return &State{recovery: t.recovery, order: t.order}
-}
-
-// suspend puts s in force, unless a graver suspension by the provider is.
+// suspend puts s in force, unless a graver suspension is.
 func (t *State) suspend(s Suspension, now time.Time) {
 	if !t.stop.on(now) || s.Kind >= t.stop.Kind {
 		t.stop = s
@@ -143,20 +118,12 @@ func (t *State) suspend(s Suspension, now time.Time) {
 // Success resets the counts of refusals in a row.
 func (t *State) Success() { t.floors, t.strikes = 0, 0 }
 
-// Suspended returns the suspension in force, nil if there is none. A hold goes before
-// an order, an order before a pause.
+// Suspended returns the suspension in force, nil if there is none.
 func (t *State) Suspended(now time.Time) *Suspension {
-	switch {
-	case t == nil:
+	if t == nil || !t.stop.on(now) {
 		return nil
-	case t.Held():
-		return &t.stop
-	case t.order.on(now):
-		return &t.order
-	case t.stop.on(now):
-		return &t.stop
 	}
-	return nil
+	return &t.stop
 }
 
 // ByProvider returns the last suspension by the provider's refusals, over or not.

@@ -82,10 +82,6 @@ func TestQuotaPausesForHours(t *testing.T) {
 func TestHoldWinsOverAllAndStays(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	r := New(30 * time.Second)
-	r.Order(now.Add(time.Hour), "maintenance")
-	if r.Suspended(now).Kind != Ordered {
-		t.Fatal("not paused")
-	}
 	r.Hold(now, Refusal{Phase: PhaseFinal, Account: AccountHold, Reason: "full"})
 	r.Quota(now, 3, "used up")
 	now = now.Add(1000 * time.Hour)

@@ -9,11 +9,10 @@ const (
 	NotSuspended Kind = iota
 	Slowed            // it was slowed down though it had one connection only
 	QuotaUsedUp       // the provider's quota is used up
-	Ordered           // an operator's order
 	Held              // to repeat what the provider refused would do harm
 )
 
-var kindNames = [...]string{"", "throttled", "quota", "paused", "held"}
+var kindNames = [...]string{"", "throttled", "quota", "held"}
 
 // String is the word for the admin API.
 func (k Kind) String() string { return kindNames[k] }
@@ -22,7 +21,7 @@ func (k Kind) String() string { return kindNames[k] }
 type Suspension struct {
 	Kind   Kind
 	Until  time.Time // zero: until an operator acts
-	Reason string    // what the provider or the operator said
+	Reason string    // what the provider said
 }
 
 func (s *Suspension) on(now time.Time) bool {
