@@ -66,7 +66,6 @@ var (
 var (
 	ReplyNoStorage          = Reply{452, EnhancedCode{4, 3, 1}, "Insufficient system storage, try again later"}
 	ReplyTooManyRcpts       = Reply{452, EnhancedCode{4, 5, 3}, "Too many recipients"}
-	ReplyOverloaded         = Reply{451, EnhancedCode{4, 3, 2}, "System is busy, try again later"}
 	ReplyLocalError         = Reply{451, EnhancedCode{4, 3, 0}, "Local error in processing"}
 	ReplyShutdown           = Reply{421, EnhancedCode{4, 3, 2}, "Service shutting down"}
 	ReplyTimeout            = Reply{421, EnhancedCode{4, 4, 2}, "Timeout, closing the connection"}

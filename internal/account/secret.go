@@ -3,7 +3,6 @@ package account
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"unique"
 )
 
@@ -57,6 +56,3 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // MarshalJSON implements [encoding/json.Marshaler].
 func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
-
-// LogValue implements [slog.LogValuer].
-func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }

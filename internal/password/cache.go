@@ -92,9 +92,3 @@ func (c *cache) add(d *digest) {
 	c.entries[i] = *d
 	c.index[d.prefix()] = i
 }
-
-func (c *cache) len() int {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return len(c.entries)
-}

@@ -23,8 +23,8 @@ func TestCacheIsBounded(t *testing.T) {
 		if !c.has(sum(i)) {
 			t.Fatalf("login %d is not known", i)
 		}
-		if want := min(i+1, limit); c.len() != want || len(c.index) != want {
-			t.Fatalf("after %d logins: %d entries, %d in the index, want %d", i+1, c.len(), len(c.index), want)
+		if want := min(i+1, limit); len(c.entries) != want || len(c.index) != want {
+			t.Fatalf("after %d logins: %d entries, %d in the index, want %d", i+1, len(c.entries), len(c.index), want)
 		}
 	}
 	known := 0
@@ -46,8 +46,8 @@ func TestCacheSamePrefix(t *testing.T) {
 		t.Error("a digest is known by its first octets")
 	}
 	c.add(&two)
-	if c.has(&one) || !c.has(&two) || c.len() != 1 {
-		t.Errorf("after the second: %v, %v, %d entries", c.has(&one), c.has(&two), c.len())
+	if c.has(&one) || !c.has(&two) || len(c.entries) != 1 {
+		t.Errorf("after the second: %v, %v, %d entries", c.has(&one), c.has(&two), len(c.entries))
 	}
 }
 

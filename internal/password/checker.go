@@ -63,7 +63,7 @@ type Checker struct {
 	waiting  int // callbacks that are owed
 	closed   bool
 
-	hashes, hits, busy, responses atomic.Uint64
+	hashes, responses atomic.Uint64 // see Work
 }
 
 // computation is one slow hash, and who waits for it.
@@ -136,7 +136,6 @@ func (c *Checker) Check(id string, secret Secret, password []byte, done func(Res
 	key := d.sum(id, s.text, password)
 	c.digesters.Put(d)
 	if c.cache.has(&key) {
-		c.hits.Add(1)
 		return Allowed
 	}
 	return c.compute(key, s, password, done)
@@ -153,7 +152,6 @@ func (c *Checker) compute(key digest, s *stored, password []byte, done func(Resu
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || c.waiting >= c.limit {
-		c.busy.Add(1)
 		return Busy
 	}
 	c.waiting++
@@ -166,6 +164,10 @@ func (c *Checker) compute(key digest, s *stored, password []byte, done func(Resu
 	c.queue <- started // never blocks: its capacity is the limit of waiting
 	return Pending
 }
+
+// Work counts the slow hashes and the CRAM-MD5 responses that were computed: what
+// logins cost, which must not tell whether there is such an account.
+func (c *Checker) Work() (hashes, responses uint64) { return c.hashes.Load(), c.responses.Load() }
 
 // Close answers Busy to the logins that are queued, lets the computations
 // under way finish and waits for the workers. Later checks are Busy unless

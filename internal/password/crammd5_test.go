@@ -38,11 +38,11 @@ func TestCheckCRAMMD5(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			before := c.Responses()
+			before := c.responses.Load()
 			if got := c.CheckCRAMMD5(tt.secret, []byte(tt.challenge), []byte(tt.response)); got != tt.want {
 				t.Errorf("%v, want %v", got, tt.want)
 			}
-			if n := c.Responses() - before; n != 1 {
+			if n := c.responses.Load() - before; n != 1 {
 				t.Errorf("%d responses computed, want one whatever is asked", n)
 			}
 		})

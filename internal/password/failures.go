@@ -7,7 +7,6 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -89,7 +88,6 @@ type Failures struct {
 	seed    maphash.Seed // random, so that nobody can aim at a bucket
 	start   time.Time
 	buckets []bucket
-	refused atomic.Uint64
 }
 
 type bucket struct {
@@ -139,7 +137,6 @@ func (f *Failures) Failed(addr netip.Addr, now time.Time) (delay time.Duration) 
 	s.failures = min(s.failures+1, 2*f.cfg.Limit)
 	if s.failures >= f.cfg.Limit && t >= s.refusedUntil {
 		s.refusedUntil = t + int64(f.cfg.RefuseFor)
-		f.refused.Add(1)
 	}
 	return f.delay(s.failures)
 }
@@ -174,9 +171,6 @@ func (f *Failures) Refused(addr netip.Addr, now time.Time) time.Duration {
 	}
 	return 0
 }
-
-// Refusals counts how often a source began to be refused.
-func (f *Failures) Refusals() uint64 { return f.refused.Load() }
 
 // delay is for the answer to that failure.
 func (f *Failures) delay(failures int) time.Duration {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 )
 
@@ -107,9 +106,6 @@ func (Secret) Format(f fmt.State, _ rune) {
 
 // MarshalText implements [encoding.TextMarshaler], for JSON too.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// LogValue implements [slog.LogValuer].
-func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // plain is a recoverable secret. The checker compares it without a worker.
 type plain []byte

@@ -41,9 +41,6 @@ func (c *Checker) finish(comp *computation, r Result) {
 	delete(c.underway, comp.key)
 	waiting := comp.waiting
 	c.waiting -= len(waiting)
-	if r == Busy {
-		c.busy.Add(uint64(len(waiting)))
-	}
 	c.mu.Unlock()
 	for _, done := range waiting {
 		done(r)
