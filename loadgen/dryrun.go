@@ -40,7 +40,8 @@ func (d *dryRuns) verdict(acknowledged int64) (*report.DryRun, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--dry-run: %w", err)
 	}
-	v := &report.DryRun{Acknowledged: acknowledged, Counted: int64(values[0] - d.dry), Delivered: int64(values[1] - d.delivered)}
+	counted, delivered := int64(values[0]-d.dry), int64(values[1]-d.delivered)
+	v := &report.DryRun{Acknowledged: acknowledged, Counted: counted, Delivered: delivered}
 	v.Holds = v.Counted == v.Acknowledged && v.Delivered == 0
 	return v, nil
 }

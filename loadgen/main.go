@@ -28,7 +28,8 @@ const description = `Loads an SMTP submission server on this machine and reports
   Closed loop, as fast as the server answers: loadgen -c 100 -m 20 --messages 40000
   Open loop, 50,000 a minute for a minute:    loadgen --rate 50k --duration 1m
   Find the limit:                             loadgen --steps 1k,5k,10k,20k,50k,100k --step-time 10s --html load.html
-  With proof of delivery:                     loadgen --rate 50k --sandbox http://127.0.0.1:8025 --accounts-file accounts.json
+  With proof of delivery:                     loadgen --rate 50k --accounts-file accounts.json \
+                                                --sandbox http://127.0.0.1:8025
 
   Through a proxy in dry-run mode:            loadgen --rate 50k --dry-run --proxy-metrics http://127.0.0.1:9090/metrics
 
@@ -71,7 +72,8 @@ func parse(args []string, stdout, stderr io.Writer) (p *plan, code int, done boo
 	o := &options{}
 	exited := false
 	parser, err := kong.New(o, kong.Name("loadgen"), kong.Description(description), kong.Resolvers(profileResolver),
-		kong.Writers(stdout, stderr), kong.Exit(func(int) { exited = true }), kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 110}))
+		kong.Writers(stdout, stderr), kong.Exit(func(int) { exited = true }),
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 110}))
 	if err == nil {
 		_, err = parser.Parse(args)
 	}

@@ -39,7 +39,8 @@ func (l *listener) Accepted(on *loop.Loop, fd int, remote netip.AddrPort) {
 		sess.awaitsHeader = contains(l.cfg.ProxyFrom, sess.source)
 	}
 	total, here := s.active.Add(1), l.active.Add(1)
-	if total > int64(s.cfg.MaxConnections) || l.cfg.MaxConnections > 0 && here > int64(l.cfg.MaxConnections) || fewDescriptors(fd) {
+	most, mostHere := int64(s.cfg.MaxConnections), int64(l.cfg.MaxConnections)
+	if total > most || mostHere > 0 && here > mostHere || fewDescriptors(fd) {
 		l.left()
 		s.metrics.overCap.Inc()
 		l.refuse(fd, codec.ReplyTooManyConnections)

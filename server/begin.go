@@ -1,6 +1,8 @@
 package server
 
 import (
+	"errors"
+
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
@@ -73,7 +75,7 @@ func (s *session) feedProxyHeader(b []byte) {
 	}
 	header, n, err := codec.ParseProxyHeader(b)
 	switch {
-	case err == codec.ErrIncomplete:
+	case errors.Is(err, codec.ErrIncomplete):
 		s.keep(b)
 		return
 	case err != nil:

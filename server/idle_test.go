@@ -58,7 +58,7 @@ func TestIdleClients(t *testing.T) {
 	read := func(c net.Conn, want string) error {
 		b := make([]byte, len(want))
 		if _, err := io.ReadFull(c, b); err != nil || string(b) != want {
-			return fmt.Errorf("%q, %v, want %q", b, err, want)
+			return fmt.Errorf("%q, %w, want %q", b, err, want)
 		}
 		return nil
 	}

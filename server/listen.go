@@ -50,7 +50,8 @@ func (s *Server) newListener(cfg Listener, fromSystemd *loop.Passed) (*listener,
 		return nil, err
 	}
 	spare, _ := os.Open(os.DevNull) // without it, EMFILE is only waited out
-	l := &listener{srv: s, cfg: cfg, socket: socket, spare: spare, policy: cfg.Passwords, sources: make(map[netip.Addr]int)}
+	sources := make(map[netip.Addr]int)
+	l := &listener{srv: s, cfg: cfg, socket: socket, spare: spare, policy: cfg.Passwords, sources: sources}
 	if l.policy == "" {
 		l.policy = password.PolicyAny
 	}

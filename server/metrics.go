@@ -13,12 +13,14 @@ type serverMetrics struct {
 	badProxyHeaders, pauses                     *metrics.Counter
 	timeouts, deafClients, panics               *metrics.Counter
 	commands                                    [codec.NumVerbs]*metrics.Counter
-	auth                                        struct{ success, refused, decode, mechanism, token, busy, sourceRefused *metrics.Counter }
-	contentBytes                                *metrics.Counter
-	contentRefusals, budgetRefusals             *metrics.Counter
-	lostReplies                                 *metrics.Counter
-	handshakeOK, handshakeFailed, evicted       *metrics.Counter
-	loopLag                                     *metrics.PrometheusHistogram
+	auth                                        struct {
+		success, refused, decode, mechanism, token, busy, sourceRefused *metrics.Counter
+	}
+	contentBytes                          *metrics.Counter
+	contentRefusals, budgetRefusals       *metrics.Counter
+	lostReplies                           *metrics.Counter
+	handshakeOK, handshakeFailed, evicted *metrics.Counter
+	loopLag                               *metrics.PrometheusHistogram
 }
 
 // latencyBuckets are in seconds.

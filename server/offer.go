@@ -116,7 +116,8 @@ func (srv *Server) prepare(snapshot *account.Snapshot) {
 
 // understood are the extensions whose parameters MAIL takes; whether the
 // account's provider can carry what they ask for is another question.
-const understood = codec.ExtSIZE | codec.Ext8BITMIME | codec.ExtSMTPUTF8 | codec.ExtBINARYMIME | codec.ExtCHUNKING | codec.ExtAUTH
+const understood = codec.ExtSIZE | codec.Ext8BITMIME | codec.ExtSMTPUTF8 |
+	codec.ExtBINARYMIME | codec.ExtCHUNKING | codec.ExtAUTH
 
 // understood are the extensions whose parameters the session's MAIL takes:
 // those about delivery reports are unknown where the provider has none.

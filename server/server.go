@@ -47,7 +47,9 @@ type Server struct {
 }
 
 // New makes a server that is not listening yet. Its figures go into set.
-func New(cfg Config, accounts *account.Store, tokens Tokens, relay Relay, log *zap.Logger, set *metrics.Set) (*Server, error) {
+func New(
+	cfg Config, accounts *account.Store, tokens Tokens, relay Relay, log *zap.Logger, set *metrics.Set,
+) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}

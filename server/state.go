@@ -64,7 +64,8 @@ var (
 	answersDue = waiting | in(stateLinger, stateClosed)
 	// idle are the states without a transaction: a draining server ends
 	// these sessions at once.
-	idle = in(stateProxyHeader, stateDetect, stateHandshake, stateHello, stateUnauth, stateReady, stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass, stateAuthCRAM)
+	idle = in(stateProxyHeader, stateDetect, stateHandshake, stateHello, stateUnauth, stateReady,
+		stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass, stateAuthCRAM)
 	// silent are the states in which the client does not expect to be told
 	// anything: such a session ends without a word.
 	silent = in(stateProxyHeader, stateHandshake)

@@ -57,7 +57,8 @@ var parts = []struct {
 func (a *Account) Redirected(b *Account) (keys []string) {
 	was, is := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
 	for _, p := range parts {
-		if p.part == destination && !reflect.DeepEqual(was.FieldByName(p.field).Interface(), is.FieldByName(p.field).Interface()) {
+		before, after := was.FieldByName(p.field).Interface(), is.FieldByName(p.field).Interface()
+		if p.part == destination && !reflect.DeepEqual(before, after) {
 			keys = append(keys, p.key)
 		}
 	}

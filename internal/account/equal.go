@@ -22,8 +22,9 @@ func (a *Account) sameCredentials(b *Account) bool {
 }
 
 func (a *Account) sameUse(b *Account) bool {
-	return a.Mechanism == b.Mechanism && a.InitialResponse == b.InitialResponse && a.SMTP == b.SMTP && a.SourceIP == b.SourceIP && a.Extensions == b.Extensions &&
-		a.Limits == b.Limits && a.RefreshMargin == b.RefreshMargin && a.Retry == b.Retry && a.KeepAlive == b.KeepAlive
+	return a.Mechanism == b.Mechanism && a.InitialResponse == b.InitialResponse && a.SMTP == b.SMTP &&
+		a.SourceIP == b.SourceIP && a.Extensions == b.Extensions && a.Limits == b.Limits &&
+		a.RefreshMargin == b.RefreshMargin && a.Retry == b.Retry && a.KeepAlive == b.KeepAlive
 }
 
 // Reusing returns a snapshot that says what s says, with the accounts of old in

@@ -117,7 +117,8 @@ func Open(ctx context.Context, path string) (*Client, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}
-	c := &Client{Path: path, transport: &http.Transport{DialContext: dial, MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdle}}
+	tr := &http.Transport{DialContext: dial, MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdle}
+	c := &Client{Path: path, transport: tr}
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
 	err := c.Do(ctx, http.MethodGet, "/admin/info", nil, &c.Proxy)

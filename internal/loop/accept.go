@@ -161,7 +161,8 @@ func (l *Loop) listen(from *Listener) {
 // It does nothing for a socket that the loop is told of already.
 func (l *Loop) arm(from *Listener) {
 	fd := from.socket.descriptor()
-	err := unix.EpollCtl(l.poller.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Fd: int32(fd), Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE})
+	event := unix.EpollEvent{Fd: int32(fd), Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE}
+	err := unix.EpollCtl(l.poller.epoll, unix.EPOLL_CTL_ADD, fd, &event)
 	if err != nil && err != unix.EEXIST {
 		from.acceptor.Failed(os.NewSyscallError("epoll_ctl", err))
 	}

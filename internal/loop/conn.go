@@ -218,7 +218,8 @@ func (c *Conn) watch() bool {
 	if c.Buffered() > 0 {
 		want |= unix.EPOLLOUT
 	}
-	return unix.EpollCtl(c.loop.poller.epoll, unix.EPOLL_CTL_MOD, c.fd, &unix.EpollEvent{Fd: int32(c.fd), Events: want}) == nil
+	event := unix.EpollEvent{Fd: int32(c.fd), Events: want}
+	return unix.EpollCtl(c.loop.poller.epoll, unix.EPOLL_CTL_MOD, c.fd, &event) == nil
 }
 
 // Pause stops reading, so that TCP holds the peer back. What is read already is

@@ -50,7 +50,7 @@ import (
 )
 
 //go:linkname newStreamConn github.com/panjf2000/gnet/v2.newStreamConn
-func newStreamConn(proto string, fd int, el unsafe.Pointer, sa unix.Sockaddr, localAddr, remoteAddr net.Addr) (c unsafe.Pointer)
+func newStreamConn(proto string, fd int, el unsafe.Pointer, sa unix.Sockaddr, local, remote net.Addr) (c unsafe.Pointer)
 
 //go:linkname setContext github.com/panjf2000/gnet/v2.(*conn).SetContext
 func setContext(c unsafe.Pointer, ctx any)

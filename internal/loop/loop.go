@@ -57,7 +57,10 @@ const (
 )
 
 func newLoop(events gnet.EventLoop, p poller) *Loop {
-	l := &Loop{gnet: events, poller: p, started: time.Now(), wheel: newWheel(), input: make([]byte, inputSize), plain: make([]byte, recordSize)}
+	l := &Loop{
+		gnet: events, poller: p, started: time.Now(), wheel: newWheel(),
+		input: make([]byte, inputSize), plain: make([]byte, recordSize),
+	}
 	l.tick.loop = l
 	return l
 }

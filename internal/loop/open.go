@@ -25,7 +25,8 @@ func (p *Passed) Open(address string) (Socket, error) {
 	case "systemd":
 		return asSocket("")(p.take(name))
 	}
-	lc := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, raw syscall.RawConn) error { return prepareAccepted(raw) }}
+	prepare := func(_, _ string, raw syscall.RawConn) error { return prepareAccepted(raw) }
+	lc := net.ListenConfig{KeepAlive: -1, Control: prepare}
 	return asSocket("")(lc.Listen(context.Background(), "tcp", address))
 }
 

@@ -118,7 +118,9 @@ func (d *Watchdog) Alive() bool {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return !slices.ContainsFunc(d.parts, func(p *Part) bool { return p.stuck.Load() && p.busy-p.task.Beyond >= d.cfg.Withhold })
+	return !slices.ContainsFunc(d.parts, func(p *Part) bool {
+		return p.stuck.Load() && p.busy-p.task.Beyond >= d.cfg.Withhold
+	})
 }
 
 // count is how many parts of a kind are stuck.
