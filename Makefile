@@ -6,7 +6,7 @@ GO        ?= go
 BIN       := bin/xoauth2-proxy
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS   := -s -w -X main.version=$(VERSION)
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+TOOL      := $(GO) tool -modfile=tools/go.mod
 FUZZTIME  ?= 30s
 FUZZTIME_OTHERS ?= $(FUZZTIME)
 BENCHTIME ?= 1s
@@ -34,11 +34,10 @@ test: ## all tests, without the race detector: that one needs a C compiler
 race: ## all tests with the race detector
 	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
 
-lint: ## formatting, vet, staticcheck
-	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'not gofmt-ed'; exit 1; }
-	$(GO) vet ./...
-	$(GO) vet -tags e2e ./e2e/
-	$(GO) run $(STATICCHECK) ./...
+lint: ## what .golangci.yml asks for, and dead code
+	$(TOOL) golangci-lint run ./...
+	$(TOOL) golangci-lint run --build-tags e2e ./e2e/
+	@dead=$$($(TOOL) deadcode -test -tags e2e ./...) && test -z "$$dead" || { echo "$$dead"; exit 1; }
 
 fuzz: ## every fuzz target for FUZZTIME
 	GO='$(GO)' ./.ci/fuzz $(FUZZTIME) $(FUZZTIME_OTHERS)
