@@ -98,7 +98,7 @@ func (s *Server) NotReady() (reasons []string) {
 		reasons = append(reasons, "there are no accounts")
 	}
 	if s.active.Load() >= int64(s.cfg.MaxConnections) {
-		reasons = append(reasons, "as many clients as there may be")
+		reasons = append(reasons, "client connection limit reached")
 	}
 	if s.budgetHigh(0) {
 		reasons = append(reasons, "the memory for content is used up")
