@@ -29,8 +29,8 @@ func appEntry(t *testing.T, email, certificate, key string) string {
 // and each says why. To take the account out, or to mend it, is no such thing.
 func TestCommandsCheckKeys(t *testing.T) {
 	_, f := newSandbox(t, "user@outlook.com")
-	certificate, key := signingPair(t)
-	_, other := signingPair(t)
+	certificate, key := signingPair()
+	_, other := signingPair()
 	user := strings.Trim(strings.TrimPrefix(strings.TrimSpace(readAll(t, f.Accounts)), `{`), "}\n ")
 	wrong := "{" + strings.TrimSuffix(strings.TrimSpace(user), "]") + ", " + appEntry(t, "app@outlook.com", certificate, other) + "]}"
 	writeFile(t, f.Accounts, wrong)
@@ -70,8 +70,8 @@ func TestCommandsCheckKeys(t *testing.T) {
 // wrong in the file: each is told by its line, and does not keep the others out.
 func TestImportSaysWhichLine(t *testing.T) {
 	_, f := newSandbox(t)
-	certificate, key := signingPair(t)
-	_, other := signingPair(t)
+	certificate, key := signingPair()
+	_, other := signingPair()
 	list := filepath.Join(t.TempDir(), "list")
 	writeFile(t, list, strings.Join([]string{"[", appEntry(t, "good@example.com", certificate, key) + ",",
 		appEntry(t, "bad@example.com", certificate, other) + ",", appEntry(t, "worse@example.com", certificate, other) + "]"}, "\n"))
@@ -156,8 +156,8 @@ func TestAddAsksNobodyInVain(t *testing.T) {
 // that signs; their keys stay in their files.
 func TestAddOfOtherFlows(t *testing.T) {
 	provider, f := newSandbox(t)
-	certificate, key := signingPair(t)
-	_, other := signingPair(t)
+	certificate, key := signingPair()
+	_, other := signingPair()
 	for _, c := range []sandbox.Client{{ID: "app", Secret: "canary-app"}, {ID: "signs", Certificate: certificate}} {
 		if err := provider.AddClient(c); err != nil {
 			t.Fatal(err)

@@ -1,38 +1,18 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
-	"math/big"
 	"strings"
 	"testing"
-	"time"
 
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // signingPair is a client's certificate and its private key in PEM form.
-func signingPair(t *testing.T) (certificate, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"}, NotAfter: time.Now().Add(time.Hour)}
-	cert, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+func signingPair() (certificate, key string) {
+	c, k := testkit.PEM(testkit.Certificate("app"))
+	return string(c), string(k)
 }
 
 // TestKeysAreCheckedAtLoad has an account whose private key is not that of its
@@ -40,8 +20,8 @@ func signingPair(t *testing.T) (certificate, key string) {
 // nothing.
 func TestKeysAreCheckedAtLoad(t *testing.T) {
 	s := newStack(t, "user@gmail.com")
-	certificate, key := signingPair(t)
-	_, other := signingPair(t)
+	certificate, key := signingPair()
+	_, other := signingPair()
 	write := func(key string) {
 		t.Helper()
 		text, err := json.Marshal([]map[string]string{{"email": "app@outlook.com", "provider": "outlook", "client_id": "c", "tenant": "example.com",
@@ -68,8 +48,8 @@ func TestKeysAreCheckedAtLoad(t *testing.T) {
 // the account is mended or taken out.
 func TestKeysAreCheckedBeforeASave(t *testing.T) {
 	s := newStack(t, "user@gmail.com", "more@gmail.com")
-	certificate, key := signingPair(t)
-	_, other := signingPair(t)
+	certificate, key := signingPair()
+	_, other := signingPair()
 	put := func(key string) {
 		t.Helper()
 		e := new(config.AccountEntry)

@@ -90,8 +90,8 @@ func TestNoSecretFromTheProgram(t *testing.T) {
 		}
 	}
 	checkCanaries(t, "/admin/accounts/"+good, p.call("GET", "/admin/accounts/"+good))
-	certificate, _ := signingPair(t)
-	_, otherKey := signingPair(t)
+	certificate, _ := signingPair()
+	_, otherKey := signingPair()
 	for _, bad := range []string{
 		`[{"email": "x@gmail.com", "provider": "gmail", "refresh_token": "canary`,
 		`[{"email": "canary", "client_secret": ["canary"]}]`,
@@ -137,8 +137,8 @@ func leaves(t *testing.T) (names []string) {
 func TestNoSecretFromAnyCommand(t *testing.T) {
 	provider, f := newSandbox(t, "user@gmail.com", "dead@outlook.com")
 	provider.RevokeGrant("dead@outlook.com")
-	certificate, key := signingPair(t)
-	_, otherKey := signingPair(t)
+	certificate, key := signingPair()
+	_, otherKey := signingPair()
 	dir := t.TempDir()
 	path := func(name, text string) string {
 		writeFile(t, dir+"/"+name, text)

@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"internal/password":    {},
 	"internal/quota":       {"internal/durable"},
 	"internal/seal":        {},
+	"internal/testkit":     {},
 	"internal/testmount":   {},
 	"internal/loop":        {},
 	"internal/watchdog":    {},

@@ -1,13 +1,9 @@
 package loop
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"math/big"
 	"net"
 	"sync"
 	"testing"
@@ -16,6 +12,8 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 // TestMain fails when a test leaves a goroutine behind. The ones that it
@@ -161,22 +159,8 @@ func connect(t *testing.T, l *Loop, h Handler) *net.TCPConn {
 
 // identity is a certificate for localhost, and who trusts it.
 var identity = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	roots := x509.NewCertPool()
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		panic(err)
-	}
-	roots.AddCert(cert)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
+	cert := testkit.Certificate("localhost")
+	return cert, testkit.Roots(cert)
 })
 
 func serverTLS() *tls.Config {
