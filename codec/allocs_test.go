@@ -51,7 +51,7 @@ func TestNoAllocations(t *testing.T) {
 		"RcptArgs.AppendTo": func() { parsedRcpt.AppendTo(dst, allExtensions) },
 		"Reply.AppendTo":    func() { multiline.AppendTo(dst) },
 		"fixed reply":       func() { codec.ReplyOK.AppendTo(dst) },
-		"WriteDotStuffed":   func() { _ = c.WriteDotStuffed(w) },
+		"WriteDotStuffed":   func() { _ = c.WriteDotStuffed(w, 0, c.NumSegments()) },
 		"CheckText":         func() { _ = c.CheckText() },
 		"line buffer":       func() { codec.PutBuffer(codec.GetBuffer()) },
 	}

@@ -113,7 +113,7 @@ func BenchmarkWriteDotStuffed(b *testing.B) {
 			b.SetBytes(c.Size())
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := c.WriteDotStuffed(w); err != nil {
+				if err := c.WriteDotStuffed(w, 0, c.NumSegments()); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -127,7 +127,7 @@ func TestWriteDotStuffed(t *testing.T) {
 					t.Fatal(err)
 				}
 				var b bytes.Buffer
-				if err := c.WriteDotStuffed(&b); err != nil || b.String() != filler+tt.want {
+				if err := c.WriteDotStuffed(&b, 0, c.NumSegments()); err != nil || b.String() != filler+tt.want {
 					t.Errorf("border at %d: %v, %q", shift, err, strings.TrimLeft(b.String(), "x"))
 				}
 				c.Release()
@@ -155,7 +155,7 @@ func TestContentWriteErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for writes, failed := 0, true; failed; writes++ {
-		err := c.WriteDotStuffed(&failingWriter{writes})
+		err := c.WriteDotStuffed(&failingWriter{writes}, 0, c.NumSegments())
 		if failed = err != nil; failed && err != errWriter || !failed && writes < 8 || writes > 20 {
 			t.Fatalf("after %d writes: %v", writes, err)
 		}

@@ -293,7 +293,7 @@ func FuzzStuff(f *testing.F) {
 			t.Fatal(err)
 		}
 		var wire bytes.Buffer
-		if err := c.WriteDotStuffed(&wire); err != nil {
+		if err := c.WriteDotStuffed(&wire, 0, c.NumSegments()); err != nil {
 			t.Fatal(err)
 		}
 		want := string(in)
