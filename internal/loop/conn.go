@@ -255,19 +255,23 @@ func (c *Conn) Write(b []byte) error {
 		return c.send(b)
 	}
 	if err := c.Gather(b); err != nil {
-		c.loop.cipher = c.loop.cipher[:0]
 		return err
 	}
 	return c.Flush()
 }
 
 // Gather encrypts b for the next Flush. The connection must have TLS, and nothing
-// else may be done with a connection of the loop before Flush.
+// else may be done with a connection of the loop before Flush. After an error what was
+// gathered is forgotten.
 func (c *Conn) Gather(b []byte) error {
 	if c.closed {
+		c.loop.Discard()
 		return net.ErrClosed
 	}
 	_, err := c.tls.conn.Write(b)
+	if err != nil {
+		c.loop.Discard()
+	}
 	return err
 }
 

@@ -178,9 +178,13 @@ func (l *Loop) contain(who any) {
 	}
 }
 
+// Discard forgets what was gathered and not flushed: after a panic that its handler has
+// contained itself, it would leave by another connection.
+func (l *Loop) Discard() { l.cipher = l.cipher[:0] }
+
 // failed reports a panic and has what it happened in closed.
 func (l *Loop) failed(p any, who any) {
-	l.cipher = l.cipher[:0]
+	l.Discard()
 	l.engine.cfg.panicked(InCallback, p, debug.Stack())
 	if c, ok := who.(*Conn); ok {
 		defer c.Close()

@@ -137,6 +137,9 @@ func (c *Conn) decrypt() (ended bool) {
 		if n > 0 {
 			c.handler.Received(c.loop.plain[:n])
 		}
+		if err == nil && len(t.wire.in) == 0 { // a record fits plain, and there is no other one
+			break
+		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			break
 		}
@@ -206,7 +209,12 @@ func (w *wire) Read(p []byte) (int, error) {
 
 // take gives what is there, up to the end of a record.
 func (w *wire) take(p []byte) int {
-	n := copy(p, w.in[:w.records.next(w.in[:min(len(p), len(w.in))])])
+	in := w.in[:min(len(p), len(w.in))]
+	n := w.records.next(in)
+	if n < len(in) && w.records.missing > 0 { // a header: what follows it belongs to it
+		n += w.records.next(in[n:])
+	}
+	copy(p, in[:n])
 	w.in = w.in[n:]
 	return n
 }
