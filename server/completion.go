@@ -3,13 +3,33 @@ package server
 import (
 	"go.uber.org/zap"
 
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream"
 )
 
 // RecipientsReplied implements upstream.Completer.
-func (s *session) RecipientsReplied(tx *upstream.Transaction) {
-	if !s.loop.Post((*recipientsAnswer)(tx)) {
-		tx.Release()
+func (s *session) RecipientsReplied(tx *upstream.Transaction, on *loop.Loop) {
+	s.hear((*recipientsAnswer)(tx), on)
+}
+
+// Complete implements upstream.Completer.
+func (s *session) Complete(tx *upstream.Transaction, on *loop.Loop) {
+	s.hear((*completion)(tx), on)
+}
+
+// answer is what the relay gives back.
+type answer interface {
+	loop.Runner
+	loop.Dropper
+}
+
+// hear has the session handle an answer on its loop: right after the callback that is
+// running if that is the loop on, which the caller is on.
+func (s *session) hear(a answer, on *loop.Loop) {
+	if on == s.loop.Loop {
+		on.Later(a)
+	} else if !s.loop.Post(a) {
+		a.Dropped()
 	}
 }
 
@@ -25,19 +45,7 @@ func (a *recipientsAnswer) Run() {
 }
 
 // Dropped implements loop.Dropper.
-func (a *recipientsAnswer) Dropped() { (*completion)(a).Dropped() }
-
-// Complete implements upstream.Completer.
-func (s *session) Complete(tx *upstream.Transaction, on upstream.Loop) {
-	done := (*completion)(tx)
-	if on == upstream.Loop(s.loop.Loop) {
-		s.loop.Later(done)
-		return
-	}
-	if !s.loop.Post(done) {
-		done.Dropped()
-	}
-}
+func (a *recipientsAnswer) Dropped() { (*upstream.Transaction)(a).Release() }
 
 // completion is a transaction with its result, on its way to its session's loop.
 type completion upstream.Transaction

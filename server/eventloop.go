@@ -21,6 +21,14 @@ func (s *Server) addLoop(l *loop.Loop) {
 	s.loops = append(s.loops, &eventLoop{Loop: l, sessions: make(map[*session]struct{})})
 }
 
+// Loops are the event loops; none before Start. It is safe for use on any goroutine.
+func (s *Server) Loops() []*loop.Loop {
+	if !s.started.Load() {
+		return nil
+	}
+	return s.engine.Loops()
+}
+
 // loopOf finds our side of an event loop. There are only a few.
 func (s *Server) loopOf(l *loop.Loop) *eventLoop {
 	for _, ours := range s.loops {

@@ -113,7 +113,7 @@ func (f *feeder) TrySubmit(tx *upstream.Transaction) error {
 		tx.Rcpts[i].Reply = feederRecipient
 	}
 	if tx.Content == nil {
-		tx.Done.RecipientsReplied(tx)
+		tx.Done.RecipientsReplied(tx, nil)
 		return nil
 	}
 	f.taken++

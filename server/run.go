@@ -49,6 +49,7 @@ func (s *Server) startLoops() (err error) {
 	if err != nil {
 		return err
 	}
+	s.started.Store(true)
 	for _, l := range s.engine.Loops() {
 		s.addLoop(l)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/upstream"
@@ -35,8 +36,8 @@ func (hangingStore) Flush() error                       { return nil }
 // released is an upstream.Completer that wants no answer.
 type released struct{}
 
-func (released) RecipientsReplied(tx *upstream.Transaction)         { tx.Release() }
-func (released) Complete(tx *upstream.Transaction, _ upstream.Loop) { tx.Release() }
+func (released) RecipientsReplied(tx *upstream.Transaction, _ *loop.Loop) { tx.Release() }
+func (released) Complete(tx *upstream.Transaction, _ *loop.Loop)          { tx.Release() }
 
 // Run implements loop.Runner: the loop hangs as the shard does.
 func (h hangingStore) Run() { h.Load("hang", nil) }

@@ -32,8 +32,8 @@ type accountState struct {
 	// account is the one of the last transaction; connections of another
 	// identity are retired, see accountState.adopt.
 	account *account.Account
-	parked  parkedList
-	flights *flight // of its connections, on loops
+	parked  connList
+	inUse   connList // busy or closing
 	count   [numConnStates]int
 	// waiting want any connection; fresh were failed by one and want a new one.
 	waiting, fresh txQueue
@@ -99,7 +99,7 @@ func (s *shard) adopt(st *accountState, a *account.Account) {
 	st.backoff = backoff{}
 	s.absolve(st)
 	for st.parked.newest != nil {
-		s.retire(st, st.parked.popOldest())
+		s.retire(st, st.parked.oldest)
 	}
 }
 
@@ -115,15 +115,33 @@ func (s *shard) move(st *accountState, from, to connState) {
 	}
 }
 
-// retire has a connection that was parked, and has been taken out of the list,
-// closed by a worker.
+// use takes c out of the parked connections.
+func (s *shard) use(st *accountState, c *conn, state connState) {
+	c.unlink()
+	st.inUse.push(c)
+	s.move(st, connParked, state)
+}
+
+// gone notes that a connection in that state is closed.
+func (s *shard) gone(st *accountState, c *conn, state connState) {
+	c.unlink()
+	s.move(st, state, connGone)
+}
+
+// retire has a parked connection closed.
 func (s *shard) retire(st *accountState, c *conn) {
-	s.move(st, connParked, connClosing)
-	s.start(task{kind: taskQuit, st: st, conn: c})
+	s.use(st, c, connClosing)
+	s.quit(c)
+}
+
+// quit has c closed by its loop.
+func (s *shard) quit(c *conn) {
+	c.order = orderQuit
+	s.relay.give(c, s.on)
 }
 
 // near is how many of the parked connections are looked at for one that is
-// driven by the loop that the transaction comes from.
+// served by the loop that the transaction comes from.
 const near = 4
 
 // takeParked returns a connection that was used last, or nearly so, and suits
@@ -134,15 +152,14 @@ func (s *shard) takeParked(st *accountState, tx *Transaction, now time.Time) *co
 		if c == nil {
 			return nil
 		}
-		for i, other := 0, c; tx.Loop != nil && i < near && other != nil; i, other = i+1, other.older {
+		for i, other := 0, c; i < near && other != nil; i, other = i+1, other.older {
 			if other.loop == tx.Loop {
 				c = other
 				break
 			}
 		}
-		st.parked.remove(c)
 		if c.suits(tx.Account) && !c.worn(st.account, now) {
-			s.move(st, connParked, connBusy)
+			s.use(st, c, connBusy)
 			return c
 		}
 		s.retire(st, c)
@@ -224,38 +241,4 @@ func (s *shard) expireWaiting(st *accountState, now time.Time) {
 		s.fail(st, tx, s.tooLong(st, now), now)
 	}
 	st.waiting = keep
-}
-
-// parkedList holds parked connections, linked through them, newest first.
-type parkedList struct{ newest, oldest *conn }
-
-func (l *parkedList) push(c *conn) {
-	c.older, c.newer, c.listed = l.newest, nil, true
-	if l.newest != nil {
-		l.newest.newer = c
-	} else {
-		l.oldest = c
-	}
-	l.newest = c
-}
-
-// popOldest needs a list that is not empty.
-func (l *parkedList) popOldest() *conn {
-	c := l.oldest
-	l.remove(c)
-	return c
-}
-
-func (l *parkedList) remove(c *conn) {
-	if c.newer != nil {
-		c.newer.older = c.older
-	} else {
-		l.newest = c.older
-	}
-	if c.older != nil {
-		c.older.newer = c.newer
-	} else {
-		l.oldest = c.newer
-	}
-	c.newer, c.older, c.listed = nil, nil, false
 }

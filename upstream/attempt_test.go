@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/upstream/internal/smtpclient"
 )
 
 func TestMayRetry(t *testing.T) {
@@ -13,27 +14,28 @@ func TestMayRetry(t *testing.T) {
 	tests := []struct {
 		name string
 		a    attempt
+		x    smtpclient.Exchange
 		want bool
 	}{
-		{"lost at MAIL", attempt{phase: PhaseMail, lost: true, err: io.EOF}, true},
-		{"lost before 354, envelope accepted", attempt{phase: PhaseData, lost: true, err: io.EOF}, true},
-		{"lost amid content, its end not sent", attempt{phase: PhaseContent, lost: true, err: io.EOF}, true},
-		{"lost, end of content may have left", attempt{phase: PhaseFinal, lost: true, err: io.EOF, left: true}, false},
-		{"lost before any reply, but all in one flight", attempt{phase: PhaseMail, lost: true, err: io.EOF, left: true, reused: true}, false},
-		{"lost a second time", attempt{phase: PhaseMail, lost: true, err: io.EOF, retried: true}, false},
-		{"lost, the client was told of recipients", attempt{phase: PhaseRcpt, lost: true, err: io.EOF, told: true}, false},
-		{"refused", attempt{phase: PhaseRcpt, reply: codec.Reply{Code: 550}}, false},
-		{"accepted", attempt{phase: PhaseFinal, reply: codec.Reply{Code: 250}, left: true}, false},
-		{"garbage", attempt{phase: PhaseMail, lost: true, err: ErrProtocol}, false},
-		{"421 of an idle timeout crossed MAIL", attempt{phase: PhaseMail, lost: true, reply: idle, reused: true}, true},
-		{"421 of an idle timeout, but all was sent", attempt{phase: PhaseMail, lost: true, reply: idle, reused: true, left: true}, false},
-		{"421 without enhanced code", attempt{phase: PhaseMail, lost: true, reply: codec.Reply{Code: 421}, reused: true}, true},
-		{"421 on a new connection", attempt{phase: PhaseMail, lost: true, reply: idle}, false},
-		{"421 that throttles", attempt{phase: PhaseMail, lost: true, reply: busy, reused: true}, false},
+		{"lost at MAIL", attempt{}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Err: io.EOF}, true},
+		{"lost before 354, envelope accepted", attempt{}, smtpclient.Exchange{Phase: PhaseData, Lost: true, Err: io.EOF}, true},
+		{"lost amid content, its end not sent", attempt{}, smtpclient.Exchange{Phase: PhaseContent, Lost: true, Err: io.EOF}, true},
+		{"lost, end of content may have left", attempt{}, smtpclient.Exchange{Phase: PhaseFinal, Lost: true, Err: io.EOF, Left: true}, false},
+		{"lost before any reply, but all in one flight", attempt{reused: true}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Err: io.EOF, Left: true}, false},
+		{"lost a second time", attempt{retried: true}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Err: io.EOF}, false},
+		{"lost, the client was told of recipients", attempt{told: true}, smtpclient.Exchange{Phase: PhaseRcpt, Lost: true, Err: io.EOF}, false},
+		{"refused", attempt{}, smtpclient.Exchange{Phase: PhaseRcpt, Reply: codec.Reply{Code: 550}}, false},
+		{"accepted", attempt{}, smtpclient.Exchange{Phase: PhaseFinal, Reply: codec.Reply{Code: 250}, Left: true}, false},
+		{"garbage", attempt{}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Err: ErrProtocol}, false},
+		{"421 of an idle timeout crossed MAIL", attempt{reused: true}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Reply: idle}, true},
+		{"421 of an idle timeout, but all was sent", attempt{reused: true}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Reply: idle, Left: true}, false},
+		{"421 without enhanced code", attempt{reused: true}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Reply: codec.Reply{Code: 421}}, true},
+		{"421 on a new connection", attempt{}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Reply: idle}, false},
+		{"421 that throttles", attempt{reused: true}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Reply: busy}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.a.mayRetry(); got != tt.want {
+			if got := tt.a.mayRetry(&tt.x); got != tt.want {
 				t.Errorf("mayRetry() = %v, want %v", got, tt.want)
 			}
 		})

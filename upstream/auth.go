@@ -1,171 +1,100 @@
 package upstream
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+
+	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
-// mechanisms are the SASL mechanisms that a provider offers, of those that take
-// a bearer token.
-type mechanisms uint8
-
-const (
-	offersXOAUTH2 mechanisms = 1 << iota
-	offersOAUTHBEARER
-)
-
-// mechanismOf returns the mechanism with that name, in upper case.
-func mechanismOf(name string) mechanisms {
-	switch name {
-	case "XOAUTH2":
-		return offersXOAUTH2
-	case "OAUTHBEARER":
-		return offersOAUTHBEARER
-	}
-	return 0
-}
-
-// emptyAnswer is the answer to a challenge that holds an error: an empty line,
-// or for OAUTHBEARER %x01 in base64 (RFC 7628 section 3.2.3).
-var emptyAnswer = map[string]string{"XOAUTH2": "", "OAUTHBEARER": "AQ=="}
-
 // auth logs in with the account's mechanism. The response is sent as
 // Account.InitialResponse says, unless the endpoint was found to take the other
-// form only. A refusal of the form itself has the other one tried, once.
-func (w *worker) auth(c *conn, tok *oauth.Token) *Error {
-	name := "XOAUTH2"
-	if c.account.Mechanism == account.MechanismOAUTHBEARER {
-		name = "OAUTHBEARER"
+// form only. A refusal of the form itself has the other one tried, once. On an error
+// the connection is closed.
+func (r *Relay) auth(l *smtpclient.Login, a *account.Account, tok *oauth.Token) *Error {
+	name, response := mechanismName(a), tok.InitialResponse(a.Mechanism)
+	form := r.forms.of(a.SMTP)
+	if form == 0 {
+		form = formFor(a.InitialResponse, smtpclient.Fits(name, response))
 	}
-	if c.mechanisms&mechanismOf(name) == 0 {
-		return &Error{Phase: PhaseAuth, Err: fmt.Errorf("%w: AUTH %s is not offered", ErrProtocol, name)}
-	}
-	response := tok.InitialResponse(c.account.Mechanism)
-	forms := w.relay.forms
-	form := forms.of(c.account.SMTP)
-	if form == formUnknown {
-		form = formFor(c.account.InitialResponse, len("AUTH ")+len(name)+len(" ")+len(response)+len("\r\n"))
-	}
-	answer, err := w.exchange(c, name, response, form)
-	if err != nil {
-		return err
-	}
-	by := throttle.ProviderOf(c.account)
-	if answer.line(by)&throttle.LineForm != 0 {
+	answer, err := l.Auth(name, response, form)
+	by := throttle.ProviderOf(a)
+	if err == nil && lineOf(&answer, by)&throttle.LineForm != 0 {
 		// A provider that refuses both forms, or closes, has said it the first time.
-		second, err := w.exchange(c, name, response, form.other())
-		if err == nil && second.line(by)&throttle.LineForm == 0 {
+		second, serr := l.Auth(name, response, form.Other())
+		if serr == nil && lineOf(&second, by)&throttle.LineForm == 0 {
 			answer = second
-			if second.understood(by) {
-				forms.learn(c.account.SMTP, form.other(), w.relay.log)
+			if understood(&second, by) {
+				r.forms.learn(a.SMTP, form.Other(), r.log)
 			}
 		}
 	}
-	if err = expect(PhaseAuth, answer.reply, 235); err != nil {
-		if answer.line(by)&throttle.LineSyntax != 0 {
-			err.Err = errLoginSyntax
+	var refusal *Error
+	if err == nil {
+		err = answer.Err()
+		if refusal = loginError(err); refusal != nil {
+			if lineOf(&answer, by)&throttle.LineSyntax != 0 {
+				refusal.Err = errLoginSyntax
+			}
+			refusal.explainAuth(a, answer.Challenge)
 		}
-		err.explainAuth(c.account, answer.challenge)
-	}
-	return err
-}
-
-// authAnswer is how a provider answered AUTH.
-type authAnswer struct {
-	reply codec.Reply // the last one
-	// challenged: before it came a 334 with the error, which challenge is.
-	challenged bool
-	challenge  string
-}
-
-// exchange runs AUTH once, in one of the forms. A provider that refuses a token
-// may send a challenge with the reason first, which is to be answered before it
-// sends the refusal. An empty 334 after an initial response is no such challenge:
-// the provider passed the initial response over and asks for it.
-func (w *worker) exchange(c *conn, name string, response []byte, form authForm) (a authAnswer, err *Error) {
-	ask := func(line string, secret []byte) bool {
-		command := make([]byte, 0, len(line)+len(secret)+len("\r\n"))
-		command = append(append(append(command, line...), secret...), "\r\n"...)
-		a.reply, err = w.ask(c, PhaseAuth, command, w.relay.cfg.LoginTimeout)
-		clear(command)
-		a.reply.Text = hideEcho(a.reply.Text, response)
-		return err == nil && a.reply.Code == 334
-	}
-	var more bool
-	if form == formInitial {
-		more = ask("AUTH "+name+" ", response)
 	} else {
-		more = ask("AUTH "+name, nil)
+		refusal = loginError(err)
 	}
-	if more && (form == formAlone || strings.TrimSpace(a.reply.Text) == "") {
-		more = ask("", response)
+	if err == nil {
+		err = l.Unasked()
+		refusal = loginError(err)
 	}
-	if more {
-		a.challenged, a.challenge = true, a.reply.Text
-		ask(emptyAnswer[name], nil)
+	if err != nil {
+		l.Leave(err)
 	}
-	return a, err
+	return refusal
 }
 
-// line is what the answer says of the lines of the login; nothing where a challenge
+// mechanismName is the name of the account's SASL mechanism.
+func mechanismName(a *account.Account) string {
+	if a.Mechanism == account.MechanismOAUTHBEARER {
+		return "OAUTHBEARER"
+	}
+	return "XOAUTH2"
+}
+
+// lineOf is what the answer says of the lines of the login; nothing where a challenge
 // came before: the provider has understood them then.
-func (a *authAnswer) line(by throttle.Provider) throttle.LineEffect {
-	if a.challenged {
+func lineOf(a *smtpclient.AuthAnswer, by throttle.Provider) throttle.LineEffect {
+	if a.Challenged {
 		return 0
 	}
-	return throttle.Judge(throttle.Occasion{Provider: by, Phase: PhaseAuth}, &a.reply).Line
+	return throttle.Judge(throttle.Occasion{Provider: by, Phase: PhaseAuth}, &a.Reply).Line
 }
 
 // understood reports whether the provider has judged the token, which it
 // cannot without the response.
-func (a *authAnswer) understood(by throttle.Provider) bool {
-	return a.challenged || a.reply.Positive() || a.reply.Permanent() && a.line(by) == 0
-}
-
-// echoLength is the length from which on a part of the response in a reply is
-// taken for an echo of it, in octets.
-const echoLength = 16
-
-// hideEcho replaces what a provider's reply repeats of the response: some quote
-// the line that they did not understand.
-func hideEcho(text string, response []byte) string {
-	for _, word := range strings.FieldsFunc(text, notBase64) {
-		if len(word) >= echoLength && bytes.Contains(response, []byte(word)) {
-			text = strings.ReplaceAll(text, word, "<secret>")
-		}
-	}
-	return text
-}
-
-// notBase64 tells the characters that base64 has not (RFC 4648 section 4).
-func notBase64(c rune) bool {
-	switch {
-	case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '+', c == '/', c == '=':
-		return false
-	}
-	return true
+func understood(a *smtpclient.AuthAnswer, by throttle.Provider) bool {
+	return a.Challenged || a.Reply.Positive() || a.Reply.Permanent() && lineOf(a, by) == 0
 }
 
 // checkResponse refuses a token whose response no server need take, before a
 // connection is opened for it.
 func checkResponse(a *account.Account, tok *oauth.Token) *Error {
 	n := len(tok.InitialResponse(a.Mechanism))
-	if n <= maxResponse {
+	if n <= smtpclient.MaxResponse {
 		return nil
 	}
 	return &Error{Phase: PhaseToken, Err: &oauth.Error{
 		Class: oauth.ClassMisconfigured,
 		Hint: "the access token is too long to log in with: ask the provider, or the token command, for one with fewer claims " +
 			"(groups, roles, scopes)",
-		Err: fmt.Errorf("the response of AUTH has %d octets, and SMTP allows %d (RFC 4954 section 4)", n, maxResponse),
+		Err: fmt.Errorf("the response of AUTH has %d octets, and SMTP allows %d (RFC 4954 section 4)", n, smtpclient.MaxResponse),
 	}}
 }
 
@@ -206,10 +135,41 @@ func challengeStatus(challenge string) string {
 	if err != nil || json.Unmarshal(raw, &c) != nil {
 		return ""
 	}
-	return cut(c.Status)
+	return smtpclient.Cut(c.Status)
 }
 
 // tokenRefused reports whether another access token may help.
 func tokenRefused(e *Error) bool {
 	return e.Phase == PhaseAuth && e.verdict().Account == throttle.AccountToken
+}
+
+// formFor returns the form of a login. fits: AUTH with an initial response is a line
+// that every server takes.
+func formFor(setting account.InitialResponse, fits bool) smtpclient.AuthForm {
+	switch {
+	case setting == account.InitialResponseNever, setting != account.InitialResponseAlways && !fits:
+		return smtpclient.FormAlone
+	}
+	return smtpclient.FormInitial
+}
+
+// authForms remembers the endpoints that took one form only, by "host:port". It
+// is safe for concurrent use, and the zero value is ready.
+type authForms struct{ byAddr sync.Map }
+
+// of returns the form that an endpoint was found to take, or 0.
+func (f *authForms) of(endpoint account.Endpoint) smtpclient.AuthForm {
+	if v, ok := f.byAddr.Load(endpoint.String()); ok {
+		return v.(smtpclient.AuthForm)
+	}
+	return 0
+}
+
+// learn notes that an endpoint refused the other form and took this one.
+func (f *authForms) learn(endpoint account.Endpoint, form smtpclient.AuthForm, log *zap.Logger) {
+	name := endpoint.String()
+	if was, known := f.byAddr.Swap(name, form); known && was == form {
+		return
+	}
+	log.Warn("provider takes one form of AUTH only", zap.String("upstream", name), zap.Stringer("form", form))
 }

@@ -15,7 +15,7 @@ import (
 // client was told that nothing has. Whoever changes it, by compare-and-swap or swap,
 // decides:
 //
-//	claimShard -> claimCarrier  a worker or a flight, before it sends anything
+//	claimShard -> claimCarrier  a connection, before it sends anything
 //	claimCarrier -> claimShard  the same, to have it sent again: nothing was taken
 //	claimCarrier -> claimKnown  the same, with an answer that the shard is to hear of first
 //	any -> claimOver            finish: the session gets tx back with the answer

@@ -77,7 +77,7 @@ func TestCloseLosesPatience(t *testing.T) {
 	}
 	a.tx.Release()
 	opened.AddRcpt(codec.RcptArgs{Path: []byte("c@example.com")})
-	if err := f.relay.Continue(opened); !errors.Is(err, ErrTransactionExpired) {
+	if err := f.goOn(opened); !errors.Is(err, ErrClosed) {
 		t.Errorf("Continue on a closed relay: %v", err)
 	}
 	opened.Release()

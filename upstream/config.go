@@ -12,6 +12,7 @@ import (
 
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/upstream/internal/dial"
+	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
@@ -40,10 +41,6 @@ type Config struct {
 	// DryRun does everything up to the provider's answer to AUTH, and then
 	// answers 250 without sending the message. Default: false.
 	DryRun bool
-	// OnLoops has messages of up to 128 KiB for one recipient carried by the
-	// loops that the transactions come from, where they come from one, instead
-	// of by workers. Default: true.
-	OnLoops bool
 	// GlobalConcurrency caps what opens a connection or carries a transaction
 	// at one time. Default: 0, no cap.
 	GlobalConcurrency int
@@ -75,9 +72,8 @@ type Config struct {
 	// It must stay below the 10 minutes for which a client waits at the end
 	// of the content (RFC 5321 section 4.5.3.2.6). Default: 470 s.
 	TransactionTimeout time.Duration
-	// HoldTimeout is how long an open transaction waits for the client's next
-	// recipient or the end of its content before the connection is taken back.
-	// Below the five minutes after which providers close. Default: 4 min.
+	// HoldTimeout is how long a connection is kept for an open transaction that waits
+	// for the client's next recipient or the end of its content. Default: 1 s.
 	HoldTimeout time.Duration
 	// QuitTimeout is for the provider's answer to QUIT. Default: 2 s.
 	QuitTimeout time.Duration
@@ -134,7 +130,6 @@ func DefaultConfig() Config {
 	return Config{
 		Shards:               runtime.GOMAXPROCS(0),
 		EhloName:             "localhost",
-		OnLoops:              true,
 		MaxWaiting:           20000,
 		MaxWaitingPerAccount: 1000,
 		DialTimeout:          10 * time.Second,
@@ -147,7 +142,7 @@ func DefaultConfig() Config {
 		ContentTimeout:       60 * time.Second,
 		FinalTimeout:         300 * time.Second,
 		TransactionTimeout:   470 * time.Second,
-		HoldTimeout:          4 * time.Minute,
+		HoldTimeout:          time.Second,
 		QuitTimeout:          2 * time.Second,
 		BackoffMin:           500 * time.Millisecond,
 		BackoffMax:           60 * time.Second,
@@ -214,6 +209,13 @@ func (c Config) Validate() error {
 		bad("backoff_max: %v is less than backoff_min, %v", c.BackoffMax, c.BackoffMin)
 	}
 	return errors.Join(errs...)
+}
+
+// client returns the configuration of the connections.
+func (c Config) client() smtpclient.Config {
+	return smtpclient.Config{EhloName: c.EhloName, Greeting: c.GreetingTimeout, TLS: c.TLSTimeout, Login: c.LoginTimeout,
+		Command: c.CommandTimeout, Data: c.DataTimeout, Content: c.ContentTimeout, Final: c.FinalTimeout, Hold: c.HoldTimeout,
+		Quit: c.QuitTimeout}
 }
 
 // dialer returns the dialer of a relay that puts its metrics into set.

@@ -1,47 +1,62 @@
 package upstream
 
 import (
-	"crypto/tls"
-	"io"
-	"syscall"
 	"time"
 
-	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
+	"xoauth2-proxy/upstream/internal/smtpclient"
 )
 
-// conn is a connection to a provider. One goroutine at a time has it: a worker
-// or the loop that drives it while it is busy, the shard while it is parked.
+// conn is a connection of an account to its provider. The shard has it while it is
+// parked, and else its loop: from conn.Run to the event that gives it back.
 type conn struct {
-	st      *accountState // to be named in events; not to be touched
+	client  smtpclient.Conn
+	loop    *loop.Loop // serves it for life
+	shard   *shard
+	st      *accountState // to be named in events; the loop must not touch it
 	account *account.Account
 	print   [32]byte // ConnectionFingerprint of account
 	peer    string   // the endpoint, "host:port"
 
-	wire *wire
-	tls  *tls.Conn // nil before the handshake
-	rw   io.ReadWriter
-	raw  syscall.RawConn
-	peek peeker
-
-	ext        codec.Extensions
-	size       int64 // the limit of SIZE, 0: none
-	mechanisms mechanisms
-
 	born, lastUsed time.Time
-	messages       int       // transactions carried
-	deadline       time.Time // as set on the socket
-	reused         bool      // was parked, so it may have gone stale
-	retired        bool      // the provider said that it has done its share
+	messages       int  // transactions carried
+	reused         bool // was parked or has carried a message, so it may have gone stale
+	retired        bool // the provider said that it has done its share
 
-	newer, older *conn // in a parkedList
-	listed       bool  // is in one
-	useless      bool  // its loop has said so, and it is not in a list yet
+	newer, older *conn     // in list
+	list         *connList // of the account; nil: in none
+	broken       bool      // its loop has said so, and the shard had no use for that yet
 
-	loop  Loop   // drives the connection; nil: a worker does, if anybody
-	shard *shard // set with loop
-	driven
+	// What follows belongs to the loop, but order and tx to who gives it to the loop.
+
+	order order
+	tx    *Transaction // to relay, being relayed or held open; nil: none
+	work  work
+	a     attempt
+	dial  *dialing // until the loop has taken it
 }
+
+// order is what a loop is to do with a connection.
+type order uint8
+
+const (
+	orderRelay order = iota // send tx
+	orderQuit               // close it
+)
+
+// work is what a loop is doing with a connection, which says what its end means.
+type work uint8
+
+const (
+	workNone  work = iota // nothing: the shard has it
+	workDial              // takes it
+	workRelay             // relays tx
+	workHold              // tx is open at the provider and with its session
+	workClear             // makes it fit for the next transaction, or parts with it
+	workQuit              // closes it
+	workLost              // the shard was told already that it is gone
+)
 
 // suits reports whether transactions of a may go over c: it was logged in to
 // with the same identity, at the same endpoint, from the same address.
@@ -63,31 +78,34 @@ func (c *conn) worn(a *account.Account, now time.Time) bool {
 		l.ConnectionMaxAge > 0 && now.Sub(c.born) >= l.ConnectionMaxAge
 }
 
-// setDeadline gives the flight that starts now at least d. The deadline is set
-// somewhat later, so that it is good for the next flights too: setting it
-// costs more than looking at it.
-func (c *conn) setDeadline(now time.Time, d time.Duration) error {
-	slack := d / 8
-	if left := c.deadline.Sub(now); left >= d && left <= d+slack {
-		return nil
+// connList holds connections, linked through them, newest first.
+type connList struct{ newest, oldest *conn }
+
+func (l *connList) push(c *conn) {
+	c.older, c.newer, c.list = l.newest, nil, l
+	if l.newest != nil {
+		l.newest.newer = c
+	} else {
+		l.oldest = c
 	}
-	c.deadline = now.Add(d + slack)
-	return c.wire.tcp.SetDeadline(c.deadline)
+	l.newest = c
 }
 
-// leave closes a connection that is out of step or of which the login failed.
-// It waits a little for the peer to close too, because until then the provider
-// counts the connection, and so must we.
-func (c *conn) leave(patience time.Duration) {
-	if c.wire.tcp.CloseWrite() == nil && c.wire.tcp.SetReadDeadline(time.Now().Add(patience)) == nil {
-		_, _ = io.Copy(io.Discard, io.LimitReader(c.wire.tcp, maxFarewell))
+// unlink takes c out of its list, if it is in one.
+func (c *conn) unlink() {
+	l := c.list
+	if l == nil {
+		return
 	}
-	c.close()
+	if c.newer != nil {
+		c.newer.older = c.older
+	} else {
+		l.newest = c.older
+	}
+	if c.older != nil {
+		c.older.newer = c.newer
+	} else {
+		l.oldest = c.newer
+	}
+	c.newer, c.older, c.list = nil, nil, nil
 }
-
-// maxFarewell is how much of what the peer still says leave reads, in octets.
-const maxFarewell = 1 << 20
-
-// close breaks the connection without ceremony; it is safe to call it from
-// another goroutine and more than once.
-func (c *conn) close() { _ = c.wire.tcp.Close() }

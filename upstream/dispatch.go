@@ -52,29 +52,29 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 			s.relay.gate.release()
 			break
 		}
-		s.send(st, c, s.take(st, &st.waiting), nil, now)
+		s.send(c, s.take(st, &st.waiting))
 	}
 	if st.fresh.n > st.count[connDialing]+st.count[connClosing] && !st.room(now) && st.parked.newest != nil {
-		s.retire(st, st.parked.popOldest()) // makes room: evClosed comes back here
+		s.retire(st, st.parked.oldest) // makes room: evClosed comes back here
 	}
 	for st.mayDial(now) {
-		t := task{kind: taskDial, st: st, account: st.account}
+		d := &dialing{relay: s.relay, shard: s, st: st, account: st.account}
 		if st.fresh.n > 0 {
-			t.account, t.loop = st.fresh.head.Account, st.fresh.head.wantedLoop()
-		} else if tx := st.waiting.at(st.count[connDialing]); tx != nil {
+			d.account, d.loop = st.fresh.head.Account, st.fresh.head.Loop
+		} else {
 			// Whichever connection comes first is for the head, which may be of a
 			// session from before the credentials changed: any other would be
 			// of no use to it, and a new one be opened for ever.
-			t.loop, t.account = tx.wantedLoop(), st.waiting.head.Account
+			d.account, d.loop = st.waiting.head.Account, st.waiting.at(st.count[connDialing]).Loop
 		}
-		if !s.mayBegin(t, now) {
+		if !s.mayBegin(d, now) {
 			break
 		}
 		if !s.slot() {
 			s.block(st)
 			return
 		}
-		s.login(t, now)
+		s.login(d, now)
 	}
 	s.plan(st, now)
 }
@@ -88,7 +88,7 @@ func (s *shard) plan(st *accountState, now time.Time) {
 	s.touch(st, st.nextDue(now))
 }
 
-// take removes the first transaction of q for a worker. It takes its place
+// take removes the first transaction of q for a connection. It takes its place
 // among the messages that the limits of the account allow.
 func (s *shard) take(st *accountState, q *txQueue) *Transaction {
 	s.relay.waiting.Add(-1)
@@ -113,92 +113,54 @@ func (s *shard) block(st *accountState) {
 func (s *shard) onDialed(e *event) {
 	st := e.st
 	s.move(st, connDialing, connBusy)
-	st.countLogins(e.logins, e.now)
+	st.inUse.push(e.c)
+	st.countLogins(e.dial.logins, e.now)
 	st.backoff = backoff{}
 	q := &st.fresh
 	if s.first(st, q, e.now) == nil {
 		q = &st.waiting
 	}
-	s.settle(e, q)
+	s.reuse(e, q)
 }
 
-// onDone takes back a connection and its worker.
+// onDone takes back a connection.
 func (s *shard) onDone(e *event) {
 	s.learn(e)
-	if e.c == nil {
-		s.move(e.st, connBusy, connGone)
-		s.relay.gate.release()
-		s.rest(e)
-		s.dispatch(e.st, e.now)
-		s.unused(e.st, e.now)
-		return
-	}
-	s.settle(e, &e.st.waiting)
+	s.reuse(e, &e.st.waiting)
 }
 
-// send has a transaction relayed over a busy connection: by a loop, if there is
-// one that can, or by a worker, which is w unless that is nil.
-func (s *shard) send(st *accountState, c *conn, tx *Transaction, w *worker, now time.Time) {
-	if c.loop != nil && s.relay.drivable(c, tx) {
-		if w != nil {
-			s.park(w, now)
-		}
-		s.fly(st, c, tx, now)
-		return
-	}
-	s.give(w, task{kind: taskRelay, st: st, conn: c, tx: tx})
+// send has a transaction relayed over a busy connection.
+func (s *shard) send(c *conn, tx *Transaction) {
+	c.order, c.tx = orderRelay, tx
+	s.relay.give(c, s.on)
 }
 
-// give gives a task to w, or if that is nil to any worker.
-func (s *shard) give(w *worker, t task) {
-	if w == nil {
-		s.start(t)
-		return
-	}
-	w.tasks <- t
-}
-
-// rest takes back who has ended a transaction.
-func (s *shard) rest(e *event) {
-	if e.w != nil {
-		s.park(e.w, e.now)
-	}
-	if e.f != nil {
-		s.land(e.f)
-	}
-}
-
-// settle has the busy connection of e take the first transaction of q, or parks
-// it, or has it closed. Who had it takes part in that, or rests.
-func (s *shard) settle(e *event, q *txQueue) {
+// reuse gives the busy connection of e its next transaction from q, or parks it, or has
+// it closed.
+func (s *shard) reuse(e *event, q *txQueue) {
 	st, c := e.st, e.c
-	if e.f != nil {
-		s.land(e.f)
-	}
 	if st.meter != nil {
 		st.meter.Advance(e.now)
 	}
 	s.first(st, q, e.now)
-	if s.closing || c.useless && q.head == nil || st.excess(e.now) > 0 || c.messages > 0 && c.worn(st.account, e.now) || !st.wants(c, q) {
+	if s.closing || c.broken && q.head == nil || st.excess(e.now) > 0 || c.messages > 0 && c.worn(st.account, e.now) || !st.wants(c, q) {
 		s.move(st, connBusy, connClosing)
 		s.relay.gate.release()
-		s.give(e.w, task{kind: taskQuit, st: st, conn: c})
+		s.quit(c)
 		s.dispatch(st, e.now)
 		return
 	}
 	startable := q.head != nil && st.mayStart(q.head)
 	if startable && !s.relay.gate.contended() {
-		s.send(st, c, s.take(st, q), e.w, e.now)
+		s.send(c, s.take(st, q))
 		return
 	}
 	s.move(st, connBusy, connParked)
 	c.reused = true // or used for the first time after a while: it may have ended
+	c.unlink()
 	st.parked.push(c)
 	if idle := st.account.Limits.IdleTimeout; idle > 0 {
 		s.touch(st, c.lastUsed.Add(idle))
-	}
-	if e.w != nil {
-		s.park(e.w, e.now)
 	}
 	s.relay.gate.release()
 	if startable { // others wait for a slot: they go first
@@ -216,9 +178,8 @@ func (s *shard) settle(e *event, q *txQueue) {
 // lost.
 func (s *shard) onRetry(e *event) {
 	st := e.st
-	s.move(st, connBusy, connGone)
+	s.gone(st, e.c, connBusy)
 	s.relay.gate.release()
-	s.rest(e)
 	s.relay.waiting.Add(1)
 	stopped := st.throttle.Suspended(e.now)
 	switch {
@@ -244,8 +205,7 @@ func (s *shard) onDialFailed(e *event) {
 	st := e.st
 	s.move(st, connDialing, connGone)
 	s.relay.gate.release()
-	s.park(e.w, e.now)
-	st.countLogins(e.logins, e.now)
+	st.countLogins(e.dial.logins, e.now)
 	s.backOff(st, e.err, e.now)
 	for st.fresh.n > st.count[connDialing] {
 		s.fail(st, st.fresh.pop(), e.err, e.now)

@@ -23,22 +23,16 @@
 // A connection of an account is in one of these states, and in each of them it
 // counts against account.Limits.MaxConnections:
 //
-//	dialing  being opened, up to the provider's 235 to AUTH
-//	busy     carries a transaction
-//	parked   idle, without a goroutine, newest first
+//	dialing  being opened, up to the provider's 235 to AUTH (dialing)
+//	busy     relays a transaction, is held open for one, or is made fit for the next one
+//	parked   idle, newest first
 //	closing  QUIT was or is being sent
 //
-// Workers are goroutines that hold a connection while they do something with
-// it, using plain blocking I/O with a deadline for every flight. They wait for
-// their next task on a channel and end after some idle seconds.
-//
-// A connection that can take a message in one flight is given to a [Loop] as
-// soon as it is logged in (worker.handOver): from then on the loop reads from it
-// and so knows at once when it is gone. Small messages for one recipient are
-// carried there without a worker, as a flight; its deadline is kept by the shard.
-// For all else a worker takes the connection back (worker.takeBack). What belongs
-// to the loop is in driven and flight; shard and loop speak by Post, Later and
-// events only.
+// A goroutine opens a connection, with blocking I/O. Then an event loop has it for
+// life (conn, package smtpclient). The shard gives it an order on that loop, to relay a
+// transaction or to quit, by Later if the shard is being handled there and else by Post,
+// and hears what came of it by an event. So a message needs no goroutine of its own.
+// A loop sees at once when a parked connection ends, and says so by evBroken.
 //
 // Logins take turns (loginLine): a shard has few of them under way at one
 // endpoint, and an account that waits for its turn takes a connection that comes
@@ -52,9 +46,11 @@
 // # Transactions
 //
 // A transaction moves: from the session to the relay by TrySubmit, and back by
-// [Completer.Complete]. A transaction with several recipients is opened at the
-// second one without content and then changes hands several times; whose turn
-// it is is kept in one atomic (see interactive.go).
+// [Completer.Complete]. One with several recipients is opened at the provider without
+// content, at the second recipient, and then changes hands: Completer.RecipientsReplied
+// gives it to the session, Continue back to the relay. While the session has it, its
+// connection is held for Config.HoldTimeout and not for longer, whatever the client
+// takes its time for; after that the envelope is repeated over any connection (hold.go).
 //
 // # Limits
 //

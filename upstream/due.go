@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"container/heap"
-	"os"
 	"time"
 
 	"xoauth2-proxy/internal/account"
@@ -37,7 +36,7 @@ func (s *shard) state(a *account.Account) *accountState {
 
 // arm sets the timer to fire at t or before.
 func (s *shard) arm(t time.Time) {
-	if s.closing && s.flights == 0 || !s.armed.IsZero() && !t.Before(s.armed) {
+	if s.closing || !s.armed.IsZero() && !t.Before(s.armed) {
 		return
 	}
 	s.armed = t
@@ -58,15 +57,14 @@ func (s *shard) touch(st *accountState, t time.Time) {
 	}
 }
 
-// onTick ends workers that were idle for long, and looks at all accounts whose
-// deadline has come, at each of them once, and at the turns of logins.
+// onTick looks at all accounts whose deadline has come, at each of them once, and at
+// the turns of logins.
 func (s *shard) onTick(now time.Time) {
 	s.armed = time.Time{}
-	if s.closing && s.flights == 0 {
+	if s.closing {
 		return
 	}
 	defer s.rearm() // after a panic too
-	s.endIdle(now)
 	for len(s.due) > 0 && !s.due[0].due.After(now) {
 		st := s.due[0]
 		st.looked, st.due = now, now.Add(recheck)
@@ -76,26 +74,10 @@ func (s *shard) onTick(now time.Time) {
 	s.callUp(now)
 }
 
-// endIdle ends the workers that were idle for long.
-func (s *shard) endIdle(now time.Time) {
-	n := 0
-	for n < len(s.idle) && now.Sub(s.idle[n].idleSince) >= workerIdle {
-		close(s.idle[n].tasks)
-		n++
-	}
-	if n > 0 {
-		s.idle = append(s.idle[:0], s.idle[n:]...)
-		clear(s.idle[len(s.idle) : len(s.idle)+n])
-	}
-}
-
 // rearm sets the timer for what comes next.
 func (s *shard) rearm() {
 	if len(s.due) > 0 {
 		s.arm(s.due[0].due)
-	}
-	if len(s.idle) > 0 {
-		s.arm(s.idle[0].idleSince.Add(workerIdle))
 	}
 }
 
@@ -105,13 +87,7 @@ func (s *shard) rearm() {
 func (s *shard) expire(st *accountState, now time.Time) {
 	idle := st.account.Limits.IdleTimeout
 	for c := st.parked.oldest; c != nil && idle > 0 && now.Sub(c.lastUsed) >= idle; c = st.parked.oldest {
-		s.retire(st, st.parked.popOldest())
-	}
-	for f := st.flights; f != nil; f = f.next {
-		if !f.late && !now.Before(f.until) {
-			f.late = true
-			f.breakOff(os.ErrDeadlineExceeded)
-		}
+		s.retire(st, c)
 	}
 	s.expireFresh(st, now)
 	s.expireWaiting(st, now)
@@ -163,11 +139,6 @@ func (st *accountState) nextDue(now time.Time) time.Time {
 	}
 	if c := st.parked.oldest; c != nil && st.account.Limits.IdleTimeout > 0 {
 		sooner(c.lastUsed.Add(st.account.Limits.IdleTimeout))
-	}
-	for f := st.flights; f != nil; f = f.next {
-		if !f.late {
-			sooner(f.until)
-		}
 	}
 	if tx := st.fresh.at(st.count[connDialing]); tx != nil {
 		sooner(tx.submitted.Add(st.linePatience()))

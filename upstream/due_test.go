@@ -13,11 +13,6 @@ import (
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
-// deafLoop takes everything and does nothing.
-type deafLoop struct{ Loop }
-
-func (deafLoop) Post(Runner) bool { return true }
-
 // waits has a transaction wait in q that was submitted at some time.
 func (st *accountState) waits(r *Relay, q *txQueue, submitted time.Time) {
 	tx := GetTransaction()
@@ -36,12 +31,8 @@ var dueCases = []struct {
 	put         func(r *Relay, st *accountState, now, at time.Time)
 }{
 	{"idle connection", true, false, func(r *Relay, st *accountState, now, at time.Time) {
-		st.parked.push(&conn{account: st.account, lastUsed: at.Add(-st.account.Limits.IdleTimeout)})
+		st.parked.push(&conn{account: st.account, shard: r.shards[0], st: st, lastUsed: at.Add(-st.account.Limits.IdleTimeout)})
 		st.count[connParked]++
-	}},
-	{"flight", true, false, func(r *Relay, st *accountState, now, at time.Time) {
-		st.flights = &flight{until: at, c: &conn{loop: deafLoop{}}}
-		st.count[connBusy]++
 	}},
 	{"message waits for a connection", true, false, func(r *Relay, st *accountState, now, at time.Time) {
 		st.waits(r, &st.waiting, at.Add(-st.acquireTimeout()))
@@ -177,7 +168,7 @@ func fullLines(s *shard, st *accountState, now time.Time) {
 	for _, first := range []bool{true, false} {
 		l := s.line(lineKey{st.account.SMTP, first})
 		for range firstAtOnce {
-			l.running = append(l.running, &worker{began: now})
+			l.running = append(l.running, &dialing{began: now})
 		}
 	}
 }
@@ -243,7 +234,7 @@ func TestPanicDoesNotKeepTheBreaker(t *testing.T) {
 					t.Error("no panic")
 				}
 			}()
-			_, _ = newWorker(r.relay.shards[0]).reach(a, leave)
+			_, _ = r.relay.reach(t.Context(), a, leave)
 		}()
 		if _, err := r.relay.enter(a.SMTP); err != nil {
 			t.Errorf("after the panic: %v", err)
@@ -275,10 +266,9 @@ func TestFreshTransactionsGoOn(t *testing.T) {
 					tx.Content = content(t, "x\r\n")
 					s.plan(st, now)
 					if free {
-						w := newWorker(s)
-						w.index, s.active = len(s.active), append(s.active, w)
-						s.hire(w)
-						s.post(event{kind: evDone, st: st, c: &conn{account: &a, lastUsed: now, born: now}, w: w, now: now})
+						c := &conn{account: &a, lastUsed: now, born: now, shard: s, st: st}
+						st.inUse.push(c)
+						s.post(event{kind: evDone, st: st, c: c, now: now})
 					}
 				})
 				select {
@@ -288,6 +278,9 @@ func TestFreshTransactionsGoOn(t *testing.T) {
 					}
 				case <-time.After(2 * linePatience):
 					t.Error("no reply")
+				}
+				if !free {
+					s.do(func(time.Time) { s.move(s.accounts[a.ID], connBusy, connGone) })
 				}
 				if err := r.relay.Close(context.Background()); err != nil {
 					t.Error(err)

@@ -38,7 +38,7 @@ func TestMessageNeedsWhatIsNotOffered(t *testing.T) {
 				got = tx.Rcpts[0].Reply
 				if got.Code == 250 {
 					tx.Content = content(t, body)
-					if err := f.relay.Continue(tx); err != nil {
+					if err := f.goOn(tx); err != nil {
 						t.Fatal(err)
 					}
 					got = c.next(t).res.Reply

@@ -2,11 +2,10 @@ package upstream
 
 import (
 	"errors"
-	"fmt"
-	"strings"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
@@ -30,9 +29,9 @@ var (
 	// ErrAbandoned: the client gave up before anything of the message was sent.
 	ErrAbandoned = errors.New("the client has given up")
 	// ErrProtocol: the upstream said something that SMTP does not allow there.
-	ErrProtocol = errors.New("protocol error")
+	ErrProtocol = smtpclient.ErrProtocol
 	// ErrRefused: the upstream's reply was a refusal.
-	ErrRefused = errors.New("refused")
+	ErrRefused = smtpclient.ErrRefused
 )
 
 // Phase is a step on the way of a message to the upstream.
@@ -40,18 +39,18 @@ type Phase = throttle.Phase
 
 // The phases, in their order.
 const (
-	PhaseQueue    = throttle.PhaseQueue    // waiting for a connection
-	PhaseToken    = throttle.PhaseToken    // getting an access token
-	PhaseConnect  = throttle.PhaseConnect  // DNS and TCP
-	PhaseTLS      = throttle.PhaseTLS      // STARTTLS and the TLS handshake
-	PhaseGreeting = throttle.PhaseGreeting // waiting for the greeting
-	PhaseEHLO     = throttle.PhaseEHLO     // EHLO
-	PhaseAuth     = throttle.PhaseAuth     // AUTH
-	PhaseMail     = throttle.PhaseMail     // MAIL
-	PhaseRcpt     = throttle.PhaseRcpt     // RCPT
-	PhaseData     = throttle.PhaseData     // DATA
-	PhaseContent  = throttle.PhaseContent  // sending content; its end has not left yet
-	PhaseFinal    = throttle.PhaseFinal    // the end of the content may have left
+	PhaseQueue    = throttle.PhaseQueue
+	PhaseToken    = throttle.PhaseToken
+	PhaseConnect  = throttle.PhaseConnect
+	PhaseTLS      = throttle.PhaseTLS
+	PhaseGreeting = throttle.PhaseGreeting
+	PhaseEHLO     = throttle.PhaseEHLO
+	PhaseAuth     = throttle.PhaseAuth
+	PhaseMail     = throttle.PhaseMail
+	PhaseRcpt     = throttle.PhaseRcpt
+	PhaseData     = throttle.PhaseData
+	PhaseContent  = throttle.PhaseContent
+	PhaseFinal    = throttle.PhaseFinal
 )
 
 // Error says at which phase a transaction failed, and why.
@@ -75,12 +74,7 @@ type Error struct {
 	temporary bool
 }
 
-func (e *Error) Error() string {
-	if !e.Reply.IsZero() {
-		return fmt.Sprintf("%v: %v: %q", e.Phase, e.Err, cut(e.Reply.String()))
-	}
-	return fmt.Sprintf("%v: %v", e.Phase, e.Err)
-}
+func (e *Error) Error() string { return smtpclient.Describe(e.Phase, e.Reply, e.Err) }
 
 // Explain says what a refusal of AUTH means and what the operator should do,
 // in text of ours. ok is false for every other error.
@@ -121,22 +115,4 @@ func graver(a, b *Error) *Error {
 }
 
 // quote is a refusal in text that is safe to show.
-func quote(e *Error) string { return cut(e.Reply.String()) }
-
-// maxQuoted caps remote text in logs and in replies of ours, in octets.
-const maxQuoted = 200
-
-// cut makes remote text safe to quote: printable ASCII on one line, not too long.
-func cut(s string) string {
-	more := len(s) > maxQuoted
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, s[:min(len(s), maxQuoted)])
-	if more {
-		s += "..."
-	}
-	return s
-}
+func quote(e *Error) string { return smtpclient.Cut(e.Reply.String()) }

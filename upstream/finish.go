@@ -5,15 +5,18 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"xoauth2-proxy/internal/loop"
+	"xoauth2-proxy/upstream/internal/smtpclient"
 )
 
 // finish gives a transaction with its result back to the session, counts and
 // logs it. A transaction that could not be opened has no content yet: all
-// recipients get the refusal, or, where the client was told 250 for the first
+// recipients without a reply get the refusal, or, where the client was told 250 for the first
 // one, that one gets it with the content and the others are to be sent again.
 // If the session has its answer already, because the shard was stuck, it is told
 // nothing. The caller is on the loop on, or on none if that is nil.
-func (r *Relay) finish(tx *Transaction, res Result, now time.Time, on Loop) {
+func (r *Relay) finish(tx *Transaction, res Result, now time.Time, on *loop.Loop) {
 	if tx.claim.Swap(claimOver) == claimGone {
 		r.late(tx, res)
 		return
@@ -26,14 +29,16 @@ func (r *Relay) finish(tx *Transaction, res Result, now time.Time, on Loop) {
 		tx.Done.Complete(tx, on)
 	} else {
 		for i := range tx.Rcpts {
-			tx.Rcpts[i].Reply = res.Reply
-			if i > 0 && tx.FirstAnswered {
-				tx.Rcpts[i].Reply = replyLaterRcpt
+			switch reply := &tx.Rcpts[i].Reply; {
+			case tx.told && !reply.IsZero():
+			case i > 0 && tx.FirstAnswered && !tx.told:
+				*reply = replyLaterRcpt
+			default:
+				*reply = res.Reply
 			}
 		}
-		tx.over = res.Err
-		tx.turn.Store(turnOver)
-		tx.Done.RecipientsReplied(tx)
+		tx.over, tx.held = res.Err, nil
+		tx.Done.RecipientsReplied(tx, on)
 	}
 	r.logResult(sid, id, res)
 }
@@ -54,7 +59,7 @@ func (r *Relay) logResult(sid uint64, id string, res Result) {
 		zap.Int("code", res.Reply.Code), zap.Stringer("phase", res.Phase),
 	}
 	if res.Err != nil {
-		fields = append(fields, zap.String("error", cut(res.Err.Error())), zap.Bool("maybe_accepted", res.Err.MaybeAccepted()))
+		fields = append(fields, zap.String("error", smtpclient.Cut(res.Err.Error())), zap.Bool("maybe_accepted", res.Err.MaybeAccepted()))
 	}
 	line.Write(fields...)
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// gate counts the global slots, one for each worker that opens a connection or
+// gate counts the global slots, one for each connection that is being opened or
 // carries a transaction. It is shared by all shards; a nil gate has no limit.
 //
 // Slots are handed on: while a shard waits none is free, so nobody comes before

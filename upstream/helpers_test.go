@@ -18,12 +18,13 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/oauth"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(both{m}, // the HTTP server of the sandbox cleans up at its leisure
+	goleak.VerifyTestMain(withLoops{m}, // the HTTP server of the sandbox cleans up at its leisure
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
 		// a worker pool that package gnet starts when it is loaded
 		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
@@ -56,7 +57,7 @@ type fixture struct {
 	relay    *Relay
 	set      *metrics.Set
 	accounts []*account.Account
-	loop     *testLoop // nil: transactions come from none
+	loop     *loop.Loop // that transactions come from
 }
 
 // setup is what a test may change of the fixture.
@@ -113,10 +114,7 @@ func newFixture(t testing.TB, change func(*setup)) *fixture {
 	if f.relay, err = New(s.relay, f.tokens, zap.NewNop(), f.set); err != nil {
 		t.Fatal(err)
 	}
-	if onLoops {
-		f.loop = newTestLoop()
-		t.Cleanup(f.loop.stop)
-	}
+	f.loop, _ = loops()
 	t.Cleanup(f.close)
 	for _, a := range box.Accounts() {
 		f.accounts = append(f.accounts, f.account(a, s))
@@ -198,8 +196,8 @@ type answer struct {
 // client is a Completer that passes on what it is told.
 type client chan answer
 
-func (c client) RecipientsReplied(tx *Transaction) { c <- answer{tx: tx} }
-func (c client) Complete(tx *Transaction, _ Loop) {
+func (c client) RecipientsReplied(tx *Transaction, _ *loop.Loop) { c <- answer{tx: tx} }
+func (c client) Complete(tx *Transaction, _ *loop.Loop) {
 	c <- answer{tx: tx, res: tx.Result, complete: true}
 }
 func newClient() client { return make(client, 1) }
@@ -226,9 +224,7 @@ func (f *fixture) envelope(a *account.Account, to ...string) (*Transaction, clie
 	tx := GetTransaction()
 	tx.FirstAnswered = true
 	tx.Account, tx.Done, tx.SID = a, c, 1
-	if f.loop != nil {
-		tx.Loop = f.loop
-	}
+	tx.Loop = f.loop
 	tx.SetMail(codec.MailArgs{Path: []byte("from@example.com"), Size: -1})
 	for _, path := range to {
 		tx.AddRcpt(codec.RcptArgs{Path: []byte(path)})
@@ -254,11 +250,7 @@ func (f *fixture) send(a *account.Account, to, body string) Result {
 
 // trySubmit submits tx on its loop.
 func (f *fixture) trySubmit(tx *Transaction) (err error) {
-	if tx.Loop == nil {
-		return f.relay.TrySubmit(tx)
-	}
-	done, _ := f.loop.start(func() { err = f.relay.TrySubmit(tx) })
-	<-done
+	onLoop(tx.Loop, func() { err = f.relay.TrySubmit(tx) })
 	return err
 }
 

@@ -1,10 +1,12 @@
 package upstream
 
 import (
+	"bufio"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -56,7 +58,7 @@ func dialog(f *fixture, groups [][]string, body string) (rcpts []codec.Reply, fi
 		for _, p := range g {
 			tx.AddRcpt(codec.RcptArgs{Path: []byte(p)})
 		}
-		if err := f.relay.Continue(tx); err != nil {
+		if err := f.goOn(tx); err != nil {
 			f.t.Fatal(err)
 		}
 		c.next(f.t)
@@ -69,7 +71,7 @@ func dialog(f *fixture, groups [][]string, body string) (rcpts []codec.Reply, fi
 		return rcpts, final
 	}
 	tx.Content = content(f.t, body)
-	if err := f.relay.Continue(tx); err != nil {
+	if err := f.goOn(tx); err != nil {
 		tx.Release()
 		return rcpts, ClientReply(err)
 	}
@@ -208,29 +210,112 @@ func TestReleaseAbortsToo(t *testing.T) {
 	f.messages(1)
 }
 
-func TestSlowClientLosesTheConnection(t *testing.T) {
-	f := newFixture(t, func(s *setup) {
-		s.relay.HoldTimeout = 20 * time.Millisecond
-		s.limits.MaxConnections = 1
-	})
-	tx, c := f.envelope(f.accounts[0], "a@good.test", "b@good.test")
-	if err := f.trySubmit(tx); err != nil {
-		t.Fatal(err)
+// TestSlowClientHoldsNothing: while a client takes its time between recipients, or uploads,
+// the only connection carries other messages. What the client sends then goes over it
+// after a repetition of the envelope.
+func TestSlowClientHoldsNothing(t *testing.T) {
+	for _, offer := range offers {
+		t.Run(offer.name, func(t *testing.T) {
+			f := newFixture(t, func(s *setup) {
+				s.keywords = offer.keywords
+				s.relay.HoldTimeout = 20 * time.Millisecond
+				s.limits.MaxConnections = 1
+			})
+			refuse(f)
+			tx, c := f.envelope(f.accounts[0], path(0, 250), path(1, 550), path(2, 250))
+			if err := f.trySubmit(tx); err != nil {
+				t.Fatal(err)
+			}
+			c.next(t)
+			f.sendOK(f.accounts[0], "between recipients\r\n")
+			tx.AddRcpt(codec.RcptArgs{Path: []byte(path(3, 450))})
+			tx.AddRcpt(codec.RcptArgs{Path: []byte(path(4, 250))})
+			if err := f.goOn(tx); err != nil {
+				t.Fatal(err)
+			}
+			c.next(t)
+			for i, want := range []int{250, 550, 250, 450, 250} {
+				if got := tx.Rcpts[i].Reply.Code; got != want {
+					t.Errorf("recipient %d answered %d, want %d", i, got, want)
+				}
+			}
+			f.sendOK(f.accounts[0], "while it uploads\r\n")
+			tx.Content = content(t, "slow\r\n")
+			if err := f.goOn(tx); err != nil {
+				t.Fatal(err)
+			}
+			ans := c.next(t)
+			if ans.res.Reply.Code != 250 {
+				t.Errorf("reply %v", ans.res.Reply)
+			}
+			ans.tx.Release()
+			var got []string
+			for _, r := range f.messages(3)[2].Recipients {
+				got = append(got, r.Path)
+			}
+			if want := []string{path(0, 250), path(2, 250), path(4, 250)}; !slices.Equal(got, want) {
+				t.Errorf("delivered to %v, want %v", got, want)
+			}
+			asked := map[string]int{}
+			for _, r := range f.box.Commands() {
+				asked[r.Line]++
+			}
+			if n := asked["RCPT TO:<"+path(1, 550)+">"]; n != 1 {
+				t.Errorf("a refused recipient was asked for %d times", n)
+			}
+			if n := f.metric("upstream_hold_expired_total"); n != "2" {
+				t.Errorf("upstream_hold_expired_total = %s", n)
+			}
+			if n := f.box.Stats().Logins; n != 1 {
+				t.Errorf("%d logins, want 1", n)
+			}
+			f.noViolations()
+		})
 	}
-	c.next(t)
-	f.sendOK(f.accounts[0], "a\r\n") // waits for the only connection
-	tx.AddRcpt(codec.RcptArgs{Path: []byte("c@good.test")})
-	err := f.relay.Continue(tx)
-	if !errors.Is(err, ErrTransactionExpired) {
-		t.Fatalf("Continue: %v, want ErrTransactionExpired", err)
-	}
-	if r := ClientReply(err); r.Code != 451 || r.Enhanced != (codec.EnhancedCode{4, 4, 2}) {
-		t.Errorf("reply %v", r)
-	}
-	tx.Release()
-	f.messages(1)
-	if n := f.metric("upstream_hold_expired_total"); n != "1" {
-		t.Errorf("upstream_hold_expired_total = %s", n)
+}
+
+// TestRevokedRecipient: a recipient that was accepted is refused when the envelope is
+// repeated. Nothing of the content is sent then, and the whole message gets 451.
+func TestRevokedRecipient(t *testing.T) {
+	for _, offer := range offers {
+		for _, reply := range []string{"550 5.1.1 no such user", "450 4.2.1 over rate", "421 4.7.0 go away"} {
+			for _, last := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s/%s/last %t", offer.name, reply, last), func(t *testing.T) {
+					f := newFixture(t, func(s *setup) {
+						s.keywords = offer.keywords
+						s.relay.HoldTimeout = 20 * time.Millisecond
+					})
+					tx, c := f.envelope(f.accounts[0], "a@good.test", "b@good.test", "c@good.test")
+					if err := f.trySubmit(tx); err != nil {
+						t.Fatal(err)
+					}
+					c.next(t)
+					f.until(func() bool { return f.state(f.accounts[0]).Parked == 1 })
+					revoked := "a@good.test"
+					if last {
+						revoked = "c@good.test"
+					}
+					f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: revoked, Action: sandbox.ActionReply, Reply: reply})
+					tx.Content = content(t, "slow\r\n")
+					if err := f.goOn(tx); err != nil {
+						t.Fatal(err)
+					}
+					ans := c.next(t)
+					if r := ans.res.Reply; r.Code != 451 || !strings.Contains(r.Text, reply) || ans.res.Err.MaybeAccepted() {
+						t.Errorf("reply %v", r)
+					}
+					ans.tx.Release()
+					f.messages(0)
+					for _, verb := range f.commands() {
+						if verb == "BDAT" || verb == "DATA" {
+							t.Errorf("the content was sent: %v", f.commands())
+						}
+					}
+					f.eventually(f.accounts[1])
+					f.noViolations()
+				})
+			}
+		}
 	}
 }
 
@@ -280,23 +365,22 @@ func TestOpenedTransactionIsRetriedBeforeTheClientKnows(t *testing.T) {
 }
 
 // TestSpokenToInBetween has a provider say something that nobody asked for while the
-// client has yet to send more: it is not taken for the reply to that, and the message
-// is not said to be taken.
+// client has yet to send more: it is not taken for the reply to that. The envelope is
+// repeated over another connection, which has the message.
 func TestSpokenToInBetween(t *testing.T) {
 	const replies = "250 2.1.0 OK\r\n250 2.1.5 OK\r\n250 2.1.5 OK\r\n"
 	for name, unasked := range map[string]string{"success": "250 2.0.0 taken\r\n", "refusal": "452 4.2.2 not now\r\n", "the end": "421 4.4.2 bye\r\n"} {
 		for _, together := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, with the replies %v", name, together), func(t *testing.T) {
-				f := newFixture(t, nil)
+				f := newFixture(t, func(s *setup) { s.relay.QuitTimeout = 50 * time.Millisecond })
 				said := make(chan struct{}, 1)
-				var connections atomic.Int64
+				var connections, taken atomic.Int64
 				s := newStub(t, func(c *tls.Conn) {
 					if !login(c, offerBDAT) {
 						return
 					}
 					if connections.Add(1) > 1 {
-						for oneMessage(c) && say(c, threeReplies) {
-						}
+						taken.Add(oblige(c))
 						return
 					}
 					if !heard(c, "RCPT TO:<two@example.com>") {
@@ -325,16 +409,44 @@ func TestSpokenToInBetween(t *testing.T) {
 					}
 				}
 				tx.Content = content(t, "text\r\n")
-				if err := f.relay.Continue(tx); err != nil {
+				if err := f.goOn(tx); err != nil {
 					t.Fatal(err)
 				}
 				ans := c.next(t)
-				if res := ans.res; res.Reply.Code != 451 || res.Err.MaybeAccepted() {
+				if res := ans.res; res.Reply.Code != 250 {
 					t.Errorf("the content: %+v", res)
 				}
 				ans.tx.Release()
-				f.sendOK(a, "next end\r\n")
+				f.sendOK(a, "next\r\n")
+				f.close()
+				s.wait()
+				if n := taken.Load(); n != 2 {
+					t.Errorf("%d messages were taken, want 2", n)
+				}
 			})
+		}
+	}
+}
+
+// oblige takes all messages that come by BDAT, and returns their number.
+func oblige(c *tls.Conn) (taken int64) {
+	in := bufio.NewReader(c)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return taken
+		}
+		reply := "250 2.0.0 OK\r\n"
+		if rest, ok := strings.CutPrefix(line, "BDAT "); ok {
+			size, _, _ := strings.Cut(rest, " ")
+			n, _ := strconv.Atoi(size)
+			if _, err := in.Discard(n); err != nil {
+				return taken
+			}
+			taken++
+		}
+		if !say(c, reply) {
+			return taken
 		}
 	}
 }

@@ -146,26 +146,14 @@ func (f *fixture) until(ok func() bool) {
 	}
 }
 
-// parkedHasInput waits until a parked connection has something to read, be it
-// its end, or there is no connection any more.
-func (f *fixture) parkedHasInput() {
+// parkedEnds waits until no connection of the accounts is open: the loops see the end
+// of those that are parked by themselves.
+func (f *fixture) parkedEnds() {
 	f.t.Helper()
 	f.until(func() bool {
 		open := 0
-		for _, s := range f.relay.shards {
-			s.mu.Lock()
-			running, seen := s.running, false
-			if !running { // else the state is its runner's
-				for _, st := range s.accounts { // none, if all were forgotten
-					open += st.open()
-					c := st.parked.newest
-					seen = seen || c != nil && c.loop == nil && c.peekAt() != nothingThere // a loop sees it by itself
-				}
-			}
-			s.mu.Unlock()
-			if seen || running {
-				return seen
-			}
+		for _, a := range f.accounts {
+			open += f.state(a).Open
 		}
 		return open == 0
 	})
@@ -183,7 +171,7 @@ func TestStaleConnectionIsNoticedBeforeUse(t *testing.T) {
 					Delay: sandbox.Duration(delay), Reply: "421 4.4.2 idle for too long"})
 				f.sendOK(f.accounts[0], "a\r\n")
 				f.fired("end", 1)
-				f.parkedHasInput()
+				f.parkedEnds()
 				f.sendOK(f.accounts[0], "b\r\n")
 				f.messages(2)
 			})
@@ -199,9 +187,9 @@ func TestStaleBeforeFirstMessage(t *testing.T) {
 			f := newFixture(t, func(s *setup) { s.relay.PrewarmConnections, s.relay.PrewarmRate = 1, 1000 })
 			f.faults(sandbox.Rule{Name: "end", Phase: sandbox.PhaseIdle, Action: action, Times: 1,
 				Delay: sandbox.Duration(20 * time.Millisecond), Reply: "421 4.4.2 idle for too long"})
-			f.relay.Prewarm(snapshotOf(t, f.accounts[0]))
+			f.relay.Prewarm(snapshotOf(t, f.accounts[0]), engine.Loops())
 			f.fired("end", 1)
-			f.parkedHasInput()
+			f.parkedEnds()
 			f.sendOK(f.accounts[0], "a\r\n")
 			f.messages(1)
 		})
@@ -242,7 +230,7 @@ func TestChangeWhileBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	tx.Content = content(t, "old\r\n")
-	if err := f.relay.Continue(tx); err != nil {
+	if err := f.goOn(tx); err != nil {
 		t.Fatal(err)
 	}
 	for _, ans := range []answer{c.next(t), c2.next(t)} {

@@ -26,7 +26,7 @@ const (
 // would have wanted a login of their own. So what waits here is not a login but
 // an account: when its turn comes it may have no need of one any more.
 type loginLine struct {
-	running []*worker       // have their turn, in the order of beginning
+	running []*dialing      // have their turn, in the order of beginning
 	waiting []*accountState // in order; an account is in one line at most
 }
 
@@ -64,10 +64,10 @@ func (s *shard) line(k lineKey) *loginLine {
 	return l
 }
 
-// mayBegin reports whether the login of t may begin. If not, its account is
+// mayBegin reports whether the login of d may begin. If not, its account is
 // dispatched again when its turn has come.
-func (s *shard) mayBegin(t task, now time.Time) bool {
-	k := lineKey{t.account.SMTP, !t.st.usable()}
+func (s *shard) mayBegin(d *dialing, now time.Time) bool {
+	k := lineKey{d.account.SMTP, !d.st.usable()}
 	l := s.line(k)
 	if len(l.waiting) == 0 {
 		s.endTurns(l, now)
@@ -75,29 +75,34 @@ func (s *shard) mayBegin(t task, now time.Time) bool {
 	if !l.full(k) {
 		return true
 	}
-	if !t.st.inLine {
-		t.st.inLine = true
-		l.waiting = append(l.waiting, t.st)
+	if !d.st.inLine {
+		d.st.inLine = true
+		l.waiting = append(l.waiting, d.st)
 	}
 	s.arm(l.running[0].began.Add(s.relay.loginTurn))
 	return false
 }
 
-// login has a worker open a connection, in the turn that mayBegin has found free.
-func (s *shard) login(t task, now time.Time) {
-	l := s.line(lineKey{t.account.SMTP, !t.st.usable()})
-	s.move(t.st, connGone, connDialing)
-	w := s.start(t)
-	w.turnIn, w.began = l, now
-	l.running = append(l.running, w)
+// login has a connection opened, in the turn that mayBegin has found free.
+func (s *shard) login(d *dialing, now time.Time) {
+	l := s.line(lineKey{d.account.SMTP, !d.st.usable()})
+	d.turnIn, d.began = l, now
+	l.running = append(l.running, d)
+	s.open(d)
 }
 
-// loggedIn ends the turn of w, if it still has one.
-func (s *shard) loggedIn(w *worker) {
-	if l := w.turnIn; l != nil {
-		i := slices.Index(l.running, w)
+// open has a connection opened, by a goroutine of its own.
+func (s *shard) open(d *dialing) {
+	s.move(d.st, connGone, connDialing)
+	s.relay.dials.Go(func() { s.relay.dial(d) })
+}
+
+// loggedIn ends the turn of d, if it still has one.
+func (s *shard) loggedIn(d *dialing) {
+	if l := d.turnIn; l != nil {
+		i := slices.Index(l.running, d)
 		l.running = slices.Delete(l.running, i, i+1)
-		w.turnIn = nil
+		d.turnIn = nil
 	}
 }
 

@@ -130,7 +130,7 @@ func TestPrewarmTakesNoTurns(t *testing.T) {
 	for _, a := range accounts {
 		a.Email = a.ID + "@example.com"
 	}
-	f.relay.Prewarm(snapshotOf(t, accounts[:firstAtOnce]...))
+	f.relay.Prewarm(snapshotOf(t, accounts[:firstAtOnce]...), engine.Loops())
 	f.until(func() bool { return logins.Load() == firstAtOnce })
 	f.sendOK(accounts[firstAtOnce], "mail end\r\n")
 	close(release)

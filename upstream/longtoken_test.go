@@ -10,6 +10,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/upstream/internal/smtpclient"
 )
 
 var initialResponses = []account.InitialResponse{account.InitialResponseAuto, account.InitialResponseAlways, account.InitialResponseNever}
@@ -130,15 +131,16 @@ func TestFormFor(t *testing.T) {
 	for _, tt := range []struct {
 		setting account.InitialResponse
 		line    int
-		want    authForm
+		want    smtpclient.AuthForm
 	}{
-		{"", 511, formInitial}, {"", 512, formInitial}, {"", 513, formAlone},
-		{account.InitialResponseAuto, 511, formInitial}, {account.InitialResponseAuto, 512, formInitial},
-		{account.InitialResponseAuto, 513, formAlone}, {account.InitialResponseAuto, 12000, formAlone},
-		{account.InitialResponseAlways, 100, formInitial}, {account.InitialResponseAlways, 12000, formInitial},
-		{account.InitialResponseNever, 100, formAlone}, {account.InitialResponseNever, 12000, formAlone},
+		{"", 511, smtpclient.FormInitial}, {"", 512, smtpclient.FormInitial}, {"", 513, smtpclient.FormAlone},
+		{account.InitialResponseAuto, 511, smtpclient.FormInitial}, {account.InitialResponseAuto, 512, smtpclient.FormInitial},
+		{account.InitialResponseAuto, 513, smtpclient.FormAlone}, {account.InitialResponseAuto, 12000, smtpclient.FormAlone},
+		{account.InitialResponseAlways, 100, smtpclient.FormInitial}, {account.InitialResponseAlways, 12000, smtpclient.FormInitial},
+		{account.InitialResponseNever, 100, smtpclient.FormAlone}, {account.InitialResponseNever, 12000, smtpclient.FormAlone},
 	} {
-		if got := formFor(tt.setting, tt.line); got != tt.want {
+		fits := smtpclient.Fits("XOAUTH2", make([]byte, tt.line-len("AUTH XOAUTH2 \r\n")))
+		if got := formFor(tt.setting, fits); got != tt.want {
 			t.Errorf("%q, %d octets: %v", tt.setting, tt.line, got)
 		}
 	}
@@ -147,12 +149,12 @@ func TestFormFor(t *testing.T) {
 func TestFormsAreOfAnEndpoint(t *testing.T) {
 	var f authForms
 	a, b := account.Endpoint{Host: "a", Port: 587}, account.Endpoint{Host: "a", Port: 465}
-	f.learn(a, formAlone, zap.NewNop())
-	if f.of(a) != formAlone || f.of(b) != formUnknown {
+	f.learn(a, smtpclient.FormAlone, zap.NewNop())
+	if f.of(a) != smtpclient.FormAlone || f.of(b) != 0 {
 		t.Errorf("%v, %v", f.of(a), f.of(b))
 	}
-	f.learn(a, formInitial, zap.NewNop())
-	if f.of(a) != formInitial {
+	f.learn(a, smtpclient.FormInitial, zap.NewNop())
+	if f.of(a) != smtpclient.FormInitial {
 		t.Error("what was learned last does not hold")
 	}
 }

@@ -34,7 +34,7 @@ var loginNames = [numLogins]string{"success", "refused", "connect_failed", "tls_
 
 // Steps whose duration is measured.
 const (
-	phaseQueue    = iota // from the submission until a worker has a connection for it
+	phaseQueue    = iota // from the submission until a connection sends it
 	phaseSetup           // connect up to the provider's reply to AUTH
 	phaseTLS             // TLS handshake
 	phaseExchange        // the transaction on its connection

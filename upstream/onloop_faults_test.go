@@ -3,33 +3,15 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
-	"net"
-	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
 )
-
-// newLoopFixture is newFixture with a loop that the messages come from, in both
-// runs of the tests.
-func newLoopFixture(t testing.TB, change func(*setup)) *fixture {
-	f := newFixture(t, change)
-	if f.loop == nil {
-		f.loop = newTestLoop()
-		t.Cleanup(func() {
-			f.close() // which needs the loop
-			f.loop.stop()
-		})
-	}
-	return f
-}
 
 // threeReplies are the answers to a message in one flight.
 const threeReplies = "250 2.1.0 OK\r\n250 2.1.5 OK\r\n250 2.0.0 OK\r\n"
@@ -90,96 +72,6 @@ func (f *fixture) carried(a *account.Account) {
 	}
 }
 
-// brittleLoop is a loop whose connections break inside a write, once armed, as
-// those of an event loop do when the peer has reset them.
-type brittleLoop struct {
-	*testLoop
-	armed atomic.Bool
-}
-
-func (l *brittleLoop) Watch(c *net.TCPConn, d Driven) error {
-	return l.testLoop.Watch(c, &brittle{d, l})
-}
-
-type brittle struct {
-	Driven
-	loop *brittleLoop
-}
-
-func (b *brittle) Watched(s Socket) { b.Driven.Watched(brittleSocket{s, b.loop}) }
-
-type brittleSocket struct {
-	Socket
-	loop *brittleLoop
-}
-
-func (s brittleSocket) Write(b []byte) (int, error) {
-	if s.loop.armed.Swap(false) {
-		s.Close()
-		return 0, os.NewSyscallError("write", syscall.ECONNRESET)
-	}
-	return s.Socket.Write(b)
-}
-
-// TestFlightEndsOnce: the TLS layer answers a broken record by an alert, and
-// the connection breaks while that is written.
-func TestFlightEndsOnce(t *testing.T) {
-	f := newLoopFixture(t, nil)
-	loop := &brittleLoop{testLoop: f.loop}
-	s := newScript(t, func(c *tls.Conn, k, n int64) bool {
-		if k > 0 || n < 2 {
-			return say(c, threeReplies)
-		}
-		loop.armed.Store(true)
-		_, err := c.NetConn().Write(append([]byte{23, 3, 3, 0, 32}, make([]byte, 32)...))
-		return err == nil
-	})
-	a := s.account(f.accounts[0])
-	send := func(body string) Result {
-		tx, c := f.message(a, "to@example.com", body)
-		tx.Loop = loop
-		return f.submit(tx, c)
-	}
-	for range 2 {
-		if res := send("warm end\r\n"); res.Err != nil {
-			t.Fatal(res.Err)
-		}
-	}
-	if res := send("broken end\r\n"); code(res.Reply) != "451 4.4.2" || !res.Err.MaybeAccepted() {
-		t.Errorf("reply %v, error %v", res.Reply, res.Err)
-	}
-	for range 2 {
-		if res := send("after end\r\n"); res.Err != nil {
-			t.Error(res.Err)
-		}
-	}
-	if n := f.metric("upstream_panics_total"); n != "0" {
-		t.Errorf("%s panics", n)
-	}
-}
-
-// TestWriteBreaks: nothing has left when the write fails, so the message goes
-// over another connection.
-func TestWriteBreaks(t *testing.T) {
-	for _, body := range []string{"small end\r\n", strings.Repeat("x", 100<<10) + " end\r\n"} {
-		f := newLoopFixture(t, nil)
-		loop := &brittleLoop{testLoop: f.loop}
-		s := newScript(t, func(c *tls.Conn, _, _ int64) bool { return say(c, threeReplies) })
-		a := s.account(f.accounts[0])
-		for i := range 4 {
-			loop.armed.Store(i == 2)
-			tx, c := f.message(a, "to@example.com", body)
-			tx.Loop = loop
-			if res := f.submit(tx, c); res.Err != nil {
-				t.Errorf("message %d: %v", i, res.Err)
-			}
-		}
-		if n := f.metric("upstream_retries_total"); n != "1" || s.logins.Load() != 2 {
-			t.Errorf("%s retries, %d logins", n, s.logins.Load())
-		}
-	}
-}
-
 // TestRepliesBehindTheLast: what a provider says beyond what it was asked for
 // is not taken for the replies to the next message.
 func TestRepliesBehindTheLast(t *testing.T) {
@@ -190,14 +82,14 @@ func TestRepliesBehindTheLast(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"same record":              threeReplies + threeReplies,
-		"behind a full buffer":     exact(readerSize) + threeReplies,
-		"behind two full buffers":  exact(2*readerSize) + threeReplies,
+		"behind a full buffer":     exact(2<<10) + threeReplies,
+		"behind two full buffers":  exact(4<<10) + threeReplies,
 		"part of a reply":          threeReplies + "250 2.1",
 		"421 with the last reply":  threeReplies + "421 4.4.2 bye\r\n",
-		"421 behind a full buffer": exact(readerSize) + "421 4.4.2 bye\r\n",
+		"421 behind a full buffer": exact(2<<10) + "421 4.4.2 bye\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newLoopFixture(t, nil)
+			f := newFixture(t, nil)
 			s := newScript(t, func(c *tls.Conn, k, n int64) bool {
 				switch {
 				case n == 0:
@@ -224,7 +116,7 @@ func TestRepliesBehindTheLast(t *testing.T) {
 func TestProviderClosesBehindLogin(t *testing.T) {
 	for name, last := range map[string]string{"closed": "", "421": "421 4.7.0 go away\r\n"} {
 		t.Run(name, func(t *testing.T) {
-			f := newLoopFixture(t, nil)
+			f := newFixture(t, nil)
 			var logins atomic.Int64
 			s := newStub(t, func(c *tls.Conn) {
 				if login(c, offerBDAT) {
@@ -246,7 +138,7 @@ func TestProviderClosesBehindLogin(t *testing.T) {
 // TestSilenceDuringClose: Close waits for a provider that says nothing no
 // longer than a message may take.
 func TestSilenceDuringClose(t *testing.T) {
-	f := newLoopFixture(t, func(s *setup) { s.relay.FinalTimeout = time.Second })
+	f := newFixture(t, func(s *setup) { s.relay.FinalTimeout = time.Second })
 	silent := make(chan struct{})
 	s := newScript(t, func(c *tls.Conn, _, n int64) bool {
 		if n < 2 {
@@ -278,8 +170,8 @@ func TestSilenceDuringClose(t *testing.T) {
 // faultyClient panics when it is told the answer.
 type faultyClient struct{ told chan struct{} }
 
-func (faultyClient) RecipientsReplied(*Transaction) {}
-func (c faultyClient) Complete(*Transaction, Loop) {
+func (faultyClient) RecipientsReplied(*Transaction, *loop.Loop) {}
+func (c faultyClient) Complete(*Transaction, *loop.Loop) {
 	close(c.told)
 	panic("faulty client")
 }
@@ -287,7 +179,7 @@ func (c faultyClient) Complete(*Transaction, Loop) {
 // TestPanicOfAClient: the account goes on when a session panics that is told an
 // answer on a loop.
 func TestPanicOfAClient(t *testing.T) {
-	f := newLoopFixture(t, nil)
+	f := newFixture(t, nil)
 	f.carriedBySandbox()
 	tx, _ := f.message(f.accounts[0], "to@example.com", "m\r\n")
 	c := faultyClient{make(chan struct{})}
@@ -308,109 +200,4 @@ func (f *fixture) carriedBySandbox() {
 	for range 2 {
 		f.sendOK(f.accounts[0], "warm\r\n")
 	}
-}
-
-// failingLoop refuses to watch, as without file descriptors.
-type failingLoop struct {
-	*testLoop
-	mu   sync.Mutex
-	fail bool
-	seen int
-}
-
-func (l *failingLoop) Watch(c *net.TCPConn, d Driven) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.seen++
-	if l.fail {
-		_ = c.Close()
-		return os.NewSyscallError("dup", syscall.EMFILE)
-	}
-	return l.testLoop.Watch(c, d)
-}
-
-func (l *failingLoop) set(fail bool) (seen int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.fail = fail
-	return l.seen
-}
-
-// TestWatchFails: a loop that cannot take a connection costs no message that was
-// accepted, and nothing is left of the connection.
-func TestWatchFails(t *testing.T) {
-	f := newLoopFixture(t, nil)
-	loop := &failingLoop{testLoop: f.loop, fail: true}
-	accepted := 0
-	send := func() {
-		tx, c := f.message(f.accounts[0], "to@example.com", "m\r\n")
-		tx.Loop = loop
-		switch res := f.submit(tx, c); {
-		case res.Err == nil:
-			accepted++
-		case !res.Reply.Transient() || res.Err.MaybeAccepted():
-			t.Errorf("reply %v, error %v", res.Reply, res.Err)
-		}
-	}
-	for range 5 {
-		send()
-	}
-	if loop.set(false) == 0 {
-		t.Fatal("no connection was handed over")
-	}
-	before := accepted
-	f.until(func() bool { // behind the back-off
-		send()
-		return accepted >= before+3
-	})
-	f.messages(accepted)
-	f.noViolations()
-}
-
-// TestStoppedLoop: connections of a loop that has ended are lost, and the
-// messages of another one are carried all the same.
-func TestStoppedLoop(t *testing.T) {
-	f := newLoopFixture(t, nil)
-	ended := newTestLoop()
-	f.loop, ended = ended, f.loop
-	f.carriedBySandbox()
-	f.loop, ended = ended, f.loop
-	ended.stop()
-	for range 3 {
-		f.sendOK(f.accounts[0], "after\r\n")
-	}
-	f.messages(5)
-	if errors.Is(f.relay.TrySubmit(&Transaction{}), ErrClosed) {
-		t.Error("the relay is closed")
-	}
-}
-
-// hastyLoop is a loop on which connections break before Watch has returned.
-type hastyLoop struct{ *testLoop }
-
-func (l hastyLoop) Watch(c *net.TCPConn, d Driven) error {
-	return l.testLoop.Watch(c, hasty{d})
-}
-
-type hasty struct{ Driven }
-
-func (h hasty) Watched(s Socket) {
-	h.Driven.Watched(s)
-	s.Close()
-}
-
-// TestGoneBeforeParked: a connection that is lost while it is handed over is not
-// kept.
-func TestGoneBeforeParked(t *testing.T) {
-	f := newLoopFixture(t, nil)
-	a := f.accounts[0]
-	tx, c := f.message(a, "to@example.com", "m\r\n")
-	f.submit(tx, c) // over a worker, as it comes from no loop that drives
-	f.until(func() bool { return f.state(a).Parked == 1 })
-	f.relay.Drain(a.ID)
-	f.until(func() bool { return f.state(a).Open == 0 })
-	tx, c = f.message(a, "to@example.com", "m\r\n")
-	tx.Loop = hastyLoop{f.loop}
-	f.submit(tx, c)
-	f.until(func() bool { return f.state(a).Open == 0 })
 }

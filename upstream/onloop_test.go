@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,29 +13,16 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/upstream/internal/smtpclient"
 )
 
-// secondLoop gives the fixture one more loop, which ends after the relay.
-func (f *fixture) secondLoop() *testLoop {
-	l := newTestLoop()
-	f.t.Cleanup(func() {
-		f.close()
-		l.stop()
-	})
-	return l
-}
-
 // submitOn submits tx on a loop.
-func (f *fixture) submitOn(l *testLoop, tx *Transaction) {
+func (f *fixture) submitOn(l *loop.Loop, tx *Transaction) {
 	f.t.Helper()
 	tx.Loop = l
-	var err error
-	done, ok := l.start(func() { err = f.relay.TrySubmit(tx) })
-	if !ok {
-		f.t.Fatal("the loop has ended")
-	}
-	if <-done; err != nil {
+	if err := f.trySubmit(tx); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -64,7 +50,7 @@ func TestSplitReplies(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newLoopFixture(t, nil)
+			f := newFixture(t, nil)
 			s := newScript(t, func(c *tls.Conn, _, _ int64) bool { return pieces(c) })
 			for range 4 {
 				f.sendOK(s.account(f.accounts[0]), "m end\r\n")
@@ -72,48 +58,14 @@ func TestSplitReplies(t *testing.T) {
 			if n := s.logins.Load(); n != 1 {
 				t.Errorf("%d connections for four messages, one after the other", n)
 			}
-			f.nothingHeld()
 		})
-	}
-}
-
-// nothingHeld fails the test if a parked connection holds memory to read into,
-// or if there is none that the loop drives.
-func (f *fixture) nothingHeld() {
-	f.t.Helper()
-	found := 0
-	for _, s := range f.relay.shards {
-		parked := make(chan []*conn, 1)
-		s.do(func(time.Time) {
-			var all []*conn
-			for _, st := range s.accounts {
-				for c := st.parked.newest; c != nil; c = c.older {
-					all = append(all, c)
-				}
-			}
-			parked <- all
-		})
-		for _, c := range <-parked {
-			found++
-			done, _ := f.loop.start(func() {
-				for _, field := range []string{"rawInput", "hand"} {
-					if n := reflect.ValueOf(c.tls).Elem().FieldByName(field).FieldByName("buf").Cap(); n > 0 {
-						f.t.Errorf("a parked connection holds %d octets of %s", n, field)
-					}
-				}
-			})
-			<-done
-		}
-	}
-	if found == 0 {
-		f.t.Error("no connection is parked")
 	}
 }
 
 // TestSplitRecord: the last record of the replies comes in two parts, and the
 // message has its answer when it is whole.
 func TestSplitRecord(t *testing.T) {
-	f := newLoopFixture(t, nil)
+	f := newFixture(t, nil)
 	pipe := &tornConn{gate: make(chan struct{}, 1)}
 	s := newTornStub(t, pipe)
 	a := s.account(f.accounts[0])
@@ -178,7 +130,7 @@ func newTornStub(t *testing.T, c *tornConn) *stub {
 func TestWordsWhileParked(t *testing.T) {
 	for name, last := range map[string]string{"closed": "", "421": "421 4.4.2 idle\r\n", "250": "250 2.0.0 OK\r\n"} {
 		t.Run(name, func(t *testing.T) {
-			f := newLoopFixture(t, nil)
+			f := newFixture(t, nil)
 			parked := make(chan struct{})
 			s := newScript(t, func(c *tls.Conn, k, n int64) bool {
 				if !say(c, threeReplies) || k > 0 || n == 0 {
@@ -204,7 +156,7 @@ func TestWordsWhileParked(t *testing.T) {
 // TestProviderDoesNotRead: what the socket does not take cannot have its answer,
 // and nothing is retried, as nobody knows how much has left.
 func TestProviderDoesNotRead(t *testing.T) {
-	f := newLoopFixture(t, func(s *setup) { s.relay.FinalTimeout = time.Second })
+	f := newFixture(t, func(s *setup) { s.relay.FinalTimeout = time.Second })
 	stuck := make(chan struct{})
 	s := newScript(t, func(c *tls.Conn, k, n int64) bool {
 		if k == 0 && n == 1 {
@@ -215,7 +167,7 @@ func TestProviderDoesNotRead(t *testing.T) {
 	defer close(stuck)
 	a := s.account(f.accounts[0])
 	f.carried(a)
-	res := f.send(a, "to@example.com", strings.Repeat("x", drivenMax-10)+" end\r\n")
+	res := f.send(a, "to@example.com", strings.Repeat("x", (smtpclient.TurnSize/2)-10)+" end\r\n")
 	if code(res.Reply) != "451 4.4.2" || !res.Err.MaybeAccepted() {
 		t.Errorf("reply %v, error %v", res.Reply, res.Err)
 	}
@@ -230,8 +182,8 @@ func TestProviderDoesNotRead(t *testing.T) {
 func TestTwoLoopsOneAccount(t *testing.T) {
 	const perLoop = 100
 	for _, connections := range []int{1, 3} {
-		f := newLoopFixture(t, func(s *setup) { s.limits.MaxConnections = connections })
-		other := f.secondLoop()
+		f := newFixture(t, func(s *setup) { s.limits.MaxConnections = connections })
+		_, other := loops()
 		var wg sync.WaitGroup
 		for i := range 2 * perLoop {
 			l := f.loop
@@ -270,12 +222,12 @@ func (f *fixture) once(n int) {
 // accounts and shards, and give them back.
 func TestGlobalSlotsOnLoops(t *testing.T) {
 	const each = 30
-	f := newLoopFixture(t, func(s *setup) {
+	f := newFixture(t, func(s *setup) {
 		s.accounts = 4
 		s.relay.GlobalConcurrency = 1
 		s.relay.Shards = 2
 	})
-	other := f.secondLoop()
+	_, other := loops()
 	var clients []client
 	for i := range each {
 		for j, a := range f.accounts {
@@ -312,7 +264,7 @@ func TestAccountChangesAmidFlight(t *testing.T) {
 		"other credentials": func(a account.Account) []*account.Account { a.ClientID += "2"; return []*account.Account{&a} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newLoopFixture(t, nil)
+			f := newFixture(t, nil)
 			under, goOn := make(chan struct{}), make(chan struct{})
 			s := newScript(t, func(c *tls.Conn, k, n int64) bool {
 				if k == 0 && n == 2 {
@@ -348,7 +300,7 @@ func TestAccountChangesAmidFlight(t *testing.T) {
 // connection.
 func TestChangeOfHands(t *testing.T) {
 	const rounds = 15
-	f := newLoopFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
+	f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
 	a := f.accounts[0]
 	for i := range rounds {
 		f.sendOK(a, fmt.Sprintf("small %d\r\n", i))
@@ -362,7 +314,7 @@ func TestChangeOfHands(t *testing.T) {
 			tx.Release() // the client has changed its mind
 		} else {
 			tx.Content = content(t, fmt.Sprintf("two recipients %d\r\n", i))
-			if err := f.relay.Continue(tx); err != nil {
+			if err := f.goOn(tx); err != nil {
 				t.Fatal(err)
 			}
 			ans := c.next(t)
@@ -371,7 +323,7 @@ func TestChangeOfHands(t *testing.T) {
 			}
 			ans.tx.Release()
 		}
-		f.sendOK(a, fmt.Sprintf("large %d %s\r\n", i, strings.Repeat("x", drivenMax)))
+		f.sendOK(a, fmt.Sprintf("large %d %s\r\n", i, strings.Repeat("x", (smtpclient.TurnSize/2))))
 	}
 	f.once(3*rounds + rounds*2/3)
 	if n := f.box.Stats().Logins; n != 1 {
@@ -382,8 +334,8 @@ func TestChangeOfHands(t *testing.T) {
 // TestCloseBreaksFlights: when Close loses patience, what is under way on loops
 // fails, at whatever point it is, and is answered once.
 func TestCloseBreaksFlights(t *testing.T) {
-	f := newLoopFixture(t, func(s *setup) { s.limits.MaxConnections = 20 })
-	other := f.secondLoop()
+	f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 20 })
+	_, other := loops()
 	a := f.accounts[0]
 	f.faults(sandbox.Rule{Name: "silent", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, After: 20})
 	var clients []client
@@ -429,7 +381,7 @@ func TestCloseBreaksFlights(t *testing.T) {
 // TestRefusalOnLoop: a refusal is passed on as it is, and the connection goes on
 // behind RSET.
 func TestRefusalOnLoop(t *testing.T) {
-	f := newLoopFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
+	f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
 	a := f.accounts[0]
 	f.carriedBySandbox()
 	f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "*@bad.test", Action: sandbox.ActionReply, Reply: "550 5.1.1 no such user"})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
 )
 
 // warmer runs Prewarm.
@@ -18,15 +19,15 @@ type warmer struct {
 
 // Prewarm opens Config.PrewarmConnections connections of each account ahead of
 // mail, at Config.PrewarmRate over all accounts and within the limits of each;
-// those that are open count. Catch-all accounts have no mailbox to log in to.
+// those that are open count. The loops serve them in turn. Catch-all accounts have no mailbox to log in to.
 // It returns at once; a run that is not done is replaced. Connections that no
 // mail comes for are closed after their idle timeout as all others.
-func (r *Relay) Prewarm(s *account.Snapshot) {
-	if r.cfg.PrewarmConnections == 0 {
+func (r *Relay) Prewarm(s *account.Snapshot, on []*loop.Loop) {
+	if r.cfg.PrewarmConnections == 0 || len(on) == 0 {
 		return
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
-	r.warmer.replace(cancel, func() { r.prewarm(ctx, s.All()) })
+	r.warmer.replace(cancel, func() { r.prewarm(ctx, s.All(), on) })
 }
 
 // replace ends a run that goes on and starts the next, unless stop was called.
@@ -57,11 +58,11 @@ func (w *warmer) stop() {
 
 // prewarm asks for the first connection of each account, then for the second
 // ones.
-func (r *Relay) prewarm(ctx context.Context, accounts []*account.Account) {
+func (r *Relay) prewarm(ctx context.Context, accounts []*account.Account, on []*loop.Loop) {
 	pace := time.NewTicker(time.Second / time.Duration(r.cfg.PrewarmRate))
 	defer pace.Stop()
 	for n := 1; n <= r.cfg.PrewarmConnections; n++ {
-		for _, a := range accounts {
+		for i, a := range accounts {
 			if a.IsCatchAll() {
 				continue
 			}
@@ -71,14 +72,14 @@ func (r *Relay) prewarm(ctx context.Context, accounts []*account.Account) {
 				return
 			}
 			s := r.shardOf(a.ID)
-			s.do(func(now time.Time) { s.warm(a, n, now) })
+			s.do(func(now time.Time) { s.warm(a, n, on[(i+n)%len(on)], now) })
 		}
 	}
 }
 
 // warm opens the n-th connection of an account, if nothing is against it: mail
 // that waits goes first.
-func (s *shard) warm(a *account.Account, n int, now time.Time) {
+func (s *shard) warm(a *account.Account, n int, on *loop.Loop, now time.Time) {
 	if s.closing {
 		return
 	}
@@ -90,6 +91,5 @@ func (s *shard) warm(a *account.Account, n int, now time.Time) {
 	s.relay.metrics.prewarmed.Inc()
 	// It takes no turn, which mail would have to wait for: Config.PrewarmRate is
 	// what spreads these logins.
-	s.move(st, connGone, connDialing)
-	s.start(task{kind: taskDial, st: st, account: a})
+	s.open(&dialing{relay: s.relay, shard: s, st: st, account: a, loop: on})
 }

@@ -48,12 +48,7 @@ func (f *fixture) submitAt(tx *Transaction, at time.Time) {
 		tx.deadline = tx.submitted.Add(f.relay.cfg.TransactionTimeout)
 		f.relay.shardOf(tx.Account.ID).postOn(event{kind: evSubmit, tx: tx, now: at}, tx.Loop)
 	}
-	if tx.Loop == nil {
-		submit()
-		return
-	}
-	done, _ := f.loop.start(submit)
-	<-done
+	onLoop(tx.Loop, submit)
 }
 
 // sendAt relays one message as if it were that time.
@@ -200,7 +195,7 @@ func TestReleaseDuringAProbe(t *testing.T) {
 	f.relay.ReleaseHold(a.ID)
 	f.sendOK(a, "beside the probe\r\n")
 	tx.Content = content(t, "probe\r\n")
-	if err := f.relay.Continue(tx); err != nil {
+	if err := f.goOn(tx); err != nil {
 		t.Fatal(err)
 	}
 	ans := c.next(t)

@@ -111,7 +111,7 @@ func (f *fixture) randomDialog(rng *rand.Rand, a *account.Account, body string) 
 			break
 		}
 		tx.AddRcpt(codec.RcptArgs{Path: []byte("c@example.com")})
-		if err := f.relay.Continue(tx); err != nil {
+		if err := f.goOn(tx); err != nil {
 			tx.Release()
 			return Result{Reply: ClientReply(err)}, true
 		}
@@ -127,7 +127,7 @@ func (f *fixture) randomDialog(rng *rand.Rand, a *account.Account, body string) 
 		return Result{}, false
 	}
 	tx.Content = content(f.t, body)
-	if err := f.relay.Continue(tx); err != nil {
+	if err := f.goOn(tx); err != nil {
 		tx.Release()
 		return Result{Reply: ClientReply(err)}, true
 	}

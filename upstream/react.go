@@ -75,7 +75,7 @@ func (s *shard) enforce(st *accountState, now time.Time) {
 		s.failAll(st, stopErr(stopped, now), now)
 	}
 	for st.excess(now) > 0 && st.parked.newest != nil {
-		s.retire(st, st.parked.popOldest())
+		s.retire(st, st.parked.oldest)
 	}
 	s.touch(st, st.nextDue(now))
 }

@@ -12,9 +12,11 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/dial"
+	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
@@ -30,8 +32,10 @@ type Relay struct {
 	shards  []*shard
 	seed    maphash.Seed
 
-	loginTurn time.Duration // the constant, but for tests
-	work      func(*worker) // worker.run, but for tests
+	loginTurn time.Duration           // the constant, but for tests
+	dial      func(*dialing)          // (*dialing).run, but for tests
+	give      func(*conn, *loop.Loop) // giveToLoop, but for tests
+	client    smtpclient.Config       // of all connections
 	breakers  *throttle.Breakers
 	forms     *authForms
 	warmer    warmer
@@ -43,9 +47,9 @@ type Relay struct {
 
 	retained atomic.Pointer[account.Snapshot] // of the last Retain
 
-	ctx     context.Context // ends when Close loses patience
-	cancel  context.CancelFunc
-	workers sync.WaitGroup
+	ctx    context.Context // ends when Close loses patience
+	cancel context.CancelFunc
+	dials  sync.WaitGroup
 }
 
 // New returns a relay that is ready for transactions. It takes access tokens
@@ -61,7 +65,8 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	if err != nil {
 		return nil, err
 	}
-	r := &Relay{cfg: cfg, tokens: tokens, log: log, dialer: d, seed: maphash.MakeSeed(), loginTurn: loginTurn, work: (*worker).run}
+	r := &Relay{cfg: cfg, tokens: tokens, log: log, dialer: d, seed: maphash.MakeSeed(), loginTurn: loginTurn,
+		dial: (*dialing).run, give: giveToLoop, client: cfg.client()}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if cfg.GlobalConcurrency > 0 {
 		r.gate = &gate{free: cfg.GlobalConcurrency}
@@ -109,33 +114,11 @@ func (r *Relay) TrySubmit(tx *Transaction) error {
 	now := time.Now()
 	tx.submitted = now
 	tx.deadline = now.Add(r.cfg.TransactionTimeout)
-	tx.meter, tx.taken, tx.limited, tx.probe = nil, 0, nil, false
+	tx.meter, tx.taken, tx.limited, tx.probe, tx.told, tx.held, tx.over = nil, 0, nil, false, false, nil, nil
 	tx.shard = s
 	tx.claim.Store(claimShard)
 	s.postOn(event{kind: evSubmit, tx: tx, now: now}, tx.Loop)
 	return nil
-}
-
-// Continue gives back to the relay a transaction that RecipientsReplied gave
-// to the session, with recipients added (their Reply zero), with its Content,
-// or both. RecipientsReplied is called again, or Complete if there is Content.
-//
-// On an error the caller owns tx: ErrTransactionExpired says that the upstream
-// part of the transaction is over, because the first recipient was refused,
-// because the connection was lost or because the client was too slow;
-// ClientReply of that error is the answer to whatever the client sends next.
-func (r *Relay) Continue(tx *Transaction) error {
-	w := tx.worker
-	tx.submitted = time.Now()
-	tx.deadline = tx.submitted.Add(r.cfg.TransactionTimeout)
-	if tx.turn.CompareAndSwap(turnSession, turnRelay) {
-		w.turn <- struct{}{}
-		return nil
-	}
-	if tx.turn.Load() == turnOver && tx.over != nil {
-		return &overError{tx.over}
-	}
-	return ErrTransactionExpired
 }
 
 // SetIPv6 puts another value of Config.IPv6 in force, for new connections.
@@ -167,8 +150,8 @@ func (r *Relay) Close(ctx context.Context) error {
 			}
 		}
 	}
-	if !errors.Is(err, ErrStuck) { // else workers wait for their shard
-		r.workers.Wait()
+	if !errors.Is(err, ErrStuck) { // else dials may wait for their shard
+		r.dials.Wait()
 	}
 	r.saver.stop()
 	for _, s := range r.shards {
@@ -177,7 +160,7 @@ func (r *Relay) Close(ctx context.Context) error {
 	return err
 }
 
-// drain waits until no shard has a connection or a worker left.
+// drain waits until no shard has a connection left.
 func (r *Relay) drain(ctx context.Context) error {
 	for _, s := range r.shards {
 		select {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/upstream/internal/smtpclient"
 )
 
 func TestContentArrivesUnchanged(t *testing.T) {
@@ -45,7 +46,7 @@ func TestContentArrivesUnchanged(t *testing.T) {
 func TestBigContentIsNotSentBeforeTheEnvelopeIsAccepted(t *testing.T) {
 	f := newFixture(t, nil)
 	f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Action: sandbox.ActionReply, Reply: "550 5.1.1 no such user", Times: 1})
-	big := strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", oneFlightMax/64+1)
+	big := strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", smtpclient.TurnSize/64+1)
 	if res := f.send(f.accounts[0], "to@example.com", big); res.Reply.String() != "550 5.1.1 no such user" {
 		t.Errorf("reply %v", res.Reply)
 	}

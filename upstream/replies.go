@@ -12,29 +12,28 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/smtpclient"
 )
 
 // Replies of our own making; clientReply picks one and may lengthen its text.
 var (
-	replyConnect      = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 1}, Text: "Cannot connect to the provider"}
-	replyLost         = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "Connection to the provider lost"}
-	replyDNS          = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 4}, Text: "Cannot resolve the provider's host name"}
-	replyBusy         = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 5}, Text: "All connections of the account are busy, try again later"}
-	replyQueueFull    = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 2}, Text: "Too many messages are waiting, try again later"}
-	replyStuck        = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 0}, Text: "The proxy is stuck where it handles this account and has not sent the message, try again later"}
-	replyClosed       = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 2}, Text: "Shutting down, try again later"}
-	replyTLS          = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 5}, Text: "No trustworthy TLS connection to the provider"}
-	replyTempAuth     = codec.Reply{Code: 454, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "Temporary authentication failure at the provider"}
-	replyPermAuth     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "The provider refuses the account's login, an operator must act"}
-	replyLoginSyntax  = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 5, 2}, Text: "The provider did not understand the login"}
-	replyProtocol     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 5, 0}, Text: "The provider's answer was not understood"}
-	replyExpired      = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "The transaction took too long, try again"}
-	replyLaterRcpt    = codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 5, 3}, Text: "Send this recipient in another transaction"}
-	replyAbandoned    = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "Not sent: the client closed its side while the message waited"}
-	replyDryRun       = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 0, 0}, Text: "dry run: not sent"}
-	replyDryRunRcpt   = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 1, 5}, Text: "dry run: not sent"}
-	replyNoBinaryMIME = codec.Reply{Code: 554, Enhanced: codec.EnhancedCode{5, 6, 3}, Text: "The account's provider does not support BINARYMIME"}
-	replyNo8BitMIME   = codec.Reply{Code: 554, Enhanced: codec.EnhancedCode{5, 6, 3}, Text: "The account's provider does not support 8BITMIME"}
+	replyConnect     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 1}, Text: "Cannot connect to the provider"}
+	replyLost        = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "Connection to the provider lost"}
+	replyDNS         = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 4}, Text: "Cannot resolve the provider's host name"}
+	replyBusy        = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 5}, Text: "All connections of the account are busy, try again later"}
+	replyQueueFull   = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 2}, Text: "Too many messages are waiting, try again later"}
+	replyStuck       = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 0}, Text: "The proxy is stuck where it handles this account and has not sent the message, try again later"}
+	replyClosed      = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 2}, Text: "Shutting down, try again later"}
+	replyTLS         = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 5}, Text: "No trustworthy TLS connection to the provider"}
+	replyTempAuth    = codec.Reply{Code: 454, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "Temporary authentication failure at the provider"}
+	replyPermAuth    = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "The provider refuses the account's login, an operator must act"}
+	replyLoginSyntax = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 5, 2}, Text: "The provider did not understand the login"}
+	replyProtocol    = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 5, 0}, Text: "The provider's answer was not understood"}
+	replyExpired     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "The transaction took too long, try again"}
+	replyLaterRcpt   = codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 5, 3}, Text: "Send this recipient in another transaction"}
+	replyAbandoned   = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "Not sent: the client closed its side while the message waited"}
+	replyDryRun      = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 0, 0}, Text: "dry run: not sent"}
+	replyDryRunRcpt  = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 1, 5}, Text: "dry run: not sent"}
 )
 
 // ClientReply returns what the client is to be told of an error of this
@@ -127,14 +126,14 @@ func explain(r codec.Reply, e *Error) codec.Reply {
 	}
 	switch {
 	case !e.Reply.IsZero():
-		r.Text += ": " + cut(e.Reply.String())
+		r.Text += ": " + smtpclient.Cut(e.Reply.String())
 		if e.hint != "" { // on a line of its own: both together may be too long for one
 			r.Text += "\n" + e.hint
 		}
 	case errors.Is(e.Err, os.ErrDeadlineExceeded), errors.Is(e.Err, context.DeadlineExceeded):
 		r.Text += ": timeout at " + e.Phase.String()
 	case e.Phase == PhaseConnect, e.Phase > PhaseConnect && !isLost(e.Err):
-		r.Text += ": " + cut(e.Err.Error())
+		r.Text += ": " + smtpclient.Cut(e.Err.Error())
 	case e.Phase > PhaseConnect:
 		r.Text += " at " + e.Phase.String()
 	}

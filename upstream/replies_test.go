@@ -15,6 +15,7 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/smtpclient"
 )
 
 func TestClientReply(t *testing.T) {
@@ -96,10 +97,10 @@ func TestSourceAddress(t *testing.T) {
 }
 
 func TestCut(t *testing.T) {
-	if got, want := cut("a\r\n\x00\u00e4 b"), "a???? b"; got != want {
+	if got, want := smtpclient.Cut("a\r\n\x00\u00e4 b"), "a???? b"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got, want := cut(strings.Repeat("x", maxQuoted+1)), strings.Repeat("x", maxQuoted)+"..."; got != want {
+	if got, want := smtpclient.Cut(strings.Repeat("x", 200+1)), strings.Repeat("x", 200)+"..."; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

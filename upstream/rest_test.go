@@ -16,7 +16,10 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/smtpclient"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 const (
@@ -38,7 +41,7 @@ func TestRestAfterFailures(t *testing.T) {
 	}
 }
 
-// resting is a relay in virtual time. Its workers talk to a provider that is a
+// resting is a relay in virtual time. Its connections are those to a provider that is a
 // model: it answers by chance while there is trouble, else all is well.
 type resting struct {
 	t        *testing.T
@@ -59,7 +62,7 @@ func newResting(t *testing.T, seed uint64) *resting {
 	if r.relay, err = New(cfg, nil, zap.NewNop(), metrics.NewSet()); err != nil {
 		t.Fatal(err)
 	}
-	r.relay.work = r.work
+	r.relay.dial, r.relay.give = r.dial, r.give
 	r.turns = make([]atomic.Int64, cfg.Shards)
 	for i, sh := range r.relay.shards {
 		sh.timer = time.AfterFunc(time.Hour, func() {
@@ -148,9 +151,9 @@ func (r *resting) checkEmpty(s *shard) {
 	if len(s.due) != len(s.accounts) {
 		r.t.Errorf("%d due times for %d accounts", len(s.due), len(s.accounts))
 	}
-	if n := len(s.lines) + len(s.blocked) + len(s.idle) + len(s.active) + s.flights + s.slots + len(s.unsaved); n > 0 {
-		r.t.Errorf("the shard holds something: %d lines, %d blocked, %d + %d workers, %d flights, %d slots, %d unsaved",
-			len(s.lines), len(s.blocked), len(s.idle), len(s.active), s.flights, s.slots, len(s.unsaved))
+	if n := len(s.lines) + len(s.blocked) + s.slots + len(s.unsaved); n > 0 {
+		r.t.Errorf("the shard holds something: %d lines, %d blocked, %d slots, %d unsaved",
+			len(s.lines), len(s.blocked), s.slots, len(s.unsaved))
 	}
 	for state := range s.counts {
 		if n := s.counts[state].Load(); n != 0 {
@@ -198,19 +201,17 @@ func (r *resting) number(n int) int {
 	return r.random.IntN(n)
 }
 
-// work takes the place of worker.run.
-func (r *resting) work(w *worker) {
-	for t := range w.tasks {
-		switch t.kind {
-		case taskDial:
-			w.done(r.dial(t))
-		case taskRelay:
-			r.carry(w, t)
-		default:
-			r.pass(2 * time.Second)
-			w.done(event{kind: evClosed, st: t.st, now: time.Now()})
+// give takes the place of giveToLoop.
+func (r *resting) give(c *conn, _ *loop.Loop) {
+	order, tx := c.order, c.tx
+	go func() {
+		if order == orderRelay {
+			r.carry(c, tx)
+			return
 		}
-	}
+		r.pass(2 * time.Second)
+		c.shard.post(event{kind: evClosed, st: c.st, c: c, now: time.Now()})
+	}()
 }
 
 // loginFailures are how attempts to connect end, nil for well.
@@ -226,19 +227,20 @@ var loginFailures = []*Error{
 	refusedAt(PhaseGreeting, "554 5.3.2 not now"),
 }
 
-// dial is worker.dial for the model.
-func (r *resting) dial(t task) event {
-	e := event{kind: evDialFailed, st: t.st}
-	leave, down := r.relay.enter(t.account.SMTP)
+// dial is dialing.run for the model.
+func (r *resting) dial(d *dialing) {
+	e := event{kind: evDialFailed, st: d.st, dial: d}
+	defer func() { d.shard.post(e) }()
+	leave, down := r.relay.enter(d.account.SMTP)
 	if down != nil {
 		e.err, e.now = &Error{Phase: PhaseConnect, Err: down}, time.Now()
-		return e
+		return
 	}
 	r.pass(time.Second)
 	if r.trouble.Load() {
 		e.err = loginFailures[r.number(len(loginFailures))]
 	}
-	e.logins, e.now = 1, time.Now()
+	d.logins, e.now = 1, time.Now()
 	if e.err == nil || e.err.Phase >= PhaseAuth {
 		leave(nil)
 	} else {
@@ -246,9 +248,9 @@ func (r *resting) dial(t task) event {
 	}
 	if e.err == nil {
 		e.kind = evDialed
-		e.c = &conn{account: t.account, print: t.account.ConnectionFingerprint(), peer: t.account.SMTP.String(), born: e.now, lastUsed: e.now}
+		e.c = &conn{account: d.account, print: d.account.ConnectionFingerprint(), peer: d.account.SMTP.String(), born: e.now, lastUsed: e.now,
+			shard: d.shard, st: d.st}
 	}
-	return e
 }
 
 // Replies to messages, some of which speak of the account.
@@ -258,44 +260,49 @@ var messageReplies = []string{
 	"550 5.4.5 daily limit", "554 5.2.0 SubmissionQuotaExceeded", "554 5.2.2 full", "550 5.1.8 bad sender", "421 4.4.2 going away",
 }
 
-// carry is worker.send for the model.
-func (r *resting) carry(w *worker, t task) {
-	c, tx := t.conn, t.tx
+// carry is conn.begin and conn.Ended for the model.
+func (r *resting) carry(c *conn, tx *Transaction) {
 	r.pass(3 * time.Second)
 	now := time.Now()
 	trouble := r.trouble.Load()
+	done := event{st: c.st, c: c, now: now}
 	if trouble && c.reused && r.number(8) == 0 { // it was lost while it was parked
-		w.done(event{kind: evRetry, st: t.st, tx: tx, now: now})
+		done.kind, done.tx = evRetry, tx
+		c.shard.post(done)
 		return
 	}
+	tx.claim.Store(claimCarrier)
 	c.messages++
-	a := w.relay.newAttempt(c, tx)
+	a := r.relay.newAttempt(c, tx, now)
 	c.reused, c.lastUsed = true, now
 	reply := parseReply(messageReplies[0])
 	if trouble {
 		reply = parseReply(messageReplies[r.number(len(messageReplies))])
 	}
+	var x smtpclient.Exchange
 	switch fate := r.number(10); {
 	case trouble && fate == 0:
-		a.left = r.number(2) == 0
-		a.failed(PhaseMail, io.EOF)
+		x.Left = r.number(2) == 0
+		x.Fail(PhaseMail, io.EOF)
 	case reply.Positive():
-		a.phase, a.reply = PhaseFinal, reply
+		x.Phase, x.Reply = PhaseFinal, reply
 	default:
-		a.refused([]Phase{PhaseMail, PhaseRcpt, PhaseFinal}[r.number(3)], reply)
+		x.Phase, x.Reply, x.Lost = []Phase{PhaseMail, PhaseRcpt, PhaseFinal}[r.number(3)], reply, throttle.Closes(&reply)
 	}
-	if w.relay.retries(tx, &a, now) {
-		w.done(event{kind: evRetry, fresh: true, st: t.st, tx: tx, now: now})
+	if r.relay.retries(tx, &a, &x, now) {
+		done.kind, done.fresh, done.tx = evRetry, true, tx
+		c.shard.post(done)
 		return
 	}
-	res := a.result(c)
-	done := event{kind: evDone, st: t.st, c: c, meter: tx.meter, now: now}
-	a.outcome(&done, tx, &res)
-	if a.lost {
-		done.c = nil
+	res := a.result(&x, c.peer)
+	learned := event{kind: evLearned, st: c.st, meter: tx.meter, now: now}
+	a.outcome(&learned, &x, tx, &res, false)
+	c.shard.post(learned)
+	r.relay.finish(tx, res, now, nil)
+	if done.kind = evDone; x.Lost {
+		done.kind = evGone
 	}
-	w.relay.finish(tx, res, now, nil)
-	w.done(done)
+	c.shard.post(done)
 }
 
 func refusedAt(p Phase, reply string) *Error {

@@ -148,7 +148,7 @@ func (st *accountState) wants(c *conn, q *txQueue) bool {
 // retireParked closes the parked connections of st.
 func (s *shard) retireParked(st *accountState) {
 	for st.parked.newest != nil {
-		s.retire(st, st.parked.popOldest())
+		s.retire(st, st.parked.oldest)
 	}
 }
 

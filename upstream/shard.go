@@ -1,11 +1,11 @@
 package upstream
 
 import (
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/upstream/internal/limit"
 )
@@ -14,8 +14,6 @@ const (
 	// handOver is how many events one poster handles before a goroutine takes
 	// over, so that an event loop is not held for long.
 	handOver = 64
-	// workerIdle ends a worker that had nothing to do for so long.
-	workerIdle = 2 * time.Second
 )
 
 // eventKind says what happened; see shard.handle.
@@ -23,14 +21,14 @@ type eventKind uint8
 
 const (
 	evSubmit     eventKind = iota // tx wants a connection
-	evDialed                      // w opened c for st
-	evDialFailed                  // w could not; err says why
-	evDone                        // w ended a transaction of st; c is its connection, nil if closed; err may say why
-	evLearned                     // what is known of a transaction before its evDone
-	evRetry                       // like evDone, and tx wants another connection
-	evClosed                      // w closed a connection that was in state closing
-	evMend                        // the flight f left c in a state that a worker has to see to
-	evSpoiled                     // c, which is driven by a loop, is of no use any more
+	evDialed                      // c was opened for st
+	evDialFailed                  // it could not be; err says why
+	evDone                        // c has ended a transaction of st, and can take another one
+	evLearned                     // what is known of a transaction, before evDone or evGone
+	evGone                        // c, which was busy, is closed
+	evRetry                       // like evGone, and tx wants another connection
+	evClosed                      // c, which was in state closing, is closed
+	evBroken                      // c, which was parked, is of no use any more
 	evTick                        // the timer fired
 	evSlot                        // a global slot was handed to the shard
 	evClose                       // Relay.Close was called
@@ -43,19 +41,16 @@ type event struct {
 	fresh bool // evRetry: only a new connection will do
 	tx    *Transaction
 	st    *accountState
-	w     *worker // who is free now: a worker,
-	f     *flight // or a flight
+	dial  *dialing // evDialed, evDialFailed
 	c     *conn
 	err   *Error
-	reset bool // evMend: RSET will do
 	now   time.Time
-	// evDone, or evLearned before it: the meter that the message has its place in, for how many
+	// evDone or evLearned: the meter that the message has its place in, for how many
 	// recipients, and how many of them the provider accepted; with err, what
 	// it refused.
 	meter           *limit.Meter
 	taken, accepted int
 	probe           bool // evDone, evLearned: the transaction was a probe
-	logins          int  // evDialed, evDialFailed: logins that were tried
 }
 
 // shard owns the state of its accounts. Only one goroutine at a time handles
@@ -71,23 +66,18 @@ type shard struct {
 
 	// What follows belongs to the goroutine that handles events.
 
-	handling []event // the slice that is swapped with inbox
-	on       Loop    // the one that the goroutine belongs to, nil: none
-	flights  int     // on loops
-
-	lastFlight uint64 // its id
-	accounts   map[string]*accountState
-	lines      map[lineKey]*loginLine
-	due        dueHeap         // all accounts by their next deadline
-	blocked    []*accountState // wait for a global slot, in order
-	slots      int             // global slots in hand; see onSlot
-	unsaved    []*accountState // have counts that Config.Quota does not have yet
-	idle       []*worker       // parked workers, the last one parked last
-	active     []*worker       // all others, so that Close can break them
-	timer      *time.Timer
-	armed      time.Time // when timer fires; zero: not armed
-	closing    bool
-	drained    chan struct{} // closed when closing and nothing is left
+	handling []event    // the slice that is swapped with inbox
+	on       *loop.Loop // the one that the goroutine belongs to, nil: none
+	accounts map[string]*accountState
+	lines    map[lineKey]*loginLine
+	due      dueHeap         // all accounts by their next deadline
+	blocked  []*accountState // wait for a global slot, in order
+	slots    int             // global slots in hand; see onSlot
+	unsaved  []*accountState // have counts that Config.Quota does not have yet
+	timer    *time.Timer
+	armed    time.Time // when timer fires; zero: not armed
+	closing  bool
+	drained  chan struct{} // closed when closing and nothing is left
 
 	saving atomic.Bool // was asked for the counts of the day, and has not answered
 
@@ -107,7 +97,7 @@ func newShard(r *Relay) *shard {
 func (s *shard) post(e event) { s.postOn(e, nil) }
 
 // postOn is post on a loop.
-func (s *shard) postOn(e event, on Loop) {
+func (s *shard) postOn(e event, on *loop.Loop) {
 	if s.enqueue(e) {
 		s.drive(on)
 	}
@@ -128,7 +118,7 @@ func (s *shard) enqueue(e event) (idle bool) {
 
 // drive handles events until there are none, or too many for one goroutine. It
 // is called on the loop on, or on none if that is nil.
-func (s *shard) drive(on Loop) {
+func (s *shard) drive(on *loop.Loop) {
 	s.on = on
 	if !s.run(handOver) {
 		s.on = nil
@@ -184,11 +174,11 @@ func (s *shard) handle(e *event) {
 	case evSubmit:
 		s.onSubmit(e.tx, e.now)
 	case evDialed:
-		s.loggedIn(e.w)
+		s.loggedIn(e.dial)
 		s.onDialed(e)
 		s.callUp(e.now)
 	case evDialFailed:
-		s.loggedIn(e.w)
+		s.loggedIn(e.dial)
 		s.onDialFailed(e)
 		s.callUp(e.now)
 	case evDone:
@@ -196,22 +186,22 @@ func (s *shard) handle(e *event) {
 	case evLearned:
 		s.learn(e)
 		s.dispatch(e.st, e.now)
+	case evGone:
+		s.gone(e.st, e.c, connBusy)
+		s.relay.gate.release()
+		s.dispatch(e.st, e.now)
+		s.unused(e.st, e.now)
 	case evRetry:
 		s.onRetry(e)
 	case evClosed:
-		s.move(e.st, connClosing, connGone)
-		s.park(e.w, e.now)
+		s.gone(e.st, e.c, connClosing)
 		s.dispatch(e.st, e.now)
 		s.unused(e.st, e.now)
-	case evMend:
-		s.land(e.f)
-		s.start(task{kind: taskMend, st: e.st, conn: e.c, reset: e.reset})
-	case evSpoiled:
-		if e.c.listed { // else whoever has it will see, unless it is to be parked
-			e.st.parked.remove(e.c)
+	case evBroken:
+		if e.c.list == &e.st.parked { // else its loop sees it, unless it is to be parked
 			s.retire(e.st, e.c)
 		} else {
-			e.c.useless = true
+			e.c.broken = true
 		}
 	case evTick:
 		s.onTick(e.now)
@@ -220,12 +210,9 @@ func (s *shard) handle(e *event) {
 	case evClose:
 		s.onClose(e.now)
 	case evBreak:
-		for _, w := range s.active {
-			w.breakOff()
-		}
 		for _, st := range s.accounts {
-			for f := st.flights; f != nil; f = f.next {
-				f.breakOff(net.ErrClosed) // as the workers see it
+			for c := st.inUse.newest; c != nil; c = c.older {
+				c.loop.Post(breaking{c})
 			}
 		}
 	case evCall:
@@ -236,60 +223,24 @@ func (s *shard) handle(e *event) {
 	}
 }
 
-// start gives a task to a worker, preferring the one that was busy last.
-func (s *shard) start(t task) (w *worker) {
-	if n := len(s.idle); n > 0 {
-		w, s.idle[n-1] = s.idle[n-1], nil
-		s.idle = s.idle[:n-1]
-	} else {
-		w = newWorker(s)
-		s.hire(w)
-	}
-	w.index = len(s.active)
-	s.active = append(s.active, w)
-	w.tasks <- t
-	return w
-}
-
-// hire has a new worker begin.
-func (s *shard) hire(w *worker) { s.relay.workers.Go(func() { s.relay.work(w) }) }
-
-// park takes a worker that has nothing to do.
-func (s *shard) park(w *worker, now time.Time) {
-	last := len(s.active) - 1
-	s.active[w.index] = s.active[last]
-	s.active[w.index].index = w.index
-	s.active[last] = nil
-	s.active = s.active[:last]
-	if s.closing {
-		close(w.tasks)
-		return
-	}
-	w.idleSince = now
-	s.idle = append(s.idle, w)
-	s.arm(now.Add(workerIdle))
-}
-
 // onClose fails what waits and closes what is idle. From now on nothing is
-// parked, and the timer is for the flights only.
+// parked, and the timer rests.
 func (s *shard) onClose(now time.Time) {
 	s.closing = true
-	for _, w := range s.idle {
-		close(w.tasks)
-	}
-	s.idle = nil
 	for _, st := range s.accounts {
 		s.failAll(st, &Error{Phase: PhaseQueue, Err: ErrClosed}, now)
 		for st.parked.newest != nil {
-			s.retire(st, st.parked.popOldest())
+			s.retire(st, st.parked.oldest)
 		}
 	}
 }
 
 // checkDrained tells Relay.Close when nothing is left to wait for.
 func (s *shard) checkDrained() {
-	if len(s.active)+s.flights > 0 {
-		return
+	for state := range s.counts {
+		if s.counts[state].Load() > 0 {
+			return
+		}
 	}
 	select {
 	case <-s.drained:

@@ -25,7 +25,11 @@ type stub struct {
 	t    testing.TB
 	ln   net.Listener
 	done chan struct{}
+	open sync.WaitGroup // connections that are being served
 }
+
+// wait waits until no connection is served any more.
+func (s *stub) wait() { s.open.Wait() }
 
 // stubCertificate is for 127.0.0.1; fixtures trust it.
 var stubCertificate = sync.OnceValue(func() tls.Certificate {
@@ -60,14 +64,14 @@ func newStub(t testing.TB, serve func(c *tls.Conn)) *stub {
 			if err != nil {
 				return
 			}
-			go func() {
+			s.open.Go(func() {
 				defer c.Close()
 				tc := tls.Server(c, cfg)
 				_ = tc.SetDeadline(time.Now().Add(time.Minute))
 				if tc.Handshake() == nil {
 					serve(tc)
 				}
-			}()
+			})
 		}
 	}()
 	t.Cleanup(func() { _ = ln.Close(); <-s.done })

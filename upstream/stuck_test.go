@@ -158,7 +158,7 @@ func TestStuckShardLeavesFlightsAlone(t *testing.T) {
 		t.Run(fmt.Sprintf("answers=%t", answers), func(t *testing.T) {
 			set := metrics.NewSet()
 			var h *hangingStore
-			f := newLoopFixture(t, func(s *setup) {
+			f := newFixture(t, func(s *setup) {
 				h = watched(t, s, set)
 				s.limits.MaxConnections = 1
 				if !answers {
@@ -205,10 +205,11 @@ func TestStuckShardLeavesFlightsAlone(t *testing.T) {
 					ans.tx.Release()
 				}
 			} else {
-				r := f.abandoned(inFlight)
-				if code(r) != "451 4.4.2" || !strings.Contains(r.Text, "timeout at final reply") {
+				ans := c.next(t) // its loop keeps the time
+				if r := ans.res.Reply; code(r) != "451 4.4.2" || !strings.Contains(r.Text, "timeout at final reply") {
 					t.Errorf("reply %v", r)
 				}
+				ans.tx.Release()
 				if got := f.metric(`messages_total{result="unknown"}`); got != "1" {
 					t.Errorf("%s messages of unknown fate", got)
 				}
@@ -250,7 +251,7 @@ func (l hangingLog) Write(zapcore.Entry, []zapcore.Field) error {
 	return nil
 }
 
-// TestStuckShardAfterTheAnswer: the worker hangs in the shard, which it tells what the
+// TestStuckShardAfterTheAnswer: the connection's loop hangs in the shard, which it tells what the
 // provider said, before the client is told. The session passes the provider's reply on.
 func TestStuckShardAfterTheAnswer(t *testing.T) {
 	set := metrics.NewSet()
@@ -264,8 +265,7 @@ func TestStuckShardAfterTheAnswer(t *testing.T) {
 	})
 	f.relay.log = zap.New(hangingLog{zapcore.NewNopCore(), "account throttled", h})
 	tx, c := f.message(s.account(f.accounts[0]), "to@example.com", "end\r\n")
-	tx.Loop = nil // a worker has it
-	if err := f.relay.TrySubmit(tx); err != nil {
+	if err := f.trySubmit(tx); err != nil {
 		t.Fatal(err)
 	}
 	<-h.come
@@ -293,7 +293,7 @@ func TestClosePassesAStuckShard(t *testing.T) {
 	}
 	h.letGo <- struct{}{}
 	<-f.relay.shards[0].drained
-	f.relay.workers.Wait()
+	f.relay.dials.Wait()
 }
 
 // TestStuckShardRace has sessions give up at any moment, while the shard hangs again

@@ -240,12 +240,12 @@ func TestPrewarm(t *testing.T) {
 		s.accounts = 4
 		s.limits.LoginsPerMinute = 2
 	})
-	f.relay.Prewarm(snapshotOf(t, f.accounts...))
+	f.relay.Prewarm(snapshotOf(t, f.accounts...), engine.Loops())
 	f.until(func() bool { return f.relay.connections(connParked) == 8 })
 	for _, a := range f.accounts {
 		f.sendOK(a, "a\r\n")
 	}
-	f.relay.Prewarm(snapshotOf(t, f.accounts...)) // a reload opens no more than that
+	f.relay.Prewarm(snapshotOf(t, f.accounts...), engine.Loops()) // a reload opens no more than that
 	f.relay.warmer.runs.Wait()
 	if n := f.box.Stats().Logins; n != 8 {
 		t.Errorf("%d logins, limit is 2 for each of 4 accounts", n)

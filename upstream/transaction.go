@@ -7,28 +7,26 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream/internal/limit"
+	"xoauth2-proxy/upstream/internal/smtpclient"
 )
 
-// Completer is told how a transaction goes. Its methods are called from a
-// worker goroutine, on a loop or from inside TrySubmit, and must only post: they
-// may not block and may not call back into the relay.
+// Completer is told how a transaction goes. Its methods are called on a loop, on
+// another goroutine or from inside TrySubmit, and must only post: they may not block
+// and may not call back into the relay. on is the loop that the call is made on, nil:
+// on none.
 type Completer interface {
 	// RecipientsReplied gives tx back to the session: every recipient now has
 	// its Reply. The session goes on with Continue or Release, unless tx.Over
 	// tells that the upstream part of the transaction is over.
-	RecipientsReplied(tx *Transaction)
-	// Complete gives tx back to the session for good, with its Result. It is
-	// called on the loop on, or on none if that is nil.
-	Complete(tx *Transaction, on Loop)
+	RecipientsReplied(tx *Transaction, on *loop.Loop)
+	// Complete gives tx back to the session for good, with its Result.
+	Complete(tx *Transaction, on *loop.Loop)
 }
 
 // Recipient is one forward-path of a transaction.
-type Recipient struct {
-	Args codec.RcptArgs
-	// Reply is the upstream's answer to this RCPT; zero until it is known.
-	Reply codec.Reply
-}
+type Recipient = smtpclient.Recipient
 
 // Transaction is an envelope with or without its content, on its way through
 // the relay. Get one with GetTransaction; who owns it calls Release at the end.
@@ -51,9 +49,9 @@ type Transaction struct {
 	Result Result
 	// SID is the session's id, for the log.
 	SID uint64
-	// Loop is the one that TrySubmit is called on, nil if none is: the
-	// connection that takes the transaction is driven there if it can be.
-	Loop Loop
+	// Loop is the one that TrySubmit and Continue are called on. A connection that is
+	// opened for the transaction is served there.
+	Loop *loop.Loop
 
 	arena     []byte       // holds the bytes that Mail and Rcpts point to
 	next      *Transaction // in a txQueue
@@ -61,7 +59,9 @@ type Transaction struct {
 	deadline  time.Time    // its answer is due
 	retried   bool         // one connection failed it already
 	meter     *limit.Meter // the one that it has a place in, if any
-	taken     int          // recipients that have a place there, the first ones
+	taken     int          // places for recipients that it has there
+	admitted  int          // the first recipients, which are to be sent or were refused
+	placed    int          // those of them that have a place
 	limited   *codec.Reply // the answer to all recipients after those
 	probe     bool         // it tries whether the provider still refuses a held account
 
@@ -69,9 +69,10 @@ type Transaction struct {
 	claim atomic.Uint32 // who answers it: a claim constant
 	known Result        // with claimKnown: the answer
 
-	turn   atomic.Uint32 // who may touch an opened transaction: a turn constant
-	worker *worker       // set while turn is turnSession: waits for the session
-	over   *Error        // with turnOver: why
+	told  bool   // the session has been given replies of recipients
+	noted int    // recipients whose replies have been noted, the first ones
+	held  *conn  // what may hold it open while the session has it; see hold.go
+	over  *Error // why its upstream part is over; nil: it is not
 
 	abandoned atomic.Bool // see Abandon
 }
@@ -82,12 +83,10 @@ var transactions = sync.Pool{New: func() any { return new(Transaction) }}
 func GetTransaction() *Transaction { return transactions.Get().(*Transaction) }
 
 // Release ends the transaction and its content; tx must not be used after it.
-// Releasing a transaction that is open upstream, which is on the session's
-// turn, aborts it there.
+// Releasing a transaction that is open upstream, which is with the session, aborts it
+// there.
 func (tx *Transaction) Release() {
-	w := tx.worker
-	if tx.turn.CompareAndSwap(turnSession, turnAborted) {
-		w.turn <- struct{}{}
+	if c := tx.held; c != nil && c.loop.Post((*abortion)(tx)) {
 		return
 	}
 	tx.release()
@@ -96,17 +95,6 @@ func (tx *Transaction) Release() {
 // Abandon has the relay answer tx without sending it, if nothing of it has left
 // yet. It is for the session, which need not own tx, until tx comes back.
 func (tx *Transaction) Abandon() { tx.abandoned.Store(true) }
-
-// Over reports whether the upstream part of an opened transaction is over: its
-// first recipient was refused although the client had been told 250, or the
-// connection was lost. The reply is the answer to all that the client still
-// sends. It is for the session, while tx is its own.
-func (tx *Transaction) Over() (codec.Reply, bool) {
-	if tx.turn.Load() != turnOver || tx.over == nil {
-		return codec.Reply{}, false
-	}
-	return clientReply(tx.over), true
-}
 
 // release puts tx back into the pool.
 func (tx *Transaction) release() {
@@ -123,14 +111,6 @@ func (tx *Transaction) release() {
 	}
 	*tx = Transaction{Rcpts: rcpts, arena: arena}
 	transactions.Put(tx)
-}
-
-// sent gives the memory of the content back once its end may have left over c:
-// it will not be sent again, and the answer may take long.
-func (tx *Transaction) sent(c *conn) {
-	if c.wire.left {
-		tx.Content.Discard()
-	}
 }
 
 // What a pooled transaction may keep, so that one with a thousand recipients

@@ -158,7 +158,7 @@ func (c *cell) message() codec.Reply {
 		return first
 	}
 	tx.Content = content(f.t, "a\r\n")
-	if err := f.relay.Continue(tx); err != nil {
+	if err := f.goOn(tx); err != nil {
 		f.t.Fatal(err)
 	}
 	ans := client.next(f.t)

@@ -44,18 +44,15 @@ func NewVerifier(cfg Config, tokens *oauth.Manager) (*Verifier, error) {
 //
 // The connection counts at the provider beside those that carry mail.
 func (v *Verifier) Verify(ctx context.Context, a *account.Account) error {
-	r := &Relay{cfg: v.cfg, tokens: v.tokens, dialer: v.dialer, metrics: v.metrics, forms: v.forms, log: zap.NewNop(), ctx: ctx}
-	w := newWorker(&shard{relay: r})
-	defer context.AfterFunc(ctx, w.breakOff)()
-	c, err := w.connect(a)
+	r := &Relay{cfg: v.cfg, client: v.cfg.client(), tokens: v.tokens, dialer: v.dialer, metrics: v.metrics, forms: v.forms, log: zap.NewNop()}
+	var logins int
+	l, err := r.connect(ctx, a, &logins)
 	if err != nil {
 		if ctx.Err() != nil {
 			err.Err = context.Cause(ctx)
 		}
 		return err
 	}
-	// The answer is of no use, but a provider that sees QUIT frees the slot.
-	_, _ = w.ask(c, PhaseFinal, []byte("QUIT\r\n"), v.cfg.QuitTimeout)
-	c.close()
+	l.Quit()
 	return nil
 }

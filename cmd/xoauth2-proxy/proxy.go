@@ -96,7 +96,7 @@ func startProxy(settings *config.Settings, accounts *account.Snapshot, from orig
 		return nil, err
 	}
 	p.live.start()
-	p.relay.Prewarm(unheld(accounts, p.orders))
+	p.relay.Prewarm(unheld(accounts, p.orders), p.server.Loops())
 	for _, a := range p.server.Addrs() {
 		log.Info("listening for clients", zap.Stringer("address", a), zap.Int("accounts", accounts.Len()))
 	}

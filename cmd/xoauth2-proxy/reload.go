@@ -199,7 +199,7 @@ func (r *reloader) publish(s *account.Snapshot) reloaded {
 		r.log.Error("the orders for removed accounts are not forgotten for good", zap.Error(err))
 	}
 	if r.settings.Upstream.PrewarmConnections > 0 {
-		r.relay.Prewarm(unheld(s, r.orders))
+		r.relay.Prewarm(unheld(s, r.orders), r.server.Loops())
 	}
 	return done
 }

@@ -42,7 +42,6 @@ func serverConfig(s *config.Settings) server.Config {
 func upstreamConfig(s *config.Settings) upstream.Config {
 	c := upstream.DefaultConfig()
 	u := s.Upstream
-	c.OnLoops = u.OnLoops
 	if u.Shards > 0 {
 		c.Shards = u.Shards
 	}

@@ -11,8 +11,8 @@ var mostAgainst = map[string]int{
 	"codec":           5,
 	"oauth":           10,
 	"server":          12,
-	"internal/loop":   23,
-	"upstream":        19,
+	"internal/loop":   24,
+	"upstream":        20,
 	"internal/config": 11,
 }
 

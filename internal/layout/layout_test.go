@@ -41,9 +41,10 @@ var allowed = map[string][]string{
 	"e2e":     {"*"},
 
 	// Rooms of upstream, which alone may import them.
-	"upstream/internal/dial":     {"internal/account"},
-	"upstream/internal/limit":    {"internal/account"},
-	"upstream/internal/throttle": {"codec", "internal/account"},
+	"upstream/internal/dial":       {"internal/account"},
+	"upstream/internal/limit":      {"internal/account"},
+	"upstream/internal/smtpclient": {"codec", "internal/account", "internal/loop", "upstream/internal/throttle"},
+	"upstream/internal/throttle":   {"codec", "internal/account"},
 }
 
 // onlyHome lists packages of others that exactly one of ours may import.

@@ -19,7 +19,7 @@ const (
 // tooBig lists what is beyond the bounds now, with the bound that holds until
 // it is split.
 var tooBig = map[string]int{
-	"upstream":                      6500,
+	"upstream":                      4700,
 	"internal/config":               5700,
 	"cmd/xoauth2-proxy":             4500,
 	"internal/config/write_list.go": 380,

@@ -17,7 +17,6 @@ const unsafeHome = "internal/loop"
 // unsafeToo are the files outside of it that use unsafe memory all the same.
 var unsafeToo = []string{
 	"cmd/xoauth2-proxy/scheduling.go", // sched_setattr has no wrapper
-	"upstream/liveness_linux.go",      // goes when the loops have the providers' connections for life
 }
 
 // TestUnsafe: package unsafe and go:linkname occur in internal/loop alone.

@@ -1,0 +1,48 @@
+// Package smtpclient speaks SMTP with a provider (RFC 5321, 2920, 3030, 4954).
+//
+// A goroutine opens the connection and logs in, with blocking I/O ([Login]). Then a
+// loop adopts the connection, for life ([Conn]). From there on the [Owner] gives it
+// one [Exchange] after the other, and is told what came of each.
+//
+// # States of a connection
+//
+// The state is how far sending has come. The replies that are due are a queue of
+// their own (due): PIPELINING and CHUNKING only decide how many commands go out before
+// the first reply of them is awaited. A group of commands is one write.
+//
+//	              Begin                        all replies are there
+//	   idle ----------------> envelope -------------------------------> open
+//	    ^                      |   |  \                                  | Continue:
+//	    |                      |   |   \ one recipient, small content    | more recipients:
+//	    |                      |   |    \ goes with the envelope         |   envelope
+//	    |          354 after   |   |     v                               | content:
+//	    |          a refusal   |   |    content -- its end has left      |
+//	    |                 v----+   |     ^   ^                \          |
+//	    |             aborting     |     |   +-----------------\---------+
+//	    |                 |        | 354 or all accepted        v
+//	    |                 |        +-----+                     final
+//	    |                 v                                      |
+//	    +------------- the exchange has ended <------------------+  (Ended)
+//	    |                     |
+//	    |   2yz               | Clear(true)
+//	    +-------- resetting <-+
+//
+//	Quit:            idle -> quitting -> closed
+//	Clear(false):    any  -> leaving  -> closed
+//
+// Any state goes to closed when the connection ends. A connection that said something
+// unasked is broken: it ends its exchange and takes no other one.
+//
+// # Truth
+//
+// Exchange.Left is set by the write that holds the end of the content, and by nothing
+// before it: until then the provider cannot have taken the message. A reply that
+// accepts after a refusal of what it needs shows that the replies are out of step: then
+// none of them is passed on.
+//
+// # Time
+//
+// Each group of commands has a timeout, the content one for each turn that leaves, and
+// everything the time in Exchange.Until. A turn is at most 256 KiB of content, so that a
+// big message does not hold up the other connections of the loop.
+package smtpclient

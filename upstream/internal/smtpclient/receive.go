@@ -1,0 +1,182 @@
+package smtpclient
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/upstream/internal/throttle"
+)
+
+// Received implements loop.Handler.
+func (c *Conn) Received(b []byte) {
+	defer c.contain()
+	if c.in == nil {
+		c.keep(c.read(b))
+		return
+	}
+	c.in.B = append(c.in.B, b...)
+	if bytes.IndexByte(b, '\n') < 0 && len(c.in.B) < codec.MaxReply {
+		return // not worth parsing
+	}
+	c.keep(c.read(c.in.B))
+}
+
+// keep stores the beginning of a reply, which may be a part of what is stored.
+func (c *Conn) keep(rest []byte) {
+	if len(rest) == 0 {
+		c.forget()
+		return
+	}
+	if c.in == nil {
+		c.in = codec.GetBuffer()
+	}
+	c.in.B = append(c.in.B[:0], rest...)
+}
+
+// read handles the replies in b, and returns the beginning of another one.
+func (c *Conn) read(b []byte) (rest []byte) {
+	for len(b) > 0 {
+		switch c.state {
+		case leaving, closed:
+			return nil
+		case idle, open, clearing:
+			c.unasked()
+			return nil
+		}
+		reply, n, err := c.parse(b)
+		switch {
+		case errors.Is(err, codec.ErrIncomplete):
+			return b
+		case err != nil:
+			c.fail(fmt.Errorf("%w: %w", ErrProtocol, err))
+			return nil
+		}
+		b = b[n:]
+		c.more = len(b) > 0
+		c.reply(&reply)
+		c.more = false
+	}
+	return nil
+}
+
+// parse reads the next reply. One that the client is not told may come without Enhanced
+// and Text if it is one of success.
+func (c *Conn) parse(b []byte) (codec.Reply, int, error) {
+	if d := &c.due; d.mail || d.rcpt < d.rcpts && c.Exchange.whole() || d.data {
+		if code, n := plainSuccess(b); n > 0 {
+			return codec.Reply{Code: code}, n, nil
+		}
+	}
+	return codec.ParseReply(b)
+}
+
+// unasked notes that the provider has said something unasked.
+func (c *Conn) unasked() {
+	if c.state == idle {
+		c.spoil()
+	}
+	c.broken = true
+}
+
+// reply handles the reply that is due.
+func (c *Conn) reply(reply *codec.Reply) {
+	switch c.state {
+	case resetting:
+		c.resetReply(reply)
+		return
+	case quitting:
+		c.Close()
+		return
+	}
+	x, d := &c.Exchange, &c.due
+	switch {
+	case d.mail:
+		d.mail = false
+		x.heard(throttle.PhaseMail, reply)
+	case d.rcpt < d.rcpts:
+		c.rcptReply(reply)
+	case d.data:
+		d.data = false
+		c.dataReply(reply)
+	default:
+		d.ending = false
+		c.finalReply(reply)
+	}
+	if x.Lost {
+		c.end()
+	} else if !d.any() {
+		c.proceed()
+	}
+}
+
+// rcptReply handles the reply to the next recipient of those that were sent.
+func (c *Conn) rcptReply(reply *codec.Reply) {
+	x, d := &c.Exchange, &c.due
+	for !x.Sends(d.rcpt) {
+		d.rcpt++
+	}
+	if x.whole() {
+		x.heard(throttle.PhaseRcpt, reply)
+	} else {
+		x.recipient(d.rcpt, *reply)
+	}
+	d.rcpt++
+	for d.rcpt < d.rcpts && !x.Sends(d.rcpt) {
+		d.rcpt++
+	}
+}
+
+// dataReply handles the reply to DATA.
+func (c *Conn) dataReply(reply *codec.Reply) {
+	x := &c.Exchange
+	x.heard(throttle.PhaseData, reply)
+	c.go354 = reply.Code == 354
+	if !c.go354 && x.open() {
+		x.Fail(throttle.PhaseData, protocolError(throttle.PhaseData, reply))
+	}
+}
+
+// finalReply handles the reply to the content, or to what ends content that is not to
+// be sent. A refusal may come before all of the content has left: then the connection
+// cannot go on, but the answer stands. An acceptance cannot mean what was not sent.
+func (c *Conn) finalReply(reply *codec.Reply) {
+	x := &c.Exchange
+	switch {
+	case c.state == aborting:
+		x.Lost = throttle.Closes(reply)
+	case c.state == content && reply.Code >= 400:
+		x.refused(throttle.PhaseFinal, *reply)
+		x.Lost = true
+	case c.state == content:
+		x.Left = true // it is unknown what the provider means
+		x.Fail(throttle.PhaseFinal, protocolError(throttle.PhaseContent, reply))
+	default:
+		x.final(*reply)
+	}
+}
+
+// resetReply handles the reply to RSET.
+func (c *Conn) resetReply(reply *codec.Reply) {
+	if reply.Code/100 != 2 || c.more {
+		c.leave()
+		return
+	}
+	c.loop.SuspendTimer(&c.timer)
+	c.state = idle
+	c.owner.Cleared()
+}
+
+// plainSuccess recognizes one whole 2yz or 3yz reply of one line at the start of b; n is
+// its length, 0 if there is none.
+func plainSuccess(b []byte) (code, n int) {
+	if len(b) < 5 || b[0] != '2' && b[0] != '3' || b[3] != ' ' || b[1] < '0' || b[1] > '9' || b[2] < '0' || b[2] > '9' {
+		return 0, 0
+	}
+	i := bytes.IndexByte(b[4:], '\n')
+	if i < 0 {
+		return 0, 0
+	}
+	return int(b[0]-'0')*100 + int(b[1]-'0')*10 + int(b[2]-'0'), 4 + i + 1
+}
