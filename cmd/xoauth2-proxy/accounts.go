@@ -30,7 +30,7 @@ type accountsCmd struct {
 
 // settings reads config.json alone: the accounts may be what is to be mended.
 func (f *files) settings() (*config.Settings, error) {
-	s, _, err := config.LoadSettings(f.Config, f.Accounts)
+	s, err := config.LoadSettings(f.Config, f.Accounts)
 	if err != nil {
 		return nil, exitError{exitConfig, err}
 	}
@@ -44,7 +44,7 @@ func (f *files) read() (*config.Settings, *account.Snapshot, *config.Report, err
 
 // readWith is read for a program that does it again and again.
 func (f *files) readWith(m *config.Memory) (*config.Settings, *account.Snapshot, *config.Report, error) {
-	settings, accounts, report, err := m.Load(f.Config, f.Accounts)
+	settings, accounts, report, err := config.Load(f.Config, f.Accounts, m)
 	if err == nil {
 		err = checkKeys(settings.AccountsFile, accounts)
 	}
@@ -100,7 +100,7 @@ func (checked keyChecks) check(a *account.Account) error {
 // at its next reload is not written.
 func edit(s *config.Settings, how config.Edit, change func(*config.AccountList) error) (*account.Snapshot, error) {
 	how.Check = func(after *account.Snapshot) error { return checkKeys(s.AccountsFile, after) }
-	accounts, err := config.EditAccounts(s, how, change)
+	accounts, err := config.EditAccounts(s.Accounts(), how, change)
 	if err != nil {
 		return nil, fileError(err)
 	}

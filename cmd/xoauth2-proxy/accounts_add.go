@@ -89,7 +89,7 @@ func (n *newAccount) put(settings *config.Settings, l *config.AccountList, e *co
 		if e.Get("provider") == "" {
 			e.Set("provider", config.ProviderOf(e.Email()))
 		}
-		if _, err := config.ReadEntry(settings, e); err != nil {
+		if _, err := config.ReadEntry(settings.Accounts(), e); err != nil {
 			return false, exitError{exitUsage, fmt.Errorf("%s:\n%w", n.Email, err)}
 		}
 	}

@@ -104,7 +104,7 @@ func (c *accountsImportCmd) read(settings *config.Settings) ([]config.Imported, 
 	if c.Overwrite {
 		o.Completes = func(email string) bool { return ids[account.FoldLogin(email)] != "" }
 	}
-	list, err := config.ReadImport(settings, data, o)
+	list, err := config.ReadImport(settings.Accounts(), data, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.File, err)
 	}
@@ -136,7 +136,7 @@ func checkInFile(settings *config.Settings, list []config.Imported, completes fu
 			continue
 		}
 		var a *account.Account
-		if a, im.Err = config.ReadEntry(settings, im.Entry); im.Err == nil {
+		if a, im.Err = config.ReadEntry(settings.Accounts(), im.Entry); im.Err == nil {
 			im.Err = keys.check(a)
 		} else if completes != nil && completes(im.Entry.Email()) {
 			im.Err = nil

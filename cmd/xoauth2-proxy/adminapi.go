@@ -92,7 +92,7 @@ func (a *adminAPI) Check(n *admin.NewAccount) error {
 	if err := checkNoReferences(e); err != nil {
 		return err
 	}
-	_, err := config.ReadEntry(a.live.inForce(), e)
+	_, err := config.ReadEntry(a.live.inForce().Accounts(), e)
 	if err != nil {
 		return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
@@ -139,7 +139,7 @@ func (a *adminAPI) put(list []*admin.NewAccount, how config.Edit) (*account.Snap
 func (a *adminAPI) checkIDs(list []*admin.NewAccount) error {
 	settings, have := a.live.inForce(), a.store.Load()
 	for _, n := range list {
-		acct, err := config.ReadEntry(settings, entryOf(n))
+		acct, err := config.ReadEntry(settings.Accounts(), entryOf(n))
 		if err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ func checkNoReferences(e *config.AccountEntry) error {
 // accounts that they change; a request that says where secrets go must bring all
 // of them.
 func (a *adminAPI) checkRedirection(s *config.Settings, l *config.AccountList, e *config.AccountEntry) error {
-	r, err := l.Redirection(s, e)
+	r, err := l.Redirection(s.Accounts(), e)
 	if err != nil {
 		return fmt.Errorf("%w: the stored account %s cannot be compared with the request: %s", admin.ErrRedirect, e.Email(),
 			strings.ReplaceAll(err.Error(), "\n", "; "))

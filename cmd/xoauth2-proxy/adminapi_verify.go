@@ -33,7 +33,7 @@ func (a *adminAPI) Verify(ctx context.Context, n *admin.NewAccount) error {
 // only the file gives, such as a tenant.
 func (a *adminAPI) planned(settings *config.Settings, n *admin.NewAccount) (*account.Account, error) {
 	if !n.Overwrite {
-		return config.ReadEntry(settings, entryOf(n))
+		return config.ReadEntry(settings.Accounts(), entryOf(n))
 	}
 	accounts, err := a.put([]*admin.NewAccount{n}, config.Edit{DryRun: true})
 	if err != nil {

@@ -306,7 +306,7 @@ func TestImportCompletesWhatIsThere(t *testing.T) {
 	checkParts(t, mustRun(t, 0, with(f, "accounts", "import", "--overwrite", list)...), "0 added, 1 replaced, 0 wrong")
 	text := readAll(t, f.Accounts)
 	checkParts(t, text, `"canary-new"`, `"canary-secret-gmail"`)
-	if _, _, _, err := config.Load(f.Config, f.Accounts); err != nil {
+	if _, _, _, err := config.Load(f.Config, f.Accounts, nil); err != nil {
 		t.Error(err)
 	}
 }

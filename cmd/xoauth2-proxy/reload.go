@@ -144,7 +144,7 @@ func (r *reloader) edit(how config.Edit, change func(*config.AccountList) error)
 		return nil
 	}
 	how.Memory = r.memory
-	accounts, err := config.EditAccounts(r.settings, how, change)
+	accounts, err := config.EditAccounts(r.settings.Accounts(), how, change)
 	if err != nil || how.DryRun {
 		return accounts, err
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/smtp"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,11 +23,11 @@ import (
 // edit changes the accounts file as an operator's program would.
 func (s *stack) edit(change func(*config.AccountList) error) {
 	s.t.Helper()
-	settings, _, err := config.LoadSettings(s.files.Config, s.files.Accounts)
+	settings, err := config.LoadSettings(s.files.Config, s.files.Accounts)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := config.EditAccounts(settings, config.Edit{}, change); err != nil {
+	if _, err := config.EditAccounts(settings.Accounts(), config.Edit{}, change); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -34,13 +35,13 @@ func (s *stack) edit(change func(*config.AccountList) error) {
 // entry is an account of the sandbox as it stands in the file.
 func (s *stack) entry(email string) *config.AccountEntry {
 	s.t.Helper()
-	settings, _, err := config.LoadSettings(s.files.Config, s.files.Accounts)
+	settings, err := config.LoadSettings(s.files.Config, s.files.Accounts)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	list := `[{"email": "` + email + `", "client_id": "sandbox-client-` + config.ProviderOf(email) + `", "refresh_token": "` + s.provider.RefreshToken(email) +
 		`", "oauth_token_url": "` + s.provider.TokenURL() + `", "oauth_endpoint": "localhost:` + s.port(email) + `"}]`
-	imported, err := config.ReadImport(settings, []byte(list), config.ImportOptions{})
+	imported, err := config.ReadImport(settings.Accounts(), []byte(list), config.ImportOptions{})
 	if err != nil || imported[0].Err != nil {
 		s.t.Fatal(err, imported)
 	}
@@ -308,7 +309,16 @@ func TestReloadKeepsAccounts(t *testing.T) {
 
 // TestRestartKeys names every setting, and keeps those that reload apart.
 func TestRestartKeys(t *testing.T) {
-	running, read := config.Default(), config.Default()
+	path := filepath.Join(t.TempDir(), "config.json")
+	writeFile(t, path, "{}")
+	load := func() *config.Settings {
+		s, err := config.LoadSettings(path, "accounts.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	running, read := load(), load()
 	if keys := restartKeys(running, read); keys != nil {
 		t.Errorf("nothing differs: %v", keys)
 	}
@@ -318,7 +328,7 @@ func TestRestartKeys(t *testing.T) {
 	if keys := restartKeys(running, read); !slices.Equal(keys, want) {
 		t.Errorf("%v, want %v", keys, want)
 	}
-	read = config.Default()
+	read = load()
 	read.Log.Level, read.Upstream.IPv6, read.Upstream.BindSourceIP = "debug", true, false
 	read.Providers = nil
 	for _, f := range reloadable {

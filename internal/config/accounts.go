@@ -12,25 +12,30 @@ import (
 	"xoauth2-proxy/internal/seal"
 )
 
-// basis is all that accounts are read with beside their text. What is equal in
-// it gives equal accounts for equal text: an accountReader gets nothing else.
-type basis struct {
-	file         string // their name in messages
-	providers    map[string]*account.Provider
-	bindSourceIP bool
-	ipv6         bool
-	keys         *seal.Keyring
-}
-
-// basis is what the settings say about how the accounts are read.
-func (s *Settings) basis() *basis {
-	return &basis{file: s.AccountsFile, providers: s.Providers, bindSourceIP: s.Upstream.BindSourceIP, ipv6: s.Upstream.IPv6, keys: s.Secrets.Key}
+// Basis is which file the accounts are in, and all that they are read with beside
+// its text. What is equal in it gives equal accounts for equal text: an
+// accountReader gets nothing else.
+type Basis struct {
+	// Path is the file, and its name in messages. Empty: there is no telling
+	// where it is.
+	Path string
+	// StateDir is the directory for the copy that finishes a save that was cut
+	// off; empty: there is none.
+	StateDir string
+	// Providers are the providers that an account may name.
+	Providers map[string]*account.Provider
+	// BindSourceIP has accounts keep their ip_address, which may be an IPv6 one
+	// with IPv6 only.
+	BindSourceIP, IPv6 bool
+	// Keys open sealed values, and seal those that are not bound to their account
+	// yet; may be nil.
+	Keys *seal.Keyring
 }
 
 // readAccounts reads the accounts of f: an array, or an object with the array
 // "accounts". Problems go to f; with any, the snapshot is nil.
-func readAccounts(f *file, b *basis) *account.Snapshot {
-	f.keys = b.keys
+func readAccounts(f *file, b *Basis) *account.Snapshot {
+	f.keys = b.Keys
 	array := accountArray(f)
 	if array == nil {
 		return nil
@@ -135,7 +140,7 @@ type accountReader struct {
 	f      *file
 	node   hujson.Value
 	place  place
-	basis  *basis
+	basis  *Basis
 	before int           // problems before this account
 	by     claims        // of its keys
 	draft  *accountDraft // room for it, shared with other readers; nil: none
@@ -169,7 +174,7 @@ func (r *accountReader) read() *account.Account {
 	a := &d.a
 	r.need("email", a.Email, "")
 	r.need("provider", a.Provider, "")
-	p := r.basis.providers[a.Provider]
+	p := r.basis.Providers[a.Provider]
 	if p == nil {
 		if a.Provider != "" {
 			r.f.problem(r.node, r.place.exact+"provider", "%q is neither gmail nor outlook nor a section under providers in config.json", a.Provider)
@@ -251,9 +256,9 @@ func (r *accountReader) resolveSource(d *accountDraft) {
 	}
 	ip := d.sourceIP.value
 	switch {
-	case !r.basis.bindSourceIP:
+	case !r.basis.BindSourceIP:
 		d.sourceIP.entry.Status, d.sourceIP.entry.Note = Ignored, "global.smtp.use_source_ip_binding is false"
-	case ip.Is6() && !r.basis.ipv6:
+	case ip.Is6() && !r.basis.IPv6:
 		r.f.problem(r.node, r.place.exact+"ip_address", "%v is an IPv6 address; set global.smtp.use_ipv6 to true", ip)
 	default:
 		d.a.SourceIP = ip

@@ -24,7 +24,7 @@ func TestBadFiles(t *testing.T) {
 			} else {
 				accountsPath = path
 			}
-			s, snapshot, report, err := Load(configPath, accountsPath)
+			s, snapshot, report, err := Load(configPath, accountsPath, nil)
 			if s != nil || snapshot != nil || report == nil {
 				t.Errorf("Load returns settings %v, snapshot %v, report %v", s, snapshot, report)
 			}

@@ -49,7 +49,7 @@ func TestServiceUnit(t *testing.T) {
 		t.Errorf("%s is not set", name)
 		return ""
 	}
-	s := Default()
+	s := newDefaults()
 	if n, err := strconv.Atoi(get("LimitNOFILE")); err != nil || n < 2*s.Server.MaxConnections {
 		t.Errorf("LimitNOFILE: %d, %v", n, err)
 	}
@@ -116,7 +116,7 @@ func TestPowerMTASyntax(t *testing.T) {
 func TestPowerMTASpeaksOfDefaults(t *testing.T) {
 	lines := sampleLines(t, "powermta.conf")
 	text := strings.Join(lines, "\n")
-	s := Default()
+	s := newDefaults()
 	gmail, outlook := s.Providers["gmail"].Limits, s.Providers["outlook"].Limits
 	for _, want := range []string{
 		"smtp-hosts [127.0.0.1]:2525",

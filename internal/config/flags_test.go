@@ -9,8 +9,8 @@ import (
 )
 
 func TestOverride(t *testing.T) {
-	s := Default()
-	if err := s.Override(Flags{}); err != nil || !reflect.DeepEqual(s, Default()) {
+	s := newDefaults()
+	if err := s.Override(Flags{}); err != nil || !reflect.DeepEqual(s, newDefaults()) {
 		t.Errorf("no flags: %v, %+v", err, s)
 	}
 	s.Admin.Token = account.NewSecret("0123456789abcdef")
@@ -44,7 +44,7 @@ func TestOverrideRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s, want := Default(), Default()
+			s, want := newDefaults(), newDefaults()
 			s.Admin.Pprof, want.Admin.Pprof = tt.pprof, tt.pprof
 			if err := s.Override(tt.flags); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
 				t.Errorf("error %v, want %s", err, tt.want)

@@ -151,7 +151,7 @@ func TestSecretsAreResolved(t *testing.T) {
 	for k, v := range map[string]string{"email": "w@contoso.com", "provider": "outlook", "client_id": "c", "refresh_token": sealed} {
 		e.Set(k, v)
 	}
-	if w, err := ReadEntry(s, e); err != nil || w.RefreshToken.Reveal() != "canary-sealed" {
+	if w, err := ReadEntry(s.Accounts(), e); err != nil || w.RefreshToken.Reveal() != "canary-sealed" {
 		t.Errorf("an account by itself: %v, %v", w, err)
 	}
 }

@@ -54,7 +54,7 @@ func loadBytes(t *testing.T, data []byte) (problemCount, entryCount int) {
 		if len(ps) == before {
 			checkSettings(t, settings)
 		}
-		if snapshot := readAccounts(cf, settings.basis()); snapshot != nil {
+		if snapshot := readAccounts(cf, settings.Accounts()); snapshot != nil {
 			for _, a := range snapshot.All() {
 				if a.Email == "" || a.ID == "" || a.TokenURL == "" && len(a.TokenCommand) == 0 || a.SMTP.Host == "" || a.SMTP.TLS == "" || a.RefreshToken.IsZero() == (a.TokenFlow() == account.FlowRefreshToken) || a.CheckCatchAll() != nil || a.RefreshMargin <= 0 {
 					t.Errorf("account %+v", a)

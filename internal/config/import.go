@@ -61,9 +61,9 @@ type Imported struct {
 }
 
 // ReadImport reads a list of accounts and checks each by itself, against the
-// providers of s, and against those before it. The error says that the list as
+// providers of b, and against those before it. The error says that the list as
 // a whole cannot be read.
-func ReadImport(s *Settings, data []byte, o ImportOptions) ([]Imported, error) {
+func ReadImport(b *Basis, data []byte, o ImportOptions) ([]Imported, error) {
 	if len(data) > maxFileSize {
 		return nil, fmt.Errorf("the list is larger than %d MiB", maxFileSize>>20)
 	}
@@ -86,7 +86,7 @@ func ReadImport(s *Settings, data []byte, o ImportOptions) ([]Imported, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := importChecker{settings: s, options: o, nextIP: o.FirstIP, lines: make(map[string]int)}
+	c := importChecker{basis: b, options: o, nextIP: o.FirstIP, lines: make(map[string]int)}
 	for i := range list {
 		c.check(&list[i])
 	}
@@ -172,10 +172,10 @@ func readImportJSON(data []byte) ([]Imported, error) {
 
 // importChecker completes and checks accounts one after the other.
 type importChecker struct {
-	settings *Settings
-	options  ImportOptions
-	nextIP   netip.Addr
-	lines    map[string]int // of the emails and of the account_ids so far
+	basis   *Basis
+	options ImportOptions
+	nextIP  netip.Addr
+	lines   map[string]int // of the emails and of the account_ids so far
 }
 
 func (c *importChecker) check(im *Imported) {
@@ -187,7 +187,7 @@ func (c *importChecker) check(im *Imported) {
 		im.Err = err
 		return
 	}
-	if _, im.Err = ReadEntry(c.settings, e); im.Err != nil && !c.options.completes(e) {
+	if _, im.Err = ReadEntry(c.basis, e); im.Err != nil && !c.options.completes(e) {
 		return
 	}
 	im.Err = nil
@@ -213,7 +213,7 @@ func (c *importChecker) complete(e *AccountEntry) error {
 		}
 		e.Set("provider", provider)
 	}
-	if p := c.settings.Providers[e.Get("provider")]; p != nil && p.NeedsClientSecret && e.Get("client_secret") == "" {
+	if p := c.basis.Providers[e.Get("provider")]; p != nil && p.NeedsClientSecret && e.Get("client_secret") == "" {
 		e.Set("client_secret", c.options.ClientSecret.Reveal())
 	}
 	if c.nextIP.IsValid() && e.Get("ip_address") == "" {

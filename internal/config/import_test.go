@@ -64,7 +64,7 @@ d@hotmail.com,canary,c,outlook,many,,,
 		{"nothing", "\n# nothing\n", ImportOptions{}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			list, err := ReadImport(Default(), []byte(tt.list), tt.options)
+			list, err := ReadImport(testBasis(), []byte(tt.list), tt.options)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,7 +108,7 @@ func TestReadImportRefuses(t *testing.T) {
 		{"format", "", "xml", "no format"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			list, err := ReadImport(Default(), []byte(tt.list), ImportOptions{Format: tt.format})
+			list, err := ReadImport(testBasis(), []byte(tt.list), ImportOptions{Format: tt.format})
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "canary") {
 				t.Errorf("%v, %v, want %q", list, err, tt.want)
 			}
@@ -122,10 +122,9 @@ func FuzzReadImport(f *testing.F) {
 	f.Add("a@hotmail.com,id1,canary-secret,client,1,h\n")
 	f.Add("email,refresh_token,client_id\na@hotmail.com,canary-secret,c\n")
 	f.Add(`[{"email": "a@hotmail.com", "refresh_token": "canary-secret", "client_id": "c"}]`)
-	s := Default()
-	s.AccountsFile = "accounts.json"
+	b := testBasis()
 	f.Fuzz(func(t *testing.T, text string) {
-		list, err := ReadImport(s, []byte(text), ImportOptions{Provider: "outlook"})
+		list, err := ReadImport(b, []byte(text), ImportOptions{Provider: "outlook"})
 		if err != nil {
 			return
 		}
@@ -138,7 +137,7 @@ func FuzzReadImport(f *testing.F) {
 				t.Fatal(err)
 			}
 			l.Put(im.Entry)
-			if _, err := checkAccounts(nil, s, l.file.root.Pack()); err != nil {
+			if _, err := checkAccounts(nil, b, l.file.root.Pack()); err != nil {
 				t.Fatalf("%v in %s", err, l.file.root.Pack())
 			}
 		}

@@ -20,40 +20,21 @@ const (
 
 // Load reads both files and checks them. An empty path is searched for in the
 // working directory, /etc/xoauth2, /usr/local/etc/xoauth2 and ~/.xoauth2; there
-// need not be a config.json. A path that is given must exist.
+// need not be a config.json. A path that is given must exist. A program that calls
+// Load again gives it the same m each time; others give nil.
 //
 // The error joins a [*Problem] for every mistake in both files; then settings
 // and snapshot are nil. The report is never nil.
-func Load(configPath, accountsPath string) (*Settings, *account.Snapshot, *Report, error) {
-	return (*Memory)(nil).Load(configPath, accountsPath)
-}
-
-// Load is the function [Load] for a program that calls it again and again.
-func (m *Memory) Load(configPath, accountsPath string) (*Settings, *account.Snapshot, *Report, error) {
+func Load(configPath, accountsPath string, m *Memory) (*Settings, *account.Snapshot, *Report, error) {
 	var ps problems
 	report := new(Report)
-	if configPath == "" {
-		configPath = search(configName)
-	}
-	f := openConfig(configPath, &ps, report)
-	if f != nil && isAccounts(f) {
-		// Unit files of the original do so, where it went unnoticed.
-		report.notef("%s: holds accounts and no configuration; everything has its default", configPath)
-		if accountsPath == "" {
-			accountsPath = configPath
-		}
-		configPath, f = "", nil
-	}
-	s := readConfig(f)
-	s.ConfigFile = configPath
-	if f != nil {
-		report.take(f.report)
-	}
-	s.AccountsFile = accountsPath
+	s := loadSettings(configPath, accountsPath, &ps, report)
+	var snapshot *account.Snapshot
 	if s.AccountsFile == "" {
-		s.AccountsFile = search(accountsName)
+		ps.add(&Problem{File: accountsName, Message: "is in none of " + strings.Join(searchDirs(), ", ") + "; name the file with --accounts"})
+	} else {
+		snapshot = loadAccounts(s.Accounts(), m, &ps, report)
 	}
-	snapshot := s.loadAccounts(m, &ps, report)
 	noteProviders(s, report)
 	if s.StateDir == "" {
 		report.notef("no state_dir: what accounts have sent today is forgotten at a restart, and without a token store what an operator has paused too")
@@ -67,27 +48,41 @@ func (m *Memory) Load(configPath, accountsPath string) (*Settings, *account.Snap
 	return s, snapshot, report, nil
 }
 
-// loadAccounts reads s.AccountsFile.
-func (s *Settings) loadAccounts(m *Memory, ps *problems, report *Report) *account.Snapshot {
-	if s.AccountsFile == "" {
-		ps.add(&Problem{File: accountsName, Message: "is in none of " + strings.Join(searchDirs(), ", ") + "; name the file with --accounts"})
-		return nil
+// LoadSettings is Load without the accounts, which may be wrong or missing: for
+// programs that are about to repair them. AccountsFile names the file even if
+// it does not exist yet, unless there is no telling where it should be.
+func LoadSettings(configPath, accountsPath string) (*Settings, error) {
+	var ps problems
+	s := loadSettings(configPath, accountsPath, &ps, new(Report))
+	if err := ps.err(); err != nil {
+		return nil, err
 	}
-	return s.readWhole(ps, report, func() *account.Snapshot {
-		own := new(Report)
-		noteMode(s.AccountsFile, own)
-		snapshot, ok := m.load(s, ps, own)
-		if !ok {
-			f := openFile(s.AccountsFile, ps, own)
-			if f == nil {
-				return nil
-			}
-			snapshot = readAccounts(f, s.basis())
+	return s, nil
+}
+
+// loadSettings reads the configuration and finds the file of accounts.
+func loadSettings(configPath, accountsPath string, ps *problems, report *Report) *Settings {
+	if configPath == "" {
+		configPath = search(configName)
+	}
+	f := openConfig(configPath, ps, report)
+	if f != nil && isAccounts(f) {
+		// Unit files of the original do so, where it went unnoticed.
+		report.notef("%s: holds accounts and no configuration; everything has its default", configPath)
+		if accountsPath == "" {
+			accountsPath = configPath
 		}
-		own.group()
-		report.take(own)
-		return snapshot
-	})
+		configPath, f = "", nil
+	}
+	s := readConfig(f)
+	s.ConfigFile, s.AccountsFile = configPath, accountsPath
+	if s.AccountsFile == "" {
+		s.AccountsFile = search(accountsName)
+	}
+	if f != nil {
+		report.take(f.report)
+	}
+	return s
 }
 
 // openConfig reads the configuration at path; nil when there is none or when it
@@ -114,14 +109,6 @@ func isAccounts(f *file) bool {
 		}
 	}
 	return false
-}
-
-// noteMode warns when others can read the secrets in the file at path.
-func noteMode(path string, report *Report) {
-	info, err := os.Stat(path)
-	if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&(0o077) != 0 {
-		report.notef("%s: mode %04o lets other users at its secrets; chmod 600 is right", path, info.Mode().Perm())
-	}
 }
 
 // noteProviders says what limits the accounts of each provider have.

@@ -23,8 +23,11 @@ func load(t *testing.T, config, accounts string) (*Settings, *account.Snapshot, 
 		accounts = "[]"
 	}
 	dir := t.TempDir()
-	return Load(write(t, dir, "config.json", config), write(t, dir, "accounts.json", accounts))
+	return Load(write(t, dir, "config.json", config), write(t, dir, "accounts.json", accounts), nil)
 }
+
+// newDefaults returns the settings that are in force without any file.
+func newDefaults() *Settings { return readConfig(nil) }
 
 func mustLoad(t *testing.T, config, accounts string) (*Settings, *account.Snapshot, *Report) {
 	t.Helper()
@@ -57,7 +60,7 @@ func checkReport(t *testing.T, r *Report, parts ...string) {
 
 // TestOriginalFiles loads what the original shipped and wrote, unchanged.
 func TestOriginalFiles(t *testing.T) {
-	s, _, report, err := Load("testdata/original/config.json", "testdata/original/accounts_array.json")
+	s, _, report, err := Load("testdata/original/config.json", "testdata/original/accounts_array.json", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +88,7 @@ func TestOriginalFiles(t *testing.T) {
 }
 
 func TestOriginalAccounts(t *testing.T) {
-	_, snapshot, _, err := Load("testdata/original/config.json", "testdata/original/accounts_array.json")
+	_, snapshot, _, err := Load("testdata/original/config.json", "testdata/original/accounts_array.json", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +111,7 @@ func TestOriginalAccounts(t *testing.T) {
 // TestOriginalOverrides loads the object form with the override objects, which
 // the original could not load itself.
 func TestOriginalOverrides(t *testing.T) {
-	_, snapshot, report, err := Load("testdata/empty_object.json", "testdata/original/accounts_object.json")
+	_, snapshot, report, err := Load("testdata/empty_object.json", "testdata/original/accounts_object.json", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,15 +149,15 @@ func TestWithoutConfig(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	t.Setenv("HOME", dir)
-	if _, _, _, err := Load("", ""); err == nil || !strings.HasPrefix(err.Error(), "accounts.json: is in none of ., /etc/xoauth2,") {
+	if _, _, _, err := Load("", "", nil); err == nil || !strings.HasPrefix(err.Error(), "accounts.json: is in none of ., /etc/xoauth2,") {
 		t.Errorf("without files: %v", err)
 	}
 	write(t, dir, "accounts.json", `[]`)
-	s, snapshot, report, err := Load("", "")
+	s, snapshot, report, err := Load("", "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Default()
+	want := newDefaults()
 	want.AccountsFile = "accounts.json"
 	if !reflect.DeepEqual(s, want) || snapshot.Len() != 0 {
 		t.Errorf("settings %+v, want %+v", s, want)
@@ -176,7 +179,7 @@ func TestSearch(t *testing.T) {
 	write(t, dir, "home/.xoauth2/accounts.json", `[]`)
 	check := func(want string) {
 		t.Helper()
-		s, _, _, err := Load("", "")
+		s, _, _, err := Load("", "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +190,7 @@ func TestSearch(t *testing.T) {
 	check("home")
 	write(t, dir, "config.json", `{"server": {"hostname": "here"}}`)
 	check("here")
-	if _, _, _, err := Load("nowhere.json", ""); err == nil || err.Error() != "nowhere.json: cannot be read: no such file or directory" {
+	if _, _, _, err := Load("nowhere.json", "", nil); err == nil || err.Error() != "nowhere.json: cannot be read: no such file or directory" {
 		t.Errorf("a file that is named and not there: %v", err)
 	}
 }
@@ -196,7 +199,7 @@ func TestSearch(t *testing.T) {
 func TestAccountsGivenAsConfig(t *testing.T) {
 	for _, text := range []string{`[]`, `{"accounts": []}`} {
 		path := write(t, t.TempDir(), "accounts.json", text)
-		s, _, report, err := Load(path, "")
+		s, _, report, err := Load(path, "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -271,11 +274,11 @@ func TestListeners(t *testing.T) {
 	}
 }
 
-// reread reads the accounts of s once more.
-func reread(s *Settings) (*account.Snapshot, *Report, error) {
+// reread reads the accounts of b once more.
+func reread(b *Basis) (*account.Snapshot, *Report, error) {
 	var ps problems
 	report := new(Report)
-	snapshot := s.loadAccounts(nil, &ps, report)
+	snapshot := loadAccounts(b, nil, &ps, report)
 	return snapshot, report, ps.err()
 }
 
@@ -284,9 +287,9 @@ func TestReadableAccountsAreNoted(t *testing.T) {
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s := Default()
-	s.AccountsFile = path
-	_, report, err := reread(s)
+	b := testBasis()
+	b.Path = path
+	_, report, err := reread(b)
 	if err != nil {
 		t.Fatal(err)
 	}

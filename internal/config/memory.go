@@ -18,7 +18,7 @@ import (
 //
 // It has the hash of each account's text, and the account that came of it. A text
 // that is there again gives the same account, as long as the settings that
-// accounts are read with are equal ([basis]), and unless something else had to do
+// accounts are read with are equal ([Basis]), and unless something else had to do
 // with it, such as a file that a secret is in. It is 48 octets for each account,
 // and 16 for each key of it that the report mentions.
 type Memory struct {
@@ -31,7 +31,7 @@ type Memory struct {
 
 // recollection is what is remembered of a file of accounts. It does not change.
 type recollection struct {
-	basis    *basis
+	basis    *Basis
 	depth    int // of the array in the file
 	units    []unit
 	snapshot *account.Snapshot
@@ -58,26 +58,26 @@ type said struct {
 	line int // from the first one of the unit
 }
 
-// load is Settings.loadAccounts, for a file that can be split. When ok is false
+// load is loadAccounts, for a file that can be split. When ok is false
 // it is another one's to say what is in the file, and nothing has been said yet.
-func (m *Memory) load(s *Settings, ps *problems, report *Report) (snapshot *account.Snapshot, ok bool) {
+func (m *Memory) load(b *Basis, ps *problems, report *Report) (snapshot *account.Snapshot, ok bool) {
 	if m == nil {
 		return nil, false
 	}
-	if info, err := os.Stat(s.AccountsFile); err != nil || !info.Mode().IsRegular() { // it may be readable once only
+	if info, err := os.Stat(b.Path); err != nil || !info.Mode().IsRegular() { // it may be readable once only
 		return nil, false
 	}
-	f, err := os.Open(s.AccountsFile)
+	f, err := os.Open(b.Path)
 	if err != nil {
 		return nil, false
 	}
 	defer f.Close()
-	return m.read(s.basis(), f, ps, report)
+	return m.read(b, f, ps, report)
 }
 
 // read reads the accounts in a text, as load does those of a file. With problems
 // in it nothing new is remembered.
-func (m *Memory) read(b *basis, from io.Reader, ps *problems, report *Report) (snapshot *account.Snapshot, ok bool) {
+func (m *Memory) read(b *Basis, from io.Reader, ps *problems, report *Report) (snapshot *account.Snapshot, ok bool) {
 	s := newAccountSplit(m, b)
 	skeleton, err := s.split(newSplitter(from))
 	if err != nil {
@@ -113,7 +113,7 @@ func (m *Memory) read(b *basis, from io.Reader, ps *problems, report *Report) (s
 // were read, and nothing in the place of those that are known.
 type accountSplit struct {
 	memory *Memory
-	basis  *basis
+	basis  *Basis
 	known  recall
 
 	skeleton []byte
@@ -136,13 +136,13 @@ type accountSplit struct {
 	draft accountDraft
 }
 
-func newAccountSplit(m *Memory, b *basis) *accountSplit {
+func newAccountSplit(m *Memory, b *Basis) *accountSplit {
 	s := &accountSplit{memory: m, basis: b, groups: make(map[*statement]*Entry), statements: make(map[statement]*statement)}
 	if m.last != nil {
 		n := len(m.last.units)
 		s.units, s.accounts, s.found = make([]unit, 0, n), make([]*account.Account, 0, n), make([]spot, 0, n)
 	}
-	s.part = file{name: b.file, keys: b.keys, problems: &s.problems, report: &s.own, spare: &s.spare}
+	s.part = file{name: b.Path, keys: b.Keys, problems: &s.problems, report: &s.own, spare: &s.spare}
 	s.spare = spare{make([]Entry, 0, len(accountTable.keys)), make(claims)}
 	return s
 }
@@ -258,7 +258,7 @@ func (s *accountSplit) say(about said, lines int) {
 	if !ok { // from another time, maybe
 		one := s.statement(*about.statement)
 		if entry, ok = s.groups[one]; !ok {
-			entry = &Entry{File: s.basis.file, Line: lines + about.line, Key: one.key, Value: one.value, Status: one.status, Note: one.note}
+			entry = &Entry{File: s.basis.Path, Line: lines + about.line, Key: one.key, Value: one.value, Status: one.status, Note: one.note}
 			s.grouped = append(s.grouped, entry)
 			s.groups[one] = entry
 		}
@@ -272,7 +272,7 @@ func (s *accountSplit) say(about said, lines int) {
 // there are no others. Those that are known follow on them.
 func (s *accountSplit) check(skeleton []byte) *file {
 	var ps problems
-	f := parseFile(s.basis.file, skeleton, &ps, new(Report))
+	f := parseFile(s.basis.Path, skeleton, &ps, new(Report))
 	if f == nil {
 		return nil
 	}

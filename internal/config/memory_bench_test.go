@@ -45,16 +45,14 @@ func BenchmarkAccounts(b *testing.B) {
 		"one changed":     {manyAccounts(10_000, 0), manyAccounts(10_000, 1)},
 		"1000 changed":    {manyAccounts(10, 0), manyAccounts(10, 1)},
 	}
-	settings := Default()
-	settings.AccountsFile = "accounts.json"
 	load := func(b *testing.B, m *Memory, text []byte) {
 		var ps problems
 		report := new(Report)
 		ok := false
 		if m != nil {
-			_, ok = m.read(settings.basis(), bytes.NewReader(text), &ps, report)
+			_, ok = m.read(testBasis(), bytes.NewReader(text), &ps, report)
 		} else if f := parseFile("accounts.json", bytes.Clone(text), &ps, report); f != nil {
-			ok = readAccounts(f, settings.basis()) != nil
+			ok = readAccounts(f, testBasis()) != nil
 		}
 		report.group()
 		if !ok || len(ps) > 0 {

@@ -23,10 +23,10 @@ type outcome struct {
 }
 
 // coldly reads data as if it were the first time.
-func coldly(b *basis, data []byte) outcome { return read(nil, b, data) }
+func coldly(b *Basis, data []byte) outcome { return read(nil, b, data) }
 
 // read reads data as loadAccounts does with a file.
-func read(m *Memory, b *basis, data []byte) (o outcome) {
+func read(m *Memory, b *Basis, data []byte) (o outcome) {
 	var ps problems
 	report := new(Report)
 	ok := false
@@ -34,7 +34,7 @@ func read(m *Memory, b *basis, data []byte) (o outcome) {
 		o.snapshot, ok = m.read(b, bytes.NewReader(data), &ps, report)
 	}
 	if !ok {
-		if f := parseFile(b.file, bytes.Clone(data), &ps, report); f != nil {
+		if f := parseFile(b.Path, bytes.Clone(data), &ps, report); f != nil {
 			o.snapshot = readAccounts(f, b)
 		}
 	}
@@ -200,10 +200,8 @@ func TestMemoryChangesNothing(t *testing.T) {
 	t.Setenv("CONFIG_TEST_TOKEN", "canary")
 	secrets := t.TempDir()
 	write(t, secrets, "token", "canary-0")
-	other := Default()
-	other.AccountsFile, other.Upstream.BindSourceIP = "accounts.json", false
-	settings := Default()
-	settings.AccountsFile = "accounts.json"
+	other := testBasis()
+	other.BindSourceIP = false
 	good, bad, known := 0, 0, 0
 	for seed := range uint64(60) {
 		s := &scribe{Rand: rand.New(rand.NewPCG(seed, 5)), mischief: seed%2 > 0, secretDir: secrets}
@@ -212,9 +210,9 @@ func TestMemoryChangesNothing(t *testing.T) {
 		}
 		m := new(Memory)
 		for range 30 {
-			b := settings.basis()
+			b := testBasis()
 			if s.IntN(10) == 0 {
-				b = other.basis()
+				b = other
 			}
 			if s.IntN(10) == 0 {
 				write(t, secrets, "token", fmt.Sprintf("canary-%d", s.Int()))
@@ -260,8 +258,6 @@ func TestMemoryOfPairs(t *testing.T) {
 		return account("deep", `, "_": `+strings.Repeat("[", n)+strings.Repeat("]", n))
 	}
 	twice := account("twice", ",\n"+`"scope": "one",`+"\n"+`"scope": "two"`)
-	settings := Default()
-	settings.AccountsFile = "accounts.json"
 	for _, tt := range []struct{ name, first, second string }{
 		{"a comma is missing behind the first", "[\n" + a + ",\n" + b + "]", "[" + c + "\n" + a + "]"},
 		{"a comma is missing", "[" + a + ",\n" + b + ",\n" + c + "]", "[" + a + "\n" + b + ",\n" + c + "]"},
@@ -288,7 +284,7 @@ func TestMemoryOfPairs(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			m := new(Memory)
 			for _, text := range []string{tt.first, tt.second, tt.first} {
-				read(m, settings.basis(), []byte(text)).same(t, coldly(settings.basis(), []byte(text)))
+				read(m, testBasis(), []byte(text)).same(t, coldly(testBasis(), []byte(text)))
 			}
 		})
 	}
@@ -322,7 +318,7 @@ func TestMemoryOfAccounts(t *testing.T) {
 	configFile, accountsFile := write(t, dir, "config.json", conf(`"_": 0`)), write(t, dir, "accounts.json", accounts())
 
 	m := new(Memory)
-	_, before, _, err := m.Load(configFile, accountsFile)
+	_, before, _, err := Load(configFile, accountsFile, m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,11 +342,11 @@ func TestMemoryOfAccounts(t *testing.T) {
 	} {
 		tt.change()
 		write(t, dir, "accounts.json", accounts())
-		_, after, _, err := m.Load(configFile, accountsFile)
+		_, after, _, err := Load(configFile, accountsFile, m)
 		if err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
 		}
-		_, cold, _, err := Load(configFile, accountsFile)
+		_, cold, _, err := Load(configFile, accountsFile, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -378,11 +374,11 @@ func TestMemoryOfAccounts(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "ca.pem")); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := m.Load(configFile, accountsFile); err == nil || !strings.Contains(err.Error(), "oauth_ca_file: cannot be read") {
+	if _, _, _, err := Load(configFile, accountsFile, m); err == nil || !strings.Contains(err.Error(), "oauth_ca_file: cannot be read") {
 		t.Errorf("without a file that is named: %v", err)
 	}
 	write(t, dir, "key", keys[1])
-	if _, _, _, err := m.Load(configFile, accountsFile); err == nil || !strings.Contains(err.Error(), "accounts[2].refresh_token: the value was sealed with another key") {
+	if _, _, _, err := Load(configFile, accountsFile, m); err == nil || !strings.Contains(err.Error(), "accounts[2].refresh_token: the value was sealed with another key") {
 		t.Errorf("with another key: %v", err)
 	}
 }
@@ -397,21 +393,21 @@ func TestMemoryOfEdits(t *testing.T) {
 	]}`)
 	configFile := write(t, dir, "config.json", "{}")
 	m := new(Memory)
-	settings, before, _, err := m.Load(configFile, accountsFile)
+	settings, before, _, err := Load(configFile, accountsFile, m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	edited, err := EditAccounts(settings, Edit{Memory: m}, func(l *AccountList) error { return l.Add(newEntry("c@example.com")) })
+	edited, err := EditAccounts(settings.Accounts(), Edit{Memory: m}, func(l *AccountList) error { return l.Add(newEntry("c@example.com")) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	if edited.Len() != 3 || edited.All()[0] != before.All()[0] || edited.All()[1] != before.All()[1] {
 		t.Errorf("accounts %v, before %v", edited.All(), before.All())
 	}
-	if _, after, _, err := m.Load(configFile, accountsFile); err != nil || after != edited {
+	if _, after, _, err := Load(configFile, accountsFile, m); err != nil || after != edited {
 		t.Errorf("the next reload gives other accounts than the edit, %v", err)
 	}
-	if _, err := EditAccounts(settings, Edit{Memory: m}, func(l *AccountList) error { return l.Add(newEntry("nobody")) }); err == nil {
+	if _, err := EditAccounts(settings.Accounts(), Edit{Memory: m}, func(l *AccountList) error { return l.Add(newEntry("nobody")) }); err == nil {
 		t.Error("a bad edit is made")
 	}
 }
@@ -487,10 +483,8 @@ func FuzzMemory(f *testing.F) {
 		s.change()
 		f.Add(before, s.text())
 	}
-	settings := Default()
-	settings.AccountsFile = "accounts.json"
 	f.Fuzz(func(t *testing.T, first, second []byte) {
-		m, b := new(Memory), settings.basis()
+		m, b := new(Memory), testBasis()
 		for _, data := range [][]byte{first, second, second} {
 			read(m, b, data).same(t, coldly(b, data))
 		}

@@ -77,7 +77,7 @@ func TestRedirection(t *testing.T) {
 		if tt.put["email"] == "other@example.com" {
 			e.Set("provider", "gmail")
 		}
-		r, err := l.Redirection(Default(), e)
+		r, err := l.Redirection(testBasis(), e)
 		if err != nil || (r == nil) != (tt.changed == nil) {
 			t.Errorf("%s: %+v, %v", tt.name, r, err)
 			continue
@@ -103,7 +103,7 @@ func TestRedirectionOfABrokenAccount(t *testing.T) {
 		for key, value := range map[string]string{"email": "user@example.com", "provider": "gmail", "refresh_token": "r", "oauth_endpoint": "mail.example:587"} {
 			e.Set(key, value)
 		}
-		if r, err := l.Redirection(Default(), e); err == nil {
+		if r, err := l.Redirection(testBasis(), e); err == nil {
 			t.Errorf("%s: %+v", there, r)
 		}
 	}
@@ -116,8 +116,8 @@ func TestEmailOfAField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := Default()
-	s.Secrets.Key = ring
+	b := testBasis()
+	b.Keys = ring
 	for _, email := range []string{
 		`"email": "a@example.com"`, `"email": "A@Example.com"`, `"email": "b@example.com", "email": "a@example.com"`,
 		`"email": "a@example.com", "email": null`, `"_email": "b@example.com", "email": "a@example.com"`, `"\u0065mail": "a\u0040example.com"`,
@@ -133,7 +133,7 @@ func TestEmailOfAField(t *testing.T) {
 		if err != nil || !strings.Contains(string(l.pack()), "sealed:v2:") {
 			t.Fatalf("%s, %v", l.pack(), err)
 		}
-		snapshot, err := checkAccounts(nil, s, l.pack())
+		snapshot, err := checkAccounts(nil, b, l.pack())
 		if err != nil || snapshot.All()[0].RefreshToken.Reveal() != "SECRET" {
 			t.Errorf("%s: %v", email, err)
 		}

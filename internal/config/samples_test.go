@@ -21,7 +21,7 @@ func TestSamples(t *testing.T) {
 		{"config.complete.json", "accounts.complete.json", true},
 	} {
 		t.Run(tt.config, func(t *testing.T) {
-			_, snapshot, report, err := Load(samples+tt.config, samples+tt.accounts)
+			_, snapshot, report, err := Load(samples+tt.config, samples+tt.accounts, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -40,11 +40,11 @@ func TestSamples(t *testing.T) {
 // TestCompleteConfigShowsDefaults checks that a value in the complete sample is
 // the default, but for the listener and the providers.
 func TestCompleteConfigShowsDefaults(t *testing.T) {
-	s, _, _, err := Load(samples+"config.complete.json", samples+"accounts.complete.json")
+	s, _, _, err := Load(samples+"config.complete.json", samples+"accounts.complete.json", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Default()
+	want := newDefaults()
 	for _, part := range []struct{ got, want any }{
 		{s.Server, want.Server}, {s.Upstream, want.Upstream}, {s.OAuth, want.OAuth},
 		{s.Admin, want.Admin}, {s.Log, want.Log}, {s.Runtime, want.Runtime}, {s.Listeners[0], want.Listeners[0]},

@@ -41,13 +41,23 @@ type Settings struct {
 // StateFile returns the path of a file of that name in the state directory:
 // StateDir or, without one, the directory of the token store. "": there is none.
 func (s *Settings) StateFile(name string) string {
-	switch {
-	case s.StateDir != "":
-		return filepath.Join(s.StateDir, name)
-	case s.OAuth.TokenStore != "":
-		return filepath.Join(filepath.Dir(s.OAuth.TokenStore), name)
+	if dir := s.stateDir(); dir != "" {
+		return filepath.Join(dir, name)
 	}
 	return ""
+}
+
+func (s *Settings) stateDir() string {
+	if s.StateDir == "" && s.OAuth.TokenStore != "" {
+		return filepath.Dir(s.OAuth.TokenStore)
+	}
+	return s.StateDir
+}
+
+// Accounts returns what the accounts are read and edited with.
+func (s *Settings) Accounts() *Basis {
+	return &Basis{Path: s.AccountsFile, StateDir: s.stateDir(), Providers: s.Providers,
+		BindSourceIP: s.Upstream.BindSourceIP, IPv6: s.Upstream.IPv6, Keys: s.Secrets.Key}
 }
 
 // Listener is one address that clients connect to.
@@ -186,13 +196,6 @@ type Runtime struct {
 	GOMEMLIMIT int64
 	// Scheduling is how Linux is to schedule the threads: "batch" or "normal".
 	Scheduling string
-}
-
-// Default returns the settings that are in force without any file.
-func Default() *Settings {
-	d := newDraft()
-	d.resolve()
-	return &d.settings
 }
 
 // defaults has the default of every setting but Listeners and Providers.

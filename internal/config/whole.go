@@ -12,8 +12,8 @@ import (
 // time; one that is overwritten is read with the lock of the writers, after an
 // overwriting that was cut off has been finished. When that fails, the problem
 // goes to ps and read is not called.
-func (s *Settings) readWhole(ps *problems, report *Report, read func() *account.Snapshot) *account.Snapshot {
-	t, err := newTarget(s)
+func (b *Basis) readWhole(ps *problems, report *Report, read func() *account.Snapshot) *account.Snapshot {
+	t, err := newTarget(b)
 	if err != nil || t.pending == "" || !durable.IsMounted(t.path) && !t.file().IsPending() {
 		return read() // which says what is wrong with it
 	}
@@ -22,16 +22,16 @@ func (s *Settings) readWhole(ps *problems, report *Report, read func() *account.
 	case err == nil:
 		defer unlock()
 	case errors.Is(err, ErrLocked), t.file().IsPending():
-		ps.add(&Problem{File: s.AccountsFile, Message: err.Error()})
+		ps.add(&Problem{File: b.Path, Message: err.Error()})
 		return nil
 	}
 	finished, err := t.file().Finish()
 	if err != nil {
-		ps.add(&Problem{File: s.AccountsFile, Message: err.Error()})
+		ps.add(&Problem{File: b.Path, Message: err.Error()})
 		return nil
 	}
 	if finished {
-		report.notef("warning: %s: a save had been cut off and was finished from %s", s.AccountsFile, t.pending)
+		report.notef("warning: %s: a save had been cut off and was finished from %s", b.Path, t.pending)
 	}
 	return read()
 }

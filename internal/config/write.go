@@ -34,38 +34,8 @@ type Edit struct {
 	Memory *Memory
 }
 
-// LoadSettings is Load without the accounts, which may be wrong or missing: for
-// programs that are about to repair them. AccountsFile names the file even if
-// it does not exist yet, unless there is no telling where it should be.
-func LoadSettings(configPath, accountsPath string) (*Settings, *Report, error) {
-	var ps problems
-	report := new(Report)
-	if configPath == "" {
-		configPath = search(configName)
-	}
-	f := openConfig(configPath, &ps, report)
-	if f != nil && isAccounts(f) {
-		if accountsPath == "" {
-			accountsPath = configPath
-		}
-		configPath, f = "", nil
-	}
-	s := readConfig(f)
-	s.ConfigFile, s.AccountsFile = configPath, accountsPath
-	if s.AccountsFile == "" {
-		s.AccountsFile = search(accountsName)
-	}
-	if f != nil {
-		report.take(f.report)
-	}
-	if err := ps.err(); err != nil {
-		return nil, report, err
-	}
-	return s, report, nil
-}
-
-// EditAccounts changes the file s.AccountsFile. change gets what it holds; what
-// it leaves is checked as a whole against s, and only then takes the place of
+// EditAccounts changes the file of b. change gets what it holds; what
+// it leaves is checked as a whole against b, and only then takes the place of
 // the old file, in one step and durably. A file that is mounted by itself is
 // overwritten, with a copy in the state directory that finishes what was cut off.
 // Everything that change does not touch stays as it is: the form of the root,
@@ -76,11 +46,11 @@ func LoadSettings(configPath, accountsPath string) (*Settings, *Report, error) {
 // nor is anything when change changed nothing. The snapshot is what the file now
 // says.
 // Other errors join a [*Problem] for every mistake, or are of the file system.
-func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*account.Snapshot, error) {
-	if s.AccountsFile == "" {
+func EditAccounts(b *Basis, how Edit, change func(*AccountList) error) (*account.Snapshot, error) {
+	if b.Path == "" {
 		return nil, &Problem{File: accountsName, Message: "is nowhere to be found; name the file with --accounts"}
 	}
-	target, err := newTarget(s)
+	target, err := newTarget(b)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +60,7 @@ func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*acco
 	}
 	defer unlock()
 	if _, err := target.file().Finish(); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.AccountsFile, err)
+		return nil, fmt.Errorf("%s: %w", b.Path, err)
 	}
 	data, err := readFile(target.path)
 	switch {
@@ -98,9 +68,9 @@ func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*acco
 	case how.Create && errors.Is(err, fs.ErrNotExist):
 		data = []byte(emptyAccounts)
 	default:
-		return nil, &Problem{File: s.AccountsFile, Message: err.Error()}
+		return nil, &Problem{File: b.Path, Message: err.Error()}
 	}
-	list, err := newAccountList(s.AccountsFile, data, how.Memory)
+	list, err := newAccountList(b.Path, data, how.Memory)
 	if err != nil {
 		return nil, err
 	}
@@ -108,10 +78,10 @@ func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*acco
 		return nil, err
 	}
 	if list.changed {
-		list.bindSealed(s.Secrets.Key)
+		list.bindSealed(b.Keys)
 	}
 	packed := list.pack()
-	snapshot, err := checkAccounts(how.Memory, s, packed)
+	snapshot, err := checkAccounts(how.Memory, b, packed)
 	if err == nil && how.Check != nil {
 		err = how.Check(snapshot)
 	}
@@ -124,36 +94,36 @@ func EditAccounts(s *Settings, how Edit, change func(*AccountList) error) (*acco
 		put = target.file().Rehearse
 	}
 	if err := put(packed); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.AccountsFile, err)
+		return nil, fmt.Errorf("%s: %w", b.Path, err)
 	}
 	return snapshot, nil
 }
 
-// checkAccounts reads data as if it were in the file of s.
-func checkAccounts(m *Memory, s *Settings, data []byte) (*account.Snapshot, error) {
+// checkAccounts reads data as if it were in the file of b.
+func checkAccounts(m *Memory, b *Basis, data []byte) (*account.Snapshot, error) {
 	var ps problems
 	if m != nil {
-		if snapshot, ok := m.read(s.basis(), bytes.NewReader(data), &ps, new(Report)); ok {
+		if snapshot, ok := m.read(b, bytes.NewReader(data), &ps, new(Report)); ok {
 			return snapshot, ps.err()
 		}
 	}
 	var snapshot *account.Snapshot
-	if f := parseFile(s.AccountsFile, data, &ps, new(Report)); f != nil {
-		snapshot = readAccounts(f, s.basis())
+	if f := parseFile(b.Path, data, &ps, new(Report)); f != nil {
+		snapshot = readAccounts(f, b)
 	}
 	return snapshot, ps.err()
 }
 
 // ReadEntry reads one account by itself. The error joins problems without file
-// and line; nil says that the account may go into the file of s.
-func ReadEntry(s *Settings, e *AccountEntry) (*account.Account, error) {
+// and line; nil says that the account may go into the file of b.
+func ReadEntry(b *Basis, e *AccountEntry) (*account.Account, error) {
 	var ps problems
 	f := parseFile("", e.pack(), &ps, new(Report))
 	if f == nil {
 		return nil, ps.err()
 	}
-	f.keys = s.Secrets.Key
-	r := &accountReader{f: f, node: f.root, basis: s.basis()}
+	f.keys = b.Keys
+	r := &accountReader{f: f, node: f.root, basis: b}
 	a := r.read()
 	for _, p := range ps {
 		p.Line = 0

@@ -26,11 +26,11 @@ type target struct {
 	old     fs.FileInfo // nil: it does not exist
 }
 
-// newTarget finds the accounts file of s, which need not exist.
-func newTarget(s *Settings) (*target, error) {
-	t, err := targetAt(s.AccountsFile)
-	if err == nil {
-		t.pending = s.StateFile(filepath.Base(t.path) + pendingSuffix)
+// newTarget finds the accounts file of b, which need not exist.
+func newTarget(b *Basis) (*target, error) {
+	t, err := targetAt(b.Path)
+	if err == nil && b.StateDir != "" {
+		t.pending = filepath.Join(b.StateDir, filepath.Base(t.path)+pendingSuffix)
 	}
 	return t, err
 }

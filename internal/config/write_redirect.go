@@ -19,7 +19,7 @@ type Redirection struct {
 // Redirection returns what Put would do with e, nil if there is no such account
 // or its secrets stay where they are for. An account that cannot be read, before
 // or after, is an error: there is no telling then.
-func (l *AccountList) Redirection(s *Settings, e *AccountEntry) (*Redirection, error) {
+func (l *AccountList) Redirection(b *Basis, e *AccountEntry) (*Redirection, error) {
 	object := l.byEmail(e.Email())
 	if object == nil {
 		return nil, nil
@@ -28,11 +28,11 @@ func (l *AccountList) Redirection(s *Settings, e *AccountEntry) (*Redirection, e
 	for _, k := range e.keys {
 		merged.set(k, e.values[k])
 	}
-	was, err := ReadEntry(s, stored)
+	was, err := ReadEntry(b, stored)
 	if err != nil {
 		return nil, err
 	}
-	will, err := ReadEntry(s, merged)
+	will, err := ReadEntry(b, merged)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func splitAccountList(name string, data []byte, pause func()) *AccountList {
 	}
 	at := from.at // in data, while nothing was thrown away
 	skeleton := bytes.Clone(head)
-	s := accountSplit{basis: &basis{file: name}}
+	s := accountSplit{basis: &Basis{Path: name}}
 	var values []hujson.ValueTrimmed
 	for {
 		text, gap, err := from.next()

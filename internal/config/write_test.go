@@ -15,24 +15,24 @@ import (
 	"xoauth2-proxy/internal/durable"
 )
 
-// writeAccounts puts text into a file of accounts and returns its settings.
-func writeAccounts(t *testing.T, text string) *Settings {
+// writeAccounts puts text into a file of accounts and returns what it is read with.
+func writeAccounts(t *testing.T, text string) *Basis {
 	t.Helper()
-	s := Default()
-	s.AccountsFile = filepath.Join(t.TempDir(), "accounts.json")
-	if err := os.WriteFile(s.AccountsFile, []byte(text), 0o600); err != nil {
+	b := testBasis()
+	b.Path = filepath.Join(t.TempDir(), "accounts.json")
+	if err := os.WriteFile(b.Path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return b
 }
 
 func readText(t *testing.T, path string) string {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(b)
+	return string(text)
 }
 
 // newEntry makes an account without a client secret.
@@ -169,31 +169,31 @@ func TestEditAccounts(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := writeAccounts(t, tt.before)
-			if _, err := EditAccounts(s, Edit{DryRun: true}, tt.change); err != nil {
+			b := writeAccounts(t, tt.before)
+			if _, err := EditAccounts(b, Edit{DryRun: true}, tt.change); err != nil {
 				t.Fatalf("dry run: %v", err)
 			}
-			if got := readText(t, s.AccountsFile); got != tt.before {
+			if got := readText(t, b.Path); got != tt.before {
 				t.Errorf("a dry run writes:\n%s", got)
 			}
-			if _, err := EditAccounts(s, Edit{DryRun: true, Rehearse: true}, tt.change); err != nil {
+			if _, err := EditAccounts(b, Edit{DryRun: true, Rehearse: true}, tt.change); err != nil {
 				t.Fatalf("rehearsal: %v", err)
 			}
-			if got := readText(t, s.AccountsFile); got != tt.before {
+			if got := readText(t, b.Path); got != tt.before {
 				t.Errorf("a rehearsal writes:\n%s", got)
 			}
 			rests := 0
-			snapshot, err := EditAccounts(s, Edit{Memory: &Memory{Pause: func() { rests++ }}}, tt.change)
+			snapshot, err := EditAccounts(b, Edit{Memory: &Memory{Pause: func() { rests++ }}}, tt.change)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if n := snapshot.Len(); rests < n {
 				t.Errorf("%d rests over %d accounts", rests, n)
 			}
-			if got := readText(t, s.AccountsFile); got != tt.after {
+			if got := readText(t, b.Path); got != tt.after {
 				t.Errorf("got:\n%s\nwant:\n%s", got, tt.after)
 			}
-			again, _, err := reread(s)
+			again, _, err := reread(b)
 			if err != nil || again.Len() != snapshot.Len() {
 				t.Errorf("read again: %v, %v", again, err)
 			}
@@ -220,15 +220,15 @@ func TestEditAccountsRefuses(t *testing.T) {
 		{"no JSON", `[{"refresh_token": "canary]`, func(l *AccountList) error { return nil }, nil, "not valid JSON"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := writeAccounts(t, tt.before)
-			_, err := EditAccounts(s, Edit{}, tt.change)
+			b := writeAccounts(t, tt.before)
+			_, err := EditAccounts(b, Edit{}, tt.change)
 			if err == nil || tt.want != nil && !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("error %v, want %v %s", err, tt.want, tt.text)
 			}
 			if strings.Contains(err.Error(), "canary") {
 				t.Errorf("a secret is shown: %v", err)
 			}
-			if got := readText(t, s.AccountsFile); got != tt.before {
+			if got := readText(t, b.Path); got != tt.before {
 				t.Errorf("the file is now:\n%s", got)
 			}
 		})
@@ -236,26 +236,26 @@ func TestEditAccountsRefuses(t *testing.T) {
 }
 
 func TestEditAccountsFile(t *testing.T) {
-	s := writeAccounts(t, "[]")
-	dir := filepath.Dir(s.AccountsFile)
-	if err := os.Chmod(s.AccountsFile, 0o644); err != nil {
+	b := writeAccounts(t, "[]")
+	dir := filepath.Dir(b.Path)
+	if err := os.Chmod(b.Path, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	link := filepath.Join(t.TempDir(), "link.json")
-	if err := os.Symlink(s.AccountsFile, link); err != nil {
+	if err := os.Symlink(b.Path, link); err != nil {
 		t.Fatal(err)
 	}
 	if os.Getuid() == 0 {
-		if err := os.Chown(s.AccountsFile, 1234, 4321); err != nil {
+		if err := os.Chown(b.Path, 1234, 4321); err != nil {
 			t.Fatal(err)
 		}
 	}
-	linked := *s
-	linked.AccountsFile = link
+	linked := *b
+	linked.Path = link
 	if _, err := EditAccounts(&linked, Edit{}, func(l *AccountList) error { return l.Add(newEntry("a@a.test")) }); err != nil {
 		t.Fatal(err)
 	}
-	info, err := os.Lstat(s.AccountsFile)
+	info, err := os.Lstat(b.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,9 +300,9 @@ func TestEditAccountsLinked(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			s := Default()
-			s.AccountsFile = filepath.Join(dir, "etc/accounts.json")
-			_, err := EditAccounts(s, Edit{Create: true}, add)
+			b := testBasis()
+			b.Path = filepath.Join(dir, "etc/accounts.json")
+			_, err := EditAccounts(b, Edit{Create: true}, add)
 			if tt.want == "" {
 				if err == nil || !strings.Contains(err.Error(), tt.text) {
 					t.Errorf("error %v, want one with %q", err, tt.text)
@@ -311,7 +311,7 @@ func TestEditAccountsLinked(t *testing.T) {
 				t.Fatal(err)
 			} else if info, err := os.Lstat(filepath.Join(dir, tt.want)); err != nil || !info.Mode().IsRegular() {
 				t.Errorf("%s: %v, %v", tt.want, info, err)
-			} else if snapshot, _, err := reread(s); err != nil || snapshot.Len() != 1 {
+			} else if snapshot, _, err := reread(b); err != nil || snapshot.Len() != 1 {
 				t.Errorf("read through the link: %v, %v", snapshot, err)
 			}
 			for _, l := range tt.links {
@@ -326,18 +326,18 @@ func TestEditAccountsLinked(t *testing.T) {
 // TestEditAccountsRehearsal has something in the way of a save that no look at
 // the accounts finds.
 func TestEditAccountsRehearsal(t *testing.T) {
-	s := writeAccounts(t, "[]")
-	long := filepath.Join(filepath.Dir(s.AccountsFile), strings.Repeat("n", 255)) // none longer can stand beside it
-	if err := os.Rename(s.AccountsFile, long); err != nil {
+	b := writeAccounts(t, "[]")
+	long := filepath.Join(filepath.Dir(b.Path), strings.Repeat("n", 255)) // none longer can stand beside it
+	if err := os.Rename(b.Path, long); err != nil {
 		t.Fatal(err)
 	}
-	s.AccountsFile = long
+	b.Path = long
 	add := func(l *AccountList) error { return l.Add(newEntry("a@a.test")) }
-	if _, err := EditAccounts(s, Edit{DryRun: true}, add); err != nil {
+	if _, err := EditAccounts(b, Edit{DryRun: true}, add); err != nil {
 		t.Errorf("dry run: %v", err)
 	}
 	for _, how := range []Edit{{DryRun: true, Rehearse: true}, {}} {
-		if _, err := EditAccounts(s, how, add); !errors.Is(err, syscall.ENAMETOOLONG) {
+		if _, err := EditAccounts(b, how, add); !errors.Is(err, syscall.ENAMETOOLONG) {
 			t.Errorf("%+v: %v", how, err)
 		}
 	}
@@ -361,14 +361,14 @@ func TestEditAccountsKilled(t *testing.T) {
 		err = durable.Replace(target.path, []byte("new"), func(*os.File) error { return syscall.Kill(os.Getpid(), syscall.SIGKILL) })
 		t.Fatalf("it lives, with %v", err)
 	}
-	s := writeAccounts(t, "["+one("a@a.test")+"]")
+	b := writeAccounts(t, "["+one("a@a.test")+"]")
 	child := exec.Command(os.Args[0], "-test.run=^TestEditAccountsKilled$")
-	child.Env = append(os.Environ(), killedFile+"="+s.AccountsFile)
+	child.Env = append(os.Environ(), killedFile+"="+b.Path)
 	if out, err := child.CombinedOutput(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Fatalf("%v: %s", err, out)
 	}
 	left := func() int {
-		entries, err := os.ReadDir(filepath.Dir(s.AccountsFile))
+		entries, err := os.ReadDir(filepath.Dir(b.Path))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -377,7 +377,7 @@ func TestEditAccountsKilled(t *testing.T) {
 	if n := left(); n != 2 {
 		t.Fatalf("%d files after the kill", n)
 	}
-	snapshot, err := EditAccounts(s, Edit{}, func(l *AccountList) error { return l.Add(newEntry("b@a.test")) })
+	snapshot, err := EditAccounts(b, Edit{}, func(l *AccountList) error { return l.Add(newEntry("b@a.test")) })
 	if err != nil || snapshot.Len() != 2 {
 		t.Errorf("%v, %v", snapshot, err)
 	}
@@ -387,17 +387,17 @@ func TestEditAccountsKilled(t *testing.T) {
 }
 
 func TestEditAccountsCreates(t *testing.T) {
-	s := Default()
-	s.AccountsFile = filepath.Join(t.TempDir(), "accounts.json")
+	b := testBasis()
+	b.Path = filepath.Join(t.TempDir(), "accounts.json")
 	add := func(l *AccountList) error { return l.Add(newEntry("a@a.test")) }
-	if _, err := EditAccounts(s, Edit{}, add); err == nil {
+	if _, err := EditAccounts(b, Edit{}, add); err == nil {
 		t.Error("a file is made unasked")
 	}
-	snapshot, err := EditAccounts(s, Edit{Create: true}, add)
+	snapshot, err := EditAccounts(b, Edit{Create: true}, add)
 	if err != nil || snapshot.Len() != 1 {
 		t.Fatalf("%v, %v", snapshot, err)
 	}
-	if !strings.HasPrefix(readText(t, s.AccountsFile), "{\n  \"accounts\": [\n    {\n") {
+	if !strings.HasPrefix(readText(t, b.Path), "{\n  \"accounts\": [\n    {\n") {
 		t.Error("it is no object with accounts")
 	}
 }
@@ -405,12 +405,12 @@ func TestEditAccountsCreates(t *testing.T) {
 // TestEditAccountsTogether has many writers: each finds what those before it
 // left.
 func TestEditAccountsTogether(t *testing.T) {
-	s := writeAccounts(t, "[]")
+	b := writeAccounts(t, "[]")
 	const writers = 16
 	var wg sync.WaitGroup
 	for i := range writers {
 		wg.Go(func() {
-			_, err := EditAccounts(s, Edit{}, func(l *AccountList) error {
+			_, err := EditAccounts(b, Edit{}, func(l *AccountList) error {
 				return l.Add(newEntry(string(rune('a'+i)) + "@a.test"))
 			})
 			if err != nil {
@@ -419,7 +419,7 @@ func TestEditAccountsTogether(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if snapshot, _, err := reread(s); err != nil || snapshot.Len() != writers {
+	if snapshot, _, err := reread(b); err != nil || snapshot.Len() != writers {
 		t.Errorf("%v accounts, %v", snapshot, err)
 	}
 }
@@ -431,10 +431,9 @@ func FuzzEditAccounts(f *testing.F) {
 	f.Add("{\"accounts\": [\n  " + one("a@a.test") + " // y\n\n]}")
 	f.Add("[\n // nothing\n]")
 	f.Add("[ /* two\nlines */ " + one("a@a.test") + " /* more\nlines */ ]")
-	s := Default()
-	s.AccountsFile = "accounts.json"
+	b := testBasis()
 	f.Fuzz(func(t *testing.T, text string) {
-		before, err := checkAccounts(nil, s, []byte(text))
+		before, err := checkAccounts(nil, b, []byte(text))
 		if err != nil {
 			return
 		}
@@ -454,7 +453,7 @@ func FuzzEditAccounts(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		added, err := checkAccounts(nil, s, list.file.root.Pack())
+		added, err := checkAccounts(nil, b, list.file.root.Pack())
 		if err != nil {
 			if _, dup := errors.AsType[*Problem](err); dup && strings.Contains(err.Error(), "in use already") {
 				return
@@ -473,7 +472,7 @@ func FuzzEditAccounts(f *testing.F) {
 		if whole, parts := list.pack(), split.pack(); !bytes.Equal(whole, parts) {
 			t.Fatalf("split it is:\n%s\nwhole:\n%s", parts, whole)
 		}
-		after, err := checkAccounts(nil, s, list.file.root.Pack())
+		after, err := checkAccounts(nil, b, list.file.root.Pack())
 		if err != nil {
 			t.Fatalf("%v after removing: %s", err, list.file.root.Pack())
 		}
