@@ -11,8 +11,10 @@ import (
 	"text/tabwriter"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/keyfile"
 	"xoauth2-proxy/oauth"
 )
 
@@ -38,12 +40,12 @@ func (f *files) settings() (*config.Settings, error) {
 }
 
 // read reads and checks both files. The report is never nil.
-func (f *files) read() (*config.Settings, *account.Snapshot, *config.Report, error) {
+func (f *files) read() (*config.Settings, *account.Snapshot, *keyfile.Report, error) {
 	return f.readWith(nil)
 }
 
 // readWith is read for a program that does it again and again.
-func (f *files) readWith(m *config.Memory) (*config.Settings, *account.Snapshot, *config.Report, error) {
+func (f *files) readWith(m *accountfile.Cache) (*config.Settings, *account.Snapshot, *keyfile.Report, error) {
 	settings, accounts, report, err := config.Load(f.Config, f.Accounts, m)
 	if err == nil {
 		err = checkKeys(settings.AccountsFile, accounts)
@@ -67,7 +69,7 @@ func checkKeys(file string, accounts *account.Snapshot) error {
 	var errs []error
 	for i, a := range accounts.All() {
 		if err := checked.check(a); err != nil {
-			errs = append(errs, &config.Problem{File: file, Key: fmt.Sprintf("accounts[%d]", i), Message: fmt.Sprintf("%s: %v", a.Email, err)})
+			errs = append(errs, &keyfile.Problem{File: file, Key: fmt.Sprintf("accounts[%d]", i), Message: fmt.Sprintf("%s: %v", a.Email, err)})
 		}
 	}
 	return errors.Join(errs...)
@@ -98,9 +100,9 @@ func (checked keyChecks) check(a *account.Account) error {
 
 // edit changes the accounts file for a command: what a running proxy would refuse
 // at its next reload is not written.
-func edit(s *config.Settings, how config.Edit, change func(*config.AccountList) error) (*account.Snapshot, error) {
+func edit(s *config.Settings, how accountfile.EditOptions, change func(*accountfile.List) error) (*account.Snapshot, error) {
 	how.Check = func(after *account.Snapshot) error { return checkKeys(s.AccountsFile, after) }
-	accounts, err := config.EditAccounts(s.Accounts(), how, change)
+	accounts, err := accountfile.Edit(s.Accounts(), how, change)
 	if err != nil {
 		return nil, fileError(err)
 	}
@@ -294,7 +296,7 @@ func (c *accountsRemoveCmd) Run() error {
 		return err
 	}
 	removed := len(c.Names)
-	accounts, err := edit(settings, config.Edit{DryRun: c.DryRun}, func(l *config.AccountList) error {
+	accounts, err := edit(settings, accountfile.EditOptions{DryRun: c.DryRun}, func(l *accountfile.List) error {
 		if c.All {
 			removed = l.Len()
 			l.Clear()
@@ -326,7 +328,7 @@ func fileError(err error) error {
 	if _, ok := errors.AsType[exitError](err); ok {
 		return err
 	}
-	if _, ok := errors.AsType[*config.Problem](err); ok {
+	if _, ok := errors.AsType[*keyfile.Problem](err); ok {
 		return exitError{exitConfig, err}
 	}
 	return err

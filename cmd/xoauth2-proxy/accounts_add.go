@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
 )
 
@@ -66,8 +67,8 @@ type newAccount struct {
 }
 
 // entry is what the flags say, as it is to stand in the file.
-func (n *newAccount) entry(clientSecret, refreshToken account.Secret) *config.AccountEntry {
-	e := new(config.AccountEntry)
+func (n *newAccount) entry(clientSecret, refreshToken account.Secret) *accountfile.Entry {
+	e := new(accountfile.Entry)
 	for _, f := range []field{
 		{"account_id", n.AccountID}, {"email", n.Email}, {"provider", strings.ToLower(n.Provider)}, {"client_id", n.ClientID},
 		{"client_secret", clientSecret.Reveal()}, {"refresh_token", refreshToken.Reveal()},
@@ -81,15 +82,15 @@ func (n *newAccount) entry(clientSecret, refreshToken account.Secret) *config.Ac
 
 // put puts e into the list. An account that is new must be complete by itself;
 // one that is there keeps the keys that e does not have.
-func (n *newAccount) put(settings *config.Settings, l *config.AccountList, e *config.AccountEntry) (replaced bool, err error) {
+func (n *newAccount) put(settings *config.Settings, l *accountfile.List, e *accountfile.Entry) (replaced bool, err error) {
 	switch there := l.Has(e.Email()); {
 	case there && !n.Overwrite:
-		return false, fmt.Errorf("%w: %s (--overwrite replaces it)", config.ErrAccountExists, e.Email())
+		return false, fmt.Errorf("%w: %s (--overwrite replaces it)", accountfile.ErrAccountExists, e.Email())
 	case !there:
 		if e.Get("provider") == "" {
-			e.Set("provider", config.ProviderOf(e.Email()))
+			e.Set("provider", accountfile.ProviderOf(e.Email()))
 		}
-		if _, err := config.ReadEntry(settings.Accounts(), e); err != nil {
+		if _, err := accountfile.ReadEntry(settings.Accounts(), e); err != nil {
 			return false, exitError{exitUsage, fmt.Errorf("%s:\n%w", n.Email, err)}
 		}
 	}
@@ -99,8 +100,8 @@ func (n *newAccount) put(settings *config.Settings, l *config.AccountList, e *co
 // plan finds out whether e can be saved, before anything is done that cannot be
 // done again: a person consents, or a provider replaces the refresh token. It
 // returns the account that would be in force.
-func (n *newAccount) plan(settings *config.Settings, e *config.AccountEntry) (*account.Account, error) {
-	accounts, err := edit(settings, config.Edit{Create: true, DryRun: true, Rehearse: !n.DryRun}, func(l *config.AccountList) error {
+func (n *newAccount) plan(settings *config.Settings, e *accountfile.Entry) (*account.Account, error) {
+	accounts, err := edit(settings, accountfile.EditOptions{Create: true, DryRun: true, Rehearse: !n.DryRun}, func(l *accountfile.List) error {
 		_, err := n.put(settings, l, e)
 		return err
 	})
@@ -114,7 +115,7 @@ func (n *newAccount) plan(settings *config.Settings, e *config.AccountEntry) (*a
 // precious says that the refresh token of e exists nowhere else, as is one that
 // the provider gives in its place when it is verified: whatever fails, it is
 // kept somewhere.
-func (n *newAccount) save(ctx context.Context, out io.Writer, settings *config.Settings, e *config.AccountEntry, verify, precious bool) error {
+func (n *newAccount) save(ctx context.Context, out io.Writer, settings *config.Settings, e *accountfile.Entry, verify, precious bool) error {
 	a, err := n.plan(settings, e)
 	replaced := false
 	if err == nil && verify {
@@ -138,7 +139,7 @@ func (n *newAccount) save(ctx context.Context, out io.Writer, settings *config.S
 
 // verify logs in as the account a, which e describes. If the provider replaces
 // the refresh token, e has the new one afterwards.
-func (n *newAccount) verify(ctx context.Context, out io.Writer, settings *config.Settings, a *account.Account, e *config.AccountEntry) (replaced bool, err error) {
+func (n *newAccount) verify(ctx context.Context, out io.Writer, settings *config.Settings, a *account.Account, e *accountfile.Entry) (replaced bool, err error) {
 	if a.TokenFlow() == account.FlowRefreshToken && e.Get("refresh_token") == "" {
 		// The proxy may have got a newer one meanwhile, and some providers take
 		// the use of an older one for a theft.
@@ -158,12 +159,12 @@ func (n *newAccount) verify(ctx context.Context, out io.Writer, settings *config
 }
 
 // write puts e into the file.
-func (n *newAccount) write(out io.Writer, settings *config.Settings, e *config.AccountEntry) error {
+func (n *newAccount) write(out io.Writer, settings *config.Settings, e *accountfile.Entry) error {
 	if err := e.Seal(settings.Secrets.Key); err != nil {
 		return err
 	}
 	replaced := false
-	accounts, err := edit(settings, config.Edit{Create: true, DryRun: n.DryRun}, func(l *config.AccountList) (err error) {
+	accounts, err := edit(settings, accountfile.EditOptions{Create: true, DryRun: n.DryRun}, func(l *accountfile.List) (err error) {
 		replaced, err = n.put(settings, l, e)
 		return err
 	})

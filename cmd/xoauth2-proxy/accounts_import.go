@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
 )
 
@@ -36,12 +37,12 @@ func (c *accountsImportCmd) Run() error {
 		return err
 	}
 	var replaced, wrong int
-	var good []*config.AccountEntry
-	accounts, err := edit(settings, config.Edit{Create: true, DryRun: c.DryRun}, func(l *config.AccountList) error {
+	var good []*accountfile.Entry
+	accounts, err := edit(settings, accountfile.EditOptions{Create: true, DryRun: c.DryRun}, func(l *accountfile.List) error {
 		for i := range list {
 			im := &list[i]
 			if im.Err == nil && !c.Overwrite && l.Has(im.Entry.Email()) {
-				im.Err = fmt.Errorf("%w (--overwrite replaces it)", config.ErrAccountExists)
+				im.Err = fmt.Errorf("%w (--overwrite replaces it)", accountfile.ErrAccountExists)
 			}
 			if im.Err != nil {
 				wrong++
@@ -80,8 +81,8 @@ func (c *accountsImportCmd) Run() error {
 var errNothingImported = errors.New("nothing was imported")
 
 // read reads the list and checks each account by itself.
-func (c *accountsImportCmd) read(settings *config.Settings) ([]config.Imported, error) {
-	o := config.ImportOptions{Format: config.ImportFormat(c.Format), Provider: c.Provider}
+func (c *accountsImportCmd) read(settings *config.Settings) ([]accountfile.Imported, error) {
+	o := accountfile.ImportOptions{Format: accountfile.ImportFormat(c.Format), Provider: c.Provider}
 	var err error
 	if c.FirstIP != "" {
 		if o.FirstIP, err = netip.ParseAddr(c.FirstIP); err != nil {
@@ -104,7 +105,7 @@ func (c *accountsImportCmd) read(settings *config.Settings) ([]config.Imported, 
 	if c.Overwrite {
 		o.Completes = func(email string) bool { return ids[account.FoldLogin(email)] != "" }
 	}
-	list, err := config.ReadImport(settings.Accounts(), data, o)
+	list, err := accountfile.ReadImport(settings.Accounts(), data, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.File, err)
 	}
@@ -128,7 +129,7 @@ func (c *accountsImportCmd) existing() (ids, owners map[string]string) {
 // file, which has ids by email and owners by account_id: each must have an
 // account_id of its own, given or made, and keys that it can sign with. The file
 // may complete some.
-func checkInFile(settings *config.Settings, list []config.Imported, completes func(email string) bool, ids, owners map[string]string) {
+func checkInFile(settings *config.Settings, list []accountfile.Imported, completes func(email string) bool, ids, owners map[string]string) {
 	keys := make(keyChecks)
 	for i := range list {
 		im := &list[i]
@@ -136,7 +137,7 @@ func checkInFile(settings *config.Settings, list []config.Imported, completes fu
 			continue
 		}
 		var a *account.Account
-		if a, im.Err = config.ReadEntry(settings.Accounts(), im.Entry); im.Err == nil {
+		if a, im.Err = accountfile.ReadEntry(settings.Accounts(), im.Entry); im.Err == nil {
 			im.Err = keys.check(a)
 		} else if completes != nil && completes(im.Entry.Email()) {
 			im.Err = nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/durable"
 	"xoauth2-proxy/internal/seal"
@@ -36,8 +37,8 @@ func (c *accountsSealCmd) Run() error {
 	}
 	settings.Secrets.Key = keys // what is sealed is checked with them
 	var sealed, current, references int
-	_, err = edit(settings, config.Edit{DryRun: c.DryRun}, func(l *config.AccountList) error {
-		return l.ReplaceStrings(config.SealedKeys, func(email, key, value string) (string, error) {
+	_, err = edit(settings, accountfile.EditOptions{DryRun: c.DryRun}, func(l *accountfile.List) error {
+		return l.ReplaceStrings(accountfile.SealedKeys, func(email, key, value string) (string, error) {
 			field := seal.Field{Account: email, Key: key}
 			switch {
 			case keys.Current(value) && !seal.IsUnbound(value):
@@ -79,7 +80,7 @@ func (c *accountsSealCmd) prepare() (*config.Settings, *seal.Keyring, error) {
 		return nil, nil, err
 	}
 	if c.NewKey != "" {
-		_, err = edit(settings, config.Edit{DryRun: true, Rehearse: !c.DryRun}, func(*config.AccountList) error { return nil })
+		_, err = edit(settings, accountfile.EditOptions{DryRun: true, Rehearse: !c.DryRun}, func(*accountfile.List) error { return nil })
 	}
 	return settings, keys, err
 }

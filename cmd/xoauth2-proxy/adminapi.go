@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/control"
@@ -74,8 +75,8 @@ func publicAccount(a *account.Account) admin.Account {
 
 // entryOf is a new account as it is to stand in the file. What the request does
 // not give is left to the presets, or to what the file has already.
-func entryOf(n *admin.NewAccount) *config.AccountEntry {
-	e := new(config.AccountEntry)
+func entryOf(n *admin.NewAccount) *accountfile.Entry {
+	e := new(accountfile.Entry)
 	for _, f := range []struct{ key, value string }{
 		{"account_id", n.AccountID}, {"email", n.Email}, {"ip_address", n.IPAddress}, {"vmta_name", n.VMTAName},
 		{"provider", strings.ToLower(n.Provider)}, {"oauth_endpoint", n.OAuthEndpoint}, {"oauth_token_url", n.OAuthTokenURL},
@@ -92,7 +93,7 @@ func (a *adminAPI) Check(n *admin.NewAccount) error {
 	if err := checkNoReferences(e); err != nil {
 		return err
 	}
-	_, err := config.ReadEntry(a.live.inForce().Accounts(), e)
+	_, err := accountfile.ReadEntry(a.live.inForce().Accounts(), e)
 	if err != nil {
 		return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
@@ -101,7 +102,7 @@ func (a *adminAPI) Check(n *admin.NewAccount) error {
 
 // Save implements admin.API. If there is a key, the new secrets are sealed.
 func (a *adminAPI) Save(list []*admin.NewAccount, dryRun bool) (int, error) {
-	accounts, err := a.put(list, config.Edit{DryRun: dryRun, Rehearse: dryRun})
+	accounts, err := a.put(list, accountfile.EditOptions{DryRun: dryRun, Rehearse: dryRun})
 	if err != nil || dryRun {
 		err = a.rescue(list, err)
 	}
@@ -112,11 +113,11 @@ func (a *adminAPI) Save(list []*admin.NewAccount, dryRun bool) (int, error) {
 }
 
 // put puts accounts into the file and in force.
-func (a *adminAPI) put(list []*admin.NewAccount, how config.Edit) (*account.Snapshot, error) {
+func (a *adminAPI) put(list []*admin.NewAccount, how accountfile.EditOptions) (*account.Snapshot, error) {
 	if err := a.checkIDs(list); err != nil {
 		return nil, err
 	}
-	return a.live.edit(how, func(l *config.AccountList) error {
+	return a.live.edit(how, func(l *accountfile.List) error {
 		settings := a.live.settings // edit has the lock
 		for _, n := range list {
 			if !n.Overwrite && l.Has(n.Email) {
@@ -139,7 +140,7 @@ func (a *adminAPI) put(list []*admin.NewAccount, how config.Edit) (*account.Snap
 func (a *adminAPI) checkIDs(list []*admin.NewAccount) error {
 	settings, have := a.live.inForce(), a.store.Load()
 	for _, n := range list {
-		acct, err := config.ReadEntry(settings.Accounts(), entryOf(n))
+		acct, err := accountfile.ReadEntry(settings.Accounts(), entryOf(n))
 		if err != nil {
 			return err
 		}
@@ -158,7 +159,7 @@ func (a *adminAPI) checkIDs(list []*admin.NewAccount) error {
 
 // Remove implements admin.API.
 func (a *adminAPI) Remove(emails []string, all, dryRun bool) (int, error) {
-	accounts, err := a.live.edit(config.Edit{DryRun: dryRun, Rehearse: dryRun}, func(l *config.AccountList) error {
+	accounts, err := a.live.edit(accountfile.EditOptions{DryRun: dryRun, Rehearse: dryRun}, func(l *accountfile.List) error {
 		if all {
 			l.Clear()
 			return nil

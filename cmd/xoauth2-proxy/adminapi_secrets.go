@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 )
@@ -13,7 +14,7 @@ import (
 // they are the operator's; in a request they would have the proxy read its own
 // files and environment, or open what was sealed for another account, for
 // its sender.
-func checkNoReferences(e *config.AccountEntry) error {
+func checkNoReferences(e *accountfile.Entry) error {
 	for _, key := range e.References() {
 		return fmt.Errorf("%s: a reference to a secret, or a sealed one, may stand in the accounts file only; a request gives the secret itself", key)
 	}
@@ -24,7 +25,7 @@ func checkNoReferences(e *config.AccountEntry) error {
 // than they are for. Those who send requests need not know the secrets of the
 // accounts that they change; a request that says where secrets go must bring all
 // of them.
-func (a *adminAPI) checkRedirection(s *config.Settings, l *config.AccountList, e *config.AccountEntry) error {
+func (a *adminAPI) checkRedirection(s *config.Settings, l *accountfile.List, e *accountfile.Entry) error {
 	r, err := l.Redirection(s.Accounts(), e)
 	if err != nil {
 		return fmt.Errorf("%w: the stored account %s cannot be compared with the request: %s", admin.ErrRedirect, e.Email(),

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/oauth"
@@ -33,9 +34,9 @@ func (a *adminAPI) Verify(ctx context.Context, n *admin.NewAccount) error {
 // only the file gives, such as a tenant.
 func (a *adminAPI) planned(settings *config.Settings, n *admin.NewAccount) (*account.Account, error) {
 	if !n.Overwrite {
-		return config.ReadEntry(settings.Accounts(), entryOf(n))
+		return accountfile.ReadEntry(settings.Accounts(), entryOf(n))
 	}
-	accounts, err := a.put([]*admin.NewAccount{n}, config.Edit{DryRun: true})
+	accounts, err := a.put([]*admin.NewAccount{n}, accountfile.EditOptions{DryRun: true})
 	if err != nil {
 		return nil, err
 	}

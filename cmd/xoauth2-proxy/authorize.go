@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/oauth"
 )
@@ -50,7 +51,7 @@ func (c *authorizeCmd) run(ctx context.Context, in io.Reader, out io.Writer) err
 	if err != nil {
 		return err
 	}
-	e := func(refreshToken account.Secret) *config.AccountEntry { return c.entry(secret, refreshToken) }
+	e := func(refreshToken account.Secret) *accountfile.Entry { return c.entry(secret, refreshToken) }
 	old, err := c.adoptExisting(settings, e(notYet))
 	if err != nil {
 		return err
@@ -82,10 +83,10 @@ var notYet = account.NewSecret("none-yet")
 // line leaves out: to authorize an account anew, its address is enough. It
 // returns nil if there is none. planned is what the command line says; with it
 // the file must be right, so that the consent will not have been in vain.
-func (c *authorizeCmd) adoptExisting(settings *config.Settings, planned *config.AccountEntry) (*account.Account, error) {
+func (c *authorizeCmd) adoptExisting(settings *config.Settings, planned *accountfile.Entry) (*account.Account, error) {
 	_, accounts, err := c.load()
 	if err != nil { // maybe all that is wrong is that the account has no refresh token yet
-		accounts, err = edit(settings, config.Edit{Create: true, DryRun: true}, func(l *config.AccountList) error {
+		accounts, err = edit(settings, accountfile.EditOptions{Create: true, DryRun: true}, func(l *accountfile.List) error {
 			if l.Has(c.Email) {
 				l.Put(planned)
 			}
@@ -114,7 +115,7 @@ func (c *authorizeCmd) adoptExisting(settings *config.Settings, planned *config.
 
 // what is what the person is asked for, and where.
 func (c *authorizeCmd) what(settings *config.Settings, secret account.Secret, old *account.Account) (what oauth.AuthorizeConfig, err error) {
-	name := strings.ToLower(cmp.Or(c.Provider, config.ProviderOf(c.Email)))
+	name := strings.ToLower(cmp.Or(c.Provider, accountfile.ProviderOf(c.Email)))
 	preset := settings.Providers[name]
 	switch {
 	case name == "":

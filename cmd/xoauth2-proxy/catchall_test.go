@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/sandbox"
 )
 
@@ -109,7 +109,7 @@ func TestCatchAll(t *testing.T) {
 	s.want(200, []string{`"account_id":"app"`}, "GET", "/admin/accounts", "")
 
 	// Without the account, its sessions end.
-	s.edit(func(l *config.AccountList) error { return l.Remove("*@contoso.example") })
+	s.edit(func(l *accountfile.List) error { return l.Remove("*@contoso.example") })
 	if _, err := s.live.reload("test"); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/keyfile"
 	"xoauth2-proxy/internal/sandbox"
 )
 
@@ -31,7 +32,7 @@ func (c *demoCmd) Run() error {
 		return err
 	}
 	defer provider.Close()
-	from := origin{since: time.Now(), load: func() (*config.Settings, *account.Snapshot, *config.Report, error) {
+	from := origin{since: time.Now(), load: func() (*config.Settings, *account.Snapshot, *keyfile.Report, error) {
 		return c.load(files)
 	}}
 	settings, accounts, _, err := from.load()
@@ -47,7 +48,7 @@ func (c *demoCmd) Run() error {
 }
 
 // load reads the files of the demonstration and applies the command line.
-func (c *demoCmd) load(f sandbox.ProxyFiles) (*config.Settings, *account.Snapshot, *config.Report, error) {
+func (c *demoCmd) load(f sandbox.ProxyFiles) (*config.Settings, *account.Snapshot, *keyfile.Report, error) {
 	s := serveCmd{files: files{Config: f.Config, Accounts: f.Accounts}, Port: &c.Port, AdminPort: &c.AdminPort}
 	settings, accounts, report, err := s.load()
 	if err == nil {

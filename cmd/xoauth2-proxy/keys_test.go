@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/testkit"
 )
 
@@ -52,12 +52,12 @@ func TestKeysAreCheckedBeforeASave(t *testing.T) {
 	_, other := signingPair()
 	put := func(key string) {
 		t.Helper()
-		e := new(config.AccountEntry)
+		e := new(accountfile.Entry)
 		for _, f := range []field{{"email", "app@outlook.com"}, {"provider", "outlook"}, {"client_id", "c"}, {"tenant", "example.com"},
 			{"oauth_flow", "client_credentials"}, {"client_certificate", certificate}, {"client_private_key", key}} {
 			e.Set(f.key, f.value)
 		}
-		s.edit(func(l *config.AccountList) error { l.Put(e); return nil })
+		s.edit(func(l *accountfile.List) error { l.Put(e); return nil })
 	}
 	put(other)
 	before := readAll(t, s.files.Accounts)

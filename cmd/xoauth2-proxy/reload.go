@@ -14,9 +14,11 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/control"
+	"xoauth2-proxy/internal/keyfile"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/server"
 	"xoauth2-proxy/upstream"
@@ -25,9 +27,9 @@ import (
 // origin is where settings and accounts come from, at the start and on reload.
 type origin struct {
 	// load reads the files and applies the command line.
-	load func() (*config.Settings, *account.Snapshot, *config.Report, error)
+	load func() (*config.Settings, *account.Snapshot, *keyfile.Report, error)
 	// memory is what load remembers of the accounts; nil: it does not.
-	memory *config.Memory
+	memory *accountfile.Cache
 	// level is that of the logger.
 	level zap.AtomicLevel
 	// since is when the files were begun to be read the first time.
@@ -134,7 +136,7 @@ func (r *reloader) reload(cause string) (reloaded, error) {
 
 // edit changes the accounts file and puts the result in force, if a reload would
 // take it.
-func (r *reloader) edit(how config.Edit, change func(*config.AccountList) error) (*account.Snapshot, error) {
+func (r *reloader) edit(how accountfile.EditOptions, change func(*accountfile.List) error) (*account.Snapshot, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	how.Check = func(s *account.Snapshot) error {
@@ -143,8 +145,8 @@ func (r *reloader) edit(how config.Edit, change func(*config.AccountList) error)
 		}
 		return nil
 	}
-	how.Memory = r.memory
-	accounts, err := config.EditAccounts(r.settings.Accounts(), how, change)
+	how.Cache = r.memory
+	accounts, err := accountfile.Edit(r.settings.Accounts(), how, change)
 	if err != nil || how.DryRun {
 		return accounts, err
 	}

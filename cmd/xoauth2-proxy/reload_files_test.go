@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/accountfile"
 )
 
 // TestReloadByChangedSecret changes the file that a refresh token is in, as a
@@ -39,7 +39,7 @@ func TestReloadByChangedSecret(t *testing.T) {
 	writeFile(t, f.Accounts, strings.Replace(text, token, "file:"+secret, 1))
 
 	s := startStack(t, provider, f)
-	s.edit(func(*config.AccountList) error { return nil }) // changes nothing
+	s.edit(func(*accountfile.List) error { return nil }) // changes nothing
 	if _, err := s.client(email); err == nil {
 		t.Fatal("a wrong refresh token works")
 	}

@@ -16,32 +16,33 @@ import (
 	"testing"
 	"time"
 
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/sandbox"
 )
 
 // edit changes the accounts file as an operator's program would.
-func (s *stack) edit(change func(*config.AccountList) error) {
+func (s *stack) edit(change func(*accountfile.List) error) {
 	s.t.Helper()
 	settings, err := config.LoadSettings(s.files.Config, s.files.Accounts)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := config.EditAccounts(settings.Accounts(), config.Edit{}, change); err != nil {
+	if _, err := accountfile.Edit(settings.Accounts(), accountfile.EditOptions{}, change); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
 // entry is an account of the sandbox as it stands in the file.
-func (s *stack) entry(email string) *config.AccountEntry {
+func (s *stack) entry(email string) *accountfile.Entry {
 	s.t.Helper()
 	settings, err := config.LoadSettings(s.files.Config, s.files.Accounts)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	list := `[{"email": "` + email + `", "client_id": "sandbox-client-` + config.ProviderOf(email) + `", "refresh_token": "` + s.provider.RefreshToken(email) +
+	list := `[{"email": "` + email + `", "client_id": "sandbox-client-` + accountfile.ProviderOf(email) + `", "refresh_token": "` + s.provider.RefreshToken(email) +
 		`", "oauth_token_url": "` + s.provider.TokenURL() + `", "oauth_endpoint": "localhost:` + s.port(email) + `"}]`
-	imported, err := config.ReadImport(settings.Accounts(), []byte(list), config.ImportOptions{})
+	imported, err := accountfile.ReadImport(settings.Accounts(), []byte(list), accountfile.ImportOptions{})
 	if err != nil || imported[0].Err != nil {
 		s.t.Fatal(err, imported)
 	}
@@ -50,7 +51,7 @@ func (s *stack) entry(email string) *config.AccountEntry {
 
 // port is that of the endpoint of an account's provider.
 func (s *stack) port(email string) string {
-	addr := s.provider.Addr(config.ProviderOf(email))
+	addr := s.provider.Addr(accountfile.ProviderOf(email))
 	return addr[strings.LastIndexByte(addr, ':')+1:]
 }
 
@@ -137,7 +138,7 @@ func TestReloadByWatchAndSignal(t *testing.T) {
 	if err := send(leaving, "one"); err != nil {
 		t.Fatal(err)
 	}
-	s.edit(func(l *config.AccountList) error {
+	s.edit(func(l *accountfile.List) error {
 		if err := l.Remove("user@outlook.com"); err != nil {
 			return err
 		}
@@ -229,8 +230,8 @@ func TestReloadUnderTraffic(t *testing.T) {
 	}
 	const reloads = 30
 	for i := range reloads {
-		s.edit(func(l *config.AccountList) error {
-			e := new(config.AccountEntry) // other limits, and now and then another way in
+		s.edit(func(l *accountfile.List) error {
+			e := new(accountfile.Entry) // other limits, and now and then another way in
 			e.Set("email", "user@gmail.com")
 			if err := e.SetJSON("max_concurrent_messages", fmt.Sprint(i%5+1)); err != nil {
 				return err
@@ -284,8 +285,8 @@ func TestReloadKeepsAccounts(t *testing.T) {
 	if s.live.store.Load() != all {
 		t.Error("nothing changed, and there is another snapshot")
 	}
-	s.edit(func(l *config.AccountList) error {
-		e := new(config.AccountEntry)
+	s.edit(func(l *accountfile.List) error {
+		e := new(accountfile.Entry)
 		e.Set("email", emails[1])
 		e.Set("vmta_name", "other")
 		l.Put(e)

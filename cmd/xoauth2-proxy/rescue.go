@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/durable"
@@ -36,7 +37,7 @@ func rescueDirs(s *config.Settings) (dirs []string) {
 // rescue keeps accounts whose refresh tokens exist nowhere else, as a list that
 // accounts import reads, in a file of its own that only its owner may read.
 // Secrets are sealed if there is a key.
-func rescue(s *config.Settings, entries []*config.AccountEntry) (path string, err error) {
+func rescue(s *config.Settings, entries []*accountfile.Entry) (path string, err error) {
 	texts := make([]string, len(entries))
 	for i, e := range entries {
 		if err := e.Seal(s.Secrets.Key); err != nil {
@@ -72,11 +73,11 @@ func whereRescued(s *config.Settings, path string) string {
 
 // keepUnsaved is for an account that is not to be saved, because of failed or
 // for a dry run (nil). If the refresh token of e is precious, it is kept.
-func keepUnsaved(out io.Writer, s *config.Settings, e *config.AccountEntry, precious bool, failed error) error {
+func keepUnsaved(out io.Writer, s *config.Settings, e *accountfile.Entry, precious bool, failed error) error {
 	if !precious {
 		return failed
 	}
-	path, err := rescue(s, []*config.AccountEntry{e})
+	path, err := rescue(s, []*accountfile.Entry{e})
 	switch {
 	case err != nil:
 		return errors.Join(failed, fmt.Errorf("the new refresh token of %s is lost: %w", e.Email(), err))
@@ -90,9 +91,9 @@ func keepUnsaved(out io.Writer, s *config.Settings, e *config.AccountEntry, prec
 // keep is for an account whose refresh token exists nowhere else, after write has
 // tried to save it. If it failed, with cause, the account is kept elsewhere, or
 // write is tried again until ctx ends.
-func keep(ctx context.Context, out io.Writer, s *config.Settings, e *config.AccountEntry, cause error, write func() error) error {
+func keep(ctx context.Context, out io.Writer, s *config.Settings, e *accountfile.Entry, cause error, write func() error) error {
 	for cause != nil {
-		path, err := rescue(s, []*config.AccountEntry{e})
+		path, err := rescue(s, []*accountfile.Entry{e})
 		if err == nil {
 			return fmt.Errorf("cannot save: %w\n%s", cause, whereRescued(s, path))
 		}
@@ -112,7 +113,7 @@ func keep(ctx context.Context, out io.Writer, s *config.Settings, e *config.Acco
 // token of the request: they will not be saved, because of cause, which is nil
 // for a dry run. It returns cause, and says where they are.
 func (a *adminAPI) rescue(list []*admin.NewAccount, cause error) error {
-	var entries []*config.AccountEntry
+	var entries []*accountfile.Entry
 	for _, n := range list {
 		if n.Replaced {
 			entries = append(entries, entryOf(n))

@@ -11,7 +11,9 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // files are the flags that name the files.
@@ -30,7 +32,7 @@ type serveCmd struct {
 	GlobalConcurrency *int   `help:"Messages with providers at one time, over all accounts (default: no limit)." env:"XOAUTH2_GLOBAL_CONCURRENCY" placeholder:"N"`
 	DryRun            bool   `help:"Do everything up to the login at the provider, but send nothing; the replies say so." env:"XOAUTH2_DRY_RUN"`
 
-	memory config.Memory // of the accounts, for reloads
+	memory accountfile.Cache // of the accounts, for reloads
 }
 
 func (c *serveCmd) overrides() config.Flags {
@@ -59,7 +61,7 @@ func (c *serveCmd) Run() error {
 }
 
 // load reads the files and applies the command line.
-func (c *serveCmd) load() (*config.Settings, *account.Snapshot, *config.Report, error) {
+func (c *serveCmd) load() (*config.Settings, *account.Snapshot, *keyfile.Report, error) {
 	settings, accounts, report, err := c.readWith(&c.memory)
 	if err != nil {
 		return nil, nil, report, err

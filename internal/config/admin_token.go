@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/keyfile"
 )
 
 const (
@@ -33,12 +34,12 @@ func checkAdminToken(s string) (account.Secret, error) {
 func readAdminToken(path string) (account.Secret, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return account.Secret{}, fmt.Errorf("cannot be read: %w", withoutPath(err))
+		return account.Secret{}, fmt.Errorf("cannot be read: %w", keyfile.WithoutPath(err))
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxAdminTokenFile))
 	if err != nil {
-		return account.Secret{}, fmt.Errorf("cannot be read: %w", withoutPath(err))
+		return account.Secret{}, fmt.Errorf("cannot be read: %w", keyfile.WithoutPath(err))
 	}
 	line, _, _ := strings.Cut(string(data), "\n")
 	token, err := checkAdminToken(strings.TrimSpace(line))

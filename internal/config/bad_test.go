@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // TestBadFiles loads every testdata/bad/*.json. The *.want beside it has a line
@@ -51,7 +53,7 @@ func checkProblems(t *testing.T, err error, path string, want []string) {
 	if err == nil {
 		t.Fatalf("no error, want %q", want)
 	}
-	if p, ok := errors.AsType[*Problem](err); !ok || p.File != path {
+	if p, ok := errors.AsType[*keyfile.Problem](err); !ok || p.File != path {
 		t.Errorf("error %v is no *Problem of the file", err)
 	}
 	got := strings.Split(err.Error(), "\n")

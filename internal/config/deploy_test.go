@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // sampleLines returns the lines of a sample, trimmed.
@@ -56,7 +58,7 @@ func TestServiceUnit(t *testing.T) {
 	if d, err := time.ParseDuration(get("TimeoutStopSec")); err != nil || d <= s.Server.DrainTimeout {
 		t.Errorf("TimeoutStopSec: %v, %v", d, err)
 	}
-	limit, ok := parseSize(strings.TrimPrefix(get("Environment"), "GOMEMLIMIT="))
+	limit, ok := keyfile.ParseSize(strings.TrimPrefix(get("Environment"), "GOMEMLIMIT="))
 	if high, err := strconv.Atoi(strings.TrimSuffix(get("MemoryHigh"), "G")); err != nil || !ok || limit <= s.Server.ContentBudget || int64(high)<<30 <= limit {
 		t.Errorf("content budget %d, GOMEMLIMIT %d, MemoryHigh %dG", s.Server.ContentBudget, limit, high)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // draft is config.json while it is read: the settings that are final at once,
@@ -15,9 +16,9 @@ type draft struct {
 	settings         Settings
 	adminAddress     netip.AddrPort
 	listeners        []Listener
-	listenerNodes    []*value // of listeners
-	acquire, margin  given[time.Duration]
-	relayConnections given[int]
+	listenerNodes    []*keyfile.Value // of listeners
+	acquire, margin  keyfile.Given[time.Duration]
+	relayConnections keyfile.Given[int]
 	providers        map[string]*providerDraft
 }
 
@@ -26,21 +27,21 @@ func newDraft() *draft {
 }
 
 // configTable is the keys of config.json.
-var configTable = newTable(
+var configTable = keyfile.NewTable(
 	secretsKeys, // in front of the keys whose values may be sealed
-	[]key[draft]{{path: "providers", container: true, set: (*draft).readProviders,
-		doc: "object of providers by name"}},
+	[]keyfile.Key[draft]{{Path: "providers", Container: true, Set: (*draft).readProviders,
+		Doc: "object of providers by name"}},
 	globalKeys, serverKeys, upstreamKeys, oauthKeys,
 )
 
 // readConfig reads f, which may be nil, and settles everything. Problems go to f.
-func readConfig(f *file) *Settings {
+func readConfig(f *keyfile.File) *Settings {
 	d := newDraft()
 	if f == nil {
 		d.resolve()
 		return &d.settings
 	}
-	by := configTable.apply(f, f.root, place{}, d)
+	by := configTable.Apply(f, f.Root, keyfile.Place{}, d)
 	d.resolve()
 	d.check(f, by)
 	return &d.settings
@@ -66,11 +67,11 @@ func (d *draft) resolve() {
 }
 
 // check adds the problems that no key has alone.
-func (d *draft) check(f *file, by claims) {
+func (d *draft) check(f *keyfile.File, by keyfile.Claims) {
 	bad := func(message string, fields ...any) {
 		for _, field := range fields {
 			if e := by[field]; e != nil {
-				f.problems.add(&Problem{File: f.name, Line: e.Line, Key: e.Key, Message: message})
+				f.Problems.Add(&keyfile.Problem{File: f.Name, Line: e.Line, Key: e.Key, Message: message})
 				return
 			}
 		}
@@ -102,14 +103,13 @@ const (
 )
 
 // readProviders reads the sections providers.NAME.
-func (d *draft) readProviders(v *value) {
+func (d *draft) readProviders(v *keyfile.Value) {
 	d.providers = make(map[string]*providerDraft)
-	v.eachMember(func(name string, member *value) {
+	v.EachMember(func(name string, member *keyfile.Value) {
 		p := new(providerDraft)
-		at := place{member.place.exact + ".", member.place.general + "."}
-		providerTable.apply(v.f, member.node, at, p)
+		providerTable.Apply(v.File, member.Node, member.Place.Child("."), p)
 		if _, ok := d.providers[name]; ok {
-			member.fail("there is another provider of that name")
+			member.Fail("there is another provider of that name")
 		}
 		d.providers[name] = p
 	})

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountkeys"
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // announced is what a provider's submission server says of itself in its EHLO
@@ -26,24 +28,24 @@ var extensionNames = map[string]account.Extensions{
 }
 
 // readExtensions reads a list of EHLO keywords.
-func readExtensions(v *value) (a announced, ok bool) {
-	before := len(*v.f.problems)
+func readExtensions(v *keyfile.Value) (a announced, ok bool) {
+	before := len(*v.File.Problems)
 	chunking := false
-	v.eachElement(func(e *value) {
-		problems := len(*v.f.problems)
-		name, _ := text(e)
-		if len(*v.f.problems) > problems {
+	v.EachElement(func(e *keyfile.Value) {
+		problems := len(*v.File.Problems)
+		name, _ := keyfile.Text(e)
+		if len(*v.File.Problems) > problems {
 			return
 		}
 		if err := a.add(name); err != nil {
-			e.fail("%v", err)
+			e.Fail("%v", err)
 		}
 		chunking = chunking || strings.EqualFold(name, "CHUNKING")
 	})
 	if a.extensions.Has(account.ExtBINARYMIME) && !chunking {
-		v.fail("BINARYMIME goes with CHUNKING (RFC 3030 section 3), which is not in the list")
+		v.Fail("BINARYMIME goes with CHUNKING (RFC 3030 section 3), which is not in the list")
 	}
-	return a, len(*v.f.problems) == before
+	return a, len(*v.File.Problems) == before
 }
 
 // add takes one more keyword, with or without its argument, as in "SIZE=1000" or
@@ -53,8 +55,8 @@ func (a *announced) add(name string) error {
 	keyword = strings.ToUpper(keyword)
 	if keyword == "SIZE" {
 		n, err := strconv.ParseInt(argument, 10, 64)
-		if err != nil || n < 1 || n > maxContent {
-			return fmt.Errorf(`%q has no number of octets of 1..%d: it is written as "SIZE=36700160"`, name, maxContent)
+		if err != nil || n < 1 || n > accountkeys.MaxContent {
+			return fmt.Errorf(`%q has no number of octets of 1..%d: it is written as "SIZE=36700160"`, name, accountkeys.MaxContent)
 		}
 		a.size = n
 		return nil
@@ -70,13 +72,13 @@ func (a *announced) add(name string) error {
 // settleExtensions settles what messages to p may ask for, and how large they may
 // be where nothing lower is configured.
 func (d *providerDraft) settleExtensions(p *account.Provider) {
-	if !d.extensions.ok() {
+	if !d.extensions.Ok() {
 		return
 	}
-	a := d.extensions.value
+	a := d.extensions.Value
 	p.Extensions = a.extensions
 	if a.size > 0 {
 		p.Limits.MaxMessageSize = a.size
-		p.Ceilings.MaxMessageSize = p.Ceilings.MaxMessageSize.Lower(a.size, fmt.Sprintf("%s has SIZE=%d", d.extensions.entry.Key, a.size))
+		p.Ceilings.MaxMessageSize = p.Ceilings.MaxMessageSize.Lower(a.size, fmt.Sprintf("%s has SIZE=%d", d.extensions.Entry.Key, a.size))
 	}
 }

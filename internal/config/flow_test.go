@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile"
+	"xoauth2-proxy/internal/keyfile"
 	"xoauth2-proxy/internal/seal"
 )
 
@@ -23,7 +25,7 @@ func quoted(s string) string {
 }
 
 // flowAccount loads one account without client_id and refresh_token.
-func flowAccount(t *testing.T, config, keys string) (*account.Account, *Report) {
+func flowAccount(t *testing.T, config, keys string) (*account.Account, *keyfile.Report) {
 	t.Helper()
 	_, snapshot, report := mustLoad(t, config, fmt.Sprintf("[{%s}]", keys))
 	return snapshot.All()[0], report
@@ -147,11 +149,11 @@ func TestSecretsAreResolved(t *testing.T) {
 	if said := fmt.Sprint(report.Lines(), s); strings.Contains(said, "canary") || strings.Contains(said, key) {
 		t.Errorf("a secret is shown: %s", said)
 	}
-	e := new(AccountEntry)
+	e := new(accountfile.Entry)
 	for k, v := range map[string]string{"email": "w@contoso.com", "provider": "outlook", "client_id": "c", "refresh_token": sealed} {
 		e.Set(k, v)
 	}
-	if w, err := ReadEntry(s.Accounts(), e); err != nil || w.RefreshToken.Reveal() != "canary-sealed" {
+	if w, err := accountfile.ReadEntry(s.Accounts(), e); err != nil || w.RefreshToken.Reveal() != "canary-sealed" {
 		t.Errorf("an account by itself: %v, %v", w, err)
 	}
 }

@@ -7,15 +7,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tailscale/hujson"
+	"xoauth2-proxy/internal/keyfile"
 
-	"xoauth2-proxy/internal/account"
+	"github.com/tailscale/hujson"
 )
 
-// FuzzFiles loads arbitrary files. It must not panic, and: a refused file says
-// where and why on one line for each mistake; an accepted one yields settings
-// that keep the rules, and comments and white space do not change it.
-func FuzzFiles(f *testing.F) {
+// FuzzSettings reads arbitrary files as config.json. It must not panic, and: a
+// refused file says where and why on one line for each mistake; an accepted one
+// yields settings that keep the rules, and comments and white space do not change
+// it.
+func FuzzSettings(f *testing.F) {
 	for _, pattern := range []string{"testdata/*.json", "testdata/*/*.json", samples + "*.json"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
@@ -30,40 +31,28 @@ func FuzzFiles(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		problems, report := loadBytes(t, data)
+		problems, report := readBytes(t, data)
 		minimal, err := hujson.Minimize(append([]byte(nil), data...))
 		if err != nil {
 			return
 		}
-		again, reportAgain := loadBytes(t, minimal)
+		again, reportAgain := readBytes(t, minimal)
 		if problems != again || report != reportAgain {
 			t.Errorf("minimized, the file is read differently: %d and %d problems, %d and %d entries", problems, again, report, reportAgain)
 		}
 	})
 }
 
-// loadBytes loads data as configuration and as accounts, and returns the
-// number of problems and of entries of the report.
-func loadBytes(t *testing.T, data []byte) (problemCount, entryCount int) {
+// readBytes reads data as configuration, and returns the number of problems and
+// of entries of the report.
+func readBytes(t *testing.T, data []byte) (problemCount, entryCount int) {
 	t.Helper()
-	var ps problems
-	report := new(Report)
-	if cf := parseFile("config.json", append([]byte(nil), data...), &ps, report); cf != nil {
-		before := len(ps)
-		settings := readConfig(cf)
-		if len(ps) == before {
+	var ps keyfile.Problems
+	report := new(keyfile.Report)
+	if f := keyfile.Parse("config.json", append([]byte(nil), data...), &ps, report); f != nil {
+		settings := readConfig(f)
+		if len(ps) == 0 {
 			checkSettings(t, settings)
-		}
-		if snapshot := readAccounts(cf, settings.Accounts()); snapshot != nil {
-			for _, a := range snapshot.All() {
-				if a.Email == "" || a.ID == "" || a.TokenURL == "" && len(a.TokenCommand) == 0 || a.SMTP.Host == "" || a.SMTP.TLS == "" || a.RefreshToken.IsZero() == (a.TokenFlow() == account.FlowRefreshToken) || a.CheckCatchAll() != nil || a.RefreshMargin <= 0 {
-					t.Errorf("account %+v", a)
-				}
-				p := settings.Providers[a.Provider]
-				if p.Ceilings.MaxConnections.Exceeded(a.Limits.MaxConnections) || p.Ceilings.MessagesPerMinute.Exceeded(a.Limits.MessagesPerMinute) || a.Limits.MaxConnections < 1 {
-					t.Errorf("limits %+v above %+v", a.Limits, p.Ceilings)
-				}
-			}
 		}
 	}
 	for _, line := range report.Lines() {
@@ -76,10 +65,10 @@ func loadBytes(t *testing.T, data []byte) (problemCount, entryCount int) {
 			t.Errorf("problem %q", p)
 		}
 	}
-	if _, ok := errors.AsType[*Problem](ps.err()); ok != (len(ps) > 0) {
+	if _, ok := errors.AsType[*keyfile.Problem](ps.Err()); ok != (len(ps) > 0) {
 		t.Error("problems are no error")
 	}
-	return len(ps), len(report.entries)
+	return len(ps), len(report.Entries())
 }
 
 func checkSettings(t *testing.T, s *Settings) {

@@ -4,70 +4,69 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountkeys"
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // providerDraft is what a section providers.NAME says.
 type providerDraft struct {
-	limits          limitsDraft
-	retry           retryDraft
+	limits          accountkeys.Limits
+	retry           accountkeys.Retry
 	breaker         breakerDraft
-	smtpHost        given[string]
-	smtpPort        given[int]
-	tls             given[account.TLSMode]
-	tokenURL, scope given[string]
+	smtpHost        keyfile.Given[string]
+	smtpPort        keyfile.Given[int]
+	tls             keyfile.Given[account.TLSMode]
+	tokenURL, scope keyfile.Given[string]
 	consent         consentDraft
-	keepAlive       given[time.Duration]
-	sendSecret      given[bool]
-	refreshMargin   given[time.Duration]
-	extensions      given[announced]
-	initialResponse given[account.InitialResponse]
+	keepAlive       keyfile.Given[time.Duration]
+	sendSecret      keyfile.Given[bool]
+	refreshMargin   keyfile.Given[time.Duration]
+	extensions      keyfile.Given[announced]
+	initialResponse keyfile.Given[account.InitialResponse]
 }
 
 // consentDraft is how consent is got, and applications go without.
 type consentDraft struct {
-	authURL, deviceURL, scope, appScope given[string]
+	authURL, deviceURL, scope, appScope keyfile.Given[string]
 }
 
-// tlsMode reads a TLS mode.
-var tlsMode = oneOf(map[string]account.TLSMode{"ssl": account.TLSImplicit}, account.TLSStartTLS, account.TLSImplicit)
-
 // providerTable is the keys of a section providers.NAME.
-var providerTable = newTable(
-	[]key[providerDraft]{
-		opt("smtp_host", checked(checkHost), func(p *providerDraft) *given[string] { return &p.smtpHost },
+var providerTable = keyfile.NewTable(
+	[]keyfile.Key[providerDraft]{
+		keyfile.Opt("smtp_host", keyfile.Checked(accountkeys.CheckHost), func(p *providerDraft) *keyfile.Given[string] { return &p.smtpHost },
 			"host that takes submissions; known for gmail and outlook"),
-		opt("smtp_port", whole(1, 65535), func(p *providerDraft) *given[int] { return &p.smtpPort },
+		keyfile.Opt("smtp_port", keyfile.Whole(1, 65535), func(p *providerDraft) *keyfile.Given[int] { return &p.smtpPort },
 			"its port; default 587"),
-		opt("tls", tlsMode, func(p *providerDraft) *given[account.TLSMode] { return &p.tls },
+		keyfile.Opt("tls", accountkeys.TLSMode, func(p *providerDraft) *keyfile.Given[account.TLSMode] { return &p.tls },
 			`"starttls" or "implicit"; default: implicit on port 465, starttls on every other`),
-		opt("token_url", checked(checkTokenURL), func(p *providerDraft) *given[string] { return &p.tokenURL },
+		keyfile.Opt("token_url", keyfile.Checked(accountkeys.CheckTokenURL), func(p *providerDraft) *keyfile.Given[string] { return &p.tokenURL },
 			"https URL of the OAuth2 token endpoint; known for gmail and outlook"),
-		opt("scope", text, func(p *providerDraft) *given[string] { return &p.scope },
+		keyfile.Opt("scope", keyfile.Text, func(p *providerDraft) *keyfile.Given[string] { return &p.scope },
 			"scope to send with a refresh; default none, which keeps the scope of the consent"),
-		opt("send_client_secret", boolean, func(p *providerDraft) *given[bool] { return &p.sendSecret },
+		keyfile.Opt("send_client_secret", keyfile.Boolean, func(p *providerDraft) *keyfile.Given[bool] { return &p.sendSecret },
 			"sends the client_secret with a refresh; default true, for outlook false: its public clients are refused with one"),
-		opt("auth_url", checked(checkTokenURL), func(p *providerDraft) *given[string] { return &p.consent.authURL },
+		keyfile.Opt("auth_url", keyfile.Checked(accountkeys.CheckTokenURL), func(p *providerDraft) *keyfile.Given[string] { return &p.consent.authURL },
 			"https URL that a person gives consent at, in a browser; known for gmail and outlook"),
-		opt("device_url", checked(checkTokenURL), func(p *providerDraft) *given[string] { return &p.consent.deviceURL },
+		keyfile.Opt("device_url", keyfile.Checked(accountkeys.CheckTokenURL), func(p *providerDraft) *keyfile.Given[string] { return &p.consent.deviceURL },
 			"https URL that gives a device code for consent (RFC 8628); known for outlook; gmail has none for mail"),
-		opt("consent_scope", text, func(p *providerDraft) *given[string] { return &p.consent.scope },
+		keyfile.Opt("consent_scope", keyfile.Text, func(p *providerDraft) *keyfile.Given[string] { return &p.consent.scope },
 			"scope that consent is asked for; known for gmail and outlook"),
-		opt("app_scope", text, func(p *providerDraft) *given[string] { return &p.consent.appScope },
+		keyfile.Opt("app_scope", keyfile.Text, func(p *providerDraft) *keyfile.Given[string] { return &p.consent.appScope },
 			"scope of client_credentials and service_account; known for gmail and outlook"),
-		opt("keep_alive", keepAlive, func(p *providerDraft) *given[time.Duration] { return &p.keepAlive },
+		keyfile.Opt("keep_alive", accountkeys.KeepAlive, func(p *providerDraft) *keyfile.Given[time.Duration] { return &p.keepAlive },
 			`how long a refresh token may be unused before it is used to keep it from expiring, 0 for ever; default: gmail "1440h", outlook "720h", others oauth.keep_alive`),
-		opt("refresh_margin", refreshMargin, func(p *providerDraft) *given[time.Duration] { return &p.refreshMargin },
+		keyfile.Opt("refresh_margin", refreshMargin, func(p *providerDraft) *keyfile.Given[time.Duration] { return &p.refreshMargin },
 			`how long before its expiry an access token is replaced; default "5m", outlook "10m", which is also its least`),
-		opt("extensions", readExtensions, func(p *providerDraft) *given[announced] { return &p.extensions },
+		keyfile.Opt("extensions", readExtensions, func(p *providerDraft) *keyfile.Given[announced] { return &p.extensions },
 			`what its EHLO reply announces after TLS: a list of "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING", "BINARYMIME" and "SIZE=octets"; messages that ask for more are refused, and clients are offered what the providers of all accounts have; SIZE bounds max_message_size; known for gmail and outlook, default for others ["8BITMIME"]`),
-		opt("initial_response", oneOf(nil, account.InitialResponseAuto, account.InitialResponseAlways, account.InitialResponseNever),
-			func(p *providerDraft) *given[account.InitialResponse] { return &p.initialResponse },
+		keyfile.Opt("initial_response", keyfile.OneOf(nil, account.InitialResponseAuto, account.InitialResponseAlways, account.InitialResponseNever),
+			func(p *providerDraft) *keyfile.Given[account.InitialResponse] { return &p.initialResponse },
 			`how the access token is sent at login: "always" in the AUTH line, "never" there but on a line of its own after the provider's 334, or "auto": in the AUTH line up to 512 octets, which is as much as every server takes; default "auto"; a provider that refuses one way by 501 or 504 is asked the other way`),
-		opt("max_concurrent_messages", whole(1, 1_000_000), func(p *providerDraft) *given[int] { return &p.limits.maxConcurrent },
+		keyfile.Opt("max_concurrent_messages", keyfile.Whole(1, 1_000_000), func(p *providerDraft) *keyfile.Given[int] { return &p.limits.MaxConcurrent },
 			"messages of an account at one time, each on a connection of its own; the lower of it and connection_pool.max_connections_per_account holds"),
 	},
-	sharedLimitKeys("connection_pool",
-		func(p *providerDraft) *limitsDraft { return &p.limits },
-		func(p *providerDraft) *retryDraft { return &p.retry }),
+	accountkeys.LimitKeys("connection_pool",
+		func(p *providerDraft) *accountkeys.Limits { return &p.limits },
+		func(p *providerDraft) *accountkeys.Retry { return &p.retry }),
 	breakerKeys(func(p *providerDraft) *breakerDraft { return &p.breaker }),
 )

@@ -5,104 +5,90 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
-	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/internal/accountkeys"
+	"xoauth2-proxy/internal/keyfile"
 )
 
-// clientPassword reads what clients are to give as password.
-func clientPassword(v *value) (account.Secret, bool) {
-	return checkedSecret(func(s string) (account.Secret, error) {
-		_, err := password.Parse(s)
-		return account.NewSecret(s), err
-	})(v)
-}
-
-// Bounds of durations. The upper ones only catch wrong units.
-const (
-	minTimeout = 100 * time.Millisecond
-	maxTimeout = time.Hour
-	maxSession = 30 * 24 * time.Hour
-)
-
-// timeout reads a timeout.
-var timeout = span(minTimeout, maxTimeout)
+// maxSession only catches wrong units, as maxTimeout does.
+const maxSession = 30 * 24 * time.Hour
 
 // count reads a number that must be at least one; the bound only catches slips.
-var count = whole(1, 10_000_000)
+var count = keyfile.Whole(1, 10_000_000)
 
 // levels are the original's names of log levels that differ from ours.
 var levels = map[string]string{"warning": "warn", "critical": "error", "fatal": "error"}
 
 // serverKeys are the sections listeners, server, admin, log and runtime, none
 // of which the original had.
-var serverKeys = []key[draft]{
-	{path: "listeners", container: true, set: (*draft).readListeners,
-		doc: `array of objects, each an address to listen on; default: one, "127.0.0.1:2525"`},
+var serverKeys = []keyfile.Key[draft]{
+	{Path: "listeners", Container: true, Set: (*draft).readListeners,
+		Doc: `array of objects, each an address to listen on; default: one, "127.0.0.1:2525"`},
 
-	set("server.hostname", checked(checkHost), func(d *draft) *string { return &d.settings.Server.Hostname },
+	keyfile.Set("server.hostname", keyfile.Checked(accountkeys.CheckHost), func(d *draft) *string { return &d.settings.Server.Hostname },
 		`name in the greeting and in the EHLO reply; default "xoauth2-proxy"`),
-	set("server.loops", whole(0, 256), func(d *draft) *int { return &d.settings.Server.Loops },
+	keyfile.Set("server.loops", keyfile.Whole(0, 256), func(d *draft) *int { return &d.settings.Server.Loops },
 		"number of event loops; default 0: one for each CPU"),
-	set("server.pin", checked(checkPin), func(d *draft) *string { return &d.settings.Server.Pin },
+	keyfile.Set("server.pin", keyfile.Checked(checkPin), func(d *draft) *string { return &d.settings.Server.Pin },
 		`binds each event loop to a CPU: "off", "auto" (on from 4 CPUs up) or a list such as "0,2"; default "off", since a pinned loop cannot leave a busy CPU`),
-	set("server.max_connections", count, func(d *draft) *int { return &d.settings.Server.MaxConnections },
+	keyfile.Set("server.max_connections", count, func(d *draft) *int { return &d.settings.Server.MaxConnections },
 		"client connections in all, more are greeted with 421; default 20000; LimitNOFILE must be above it plus the upstream connections"),
-	set("server.max_message_size", size(1, maxContent), func(d *draft) *int64 { return &d.settings.Server.MaxMessageSize },
+	keyfile.Set("server.max_message_size", keyfile.Size(1, accountkeys.MaxContent), func(d *draft) *int64 { return &d.settings.Server.MaxMessageSize },
 		`octets of content, announced as SIZE, more get 552; default "35MiB", just above what Gmail takes`),
-	set("server.max_recipients", whole(100, 100_000), func(d *draft) *int { return &d.settings.Server.MaxRecipients },
+	keyfile.Set("server.max_recipients", keyfile.Whole(100, 100_000), func(d *draft) *int { return &d.settings.Server.MaxRecipients },
 		"recipients of one message, more get 452; default 1000; RFC 5321 asks for at least 100; the provider's own limit applies besides"),
-	set("server.max_errors", count, func(d *draft) *int { return &d.settings.Server.MaxErrors },
+	keyfile.Set("server.max_errors", count, func(d *draft) *int { return &d.settings.Server.MaxErrors },
 		"refused commands after which a session ends with 421; default 20"),
-	set("server.max_pipelined", whole(4096, 16<<20), func(d *draft) *int { return &d.settings.Server.MaxPipelined },
+	keyfile.Set("server.max_pipelined", keyfile.Whole(4096, 16<<20), func(d *draft) *int { return &d.settings.Server.MaxPipelined },
 		"octets that a client may send ahead while it waits for a reply, more end the session with 421; default 65536"),
-	set("server.content_budget", size(1<<20, 1<<50), func(d *draft) *int64 { return &d.settings.Server.ContentBudget },
+	keyfile.Set("server.content_budget", keyfile.Size(1<<20, 1<<50), func(d *draft) *int64 { return &d.settings.Server.ContentBudget },
 		`memory for the content of all messages in flight; from 80 % on new messages get 452; default "1GiB"; at least max_message_size`),
-	set("server.greeting_timeout", timeout, func(d *draft) *time.Duration { return &d.settings.Server.GreetingTimeout },
+	keyfile.Set("server.greeting_timeout", accountkeys.Timeout, func(d *draft) *time.Duration { return &d.settings.Server.GreetingTimeout },
 		`wait for a client's first command; default "5m", the least of RFC 5321`),
-	set("server.command_timeout", timeout, func(d *draft) *time.Duration { return &d.settings.Server.CommandTimeout },
+	keyfile.Set("server.command_timeout", accountkeys.Timeout, func(d *draft) *time.Duration { return &d.settings.Server.CommandTimeout },
 		`wait for each later command; default "5m", the least of RFC 5321`),
-	set("server.content_timeout", timeout, func(d *draft) *time.Duration { return &d.settings.Server.ContentTimeout },
+	keyfile.Set("server.content_timeout", accountkeys.Timeout, func(d *draft) *time.Duration { return &d.settings.Server.ContentTimeout },
 		`wait for each piece of content; default "3m", the least of RFC 5321`),
-	set("server.idle_timeout", timeout, func(d *draft) *time.Duration { return &d.settings.Server.IdleTimeout },
+	keyfile.Set("server.idle_timeout", accountkeys.Timeout, func(d *draft) *time.Duration { return &d.settings.Server.IdleTimeout },
 		`how long a client that is logged in may do nothing between messages; default "5m", the least of RFC 5321`),
-	set("server.session_timeout", span(minTimeout, maxSession), func(d *draft) *time.Duration { return &d.settings.Server.SessionTimeout },
+	keyfile.Set("server.session_timeout", keyfile.Duration(accountkeys.MinTimeout, maxSession), func(d *draft) *time.Duration { return &d.settings.Server.SessionTimeout },
 		`age at which a session ends with 421; a message that is under way may still be finished; default "24h"`),
-	set("server.bare_newlines", oneOf(nil, "refuse", "normalise"), func(d *draft) *string { return &d.settings.Server.BareNewlines },
+	keyfile.Set("server.bare_newlines", keyfile.OneOf(nil, "refuse", "normalise"), func(d *draft) *string { return &d.settings.Server.BareNewlines },
 		`what becomes of DATA content with a CR or LF that stands alone: "refuse" (554) or "normalise" (CRLF instead, so that the content is not what the client sent); default "refuse"`),
-	set("server.cert_file", text, func(d *draft) *string { return &d.settings.Server.CertFile },
+	keyfile.Set("server.cert_file", keyfile.Text, func(d *draft) *string { return &d.settings.Server.CertFile },
 		"PEM file of the certificate chain for listeners with TLS, read again when it changes; default none"),
-	set("server.key_file", text, func(d *draft) *string { return &d.settings.Server.KeyFile },
+	keyfile.Set("server.key_file", keyfile.Text, func(d *draft) *string { return &d.settings.Server.KeyFile },
 		"PEM file of the key of server.cert_file; default none"),
-	secret(set("server.shared_password", clientPassword, func(d *draft) *account.Secret { return &d.settings.Server.SharedPassword },
+	keyfile.Secret(keyfile.Set("server.shared_password", accountkeys.ClientPassword, func(d *draft) *account.Secret { return &d.settings.Server.SharedPassword },
 		`password of all accounts on listeners with passwords "shared": an argon2id or bcrypt hash, or plain text, which CRAM-MD5 needs; default none`)),
-	set("server.drain_timeout", span(0, maxTimeout), func(d *draft) *time.Duration { return &d.settings.Server.DrainTimeout },
+	keyfile.Set("server.drain_timeout", keyfile.Duration(0, accountkeys.MaxTimeout), func(d *draft) *time.Duration { return &d.settings.Server.DrainTimeout },
 		`time for running messages to finish after SIGTERM; default "30s"; keep TimeoutStopSec of the service above it`),
 
-	set("admin.address", checked(checkListenAddress), func(d *draft) *netip.AddrPort { return &d.adminAddress },
+	keyfile.Set("admin.address", keyfile.Checked(checkListenAddress), func(d *draft) *netip.AddrPort { return &d.adminAddress },
 		`address of metrics, health and the admin API; default "127.0.0.1:9090"; beyond loopback with a token only`),
-	set("admin.socket", checked(checkSocketPath), func(d *draft) *string { return &d.settings.Admin.Socket },
+	keyfile.Set("admin.socket", keyfile.Checked(checkSocketPath), func(d *draft) *string { return &d.settings.Admin.Socket },
 		`absolute path of the admin socket, which takes changes without a token, from root and the proxy's own user; commands for a running proxy use it; default: admin.sock in $RUNTIME_DIRECTORY, else in state_dir, else beside accounts.json`),
-	secret(set("admin.token", checkedSecret(checkAdminToken), func(d *draft) *account.Secret { return &d.settings.Admin.Token },
+	keyfile.Secret(keyfile.Set("admin.token", keyfile.CheckedSecret(checkAdminToken), func(d *draft) *account.Secret { return &d.settings.Admin.Token },
 		`bearer token of the admin API and of profiles, at least 16 characters; default none, and then admin.address serves no changes; metrics and health ask for none`)),
-	set("admin.token_file", checked(readAdminToken), func(d *draft) *account.Secret { return &d.settings.Admin.Token },
+	keyfile.Set("admin.token_file", keyfile.Checked(readAdminToken), func(d *draft) *account.Secret { return &d.settings.Admin.Token },
 		"file that has the token instead, as its first line; a reload reads it again; default none"),
-	set("admin.pprof", boolean, func(d *draft) *bool { return &d.settings.Admin.Pprof },
+	keyfile.Set("admin.pprof", keyfile.Boolean, func(d *draft) *bool { return &d.settings.Admin.Pprof },
 		"serves Go profiles under /debug/pprof/; default false; on loopback only"),
 
-	set("log.level", oneOf(levels, "debug", "info", "warn", "error"), func(d *draft) *string { return &d.settings.Log.Level },
+	keyfile.Set("log.level", keyfile.OneOf(levels, "debug", "info", "warn", "error"), func(d *draft) *string { return &d.settings.Log.Level },
 		`least level that is logged: "debug", "info", "warn" or "error"; default "info"`),
-	set("log.format", oneOf(nil, "text", "json"), func(d *draft) *string { return &d.settings.Log.Format },
+	keyfile.Set("log.format", keyfile.OneOf(nil, "text", "json"), func(d *draft) *string { return &d.settings.Log.Format },
 		`"text" or "json"; default "text"`),
-	set("log.file", text, func(d *draft) *string { return &d.settings.Log.File },
+	keyfile.Set("log.file", keyfile.Text, func(d *draft) *string { return &d.settings.Log.File },
 		"file to log to, which is appended to; default none"),
-	set("log.console", boolean, func(d *draft) *bool { return &d.settings.Log.Console },
+	keyfile.Set("log.console", keyfile.Boolean, func(d *draft) *bool { return &d.settings.Log.Console },
 		"logs to standard error; default true"),
 
-	set("runtime.gomaxprocs", whole(0, 4096), func(d *draft) *int { return &d.settings.Runtime.GOMAXPROCS },
+	keyfile.Set("runtime.gomaxprocs", keyfile.Whole(0, 4096), func(d *draft) *int { return &d.settings.Runtime.GOMAXPROCS },
 		"threads that run Go code at a time; default 0: one more than there are CPUs or loops, or what the environment variable GOMAXPROCS says"),
-	set("runtime.gogc", whole(0, 10000), func(d *draft) *int { return &d.settings.Runtime.GOGC },
+	keyfile.Set("runtime.gogc", keyfile.Whole(0, 10000), func(d *draft) *int { return &d.settings.Runtime.GOGC },
 		"percentage by which the heap grows before garbage is collected; default 0: 10, or what the environment variable GOGC says"),
-	set("runtime.gomemlimit", size(0, 1<<50), func(d *draft) *int64 { return &d.settings.Runtime.GOMEMLIMIT },
+	keyfile.Set("runtime.gomemlimit", keyfile.Size(0, 1<<50), func(d *draft) *int64 { return &d.settings.Runtime.GOMEMLIMIT },
 		`memory, such as "2GiB", at which garbage is collected harder; default 0: none, or what GOMEMLIMIT says; content_budget plus 256 MiB plus 50 KiB for each TLS client is enough`),
-	set("runtime.scheduling", oneOf(nil, "batch", "normal"), func(d *draft) *string { return &d.settings.Runtime.Scheduling },
+	keyfile.Set("runtime.scheduling", keyfile.OneOf(nil, "batch", "normal"), func(d *draft) *string { return &d.settings.Runtime.Scheduling },
 		`how Linux schedules the threads: as "batch" they do not interrupt others when they are woken, which saves CPU under load, or "normal"; default "batch"; a policy that the proxy was started with, other than the normal one, stays`),
 }

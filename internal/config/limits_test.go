@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/keyfile"
 )
 
 func TestConnectionsOfAnAccount(t *testing.T) {
@@ -63,7 +64,7 @@ func TestConnectionsOfAnAccount(t *testing.T) {
 const own = `"smtp_host": "smtp.example.com", "smtp_port": 465, "token_url": "http://127.0.0.1:8080/token",`
 
 // oneAccount loads one account with further keys.
-func oneAccount(t *testing.T, provider, config, further string) (*account.Account, *Report) {
+func oneAccount(t *testing.T, provider, config, further string) (*account.Account, *keyfile.Report) {
 	t.Helper()
 	_, snapshot, report := mustLoad(t, config, fmt.Sprintf(
 		`[{"email": "u@example.com", "provider": %q, "client_id": "c", "client_secret": "s", "refresh_token": "r", %s}]`, provider, further))

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // listenerDraft is one element of listeners.
@@ -16,51 +18,51 @@ type listenerDraft struct {
 }
 
 // listenerTable is the keys of an element of listeners.
-var listenerTable = newTable([]key[listenerDraft]{
-	{path: "address", set: (*listenerDraft).readAddress,
-		doc: `IP:port to listen on, such as "127.0.0.1:2525" or "[::1]:2525", or "unix:/path" or "systemd:name"; needed; beyond loopback with passwords or allow only`},
-	{path: "allow", set: networks(func(l *listenerDraft) *[]netip.Prefix { return &l.Allow }),
-		doc: `array of networks, such as "10.1.2.0/24", or addresses that may connect; default: anyone who can reach the address`},
-	set("passwords", oneOf(nil, "any", "shared", "account"), func(l *listenerDraft) *string { return &l.Passwords },
+var listenerTable = keyfile.NewTable([]keyfile.Key[listenerDraft]{
+	{Path: "address", Set: (*listenerDraft).readAddress,
+		Doc: `IP:port to listen on, such as "127.0.0.1:2525" or "[::1]:2525", or "unix:/path" or "systemd:name"; needed; beyond loopback with passwords or allow only`},
+	{Path: "allow", Set: networks(func(l *listenerDraft) *[]netip.Prefix { return &l.Allow }),
+		Doc: `array of networks, such as "10.1.2.0/24", or addresses that may connect; default: anyone who can reach the address`},
+	keyfile.Set("passwords", keyfile.OneOf(nil, "any", "shared", "account"), func(l *listenerDraft) *string { return &l.Passwords },
 		`what a login needs beside the account's name: "any" takes every password as the original did, "shared" one for all accounts (server.shared_password), "account" the account's own client_password; default "any"`),
-	set("tls", oneOf(nil, "none", "starttls", "required", "implicit", "detect"), func(l *listenerDraft) *string { return &l.TLS },
+	keyfile.Set("tls", keyfile.OneOf(nil, "none", "starttls", "required", "implicit", "detect"), func(l *listenerDraft) *string { return &l.TLS },
 		`"none", "starttls" (offered), "required" (STARTTLS before AUTH), "implicit" (from the start) or "detect" (implicit or offered, as the client begins); default "none"; all others need server.cert_file`),
-	{path: "proxy_from", set: networks(func(l *listenerDraft) *[]netip.Prefix { return &l.ProxyFrom }),
-		doc: "array of networks or addresses of load balancers, which must begin with a PROXY protocol header; default none"},
-	set("max_connections", whole(0, 10_000_000), func(l *listenerDraft) *int { return &l.MaxConnections },
+	{Path: "proxy_from", Set: networks(func(l *listenerDraft) *[]netip.Prefix { return &l.ProxyFrom }),
+		Doc: "array of networks or addresses of load balancers, which must begin with a PROXY protocol header; default none"},
+	keyfile.Set("max_connections", keyfile.Whole(0, 10_000_000), func(l *listenerDraft) *int { return &l.MaxConnections },
 		"connections of this listener, more are greeted with 421; default 0: server.max_connections alone"),
-	set("max_per_source", whole(0, 10_000_000), func(l *listenerDraft) *int { return &l.MaxPerSource },
+	keyfile.Set("max_per_source", keyfile.Whole(0, 10_000_000), func(l *listenerDraft) *int { return &l.MaxPerSource },
 		"connections from one source address, more are greeted with 421; default 0: no cap"),
-	set("max_messages", whole(0, 10_000_000), func(l *listenerDraft) *int { return &l.MaxMessages },
+	keyfile.Set("max_messages", keyfile.Whole(0, 10_000_000), func(l *listenerDraft) *int { return &l.MaxMessages },
 		"messages on one connection, the next one gets 421; default 0: no cap"),
 })
 
 // readAddress reads the address of a listener.
-func (l *listenerDraft) readAddress(v *value) {
-	s, ok := text(v)
+func (l *listenerDraft) readAddress(v *keyfile.Value) {
+	s, ok := keyfile.Text(v)
 	if !ok {
 		return
 	}
 	kind, name, _ := strings.Cut(s, ":")
 	switch {
 	case kind == "unix" && !filepath.IsAbs(name):
-		v.fail("a unix socket needs an absolute path")
+		v.Fail("a unix socket needs an absolute path")
 	case kind == "systemd" && name == "":
-		v.fail("a socket of systemd needs the name that FileDescriptorName= gives it")
+		v.Fail("a socket of systemd needs the name that FileDescriptorName= gives it")
 	case kind == "unix", kind == "systemd":
 		l.Address = s
 	default:
-		if l.ip, ok = checked(checkListenAddress)(v); ok {
+		if l.ip, ok = keyfile.Checked(checkListenAddress)(v); ok {
 			l.Address = l.ip.String()
 		}
 	}
 }
 
 // networks reads an array of networks.
-func networks(field func(*listenerDraft) *[]netip.Prefix) func(*listenerDraft, *value) {
-	return func(l *listenerDraft, v *value) {
-		v.eachElement(func(element *value) {
-			if prefix, ok := checked(checkNetwork)(element); ok {
+func networks(field func(*listenerDraft) *[]netip.Prefix) func(*listenerDraft, *keyfile.Value) {
+	return func(l *listenerDraft, v *keyfile.Value) {
+		v.EachElement(func(element *keyfile.Value) {
+			if prefix, ok := keyfile.Checked(checkNetwork)(element); ok {
 				*field(l) = append(*field(l), prefix)
 			}
 		})
@@ -68,22 +70,22 @@ func networks(field func(*listenerDraft) *[]netip.Prefix) func(*listenerDraft, *
 }
 
 // readListeners reads listeners.
-func (d *draft) readListeners(v *value) {
+func (d *draft) readListeners(v *keyfile.Value) {
 	seen := make(map[string]bool)
-	v.eachElement(func(element *value) {
-		before := len(*v.f.problems)
+	v.EachElement(func(element *keyfile.Value) {
+		before := len(*v.File.Problems)
 		l := listenerDraft{Listener: Listener{TLS: "none", Passwords: "any"}}
-		listenerTable.apply(v.f, element.node, place{element.place.exact + ".", element.place.general + "."}, &l)
+		listenerTable.Apply(v.File, element.Node, element.Place.Child("."), &l)
 		switch {
-		case len(*v.f.problems) > before:
+		case len(*v.File.Problems) > before:
 			return // it says what is wrong already
 		case l.Address == "":
-			element.problem("address", "is needed")
+			element.Problem("address", "is needed")
 		case seen[l.Address] && l.ip.Port() != 0:
-			element.problem("address", "%v is the address of another listener", l.Address)
+			element.Problem("address", "%v is the address of another listener", l.Address)
 		default:
 			if err := checkExposure(l.Listener); err != nil {
-				element.problem("address", "%v", err)
+				element.Problem("address", "%v", err)
 			}
 		}
 		seen[l.Address] = true
@@ -98,17 +100,12 @@ func (d *draft) checkListeners() {
 	for i, l := range d.listeners {
 		v := d.listenerNodes[i]
 		if l.TLS != "none" && s.CertFile == "" {
-			v.problem("tls", `%q needs server.cert_file and server.key_file`, l.TLS)
+			v.Problem("tls", `%q needs server.cert_file and server.key_file`, l.TLS)
 		}
 		if l.Passwords == "shared" && s.SharedPassword.IsZero() {
-			v.problem("passwords", `"shared" needs server.shared_password`)
+			v.Problem("passwords", `"shared" needs server.shared_password`)
 		}
 	}
-}
-
-// problem adds a problem with a key of the object v, without its documentation.
-func (v *value) problem(key, format string, args ...any) {
-	v.f.problem(v.node, v.place.exact+"."+key, format, args...)
 }
 
 // checkExposure refuses a listener that lets anyone in: without passwords

@@ -10,12 +10,13 @@ import (
 	"github.com/tailscale/hujson"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile"
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // Names of the files that are searched for.
 const (
-	configName   = "config.json"
-	accountsName = "accounts.json"
+	configName = "config.json"
 )
 
 // Load reads both files and checks them. An empty path is searched for in the
@@ -25,24 +26,24 @@ const (
 //
 // The error joins a [*Problem] for every mistake in both files; then settings
 // and snapshot are nil. The report is never nil.
-func Load(configPath, accountsPath string, m *Memory) (*Settings, *account.Snapshot, *Report, error) {
-	var ps problems
-	report := new(Report)
+func Load(configPath, accountsPath string, m *accountfile.Cache) (*Settings, *account.Snapshot, *keyfile.Report, error) {
+	var ps keyfile.Problems
+	report := new(keyfile.Report)
 	s := loadSettings(configPath, accountsPath, &ps, report)
 	var snapshot *account.Snapshot
 	if s.AccountsFile == "" {
-		ps.add(&Problem{File: accountsName, Message: "is in none of " + strings.Join(searchDirs(), ", ") + "; name the file with --accounts"})
+		ps.Add(&keyfile.Problem{File: accountfile.Name, Message: "is in none of " + strings.Join(searchDirs(), ", ") + "; name the file with --accounts"})
 	} else {
-		snapshot = loadAccounts(s.Accounts(), m, &ps, report)
+		snapshot = accountfile.Load(s.Accounts(), m, &ps, report)
 	}
 	noteProviders(s, report)
 	if s.StateDir == "" {
-		report.notef("no state_dir: what accounts have sent today is forgotten at a restart, and without a token store what an operator has paused too")
+		report.Notef("no state_dir: what accounts have sent today is forgotten at a restart, and without a token store what an operator has paused too")
 	}
 	if s.OAuth.TokenStore == "" {
-		report.notef("warning: no oauth.token_store: a refresh token that its provider replaces is in memory only, and lost at a restart")
+		report.Notef("warning: no oauth.token_store: a refresh token that its provider replaces is in memory only, and lost at a restart")
 	}
-	if err := ps.err(); err != nil {
+	if err := ps.Err(); err != nil {
 		return nil, nil, report, err
 	}
 	return s, snapshot, report, nil
@@ -52,23 +53,23 @@ func Load(configPath, accountsPath string, m *Memory) (*Settings, *account.Snaps
 // programs that are about to repair them. AccountsFile names the file even if
 // it does not exist yet, unless there is no telling where it should be.
 func LoadSettings(configPath, accountsPath string) (*Settings, error) {
-	var ps problems
-	s := loadSettings(configPath, accountsPath, &ps, new(Report))
-	if err := ps.err(); err != nil {
+	var ps keyfile.Problems
+	s := loadSettings(configPath, accountsPath, &ps, new(keyfile.Report))
+	if err := ps.Err(); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
 // loadSettings reads the configuration and finds the file of accounts.
-func loadSettings(configPath, accountsPath string, ps *problems, report *Report) *Settings {
+func loadSettings(configPath, accountsPath string, ps *keyfile.Problems, report *keyfile.Report) *Settings {
 	if configPath == "" {
 		configPath = search(configName)
 	}
 	f := openConfig(configPath, ps, report)
 	if f != nil && isAccounts(f) {
 		// Unit files of the original do so, where it went unnoticed.
-		report.notef("%s: holds accounts and no configuration; everything has its default", configPath)
+		report.Notef("%s: holds accounts and no configuration; everything has its default", configPath)
 		if accountsPath == "" {
 			accountsPath = configPath
 		}
@@ -77,33 +78,33 @@ func loadSettings(configPath, accountsPath string, ps *problems, report *Report)
 	s := readConfig(f)
 	s.ConfigFile, s.AccountsFile = configPath, accountsPath
 	if s.AccountsFile == "" {
-		s.AccountsFile = search(accountsName)
+		s.AccountsFile = search(accountfile.Name)
 	}
 	if f != nil {
-		report.take(f.report)
+		report.Take(f.Report)
 	}
 	return s
 }
 
 // openConfig reads the configuration at path; nil when there is none or when it
 // cannot be read.
-func openConfig(path string, ps *problems, report *Report) *file {
+func openConfig(path string, ps *keyfile.Problems, report *keyfile.Report) *keyfile.File {
 	if path == "" {
-		report.notef("no %s in %s; everything has its default", configName, strings.Join(searchDirs(), ", "))
+		report.Notef("no %s in %s; everything has its default", configName, strings.Join(searchDirs(), ", "))
 		return nil
 	}
-	report.notef("%s: read", path)
-	return openFile(path, ps, new(Report))
+	report.Notef("%s: read", path)
+	return keyfile.Open(path, ps, new(keyfile.Report))
 }
 
 // isAccounts reports whether f is a file of accounts.
-func isAccounts(f *file) bool {
-	switch root := f.root.Value.(type) {
+func isAccounts(f *keyfile.File) bool {
+	switch root := f.Root.Value.(type) {
 	case *hujson.Array:
 		return true
 	case *hujson.Object:
 		for i := range root.Members {
-			if memberName(root, i) == "accounts" {
+			if keyfile.MemberName(root, i) == "accounts" {
 				return root.Members[i].Value.Value.Kind() == '['
 			}
 		}
@@ -112,10 +113,10 @@ func isAccounts(f *file) bool {
 }
 
 // noteProviders says what limits the accounts of each provider have.
-func noteProviders(s *Settings, report *Report) {
+func noteProviders(s *Settings, report *keyfile.Report) {
 	for _, name := range []string{"gmail", "outlook"} {
 		l := s.Providers[name].Limits
-		report.notef("%s: for each account %d connections, %d messages per connection, connections closed after %v or %v idle",
+		report.Notef("%s: for each account %d connections, %d messages per connection, connections closed after %v or %v idle",
 			name, l.MaxConnections, l.MaxMessagesPerConnection, l.ConnectionMaxAge, l.IdleTimeout)
 	}
 }

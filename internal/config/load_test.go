@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // load writes the two files and loads them; an empty text is "{}" and "[]".
-func load(t *testing.T, config, accounts string) (*Settings, *account.Snapshot, *Report, error) {
+func load(t *testing.T, config, accounts string) (*Settings, *account.Snapshot, *keyfile.Report, error) {
 	t.Helper()
 	if config == "" {
 		config = "{}"
@@ -29,7 +30,7 @@ func load(t *testing.T, config, accounts string) (*Settings, *account.Snapshot, 
 // newDefaults returns the settings that are in force without any file.
 func newDefaults() *Settings { return readConfig(nil) }
 
-func mustLoad(t *testing.T, config, accounts string) (*Settings, *account.Snapshot, *Report) {
+func mustLoad(t *testing.T, config, accounts string) (*Settings, *account.Snapshot, *keyfile.Report) {
 	t.Helper()
 	s, snapshot, report, err := load(t, config, accounts)
 	if err != nil {
@@ -48,7 +49,7 @@ func write(t *testing.T, dir, name, text string) string {
 }
 
 // checkReport wants a line that contains all the parts.
-func checkReport(t *testing.T, r *Report, parts ...string) {
+func checkReport(t *testing.T, r *keyfile.Report, parts ...string) {
 	t.Helper()
 	for _, line := range r.Lines() {
 		if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) }) {
@@ -78,7 +79,7 @@ func TestOriginalFiles(t *testing.T) {
 	checkReport(t, report, "config.json:8: global.http_pool.total_connections = 5000: ignored: ")
 	checkReport(t, report, "config.json:9: global.http_pool.connections_per_host = 100: in force")
 	for _, e := range report.Entries() {
-		if e.Status == Unknown {
+		if e.Status == keyfile.Unknown {
 			t.Errorf("unknown: %v", e)
 		}
 		if strings.Contains(e.Key, "_comment") || strings.Contains(e.Key, "_note") {
@@ -272,26 +273,4 @@ func TestListeners(t *testing.T) {
 	if !reflect.DeepEqual(s.Listeners, want) {
 		t.Errorf("listeners %v, want %v", s.Listeners, want)
 	}
-}
-
-// reread reads the accounts of b once more.
-func reread(b *Basis) (*account.Snapshot, *Report, error) {
-	var ps problems
-	report := new(Report)
-	snapshot := loadAccounts(b, nil, &ps, report)
-	return snapshot, report, ps.err()
-}
-
-func TestReadableAccountsAreNoted(t *testing.T) {
-	path := write(t, t.TempDir(), "accounts.json", `[]`)
-	if err := os.Chmod(path, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	b := testBasis()
-	b.Path = path
-	_, report, err := reread(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	checkReport(t, report, path+": mode 0644 lets other users at its secrets")
 }

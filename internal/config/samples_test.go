@@ -1,13 +1,11 @@
 package config
 
 import (
-	"os"
 	"reflect"
-	"slices"
-	"strings"
 	"testing"
 
-	"github.com/tailscale/hujson"
+	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/internal/keyfile/keytest"
 )
 
 const samples = "../../configs/"
@@ -29,7 +27,7 @@ func TestSamples(t *testing.T) {
 				t.Errorf("%d accounts", snapshot.Len())
 			}
 			for _, e := range report.Entries() {
-				if e.Status == Unknown || e.Status != InForce && !tt.unused {
+				if e.Status == keyfile.Unknown || e.Status != keyfile.InForce && !tt.unused {
 					t.Errorf("%v", e)
 				}
 			}
@@ -55,81 +53,21 @@ func TestCompleteConfigShowsDefaults(t *testing.T) {
 	}
 }
 
-// TestCompleteSamplesExplainEveryKey holds the complete samples against the
+// TestCompleteConfigExplainsEveryKey holds the complete sample against the
 // tables: every key is there, and its documentation in a comment before it.
-func TestCompleteSamplesExplainEveryKey(t *testing.T) {
-	config := readSample(t, "config.complete.json")
-	checkExplained(t, config, configTable)
-	checkExplained(t, config.at(t, "listeners"), listenerTable)
-	checkExplained(t, config.at(t, "providers.relay"), providerTable)
-	accounts := readSample(t, "accounts.complete.json")
-	checkExplained(t, accounts.at(t, "accounts"), accountTable)
+func TestCompleteConfigExplainsEveryKey(t *testing.T) {
+	config := keytest.Read(t, samples+"config.complete.json")
+	keytest.CheckExplained(t, config, configTable)
+	keytest.CheckExplained(t, config.At(t, "listeners"), listenerTable)
+	keytest.CheckExplained(t, config.At(t, "providers.relay"), providerTable)
 }
 
-// sample is an object of a sample, or an array of objects taken as one: its
-// keys by path, each with the comments of its neighbours before it.
-type sample map[string]string
-
-func readSample(t *testing.T, name string) sample {
-	t.Helper()
-	data, err := os.ReadFile(samples + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err := hujson.Parse(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := make(sample)
-	s.add("", root)
-	return s
-}
-
-func (s sample) add(path string, v hujson.Value) {
-	switch x := v.Value.(type) {
-	case *hujson.Object:
-		comments := ""
-		for i := range x.Members {
-			name := path + memberName(x, i)
-			comments += " " + plain(string(x.Members[i].Name.BeforeExtra))
-			s[name] += comments
-			s.add(name+".", x.Members[i].Value)
-		}
-	case *hujson.Array:
-		for _, e := range x.Elements {
-			s.add(path, e)
-		}
-	}
-}
-
-// plain takes comment marks and line breaks out of comments.
-func plain(comment string) string {
-	return strings.Join(slices.DeleteFunc(strings.Fields(comment), func(w string) bool { return w == "//" }), " ")
-}
-
-// at returns the keys below path.
-func (s sample) at(t *testing.T, path string) sample {
-	t.Helper()
-	below := make(sample)
-	for k, comments := range s {
-		if rest, ok := strings.CutPrefix(k, path+"."); ok {
-			below[rest] = comments
-		}
-	}
-	if len(below) == 0 {
-		t.Errorf("nothing below %s", path)
-	}
-	return below
-}
-
-func checkExplained[T any](t *testing.T, s sample, table *table[T]) {
-	t.Helper()
-	for _, k := range table.keys {
-		comments, ok := s[k.path]
-		if !ok {
-			t.Errorf("%s is not in the sample", k.path)
-		} else if !strings.Contains(comments, k.doc) {
-			t.Errorf("%s: %q is not said before it", k.path, k.doc)
+// TestProvidersHaveNoSecrets: what is in a section providers.NAME is for every
+// account of it.
+func TestProvidersHaveNoSecrets(t *testing.T) {
+	for _, k := range providerTable.Keys {
+		if k.Secret {
+			t.Errorf("%s is a secret: which requests may have it sent elsewhere?", k.Path)
 		}
 	}
 }

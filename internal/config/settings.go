@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/seal"
 )
 
@@ -55,8 +56,8 @@ func (s *Settings) stateDir() string {
 }
 
 // Accounts returns what the accounts are read and edited with.
-func (s *Settings) Accounts() *Basis {
-	return &Basis{Path: s.AccountsFile, StateDir: s.stateDir(), Providers: s.Providers,
+func (s *Settings) Accounts() *accountfile.Basis {
+	return &accountfile.Basis{Path: s.AccountsFile, StateDir: s.stateDir(), Providers: s.Providers,
 		BindSourceIP: s.Upstream.BindSourceIP, IPv6: s.Upstream.IPv6, Keys: s.Secrets.Key}
 }
 

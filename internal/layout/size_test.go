@@ -19,12 +19,10 @@ const (
 // tooBig lists what is beyond the bounds now, with the bound that holds until
 // it is split.
 var tooBig = map[string]int{
-	"upstream":                      4700,
-	"internal/config":               5700,
-	"cmd/xoauth2-proxy":             4500,
-	"internal/config/write_list.go": 380,
-	"oauth":                         5200,
-	"oauth/source.go":               400,
+	"upstream":          4700,
+	"cmd/xoauth2-proxy": 4500,
+	"oauth":             5200,
+	"oauth/source.go":   400,
 }
 
 // notProduct are folders whose packages may have more lines.

@@ -1,0 +1,140 @@
+package accountfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/keyfile"
+)
+
+var (
+	// ErrAccountExists: an account with that email is in the file already.
+	ErrAccountExists = errors.New("the account exists already")
+	// ErrNoAccount: the file has no account of that name.
+	ErrNoAccount = errors.New("there is no such account")
+)
+
+// emptyAccounts is what a file of accounts begins with.
+const emptyAccounts = "{\n  \"accounts\": []\n}\n"
+
+// EditOptions says how Edit is to go about it.
+type EditOptions struct {
+	// Create makes the file if there is none.
+	Create bool
+	// DryRun checks everything and changes nothing.
+	DryRun bool
+	// Rehearse has a dry run do all that the change does but the last step, even
+	// if nothing is to be changed: it fails where a change would.
+	Rehearse bool
+	// Check, if not nil, is asked too about what the file is to say.
+	Check func(*account.Snapshot) error
+	// Cache, if not nil, is that of the program that loads the file.
+	Cache *Cache
+}
+
+// Edit changes the file of b. change gets what it holds; what
+// it leaves is checked as a whole against b, and only then takes the place of
+// the old file, in one step and durably. A file that is mounted by itself is
+// overwritten, with a copy in the state directory that finishes what was cut off.
+// Everything that change does not touch stays as it is: the form of the root,
+// unknown keys, comments and order.
+//
+// Writers exclude each other by a lock, which is held while change runs. When
+// change, or how.Check, returns an error, it is returned, and nothing is written;
+// nor is anything when change changed nothing. The snapshot is what the file now
+// says.
+// Other errors join a [*Problem] for every mistake, or are of the file system.
+func Edit(b *Basis, how EditOptions, change func(*List) error) (*account.Snapshot, error) {
+	if b.Path == "" {
+		return nil, &keyfile.Problem{File: Name, Message: "is nowhere to be found; name the file with --accounts"}
+	}
+	target, err := newTarget(b)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := target.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if _, err := target.file().Finish(); err != nil {
+		return nil, fmt.Errorf("%s: %w", b.Path, err)
+	}
+	data, err := keyfile.Read(target.path)
+	switch {
+	case err == nil:
+	case how.Create && errors.Is(err, fs.ErrNotExist):
+		data = []byte(emptyAccounts)
+	default:
+		return nil, &keyfile.Problem{File: b.Path, Message: err.Error()}
+	}
+	list, err := newAccountList(b.Path, data, how.Cache)
+	if err != nil {
+		return nil, err
+	}
+	if err := change(list); err != nil {
+		return nil, err
+	}
+	if list.changed {
+		list.bindSealed(b.Keys)
+	}
+	packed := list.pack()
+	snapshot, err := checkAccounts(how.Cache, b, packed)
+	if err == nil && how.Check != nil {
+		err = how.Check(snapshot)
+	}
+	rehearse := how.DryRun && how.Rehearse
+	if err != nil || !rehearse && (how.DryRun || !list.changed) {
+		return snapshot, err
+	}
+	put := target.file().Replace
+	if rehearse {
+		put = target.file().Rehearse
+	}
+	if err := put(packed); err != nil {
+		return nil, fmt.Errorf("%s: %w", b.Path, err)
+	}
+	return snapshot, nil
+}
+
+// checkAccounts reads data as if it were in the file of b.
+func checkAccounts(m *Cache, b *Basis, data []byte) (*account.Snapshot, error) {
+	var ps keyfile.Problems
+	if m != nil {
+		if snapshot, ok := m.read(b, bytes.NewReader(data), &ps, new(keyfile.Report)); ok {
+			return snapshot, ps.Err()
+		}
+	}
+	var snapshot *account.Snapshot
+	if f := keyfile.Parse(b.Path, data, &ps, new(keyfile.Report)); f != nil {
+		snapshot = readAccounts(f, b)
+	}
+	return snapshot, ps.Err()
+}
+
+// ReadEntry reads one account by itself. The error joins problems without file
+// and line; nil says that the account may go into the file of b.
+func ReadEntry(b *Basis, e *Entry) (*account.Account, error) {
+	var ps keyfile.Problems
+	f := keyfile.Parse("", e.pack(), &ps, new(keyfile.Report))
+	if f == nil {
+		return nil, ps.Err()
+	}
+	f.Keys = b.Keys
+	r := &accountReader{f: f, node: f.Root, basis: b}
+	a := r.read()
+	for _, p := range ps {
+		p.Line = 0
+	}
+	if err := ps.Err(); err != nil {
+		return nil, err
+	}
+	snapshot, err := account.NewSnapshot([]*account.Account{a})
+	if err != nil {
+		return nil, err
+	}
+	return snapshot.All()[0], nil
+}

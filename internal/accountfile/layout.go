@@ -1,0 +1,158 @@
+package accountfile
+
+import (
+	"bytes"
+	"strings"
+
+	"xoauth2-proxy/internal/keyfile"
+
+	"github.com/tailscale/hujson"
+)
+
+// member returns the last member of that name, which is the one in force.
+func member(o *hujson.Object, name string) *hujson.Value {
+	for i := len(o.Members) - 1; i >= 0; i-- {
+		if keyfile.MemberName(o, i) == name {
+			return &o.Members[i].Value
+		}
+	}
+	return nil
+}
+
+// stringMember returns the string of that name, "" if there is none.
+func stringMember(o *hujson.Object, name string) string {
+	v := member(o, name)
+	if v == nil {
+		return ""
+	}
+	if lit, ok := v.Value.(hujson.Literal); ok && lit.Kind() == '"' {
+		return lit.String()
+	}
+	return ""
+}
+
+// setMember sets the member of that name, or appends it in the style of the
+// last one. A nil value removes it.
+func setMember(o *hujson.Object, name string, v hujson.Value) {
+	if v.Value == nil {
+		removeMember(o, name)
+		return
+	}
+	indent, lines := memberIndent(o)
+	if old := member(o, name); old != nil {
+		old.Value = styled(v, indent, lines).Value
+		return
+	}
+	m := hujson.ObjectMember{Name: hujson.Value{Value: hujson.String(name)}, Value: styled(v, indent, lines)}
+	m.Value.BeforeExtra = hujson.Extra(" ")
+	before := " "
+	if lines {
+		before = "\n" + indent
+	}
+	if n := len(o.Members); n > 0 {
+		last := &o.Members[n-1].Value
+		if last.AfterExtra != nil { // a trailing comma
+			m.Value.AfterExtra = hujson.Extra{}
+		}
+		if !lines && len(bytes.TrimSpace(o.Members[n-1].Name.BeforeExtra)) == 0 && n > 1 {
+			before = string(o.Members[n-1].Name.BeforeExtra)
+		}
+	} else if !lines {
+		before = ""
+	}
+	// A comment behind the last member stays on its line.
+	same, rest := splitLine(o.AfterExtra)
+	m.Name.BeforeExtra = behind(same, before)
+	o.AfterExtra = rest
+	o.Members = append(o.Members, m)
+}
+
+// removeMember takes all members of that name out.
+func removeMember(o *hujson.Object, name string) {
+	for i := len(o.Members) - 1; i >= 0; i-- {
+		if keyfile.MemberName(o, i) != name {
+			continue
+		}
+		trailing := o.Members[len(o.Members)-1].Value.AfterExtra != nil
+		keep, _ := splitLine(o.Members[i].Name.BeforeExtra)
+		next := &o.AfterExtra
+		if i+1 < len(o.Members) {
+			next = &o.Members[i+1].Name.BeforeExtra
+		}
+		*next = rejoin(keep, *next)
+		o.Members = append(o.Members[:i], o.Members[i+1:]...)
+		if n := len(o.Members); n > 0 {
+			setTrailing(&o.Members[n-1].Value, trailing)
+		}
+	}
+}
+
+// removeElement takes element i out. A comment behind the element before it, on
+// that one's line, stays; the comments in front of i, and behind it on its own
+// line, go.
+func removeElement(a *hujson.Array, i int) {
+	n := len(a.Elements)
+	trailing := a.Elements[n-1].AfterExtra != nil
+	keep, _ := splitLine(a.Elements[i].BeforeExtra)
+	next := &a.AfterExtra
+	if i+1 < n {
+		next = &a.Elements[i+1].BeforeExtra
+	}
+	*next = rejoin(keep, *next)
+	a.Elements = append(a.Elements[:i], a.Elements[i+1:]...)
+	if n := len(a.Elements); n > 0 {
+		setTrailing(&a.Elements[n-1], trailing)
+	}
+}
+
+// rejoin puts what was on the line of the value before in front of what
+// follows, without what was on the line of the value that goes.
+func rejoin(keep, next hujson.Extra) hujson.Extra {
+	_, rest := splitLine(next)
+	return append(keep, rest...)
+}
+
+// behind puts white space behind a comment, which may last to the line's end.
+func behind(comment hujson.Extra, space string) hujson.Extra {
+	if len(comment) > 0 && !strings.Contains(space, "\n") {
+		space = "\n" + space
+	}
+	return append(bytes.Clone(comment), space...)
+}
+
+// setTrailing gives the last value of a list a trailing comma, or none.
+func setTrailing(v *hujson.Value, on bool) {
+	switch {
+	case !on:
+		v.AfterExtra = nil
+	case v.AfterExtra == nil:
+		v.AfterExtra = hujson.Extra{}
+	}
+}
+
+// splitLine cuts white space and comments at the end of the first line: what
+// stands there belongs to the value before. Both parts are copies; same is empty
+// unless there is a comment.
+func splitLine(x hujson.Extra) (same, rest hujson.Extra) {
+	end := 0
+	for end < len(x) && x[end] != '\n' {
+		if skipped := keyfile.SkipComment(x, end); skipped > end {
+			end = skipped // of a comment in /* */ the last octet, also lines below
+			if x[min(end, len(x)-1)] == '\n' {
+				break
+			}
+		}
+		end++
+	}
+	end = min(end, len(x))
+	if len(bytes.TrimSpace(x[:end])) == 0 {
+		return nil, bytes.Clone(x)
+	}
+	return bytes.Clone(x[:end]), bytes.Clone(x[end:])
+}
+
+// asObject returns the object that a value is.
+func asObject(v *hujson.Value) (*hujson.Object, bool) {
+	o, ok := v.Value.(*hujson.Object)
+	return o, ok
+}

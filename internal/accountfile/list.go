@@ -1,0 +1,155 @@
+package accountfile
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"xoauth2-proxy/internal/keyfile"
+
+	"github.com/tailscale/hujson"
+)
+
+// List is the content of a file of accounts while it is edited. It holds
+// secrets.
+type List struct {
+	file    *keyfile.File
+	array   *hujson.Array
+	changed bool
+	index   *listIndex // nil: not made yet, or no longer right
+	pause   func()     // called between two accounts; nil: nobody waits
+	size    int        // of the text, if there are pauses
+}
+
+// parseAccountList parses data, which comes from the file called name.
+func parseAccountList(name string, data []byte) (*List, error) {
+	var ps keyfile.Problems
+	f := keyfile.Parse(name, data, &ps, new(keyfile.Report))
+	if f == nil {
+		return nil, ps.Err()
+	}
+	array := accountArray(f)
+	if array == nil {
+		return nil, ps.Err()
+	}
+	return &List{file: f, array: array}, nil
+}
+
+// Len is the number of accounts.
+func (l *List) Len() int { return len(l.array.Elements) }
+
+// rest is for between two accounts.
+func (l *List) rest() {
+	if l.pause != nil {
+		l.pause()
+	}
+}
+
+// Has reports whether there is an account with that email.
+func (l *List) Has(email string) bool { return l.byEmail(email) != nil }
+
+// Add puts an account at the end. ErrAccountExists: the email is in use.
+func (l *List) Add(e *Entry) error {
+	if l.Has(e.Email()) {
+		return fmt.Errorf("%w: %s", ErrAccountExists, e.Email())
+	}
+	l.append(e)
+	return nil
+}
+
+// Put adds an account, or sets the keys of e in the one that has its email; all
+// other keys of that one stay. It reports whether there was one.
+func (l *List) Put(e *Entry) (replaced bool) {
+	object := l.byEmail(e.Email())
+	if object == nil {
+		l.append(e)
+		return false
+	}
+	l.forget(object) // its names may be others afterwards
+	for _, k := range e.keys {
+		setMember(object, k, e.values[k])
+	}
+	l.changed = true
+	if l.remember(object); l.index != nil && l.index.twice {
+		l.index = nil // it may be in front of the other one
+	}
+	return true
+}
+
+// Remove takes the account with that email, or else with that account_id, out,
+// with the comment in front of it. ErrNoAccount: there is none.
+func (l *List) Remove(name string) error { return l.remove(name, l.find(name)) }
+
+// RemoveEmail is Remove for those who mean an email.
+func (l *List) RemoveEmail(email string) error { return l.remove(email, l.byEmail(email)) }
+
+func (l *List) remove(name string, object *hujson.Object) error {
+	if object == nil {
+		return fmt.Errorf("%w: %s", ErrNoAccount, name)
+	}
+	l.forget(object)
+	removeElement(l.array, slices.IndexFunc(l.array.Elements, func(v hujson.Value) bool { return v.Value == hujson.ValueTrimmed(object) }))
+	l.changed = true
+	return nil
+}
+
+// Clear takes all accounts out.
+func (l *List) Clear() {
+	l.changed = l.changed || len(l.array.Elements) > 0
+	l.array.Elements = nil
+	l.array.AfterExtra = nil
+	l.index = nil
+}
+
+// ReplaceStrings calls change for each string value of a key in keys, with the
+// email of its account; what it returns takes the value's place.
+func (l *List) ReplaceStrings(keys []string, change func(email, key, value string) (string, error)) error {
+	for i := range l.array.Elements {
+		object, ok := l.array.Elements[i].Value.(*hujson.Object)
+		if !ok {
+			continue
+		}
+		for _, key := range keys {
+			old := stringMember(object, key)
+			if old == "" {
+				continue
+			}
+			value, err := change(emailOf(object), key, old)
+			if err != nil {
+				return err
+			}
+			if value != old {
+				setMember(object, key, hujson.Value{Value: hujson.String(value)})
+				l.changed = true
+			}
+		}
+	}
+	return nil
+}
+
+// append adds an element at the end, in the style of those that are there.
+func (l *List) append(e *Entry) {
+	l.changed = true
+	st := l.style()
+	v := e.value(st)
+	before := " "
+	if st.elements != "" {
+		before = st.elements
+	}
+	if n := len(l.array.Elements); n > 0 {
+		if l.array.Elements[n-1].AfterExtra != nil { // a trailing comma
+			v.AfterExtra = hujson.Extra{}
+		}
+		same, rest := splitLine(l.array.AfterExtra)
+		v.BeforeExtra = behind(same, before)
+		l.array.AfterExtra = rest
+	} else {
+		// The comments of an empty list go first.
+		v.BeforeExtra = behind(bytes.TrimRight(l.array.AfterExtra, " \t\r\n"), before)
+		l.array.AfterExtra = hujson.Extra(st.closing)
+	}
+	l.array.Elements = append(l.array.Elements, v)
+	if object, ok := asObject(&v); ok {
+		l.remember(object)
+	}
+}

@@ -1,0 +1,102 @@
+package accountkeys
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/internal/password"
+)
+
+// CheckTokenURL accepts an https URL with a host, and http to this very host:
+// the request carries the refresh token.
+func CheckTokenURL(s string) (string, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Opaque != "" || u.Hostname() == "":
+		return "", errors.New(`must be a URL such as "https://host/path"`)
+	case u.User != nil:
+		return "", errors.New("must not contain a user name or password")
+	case u.Fragment != "":
+		return "", errors.New("must not contain a fragment (#)")
+	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+		return s, nil
+	case u.Scheme == "http":
+		return "", errors.New("must be https; http, which shows the refresh token to the network, is for loopback hosts only")
+	}
+	return "", fmt.Errorf("must be https, not %q", u.Scheme)
+}
+
+// isLoopback reports whether host is a loopback address or "localhost".
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// CheckHost accepts a host name or an IP address.
+func CheckHost(s string) (string, error) {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return s, nil
+	}
+	if s == "" || len(s) > 253 || strings.ContainsAny(s, " :/@[]\\\"<>,;()") {
+		return "", errors.New("must be a host name or an IP address")
+	}
+	return s, nil
+}
+
+// CheckProxyURL accepts the URL of an HTTP proxy.
+func CheckProxyURL(s string) (account.Secret, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+		return account.Secret{}, errors.New(`must be "http://host:port" or "https://host:port"`)
+	}
+	return account.NewSecret(s), nil
+}
+
+// ClientPassword reads what clients are to give as password.
+func ClientPassword(v *keyfile.Value) (account.Secret, bool) {
+	return keyfile.CheckedSecret(func(s string) (account.Secret, error) {
+		_, err := password.Parse(s)
+		return account.NewSecret(s), err
+	})(v)
+}
+
+// Bounds of durations. The upper ones only catch wrong units.
+const (
+	MinTimeout = 100 * time.Millisecond
+	MaxTimeout = time.Hour
+)
+
+// Timeout reads a timeout.
+var Timeout = keyfile.Duration(MinTimeout, MaxTimeout)
+
+// KeepAlive reads how long a refresh token may be unused. Below an hour the
+// provider would take it for abuse.
+func KeepAlive(v *keyfile.Value) (time.Duration, bool) {
+	d, ok := keyfile.Duration(0, 365*24*time.Hour)(v)
+	if ok && d > 0 && d < time.Hour {
+		v.Fail("%v is less than 1h", d)
+		return 0, false
+	}
+	return d, ok
+}
+
+// OrNever turns the 0 of a file into what stands for never in a provider and
+// an account.
+func OrNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// TLSMode reads a TLS mode.
+var TLSMode = keyfile.OneOf(map[string]account.TLSMode{"ssl": account.TLSImplicit}, account.TLSStartTLS, account.TLSImplicit)

@@ -1,0 +1,225 @@
+package keyfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/tailscale/hujson"
+
+	"xoauth2-proxy/internal/seal"
+)
+
+const (
+	// MaxSize bounds a file in octets: room for 100,000 accounts.
+	MaxSize = 128 << 20
+	// MaxDepth bounds the nesting of values, since the parser recurses. The
+	// deepest key that means anything is four deep.
+	MaxDepth = 64
+)
+
+// File is one parsed file, or part of one, and where its problems and notes go.
+type File struct {
+	Name     string
+	Root     hujson.Value
+	Lines    []int         // offsets of the line ends, ascending
+	Before   int           // lines in front of the part
+	Cut      Cut           // out of the text
+	Keys     *seal.Keyring // that open sealed values; may be nil
+	Account  string        // email of the account that is being read; "" for config.json
+	Problems *Problems
+	Report   *Report
+	// Spare, if not nil, is room for what nobody keeps when an account is read.
+	Spare *Spare
+	// Passing says that what was read may read otherwise another time though
+	// its text is the same, with the same settings.
+	Passing bool
+}
+
+// Spare is what apply needs for an object, to be used for one after the other.
+type Spare struct {
+	Entries []Entry
+	Claims  Claims
+}
+
+// newEntry returns an empty entry.
+func (f *File) newEntry() *Entry {
+	if f.Spare == nil || len(f.Spare.Entries) == cap(f.Spare.Entries) {
+		return new(Entry)
+	}
+	n := len(f.Spare.Entries)
+	f.Spare.Entries = f.Spare.Entries[:n+1]
+	f.Spare.Entries[n] = Entry{}
+	return &f.Spare.Entries[n]
+}
+
+// newClaims returns empty claims.
+func (f *File) newClaims() Claims {
+	if f.Spare == nil {
+		return make(Claims)
+	}
+	clear(f.Spare.Claims)
+	return f.Spare.Claims
+}
+
+// Cut is lines that were taken out of a text at an offset.
+type Cut struct{ At, Lines int }
+
+// Open reads and parses the file at path. The problems of reading and of
+// syntax go to ps; then it returns nil.
+func Open(path string, ps *Problems, report *Report) *File {
+	data, err := Read(path)
+	if err != nil {
+		ps.Add(&Problem{File: path, Message: err.Error()})
+		return nil
+	}
+	return Parse(path, data, ps, report)
+}
+
+// Read reads the file at path; the error does not repeat the path.
+func Read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", WithoutPath(err))
+	}
+	defer f.Close()
+	var data bytes.Buffer
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		data.Grow(int(min(info.Size(), MaxSize)) + bytes.MinRead + 1) // no copies while it grows
+	}
+	if _, err := data.ReadFrom(io.LimitReader(f, MaxSize+1)); err != nil {
+		return nil, fmt.Errorf("cannot be read: %w", WithoutPath(err))
+	}
+	return data.Bytes(), nil
+}
+
+// WithoutPath takes the path, which is printed in front already, out of err.
+func WithoutPath(err error) error {
+	if pe, ok := errors.AsType[*os.PathError](err); ok {
+		return pe.Err
+	}
+	return err
+}
+
+// Parse parses data, named name in messages.
+func Parse(name string, data []byte, ps *Problems, report *Report) *File {
+	f := &File{Name: name, Problems: ps, Report: report}
+	if len(data) > MaxSize {
+		ps.Add(&Problem{File: name, Message: fmt.Sprintf("is larger than %d MiB", MaxSize>>20)})
+		return nil
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // editors on Windows write it
+	if len(bytes.TrimSpace(data)) == 0 {
+		ps.Add(&Problem{File: name, Message: `is empty; the least there can be is "{}"`})
+		return nil
+	}
+	if data[len(data)-1] != '\n' { // a comment may end the file
+		data = append(slices.Clip(data), '\n')
+	}
+	f.Lines = LineEnds(make([]int, 0, bytes.Count(data, []byte("\n"))), data)
+	if at := TooDeep(data, 0); at >= 0 {
+		ps.Add(&Problem{File: name, Line: f.Line(at), Message: fmt.Sprintf("values are nested more than %d deep", MaxDepth)})
+		return nil
+	}
+	root, err := hujson.Parse(data)
+	if err != nil {
+		ps.Add(syntaxProblem(name, err))
+		return nil
+	}
+	f.Root = root
+	return f
+}
+
+// LineEnds appends the offsets of the line ends of data to ends.
+func LineEnds(ends []int, data []byte) []int {
+	for i, c := range data {
+		if c == '\n' {
+			ends = append(ends, i)
+		}
+	}
+	return ends
+}
+
+// Line returns the line, from 1, of the octet at offset.
+func (f *File) Line(offset int) int {
+	n, _ := slices.BinarySearch(f.Lines, offset)
+	if offset >= f.Cut.At {
+		n += f.Cut.Lines
+	}
+	return f.Before + n + 1
+}
+
+// syntaxProblem makes a problem of an error of the parser. The parser quotes
+// malformed strings whole, which may be secrets, so that text is not kept.
+func syntaxProblem(name string, err error) *Problem {
+	p := &Problem{File: name}
+	text := strings.TrimPrefix(err.Error(), "hujson: ")
+	var column int
+	if _, scan := fmt.Sscanf(text, "line %d, column %d:", &p.Line, &column); scan == nil {
+		if _, rest, ok := strings.Cut(text, ": "); ok {
+			text = rest
+		}
+	}
+	switch {
+	case strings.HasPrefix(text, "invalid literal"):
+		text = "this is no valid string, number, true, false or null (a quote or a backslash may be missing)"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		text = "the file ends too early; a closing quote, bracket, brace or comment end is missing"
+	}
+	p.Message = fmt.Sprintf("not valid JSON at column %d: %s", column, text)
+	return p
+}
+
+// TooDeep returns the offset where values are nested deeper than maxDepth, or
+// -1, in a text that is nested itself. It knows just enough of the syntax to skip
+// strings and comments; what is malformed is left to the parser.
+func TooDeep(b []byte, depth int) int {
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '[', '{':
+			if depth++; depth > MaxDepth {
+				return i
+			}
+		case ']', '}':
+			depth--
+		case '"':
+			i = SkipString(b, i)
+		case '/':
+			i = SkipComment(b, i)
+		}
+	}
+	return -1
+}
+
+// SkipString returns the offset of the quote that ends the string at i.
+func SkipString(b []byte, i int) int {
+	for i++; i < len(b) && b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
+		}
+	}
+	return i
+}
+
+// SkipComment returns the offset of the last octet of the comment at i, or i
+// when there is none.
+func SkipComment(b []byte, i int) int {
+	end := ""
+	switch {
+	case bytes.HasPrefix(b[i:], []byte("//")):
+		end = "\n"
+	case bytes.HasPrefix(b[i:], []byte("/*")):
+		end = "*/"
+	default:
+		return i
+	}
+	n := bytes.Index(b[i+2:], []byte(end))
+	if n < 0 {
+		return len(b)
+	}
+	return i + 2 + n + len(end) - 1
+}

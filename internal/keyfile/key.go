@@ -1,0 +1,203 @@
+package keyfile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tailscale/hujson"
+)
+
+// Key is one known key of an object that is read into a T.
+type Key[T any] struct {
+	// Path is dotted and relative to the object.
+	Path string
+	// Doc says what the value is, its unit, its default, and what goes wrong at
+	// the edges. For a key without set it says why the key is ignored.
+	Doc string
+	// Set reads the value. Nil: the key has no effect.
+	Set func(*T, *Value)
+	// Secret keeps the value out of the report.
+	Secret bool
+	// Container marks a value that has keys of its own, which the report lists
+	// instead.
+	Container bool
+}
+
+// Set declares a key that sets a field at once. Where two keys set the same
+// field, the later one in the table wins.
+func Set[T, V any](path string, read reader[V], field func(*T) *V, doc string) Key[T] {
+	return Key[T]{Path: path, Doc: doc, Set: func(t *T, v *Value) {
+		if x, ok := read(v); ok {
+			target := field(t)
+			v.claim(target)
+			*target = x
+		}
+	}}
+}
+
+// Given is a value that a file may have left out.
+type Given[V any] struct {
+	Value V
+	// Entry is the key's entry in the report; nil when nothing was given.
+	Entry *Entry
+}
+
+func (g Given[V]) Ok() bool { return g.Entry != nil }
+
+// Opt declares a key whose effect is settled later, together with others.
+func Opt[T, V any](path string, read reader[V], field func(*T) *Given[V], doc string) Key[T] {
+	return Key[T]{Path: path, Doc: doc, Set: func(t *T, v *Value) {
+		if x, ok := read(v); ok {
+			target := field(t)
+			v.claim(target)
+			*target = Given[V]{x, v.Entry}
+		}
+	}}
+}
+
+// Secret keeps the value of k out of the report.
+func Secret[T any](k Key[T]) Key[T] {
+	k.Secret = true
+	return k
+}
+
+// NoEffect declares a key of the original that has no effect, and why.
+func NoEffect[T any](path, reason string) Key[T] {
+	return Key[T]{Path: path, Doc: reason}
+}
+
+// Table is the known keys of an object, indexed.
+type Table[T any] struct {
+	Keys     []Key[T]
+	Index    map[string]int  // path to index in keys
+	Sections map[string]bool // the proper prefixes of the paths
+}
+
+func NewTable[T any](groups ...[]Key[T]) *Table[T] {
+	t := &Table[T]{
+		Keys:     slices.Concat(groups...),
+		Index:    make(map[string]int),
+		Sections: make(map[string]bool),
+	}
+	for i, k := range t.Keys {
+		if _, ok := t.Index[k.Path]; ok {
+			panic("keyfile: key declared twice: " + k.Path)
+		}
+		t.Index[k.Path] = i
+		for at, c := range k.Path {
+			if c == '.' {
+				t.Sections[k.Path[:at]] = true
+			}
+		}
+	}
+	return t
+}
+
+// Find returns the key of that path; ok is false if there is none.
+func (tb *Table[T]) Find(path string) (k *Key[T], ok bool) {
+	i, ok := tb.Index[path]
+	if !ok {
+		return nil, false
+	}
+	return &tb.Keys[i], true
+}
+
+// Place is where an object stands: what its keys are called in problems and,
+// with indices left out, in the report. Both end in "." when not empty.
+type Place struct{ Exact, General string }
+
+// Child is where something in p stands, whose name, or index, is suffix.
+func (p Place) Child(suffix string) Place { return Place{p.Exact + suffix, p.General + suffix} }
+
+// Claims says which entry of the report set a field, by pointer to the field.
+type Claims map[any]*Entry
+
+// Apply reads the object obj, which stands at the given place, into t. Keys are
+// applied in the order of the table. It returns who set what.
+func (tb *Table[T]) Apply(f *File, obj hujson.Value, at Place, t *T) Claims {
+	var room [128]*hujson.Value // more than any table has, or else it is made larger
+	found := append(room[:0], make([]*hujson.Value, len(tb.Keys))...)
+	tb.collect(f, obj, "", at, found)
+	by := f.newClaims()
+	v := new(Value) // no reader keeps it
+	for i := range tb.Keys {
+		if found[i] == nil {
+			continue
+		}
+		k := &tb.Keys[i]
+		*v = Value{File: f, Node: *found[i], Place: at.Child(k.Path), Path: k.Path, Doc: k.Doc, Claims: by}
+		if !k.Container {
+			v.Entry = f.newEntry()
+			v.Entry.File, v.Entry.Line, v.Entry.Key, v.Entry.Count = f.Name, v.line(), v.Place.General, 1
+			if !k.Secret {
+				v.Entry.Value = v.brief()
+			}
+		}
+		before := len(*f.Problems)
+		if k.Set == nil {
+			v.Entry.Status, v.Entry.Note = Ignored, k.Doc
+		} else {
+			k.Set(t, v)
+		}
+		if v.Entry != nil && len(*f.Problems) == before {
+			f.Report.Add(v.Entry)
+		}
+	}
+	return by
+}
+
+// collect finds the known keys of obj, whose path in the table is section.
+func (tb *Table[T]) collect(f *File, obj hujson.Value, section string, at Place, found []*hujson.Value) {
+	object, ok := obj.Value.(*hujson.Object)
+	if !ok {
+		f.Problem(obj, strings.TrimSuffix(at.Exact+section, "."), `must be an object, "{...}"`)
+		return
+	}
+	for m := range object.Members {
+		name, val := MemberName(object, m), &object.Members[m].Value
+		path := section + name
+		i, known := tb.Index[path]
+		switch {
+		case strings.HasPrefix(name, "_"): // a note
+		case known && IsNull(val): // as if it were not there
+		case known:
+			if first := found[i]; first != nil {
+				f.Passing = true // the lines of the file move
+				f.AddEntry(*first, at.General+path, Ignored, fmt.Sprintf("given again on line %d", f.Line(val.StartOffset)))
+			}
+			found[i] = val
+		case tb.Sections[path] && IsNull(val):
+		case tb.Sections[path]:
+			tb.collect(f, *val, path+".", at, found)
+		default:
+			f.AddEntry(*val, at.General+Printable(path), Unknown, "it has no effect")
+		}
+	}
+}
+
+// MemberName returns the name of member i.
+func MemberName(o *hujson.Object, i int) string {
+	return unquote(o.Members[i].Name.Value.(hujson.Literal))
+}
+
+func IsNull(v *hujson.Value) bool { return v.Value.Kind() == 'n' }
+
+// Printable makes a key of a file fit for one line of a report.
+func Printable(s string) string {
+	const most = 80
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return strings.Trim(fmt.Sprintf("%q", s), `"`)
+}
+
+// Problem adds a problem with the value at node.
+func (f *File) Problem(node hujson.Value, key, format string, args ...any) {
+	f.Problems.Add(&Problem{File: f.Name, Line: f.Line(node.StartOffset), Key: key, Message: fmt.Sprintf(format, args...)})
+}
+
+// AddEntry adds an entry for the value at node to the report.
+func (f *File) AddEntry(node hujson.Value, key string, status Status, note string) {
+	f.Report.Add(&Entry{File: f.Name, Line: f.Line(node.StartOffset), Key: key, Status: status, Note: note, Count: 1})
+}
