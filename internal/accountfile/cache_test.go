@@ -22,22 +22,20 @@ type outcome struct {
 	lines    []string          // of the report
 }
 
-// coldly reads data as if it were the first time.
-func coldly(b *Basis, data []byte) outcome { return read(nil, b, data) }
+// coldly reads data as if it were the first time, and parses it as a whole.
+func coldly(b *Basis, data []byte) outcome {
+	return readFrom(new(Cache), b, asWhole(bytes.Clone(data)))
+}
 
-// read reads data as loadAccounts does with a file.
-func read(m *Cache, b *Basis, data []byte) (o outcome) {
+// read reads data as Load does with a file.
+func read(c *Cache, b *Basis, data []byte) outcome {
+	return readFrom(c, b, inMemory(bytes.Clone(data)))
+}
+
+func readFrom(c *Cache, b *Basis, from source) (o outcome) {
 	var ps keyfile.Problems
 	report := new(keyfile.Report)
-	ok := false
-	if m != nil {
-		o.snapshot, ok = m.read(b, bytes.NewReader(data), &ps, report)
-	}
-	if !ok {
-		if f := keyfile.Parse(b.Path, bytes.Clone(data), &ps, report); f != nil {
-			o.snapshot = readAccounts(f, b)
-		}
-	}
+	o.snapshot, _ = c.read(b, from, &ps, report)
 	report.Group()
 	total := new(keyfile.Report)
 	total.Take(report)

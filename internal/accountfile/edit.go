@@ -1,7 +1,6 @@
 package accountfile
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -71,7 +70,7 @@ func Edit(b *Basis, how EditOptions, change func(*List) error) (*account.Snapsho
 	default:
 		return nil, &keyfile.Problem{File: b.Path, Message: err.Error()}
 	}
-	list, err := newAccountList(b.Path, data, how.Cache)
+	list, err := newList(b.Path, inMemory(data), how.Cache.pause())
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +81,7 @@ func Edit(b *Basis, how EditOptions, change func(*List) error) (*account.Snapsho
 		list.bindSealed(b.Keys)
 	}
 	packed := list.pack()
-	snapshot, err := checkAccounts(how.Cache, b, packed)
+	snapshot, err := checkText(how.Cache, b, packed)
 	if err == nil && how.Check != nil {
 		err = how.Check(snapshot)
 	}
@@ -100,18 +99,10 @@ func Edit(b *Basis, how EditOptions, change func(*List) error) (*account.Snapsho
 	return snapshot, nil
 }
 
-// checkAccounts reads data as if it were in the file of b.
-func checkAccounts(m *Cache, b *Basis, data []byte) (*account.Snapshot, error) {
+// checkText reads data as if it were in the file of b.
+func checkText(c *Cache, b *Basis, data []byte) (*account.Snapshot, error) {
 	var ps keyfile.Problems
-	if m != nil {
-		if snapshot, ok := m.read(b, bytes.NewReader(data), &ps, new(keyfile.Report)); ok {
-			return snapshot, ps.Err()
-		}
-	}
-	var snapshot *account.Snapshot
-	if f := keyfile.Parse(b.Path, data, &ps, new(keyfile.Report)); f != nil {
-		snapshot = readAccounts(f, b)
-	}
+	snapshot, _ := c.read(b, inMemory(data), &ps, new(keyfile.Report))
 	return snapshot, ps.Err()
 }
 

@@ -3,6 +3,7 @@ package accountfile
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/iotest"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/durable"
@@ -425,6 +427,11 @@ func TestEditTogether(t *testing.T) {
 	}
 }
 
+// asWhole gives text as a whole only.
+func asWhole(text []byte) source {
+	return source{iotest.ErrReader(io.ErrUnexpectedEOF), func() ([]byte, error) { return text, nil }}
+}
+
 // FuzzEdit adds an account to any file that can be read and takes it
 // out again: what was there stays as it was.
 func FuzzEdit(f *testing.F) {
@@ -434,18 +441,18 @@ func FuzzEdit(f *testing.F) {
 	f.Add("[ /* two\nlines */ " + one("a@a.test") + " /* more\nlines */ ]")
 	b := testBasis()
 	f.Fuzz(func(t *testing.T, text string) {
-		before, err := checkAccounts(nil, b, []byte(text))
+		before, err := checkText(nil, b, []byte(text))
 		if err != nil {
 			return
 		}
 		if _, ok := before.ByLogin([]byte("new@fuzz.test")); ok {
 			return
 		}
-		list, err := parseAccountList("accounts.json", []byte(text))
+		split, err := newList("accounts.json", inMemory([]byte(text)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		split, err := newAccountList("accounts.json", []byte(text), &Cache{Pause: func() {}})
+		list, err := newList("accounts.json", asWhole([]byte(text)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -454,12 +461,12 @@ func FuzzEdit(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		added, err := checkAccounts(nil, b, list.file.Root.Pack())
+		added, err := checkText(nil, b, list.pack())
 		if err != nil {
 			if _, dup := errors.AsType[*keyfile.Problem](err); dup && strings.Contains(err.Error(), "in use already") {
 				return
 			}
-			t.Fatalf("%v after adding to %q:\n%s", err, text, list.file.Root.Pack())
+			t.Fatalf("%v after adding to %q:\n%s", err, text, list.pack())
 		}
 		if added.Len() != before.Len()+1 {
 			t.Fatalf("%d accounts, before %d", added.Len(), before.Len())
@@ -473,9 +480,9 @@ func FuzzEdit(f *testing.F) {
 		if whole, parts := list.pack(), split.pack(); !bytes.Equal(whole, parts) {
 			t.Fatalf("split it is:\n%s\nwhole:\n%s", parts, whole)
 		}
-		after, err := checkAccounts(nil, b, list.file.Root.Pack())
+		after, err := checkText(nil, b, list.pack())
 		if err != nil {
-			t.Fatalf("%v after removing: %s", err, list.file.Root.Pack())
+			t.Fatalf("%v after removing: %s", err, list.pack())
 		}
 		sameAccounts(t, before, after)
 	})

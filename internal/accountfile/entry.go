@@ -148,22 +148,14 @@ const defaultUnit = "  "
 
 // style finds how the list is laid out, from its elements or its surroundings.
 func (l *List) style() style {
-	closing := ""
-	if root, ok := l.file.Root.Value.(*hujson.Object); ok {
-		for i := range root.Members {
-			if root.Members[i].Value.Value == hujson.ValueTrimmed(l.array) {
-				closing, _ = lastIndent(root.Members[i].Name.BeforeExtra)
-			}
-		}
-	}
-	st := style{closing: "\n" + closing, elements: "\n" + closing + defaultUnit, lines: true, indent: closing + defaultUnit, unit: defaultUnit}
+	st := style{closing: "\n" + l.indent, elements: "\n" + l.indent + defaultUnit, lines: true, indent: l.indent + defaultUnit, unit: defaultUnit}
 	if len(l.array.Elements) == 0 {
 		return st
 	}
 	last := &l.array.Elements[len(l.array.Elements)-1]
 	indent, ok := lastIndent(l.array.Elements[0].BeforeExtra)
 	if !ok {
-		st.elements, indent = "", closing
+		st.elements, indent = "", l.indent
 	} else {
 		st.elements = "\n" + indent
 	}

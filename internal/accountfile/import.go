@@ -68,7 +68,7 @@ func ReadImport(b *Basis, data []byte, o ImportOptions) ([]Imported, error) {
 	if len(data) > keyfile.MaxSize {
 		return nil, fmt.Errorf("the list is larger than %d MiB", keyfile.MaxSize>>20)
 	}
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	data = bytes.TrimPrefix(data, []byte(keyfile.ByteOrderMark))
 	if o.Format == ImportAuto || o.Format == "" {
 		o.Format = guessFormat(data)
 	}
@@ -153,20 +153,24 @@ func readBatch(data []byte) (list []Imported) {
 
 // readImportJSON reads accounts in the form of the file, notes left out.
 func readImportJSON(data []byte) ([]Imported, error) {
-	l, err := parseAccountList("the list", data)
-	if err != nil {
-		return nil, err
-	}
+	var ps keyfile.Problems
 	var list []Imported
-	for i := range l.array.Elements {
-		node := &l.array.Elements[i]
-		im := Imported{Line: l.file.Line(node.StartOffset)}
-		if object, ok := asObject(node); ok {
-			im.Entry = entryOf(object)
-		} else {
-			im.Err = errors.New(`must be an account, "{...}"`)
+	p := takeApart("the list", inMemory(data), &ps, func() taker {
+		list = nil
+		return func(p *piece) (known bool, err error) {
+			im := Imported{Line: p.line()}
+			v, err := parsePiece(p.text[p.gap:], p.depth)
+			if object, ok := asObject(&v); ok {
+				im.Entry = entryOf(object)
+			} else {
+				im.Err = errors.New(`must be an account, "{...}"`)
+			}
+			list = append(list, im)
+			return false, err
 		}
-		list = append(list, im)
+	})
+	if p.array == nil {
+		return nil, ps.Err()
 	}
 	return list, nil
 }

@@ -132,13 +132,13 @@ func FuzzReadImport(f *testing.F) {
 			if im.Err != nil {
 				continue
 			}
-			l, err := parseAccountList("accounts.json", []byte(emptyAccounts))
+			l, err := newList("accounts.json", inMemory([]byte(emptyAccounts)), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			l.Put(im.Entry)
-			if _, err := checkAccounts(nil, b, l.file.Root.Pack()); err != nil {
-				t.Fatalf("%v in %s", err, l.file.Root.Pack())
+			if _, err := checkText(nil, b, l.pack()); err != nil {
+				t.Fatalf("%v in %s", err, l.pack())
 			}
 		}
 	})

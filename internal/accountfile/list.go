@@ -5,34 +5,61 @@ import (
 	"fmt"
 	"slices"
 
-	"xoauth2-proxy/internal/keyfile"
-
 	"github.com/tailscale/hujson"
+
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // List is the content of a file of accounts while it is edited. It holds
 // secrets.
 type List struct {
-	file    *keyfile.File
-	array   *hujson.Array
-	changed bool
-	index   *listIndex // nil: not made yet, or no longer right
-	pause   func()     // called between two accounts; nil: nobody waits
-	size    int        // of the text, if there are pauses
+	head, tail []byte        // of the text, around the array
+	array      *hujson.Array // of the accounts
+	indent     string        // of the line on which the key of the array stands
+	changed    bool
+	index      *listIndex // nil: not made yet, or no longer right
+	pause      func()     // called between two accounts; nil: nothing waits
 }
 
-// parseAccountList parses data, which comes from the file called name.
-func parseAccountList(name string, data []byte) (*List, error) {
+// newList takes the file called name in messages apart.
+func newList(name string, from source, pause func()) (*List, error) {
+	l := &List{pause: pause}
 	var ps keyfile.Problems
-	f := keyfile.Parse(name, data, &ps, new(keyfile.Report))
-	if f == nil {
+	var values []hujson.Value
+	p := takeApart(name, from, &ps, func() taker {
+		values = values[:0]
+		return func(p *piece) (known bool, err error) {
+			v, err := parsePiece(bytes.Clone(p.text[p.gap:]), p.depth)
+			values = append(values, v)
+			l.rest()
+			return false, err
+		}
+	})
+	if p.array == nil {
 		return nil, ps.Err()
 	}
-	array := accountArray(f)
-	if array == nil {
-		return nil, ps.Err()
+	for i, v := range values {
+		p.array.Elements[i].Value = v.Value
 	}
-	return &List{file: f, array: array}, nil
+	l.head, l.array, l.tail, l.indent = p.head, p.array, p.tail, p.indent
+	return l, nil
+}
+
+// pack returns the text of the file.
+func (l *List) pack() []byte {
+	b := bytes.Clone(l.head)
+	elements := l.array.Elements
+	for i := range elements {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, elements[i].Pack()...)
+		l.rest()
+	}
+	if n := len(elements); n > 0 && elements[n-1].AfterExtra != nil { // a trailing comma
+		b = append(b, ',')
+	}
+	return slices.Concat(b, l.array.AfterExtra, l.tail)
 }
 
 // Len is the number of accounts.

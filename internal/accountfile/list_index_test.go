@@ -27,7 +27,7 @@ func TestListIndex(t *testing.T) {
 	}
 	name := func() string { return fmt.Sprintf("n%d@example.com", rand.N(12)) }
 	for range 50 {
-		l, err := parseAccountList("accounts.json", []byte(`[{"email": "n1@example.com"}, {"email": "N1@example.com", "account_id": "n2@example.com"}, {}]`))
+		l, err := newList("accounts.json", inMemory([]byte(`[{"email": "n1@example.com"}, {"email": "N1@example.com", "account_id": "n2@example.com"}, {}]`)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func TestListIndex(t *testing.T) {
 					n = fmt.Sprintf("n%d@example.com", i)
 				}
 				if got, want := l.find(n), look(l, n); got != want {
-					t.Fatalf("%s: found %p, want %p in %s", n, got, want, l.file.Root.Pack())
+					t.Fatalf("%s: found %p, want %p in %s", n, got, want, l.pack())
 				}
 			}
 		}

@@ -13,34 +13,6 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// readAccounts reads the accounts of f: an array, or an object with the array
-// "accounts". Problems go to f; with any, the snapshot is nil.
-func readAccounts(f *keyfile.File, b *Basis) *account.Snapshot {
-	f.Keys = b.Keys
-	array := accountArray(f)
-	if array == nil {
-		return nil
-	}
-	before := len(*f.Problems)
-	var accounts []*account.Account
-	var found []spot           // of the accounts
-	draft := new(accountDraft) // one for all: it is large
-	for i, node := range array.Elements {
-		r := &accountReader{f: f, node: node, basis: b, place: placeOf(i), draft: draft}
-		if a := r.read(); a != nil {
-			accounts = append(accounts, a)
-			found = append(found, spot{i, f.Line(node.StartOffset)})
-		}
-	}
-	snapshot, err := account.NewSnapshot(accounts)
-	addDuplicates(f, err, found)
-	if len(*f.Problems) > before {
-		return nil
-	}
-	noteAccounts(f, snapshot)
-	return snapshot
-}
-
 // spot is where an account stands in its file.
 type spot struct{ index, line int }
 
@@ -59,24 +31,24 @@ func addDuplicates(f *keyfile.File, err error, found []spot) {
 	}
 }
 
-// accountArray finds the array of accounts; nil after a problem.
-func accountArray(f *keyfile.File) *hujson.Array {
+// accountArray finds the array of accounts: the file itself, or "accounts" in the
+// object that it is; nil after a problem.
+func accountArray(f *keyfile.File) (array *hujson.Value) {
 	switch root := f.Root.Value.(type) {
 	case *hujson.Array:
-		return root
+		return &f.Root
 	case *hujson.Object:
-		var array *hujson.Array
 		for i := range root.Members {
-			name, node := keyfile.MemberName(root, i), root.Members[i].Value
+			name, node := keyfile.MemberName(root, i), &root.Members[i].Value
 			switch {
 			case name == "accounts":
-				var ok bool
-				if array, ok = node.Value.(*hujson.Array); !ok {
-					f.Problem(node, "accounts", "must be an array of accounts")
+				if node.Value.Kind() != '[' {
+					f.Problem(*node, "accounts", "must be an array of accounts")
 					return nil
 				}
+				array = node
 			case !strings.HasPrefix(name, "_"):
-				f.AddEntry(node, keyfile.Printable(name), keyfile.Unknown, "it has no effect")
+				f.AddEntry(*node, keyfile.Printable(name), keyfile.Unknown, "it has no effect")
 			}
 		}
 		if array != nil {

@@ -55,7 +55,7 @@ func TestRedirection(t *testing.T) {
 		{"all", map[string]string{"client_id": "x", "oauth_token_url": "https://x.example/", "oauth_proxy": "http://x.example:1", "client_secret": "x", "refresh_token": "x"},
 			[]string{"client_id", "oauth_token_url or tenant", "oauth_proxy"}, nil},
 	} {
-		l, err := parseAccountList("accounts.json", []byte(there))
+		l, err := newList("accounts.json", inMemory([]byte(there)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +85,7 @@ func TestRedirectionOfABrokenAccount(t *testing.T) {
 		`[{"email": "user@example.com", "provider": "gmail", "client_id": "c", "client_secret": "s"}]`,
 		`[{"email": "user@example.com", "provider": "none", "client_id": "c", "refresh_token": "r"}]`,
 	} {
-		l, err := parseAccountList("accounts.json", []byte(there))
+		l, err := newList("accounts.json", inMemory([]byte(there)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func TestEmailOfAField(t *testing.T) {
 		`"email": "a@example.com", "email": null`, `"_email": "b@example.com", "email": "a@example.com"`, `"\u0065mail": "a\u0040example.com"`,
 	} {
 		text := `[{` + email + `, "provider": "outlook", "client_id": "c", "refresh_token": "SECRET"}]`
-		l, err := parseAccountList("accounts.json", []byte(text))
+		l, err := newList("accounts.json", inMemory([]byte(text)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestEmailOfAField(t *testing.T) {
 		if err != nil || !strings.Contains(string(l.pack()), "sealed:v2:") {
 			t.Fatalf("%s, %v", l.pack(), err)
 		}
-		snapshot, err := checkAccounts(nil, b, l.pack())
+		snapshot, err := checkText(nil, b, l.pack())
 		if err != nil || snapshot.All()[0].RefreshToken.Reveal() != "SECRET" {
 			t.Errorf("%s: %v", email, err)
 		}

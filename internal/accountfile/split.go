@@ -22,7 +22,7 @@ var errOddFile = errors.New("accountfile: the file cannot be split")
 // never in memory as a whole. It knows just enough of the syntax to skip strings
 // and comments, and takes what it does not expect for an odd file. Where it is
 // wrong nothing comes of it but that the file is read in another way: see
-// accountSplit.check.
+// checkSkeleton.
 type splitter struct {
 	from   io.Reader
 	window []byte
@@ -42,7 +42,7 @@ func (s *splitter) head() ([]byte, error) {
 	if err := s.more(); err != nil { // a head that is longer is odd
 		return nil, err
 	}
-	text := bytes.TrimPrefix(s.window, []byte("\ufeff")) // editors on Windows write it
+	text := bytes.TrimPrefix(s.window, []byte(keyfile.ByteOrderMark))
 	end, depth := arrayBegin(text)
 	if end < 0 {
 		return nil, errOddFile

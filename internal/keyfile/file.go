@@ -15,6 +15,8 @@ import (
 )
 
 const (
+	// ByteOrderMark may begin a file: editors on Windows write it.
+	ByteOrderMark = "\ufeff"
 	// MaxSize bounds a file in octets: room for 100,000 accounts.
 	MaxSize = 128 << 20
 	// MaxDepth bounds the nesting of values, since the parser recurses. The
@@ -112,7 +114,7 @@ func Parse(name string, data []byte, ps *Problems, report *Report) *File {
 		ps.Add(&Problem{File: name, Message: fmt.Sprintf("is larger than %d MiB", MaxSize>>20)})
 		return nil
 	}
-	data = bytes.TrimPrefix(data, []byte("\ufeff")) // editors on Windows write it
+	data = bytes.TrimPrefix(data, []byte(ByteOrderMark))
 	if len(bytes.TrimSpace(data)) == 0 {
 		ps.Add(&Problem{File: name, Message: `is empty; the least there can be is "{}"`})
 		return nil

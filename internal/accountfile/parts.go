@@ -1,0 +1,191 @@
+package accountfile
+
+import (
+	"bytes"
+	"io"
+
+	"github.com/tailscale/hujson"
+
+	"xoauth2-proxy/internal/keyfile"
+)
+
+// parts is a file of accounts without the accounts, which were taken out of it
+// piece by piece.
+type parts struct {
+	// file is the rest of the file: where the accounts were, there is at most {},
+	// unless the file was taken apart as a whole. Nil: it could not be parsed.
+	file *keyfile.File
+	// array is the array of accounts in it; nil: there is none.
+	array *hujson.Array
+	// head ends with the bracket that begins the array, and tail begins with the
+	// one that ends it.
+	head, tail []byte
+	// indent is that of the line on which the key of the array stands.
+	indent string
+}
+
+// piece is one account of a file, with the gap in front of it.
+type piece struct {
+	text   []byte // of the gap and of the account; it changes after take
+	gap    int    // octets of white space, comments and commas
+	index  int    // of the account
+	before int    // lines of the file in front of text
+	depth  int    // of the array of accounts: 1 or 2
+}
+
+// line returns the line, from 1, on which the account begins.
+func (p *piece) line() int { return p.before + countLines(p.text[:p.gap]) + 1 }
+
+// next makes p the next piece.
+func (p *piece) next() {
+	p.before += countLines(p.text)
+	p.index++
+}
+
+// parsePiece parses the text of an account, which the value then keeps.
+func parsePiece(text []byte, depth int) (hujson.Value, error) {
+	if keyfile.TooDeep(text, depth) >= 0 {
+		return hujson.Value{}, errOddFile
+	}
+	node, err := hujson.Parse(text)
+	if err != nil || node.StartOffset != 0 || node.EndOffset != len(text) {
+		return hujson.Value{}, errOddFile
+	}
+	return node, nil
+}
+
+// taker takes the pieces of a file, in order. It reports whether it knows a piece:
+// then the file is as right or as wrong without it.
+type taker func(*piece) (known bool, err error)
+
+// source is where the text of a file comes from.
+type source struct {
+	from io.Reader
+	// whole returns all of the text; from was read, maybe in part.
+	whole func() ([]byte, error)
+}
+
+func inMemory(data []byte) source {
+	return source{bytes.NewReader(data), func() ([]byte, error) { return data, nil }}
+}
+
+// takeApart takes apart the file of accounts called name in messages. It hands the
+// pieces to the taker that begin returns, as they are read. If the file is not laid
+// out as a splitter expects it, or has a mistake in it, it is parsed as a whole, and
+// begin is called again. Problems go to ps.
+func takeApart(name string, from source, ps *keyfile.Problems, begin func() taker) parts {
+	if p, err := split(name, newSplitter(from.from), begin()); err == nil {
+		return p
+	}
+	data, err := from.whole()
+	if err != nil {
+		ps.Add(&keyfile.Problem{File: name, Message: err.Error()})
+		return parts{}
+	}
+	return cutUp(name, data, ps, begin())
+}
+
+// split takes a file apart as it is read.
+func split(name string, from *splitter, take taker) (parts, error) {
+	head, err := from.head()
+	if err != nil {
+		return parts{}, err
+	}
+	skeleton := bytes.Clone(head)
+	var marks []int // the offsets of {} in the skeleton
+	p := piece{before: countLines(head), depth: from.depth}
+	for {
+		if p.text, p.gap, err = from.next(); err != nil {
+			return parts{}, err
+		}
+		if p.text == nil {
+			break
+		}
+		known, err := take(&p)
+		if err != nil {
+			return parts{}, err
+		}
+		if !known {
+			skeleton = append(skeleton, p.text[:p.gap]...)
+			marks = append(marks, len(skeleton))
+			skeleton = append(skeleton, "{}"...)
+		}
+		p.next()
+	}
+	cut := keyfile.Cut{At: len(skeleton), Lines: p.before - countLines(skeleton)}
+	if skeleton, err = from.tail(skeleton); err != nil {
+		return parts{}, err
+	}
+	return checkSkeleton(name, skeleton, marks, cut)
+}
+
+// checkSkeleton parses the skeleton, and fails unless it is that of the file: each
+// account was taken out of an element of the array of accounts, and there are no
+// others. Those that are known follow on them.
+func checkSkeleton(name string, skeleton []byte, marks []int, cut keyfile.Cut) (parts, error) {
+	var ps keyfile.Problems
+	f := keyfile.Parse(name, skeleton, &ps, new(keyfile.Report))
+	if f == nil {
+		return parts{}, errOddFile
+	}
+	f.Cut = cut
+	array := accountArray(f)
+	if array == nil {
+		return parts{}, errOddFile
+	}
+	elements := array.Value.(*hujson.Array).Elements
+	if len(elements) != len(marks) {
+		return parts{}, errOddFile
+	}
+	for i, e := range elements {
+		if e.StartOffset != marks[i] || e.EndOffset != marks[i]+len("{}") {
+			return parts{}, errOddFile
+		}
+	}
+	return partsAround(f, skeleton, array), nil
+}
+
+// cutUp parses a file as a whole and takes it apart then.
+func cutUp(name string, data []byte, ps *keyfile.Problems, take taker) parts {
+	f := keyfile.Parse(name, data, ps, new(keyfile.Report))
+	if f == nil {
+		return parts{}
+	}
+	array := accountArray(f)
+	if array == nil {
+		return parts{file: f}
+	}
+	data = bytes.TrimPrefix(data, []byte(keyfile.ByteOrderMark))
+	at := array.StartOffset + 1
+	p := piece{before: countLines(data[:at]), depth: 1}
+	if _, ok := f.Root.Value.(*hujson.Object); ok {
+		p.depth = 2
+	}
+	for _, e := range array.Value.(*hujson.Array).Elements {
+		p.text, p.gap = data[at:e.EndOffset], e.StartOffset-at
+		if _, err := take(&p); err != nil {
+			panic("accountfile: an account of a file that was parsed does not parse")
+		}
+		p.next()
+		at = e.EndOffset
+	}
+	return partsAround(f, data, array)
+}
+
+// partsAround returns what is around the array in the text of f.
+func partsAround(f *keyfile.File, text []byte, array *hujson.Value) parts {
+	p := parts{file: f, array: array.Value.(*hujson.Array), head: text[:array.StartOffset+1], tail: text[array.EndOffset-1:]}
+	if p.tail[len(p.tail)-1] != '\n' { // a comment may end the file
+		p.tail = append(bytes.Clone(p.tail), '\n')
+	}
+	if root, ok := f.Root.Value.(*hujson.Object); ok {
+		for i := range root.Members {
+			if &root.Members[i].Value == array {
+				p.indent, _ = lastIndent(root.Members[i].Name.BeforeExtra)
+			}
+		}
+	}
+	return p
+}
+
+func countLines(text []byte) int { return bytes.Count(text, []byte("\n")) }

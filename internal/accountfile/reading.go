@@ -1,0 +1,172 @@
+package accountfile
+
+import (
+	"reflect"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/keyfile"
+)
+
+// note is an entry of the report about one account.
+type note struct {
+	*keyfile.Statement
+	line int // from the first one of the unit
+}
+
+// reading reads the accounts of a file piece by piece, or finds them in the cache.
+type reading struct {
+	cache *Cache
+	basis *Basis
+	known lookup
+
+	depth    int
+	units    []unit
+	accounts []*account.Account
+	found    []spot // of the accounts
+	problems keyfile.Problems
+
+	grouped    []*keyfile.Entry // of the report, in the order of their first account
+	groups     map[*keyfile.Statement]*keyfile.Entry
+	statements map[keyfile.Statement]*keyfile.Statement
+
+	part  keyfile.File // the account at hand
+	spare keyfile.Spare
+	own   keyfile.Report
+	draft accountDraft
+}
+
+func newReading(c *Cache, b *Basis) *reading {
+	r := &reading{cache: c, basis: b, groups: make(map[*keyfile.Statement]*keyfile.Entry), statements: make(map[keyfile.Statement]*keyfile.Statement)}
+	if c.last != nil {
+		n := len(c.last.units)
+		r.units, r.accounts, r.found = make([]unit, 0, n), make([]*account.Account, 0, n), make([]spot, 0, n)
+	}
+	r.part = keyfile.File{Name: b.Path, Keys: b.Keys, Problems: &r.problems, Report: &r.own, Spare: &r.spare}
+	r.spare = keyfile.Spare{Entries: make([]keyfile.Entry, 0, len(accountTable.Keys)), Claims: make(keyfile.Claims)}
+	return r
+}
+
+// take takes the next account. One that is known was read when it stood, with the
+// same gap, after another account. It stands after one again.
+func (r *reading) take(p *piece) (known bool, err error) {
+	if p.index == 0 {
+		r.begin(p.depth)
+	}
+	if r.cache.Pause != nil {
+		defer r.cache.Pause()
+	}
+	r.found = append(r.found, spot{p.index, p.line()})
+	var u unit
+	if p.index > 0 {
+		u.text = digestOf(p.text)
+		if known := r.known.find(u.text); known != nil {
+			r.units, r.accounts = append(r.units, *known), append(r.accounts, known.account)
+			for _, said := range known.notes {
+				r.say(said, p.before)
+			}
+			return true, nil
+		}
+	}
+	a, err := r.readAccount(p)
+	if err != nil {
+		return false, err
+	}
+	var about []note
+	for _, e := range r.own.Entries() {
+		if e.Status != keyfile.InForce {
+			one := note{r.statement(e.Statement()), e.Line - p.before}
+			r.say(one, p.before)
+			about = append(about, one)
+		}
+	}
+	if !r.part.Passing {
+		u.account, u.notes = a, about
+	}
+	r.units = append(r.units, u)
+	if a == nil { // there is a problem that says why
+		r.found = r.found[:len(r.found)-1]
+		return false, nil
+	}
+	r.accounts = append(r.accounts, a)
+	return false, nil
+}
+
+// begin begins with an array of that depth.
+func (r *reading) begin(depth int) {
+	r.depth = depth
+	if last := r.cache.last; last != nil && last.depth == depth && reflect.DeepEqual(last.basis, r.basis) {
+		r.known = lookup{units: last.units, next: 1}
+	}
+}
+
+// readAccount reads the account of p. What it returns, and what it adds to own, has
+// nothing of the text in it.
+func (r *reading) readAccount(p *piece) (*account.Account, error) {
+	text := p.text[p.gap:]
+	node, err := parsePiece(text, p.depth)
+	if err != nil {
+		return nil, err
+	}
+	r.part.Before, r.part.Lines, r.part.Passing = p.line()-1, keyfile.LineEnds(r.part.Lines[:0], text), false
+	r.own.Reset()
+	r.spare.Entries = r.spare.Entries[:0]
+	ar := &accountReader{f: &r.part, node: node, basis: r.basis, place: placeOf(p.index), draft: &r.draft}
+	return ar.read(), nil
+}
+
+// statement returns the one that is equal to st: many accounts share it.
+func (r *reading) statement(st keyfile.Statement) *keyfile.Statement {
+	one, ok := r.statements[st]
+	if !ok {
+		kept := st
+		one = &kept
+		r.statements[st] = one
+	}
+	return one
+}
+
+// say adds what is said about an account behind so many lines to the report.
+func (r *reading) say(about note, lines int) {
+	entry, ok := r.groups[about.Statement]
+	if !ok { // from another time, maybe
+		one := r.statement(*about.Statement)
+		if entry, ok = r.groups[one]; !ok {
+			entry = &keyfile.Entry{File: r.basis.Path, Line: lines + about.line, Key: one.Key, Value: one.Value, Status: one.Status, Note: one.Note}
+			r.grouped = append(r.grouped, entry)
+			r.groups[one] = entry
+		}
+		r.groups[about.Statement] = entry
+	}
+	entry.Count++
+}
+
+// finish makes the snapshot, when all that is left of the file is p.
+func (r *reading) finish(p parts, ps *keyfile.Problems, report *keyfile.Report) (snapshot *account.Snapshot, ok bool) {
+	if p.file == nil {
+		return nil, false
+	}
+	report.Add(p.file.Report.Entries()...)
+	report.Add(r.grouped...)
+	if p.array == nil {
+		return nil, true
+	}
+	p.file.Problems, p.file.Report = &r.problems, report
+	var err error
+	if last := r.cache.last; last != nil {
+		snapshot, err = last.snapshot.Renew(r.accounts)
+	} else {
+		snapshot, err = account.NewSnapshot(r.accounts)
+	}
+	addDuplicates(p.file, err, r.found)
+	if *ps = append(*ps, r.problems...); len(r.problems) > 0 {
+		return nil, true
+	}
+	noteAccounts(p.file, snapshot)
+	for i, a := range snapshot.All() { // one for each unit
+		if r.units[i].account != nil {
+			r.units[i].account = a
+		}
+	}
+	r.cache.last = &cached{basis: r.basis, depth: r.depth, units: r.units, snapshot: snapshot}
+	return snapshot, true
+}
