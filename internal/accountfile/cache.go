@@ -55,20 +55,6 @@ func digestOf(text []byte) digest {
 	return digest(sum[:len(digest{})])
 }
 
-// read reads the accounts of b. With problems in them nothing new is remembered.
-// ok is false if the text cannot be parsed.
-func (c *Cache) read(b *Basis, from source, ps *keyfile.Problems, report *keyfile.Report) (snapshot *account.Snapshot, ok bool) {
-	if c == nil {
-		c = new(Cache)
-	}
-	var r *reading
-	p := takeApart(b.Path, from, ps, func() taker {
-		r = newReading(c, b)
-		return r.take
-	})
-	return r.finish(p, ps, report)
-}
-
 // lookup finds accounts that are known, fastest in the order that they had.
 type lookup struct {
 	units []unit
@@ -97,4 +83,10 @@ func (r *lookup) find(text digest) *unit {
 		return nil
 	}
 	return &r.units[i]
+}
+
+// note is an entry of the report about one account.
+type note struct {
+	*keyfile.Statement
+	line int // from the first one of the unit
 }

@@ -9,13 +9,6 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-var (
-	// ErrAccountExists: an account with that email is in the file already.
-	ErrAccountExists = errors.New("the account exists already")
-	// ErrNoAccount: the file has no account of that name.
-	ErrNoAccount = errors.New("there is no such account")
-)
-
 // emptyAccounts is what a file of accounts begins with.
 const emptyAccounts = "{\n  \"accounts\": []\n}\n"
 

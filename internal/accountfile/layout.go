@@ -2,6 +2,7 @@ package accountfile
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 
 	"xoauth2-proxy/internal/keyfile"
@@ -155,4 +156,53 @@ func splitLine(x hujson.Extra) (same, rest hujson.Extra) {
 func asObject(v *hujson.Value) (*hujson.Object, bool) {
 	o, ok := v.Value.(*hujson.Object)
 	return o, ok
+}
+
+// style is how the elements of a list are laid out.
+type style struct {
+	elements string // in front of an element: a line end and its indent; "": all on one line
+	closing  string // the same in front of the closing bracket
+	lines    bool   // the members of an element have lines of their own
+	indent   string // of the lines of an element
+	unit     string // one more level
+}
+
+const defaultUnit = "  "
+
+// memberIndent returns the indent of the members of an object; lines is false if
+// they stand on one line.
+func memberIndent(o *hujson.Object) (indent string, lines bool) {
+	for i := range o.Members {
+		if indent, lines = lastIndent(o.Members[i].Name.BeforeExtra); lines {
+			return indent, true
+		}
+	}
+	return "", false
+}
+
+// lastIndent returns the white space behind the last line end; ok is false if
+// there is no line end.
+func lastIndent(x hujson.Extra) (indent string, ok bool) {
+	at := bytes.LastIndexByte(x, '\n')
+	if at < 0 {
+		return "", false
+	}
+	line := x[at+1:]
+	return string(line[:len(line)-len(bytes.TrimLeft(line, " \t"))]), true
+}
+
+// styled lays a value out that may have members of its own.
+func styled(v hujson.Value, indent string, lines bool) hujson.Value {
+	if _, literal := v.Value.(hujson.Literal); literal || !lines {
+		return v
+	}
+	var b bytes.Buffer
+	if json.Indent(&b, v.Pack(), indent, defaultUnit) != nil {
+		return v
+	}
+	out, err := hujson.Parse(b.Bytes())
+	if err != nil {
+		return v
+	}
+	return out
 }

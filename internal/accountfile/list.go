@@ -2,11 +2,14 @@ package accountfile
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tailscale/hujson"
 
+	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/keyfile"
 )
 
@@ -179,4 +182,88 @@ func (l *List) append(e *Entry) {
 	if object, ok := asObject(&v); ok {
 		l.remember(object)
 	}
+}
+
+var (
+	// ErrAccountExists: an account with that email is in the file already.
+	ErrAccountExists = errors.New("the account exists already")
+	// ErrNoAccount: the file has no account of that name.
+	ErrNoAccount = errors.New("there is no such account")
+)
+
+// style finds how the list is laid out, from its elements or its surroundings.
+func (l *List) style() style {
+	st := style{closing: "\n" + l.indent, elements: "\n" + l.indent + defaultUnit, lines: true, indent: l.indent + defaultUnit, unit: defaultUnit}
+	if len(l.array.Elements) == 0 {
+		return st
+	}
+	last := &l.array.Elements[len(l.array.Elements)-1]
+	indent, ok := lastIndent(l.array.Elements[0].BeforeExtra)
+	if !ok {
+		st.elements, indent = "", l.indent
+	} else {
+		st.elements = "\n" + indent
+	}
+	st.indent = indent
+	if object, isObject := last.Value.(*hujson.Object); isObject && len(object.Members) > 0 {
+		var inner string
+		if inner, st.lines = memberIndent(object); st.lines {
+			if unit, deeper := strings.CutPrefix(inner, indent); deeper && unit != "" {
+				st.unit = unit
+			}
+		}
+	}
+	return st
+}
+
+// forget takes an account out of the index. Where a name is there twice, another
+// one may have it now: the index is made anew.
+func (l *List) forget(o *hujson.Object) {
+	x := l.index
+	if x == nil || x.twice {
+		l.index = nil
+		return
+	}
+	if name := account.FoldLogin(stringMember(o, "email")); x.emails[name] == o {
+		delete(x.emails, name)
+	}
+	if name := stringMember(o, "account_id"); x.ids[name] == o {
+		delete(x.ids, name)
+	}
+}
+
+// remember takes an account into the index, if there is one.
+func (l *List) remember(o *hujson.Object) {
+	if l.index != nil {
+		l.index.add(o)
+	}
+}
+
+// indexed returns the index, which it makes if need be.
+func (l *List) indexed() *listIndex {
+	if l.index == nil {
+		n := len(l.array.Elements)
+		l.index = &listIndex{emails: make(map[string]*hujson.Object, n), ids: make(map[string]*hujson.Object, n)}
+		for i := range l.array.Elements {
+			if object, ok := l.array.Elements[i].Value.(*hujson.Object); ok {
+				l.index.add(object)
+			}
+			l.rest()
+		}
+	}
+	return l.index
+}
+
+// byEmail returns the account with that email, in any case; nil if there is none.
+func (l *List) byEmail(email string) *hujson.Object {
+	return l.indexed().emails[account.FoldLogin(email)]
+}
+
+// find returns the account with that email, or else with that account_id, which
+// may look like the email of another one; nil if there is none.
+func (l *List) find(name string) *hujson.Object {
+	if object := l.byEmail(name); object != nil {
+		return object
+	}
+	return l.indexed().ids[name]
 }

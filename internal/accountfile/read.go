@@ -180,33 +180,33 @@ func (r *accountReader) fail(key, format string, args ...any) {
 
 func (r *accountReader) resolveEndpoint(d *accountDraft, p *account.Provider) {
 	d.a.SMTP = p.SMTP
-	if d.endpoint.Ok() {
+	if d.endpoint.OK() {
 		d.a.SMTP = d.endpoint.Value
 	}
-	if d.tls.Ok() {
+	if d.tls.OK() {
 		d.a.SMTP.TLS = d.tls.Value
 	}
 	r.need("oauth_endpoint", d.a.SMTP.Host, fmt.Sprintf(", since providers.%s has no smtp_host", p.Name))
 }
 
 func (r *accountReader) resolveSecret(d *accountDraft, p *account.Provider) {
-	if p.NeedsClientSecret && !d.certificate.Ok() {
+	if p.NeedsClientSecret && !d.certificate.OK() {
 		r.need("client_secret", d.clientSecret.Value, fmt.Sprintf(": %s refuses clients without one", p.Name))
 	}
 	omit := p.OmitClientSecret
-	if d.sendSecret.Ok() {
+	if d.sendSecret.OK() {
 		omit = !d.sendSecret.Value
 	}
 	if !omit {
 		d.a.ClientSecret = account.NewSecret(d.clientSecret.Value)
-	} else if d.clientSecret.Ok() {
+	} else if d.clientSecret.OK() {
 		d.clientSecret.Entry.Status = keyfile.Ignored
 		d.clientSecret.Entry.Note = fmt.Sprintf("it is not sent to %s, as the original did not; send_client_secret changes that", p.Name)
 	}
 }
 
 func (r *accountReader) resolveSource(d *accountDraft) {
-	if !d.sourceIP.Ok() {
+	if !d.sourceIP.OK() {
 		return
 	}
 	ip := d.sourceIP.Value
@@ -224,7 +224,7 @@ func (r *accountReader) resolveSource(d *accountDraft) {
 func (d *accountDraft) settleLimits(p *account.Provider) {
 	l, ceilings := p.Limits, p.Ceilings
 	accountkeys.Settle(&l.MaxConnections, d.limits.MaxConnections, ceilings.MaxConnections)
-	if concurrent := d.limits.MaxConcurrent; concurrent.Ok() {
+	if concurrent := d.limits.MaxConcurrent; concurrent.OK() {
 		switch {
 		case concurrent.Value <= l.MaxConnections:
 		case l.MaxConnections == ceilings.MaxConnections.Max:
@@ -235,7 +235,7 @@ func (d *accountDraft) settleLimits(p *account.Provider) {
 		l.MaxConnections = min(l.MaxConnections, concurrent.Value)
 	}
 	d.limits.Settle(&l, &ceilings)
-	if d.hourly.Ok() {
+	if d.hourly.OK() {
 		own := d.limits.PerHour // as it is after rate_limiting.enabled
 		if own.Value > 0 && (own.Value < d.hourly.Value || d.hourly.Value == 0) {
 			d.hourly.Entry.Clamp(own.Value, own.Entry.Key+" is lower")

@@ -36,10 +36,10 @@ func (r *accountReader) resolveFlow(d *accountDraft, p *account.Provider) {
 		a.ClientSecret = account.NewSecret(d.clientSecret.Value)
 		a.TokenCommand = d.command.Value
 	}
-	if d.scope.Ok() {
+	if d.scope.OK() {
 		a.Scope = d.scope.Value
 	}
-	if d.keepAlive.Ok() {
+	if d.keepAlive.OK() {
 		a.KeepAlive = accountkeys.OrNever(d.keepAlive.Value)
 	}
 	p.FillFlow(a)
@@ -52,25 +52,25 @@ func (r *accountReader) resolveTokenURL(d *accountDraft, p *account.Provider) {
 	a.TokenURL = d.tokenURL.Value
 	if a.Flow == account.FlowExternal {
 		switch {
-		case d.command.Ok() && d.tokenURL.Ok():
+		case d.command.OK() && d.tokenURL.OK():
 			r.fail("token_command", "is given and so is oauth_token_url; external tokens come from one of them")
-		case !d.command.Ok():
+		case !d.command.OK():
 			r.need("token_command", a.TokenURL, " for external tokens, or oauth_token_url")
 		}
 		return
 	}
 	_, hasTenants := p.ForTenant("x")
-	if d.tenant.Ok() {
+	if d.tenant.OK() {
 		own, ok := p.ForTenant(d.tenant.Value)
 		if !ok {
 			r.fail("tenant", "%q is no tenant of %s", d.tenant.Value, p.Name)
 		}
 		p = &own
-	} else if hasTenants && !d.tokenURL.Ok() && a.Flow == account.FlowClientCredentials {
+	} else if hasTenants && !d.tokenURL.OK() && a.Flow == account.FlowClientCredentials {
 		r.need("tenant", "", " for client_credentials: Microsoft gives an application tokens in its own tenant only")
 	}
 	switch {
-	case d.tokenURL.Ok():
+	case d.tokenURL.OK():
 	case a.Flow == account.FlowServiceAccount && d.serviceAccount.Value.TokenURL != "":
 		a.TokenURL = d.serviceAccount.Value.TokenURL
 	default:
@@ -82,9 +82,9 @@ func (r *accountReader) resolveTokenURL(d *accountDraft, p *account.Provider) {
 // resolveClient settles how the client signs, if it does.
 func (r *accountReader) resolveClient(d *accountDraft) {
 	switch {
-	case d.certificate.Ok() && !d.privateKey.Ok():
+	case d.certificate.OK() && !d.privateKey.OK():
 		r.need("client_private_key", "", " with client_certificate")
-	case d.privateKey.Ok() && !d.certificate.Ok():
+	case d.privateKey.OK() && !d.certificate.OK():
 		r.need("client_certificate", "", " with client_private_key")
 	}
 	d.a.Certificate, d.a.PrivateKey = d.certificate.Value, account.NewSecret(d.privateKey.Value)
@@ -98,10 +98,10 @@ func (r *accountReader) resolveServiceAccount(d *accountDraft) {
 		a.ClientID = sa.Email
 	}
 	a.PrivateKey, a.PrivateKeyID = sa.PrivateKey, sa.PrivateKeyID
-	if d.privateKey.Ok() {
+	if d.privateKey.OK() {
 		a.PrivateKey, a.PrivateKeyID = account.NewSecret(d.privateKey.Value), ""
 	}
-	if d.keyID.Ok() {
+	if d.keyID.OK() {
 		a.PrivateKeyID = d.keyID.Value
 	}
 	a.Subject = d.subject.Value

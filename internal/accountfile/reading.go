@@ -7,12 +7,6 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// note is an entry of the report about one account.
-type note struct {
-	*keyfile.Statement
-	line int // from the first one of the unit
-}
-
 // reading reads the accounts of a file piece by piece, or finds them in the cache.
 type reading struct {
 	cache *Cache
@@ -169,4 +163,18 @@ func (r *reading) finish(p parts, ps *keyfile.Problems, report *keyfile.Report) 
 	}
 	r.cache.last = &cached{basis: r.basis, depth: r.depth, units: r.units, snapshot: snapshot}
 	return snapshot, true
+}
+
+// read reads the accounts of b. With problems in them nothing new is remembered.
+// ok is false if the text cannot be parsed.
+func (c *Cache) read(b *Basis, from source, ps *keyfile.Problems, report *keyfile.Report) (snapshot *account.Snapshot, ok bool) {
+	if c == nil {
+		c = new(Cache)
+	}
+	var r *reading
+	p := takeApart(b.Path, from, ps, func() taker {
+		r = newReading(c, b)
+		return r.take
+	})
+	return r.finish(p, ps, report)
 }

@@ -10,12 +10,12 @@ import (
 // Settle puts the given value, if any, into target, and keeps target under the
 // ceiling. The entry of a clamped value says so.
 func Settle[N int | int64 | time.Duration](target *N, g keyfile.Given[N], c account.Ceiling[N]) {
-	if g.Ok() {
+	if g.OK() {
 		*target = g.Value
 	}
 	if c.Exceeded(*target) {
 		*target = c.Max
-		if g.Ok() {
+		if g.OK() {
 			g.Entry.Clamp(c.Max, c.Reason)
 		}
 	}
@@ -34,9 +34,9 @@ func (d *Limits) Settle(l *account.Limits, c *account.Ceilings) {
 
 func (d *Limits) settleRates(l *account.Limits, c *account.Ceilings) {
 	rates := []*keyfile.Given[int]{&d.PerMinute, &d.PerHour, &d.PerDay, &d.RecipientsPerDay, &d.Logins}
-	if d.RateEnabled.Ok() && !d.RateEnabled.Value {
+	if d.RateEnabled.OK() && !d.RateEnabled.Value {
 		for _, r := range rates {
-			if r.Ok() {
+			if r.OK() {
 				r.Entry.Status, r.Entry.Note = keyfile.Ignored, "rate_limiting.enabled is false"
 			}
 			*r = keyfile.Given[int]{}
@@ -51,16 +51,16 @@ func (d *Limits) settleRates(l *account.Limits, c *account.Ceilings) {
 
 // Settle puts what the draft says into p.
 func (d *Retry) Settle(p *account.RetryPolicy) {
-	if d.attempts.Ok() {
+	if d.attempts.OK() {
 		p.MaxAttempts = d.attempts.Value
 	}
-	if d.factor.Ok() {
+	if d.factor.OK() {
 		p.BackoffFactor = d.factor.Value
 	}
-	if d.maxDelay.Ok() {
+	if d.maxDelay.OK() {
 		p.MaxDelay = d.maxDelay.Value
 	}
-	if d.jitter.Ok() {
+	if d.jitter.OK() {
 		p.Jitter = d.jitter.Value
 	}
 }

@@ -18,16 +18,16 @@ type breakerDraft struct {
 // the section does not say anything.
 func (d *breakerDraft) settle(common Breaker) (b Breaker, ok bool) {
 	b = common
-	if d.failures.Ok() {
+	if d.failures.OK() {
 		b.Failures = d.failures.Value
 	}
-	if d.recovery.Ok() {
+	if d.recovery.OK() {
 		b.Recovery = d.recovery.Value
 	}
-	if d.enabled.Ok() && !d.enabled.Value {
+	if d.enabled.OK() && !d.enabled.Value {
 		b.Failures = 0
 	}
-	return b, d.failures.Ok() || d.recovery.Ok() || d.enabled.Ok()
+	return b, d.failures.OK() || d.recovery.OK() || d.enabled.OK()
 }
 
 // oneProbe is why half_open_max_calls has no effect.

@@ -68,17 +68,3 @@ func (a *announced) add(name string) error {
 	a.extensions |= x
 	return nil
 }
-
-// settleExtensions settles what messages to p may ask for, and how large they may
-// be where nothing lower is configured.
-func (d *providerDraft) settleExtensions(p *account.Provider) {
-	if !d.extensions.Ok() {
-		return
-	}
-	a := d.extensions.Value
-	p.Extensions = a.extensions
-	if a.size > 0 {
-		p.Limits.MaxMessageSize = a.size
-		p.Ceilings.MaxMessageSize = p.Ceilings.MaxMessageSize.Lower(a.size, fmt.Sprintf("%s has SIZE=%d", d.extensions.Entry.Key, a.size))
-	}
-}

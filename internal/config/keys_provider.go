@@ -8,28 +8,6 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// providerDraft is what a section providers.NAME says.
-type providerDraft struct {
-	limits          accountkeys.Limits
-	retry           accountkeys.Retry
-	breaker         breakerDraft
-	smtpHost        keyfile.Given[string]
-	smtpPort        keyfile.Given[int]
-	tls             keyfile.Given[account.TLSMode]
-	tokenURL, scope keyfile.Given[string]
-	consent         consentDraft
-	keepAlive       keyfile.Given[time.Duration]
-	sendSecret      keyfile.Given[bool]
-	refreshMargin   keyfile.Given[time.Duration]
-	extensions      keyfile.Given[announced]
-	initialResponse keyfile.Given[account.InitialResponse]
-}
-
-// consentDraft is how consent is got, and applications go without.
-type consentDraft struct {
-	authURL, deviceURL, scope, appScope keyfile.Given[string]
-}
-
 // providerTable is the keys of a section providers.NAME.
 var providerTable = keyfile.NewTable(
 	[]keyfile.Key[providerDraft]{

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"xoauth2-proxy/internal/account"
@@ -12,7 +14,7 @@ import (
 // settle makes the provider p out of its preset and its section. The ceilings
 // of p become those of its accounts.
 func (d *draft) settle(p *account.Provider, section *providerDraft) {
-	if d.acquire.Ok() {
+	if d.acquire.OK() {
 		p.Limits.AcquireTimeout = d.acquire.Value
 	}
 	section.settleEndpoints(p)
@@ -21,7 +23,7 @@ func (d *draft) settle(p *account.Provider, section *providerDraft) {
 	section.limits.Settle(&p.Limits, &p.Ceilings)
 	section.retry.Settle(&p.Retry)
 	for _, margin := range []keyfile.Given[time.Duration]{d.margin, section.refreshMargin} {
-		if !margin.Ok() {
+		if !margin.OK() {
 			continue
 		}
 		p.RefreshMargin = max(margin.Value, p.MinRefreshMargin)
@@ -35,7 +37,7 @@ func (d *draft) settle(p *account.Provider, section *providerDraft) {
 // all that bound them.
 func (d *draft) settleConnections(p *account.Provider, l *accountkeys.Limits) {
 	ceiling := &p.Ceilings.MaxConnections
-	if relay := d.relayConnections; relay.Ok() {
+	if relay := d.relayConnections; relay.OK() {
 		reason := relay.Entry.Key + " is lower"
 		if ceiling.Max > 0 {
 			reason += fmt.Sprintf(" than the provider's limit of %d (%s)", ceiling.Max, ceiling.Reason)
@@ -45,7 +47,7 @@ func (d *draft) settleConnections(p *account.Provider, l *accountkeys.Limits) {
 			relay.Entry.Also(fmt.Sprintf("for %s %d is in force: %s", p.Name, ceiling.Max, ceiling.Reason))
 		}
 	}
-	if concurrent := l.MaxConcurrent; concurrent.Ok() {
+	if concurrent := l.MaxConcurrent; concurrent.OK() {
 		wanted := concurrent.Value
 		if ceiling.Exceeded(wanted) {
 			wanted = ceiling.Max
@@ -54,7 +56,7 @@ func (d *draft) settleConnections(p *account.Provider, l *accountkeys.Limits) {
 			*ceiling = account.Ceiling[int]{Max: wanted, Reason: concurrent.Entry.Key + " is lower"}
 		}
 		switch {
-		case !l.MaxConnections.Ok(): // nothing else is asked for
+		case !l.MaxConnections.OK(): // nothing else is asked for
 			p.Limits.MaxConnections = wanted
 		case l.MaxConnections.Value < wanted:
 			concurrent.Entry.Clamp(l.MaxConnections.Value, l.MaxConnections.Entry.Key+" is lower")
@@ -69,7 +71,7 @@ func (d *consentDraft) settle(p *account.Provider) {
 		from keyfile.Given[string]
 		to   *string
 	}{{d.authURL, &p.AuthURL}, {d.deviceURL, &p.DeviceURL}, {d.scope, &p.ConsentScope}, {d.appScope, &p.AppScope}} {
-		if s.from.Ok() {
+		if s.from.OK() {
 			*s.to = s.from.Value
 		}
 	}
@@ -77,30 +79,85 @@ func (d *consentDraft) settle(p *account.Provider) {
 
 // settleEndpoints settles where p is and what its token requests say.
 func (d *providerDraft) settleEndpoints(p *account.Provider) {
-	if d.smtpHost.Ok() {
+	if d.smtpHost.OK() {
 		p.SMTP.Host = d.smtpHost.Value
 	}
-	if d.smtpPort.Ok() {
+	if d.smtpPort.OK() {
 		p.SMTP.Port = d.smtpPort.Value
 		p.SMTP.TLS = account.TLSModeForPort(p.SMTP.Port)
 	}
-	if d.tls.Ok() {
+	if d.tls.OK() {
 		p.SMTP.TLS = d.tls.Value
 	}
-	if d.tokenURL.Ok() {
+	if d.tokenURL.OK() {
 		p.TokenURL, p.PersonalTokenURL, p.PersonalDomains = d.tokenURL.Value, "", nil
 	}
-	if d.scope.Ok() {
+	if d.scope.OK() {
 		p.Scope = d.scope.Value
 	}
-	if d.sendSecret.Ok() {
+	if d.sendSecret.OK() {
 		p.OmitClientSecret = !d.sendSecret.Value
 	}
-	if d.initialResponse.Ok() {
+	if d.initialResponse.OK() {
 		p.InitialResponse = d.initialResponse.Value
 	}
 	d.consent.settle(p)
-	if d.keepAlive.Ok() {
+	if d.keepAlive.OK() {
 		p.KeepAlive = accountkeys.OrNever(d.keepAlive.Value)
+	}
+}
+
+// readProviders reads the sections providers.NAME.
+func (d *draft) readProviders(v *keyfile.Value) {
+	d.providers = make(map[string]*providerDraft)
+	v.EachMember(func(name string, member *keyfile.Value) {
+		p := new(providerDraft)
+		providerTable.Apply(v.File, member.Node, member.Place.Child("."), p)
+		if _, ok := d.providers[name]; ok {
+			member.Fail("there is another provider of that name")
+		}
+		d.providers[name] = p
+	})
+}
+
+// resolveProviders makes the providers out of presets and sections.
+func (d *draft) resolveProviders() map[string]*account.Provider {
+	resolved := make(map[string]*account.Provider)
+	add := func(p account.Provider) {
+		section := d.providers[p.Name]
+		if section == nil {
+			section = new(providerDraft)
+		}
+		d.settle(&p, section)
+		resolved[p.Name] = &p
+	}
+	add(account.Gmail())
+	add(account.Outlook())
+	for _, cloud := range account.Clouds() {
+		add(cloud)
+	}
+	add(account.Default())
+	for _, name := range slices.Sorted(maps.Keys(d.providers)) {
+		if resolved[name] != nil {
+			continue
+		}
+		p := *resolved["default"] // as configured: the base for all others
+		p.Name, p.Ceilings = name, account.Ceilings{}
+		add(p)
+	}
+	return resolved
+}
+
+// settleExtensions settles what messages to p may ask for, and how large they may
+// be where nothing lower is configured.
+func (d *providerDraft) settleExtensions(p *account.Provider) {
+	if !d.extensions.OK() {
+		return
+	}
+	a := d.extensions.Value
+	p.Extensions = a.extensions
+	if a.size > 0 {
+		p.Limits.MaxMessageSize = a.size
+		p.Ceilings.MaxMessageSize = p.Ceilings.MaxMessageSize.Lower(a.size, fmt.Sprintf("%s has SIZE=%d", d.extensions.Entry.Key, a.size))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tailscale/hujson"
 
@@ -224,4 +225,49 @@ func SkipComment(b []byte, i int) int {
 		return len(b)
 	}
 	return i + 2 + n + len(end) - 1
+}
+
+// Place is where an object stands: what its keys are called in problems and,
+// with indices left out, in the report. Both end in "." when not empty.
+type Place struct{ Exact, General string }
+
+// Claims says which entry of the report set a field, by pointer to the field.
+type Claims map[any]*Entry
+
+// MemberName returns the name of member i.
+func MemberName(o *hujson.Object, i int) string {
+	return unquote(o.Members[i].Name.Value.(hujson.Literal))
+}
+
+func IsNull(v *hujson.Value) bool { return v.Value.Kind() == 'n' }
+
+// Printable makes a key of a file fit for one line of a report.
+func Printable(s string) string {
+	const most = 80
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return strings.Trim(fmt.Sprintf("%q", s), `"`)
+}
+
+// Problem adds a problem with the value at node.
+func (f *File) Problem(node hujson.Value, key, format string, args ...any) {
+	f.Problems.Add(&Problem{File: f.Name, Line: f.Line(node.StartOffset), Key: key, Message: fmt.Sprintf(format, args...)})
+}
+
+// AddEntry adds an entry for the value at node to the report.
+func (f *File) AddEntry(node hujson.Value, key string, status Status, note string) {
+	f.Report.Add(&Entry{File: f.Name, Line: f.Line(node.StartOffset), Key: key, Status: status, Note: note, Count: 1})
+}
+
+// Child is where something in p stands, whose name, or index, is suffix.
+func (p Place) Child(suffix string) Place { return Place{p.Exact + suffix, p.General + suffix} }
+
+// unquote is the string that a literal stands for. Most need no more than their
+// quotes taken off, and there are many in a file of accounts.
+func unquote(lit hujson.Literal) string {
+	if n := len(lit); n >= 2 && lit[0] == '"' && bytes.IndexByte(lit, '\\') < 0 && utf8.Valid(lit) {
+		return string(lit[1 : n-1])
+	}
+	return lit.String()
 }

@@ -43,7 +43,7 @@ type Given[V any] struct {
 	Entry *Entry
 }
 
-func (g Given[V]) Ok() bool { return g.Entry != nil }
+func (g Given[V]) OK() bool { return g.Entry != nil }
 
 // Opt declares a key whose effect is settled later, together with others.
 func Opt[T, V any](path string, read reader[V], field func(*T) *Given[V], doc string) Key[T] {
@@ -102,16 +102,6 @@ func (tb *Table[T]) Find(path string) (k *Key[T], ok bool) {
 	}
 	return &tb.Keys[i], true
 }
-
-// Place is where an object stands: what its keys are called in problems and,
-// with indices left out, in the report. Both end in "." when not empty.
-type Place struct{ Exact, General string }
-
-// Child is where something in p stands, whose name, or index, is suffix.
-func (p Place) Child(suffix string) Place { return Place{p.Exact + suffix, p.General + suffix} }
-
-// Claims says which entry of the report set a field, by pointer to the field.
-type Claims map[any]*Entry
 
 // Apply reads the object obj, which stands at the given place, into t. Keys are
 // applied in the order of the table. It returns who set what.
@@ -174,30 +164,4 @@ func (tb *Table[T]) collect(f *File, obj hujson.Value, section string, at Place,
 			f.AddEntry(*val, at.General+Printable(path), Unknown, "it has no effect")
 		}
 	}
-}
-
-// MemberName returns the name of member i.
-func MemberName(o *hujson.Object, i int) string {
-	return unquote(o.Members[i].Name.Value.(hujson.Literal))
-}
-
-func IsNull(v *hujson.Value) bool { return v.Value.Kind() == 'n' }
-
-// Printable makes a key of a file fit for one line of a report.
-func Printable(s string) string {
-	const most = 80
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return strings.Trim(fmt.Sprintf("%q", s), `"`)
-}
-
-// Problem adds a problem with the value at node.
-func (f *File) Problem(node hujson.Value, key, format string, args ...any) {
-	f.Problems.Add(&Problem{File: f.Name, Line: f.Line(node.StartOffset), Key: key, Message: fmt.Sprintf(format, args...)})
-}
-
-// AddEntry adds an entry for the value at node to the report.
-func (f *File) AddEntry(node hujson.Value, key string, status Status, note string) {
-	f.Report.Add(&Entry{File: f.Name, Line: f.Line(node.StartOffset), Key: key, Status: status, Note: note, Count: 1})
 }

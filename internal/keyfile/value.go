@@ -1,7 +1,6 @@
 package keyfile
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -9,7 +8,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/tailscale/hujson"
 )
@@ -81,15 +79,6 @@ func (v *Value) kind() string {
 func (v *Value) literal() string {
 	lit, _ := v.Node.Value.(hujson.Literal)
 	return string(lit)
-}
-
-// unquote is the string that a literal stands for. Most need no more than their
-// quotes taken off, and there are many in a file of accounts.
-func unquote(lit hujson.Literal) string {
-	if n := len(lit); n >= 2 && lit[0] == '"' && bytes.IndexByte(lit, '\\') < 0 && utf8.Valid(lit) {
-		return string(lit[1 : n-1])
-	}
-	return lit.String()
 }
 
 // Boolean reads true or false.

@@ -1,0 +1,79 @@
+package config
+
+import "xoauth2-proxy/internal/keyfile"
+
+// configTable is the keys of config.json.
+var configTable = keyfile.NewTable(
+	secretsKeys, // in front of the keys whose values may be sealed
+	[]keyfile.Key[draft]{{Path: "providers", Container: true, Set: (*draft).readProviders,
+		Doc: "object of providers by name"}},
+	globalKeys, serverKeys, upstreamKeys, oauthKeys,
+)
+
+// readConfig reads f, which may be nil, and settles everything. Problems go to f.
+func readConfig(f *keyfile.File) *Settings {
+	d := newDraft()
+	if f == nil {
+		d.resolve()
+		return &d.settings
+	}
+	by := configTable.Apply(f, f.Root, keyfile.Place{}, d)
+	d.resolve()
+	d.check(f, by)
+	return &d.settings
+}
+
+// resolve settles what depends on more than one key.
+func (d *draft) resolve() {
+	s := &d.settings
+	s.Listeners = d.listeners
+	if len(s.Listeners) == 0 {
+		s.Listeners = []Listener{{Address: "127.0.0.1:2525", TLS: "none", Passwords: "any"}}
+	}
+	s.Admin.Address = d.adminAddress.String()
+	s.Providers = d.resolveProviders()
+	for name, section := range d.providers {
+		if b, ok := section.breaker.settle(s.Upstream.Breaker); ok {
+			if s.Breakers == nil {
+				s.Breakers = make(map[string]Breaker)
+			}
+			s.Breakers[s.Providers[name].SMTP.String()] = b
+		}
+	}
+}
+
+// check adds the problems that no key has alone.
+func (d *draft) check(f *keyfile.File, by keyfile.Claims) {
+	bad := func(message string, fields ...any) {
+		for _, field := range fields {
+			if e := by[field]; e != nil {
+				f.Problems.Add(&keyfile.Problem{File: f.Name, Line: e.Line, Key: e.Key, Message: message})
+				return
+			}
+		}
+	}
+	d.checkListeners()
+	s := &d.settings
+	if (s.Server.CertFile == "") != (s.Server.KeyFile == "") {
+		bad("server.cert_file and server.key_file go together", &s.Server.CertFile, &s.Server.KeyFile)
+	}
+	if s.Server.ContentBudget < s.Server.MaxMessageSize {
+		bad("the content budget must be at least max_message_size, or the largest messages never pass",
+			&s.Server.ContentBudget, &s.Server.MaxMessageSize)
+	}
+	if s.Admin.Pprof && !d.adminAddress.Addr().IsLoopback() {
+		bad(pprofBeyondLoopback, &s.Admin.Pprof)
+	}
+	if s.Admin.Token.IsZero() && !d.adminAddress.Addr().IsLoopback() {
+		bad(adminNeedsToken, &d.adminAddress)
+	}
+	if e := by[&d.adminAddress]; e != nil && !d.adminAddress.Addr().IsLoopback() {
+		e.Note = adminBeyondLoopback
+	}
+}
+
+const (
+	pprofBeyondLoopback = "profiles show memory: with admin.pprof, admin.address must be a loopback address"
+	adminNeedsToken     = "the admin API can change accounts: beyond loopback, admin.token or admin.token_file is needed"
+	adminBeyondLoopback = "anyone who can reach it can read metrics and health"
+)
