@@ -1,0 +1,149 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/watchdog"
+)
+
+var update = flag.Bool("update", false, "write testdata/effective_*.golden")
+
+// TestEffectiveSettings compares all that the parts of the proxy are told with the
+// golden files, for an empty config.json, the complete sample, and other values
+// throughout.
+func TestEffectiveSettings(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", "")
+	for _, name := range []string{"empty", "complete", "changed"} {
+		t.Run(name, func(t *testing.T) {
+			dir := "../../configs"
+			configFile, accountsFile := filepath.Join(dir, "config.complete.json"), filepath.Join(dir, "accounts.complete.json")
+			if name != "complete" {
+				dir = t.TempDir()
+				configFile, accountsFile = filepath.Join(dir, "config.json"), filepath.Join(dir, "accounts.json")
+				writeFile(t, configFile, "{}")
+				writeFile(t, accountsFile, "[]")
+			}
+			if name == "changed" {
+				configFile = "testdata/effective_changed.json"
+			}
+			s, _, _, err := config.Load(configFile, accountsFile, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			abs, err := filepath.Abs(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := strings.NewReplacer(abs, "DIR", dir, "DIR").Replace(effective(s))
+			golden := filepath.Join("testdata", "effective_"+name+".golden")
+			if *update {
+				writeFile(t, golden, text)
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text != string(want) {
+				t.Errorf("the settings differ from %s (-update writes it):\n%s", golden, lineDiff(string(want), text))
+			}
+		})
+	}
+}
+
+// effective lists every setting that a part is told, a line each.
+func effective(s *config.Settings) string {
+	var b strings.Builder
+	list := func(name string, v any) { listSettings(&b, name, reflect.ValueOf(v)) }
+	clients := serverConfig(s)
+	if clients.Checks.Workers == max(1, runtime.NumCPU()/2) {
+		clients.Checks.Workers = 0
+	}
+	list("server", clients)
+	list("server cert_file", s.Server.CertFile)
+	list("server key_file", s.Server.KeyFile)
+	list("server drain_timeout", s.Server.DrainTimeout)
+	relay := upstreamConfig(s)
+	if relay.Shards == runtime.GOMAXPROCS(0) {
+		relay.Shards = 0
+	}
+	list("upstream", relay)
+	list("oauth", oauthConfig(s))
+	list("token store", s.OAuth.TokenStore)
+	metrics := adminConfig(s)
+	metrics.Version, metrics.Revision = "", "" // of the build
+	list("admin", metrics)
+	list("admin token", s.Admin.Token)
+	list("watchdog", watchdog.DefaultConfig())
+	list("log", s.Log)
+	list("runtime", s.Runtime)
+	list("state_dir", s.StateDir)
+	list("orders", ordersFile(s))
+	list("accounts", *s.Accounts())
+	return b.String()
+}
+
+// listSettings lists the fields of v, which is called name.
+func listSettings(b *strings.Builder, name string, v reflect.Value) {
+	switch x := v.Interface().(type) {
+	case account.Secret:
+		fmt.Fprintf(b, "%s: set %v\n", name, !x.IsZero())
+		return
+	case fmt.Stringer:
+		if v.Kind() != reflect.Pointer || !v.IsNil() {
+			fmt.Fprintf(b, "%s: %v\n", name, x)
+			return
+		}
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			listSettings(b, name+"."+v.Type().Field(i).Name, v.Field(i))
+		}
+	case reflect.Map:
+		for _, k := range slices.SortedFunc(slices.Values(v.MapKeys()), func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) }) {
+			listSettings(b, name+"["+k.String()+"]", v.MapIndex(k))
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			listSettings(b, fmt.Sprintf("%s[%d]", name, i), v.Index(i))
+		}
+		if v.Len() == 0 {
+			fmt.Fprintf(b, "%s: none\n", name)
+		}
+	case reflect.Pointer:
+		if v.IsNil() {
+			fmt.Fprintf(b, "%s: nil\n", name)
+			return
+		}
+		listSettings(b, name, v.Elem())
+	default:
+		fmt.Fprintf(b, "%s: %v\n", name, v)
+	}
+}
+
+// lineDiff returns the lines that only one of two texts has.
+func lineDiff(was, is string) string {
+	before, after := strings.Split(was, "\n"), strings.Split(is, "\n")
+	var b strings.Builder
+	for _, l := range before {
+		if !slices.Contains(after, l) {
+			b.WriteString("-" + l + "\n")
+		}
+	}
+	for _, l := range after {
+		if !slices.Contains(before, l) {
+			b.WriteString("+" + l + "\n")
+		}
+	}
+	return b.String()
+}
