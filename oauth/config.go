@@ -23,10 +23,10 @@ type Config struct {
 	// so long. Default: 90s.
 	IdleTimeout time.Duration `json:"idle_timeout"`
 	// MaxParallel caps the refreshes that run at one time, over all accounts.
-	// More than the provider likes brings HTTP 429. Default: 32.
+	// More than the provider likes brings HTTP 429. Default: 25.
 	MaxParallel int `json:"max_parallel"`
 	// ConnectionsPerHost caps the connections to one token endpoint; what is
-	// more waits. Default: 32.
+	// more waits. Default: 100.
 	ConnectionsPerHost int `json:"connections_per_host"`
 	// DefaultLifetime is that of a token which comes without expires_in, which
 	// RFC 6749 section 5.1 only recommends. Default: 1h.
@@ -75,8 +75,8 @@ func DefaultConfig() Config {
 		Timeout:            10 * time.Second,
 		ConnectTimeout:     5 * time.Second,
 		IdleTimeout:        90 * time.Second,
-		MaxParallel:        32,
-		ConnectionsPerHost: 32,
+		MaxParallel:        25,
+		ConnectionsPerHost: 100,
 		DefaultLifetime:    time.Hour,
 		QueueTimeout:       30 * time.Second,
 		EarlyRefreshWindow: 30 * time.Minute,

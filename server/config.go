@@ -70,52 +70,59 @@ type Gate interface {
 
 // Config is what the server needs to know. All durations must be positive.
 type Config struct {
-	// Hostname is announced in the greeting and in the EHLO reply.
+	// Hostname is announced in the greeting and in the EHLO reply. Default:
+	// xoauth2-proxy.
 	Hostname string
-	// Listeners are the addresses to listen on; at least one.
+	// Listeners are the addresses to listen on; at least one. Default: none.
 	Listeners []Listener
 	// SharedPassword is the stored form of the password for listeners of
-	// policy "shared".
+	// policy "shared". Default: none.
 	SharedPassword account.Secret
 	// Gate tells which accounts an operator has paused. Nil: none.
 	Gate Gate
 	// TLS has the certificate; nil if no listener uses TLS. Its
 	// GetConfigForClient may renew it while the server runs.
 	TLS *tls.Config
-	// Loops is the number of event loops. 0: one for each CPU.
+	// Loops is the number of event loops. Default: 0, one for each CPU.
 	Loops int
 	// Pin binds each loop's thread to one CPU: "off", "auto" (on from 4 CPUs
 	// up) or a list like "0,2". CPUs outside the process's mask are refused.
+	// Default: "off".
 	Pin string
 	// MaxConnections caps the sessions in all; more are greeted with 421.
+	// Default: 20000.
 	MaxConnections int
 	// MaxMessageSize caps the content in octets (RFC 1870); more gets 552.
+	// Default: 35 MiB, above Gmail's 35,882,577 octets.
 	MaxMessageSize int64
 	// MaxRecipients caps the recipients of a transaction; more get 452 4.5.3.
-	// RFC 5321 section 4.5.3.1.8 asks for at least 100.
+	// RFC 5321 section 4.5.3.1.8 asks for at least 100. Default: 1000.
 	MaxRecipients int
 	// MaxErrors ends a session with 421 after so many 5yz replies of ours.
+	// Default: 20.
 	MaxErrors int
 	// MaxPipelined caps the unread input, in octets, while the session waits
-	// for the upstream; above it nothing more is read from the client.
+	// for the upstream; above it nothing more is read from the client. Default:
+	// 64 KiB.
 	MaxPipelined int
 	// ContentBudget caps the memory, in octets, of all content in flight. At
-	// 80 % new transactions get 452 4.3.1, running ones go on.
+	// 80 % new transactions get 452 4.3.1, running ones go on. Default: 1 GiB.
 	ContentBudget int64
 	// GreetingTimeout is for the first command, CommandTimeout for each later
 	// one, IdleTimeout for the next command of a client that is logged in and
 	// has no transaction, ContentTimeout for each read of content (RFC 5321
 	// section 4.5.3.2 asks for at least 5 minutes for commands and 3 for the
-	// latter).
+	// latter). Defaults: 5 min, 5 min, 5 min, 3 min.
 	GreetingTimeout, CommandTimeout, IdleTimeout, ContentTimeout time.Duration
 	// SessionTimeout is the age at which a session ends with 421: when it has
 	// no transaction, and in any case ContentTimeout later, unless the provider
-	// is to answer.
+	// is to answer. Default: 24 h.
 	SessionTimeout time.Duration
-	// HandshakeTimeout is for a TLS handshake, and for a PROXY header.
+	// HandshakeTimeout is for a TLS handshake, and for a PROXY header. Default:
+	// 10 s.
 	HandshakeTimeout time.Duration
 	// NormaliseNewlines makes CRLF of each bare CR and bare LF in DATA content,
-	// instead of refusing it with 554.
+	// instead of refusing it with 554. Default: false.
 	NormaliseNewlines bool
 	// Checks is for the workers that compute slow hashes, and Failures for what
 	// wrong passwords come to.
@@ -131,7 +138,7 @@ func DefaultConfig() Config {
 		Hostname:         "xoauth2-proxy",
 		Pin:              "off",
 		MaxConnections:   20000,
-		MaxMessageSize:   36700160, // 35 MiB: above Gmail's 35,882,577 octets
+		MaxMessageSize:   35 << 20,
 		MaxRecipients:    1000,
 		MaxErrors:        20,
 		MaxPipelined:     64 << 10,

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"time"
 
@@ -31,7 +30,7 @@ type BreakerConfig = throttle.BreakerConfig
 // limits are in account.Limits.
 type Config struct {
 	// Shards is the number of parts that the accounts are spread over.
-	// Default: GOMAXPROCS.
+	// Default: 0, GOMAXPROCS when New is called.
 	Shards int
 	// EhloName is announced to the providers in EHLO. Default: localhost.
 	EhloName string
@@ -45,7 +44,7 @@ type Config struct {
 	// at one time. Default: 0, no cap.
 	GlobalConcurrency int
 	// MaxWaiting caps the transactions that wait for a connection, over all
-	// accounts; TrySubmit fails with ErrQueueFull above it. Default: 20000.
+	// accounts; TrySubmit fails with ErrQueueFull above it. Default: 10000.
 	MaxWaiting int
 	// MaxWaitingPerAccount caps them for each account. Default: 1000.
 	MaxWaitingPerAccount int
@@ -64,13 +63,13 @@ type Config struct {
 	CommandTimeout time.Duration
 	// DataTimeout is for the reply to DATA. Default: 60 s.
 	DataTimeout time.Duration
-	// ContentTimeout is for each write of content, some 256 KiB. Default: 60 s.
+	// ContentTimeout is for each write of content, some 256 KiB. Default: 3 min.
 	ContentTimeout time.Duration
-	// FinalTimeout is for the reply to the end of the content. Default: 300 s.
+	// FinalTimeout is for the reply to the end of the content. Default: 5 min.
 	FinalTimeout time.Duration
 	// TransactionTimeout caps a transaction from its submission to its answer.
 	// It must stay below the 10 minutes for which a client waits at the end
-	// of the content (RFC 5321 section 4.5.3.2.6). Default: 470 s.
+	// of the content (RFC 5321 section 4.5.3.2.6). Default: 8 min.
 	TransactionTimeout time.Duration
 	// HoldTimeout is how long a connection is kept for an open transaction that waits
 	// for the client's next recipient or the end of its content. Default: 1 s.
@@ -128,9 +127,8 @@ type QuotaStore interface {
 // DefaultConfig returns the defaults given at each field.
 func DefaultConfig() Config {
 	return Config{
-		Shards:               runtime.GOMAXPROCS(0),
 		EhloName:             "localhost",
-		MaxWaiting:           20000,
+		MaxWaiting:           10000,
 		MaxWaitingPerAccount: 1000,
 		DialTimeout:          10 * time.Second,
 		TLSTimeout:           10 * time.Second,
@@ -139,9 +137,9 @@ func DefaultConfig() Config {
 		TokenTimeout:         30 * time.Second,
 		CommandTimeout:       30 * time.Second,
 		DataTimeout:          60 * time.Second,
-		ContentTimeout:       60 * time.Second,
-		FinalTimeout:         300 * time.Second,
-		TransactionTimeout:   470 * time.Second,
+		ContentTimeout:       3 * time.Minute,
+		FinalTimeout:         5 * time.Minute,
+		TransactionTimeout:   8 * time.Minute,
 		HoldTimeout:          time.Second,
 		QuitTimeout:          2 * time.Second,
 		BackoffMin:           500 * time.Millisecond,
@@ -158,8 +156,8 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("upstream."+format, args...)) }
-	if c.Shards < 1 || c.Shards > maxShards {
-		bad("shards: %d is not in 1..%d", c.Shards, maxShards)
+	if c.Shards < 0 || c.Shards > maxShards {
+		bad("shards: %d is not in 0..%d", c.Shards, maxShards)
 	}
 	if !validEhloName(c.EhloName) {
 		bad("ehlo_name: %q is not a host name or an address literal", c.EhloName)

@@ -14,7 +14,7 @@ func TestConfigValidate(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
-		{func(c *Config) { c.Shards = 0 }, "upstream.shards: 0 is not in 1..1024"},
+		{func(c *Config) { c.Shards = -1 }, "upstream.shards: -1 is not in 0..1024"},
 		{func(c *Config) { c.EhloName = "a b\r\n" }, `upstream.ehlo_name: "a b\r\n" is not a host name`},
 		{func(c *Config) { c.GlobalConcurrency = -1 }, "upstream.global_concurrency: -1 is negative"},
 		{func(c *Config) { c.MaxWaiting = 0 }, "upstream.max_waiting: 0 must be positive"},

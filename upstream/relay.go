@@ -1,9 +1,11 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"hash/maphash"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,7 +73,7 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	if cfg.GlobalConcurrency > 0 {
 		r.gate = &gate{free: cfg.GlobalConcurrency}
 	}
-	for range cfg.Shards {
+	for range cmp.Or(cfg.Shards, runtime.GOMAXPROCS(0)) {
 		r.shards = append(r.shards, newShard(r))
 	}
 	for i, s := range r.shards {

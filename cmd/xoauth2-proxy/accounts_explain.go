@@ -61,11 +61,11 @@ func explain(err error) failure {
 // the account's, if it did; the one in the account may be void then.
 func verifyApart(ctx context.Context, settings *config.Settings, a *account.Account) (newest account.Secret, err error) {
 	kept := new(rotations)
-	cfg := oauthConfig(settings)
+	cfg := settings.OAuth.Config
 	cfg.Store = kept
 	tokens := oauth.New(cfg, nil, nil)
 	defer tokens.Close()
-	v, err := upstream.NewVerifier(upstreamConfig(settings), tokens)
+	v, err := upstream.NewVerifier(settings.Upstream.Config, tokens)
 	if err != nil {
 		return account.Secret{}, err
 	}

@@ -122,7 +122,7 @@ func (c *accountsVerifyCmd) verifyAlone(ctx context.Context, settings *config.Se
 	}
 	tokens := oauth.New(cfg, nil, nil)
 	defer tokens.Close() // before the store
-	v, err := upstream.NewVerifier(upstreamConfig(settings), tokens)
+	v, err := upstream.NewVerifier(settings.Upstream.Config, tokens)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ type adminAPI struct {
 
 // serveAPI makes the reloader and the admin API act on the parts of the proxy.
 func (p *proxy) serveAPI(settings *config.Settings, store *account.Store) error {
-	verifier, err := upstream.NewVerifier(upstreamConfig(settings), p.tokens)
+	verifier, err := upstream.NewVerifier(settings.Upstream.Config, p.tokens)
 	if err != nil {
 		return err
 	}

@@ -173,7 +173,7 @@ func atTokenURL(p account.Provider, tokenURL string) account.Provider {
 func (c *authorizeCmd) ask(ctx context.Context, settings *config.Settings, what oauth.AuthorizeConfig, in io.Reader, out io.Writer) (*oauth.Consent, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, errors.New("nobody answered in time"))
 	defer cancel()
-	z := oauth.NewAuthorizer(oauthConfig(settings), what)
+	z := oauth.NewAuthorizer(settings.OAuth.Config, what)
 	defer z.Close()
 	if c.Method == "device" {
 		return z.DeviceAuthorize(ctx, func(p oauth.DevicePrompt) {

@@ -21,7 +21,7 @@ func (c *checkCmd) Run() error {
 	if _, err := report.WriteTo(os.Stdout); err != nil {
 		return err
 	}
-	for _, l := range settings.Listeners {
+	for _, l := range settings.Server.Listeners {
 		fmt.Printf("clients connect to %s\n", l.Address)
 	}
 	fmt.Printf("metrics and health on %s\n", settings.Admin.Address)

@@ -64,7 +64,7 @@ func TestEffectiveSettings(t *testing.T) {
 func effective(s *config.Settings) string {
 	var b strings.Builder
 	list := func(name string, v any) { listSettings(&b, name, reflect.ValueOf(v)) }
-	clients := serverConfig(s)
+	clients := s.Server.Config
 	if clients.Checks.Workers == max(1, runtime.NumCPU()/2) {
 		clients.Checks.Workers = 0
 	}
@@ -72,12 +72,8 @@ func effective(s *config.Settings) string {
 	list("server cert_file", s.Server.CertFile)
 	list("server key_file", s.Server.KeyFile)
 	list("server drain_timeout", s.Server.DrainTimeout)
-	relay := upstreamConfig(s)
-	if relay.Shards == runtime.GOMAXPROCS(0) {
-		relay.Shards = 0
-	}
-	list("upstream", relay)
-	list("oauth", oauthConfig(s))
+	list("upstream", s.Upstream.Config)
+	list("oauth", s.OAuth.Config)
 	list("token store", s.OAuth.TokenStore)
 	metrics := adminConfig(s)
 	metrics.Version, metrics.Revision = "", "" // of the build

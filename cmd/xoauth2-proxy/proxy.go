@@ -62,7 +62,7 @@ func startProxy(settings *config.Settings, accounts *account.Snapshot, from orig
 	}
 	p.tokens = oauth.New(tokens, log.Named("oauth"), set)
 	p.tokens.Retain(accounts)
-	toProviders := upstreamConfig(settings)
+	toProviders := settings.Upstream.Config
 	toProviders.Watch = p.watch
 	if p.quota, err = openQuota(settings, log); err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func startProxy(settings *config.Settings, accounts *account.Snapshot, from orig
 		return nil, err
 	}
 	store := account.NewStore(accounts)
-	clients := serverConfig(settings)
+	clients := settings.Server.Config
 	clients.Gate, clients.Watch = p.orders, p.watch
 	if clients.TLS, err = clientTLS(settings.Server, log.Named("tls")); err != nil {
 		return nil, err

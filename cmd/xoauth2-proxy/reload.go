@@ -125,7 +125,7 @@ func (r *reloader) reload(cause string) (reloaded, error) {
 	}
 	done := r.publish(accounts)
 	r.adopt(settings)
-	done.restart = restartKeys(r.settings, settings)
+	done.restart = r.settings.Differing(settings)
 	r.log.Info("reloaded", zap.String("cause", cause), zap.Int("accounts", done.total), zap.Int("added", done.added),
 		zap.Int("changed", done.changed), zap.Int("removed", done.removed))
 	if len(done.restart) > 0 {

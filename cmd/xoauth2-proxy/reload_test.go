@@ -320,13 +320,13 @@ func TestRestartKeys(t *testing.T) {
 		return s
 	}
 	running, read := load(), load()
-	if keys := restartKeys(running, read); keys != nil {
+	if keys := running.Differing(read); keys != nil {
 		t.Errorf("nothing differs: %v", keys)
 	}
-	read.Server.Loops, read.Upstream.CAFile, read.OAuth.RequestTimeout = 3, "x", 7
-	read.Runtime.GOMAXPROCS, read.Listeners = 4, nil
+	read.Server.Loops, read.Upstream.CAFile, read.OAuth.Timeout = 3, "x", 7
+	read.Runtime.GOMAXPROCS, read.Server.Listeners = 4, nil
 	want := []string{"listeners", "server.loops", "upstream.ca_file", "oauth.request_timeout", "runtime.gomaxprocs"}
-	if keys := restartKeys(running, read); !slices.Equal(keys, want) {
+	if keys := running.Differing(read); !slices.Equal(keys, want) {
 		t.Errorf("%v, want %v", keys, want)
 	}
 	read = load()

@@ -30,7 +30,7 @@ func openTokenStore(s *config.Settings) (*tokenstore.Store, error) {
 // storedTokens is the configuration of a token manager that keeps its tokens
 // in the store, which may be nil.
 func storedTokens(s *config.Settings, kept *tokenstore.Store) oauth.Config {
-	c := oauthConfig(s)
+	c := s.OAuth.Config
 	if kept != nil {
 		c.Store = kept
 	}

@@ -5,6 +5,7 @@ import (
 
 	"xoauth2-proxy/internal/accountkeys"
 	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/upstream"
 )
 
 // breakerDraft is what a provider's section says about its circuit breaker.
@@ -16,7 +17,7 @@ type breakerDraft struct {
 
 // settle makes the breaker of a provider out of that for all; ok is false if
 // the section does not say anything.
-func (d *breakerDraft) settle(common Breaker) (b Breaker, ok bool) {
+func (d *breakerDraft) settle(common upstream.BreakerConfig) (b upstream.BreakerConfig, ok bool) {
 	b = common
 	if d.failures.OK() {
 		b.Failures = d.failures.Value

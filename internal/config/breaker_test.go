@@ -4,6 +4,8 @@ import (
 	"maps"
 	"testing"
 	"time"
+
+	"xoauth2-proxy/upstream"
 )
 
 func TestBreakers(t *testing.T) {
@@ -14,16 +16,16 @@ func TestBreakers(t *testing.T) {
 			"outlook": {"circuit_breaker": {"enabled": false}},
 			"own": {`+own+` "smtp_port": 2587, "circuit_breaker": {"failure_threshold": 9}},
 			"other": {"smtp_host": "smtp.other.example", "token_url": "https://other.example/token"}}}`, "")
-	if want := (Breaker{7, 20 * time.Second}); s.Upstream.Breaker != want {
+	if want := (upstream.BreakerConfig{Failures: 7, Recovery: 20 * time.Second}); s.Upstream.Breaker != want {
 		t.Errorf("for all: %v, want %v", s.Upstream.Breaker, want)
 	}
-	want := map[string]Breaker{
-		"smtp.gmail.com:587":             {3, time.Minute},
-		"smtp.office365.com:587":         {0, 20 * time.Second},
-		s.Providers["own"].SMTP.String(): {9, 20 * time.Second},
+	want := map[string]upstream.BreakerConfig{
+		"smtp.gmail.com:587":             {Failures: 3, Recovery: time.Minute},
+		"smtp.office365.com:587":         {Recovery: 20 * time.Second},
+		s.Providers["own"].SMTP.String(): {Failures: 9, Recovery: 20 * time.Second},
 	}
-	if !maps.Equal(s.Breakers, want) {
-		t.Errorf("%v, want %v", s.Breakers, want)
+	if !maps.Equal(s.Upstream.Breakers, want) {
+		t.Errorf("%v, want %v", s.Upstream.Breakers, want)
 	}
 	checkReport(t, report, "providers.gmail.circuit_breaker.half_open_max_calls = 2: ignored: "+oneProbe)
 }

@@ -131,7 +131,7 @@ func TestPowerMTASpeaksOfDefaults(t *testing.T) {
 			t.Errorf("%s is not there", want)
 		}
 	}
-	if s.Listeners[0].Address != "127.0.0.1:2525" || s.Upstream.TransactionTimeout != 8*time.Minute || !strings.Contains(text, "transaction_timeout (8m)") {
+	if s.Server.Listeners[0].Address != "127.0.0.1:2525" || s.Upstream.TransactionTimeout != 8*time.Minute || !strings.Contains(text, "transaction_timeout (8m)") {
 		t.Error("the sample speaks of other defaults")
 	}
 	if m := regexp.MustCompile(`smtp-data-termination-timeout (\S+)`).FindStringSubmatch(text); m == nil {

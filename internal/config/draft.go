@@ -6,7 +6,11 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountkeys"
+	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/server"
+	"xoauth2-proxy/upstream"
 )
 
 // draft is config.json while it is read: the settings that are final at once,
@@ -14,67 +18,29 @@ import (
 type draft struct {
 	settings         Settings
 	adminAddress     netip.AddrPort
-	listeners        []Listener
+	listeners        []server.Listener
 	listenerNodes    []*keyfile.Value // of listeners
 	acquire, margin  keyfile.Given[time.Duration]
 	relayConnections keyfile.Given[int]
 	providers        map[string]*providerDraft
 }
 
-func newDraft() *draft {
-	return &draft{settings: defaults(), adminAddress: netip.MustParseAddrPort("127.0.0.1:9090")}
+func newDraft() *draft { return draftOf(defaults()) }
+
+// draftOf returns a draft that has come to s.
+func draftOf(s Settings) *draft {
+	return &draft{settings: s, adminAddress: netip.MustParseAddrPort(s.Admin.Address)}
 }
 
-// defaults has the default of every setting but Listeners and Providers.
+// defaults has the default of every setting but listeners and providers.
 func defaults() Settings {
 	return Settings{
-		Server: Server{
-			Hostname:        "xoauth2-proxy",
-			Pin:             "off",
-			MaxConnections:  20000,
-			MaxRecipients:   1000,
-			MaxErrors:       20,
-			MaxPipelined:    64 << 10,
-			MaxMessageSize:  35 << 20, // above Gmail's 35,882,577 octets
-			ContentBudget:   1 << 30,
-			GreetingTimeout: 5 * time.Minute,
-			CommandTimeout:  5 * time.Minute,
-			ContentTimeout:  3 * time.Minute,
-			IdleTimeout:     5 * time.Minute,
-			SessionTimeout:  24 * time.Hour,
-			BareNewlines:    "refuse",
-			DrainTimeout:    30 * time.Second,
-		},
-		Upstream: Upstream{
-			OnLoops:         true,
-			QueueSize:       10000,
-			DialTimeout:     10 * time.Second,
-			TLSTimeout:      10 * time.Second,
-			GreetingTimeout: 30 * time.Second,
-			CommandTimeout:  30 * time.Second,
-			ContentTimeout:  3 * time.Minute,
-			// Together well below the ten minutes that clients wait for the
-			// reply to end-of-data (RFC 5321 section 4.5.3.2.6).
-			FinalReplyTimeout:  5 * time.Minute,
-			TransactionTimeout: 8 * time.Minute,
-			BindSourceIP:       true,
-			ThrottleRecovery:   30 * time.Second,
-			DNSCacheTTL:        time.Minute,
-			Breaker:            Breaker{Failures: 5, Recovery: 15 * time.Second},
-			PrewarmRate:        10,
-		},
-		OAuth: OAuth{
-			RequestTimeout:     10 * time.Second,
-			ConnectTimeout:     5 * time.Second,
-			ParallelRefreshes:  25,
-			ConnectionsPerHost: 100,
-			DefaultLifetime:    time.Hour,
-			KeepAlive:          30 * 24 * time.Hour,
-			MaxMailboxes:       20000,
-		},
-		Admin:   Admin{Address: "127.0.0.1:9090"},
-		Runtime: Runtime{Scheduling: "batch"},
-		Log:     Log{Level: "info", Format: "text", Console: true},
+		Server:   Server{Config: server.DefaultConfig(), DrainTimeout: 30 * time.Second},
+		Upstream: Upstream{Config: upstream.DefaultConfig(), BindSourceIP: true, OnLoops: true},
+		OAuth:    OAuth{Config: oauth.DefaultConfig()},
+		Admin:    Admin{Config: admin.DefaultConfig()},
+		Runtime:  Runtime{Scheduling: "batch"},
+		Log:      Log{Level: "info", Format: "text", Console: true},
 	}
 }
 

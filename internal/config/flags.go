@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"xoauth2-proxy/server"
 )
 
 // Flags are the command line's settings. What is empty or nil was not given.
@@ -24,7 +26,7 @@ type Flags struct {
 // all problems; then s is not changed.
 func (s *Settings) Override(flags Flags) error {
 	var errs []error
-	first := s.Listeners[0]
+	first := s.Server.Listeners[0]
 	if flags.Host != "" || flags.Port != nil {
 		address, err := replace(first.Address, flags.Host, flags.Port)
 		if err == nil {
@@ -51,12 +53,12 @@ func (s *Settings) Override(flags Flags) error {
 	if len(errs) > 0 {
 		return errors.Join(errs...)
 	}
-	s.Listeners = append([]Listener{first}, s.Listeners[1:]...)
+	s.Server.Listeners = append([]server.Listener{first}, s.Server.Listeners[1:]...)
 	s.Admin.Address = admin.String()
 	if flags.GlobalConcurrency != nil {
-		s.Upstream.MaxTransactions = *flags.GlobalConcurrency
+		s.Upstream.GlobalConcurrency = *flags.GlobalConcurrency
 	}
-	s.DryRun = s.DryRun || flags.DryRun
+	s.Upstream.DryRun = s.Upstream.DryRun || flags.DryRun
 	return nil
 }
 

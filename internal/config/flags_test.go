@@ -18,11 +18,11 @@ func TestOverride(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Listeners[0].Address != "[::1]:25" || s.Admin.Address != "0.0.0.0:9999" || s.Upstream.MaxTransactions != 100 || !s.DryRun {
+	if s.Server.Listeners[0].Address != "[::1]:25" || s.Admin.Address != "0.0.0.0:9999" || s.Upstream.GlobalConcurrency != 100 || !s.Upstream.DryRun {
 		t.Errorf("%+v", s)
 	}
-	if err := s.Override(Flags{Port: new(0), GlobalConcurrency: new(0)}); err != nil || s.Listeners[0].Address != "[::1]:0" || s.Upstream.MaxTransactions != 0 {
-		t.Errorf("zeros: %v, %v, %d", err, s.Listeners, s.Upstream.MaxTransactions)
+	if err := s.Override(Flags{Port: new(0), GlobalConcurrency: new(0)}); err != nil || s.Server.Listeners[0].Address != "[::1]:0" || s.Upstream.GlobalConcurrency != 0 {
+		t.Errorf("zeros: %v, %v, %d", err, s.Server.Listeners, s.Upstream.GlobalConcurrency)
 	}
 }
 
@@ -62,7 +62,7 @@ func TestOverrideKeepsAllow(t *testing.T) {
 	if err := s.Override(Flags{Host: "0.0.0.0"}); err != nil {
 		t.Fatal(err)
 	}
-	if s.Listeners[0].Address != "0.0.0.0:2525" || len(s.Listeners[0].Allow) != 1 {
-		t.Errorf("%v", s.Listeners)
+	if s.Server.Listeners[0].Address != "0.0.0.0:2525" || len(s.Server.Listeners[0].Allow) != 1 {
+		t.Errorf("%v", s.Server.Listeners)
 	}
 }

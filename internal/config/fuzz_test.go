@@ -73,10 +73,10 @@ func readBytes(t *testing.T, data []byte) (problemCount, entryCount int) {
 
 func checkSettings(t *testing.T, s *Settings) {
 	t.Helper()
-	if len(s.Listeners) == 0 || s.Server.ContentBudget < s.Server.MaxMessageSize || s.Upstream.TransactionTimeout <= 0 || s.Upstream.QueueSize < 1 {
+	if len(s.Server.Listeners) == 0 || s.Server.ContentBudget < s.Server.MaxMessageSize || s.Upstream.TransactionTimeout <= 0 || s.Upstream.MaxWaiting < 1 {
 		t.Errorf("settings %+v", s)
 	}
-	for _, l := range s.Listeners {
+	for _, l := range s.Server.Listeners {
 		if l.Address == "" {
 			t.Errorf("listener %v has no address", l)
 		}

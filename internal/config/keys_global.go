@@ -13,18 +13,18 @@ const noWorkers = "there is no fixed set of workers; the limits of the accounts 
 // globalKeys are the original's sections global, powermta_relay, features and
 // monitoring.
 var globalKeys = []keyfile.Key[draft]{
-	keyfile.Set("global.concurrency.global_concurrency_limit", keyfile.Whole(0, 10_000_000), func(d *draft) *int { return &d.settings.Upstream.MaxTransactions },
+	keyfile.Set("global.concurrency.global_concurrency_limit", keyfile.Whole(0, 10_000_000), func(d *draft) *int { return &d.settings.Upstream.GlobalConcurrency },
 		"the same as upstream.max_transactions"),
 	// The original read the nested key only and shipped the other.
-	keyfile.Set("global.backpressure_queue_size", count, func(d *draft) *int { return &d.settings.Upstream.QueueSize },
+	keyfile.Set("global.backpressure_queue_size", count, func(d *draft) *int { return &d.settings.Upstream.MaxWaiting },
 		"the same as upstream.queue_size"),
-	keyfile.Set("global.concurrency.backpressure_queue_size", count, func(d *draft) *int { return &d.settings.Upstream.QueueSize },
+	keyfile.Set("global.concurrency.backpressure_queue_size", count, func(d *draft) *int { return &d.settings.Upstream.MaxWaiting },
 		"the same as upstream.queue_size"),
 	keyfile.NoEffect[draft]("global.concurrency.connection_backlog", "the system's net.core.somaxconn is the listen backlog"),
 
-	keyfile.Set("global.oauth2_timeout", accountkeys.Timeout, func(d *draft) *time.Duration { return &d.settings.OAuth.RequestTimeout },
+	keyfile.Set("global.oauth2_timeout", accountkeys.Timeout, func(d *draft) *time.Duration { return &d.settings.OAuth.Timeout },
 		"seconds; the same as oauth.request_timeout"),
-	keyfile.Set("global.timeouts.oauth2_timeout", accountkeys.Timeout, func(d *draft) *time.Duration { return &d.settings.OAuth.RequestTimeout },
+	keyfile.Set("global.timeouts.oauth2_timeout", accountkeys.Timeout, func(d *draft) *time.Duration { return &d.settings.OAuth.Timeout },
 		"seconds; the same as oauth.request_timeout"),
 	keyfile.Opt("global.timeouts.connection_acquire_timeout", accountkeys.Timeout, func(d *draft) *keyfile.Given[time.Duration] { return &d.acquire },
 		"seconds; the same as upstream.acquire_timeout"),
@@ -76,7 +76,7 @@ var globalKeys = []keyfile.Key[draft]{
 	keyfile.NoEffect[draft]("powermta_relay.max_workers", noWorkers),
 	keyfile.NoEffect[draft]("powermta_relay.num_token_fetching_workers", "oauth.parallel_refreshes and num_token_refresh_workers bound the token requests at one time"),
 	keyfile.NoEffect[draft]("powermta_relay.num_pre_auth_connections_workers", accountkeys.NoPrewarm),
-	keyfile.Set("powermta_relay.num_token_refresh_workers", keyfile.Whole(1, 10_000), func(d *draft) *int { return &d.settings.OAuth.ParallelRefreshes },
+	keyfile.Set("powermta_relay.num_token_refresh_workers", keyfile.Whole(1, 10_000), func(d *draft) *int { return &d.settings.OAuth.MaxParallel },
 		"the same as oauth.parallel_refreshes"),
 	keyfile.NoEffect[draft]("powermta_relay.num_pool_invalidation_workers", noWorkers),
 	keyfile.NoEffect[draft]("powermta_relay.num_pool_closing_workers", noWorkers),

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/netip"
 	"time"
 
 	"xoauth2-proxy/internal/account"
@@ -18,8 +17,14 @@ var count = keyfile.Whole(1, 10_000_000)
 // levels are the original's names of log levels that differ from ours.
 var levels = map[string]string{"warning": "warn", "critical": "error", "fatal": "error"}
 
-// serverKeys are the sections listeners, server, admin, log and runtime, none
-// of which the original had.
+// readBareNewlines reports whether content with a bare CR or LF is to be normalised.
+func readBareNewlines(v *keyfile.Value) (normalise, ok bool) {
+	word, ok := keyfile.OneOf(nil, "refuse", "normalise")(v)
+	return word == "normalise", ok
+}
+
+// serverKeys are the sections listeners and server, which the original did not
+// have.
 var serverKeys = []keyfile.Key[draft]{
 	{Path: "listeners", Container: true, Set: (*draft).readListeners,
 		Doc: `array of objects, each an address to listen on; default: one, "127.0.0.1:2525"`},
@@ -52,7 +57,7 @@ var serverKeys = []keyfile.Key[draft]{
 		`how long a client that is logged in may do nothing between messages; default "5m", the least of RFC 5321`),
 	keyfile.Set("server.session_timeout", keyfile.Duration(accountkeys.MinTimeout, maxSession), func(d *draft) *time.Duration { return &d.settings.Server.SessionTimeout },
 		`age at which a session ends with 421; a message that is under way may still be finished; default "24h"`),
-	keyfile.Set("server.bare_newlines", keyfile.OneOf(nil, "refuse", "normalise"), func(d *draft) *string { return &d.settings.Server.BareNewlines },
+	keyfile.Set("server.bare_newlines", readBareNewlines, func(d *draft) *bool { return &d.settings.Server.NormaliseNewlines },
 		`what becomes of DATA content with a CR or LF that stands alone: "refuse" (554) or "normalise" (CRLF instead, so that the content is not what the client sent); default "refuse"`),
 	keyfile.Set("server.cert_file", keyfile.Text, func(d *draft) *string { return &d.settings.Server.CertFile },
 		"PEM file of the certificate chain for listeners with TLS, read again when it changes; default none"),
@@ -62,33 +67,4 @@ var serverKeys = []keyfile.Key[draft]{
 		`password of all accounts on listeners with passwords "shared": an argon2id or bcrypt hash, or plain text, which CRAM-MD5 needs; default none`)),
 	keyfile.Set("server.drain_timeout", keyfile.Duration(0, accountkeys.MaxTimeout), func(d *draft) *time.Duration { return &d.settings.Server.DrainTimeout },
 		`time for running messages to finish after SIGTERM; default "30s"; keep TimeoutStopSec of the service above it`),
-
-	keyfile.Set("admin.address", keyfile.Checked(checkListenAddress), func(d *draft) *netip.AddrPort { return &d.adminAddress },
-		`address of metrics, health and the admin API; default "127.0.0.1:9090"; beyond loopback with a token only`),
-	keyfile.Set("admin.socket", keyfile.Checked(checkSocketPath), func(d *draft) *string { return &d.settings.Admin.Socket },
-		`absolute path of the admin socket, which takes changes without a token, from root and the proxy's own user; commands for a running proxy use it; default: admin.sock in $RUNTIME_DIRECTORY, else in state_dir, else beside accounts.json`),
-	keyfile.Secret(keyfile.Set("admin.token", keyfile.CheckedSecret(checkAdminToken), func(d *draft) *account.Secret { return &d.settings.Admin.Token },
-		`bearer token of the admin API and of profiles, at least 16 characters; default none, and then admin.address serves no changes; metrics and health ask for none`)),
-	keyfile.Set("admin.token_file", keyfile.Checked(readAdminToken), func(d *draft) *account.Secret { return &d.settings.Admin.Token },
-		"file that has the token instead, as its first line; a reload reads it again; default none"),
-	keyfile.Set("admin.pprof", keyfile.Boolean, func(d *draft) *bool { return &d.settings.Admin.Pprof },
-		"serves Go profiles under /debug/pprof/; default false; on loopback only"),
-
-	keyfile.Set("log.level", keyfile.OneOf(levels, "debug", "info", "warn", "error"), func(d *draft) *string { return &d.settings.Log.Level },
-		`least level that is logged: "debug", "info", "warn" or "error"; default "info"`),
-	keyfile.Set("log.format", keyfile.OneOf(nil, "text", "json"), func(d *draft) *string { return &d.settings.Log.Format },
-		`"text" or "json"; default "text"`),
-	keyfile.Set("log.file", keyfile.Text, func(d *draft) *string { return &d.settings.Log.File },
-		"file to log to, which is appended to; default none"),
-	keyfile.Set("log.console", keyfile.Boolean, func(d *draft) *bool { return &d.settings.Log.Console },
-		"logs to standard error; default true"),
-
-	keyfile.Set("runtime.gomaxprocs", keyfile.Whole(0, 4096), func(d *draft) *int { return &d.settings.Runtime.GOMAXPROCS },
-		"threads that run Go code at a time; default 0: one more than there are CPUs or loops, or what the environment variable GOMAXPROCS says"),
-	keyfile.Set("runtime.gogc", keyfile.Whole(0, 10000), func(d *draft) *int { return &d.settings.Runtime.GOGC },
-		"percentage by which the heap grows before garbage is collected; default 0: 10, or what the environment variable GOGC says"),
-	keyfile.Set("runtime.gomemlimit", keyfile.Size(0, 1<<50), func(d *draft) *int64 { return &d.settings.Runtime.GOMEMLIMIT },
-		`memory, such as "2GiB", at which garbage is collected harder; default 0: none, or what GOMEMLIMIT says; content_budget plus 256 MiB plus 50 KiB for each TLS client is enough`),
-	keyfile.Set("runtime.scheduling", keyfile.OneOf(nil, "batch", "normal"), func(d *draft) *string { return &d.settings.Runtime.Scheduling },
-		`how Linux schedules the threads: as "batch" they do not interrupt others when they are woken, which saves CPU under load, or "normal"; default "batch"; a policy that the proxy was started with, other than the normal one, stays`),
 }

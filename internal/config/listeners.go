@@ -8,11 +8,13 @@ import (
 	"strings"
 
 	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/server"
 )
 
 // listenerDraft is one element of listeners.
 type listenerDraft struct {
-	Listener
+	server.Listener
 	// ip is the address of a TCP listener; invalid for the others.
 	ip netip.AddrPort
 }
@@ -23,9 +25,9 @@ var listenerTable = keyfile.NewTable([]keyfile.Key[listenerDraft]{
 		Doc: `IP:port to listen on, such as "127.0.0.1:2525" or "[::1]:2525", or "unix:/path" or "systemd:name"; needed; beyond loopback with passwords or allow only`},
 	{Path: "allow", Set: networks(func(l *listenerDraft) *[]netip.Prefix { return &l.Allow }),
 		Doc: `array of networks, such as "10.1.2.0/24", or addresses that may connect; default: anyone who can reach the address`},
-	keyfile.Set("passwords", keyfile.OneOf(nil, "any", "shared", "account"), func(l *listenerDraft) *string { return &l.Passwords },
+	keyfile.Set("passwords", keyfile.OneOf(nil, password.PolicyAny, password.PolicyShared, password.PolicyAccount), func(l *listenerDraft) *password.Policy { return &l.Passwords },
 		`what a login needs beside the account's name: "any" takes every password as the original did, "shared" one for all accounts (server.shared_password), "account" the account's own client_password; default "any"`),
-	keyfile.Set("tls", keyfile.OneOf(nil, "none", "starttls", "required", "implicit", "detect"), func(l *listenerDraft) *string { return &l.TLS },
+	keyfile.Set("tls", readTLSMode, func(l *listenerDraft) *server.TLSMode { return &l.TLS },
 		`"none", "starttls" (offered), "required" (STARTTLS before AUTH), "implicit" (from the start) or "detect" (implicit or offered, as the client begins); default "none"; all others need server.cert_file`),
 	{Path: "proxy_from", Set: networks(func(l *listenerDraft) *[]netip.Prefix { return &l.ProxyFrom }),
 		Doc: "array of networks or addresses of load balancers, which must begin with a PROXY protocol header; default none"},
@@ -58,6 +60,18 @@ func (l *listenerDraft) readAddress(v *keyfile.Value) {
 	}
 }
 
+// readTLSMode reads how a listener uses TLS.
+func readTLSMode(v *keyfile.Value) (server.TLSMode, bool) {
+	mode, ok := keyfile.OneOf(nil, noTLS, server.TLSOffered, server.TLSRequired, server.TLSImplicit, server.TLSDetect)(v)
+	if mode == noTLS {
+		mode = server.TLSNone
+	}
+	return mode, ok
+}
+
+// noTLS is how a file says server.TLSNone.
+const noTLS server.TLSMode = "none"
+
 // networks reads an array of networks.
 func networks(field func(*listenerDraft) *[]netip.Prefix) func(*listenerDraft, *keyfile.Value) {
 	return func(l *listenerDraft, v *keyfile.Value) {
@@ -74,7 +88,7 @@ func (d *draft) readListeners(v *keyfile.Value) {
 	seen := make(map[string]bool)
 	v.EachElement(func(element *keyfile.Value) {
 		before := len(*v.File.Problems)
-		l := listenerDraft{Listener: Listener{TLS: "none", Passwords: "any"}}
+		l := listenerDraft{Listener: server.Listener{TLS: server.TLSNone, Passwords: password.PolicyAny}}
 		listenerTable.Apply(v.File, element.Node, element.Place.Child("."), &l)
 		switch {
 		case len(*v.File.Problems) > before:
@@ -99,10 +113,10 @@ func (d *draft) checkListeners() {
 	s := &d.settings.Server
 	for i, l := range d.listeners {
 		v := d.listenerNodes[i]
-		if l.TLS != "none" && s.CertFile == "" {
+		if l.TLS != server.TLSNone && s.CertFile == "" {
 			v.Problem("tls", `%q needs server.cert_file and server.key_file`, l.TLS)
 		}
-		if l.Passwords == "shared" && s.SharedPassword.IsZero() {
+		if l.Passwords == password.PolicyShared && s.SharedPassword.IsZero() {
 			v.Problem("passwords", `"shared" needs server.shared_password`)
 		}
 	}
@@ -111,9 +125,9 @@ func (d *draft) checkListeners() {
 // checkExposure refuses a listener that lets anyone in: without passwords
 // clients name an account and need no secret, so who can connect can send.
 // Sockets in the file system and those of systemd have their own protection.
-func checkExposure(l Listener) error {
+func checkExposure(l server.Listener) error {
 	address, err := netip.ParseAddrPort(l.Address)
-	if err != nil || address.Addr().IsLoopback() || len(l.Allow) > 0 || l.Passwords == "shared" || l.Passwords == "account" {
+	if err != nil || address.Addr().IsLoopback() || len(l.Allow) > 0 || l.Passwords == password.PolicyShared || l.Passwords == password.PolicyAccount {
 		return nil
 	}
 	return fmt.Errorf(`%v is reachable from other hosts, and whoever connects can send as any account; `+

@@ -12,6 +12,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/server"
 )
 
 // load writes the two files and loads them; an empty text is "{}" and "[]".
@@ -65,7 +66,7 @@ func TestOriginalFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Upstream.QueueSize != 10000 || s.OAuth.RequestTimeout != 10*time.Second {
+	if s.Upstream.MaxWaiting != 10000 || s.OAuth.Timeout != 10*time.Second {
 		t.Error("the misplaced keys are not honoured")
 	}
 	if g := s.Providers["gmail"].Limits; g.MaxConnections != 3 || g.MaxMessagesPerConnection != 200 ||
@@ -163,8 +164,8 @@ func TestWithoutConfig(t *testing.T) {
 	if !reflect.DeepEqual(s, want) || snapshot.Len() != 0 {
 		t.Errorf("settings %+v, want %+v", s, want)
 	}
-	if s.Listeners[0].Address != "127.0.0.1:2525" || s.Admin.Address != "127.0.0.1:9090" || len(s.Listeners) != 1 {
-		t.Errorf("addresses %v, %v", s.Listeners, s.Admin.Address)
+	if s.Server.Listeners[0].Address != "127.0.0.1:2525" || s.Admin.Address != "127.0.0.1:9090" || len(s.Server.Listeners) != 1 {
+		t.Errorf("addresses %v, %v", s.Server.Listeners, s.Admin.Address)
 	}
 	checkReport(t, report, "no config.json in ., /etc/xoauth2, ")
 }
@@ -223,7 +224,7 @@ func TestLaterKeyWins(t *testing.T) {
 		},
 		"server": {"loops": 1, "loops": 2}
 	}`, "")
-	if s.OAuth.RequestTimeout != 7*time.Second || s.Upstream.QueueSize != 20 || s.Log.Level != "warn" || s.Server.Loops != 2 {
+	if s.OAuth.Timeout != 7*time.Second || s.Upstream.MaxWaiting != 20 || s.Log.Level != "warn" || s.Server.Loops != 2 {
 		t.Errorf("%+v %+v %+v", s.OAuth, s.Upstream, s.Log)
 	}
 	checkReport(t, report, ":4: global.oauth2_timeout = 5: ignored: global.timeouts.oauth2_timeout says the same and wins")
@@ -259,18 +260,18 @@ func TestListeners(t *testing.T) {
 		{"address": "unix:/run/x/smtp.sock"},
 		{"address": "systemd:smtp"},
 	]}`, "")
-	want := []Listener{
-		{Address: "127.0.0.1:2525", TLS: "none", Passwords: "any"},
-		{Address: "[::]:2526", TLS: "none", Passwords: "any", Allow: []netip.Prefix{
+	want := []server.Listener{
+		{Address: "127.0.0.1:2525", TLS: server.TLSNone, Passwords: "any"},
+		{Address: "[::]:2526", TLS: server.TLSNone, Passwords: "any", Allow: []netip.Prefix{
 			netip.MustParsePrefix("10.1.2.0/24"), netip.MustParsePrefix("192.0.2.1/32"),
 			netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("10.9.0.0/16"),
 		}},
-		{Address: "[::]:2527", TLS: "none", Passwords: "account", MaxConnections: 3, MaxPerSource: 2, MaxMessages: 1,
+		{Address: "[::]:2527", TLS: server.TLSNone, Passwords: "account", MaxConnections: 3, MaxPerSource: 2, MaxMessages: 1,
 			ProxyFrom: []netip.Prefix{netip.MustParsePrefix("192.0.2.9/32")}},
-		{Address: "unix:/run/x/smtp.sock", TLS: "none", Passwords: "any"},
-		{Address: "systemd:smtp", TLS: "none", Passwords: "any"},
+		{Address: "unix:/run/x/smtp.sock", TLS: server.TLSNone, Passwords: "any"},
+		{Address: "systemd:smtp", TLS: server.TLSNone, Passwords: "any"},
 	}
-	if !reflect.DeepEqual(s.Listeners, want) {
-		t.Errorf("listeners %v, want %v", s.Listeners, want)
+	if !reflect.DeepEqual(s.Server.Listeners, want) {
+		t.Errorf("listeners %v, want %v", s.Server.Listeners, want)
 	}
 }

@@ -1,13 +1,18 @@
 package config
 
-import "xoauth2-proxy/internal/keyfile"
+import (
+	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/server"
+	"xoauth2-proxy/upstream"
+)
 
 // configTable is the keys of config.json.
 var configTable = keyfile.NewTable(
 	secretsKeys, // in front of the keys whose values may be sealed
 	[]keyfile.Key[draft]{{Path: "providers", Container: true, Set: (*draft).readProviders,
 		Doc: "object of providers by name"}},
-	globalKeys, serverKeys, upstreamKeys, oauthKeys,
+	globalKeys, serverKeys, upstreamKeys, oauthKeys, adminKeys,
 )
 
 // readConfig reads f, which may be nil, and settles everything. Problems go to f.
@@ -26,18 +31,19 @@ func readConfig(f *keyfile.File) *Settings {
 // resolve settles what depends on more than one key.
 func (d *draft) resolve() {
 	s := &d.settings
-	s.Listeners = d.listeners
-	if len(s.Listeners) == 0 {
-		s.Listeners = []Listener{{Address: "127.0.0.1:2525", TLS: "none", Passwords: "any"}}
+	s.Server.Listeners = d.listeners
+	if len(s.Server.Listeners) == 0 {
+		s.Server.Listeners = []server.Listener{{Address: "127.0.0.1:2525", TLS: server.TLSNone, Passwords: password.PolicyAny}}
 	}
+	s.Upstream.EhloName, s.Upstream.LoginTimeout = s.Server.Hostname, s.Upstream.CommandTimeout
 	s.Admin.Address = d.adminAddress.String()
 	s.Providers = d.resolveProviders()
 	for name, section := range d.providers {
 		if b, ok := section.breaker.settle(s.Upstream.Breaker); ok {
-			if s.Breakers == nil {
-				s.Breakers = make(map[string]Breaker)
+			if s.Upstream.Breakers == nil {
+				s.Upstream.Breakers = make(map[string]upstream.BreakerConfig)
 			}
-			s.Breakers[s.Providers[name].SMTP.String()] = b
+			s.Upstream.Breakers[s.Providers[name].SMTP.String()] = b
 		}
 	}
 }

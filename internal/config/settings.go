@@ -1,42 +1,38 @@
 package config
 
 import (
-	"net/netip"
 	"path/filepath"
 	"time"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
+	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/seal"
+	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/server"
+	"xoauth2-proxy/upstream"
 )
 
 // Settings is what config.json, the defaults and the command line say, checked.
-// The tables of keys document each field; here is what it becomes.
+// What a package takes is embedded: there each setting is declared, with its unit
+// and its default. The tables of keys say how a file gives it.
 type Settings struct {
 	// ConfigFile and AccountsFile are the files that were read; ConfigFile is
 	// empty when there was none.
 	ConfigFile, AccountsFile string
-	// Listeners are the addresses to listen on; at least one.
-	Listeners []Listener
-	Server    Server
-	Upstream  Upstream
-	OAuth     OAuth
-	Admin     Admin
-	Log       Log
-	Runtime   Runtime
-	Secrets   Secrets
-	// StateDir is the directory of what outlives the process beside tokens;
-	// empty: nothing does.
+	Server                   Server
+	Upstream                 Upstream
+	OAuth                    OAuth
+	Admin                    Admin
+	Log                      Log
+	Runtime                  Runtime
+	Secrets                  Secrets
+	// StateDir is the directory of what outlives the process beside tokens.
+	// Default: empty, nothing does.
 	StateDir string
-	// Breakers are the circuit breakers of endpoints that have their own, by
-	// "host:port".
-	Breakers map[string]Breaker
 	// Providers are the presets as configured, by name; "gmail", "outlook" and
 	// "default" are always there.
 	Providers map[string]*account.Provider
-	// DryRun does everything up to the upstream login and sends nothing. It is
-	// set on the command line only.
-	DryRun bool
 }
 
 // StateFile returns the path of a file of that name in the state directory:
@@ -61,101 +57,33 @@ func (s *Settings) Accounts() *accountfile.Basis {
 		BindSourceIP: s.Upstream.BindSourceIP, IPv6: s.Upstream.IPv6, Keys: s.Secrets.Key}
 }
 
-// Listener is one address that clients connect to.
-type Listener struct {
-	// Address is IP:port, without a zone or a name, where port 0 picks a free
-	// one, or "unix:PATH", or "systemd:NAME".
-	Address string
-	// TLS is "none", "starttls", "required", "implicit" or "detect".
-	TLS string
-	// Allow limits who may connect, by source address; empty allows everyone
-	// who can reach Address, which then is a loopback address.
-	Allow []netip.Prefix
-	// ProxyFrom are the peers that send a PROXY protocol header.
-	ProxyFrom []netip.Prefix
-	// Passwords is what a login needs: "any", "shared" or "account".
-	Passwords string
-	// MaxConnections, MaxPerSource and MaxMessages are caps of the listener, of
-	// each source address, and of each connection; 0 is no cap.
-	MaxConnections, MaxPerSource, MaxMessages int
-}
-
-// Server is the side of the clients.
+// Server is the side of the clients. Its TLS, Gate and Watch are not settings.
 type Server struct {
-	Hostname                                        string
-	Loops                                           int
-	Pin                                             string
-	MaxConnections, MaxRecipients, MaxErrors        int
-	MaxPipelined                                    int
-	MaxMessageSize, ContentBudget                   int64
-	GreetingTimeout, CommandTimeout, ContentTimeout time.Duration
-	IdleTimeout, SessionTimeout                     time.Duration
-	// BareNewlines is what becomes of content with a bare CR or LF: "refuse" or
-	// "normalise".
-	BareNewlines string
-	// SharedPassword is the password of listeners with passwords "shared", as
-	// stored: a hash or plain text.
-	SharedPassword account.Secret
-	// CertFile and KeyFile are PEM files, for the listeners with TLS.
+	server.Config
+	// CertFile and KeyFile are PEM files, for the listeners with TLS. Default:
+	// none.
 	CertFile, KeyFile string
 	// DrainTimeout is how long running transactions may take after SIGTERM.
+	// Default: 30 s.
 	DrainTimeout time.Duration
 }
 
-// Upstream is the side of the providers.
+// Upstream is the side of the providers. Its Quota and Watch are not settings,
+// EhloName is Server.Hostname, and LoginTimeout is CommandTimeout.
 type Upstream struct {
-	// CAFile is a PEM file of the certificate authorities to trust instead of
-	// the system's; may be empty.
-	CAFile string
-	// Shards is the number of queues; 0 leaves the choice to the proxy.
-	Shards int
-	// OnLoops has small messages carried by the event loops.
-	OnLoops   bool
-	QueueSize int
-	// MaxTransactions caps the transactions with providers at one time over all
-	// accounts; 0 is no cap.
-	MaxTransactions                          int
-	DialTimeout, TLSTimeout, GreetingTimeout time.Duration
-	CommandTimeout, ContentTimeout           time.Duration
-	FinalReplyTimeout, TransactionTimeout    time.Duration
+	upstream.Config
 	// BindSourceIP connects from the account's ip_address; without it, no
-	// account has a SourceIP.
+	// account has a SourceIP. Default: true.
 	BindSourceIP bool
-	// IPv6 connects over IPv6 too.
-	IPv6 bool
-	// QuotaAsTemporary answers 452 for the provider's quota refusals.
-	QuotaAsTemporary              bool
-	ThrottleRecovery, DNSCacheTTL time.Duration
-	// Breaker is the circuit breaker of endpoints that have none of their own.
-	Breaker Breaker
-	// PrewarmConnections is for each account, PrewarmRate a second over all.
-	PrewarmConnections, PrewarmRate int
+	// OnLoops is read and has no effect: all messages are carried by event loops.
+	OnLoops bool
 }
 
-// Breaker is when an endpoint is left alone: after so many failures in a row,
-// and for how long. No Failures is never.
-type Breaker struct {
-	Failures int
-	Recovery time.Duration
-}
-
-// OAuth is the token requests.
+// OAuth is the token requests. Its Store, ExtraCAs and Watch are not settings.
 type OAuth struct {
-	// CAFile is a PEM file of further certificate authorities; may be empty.
-	CAFile                                string
-	RequestTimeout, ConnectTimeout        time.Duration
-	ParallelRefreshes, ConnectionsPerHost int
-	// DefaultLifetime is that of an access token which comes without expires_in.
-	DefaultLifetime time.Duration
-	// Proxy is the URL of the HTTP proxy for token requests; zero: none.
-	Proxy account.Secret
-	// KeepAlive is how long a refresh token may be unused, where neither account
-	// nor provider say; 0: for ever.
-	KeepAlive time.Duration
-	// MaxMailboxes is how many mailboxes of one catch-all account may be in use at
-	// one time.
-	MaxMailboxes int
-	// TokenStore is the file that tokens are kept in; empty: in memory only.
+	oauth.Config
+	// TokenStore is the file that tokens are kept in. Default: empty, they are in
+	// memory only.
 	TokenStore string
 }
 
@@ -165,26 +93,26 @@ type Secrets struct {
 	Key *seal.Keyring
 }
 
-// Admin is the listener of metrics, health and state.
+// Admin is the listener of metrics, health and state. Its Sockets, SocketNeeded,
+// Version and Revision are not settings.
 type Admin struct {
-	// Address is IP:port; port 0 picks a free one.
-	Address string
-	// Socket is the path of the admin socket; empty: it is where a command looks
-	// for it by itself.
+	admin.Config
+	// Socket is the path of the admin socket. Default: empty, it is where a command
+	// looks for it by itself.
 	Socket string
-	// Token is the bearer token of the admin API and of profiles; zero asks for
-	// none, which is for a loopback Address only.
+	// Token is Config.Token, which a reload can change. Default: none, which is for
+	// a loopback Address only.
 	Token account.Secret
-	Pprof bool
 }
 
 // Log is what is logged and where.
 type Log struct {
 	// Level is "debug", "info", "warn" or "error"; Format "text" or "json".
+	// Defaults: "info", "text".
 	Level, Format string
-	// File is a path; empty logs to no file.
+	// File is a path. Default: empty, no file.
 	File string
-	// Console logs to standard error.
+	// Console logs to standard error. Default: true.
 	Console bool
 }
 
@@ -196,5 +124,6 @@ type Runtime struct {
 	// GOMEMLIMIT is in octets.
 	GOMEMLIMIT int64
 	// Scheduling is how Linux is to schedule the threads: "batch" or "normal".
+	// Default: "batch".
 	Scheduling string
 }

@@ -17,6 +17,8 @@ type Key[T any] struct {
 	Doc string
 	// Set reads the value. Nil: the key has no effect.
 	Set func(*T, *Value)
+	// Field returns a pointer to what Set sets; nil if it sets no field at once.
+	Field func(*T) any
 	// Secret keeps the value out of the report.
 	Secret bool
 	// Container marks a value that has keys of its own, which the report lists
@@ -27,7 +29,7 @@ type Key[T any] struct {
 // Set declares a key that sets a field at once. Where two keys set the same
 // field, the later one in the table wins.
 func Set[T, V any](path string, read reader[V], field func(*T) *V, doc string) Key[T] {
-	return Key[T]{Path: path, Doc: doc, Set: func(t *T, v *Value) {
+	return Key[T]{Path: path, Doc: doc, Field: func(t *T) any { return field(t) }, Set: func(t *T, v *Value) {
 		if x, ok := read(v); ok {
 			target := field(t)
 			v.claim(target)

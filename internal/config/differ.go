@@ -1,0 +1,33 @@
+package config
+
+import "reflect"
+
+// Differing names the settings that are not the same in s and in other, by their
+// keys in the file; settings that no one key gives have names of their own.
+func (s *Settings) Differing(other *Settings) (keys []string) {
+	add := func(key string, a, b any) {
+		if !reflect.DeepEqual(a, b) {
+			keys = append(keys, key)
+		}
+	}
+	add("config_file", s.ConfigFile, other.ConfigFile)
+	add("accounts_file", s.AccountsFile, other.AccountsFile)
+	add("listeners", s.Server.Listeners, other.Server.Listeners)
+	a, b := draftOf(*s), draftOf(*other)
+	last := make(map[any]int) // of several keys for one field, the last one counts
+	for i, k := range configTable.Keys {
+		if k.Field != nil {
+			last[k.Field(a)] = i
+		}
+	}
+	for i, k := range configTable.Keys {
+		if k.Field != nil && last[k.Field(a)] == i {
+			add(k.Path, k.Field(a), k.Field(b))
+		}
+	}
+	add("secrets", s.Secrets, other.Secrets)
+	add("breakers", s.Upstream.Breakers, other.Upstream.Breakers)
+	add("providers", s.Providers, other.Providers)
+	add("dry_run", s.Upstream.DryRun, other.Upstream.DryRun)
+	return keys
+}
