@@ -7,9 +7,9 @@ import (
 	"io"
 	"strings"
 
-	"xoauth2-proxy/internal/keyfile"
-
 	"github.com/tailscale/hujson"
+
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // Entry is one account as it is to stand in a file: keys with their values, in

@@ -8,9 +8,9 @@ import (
 	"io"
 	"strings"
 
-	"xoauth2-proxy/internal/keyfile"
-
 	"github.com/tailscale/hujson"
+
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // Columns of the batch text that a list in CSV may have too; they mean nothing.

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"strings"
 
-	"xoauth2-proxy/internal/keyfile"
-
 	"github.com/tailscale/hujson"
+
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // member returns the last member of that name, which is the one in force.

@@ -3,6 +3,7 @@ package accountfile
 import (
 	"bytes"
 	"io"
+	"slices"
 
 	"github.com/tailscale/hujson"
 
@@ -44,14 +45,11 @@ func (p *piece) next() {
 
 // parsePiece parses the text of an account, which the value then keeps.
 func parsePiece(text []byte, depth int) (hujson.Value, error) {
-	if keyfile.TooDeep(text, depth) >= 0 {
+	v, ok := keyfile.ParseValue(text, depth)
+	if !ok {
 		return hujson.Value{}, errOddFile
 	}
-	node, err := hujson.Parse(text)
-	if err != nil || node.StartOffset != 0 || node.EndOffset != len(text) {
-		return hujson.Value{}, errOddFile
-	}
-	return node, nil
+	return v, nil
 }
 
 // taker takes the pieces of a file, in order. It reports whether it knows a piece:
@@ -112,37 +110,29 @@ func split(name string, from *splitter, take taker) (parts, error) {
 		}
 		p.next()
 	}
-	cut := keyfile.Cut{At: len(skeleton), Lines: p.before - countLines(skeleton)}
+	end, cut := len(skeleton), p.before-countLines(skeleton)
 	if skeleton, err = from.tail(skeleton); err != nil {
 		return parts{}, err
 	}
-	return checkSkeleton(name, skeleton, marks, cut)
-}
-
-// checkSkeleton parses the skeleton, and fails unless it is that of the file: each
-// account was taken out of an element of the array of accounts, and there are no
-// others. Those that are known follow on them.
-func checkSkeleton(name string, skeleton []byte, marks []int, cut keyfile.Cut) (parts, error) {
-	var ps keyfile.Problems
-	f := keyfile.Parse(name, skeleton, &ps, new(keyfile.Report))
+	f := keyfile.Parse(name, skeleton, new(keyfile.Problems), new(keyfile.Report))
 	if f == nil {
 		return parts{}, errOddFile
 	}
-	f.Cut = cut
+	f.Cut(end, cut)
 	array := accountArray(f)
-	if array == nil {
+	if array == nil || !marked(array.Value.(*hujson.Array).Elements, marks) {
 		return parts{}, errOddFile
-	}
-	elements := array.Value.(*hujson.Array).Elements
-	if len(elements) != len(marks) {
-		return parts{}, errOddFile
-	}
-	for i, e := range elements {
-		if e.StartOffset != marks[i] || e.EndOffset != marks[i]+len("{}") {
-			return parts{}, errOddFile
-		}
 	}
 	return partsAround(f, skeleton, array), nil
+}
+
+// marked reports whether the elements are {} at these offsets: each account was taken
+// out of an element of the array of accounts, and there are no others. Those that
+// are known follow on them.
+func marked(elements []hujson.ArrayElement, marks []int) bool {
+	return slices.EqualFunc(elements, marks, func(e hujson.ArrayElement, mark int) bool {
+		return e.StartOffset == mark && e.EndOffset == mark+len("{}")
+	})
 }
 
 // cutUp parses a file as a whole and takes it apart then.

@@ -23,9 +23,7 @@ type reading struct {
 	groups     map[*keyfile.Statement]*keyfile.Entry
 	statements map[keyfile.Statement]*keyfile.Statement
 
-	part  keyfile.File // the account at hand
-	spare keyfile.Spare
-	own   keyfile.Report
+	part  *keyfile.File // the account at hand
 	draft accountDraft
 }
 
@@ -35,8 +33,7 @@ func newReading(c *Cache, b *Basis) *reading {
 		n := len(c.last.units)
 		r.units, r.accounts, r.found = make([]unit, 0, n), make([]*account.Account, 0, n), make([]spot, 0, n)
 	}
-	r.part = keyfile.File{Name: b.Path, Keys: b.Keys, Problems: &r.problems, Report: &r.own, Spare: &r.spare}
-	r.spare = keyfile.Spare{Entries: make([]keyfile.Entry, 0, len(accountTable.Keys)), Claims: make(keyfile.Claims)}
+	r.part = keyfile.NewParts(b.Path, b.Keys, len(accountTable.Keys), &r.problems)
 	return r
 }
 
@@ -66,7 +63,7 @@ func (r *reading) take(p *piece) (known bool, err error) {
 		return false, err
 	}
 	var about []note
-	for _, e := range r.own.Entries() {
+	for _, e := range r.part.Report.Entries() {
 		if e.Status != keyfile.InForce {
 			one := note{r.statement(e.Statement()), e.Line - p.before}
 			r.say(one, p.before)
@@ -93,7 +90,7 @@ func (r *reading) begin(depth int) {
 	}
 }
 
-// readAccount reads the account of p. What it returns, and what it adds to own, has
+// readAccount reads the account of p. What it returns, and what it adds to part, has
 // nothing of the text in it.
 func (r *reading) readAccount(p *piece) (*account.Account, error) {
 	text := p.text[p.gap:]
@@ -101,10 +98,8 @@ func (r *reading) readAccount(p *piece) (*account.Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.part.Before, r.part.Lines, r.part.Passing = p.line()-1, keyfile.LineEnds(r.part.Lines[:0], text), false
-	r.own.Reset()
-	r.spare.Entries = r.spare.Entries[:0]
-	ar := &accountReader{f: &r.part, node: node, basis: r.basis, place: placeOf(p.index), draft: &r.draft}
+	r.part.NextPart(text, p.line()-1, node)
+	ar := &accountReader{f: r.part, node: node, basis: r.basis, place: placeOf(p.index), draft: &r.draft}
 	return ar.read(), nil
 }
 

@@ -22,7 +22,7 @@ var errOddFile = errors.New("accountfile: the file cannot be split")
 // never in memory as a whole. It knows just enough of the syntax to skip strings
 // and comments, and takes what it does not expect for an odd file. Where it is
 // wrong nothing comes of it but that the file is read in another way: see
-// checkSkeleton.
+// marked.
 type splitter struct {
 	from   io.Reader
 	window []byte

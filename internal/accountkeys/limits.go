@@ -7,6 +7,23 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
+// Limits is what a provider's section, or an account, says about limits.
+type Limits struct {
+	MaxConnections, MaxConcurrent, MaxMessages, MaxRecipients keyfile.Given[int]
+	MaxAge, Idle, Acquire                                     keyfile.Given[time.Duration]
+	RateEnabled                                               keyfile.Given[bool]
+	PerMinute, PerHour, PerDay, RecipientsPerDay, Logins      keyfile.Given[int]
+	MaxMessageSize                                            keyfile.Given[int64]
+}
+
+// Retry is what a provider's section, or an account, says about retries.
+type Retry struct {
+	attempts keyfile.Given[int]
+	factor   keyfile.Given[float64]
+	maxDelay keyfile.Given[time.Duration]
+	jitter   keyfile.Given[bool]
+}
+
 // Settle puts the given value, if any, into target, and keeps target under the
 // ceiling. The entry of a clamped value says so.
 func Settle[N int | int64 | time.Duration](target *N, g keyfile.Given[N], c account.Ceiling[N]) {
@@ -63,21 +80,4 @@ func (d *Retry) Settle(p *account.RetryPolicy) {
 	if d.jitter.OK() {
 		p.Jitter = d.jitter.Value
 	}
-}
-
-// Limits is what a provider's section, or an account, says about limits.
-type Limits struct {
-	MaxConnections, MaxConcurrent, MaxMessages, MaxRecipients keyfile.Given[int]
-	MaxAge, Idle, Acquire                                     keyfile.Given[time.Duration]
-	RateEnabled                                               keyfile.Given[bool]
-	PerMinute, PerHour, PerDay, RecipientsPerDay, Logins      keyfile.Given[int]
-	MaxMessageSize                                            keyfile.Given[int64]
-}
-
-// Retry is what a provider's section, or an account, says about retries.
-type Retry struct {
-	attempts keyfile.Given[int]
-	factor   keyfile.Given[float64]
-	maxDelay keyfile.Given[time.Duration]
-	jitter   keyfile.Given[bool]
 }

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"xoauth2-proxy/internal/keyfile"
-
 	"github.com/tailscale/hujson"
+
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // FuzzSettings reads arbitrary files as config.json. It must not panic, and: a

@@ -27,50 +27,25 @@ const (
 
 // File is one parsed file, or part of one, and where its problems and notes go.
 type File struct {
-	Name     string
-	Root     hujson.Value
-	Lines    []int         // offsets of the line ends, ascending
-	Before   int           // lines in front of the part
-	Cut      Cut           // out of the text
-	Keys     *seal.Keyring // that open sealed values; may be nil
-	Account  string        // email of the account that is being read; "" for config.json
+	// Name is what the file is called in messages.
+	Name string
+	Root hujson.Value
+	// Keys open sealed values; may be nil. Account is the email of the account that
+	// is being read, which sealed values are bound to; empty for config.json.
+	Keys     *seal.Keyring
+	Account  string
 	Problems *Problems
 	Report   *Report
-	// Spare, if not nil, is room for what nobody keeps when an account is read.
-	Spare *Spare
-	// Passing says that what was read may read otherwise another time though
-	// its text is the same, with the same settings.
+	// Passing says that the same text may read otherwise another time, with the
+	// same settings: a secret is in another file, for example.
 	Passing bool
-}
 
-// Spare is what apply needs for an object, to be used for one after the other.
-type Spare struct {
-	Entries []Entry
-	Claims  Claims
+	lines    []int // offsets of the line ends, ascending
+	before   int   // lines in front of the part
+	cutAt    int   // the offset where lines were taken out
+	cutLines int   // how many
+	spare    *spare
 }
-
-// newEntry returns an empty entry.
-func (f *File) newEntry() *Entry {
-	if f.Spare == nil || len(f.Spare.Entries) == cap(f.Spare.Entries) {
-		return new(Entry)
-	}
-	n := len(f.Spare.Entries)
-	f.Spare.Entries = f.Spare.Entries[:n+1]
-	f.Spare.Entries[n] = Entry{}
-	return &f.Spare.Entries[n]
-}
-
-// newClaims returns empty claims.
-func (f *File) newClaims() Claims {
-	if f.Spare == nil {
-		return make(Claims)
-	}
-	clear(f.Spare.Claims)
-	return f.Spare.Claims
-}
-
-// Cut is lines that were taken out of a text at an offset.
-type Cut struct{ At, Lines int }
 
 // Open reads and parses the file at path. The problems of reading and of
 // syntax go to ps; then it returns nil.
@@ -123,8 +98,8 @@ func Parse(name string, data []byte, ps *Problems, report *Report) *File {
 	if data[len(data)-1] != '\n' { // a comment may end the file
 		data = append(slices.Clip(data), '\n')
 	}
-	f.Lines = LineEnds(make([]int, 0, bytes.Count(data, []byte("\n"))), data)
-	if at := TooDeep(data, 0); at >= 0 {
+	f.lines = lineEnds(make([]int, 0, bytes.Count(data, []byte("\n"))), data)
+	if at := tooDeep(data, 0); at >= 0 {
 		ps.Add(&Problem{File: name, Line: f.Line(at), Message: fmt.Sprintf("values are nested more than %d deep", MaxDepth)})
 		return nil
 	}
@@ -137,8 +112,8 @@ func Parse(name string, data []byte, ps *Problems, report *Report) *File {
 	return f
 }
 
-// LineEnds appends the offsets of the line ends of data to ends.
-func LineEnds(ends []int, data []byte) []int {
+// lineEnds appends the offsets of the line ends of data to ends.
+func lineEnds(ends []int, data []byte) []int {
 	for i, c := range data {
 		if c == '\n' {
 			ends = append(ends, i)
@@ -147,13 +122,27 @@ func LineEnds(ends []int, data []byte) []int {
 	return ends
 }
 
+// ParseValue parses a text that is one value, which stands in arrays and objects
+// that are nested depth deep. ok is false if it is not one value, or nested too
+// deep. The value keeps the text.
+func ParseValue(text []byte, depth int) (v hujson.Value, ok bool) {
+	if tooDeep(text, depth) >= 0 {
+		return v, false
+	}
+	v, err := hujson.Parse(text)
+	return v, err == nil && v.StartOffset == 0 && v.EndOffset == len(text)
+}
+
+// Cut says that so many lines of the file were taken out of its text at an offset.
+func (f *File) Cut(at, lines int) { f.cutAt, f.cutLines = at, lines }
+
 // Line returns the line, from 1, of the octet at offset.
 func (f *File) Line(offset int) int {
-	n, _ := slices.BinarySearch(f.Lines, offset)
-	if offset >= f.Cut.At {
-		n += f.Cut.Lines
+	n, _ := slices.BinarySearch(f.lines, offset)
+	if offset >= f.cutAt {
+		n += f.cutLines
 	}
-	return f.Before + n + 1
+	return f.before + n + 1
 }
 
 // syntaxProblem makes a problem of an error of the parser. The parser quotes
@@ -177,10 +166,10 @@ func syntaxProblem(name string, err error) *Problem {
 	return p
 }
 
-// TooDeep returns the offset where values are nested deeper than maxDepth, or
+// tooDeep returns the offset where values are nested deeper than MaxDepth, or
 // -1, in a text that is nested itself. It knows just enough of the syntax to skip
 // strings and comments; what is malformed is left to the parser.
-func TooDeep(b []byte, depth int) int {
+func tooDeep(b []byte, depth int) int {
 	for i := 0; i < len(b); i++ {
 		switch b[i] {
 		case '[', '{':
@@ -239,6 +228,7 @@ func MemberName(o *hujson.Object, i int) string {
 	return unquote(o.Members[i].Name.Value.(hujson.Literal))
 }
 
+// IsNull reports whether v is null.
 func IsNull(v *hujson.Value) bool { return v.Value.Kind() == 'n' }
 
 // Printable makes a key of a file fit for one line of a report.
@@ -270,4 +260,10 @@ func unquote(lit hujson.Literal) string {
 		return string(lit[1 : n-1])
 	}
 	return lit.String()
+}
+
+// spare is room for what is needed of one part of a file only.
+type spare struct {
+	entries []Entry
+	claims  Claims
 }

@@ -13,7 +13,7 @@ type Key[T any] struct {
 	// Path is dotted and relative to the object.
 	Path string
 	// Doc says what the value is, its unit, its default, and what goes wrong at
-	// the edges. For a key without set it says why the key is ignored.
+	// the edges. For a key without Set it says why the key is ignored.
 	Doc string
 	// Set reads the value. Nil: the key has no effect.
 	Set func(*T, *Value)
@@ -28,7 +28,7 @@ type Key[T any] struct {
 
 // Set declares a key that sets a field at once. Where two keys set the same
 // field, the later one in the table wins.
-func Set[T, V any](path string, read reader[V], field func(*T) *V, doc string) Key[T] {
+func Set[T, V any](path string, read Reader[V], field func(*T) *V, doc string) Key[T] {
 	return Key[T]{Path: path, Doc: doc, Field: func(t *T) any { return field(t) }, Set: func(t *T, v *Value) {
 		if x, ok := read(v); ok {
 			target := field(t)
@@ -45,10 +45,11 @@ type Given[V any] struct {
 	Entry *Entry
 }
 
+// OK reports whether a value was given.
 func (g Given[V]) OK() bool { return g.Entry != nil }
 
-// Opt declares a key whose effect is settled later, together with others.
-func Opt[T, V any](path string, read reader[V], field func(*T) *Given[V], doc string) Key[T] {
+// Opt declares a key whose effect is decided later, together with others.
+func Opt[T, V any](path string, read Reader[V], field func(*T) *Given[V], doc string) Key[T] {
 	return Key[T]{Path: path, Doc: doc, Set: func(t *T, v *Value) {
 		if x, ok := read(v); ok {
 			target := field(t)
@@ -64,32 +65,34 @@ func Secret[T any](k Key[T]) Key[T] {
 	return k
 }
 
-// NoEffect declares a key of the original that has no effect, and why.
+// NoEffect declares a key of the predecessor that has no effect, and why.
 func NoEffect[T any](path, reason string) Key[T] {
 	return Key[T]{Path: path, Doc: reason}
 }
 
 // Table is the known keys of an object, indexed.
 type Table[T any] struct {
+	// Keys are all keys, in the order in which they are read.
 	Keys     []Key[T]
-	Index    map[string]int  // path to index in keys
-	Sections map[string]bool // the proper prefixes of the paths
+	index    map[string]int  // path to index in Keys
+	sections map[string]bool // the proper prefixes of the paths
 }
 
+// NewTable returns a table of all keys in groups.
 func NewTable[T any](groups ...[]Key[T]) *Table[T] {
 	t := &Table[T]{
 		Keys:     slices.Concat(groups...),
-		Index:    make(map[string]int),
-		Sections: make(map[string]bool),
+		index:    make(map[string]int),
+		sections: make(map[string]bool),
 	}
 	for i, k := range t.Keys {
-		if _, ok := t.Index[k.Path]; ok {
+		if _, ok := t.index[k.Path]; ok {
 			panic("keyfile: key declared twice: " + k.Path)
 		}
-		t.Index[k.Path] = i
+		t.index[k.Path] = i
 		for at, c := range k.Path {
 			if c == '.' {
-				t.Sections[k.Path[:at]] = true
+				t.sections[k.Path[:at]] = true
 			}
 		}
 	}
@@ -98,7 +101,7 @@ func NewTable[T any](groups ...[]Key[T]) *Table[T] {
 
 // Find returns the key of that path; ok is false if there is none.
 func (tb *Table[T]) Find(path string) (k *Key[T], ok bool) {
-	i, ok := tb.Index[path]
+	i, ok := tb.index[path]
 	if !ok {
 		return nil, false
 	}
@@ -106,7 +109,7 @@ func (tb *Table[T]) Find(path string) (k *Key[T], ok bool) {
 }
 
 // Apply reads the object obj, which stands at the given place, into t. Keys are
-// applied in the order of the table. It returns who set what.
+// applied in the order of the table. It returns which entries set which fields.
 func (tb *Table[T]) Apply(f *File, obj hujson.Value, at Place, t *T) Claims {
 	var room [128]*hujson.Value // more than any table has, or else it is made larger
 	found := append(room[:0], make([]*hujson.Value, len(tb.Keys))...)
@@ -118,7 +121,7 @@ func (tb *Table[T]) Apply(f *File, obj hujson.Value, at Place, t *T) Claims {
 			continue
 		}
 		k := &tb.Keys[i]
-		*v = Value{File: f, Node: *found[i], Place: at.Child(k.Path), Path: k.Path, Doc: k.Doc, Claims: by}
+		*v = Value{File: f, Node: *found[i], Place: at.Child(k.Path), path: k.Path, doc: k.Doc, claims: by}
 		if !k.Container {
 			v.Entry = f.newEntry()
 			v.Entry.File, v.Entry.Line, v.Entry.Key, v.Entry.Count = f.Name, v.line(), v.Place.General, 1
@@ -149,7 +152,7 @@ func (tb *Table[T]) collect(f *File, obj hujson.Value, section string, at Place,
 	for m := range object.Members {
 		name, val := MemberName(object, m), &object.Members[m].Value
 		path := section + name
-		i, known := tb.Index[path]
+		i, known := tb.index[path]
 		switch {
 		case strings.HasPrefix(name, "_"): // a note
 		case known && IsNull(val): // as if it were not there
@@ -159,8 +162,8 @@ func (tb *Table[T]) collect(f *File, obj hujson.Value, section string, at Place,
 				f.AddEntry(*first, at.General+path, Ignored, fmt.Sprintf("given again on line %d", f.Line(val.StartOffset)))
 			}
 			found[i] = val
-		case tb.Sections[path] && IsNull(val):
-		case tb.Sections[path]:
+		case tb.sections[path] && IsNull(val):
+		case tb.sections[path]:
 			tb.collect(f, *val, path+".", at, found)
 		default:
 			f.AddEntry(*val, at.General+Printable(path), Unknown, "it has no effect")

@@ -15,7 +15,7 @@ type Problem struct {
 	Line int
 	// Key is the dotted path of the key; empty for the file as a whole.
 	Key string
-	// Message says what is wrong and what is right.
+	// Message says what the mistake is, and what would be right.
 	Message string
 }
 
@@ -38,6 +38,7 @@ func (p *Problem) Error() string {
 // Problems collects mistakes.
 type Problems []*Problem
 
+// Add adds a problem.
 func (ps *Problems) Add(p *Problem) { *ps = append(*ps, p) }
 
 // Err joins the problems in the order of their lines; nil when there are none.

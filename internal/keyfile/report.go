@@ -18,7 +18,7 @@ const (
 	Clamped
 	// Ignored: the key is known and has no effect, or another key wins.
 	Ignored
-	// Unknown: the key is not known; perhaps a slip of the pen.
+	// Unknown: the key is not known; perhaps it is misspelled.
 	Unknown
 )
 
@@ -75,9 +75,6 @@ func (r *Report) Notef(format string, args ...any) {
 // Add adds entries about keys.
 func (r *Report) Add(entries ...*Entry) { r.entries = append(r.entries, entries...) }
 
-// Reset takes the entries out and keeps their room.
-func (r *Report) Reset() { r.entries = r.entries[:0] }
-
 // Entries returns what is said about keys, in the order of the files and
 // their lines. The slice is the report's own.
 func (r *Report) Entries() []*Entry { return r.entries }
@@ -116,6 +113,7 @@ type Statement struct {
 	Status           Status
 }
 
+// Statement returns what e says.
 func (e *Entry) Statement() Statement { return Statement{e.Key, e.Value, e.Note, e.Status} }
 
 // Group keeps what an operator should know about a file of accounts: entries

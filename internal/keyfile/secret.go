@@ -16,7 +16,7 @@ func (v *Value) resolve(s string) (string, bool) {
 	if seal.IsReference(s) && !seal.IsSealed(s) {
 		v.File.Passing = true
 	}
-	plain, err := seal.Resolve(s, v.File.Keys, seal.Field{Account: v.File.Account, Key: v.Path})
+	plain, err := seal.Resolve(s, v.File.Keys, seal.Field{Account: v.File.Account, Key: v.path})
 	if err != nil {
 		v.Fail("%v", err)
 	}
@@ -53,8 +53,8 @@ func SecretLines(v *Value) (string, bool) {
 	return v.resolve(s)
 }
 
-// PemText reads PEM, or what stands for it.
-func PemText(v *Value) (string, bool) {
+// PEM reads PEM, or what stands for it.
+func PEM(v *Value) (string, bool) {
 	s, ok := SecretLines(v)
 	if !ok {
 		return "", false
@@ -68,7 +68,7 @@ func PemText(v *Value) (string, bool) {
 
 // CheckedSecret reads a secret, or what stands for one, and applies check,
 // whose error must not show it.
-func CheckedSecret[V any](check func(string) (V, error)) reader[V] {
+func CheckedSecret[V any](check func(string) (V, error)) Reader[V] {
 	return func(v *Value) (x V, ok bool) {
 		s, ok := SecretText(v)
 		if !ok {

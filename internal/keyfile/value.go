@@ -14,18 +14,21 @@ import (
 
 // Value is the value of one known key.
 type Value struct {
-	File   *File
-	Node   hujson.Value
-	Place  Place
-	Path   string // of the key in its table
-	Doc    string
-	Entry  *Entry // nil for a container
-	Claims Claims // of the object that the key is in
+	// File is where it stands, and Node what stands there.
+	File  *File
+	Node  hujson.Value
+	Place Place
+	// Entry is the key's entry in the report; nil for a container.
+	Entry *Entry
+
+	path   string // of the key in its table
+	doc    string
+	claims Claims // of the object that the key is in
 }
 
-// reader reads a value of the type V. When it cannot, it has added a problem or
-// found that nothing is given, and returns false.
-type reader[V any] func(*Value) (V, bool)
+// Reader reads a value of the type V. ok is false if there is none: then Reader has
+// added a problem, or the value is empty.
+type Reader[V any] func(*Value) (v V, ok bool)
 
 func (v *Value) line() int { return v.File.Line(v.Node.StartOffset) }
 
@@ -49,16 +52,16 @@ func (v *Value) brief() string {
 // Fail adds a problem. The documentation of the key goes with it: it says what
 // would be right.
 func (v *Value) Fail(format string, args ...any) {
-	v.File.Problem(v.Node, v.Place.Exact, "%s (%s)", fmt.Sprintf(format, args...), v.Doc)
+	v.File.Problem(v.Node, v.Place.Exact, "%s (%s)", fmt.Sprintf(format, args...), v.doc)
 }
 
 // claim says that the key sets target. A key that did so before is overridden,
 // and its entry says so.
 func (v *Value) claim(target any) {
-	if before, ok := v.Claims[target]; ok {
+	if before, ok := v.claims[target]; ok {
 		before.Status, before.Note = Ignored, v.Place.General+" says the same and wins"
 	}
-	v.Claims[target] = v.Entry
+	v.claims[target] = v.Entry
 }
 
 // kind names the type of the value as it stands in the file.
@@ -94,7 +97,7 @@ func Boolean(v *Value) (bool, bool) {
 }
 
 // Whole reads a whole number of lo..hi.
-func Whole[N int | int64](lo, hi N) reader[N] {
+func Whole[N int | int64](lo, hi N) Reader[N] {
 	return func(v *Value) (N, bool) {
 		n, ok := v.wholeNumber()
 		if !ok {
@@ -124,7 +127,8 @@ func (v *Value) wholeNumber() (int64, bool) {
 	return int64(x), true
 }
 
-// shown is the value for a message about its type: numbers as they are.
+// shown is the value in a message about its type: a number as it stands, else its
+// type.
 func (v *Value) shown() string {
 	if v.Node.Value.Kind() == '0' {
 		return v.brief()
@@ -133,7 +137,7 @@ func (v *Value) shown() string {
 }
 
 // Fraction reads a number of lo..hi.
-func Fraction(lo, hi float64) reader[float64] {
+func Fraction(lo, hi float64) Reader[float64] {
 	return func(v *Value) (float64, bool) {
 		x, err := strconv.ParseFloat(v.literal(), 64)
 		if v.Node.Value.Kind() != '0' || err != nil {
@@ -149,8 +153,8 @@ func Fraction(lo, hi float64) reader[float64] {
 }
 
 // Duration reads a duration of lo..hi: a string such as "1m30s", or a number of
-// seconds as the original has them.
-func Duration(lo, hi time.Duration) reader[time.Duration] {
+// seconds, as in the files of the predecessor.
+func Duration(lo, hi time.Duration) Reader[time.Duration] {
 	return func(v *Value) (time.Duration, bool) {
 		var d time.Duration
 		switch v.Node.Value.Kind() {
@@ -185,8 +189,8 @@ var sizeUnits = []struct {
 	shift  uint
 }{{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"B", 0}}
 
-// Size reads octets, lo..hi: a number, or a string such as "64MiB".
-func Size(lo, hi int64) reader[int64] {
+// Size reads a number of octets, lo..hi: a number, or a string such as "64MiB".
+func Size(lo, hi int64) Reader[int64] {
 	return func(v *Value) (int64, bool) {
 		n, ok := v.wholeNumber()
 		if v.Node.Value.Kind() == '"' {
@@ -204,6 +208,7 @@ func Size(lo, hi int64) reader[int64] {
 	}
 }
 
+// ParseSize parses a size such as "64MiB".
 func ParseSize(s string) (int64, bool) {
 	for _, u := range sizeUnits {
 		digits, found := strings.CutSuffix(s, u.suffix)
@@ -217,7 +222,7 @@ func ParseSize(s string) (int64, bool) {
 }
 
 // Text reads a string without control characters and without white space
-// around it, which would be a slip of the pen. An empty one is not given.
+// around it, which would be a mistake. An empty string counts as not given.
 func Text(v *Value) (string, bool) {
 	if v.Node.Value.Kind() != '"' {
 		v.Fail("must be a string, not %s", v.kind())
@@ -235,9 +240,9 @@ func Text(v *Value) (string, bool) {
 	return s, s != ""
 }
 
-// OneOf reads one of the words, whatever the case; it returns the word's own
-// spelling or, for one that is only another name, its meaning in other.
-func OneOf[V ~string](other map[string]V, words ...V) reader[V] {
+// OneOf reads one of the words in any case, and returns it as words spells it. A
+// further name in other stands for its value there.
+func OneOf[V ~string](other map[string]V, words ...V) Reader[V] {
 	return func(v *Value) (V, bool) {
 		s, ok := Text(v)
 		if !ok {
@@ -257,7 +262,7 @@ func OneOf[V ~string](other map[string]V, words ...V) reader[V] {
 
 // Checked reads a string and applies check, whose error is the problem. check
 // may return another spelling.
-func Checked[V any](check func(string) (V, error)) reader[V] {
+func Checked[V any](check func(string) (V, error)) Reader[V] {
 	return func(v *Value) (V, bool) {
 		s, ok := Text(v)
 		if !ok {
@@ -286,7 +291,7 @@ func (v *Value) EachMember(fn func(name string, member *Value)) {
 			continue
 		}
 		shown := Printable(name)
-		fn(strings.ToLower(name), &Value{File: v.File, Node: *node, Doc: v.Doc,
+		fn(strings.ToLower(name), &Value{File: v.File, Node: *node, doc: v.doc,
 			Place: v.Place.Child("." + shown)})
 	}
 }
@@ -300,7 +305,7 @@ func (v *Value) EachElement(fn func(element *Value)) {
 	}
 	for i, node := range array.Elements {
 		index := fmt.Sprintf("[%d]", i)
-		fn(&Value{File: v.File, Node: node, Doc: v.Doc, Claims: v.Claims,
+		fn(&Value{File: v.File, Node: node, doc: v.doc, claims: v.claims,
 			Place: v.Place.Child(index)})
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"xoauth2-proxy/internal/keyfile"
-
 	"github.com/tailscale/hujson"
+
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // Sample is an object of a sample, or an array of objects taken as one: its
