@@ -7,18 +7,17 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// Cache is what a program that reads its accounts again and again keeps of the
-// last time: reading them costs as much as there is that changed. The zero value
-// remembers nothing; nil never does. It is for one caller at a time.
+// Cache has the accounts of the last time for a program that reads its file again
+// and again: only accounts that changed are read. The zero value is empty; nil
+// stays so. It is for one caller at a time.
 //
-// It has the hash of each account's text, and the account that came of it. A text
-// that is there again gives the same account, as long as the settings that
-// accounts are read with are equal ([Basis]), and unless something else had to do
-// with it, such as a file that a secret is in. It is 48 octets for each account,
-// and 16 for each key of it that the report mentions.
+// It keeps the hash of each account's text, and the account. The same text gives the
+// same account while the [Basis] is equal, unless it depends on something else, such
+// as a file that has a secret. A cache takes 48 octets for each account, and 16 for
+// each key of it that the report mentions.
 type Cache struct {
-	// Pause, if not nil, is called between two accounts, for a caller that
-	// others must not wait for.
+	// Pause, if not nil, is called between two accounts, for a program that has other
+	// things to do meanwhile.
 	Pause func()
 
 	last *cached
@@ -32,7 +31,7 @@ func (c *Cache) pause() func() {
 	return c.Pause
 }
 
-// cached is what is remembered of a file of accounts. It does not change.
+// cached is a file of accounts as it was read. It does not change.
 type cached struct {
 	basis    *Basis
 	depth    int // of the array in the file
@@ -43,8 +42,14 @@ type cached struct {
 // unit is an account with the gap in front of it.
 type unit struct {
 	text    digest           // zero for the first one, which has no comma in its gap
-	account *account.Account // nil: it is to be read again in any case
+	account *account.Account // nil: it must be read again in any case
 	notes   []note
+}
+
+// note is an entry of the report about one account.
+type note struct {
+	*keyfile.Statement
+	line int // from the first line of the unit
 }
 
 // digest is 128 bits of a SHA-256 hash.
@@ -55,38 +60,32 @@ func digestOf(text []byte) digest {
 	return digest(sum[:len(digest{})])
 }
 
-// lookup finds accounts that are known, fastest in the order that they had.
+// lookup finds accounts of the cache, fastest in the order of the file.
 type lookup struct {
 	units []unit
-	next  int            // what is expected
+	next  int            // index of the expected one
 	index map[digest]int // nil: not needed yet
 }
 
-// find returns the unit of that text, nil if there is none or it is to be read
+// find returns the unit of that text; nil if there is none, or if it must be read
 // again.
-func (r *lookup) find(text digest) *unit {
-	i := r.next
-	if i >= len(r.units) || r.units[i].text != text {
-		if r.index == nil {
-			r.index = make(map[digest]int, len(r.units))
-			for i, u := range r.units {
-				r.index[u.text] = i
+func (l *lookup) find(text digest) *unit {
+	i := l.next
+	if i >= len(l.units) || l.units[i].text != text {
+		if l.index == nil {
+			l.index = make(map[digest]int, len(l.units))
+			for i, u := range l.units {
+				l.index[u.text] = i
 			}
 		}
 		var ok bool
-		if i, ok = r.index[text]; !ok {
+		if i, ok = l.index[text]; !ok {
 			return nil
 		}
 	}
-	r.next = i + 1
-	if r.units[i].account == nil {
+	l.next = i + 1
+	if l.units[i].account == nil {
 		return nil
 	}
-	return &r.units[i]
-}
-
-// note is an entry of the report about one account.
-type note struct {
-	*keyfile.Statement
-	line int // from the first one of the unit
+	return &l.units[i]
 }

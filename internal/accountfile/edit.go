@@ -9,36 +9,35 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// emptyAccounts is what a file of accounts begins with.
+// emptyAccounts is a new file of accounts.
 const emptyAccounts = "{\n  \"accounts\": []\n}\n"
 
-// EditOptions says how Edit is to go about it.
+// EditOptions says how Edit changes a file.
 type EditOptions struct {
 	// Create makes the file if there is none.
 	Create bool
 	// DryRun checks everything and changes nothing.
 	DryRun bool
-	// Rehearse has a dry run do all that the change does but the last step, even
-	// if nothing is to be changed: it fails where a change would.
+	// Rehearse has a dry run do all steps of a change but the last one, even if there
+	// is nothing to change: it fails where a change would fail.
 	Rehearse bool
-	// Check, if not nil, is asked too about what the file is to say.
+	// Check, if not nil, gets the accounts that the file is to have, and may refuse
+	// them.
 	Check func(*account.Snapshot) error
-	// Cache, if not nil, is that of the program that loads the file.
+	// Cache, if not nil, is the cache of the program that loads the file.
 	Cache *Cache
 }
 
-// Edit changes the file of b. change gets what it holds; what
-// it leaves is checked as a whole against b, and only then takes the place of
-// the old file, in one step and durably. A file that is mounted by itself is
-// overwritten, with a copy in the state directory that finishes what was cut off.
-// Everything that change does not touch stays as it is: the form of the root,
-// unknown keys, comments and order.
+// Edit changes the file of b. change gets its content. The result is checked as a
+// whole against b, and then replaces the old file in one step and durably. A file
+// that is a mount point is overwritten; a copy in the state directory finishes a
+// save that was cut off. Everything that change does not touch stays as it is: the
+// form of the root, unknown keys, comments and order.
 //
-// Writers exclude each other by a lock, which is held while change runs. When
-// change, or how.Check, returns an error, it is returned, and nothing is written;
-// nor is anything when change changed nothing. The snapshot is what the file now
-// says.
-// Other errors join a [*Problem] for every mistake, or are of the file system.
+// Writers exclude each other by a lock, which is held while change runs. An error of
+// change or how.Check is returned, and nothing is written; nor is anything written
+// when change changes nothing. Other errors join a [*keyfile.Problem] for every
+// mistake, or are of the file system. The snapshot is what the file says now.
 func Edit(b *Basis, how EditOptions, change func(*List) error) (*account.Snapshot, error) {
 	if b.Path == "" {
 		return nil, &keyfile.Problem{File: Name, Message: "is nowhere to be found; name the file with --accounts"}
@@ -100,7 +99,7 @@ func checkText(c *Cache, b *Basis, data []byte) (*account.Snapshot, error) {
 }
 
 // ReadEntry reads one account by itself. The error joins problems without file
-// and line; nil says that the account may go into the file of b.
+// and line; without an error the account may go into the file of b.
 func ReadEntry(b *Basis, e *Entry) (*account.Account, error) {
 	var ps keyfile.Problems
 	f := keyfile.Parse("", e.pack(), &ps, new(keyfile.Report))

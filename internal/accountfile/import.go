@@ -17,9 +17,9 @@ import (
 type ImportFormat string
 
 const (
-	// ImportAuto tells the others from one another.
+	// ImportAuto finds out which of the others it is.
 	ImportAuto ImportFormat = "auto"
-	// ImportBatch is the original's text: a line for each account,
+	// ImportBatch is the predecessor's text: a line for each account,
 	// "email,account_id,refresh_token,client_id,timestamp,hostname", the first
 	// four needed, nothing quoted; empty lines and those that begin with "#"
 	// are skipped.
@@ -41,9 +41,8 @@ type ImportOptions struct {
 	// FirstIP is the ip_address of the first account without one; each further
 	// one gets the next. The zero value gives none.
 	FirstIP netip.Addr
-	// Completes, if not nil, says of an account that the file completes it: keys
-	// that it lacks are there already. What is wrong with such an account is
-	// found when the file as a whole is checked.
+	// Completes, if not nil, reports whether the file has the account already, with
+	// keys that the list may lack. Such an account is checked with the file.
 	Completes func(email string) bool
 }
 
@@ -51,7 +50,7 @@ func (o *ImportOptions) completes(e *Entry) bool {
 	return o.Completes != nil && o.Completes(e.Email())
 }
 
-// Imported is one account of a list, or what is wrong with it.
+// Imported is one account of a list, or its mistake.
 type Imported struct {
 	// Line is where it stands, from 1.
 	Line int
@@ -115,14 +114,14 @@ func guessFormat(data []byte) ImportFormat {
 	return ImportBatch
 }
 
-// batchFields are the fields of a line of the batch text; no key: it means
-// nothing to us.
+// batchFields are the keys of the fields of a line of the batch text; "": the field is
+// ignored.
 var batchFields = []string{"email", "account_id", "refresh_token", "client_id", "", ""}
 
 // batchNeeded is how many of them a line must have.
 const batchNeeded = 4
 
-// readBatch reads the original's batch text.
+// readBatch reads the predecessor's batch text.
 func readBatch(data []byte) (list []Imported) {
 	n := 0
 	for raw := range bytes.Lines(data) {
@@ -228,8 +227,8 @@ func (c *importChecker) complete(e *Entry) error {
 	return nil
 }
 
-// ProviderOf returns the provider that the domain of an address belongs to for
-// certain, or "".
+// ProviderOf returns the provider that the domain of an address belongs to; "" if the
+// domain does not tell.
 func ProviderOf(email string) string {
 	domain := strings.ToLower(email[strings.LastIndexByte(email, '@')+1:])
 	switch {

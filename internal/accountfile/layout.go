@@ -61,9 +61,9 @@ func setMember(o *hujson.Object, name string, v hujson.Value) {
 	} else if !lines {
 		before = ""
 	}
-	// A comment behind the last member stays on its line.
+	// A comment after the last member stays on its line.
 	same, rest := splitLine(o.AfterExtra)
-	m.Name.BeforeExtra = behind(same, before)
+	m.Name.BeforeExtra = afterComment(same, before)
 	o.AfterExtra = rest
 	o.Members = append(o.Members, m)
 }
@@ -88,9 +88,9 @@ func removeMember(o *hujson.Object, name string) {
 	}
 }
 
-// removeElement takes element i out. A comment behind the element before it, on
-// that one's line, stays; the comments in front of i, and behind it on its own
-// line, go.
+// removeElement takes element i out, with the comments in front of it and after it
+// on its line. A comment after the element before it, on the line of that element,
+// stays.
 func removeElement(a *hujson.Array, i int) {
 	n := len(a.Elements)
 	trailing := a.Elements[n-1].AfterExtra != nil
@@ -106,15 +106,15 @@ func removeElement(a *hujson.Array, i int) {
 	}
 }
 
-// rejoin puts what was on the line of the value before in front of what
-// follows, without what was on the line of the value that goes.
+// rejoin joins what stands around a value that goes: keep, the rest of the line of
+// the value before, and next without the rest of the line of the value that goes.
 func rejoin(keep, next hujson.Extra) hujson.Extra {
 	_, rest := splitLine(next)
 	return append(keep, rest...)
 }
 
-// behind puts white space behind a comment, which may last to the line's end.
-func behind(comment hujson.Extra, space string) hujson.Extra {
+// afterComment puts white space after a comment, which may last to the line's end.
+func afterComment(comment hujson.Extra, space string) hujson.Extra {
 	if len(comment) > 0 && !strings.Contains(space, "\n") {
 		space = "\n" + space
 	}
@@ -131,9 +131,9 @@ func setTrailing(v *hujson.Value, on bool) {
 	}
 }
 
-// splitLine cuts white space and comments at the end of the first line: what
-// stands there belongs to the value before. Both parts are copies; same is empty
-// unless there is a comment.
+// splitLine cuts white space and comments at the end of the first line, which
+// belongs to the value before. Both parts are copies; same is empty unless there is
+// a comment.
 func splitLine(x hujson.Extra) (same, rest hujson.Extra) {
 	end := 0
 	for end < len(x) && x[end] != '\n' {
@@ -180,7 +180,7 @@ func memberIndent(o *hujson.Object) (indent string, lines bool) {
 	return "", false
 }
 
-// lastIndent returns the white space behind the last line end; ok is false if
+// lastIndent returns the white space after the last line end; ok is false if
 // there is no line end.
 func lastIndent(x hujson.Extra) (indent string, ok bool) {
 	at := bytes.LastIndexByte(x, '\n')
@@ -205,4 +205,19 @@ func styled(v hujson.Value, indent string, lines bool) hujson.Value {
 		return v
 	}
 	return out
+}
+
+// emailOf returns the email of an account as accountReader takes it: of several, the
+// last one that is not null.
+func emailOf(o *hujson.Object) string {
+	for i := len(o.Members) - 1; i >= 0; i-- {
+		if keyfile.MemberName(o, i) != "email" || keyfile.IsNull(&o.Members[i].Value) {
+			continue
+		}
+		if lit, ok := o.Members[i].Value.Value.(hujson.Literal); ok && lit.Kind() == '"' {
+			return strings.TrimSpace(lit.String())
+		}
+		return ""
+	}
+	return ""
 }

@@ -13,18 +13,26 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// List is the content of a file of accounts while it is edited. It holds
-// secrets.
+var (
+	// ErrAccountExists: an account with that email is in the file already.
+	ErrAccountExists = errors.New("the account exists already")
+	// ErrNoAccount: the file has no account of that name.
+	ErrNoAccount = errors.New("there is no such account")
+)
+
+// List is a file of accounts while it is edited: the head of the text, the accounts,
+// and the tail. It holds secrets.
 type List struct {
-	head, tail []byte        // of the text, around the array
-	array      *hujson.Array // of the accounts
-	indent     string        // of the line on which the key of the array stands
+	head, tail []byte
+	array      *hujson.Array
+	indent     string // of the line on which the key of the array stands
 	changed    bool
 	index      *listIndex // nil: not made yet, or no longer right
-	pause      func()     // called between two accounts; nil: nothing waits
+	pause      func()     // called between two accounts; may be nil
 }
 
-// newList takes the file called name in messages apart.
+// newList takes apart the file called name in messages. pause is called between two
+// accounts; it may be nil.
 func newList(name string, from source, pause func()) (*List, error) {
 	l := &List{pause: pause}
 	var ps keyfile.Problems
@@ -68,7 +76,7 @@ func (l *List) pack() []byte {
 // Len is the number of accounts.
 func (l *List) Len() int { return len(l.array.Elements) }
 
-// rest is for between two accounts.
+// rest calls pause, between two accounts.
 func (l *List) rest() {
 	if l.pause != nil {
 		l.pause()
@@ -87,21 +95,21 @@ func (l *List) Add(e *Entry) error {
 	return nil
 }
 
-// Put adds an account, or sets the keys of e in the one that has its email; all
-// other keys of that one stay. It reports whether there was one.
+// Put adds an account. If there is one with its email, Put sets the keys of e in it,
+// keeps its other keys, and reports true.
 func (l *List) Put(e *Entry) (replaced bool) {
 	object := l.byEmail(e.Email())
 	if object == nil {
 		l.append(e)
 		return false
 	}
-	l.forget(object) // its names may be others afterwards
+	l.forget(object) // its names may change
 	for _, k := range e.keys {
 		setMember(object, k, e.values[k])
 	}
 	l.changed = true
 	if l.remember(object); l.index != nil && l.index.twice {
-		l.index = nil // it may be in front of the other one
+		l.index = nil // it may stand in front of the other one
 	}
 	return true
 }
@@ -110,7 +118,7 @@ func (l *List) Put(e *Entry) (replaced bool) {
 // with the comment in front of it. ErrNoAccount: there is none.
 func (l *List) Remove(name string) error { return l.remove(name, l.find(name)) }
 
-// RemoveEmail is Remove for those who mean an email.
+// RemoveEmail is Remove by email alone.
 func (l *List) RemoveEmail(email string) error { return l.remove(email, l.byEmail(email)) }
 
 func (l *List) remove(name string, object *hujson.Object) error {
@@ -171,11 +179,11 @@ func (l *List) append(e *Entry) {
 			v.AfterExtra = hujson.Extra{}
 		}
 		same, rest := splitLine(l.array.AfterExtra)
-		v.BeforeExtra = behind(same, before)
+		v.BeforeExtra = afterComment(same, before)
 		l.array.AfterExtra = rest
 	} else {
 		// The comments of an empty list go first.
-		v.BeforeExtra = behind(bytes.TrimRight(l.array.AfterExtra, " \t\r\n"), before)
+		v.BeforeExtra = afterComment(bytes.TrimRight(l.array.AfterExtra, " \t\r\n"), before)
 		l.array.AfterExtra = hujson.Extra(st.closing)
 	}
 	l.array.Elements = append(l.array.Elements, v)
@@ -183,13 +191,6 @@ func (l *List) append(e *Entry) {
 		l.remember(object)
 	}
 }
-
-var (
-	// ErrAccountExists: an account with that email is in the file already.
-	ErrAccountExists = errors.New("the account exists already")
-	// ErrNoAccount: the file has no account of that name.
-	ErrNoAccount = errors.New("there is no such account")
-)
 
 // style finds how the list is laid out, from its elements or its surroundings.
 func (l *List) style() style {
@@ -216,8 +217,8 @@ func (l *List) style() style {
 	return st
 }
 
-// forget takes an account out of the index. Where a name is there twice, another
-// one may have it now: the index is made anew.
+// forget takes an account out of the index. Where a name is there twice, a second
+// account has it: then the index is dropped, and made anew when it is needed.
 func (l *List) forget(o *hujson.Object) {
 	x := l.index
 	if x == nil || x.twice {
@@ -259,8 +260,8 @@ func (l *List) byEmail(email string) *hujson.Object {
 	return l.indexed().emails[account.FoldLogin(email)]
 }
 
-// find returns the account with that email, or else with that account_id, which
-// may look like the email of another one; nil if there is none.
+// find returns the account with that email, or else the one with that account_id;
+// nil if there is none. An account_id may look like the email of another account.
 func (l *List) find(name string) *hujson.Object {
 	if object := l.byEmail(name); object != nil {
 		return object

@@ -13,7 +13,7 @@ type listIndex struct {
 	twice       bool                      // some name is there more than once
 }
 
-// add takes an account into the index, behind those that are there.
+// add takes an account into the index, after those that are there.
 func (x *listIndex) add(o *hujson.Object) {
 	put := func(in map[string]*hujson.Object, name string) {
 		switch first := in[name]; {

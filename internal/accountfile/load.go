@@ -10,8 +10,8 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// Load reads the file of b: what did not change since c read it last is not read
-// again. c may be nil. Problems go to ps; with any, the snapshot is nil.
+// Load reads the file of b. Accounts that did not change since c read them are not
+// read again; c may be nil. Problems go to ps; with any, the snapshot is nil.
 func Load(b *Basis, c *Cache, ps *keyfile.Problems, report *keyfile.Report) *account.Snapshot {
 	return b.readWhole(ps, report, func() *account.Snapshot {
 		own := new(keyfile.Report)
@@ -28,8 +28,8 @@ func Load(b *Basis, c *Cache, ps *keyfile.Problems, report *keyfile.Report) *acc
 	})
 }
 
-// open opens a file of accounts, which is read as a whole if it may be readable once
-// only.
+// open opens a file of accounts. One that is no regular file may be readable only
+// once: it is read as a whole.
 func open(path string) (from source, done func()) {
 	whole := func() ([]byte, error) { return keyfile.Read(path) }
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
@@ -41,7 +41,7 @@ func open(path string) (from source, done func()) {
 	return source{bytes.NewReader(data), func() ([]byte, error) { return data, err }}, func() {}
 }
 
-// noteMode warns when others can read the secrets in the file at path.
+// noteMode warns when other users can read the file at path, which has secrets.
 func noteMode(path string, report *keyfile.Report) {
 	info, err := os.Stat(path)
 	if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&(0o077) != 0 {
@@ -49,11 +49,10 @@ func noteMode(path string, report *keyfile.Report) {
 	}
 }
 
-// readWhole calls read when no writer of ours is in the middle of the accounts
-// file, and returns what it returns. A file that is replaced is whole at any
-// time; one that is overwritten is read with the lock of the writers, after an
-// overwriting that was cut off has been finished. When that fails, the problem
-// goes to ps and read is not called.
+// readWhole calls read while no writer of ours is in the middle of the file. A file
+// that is replaced is whole at any time. One that is overwritten is read under the
+// lock of the writers, after a save that was cut off is finished. If that fails, the
+// problem goes to ps, and read is not called.
 func (b *Basis) readWhole(ps *keyfile.Problems, report *keyfile.Report, read func() *account.Snapshot) *account.Snapshot {
 	t, err := newTarget(b)
 	if err != nil || t.pending == "" || !durable.IsMounted(t.path) && !t.file().IsPending() {

@@ -4,17 +4,17 @@ import (
 	"bytes"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/tailscale/hujson"
 
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// parts is a file of accounts without the accounts, which were taken out of it
-// piece by piece.
+// parts is a file of accounts without its pieces.
 type parts struct {
-	// file is the rest of the file: where the accounts were, there is at most {},
-	// unless the file was taken apart as a whole. Nil: it could not be parsed.
+	// file is the rest of the file. Where accounts were there is {} or nothing, unless
+	// the file was parsed as a whole. Nil: it cannot be parsed.
 	file *keyfile.File
 	// array is the array of accounts in it; nil: there is none.
 	array *hujson.Array
@@ -52,8 +52,8 @@ func parsePiece(text []byte, depth int) (hujson.Value, error) {
 	return v, nil
 }
 
-// taker takes the pieces of a file, in order. It reports whether it knows a piece:
-// then the file is as right or as wrong without it.
+// taker takes the pieces of a file, in order. known says that the file is as right or
+// as wrong without the piece.
 type taker func(*piece) (known bool, err error)
 
 // source is where the text of a file comes from.
@@ -179,3 +179,31 @@ func partsAround(f *keyfile.File, text []byte, array *hujson.Value) parts {
 }
 
 func countLines(text []byte) int { return bytes.Count(text, []byte("\n")) }
+
+// accountArray finds the array of accounts: the root, or "accounts" in it; nil after a
+// problem.
+func accountArray(f *keyfile.File) (array *hujson.Value) {
+	switch root := f.Root.Value.(type) {
+	case *hujson.Array:
+		return &f.Root
+	case *hujson.Object:
+		for i := range root.Members {
+			name, node := keyfile.MemberName(root, i), &root.Members[i].Value
+			switch {
+			case name == "accounts":
+				if node.Value.Kind() != '[' {
+					f.Problem(*node, "accounts", "must be an array of accounts")
+					return nil
+				}
+				array = node
+			case !strings.HasPrefix(name, "_"):
+				f.AddEntry(*node, keyfile.Printable(name), keyfile.Unknown, "it has no effect")
+			}
+		}
+		if array != nil {
+			return array
+		}
+	}
+	f.Problem(f.Root, "", `must be an array of accounts, or an object with the array "accounts"`)
+	return nil
+}

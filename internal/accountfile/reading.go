@@ -1,7 +1,10 @@
 package accountfile
 
 import (
+	"errors"
+	"fmt"
 	"reflect"
+	"strings"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/keyfile"
@@ -37,8 +40,22 @@ func newReading(c *Cache, b *Basis) *reading {
 	return r
 }
 
-// take takes the next account. One that is known was read when it stood, with the
-// same gap, after another account. It stands after one again.
+// read reads the accounts of b. With problems in them the cache does not change. ok
+// is false if the text cannot be parsed.
+func (c *Cache) read(b *Basis, from source, ps *keyfile.Problems, report *keyfile.Report) (snapshot *account.Snapshot, ok bool) {
+	if c == nil {
+		c = new(Cache)
+	}
+	var r *reading
+	p := takeApart(b.Path, from, ps, func() taker {
+		r = newReading(c, b)
+		return r.take
+	})
+	return r.finish(p, ps, report)
+}
+
+// take takes the next account. A known one was read when it stood, with the same
+// gap, after another account, and it stands after one again.
 func (r *reading) take(p *piece) (known bool, err error) {
 	if p.index == 0 {
 		r.begin(p.depth)
@@ -82,7 +99,7 @@ func (r *reading) take(p *piece) (known bool, err error) {
 	return false, nil
 }
 
-// begin begins with an array of that depth.
+// begin begins an array of that depth.
 func (r *reading) begin(depth int) {
 	r.depth = depth
 	if last := r.cache.last; last != nil && last.depth == depth && reflect.DeepEqual(last.basis, r.basis) {
@@ -90,8 +107,8 @@ func (r *reading) begin(depth int) {
 	}
 }
 
-// readAccount reads the account of p. What it returns, and what it adds to part, has
-// nothing of the text in it.
+// readAccount reads the account of p. Neither the account nor the report of part
+// keeps the text.
 func (r *reading) readAccount(p *piece) (*account.Account, error) {
 	text := p.text[p.gap:]
 	node, err := parsePiece(text, p.depth)
@@ -103,7 +120,7 @@ func (r *reading) readAccount(p *piece) (*account.Account, error) {
 	return ar.read(), nil
 }
 
-// statement returns the one that is equal to st: many accounts share it.
+// statement returns a shared statement equal to st: many accounts have the same.
 func (r *reading) statement(st keyfile.Statement) *keyfile.Statement {
 	one, ok := r.statements[st]
 	if !ok {
@@ -114,10 +131,10 @@ func (r *reading) statement(st keyfile.Statement) *keyfile.Statement {
 	return one
 }
 
-// say adds what is said about an account behind so many lines to the report.
+// say adds a note about an account, which begins after so many lines, to the report.
 func (r *reading) say(about note, lines int) {
 	entry, ok := r.groups[about.Statement]
-	if !ok { // from another time, maybe
+	if !ok { // the note may be from the cache
 		one := r.statement(*about.Statement)
 		if entry, ok = r.groups[one]; !ok {
 			entry = &keyfile.Entry{File: r.basis.Path, Line: lines + about.line, Key: one.Key, Value: one.Value, Status: one.Status, Note: one.Note}
@@ -129,7 +146,7 @@ func (r *reading) say(about note, lines int) {
 	entry.Count++
 }
 
-// finish makes the snapshot, when all that is left of the file is p.
+// finish makes the snapshot after the last account; p is what surrounds them.
 func (r *reading) finish(p parts, ps *keyfile.Problems, report *keyfile.Report) (snapshot *account.Snapshot, ok bool) {
 	if p.file == nil {
 		return nil, false
@@ -160,16 +177,51 @@ func (r *reading) finish(p parts, ps *keyfile.Problems, report *keyfile.Report) 
 	return snapshot, true
 }
 
-// read reads the accounts of b. With problems in them nothing new is remembered.
-// ok is false if the text cannot be parsed.
-func (c *Cache) read(b *Basis, from source, ps *keyfile.Problems, report *keyfile.Report) (snapshot *account.Snapshot, ok bool) {
-	if c == nil {
-		c = new(Cache)
+// spot is where an account stands in its file.
+type spot struct{ index, line int }
+
+// placeOf is what the keys of the account with that index are called.
+func placeOf(index int) keyfile.Place {
+	return keyfile.Place{Exact: fmt.Sprintf("accounts[%d].", index), General: "accounts[]."}
+}
+
+// addDuplicates adds a problem for each duplicate of a snapshot, whose accounts were
+// found at these spots.
+func addDuplicates(f *keyfile.File, err error, found []spot) {
+	for _, dup := range duplicates(err) {
+		first, second := found[dup.First], found[dup.Second]
+		f.Problems.Add(&keyfile.Problem{File: f.Name, Line: second.line, Key: placeOf(second.index).Exact + dup.Field,
+			Message: fmt.Sprintf("%q is in use already, by the account on line %d", dup.Value, first.line)})
 	}
-	var r *reading
-	p := takeApart(b.Path, from, ps, func() taker {
-		r = newReading(c, b)
-		return r.take
-	})
-	return r.finish(p, ps, report)
+}
+
+// duplicates returns the duplicates that the error of a snapshot joins.
+func duplicates(err error) []*account.DuplicateError {
+	var dups []*account.DuplicateError
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			if dup, ok := errors.AsType[*account.DuplicateError](e); ok {
+				dups = append(dups, dup)
+			}
+		}
+	}
+	return dups
+}
+
+// noteAccounts adds the line that counts the accounts.
+func noteAccounts(f *keyfile.File, s *account.Snapshot) {
+	var names []string // in the order of their first account
+	count := make(map[string]int)
+	for _, a := range s.All() {
+		if count[a.Provider]++; count[a.Provider] == 1 {
+			names = append(names, a.Provider)
+		}
+	}
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s %d", name, count[name])
+	}
+	if len(names) == 0 {
+		names = []string{"nobody can log in"}
+	}
+	f.Report.Notef("%s: accounts: %d (%s)", f.Name, s.Len(), strings.Join(names, ", "))
 }

@@ -1,14 +1,12 @@
 package accountfile
 
-import (
-	"xoauth2-proxy/internal/account"
-)
+import "xoauth2-proxy/internal/account"
 
 // Redirection is what putting an entry into a file would do to the account that
-// is there: with other keys than before, its secrets would go elsewhere.
+// is there, if its secrets would go elsewhere then.
 type Redirection struct {
-	// Changed are the keys that decide where secrets and tokens go, and that
-	// differ afterwards.
+	// Changed are the keys that decide where secrets and tokens go, and that would
+	// change.
 	Changed []string
 	// Kept are the keys of secrets that the entry leaves as they are.
 	Kept []string
@@ -16,9 +14,9 @@ type Redirection struct {
 	Was, Will *account.Account
 }
 
-// Redirection returns what Put would do with e, nil if there is no such account
-// or its secrets stay where they are for. An account that cannot be read, before
-// or after, is an error: there is no telling then.
+// Redirection returns what Put would do with e; nil if there is no such account, or
+// if its secrets would go where they go now. It fails if the account cannot be read,
+// as it is or as it would be.
 func (l *List) Redirection(b *Basis, e *Entry) (*Redirection, error) {
 	object := l.byEmail(e.Email())
 	if object == nil {
@@ -46,15 +44,15 @@ func (l *List) Redirection(b *Basis, e *Entry) (*Redirection, error) {
 			r.Kept = append(r.Kept, key)
 		}
 	}
-	// Some services hand out tokens without any secret, to those who reach them.
-	// The account then stands for this host's right to be served.
+	// Some services give tokens to every host that reaches them, without a secret.
+	// The account then stands for the right of this host to be served.
 	if was.TokenFlow() == account.FlowExternal && was.ClientSecret.IsZero() && len(r.Kept) == 0 {
 		r.Kept = []string{"oauth_token_url, which asks for no secret,"}
 	}
 	return r, nil
 }
 
-// has reports whether e has a value for key that is more than "".
+// has reports whether e has a value for key other than "".
 func (e *Entry) has(key string) bool {
 	v, ok := e.values[key]
 	return ok && (v.Value.Kind() != '"' || e.Get(key) != "")

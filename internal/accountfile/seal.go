@@ -16,9 +16,8 @@ import (
 // seal with.
 var SealedKeys = []string{"client_secret", "refresh_token", "client_private_key", "service_account_key", "oauth_proxy", "client_password"}
 
-// Seal seals the secrets of e that stand in it in clear, each for its account
-// and key. References, and what is sealed already, stay as they are. Without
-// keys it does nothing.
+// Seal seals the secrets that stand in e in clear, each for its account and key.
+// References and sealed values stay as they are. Without keys, Seal does nothing.
 func (e *Entry) Seal(keys *seal.Keyring) error {
 	if !keys.CanSeal() {
 		return nil
@@ -37,8 +36,8 @@ func (e *Entry) Seal(keys *seal.Keyring) error {
 	return nil
 }
 
-// bindSealed seals anew what is sealed without its account and key. A value that
-// the keys do not open stays: the reader of the file says what is wrong with it.
+// bindSealed seals values anew that are sealed without their account and key. A value
+// that the keys do not open stays: reading the file reports it.
 func (l *List) bindSealed(keys *seal.Keyring) {
 	unbound := []byte(`"sealed:v1:`)
 	for i := range l.array.Elements {
@@ -65,13 +64,12 @@ func (l *List) bindSealed(keys *seal.Keyring) {
 	}
 }
 
-// notSent are the keys of accounts that are declared as secrets and
-// never leave the proxy as one: clients are checked with the first, and the
-// second is public.
+// notSent are the keys that are declared as secrets and that the proxy does not send
+// as secrets: it checks clients with the first, and the second is public.
 var notSent = []string{"client_password", "client_certificate"}
 
-// sentSecrets returns the keys of an account whose values, or what they stand
-// for, the proxy sends to others or turns into tokens.
+// sentSecrets returns the keys of an account whose secrets the proxy sends to others
+// or turns into tokens.
 func sentSecrets() (keys []string) {
 	for _, k := range accountTable.Keys {
 		if k.Secret && k.Set != nil && !slices.Contains(notSent, k.Path) {

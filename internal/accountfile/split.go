@@ -20,9 +20,9 @@ var errOddFile = errors.New("accountfile: the file cannot be split")
 
 // splitter cuts a file of accounts into its elements as it is read, so that it is
 // never in memory as a whole. It knows just enough of the syntax to skip strings
-// and comments, and takes what it does not expect for an odd file. Where it is
-// wrong nothing comes of it but that the file is read in another way: see
-// marked.
+// and comments; anything else is an odd file. A mistake of the splitter does no
+// harm: the rest of the file does not parse as expected (see marked), and the file
+// is parsed as a whole.
 type splitter struct {
 	from   io.Reader
 	window []byte
@@ -52,7 +52,7 @@ func (s *splitter) head() ([]byte, error) {
 }
 
 // next returns the next element, which is an object, and the gap in front of it:
-// so many octets of white space, comments and commas. Behind the last one the text
+// so many octets of white space, comments and commas. After the last one the text
 // is nil. It is the caller's until the next call.
 func (s *splitter) next() (text []byte, gap int, err error) {
 	for {
@@ -88,7 +88,7 @@ func (s *splitter) tail(b []byte) ([]byte, error) {
 	}
 }
 
-// more fills the window behind what is not handed out yet.
+// more fills the window after what is not handed out yet.
 func (s *splitter) more() error {
 	if s.ended {
 		return errOddFile
@@ -116,7 +116,7 @@ func (s *splitter) more() error {
 	return nil
 }
 
-// arrayBegin returns the offset behind the bracket that begins the array of
+// arrayBegin returns the offset after the bracket that begins the array of
 // accounts, and how deep the array is: the text begins with it, or with an object
 // that has it as "accounts". It returns -1 if there is none in the text.
 func arrayBegin(text []byte) (end, depth int) {
@@ -155,7 +155,7 @@ func arrayBegin(text []byte) (end, depth int) {
 	return -1, 0
 }
 
-// skipExtra returns the offset of what comes behind white space and comments.
+// skipExtra returns the offset after white space and comments.
 func skipExtra(b []byte, i int) int {
 	for ; i < len(b); i++ {
 		switch b[i] {
@@ -173,8 +173,7 @@ func skipExtra(b []byte, i int) int {
 	return i
 }
 
-// skipGap returns the offset of what comes behind white space, comments and
-// commas.
+// skipGap returns the offset after white space, comments and commas.
 func skipGap(b []byte) int {
 	i := skipExtra(b, 0)
 	for i < len(b) && b[i] == ',' {
@@ -183,7 +182,7 @@ func skipGap(b []byte) int {
 	return i
 }
 
-// objectEnd returns the offset behind the object that begins at i, or -1 if b
+// objectEnd returns the offset after the object that begins at i, or -1 if b
 // does not have all of it.
 func objectEnd(b []byte, i int) int {
 	for depth := 0; i < len(b); i++ {

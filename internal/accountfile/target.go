@@ -12,16 +12,15 @@ import (
 	"xoauth2-proxy/internal/durable"
 )
 
-// lockPatience is how long another writer is waited for; none of ours takes
-// that long.
+// lockPatience is how long to wait for another writer; none of ours takes that long.
 const lockPatience = 10 * time.Second
 
-// ErrLocked: another process has been changing the file for too long.
+// ErrLocked: another process has the lock, for longer than lockPatience.
 var ErrLocked = errors.New("another process is changing the accounts")
 
 // target is a file that is to be replaced.
 type target struct {
-	path    string      // behind all symbolic links
+	path    string      // with all symbolic links followed
 	pending string      // see durable.File
 	old     fs.FileInfo // nil: it does not exist
 }
@@ -38,7 +37,7 @@ func newTarget(b *Basis) (*target, error) {
 // pendingSuffix ends the name of the copy that finishes a save that was cut off.
 const pendingSuffix = ".pending"
 
-// targetAt finds the file behind path, which need not exist.
+// targetAt follows path to the file, which need not exist.
 func targetAt(path string) (*target, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -63,8 +62,8 @@ func targetAt(path string) (*target, error) {
 // fewer.
 const mostLinks = 255
 
-// behindLinks returns the path of a file that is not there, behind the symbolic
-// links that lead to it. Its directory must be there.
+// behindLinks follows the symbolic links at path to a file that does not exist, and
+// returns its path. Its directory must exist.
 func behindLinks(path string) (string, error) {
 	at := path
 	for range mostLinks {
@@ -88,7 +87,7 @@ func behindLinks(path string) (string, error) {
 			return "", err
 		case filepath.IsAbs(to):
 			at = to
-		default: // not cleaned: ".." is behind a link something else than in the text
+		default: // not cleaned: after a link, ".." is another directory than in the text
 			at = dir + string(filepath.Separator) + to
 		}
 	}
@@ -96,7 +95,7 @@ func behindLinks(path string) (string, error) {
 }
 
 // lock keeps other writers away until unlock is called. The lock is on the
-// directory: the file itself is another one after each change.
+// directory, since each change makes a new file.
 func (t *target) lock() (unlock func(), err error) {
 	dir := filepath.Dir(t.path)
 	unlock, err = durable.LockDir(dir, lockPatience)
@@ -113,13 +112,13 @@ func (t *target) lock() (unlock func(), err error) {
 }
 
 // file is the target as it is saved. The owner stays, the mode of a new file is
-// 0600. It is for those who have the lock.
+// 0600. The caller has the lock.
 func (t *target) file() durable.File {
 	return durable.File{Path: t.path, Pending: t.pending, Prepare: t.keepOwner}
 }
 
-// keepOwner gives f the owner of the file that it is to replace. A proxy that
-// runs as another user could not read the file any more.
+// keepOwner gives f the owner of the file that it is to replace. With another owner,
+// a proxy that runs as the first one could not read the file any more.
 func (t *target) keepOwner(f *os.File) error {
 	if t.old == nil {
 		return nil

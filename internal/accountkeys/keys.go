@@ -10,7 +10,7 @@ import (
 // MaxContent is the most that a limit on the octets of content may be.
 const MaxContent int64 = 1 << 40
 
-// NoPrewarm is why the original's keys about connections ahead of mail have no
+// NoPrewarm is why the predecessor's keys about connections ahead of mail have no
 // effect.
 const NoPrewarm = "upstream.prewarm_connections and upstream.prewarm_rate decide, for all providers alike"
 

@@ -17,13 +17,13 @@
 //   - keys_server.go: listeners, server, admin, log, runtime
 //   - keys_upstream.go: upstream, oauth
 //   - keys_oauth.go: secrets, and what oauth keeps and goes through
-//   - keys_global.go: the original's global and powermta_relay sections
+//   - keys_global.go: the predecessor's global and powermta_relay sections
 //   - keys_provider.go: providers.NAME
 //   - keys_limits.go: what a provider and an account have in common
 //   - keys_account.go: accounts.json
 //   - keys_flow.go: accounts.json, how an account gets its tokens
 //
-// Where several keys set one value (the original's and a newer one), the later
+// Where several keys set one value (the predecessor's and a newer one), the later
 // one in the table wins, whatever the order in the file.
 //
 // All mistakes are found in one go and come back as [*Problem] values, joined,

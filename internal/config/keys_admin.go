@@ -7,7 +7,7 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// adminKeys are admin, log, runtime and state_dir, which the original did not have.
+// adminKeys are admin, log, runtime and state_dir, which the predecessor did not have.
 var adminKeys = []keyfile.Key[draft]{
 	keyfile.Set("admin.address", keyfile.Checked(checkListenAddress), func(d *draft) *netip.AddrPort { return &d.adminAddress },
 		`address of metrics, health and the admin API; default "127.0.0.1:9090"; beyond loopback with a token only`),

@@ -7,15 +7,15 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// noWorkers is the reason that several of the original's keys share.
+// noWorkers is the reason that several of the predecessor's keys share.
 const noWorkers = "there is no fixed set of workers; the limits of the accounts and the upstream section bound what runs at one time"
 
-// globalKeys are the original's sections global, powermta_relay, features and
+// globalKeys are the predecessor's sections global, powermta_relay, features and
 // monitoring.
 var globalKeys = []keyfile.Key[draft]{
 	keyfile.Set("global.concurrency.global_concurrency_limit", keyfile.Whole(0, 10_000_000), func(d *draft) *int { return &d.settings.Upstream.GlobalConcurrency },
 		"the same as upstream.max_transactions"),
-	// The original read the nested key only and shipped the other.
+	// The predecessor read the nested key only and shipped the other.
 	keyfile.Set("global.backpressure_queue_size", count, func(d *draft) *int { return &d.settings.Upstream.MaxWaiting },
 		"the same as upstream.queue_size"),
 	keyfile.Set("global.concurrency.backpressure_queue_size", count, func(d *draft) *int { return &d.settings.Upstream.MaxWaiting },

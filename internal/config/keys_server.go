@@ -14,7 +14,7 @@ const maxSession = 30 * 24 * time.Hour
 // count reads a number that must be at least one; the bound only catches slips.
 var count = keyfile.Whole(1, 10_000_000)
 
-// levels are the original's names of log levels that differ from ours.
+// levels are the predecessor's names of log levels that differ from ours.
 var levels = map[string]string{"warning": "warn", "critical": "error", "fatal": "error"}
 
 // readBareNewlines reports whether content with a bare CR or LF is to be normalised.
@@ -23,7 +23,7 @@ func readBareNewlines(v *keyfile.Value) (normalise, ok bool) {
 	return word == "normalise", ok
 }
 
-// serverKeys are the sections listeners and server, which the original did not
+// serverKeys are the sections listeners and server, which the predecessor did not
 // have.
 var serverKeys = []keyfile.Key[draft]{
 	{Path: "listeners", Container: true, Set: (*draft).readListeners,

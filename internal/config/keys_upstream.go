@@ -7,8 +7,8 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// upstreamKeys are the sections upstream and oauth, which the original did not
-// have. They come after the original's in the table, so they win.
+// upstreamKeys are the sections upstream and oauth, which the predecessor did not
+// have. They come after the predecessor's in the table, so they win.
 var upstreamKeys = []keyfile.Key[draft]{
 	keyfile.Set("upstream.ca_file", keyfile.Text, func(d *draft) *string { return &d.settings.Upstream.CAFile },
 		"PEM file of certificate authorities that are trusted for SMTP instead of the system's; default none"),

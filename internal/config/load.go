@@ -68,7 +68,7 @@ func loadSettings(configPath, accountsPath string, ps *keyfile.Problems, report 
 	}
 	f := openConfig(configPath, ps, report)
 	if f != nil && isAccounts(f) {
-		// Unit files of the original do so, where it went unnoticed.
+		// Unit files of the predecessor do so, where it went unnoticed.
 		report.Notef("%s: holds accounts and no configuration; everything has its default", configPath)
 		if accountsPath == "" {
 			accountsPath = configPath

@@ -60,7 +60,7 @@ func checkReport(t *testing.T, r *keyfile.Report, parts ...string) {
 	t.Errorf("no line with %q in\n%s", parts, strings.Join(r.Lines(), "\n"))
 }
 
-// TestOriginalFiles loads what the original shipped and wrote, unchanged.
+// TestOriginalFiles loads what the predecessor shipped and wrote, unchanged.
 func TestOriginalFiles(t *testing.T) {
 	s, _, report, err := Load("testdata/original/config.json", "testdata/original/accounts_array.json", nil)
 	if err != nil {
@@ -111,7 +111,7 @@ func TestOriginalAccounts(t *testing.T) {
 }
 
 // TestOriginalOverrides loads the object form with the override objects, which
-// the original could not load itself.
+// the predecessor could not load itself.
 func TestOriginalOverrides(t *testing.T) {
 	_, snapshot, report, err := Load("testdata/empty_object.json", "testdata/original/accounts_object.json", nil)
 	if err != nil {
@@ -197,7 +197,7 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-// Unit files of the original give the accounts as --config.
+// Unit files of the predecessor give the accounts as --config.
 func TestAccountsGivenAsConfig(t *testing.T) {
 	for _, text := range []string{`[]`, `{"accounts": []}`} {
 		path := write(t, t.TempDir(), "accounts.json", text)

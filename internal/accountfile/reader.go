@@ -1,7 +1,6 @@
 package accountfile
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,83 +12,6 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// spot is where an account stands in its file.
-type spot struct{ index, line int }
-
-// placeOf is what the keys of the account with that index are called.
-func placeOf(index int) keyfile.Place {
-	return keyfile.Place{Exact: fmt.Sprintf("accounts[%d].", index), General: "accounts[]."}
-}
-
-// addDuplicates adds the problems of a snapshot of accounts that were found at
-// these positions.
-func addDuplicates(f *keyfile.File, err error, found []spot) {
-	for _, dup := range duplicates(err) {
-		first, second := found[dup.First], found[dup.Second]
-		f.Problems.Add(&keyfile.Problem{File: f.Name, Line: second.line, Key: placeOf(second.index).Exact + dup.Field,
-			Message: fmt.Sprintf("%q is in use already, by the account on line %d", dup.Value, first.line)})
-	}
-}
-
-// accountArray finds the array of accounts: the file itself, or "accounts" in the
-// object that it is; nil after a problem.
-func accountArray(f *keyfile.File) (array *hujson.Value) {
-	switch root := f.Root.Value.(type) {
-	case *hujson.Array:
-		return &f.Root
-	case *hujson.Object:
-		for i := range root.Members {
-			name, node := keyfile.MemberName(root, i), &root.Members[i].Value
-			switch {
-			case name == "accounts":
-				if node.Value.Kind() != '[' {
-					f.Problem(*node, "accounts", "must be an array of accounts")
-					return nil
-				}
-				array = node
-			case !strings.HasPrefix(name, "_"):
-				f.AddEntry(*node, keyfile.Printable(name), keyfile.Unknown, "it has no effect")
-			}
-		}
-		if array != nil {
-			return array
-		}
-	}
-	f.Problem(f.Root, "", `must be an array of accounts, or an object with the array "accounts"`)
-	return nil
-}
-
-// duplicates takes the errors of a snapshot apart.
-func duplicates(err error) []*account.DuplicateError {
-	var dups []*account.DuplicateError
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range joined.Unwrap() {
-			if dup, ok := errors.AsType[*account.DuplicateError](e); ok {
-				dups = append(dups, dup)
-			}
-		}
-	}
-	return dups
-}
-
-// noteAccounts adds the line that counts the accounts.
-func noteAccounts(f *keyfile.File, s *account.Snapshot) {
-	var names []string // in the order of their first account
-	count := make(map[string]int)
-	for _, a := range s.All() {
-		if count[a.Provider]++; count[a.Provider] == 1 {
-			names = append(names, a.Provider)
-		}
-	}
-	for i, name := range names {
-		names[i] = fmt.Sprintf("%s %d", name, count[name])
-	}
-	if len(names) == 0 {
-		names = []string{"nobody can log in"}
-	}
-	f.Report.Notef("%s: accounts: %d (%s)", f.Name, s.Len(), strings.Join(names, ", "))
-}
-
 // accountReader reads one account.
 type accountReader struct {
 	f      *keyfile.File
@@ -98,11 +20,11 @@ type accountReader struct {
 	basis  *Basis
 	before int            // problems before this account
 	by     keyfile.Claims // of its keys
-	draft  *accountDraft  // room for it, shared with other readers; nil: none
+	draft  *accountDraft  // room, shared with other readers; nil: none
 }
 
-// need adds a problem if the value for key is empty, unless there is one with
-// the value that was given.
+// need adds a problem if the value for key is empty, unless there is a problem with
+// the value already.
 func (r *accountReader) need(key, have, why string) {
 	path := r.place.Exact + key
 	known := slices.ContainsFunc((*r.f.Problems)[r.before:], func(p *keyfile.Problem) bool { return p.Key == path })
@@ -111,8 +33,8 @@ func (r *accountReader) need(key, have, why string) {
 	}
 }
 
-// read returns the account, or nil when it is too incomplete to tell it from
-// others. Problems go to the file.
+// read returns the account; nil if it lacks the names that tell it from others.
+// Problems go to the file.
 func (r *accountReader) read() *account.Account {
 	r.before = len(*r.f.Problems)
 	if r.node.Value.Kind() != '{' {
@@ -244,19 +166,4 @@ func (d *accountDraft) settleLimits(p *account.Provider) {
 		}
 	}
 	d.a.Limits = l
-}
-
-// emailOf returns the email of an account as a reader of the file takes it: of
-// several, the last one that is not null.
-func emailOf(o *hujson.Object) string {
-	for i := len(o.Members) - 1; i >= 0; i-- {
-		if keyfile.MemberName(o, i) != "email" || keyfile.IsNull(&o.Members[i].Value) {
-			continue
-		}
-		if lit, ok := o.Members[i].Value.Value.(hujson.Literal); ok && lit.Kind() == '"' {
-			return strings.TrimSpace(lit.String())
-		}
-		return ""
-	}
-	return ""
 }

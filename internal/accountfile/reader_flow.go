@@ -9,8 +9,8 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// resolveFlow settles how the account gets its tokens. Of what the account says,
-// only what its flow uses becomes part of it.
+// resolveFlow settles how the account gets its tokens. Only keys that its flow uses
+// become part of the account.
 func (r *accountReader) resolveFlow(d *accountDraft, p *account.Provider) {
 	a, flow := &d.a, d.a.TokenFlow()
 	r.noteUnused(d, flow)
@@ -90,8 +90,8 @@ func (r *accountReader) resolveClient(d *accountDraft) {
 	d.a.Certificate, d.a.PrivateKey = d.certificate.Value, account.NewSecret(d.privateKey.Value)
 }
 
-// resolveServiceAccount settles the service account, whose key file comes after
-// what the account says itself.
+// resolveServiceAccount settles the service account. Keys of the account win over
+// its key file.
 func (r *accountReader) resolveServiceAccount(d *accountDraft) {
 	a, sa := &d.a, &d.serviceAccount.Value
 	if a.ClientID == "" {
@@ -123,7 +123,7 @@ func (r *accountReader) resolveCatchAll(d *accountDraft) {
 	}
 }
 
-// noteUnused says of what is given which the flow does not use.
+// noteUnused marks the keys that the flow does not use.
 func (r *accountReader) noteUnused(d *accountDraft, flow account.Flow) {
 	const (
 		refresh  = account.FlowRefreshToken

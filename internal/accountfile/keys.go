@@ -21,7 +21,7 @@ type accountDraft struct {
 	retry    accountkeys.Retry
 }
 
-// ofProcess is why fields that the original accepted by accident mean nothing.
+// ofProcess is why fields that the predecessor accepted by accident mean nothing.
 const ofProcess = "this is state of a running process, not configuration"
 
 // accountTable is the keys of one account.
