@@ -21,7 +21,8 @@ type accountDraft struct {
 	retry    accountkeys.Retry
 }
 
-// ofProcess is why fields that the predecessor accepted by accident mean nothing.
+// ofProcess is the reason why fields that the predecessor accepted by accident have
+// no effect.
 const ofProcess = "this is state of a running process, not configuration"
 
 // accountTable is the keys of one account.

@@ -13,7 +13,7 @@ import (
 	"xoauth2-proxy/internal/password"
 )
 
-// CheckTokenURL accepts an https URL with a host, and http to this very host:
+// CheckTokenURL accepts an https URL with a host, and http to a loopback host:
 // the request carries the refresh token.
 func CheckTokenURL(s string) (string, error) {
 	u, err := url.Parse(s)
@@ -61,7 +61,7 @@ func CheckProxyURL(s string) (account.Secret, error) {
 	return account.NewSecret(s), nil
 }
 
-// ClientPassword reads what clients are to give as password.
+// ClientPassword reads the password that clients log in with: a hash or plain text.
 func ClientPassword(v *keyfile.Value) (account.Secret, bool) {
 	return keyfile.CheckedSecret(func(s string) (account.Secret, error) {
 		_, err := password.Parse(s)
@@ -89,8 +89,8 @@ func KeepAlive(v *keyfile.Value) (time.Duration, bool) {
 	return d, ok
 }
 
-// OrNever turns the 0 of a file into what stands for never in a provider and
-// an account.
+// OrNever turns the 0 of a file into -1, which stands for never in a provider and an
+// account.
 func OrNever(d time.Duration) time.Duration {
 	if d == 0 {
 		return -1

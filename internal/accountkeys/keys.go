@@ -10,11 +10,11 @@ import (
 // MaxContent is the most that a limit on the octets of content may be.
 const MaxContent int64 = 1 << 40
 
-// NoPrewarm is why the predecessor's keys about connections ahead of mail have no
+// NoPrewarm is the reason why the predecessor's keys about connections ahead of mail have no
 // effect.
 const NoPrewarm = "upstream.prewarm_connections and upstream.prewarm_rate decide, for all providers alike"
 
-// Rate reads a number of messages or the like in some time.
+// Rate reads a number of messages, recipients or logins in some time; 0: no limit.
 var Rate = keyfile.Whole(0, 1_000_000_000)
 
 // poolKeys are connection_pool of a provider and connection_settings of an

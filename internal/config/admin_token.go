@@ -15,7 +15,7 @@ import (
 const (
 	// minAdminToken keeps a token from being guessed.
 	minAdminToken = 16
-	// maxAdminTokenFile bounds what is read of a file that has one.
+	// maxAdminTokenFile bounds, in octets, how much of a token file is read.
 	maxAdminTokenFile = 4096
 )
 
@@ -52,7 +52,7 @@ func readAdminToken(path string) (account.Secret, error) {
 // maxSocketPath is the length of the longest path of a socket (unix(7)).
 const maxSocketPath = 107
 
-// checkSocketPath accepts what a socket can be at.
+// checkSocketPath accepts a path that a socket can have.
 func checkSocketPath(path string) (string, error) {
 	switch {
 	case !filepath.IsAbs(path):

@@ -15,8 +15,8 @@ type breakerDraft struct {
 	recovery keyfile.Given[time.Duration]
 }
 
-// settle makes the breaker of a provider out of that for all; ok is false if
-// the section does not say anything.
+// settle makes the breaker of a provider out of the common one; ok is false if the
+// section says nothing about it.
 func (d *breakerDraft) settle(common upstream.BreakerConfig) (b upstream.BreakerConfig, ok bool) {
 	b = common
 	if d.failures.OK() {
@@ -31,7 +31,7 @@ func (d *breakerDraft) settle(common upstream.BreakerConfig) (b upstream.Breaker
 	return b, d.failures.OK() || d.recovery.OK() || d.enabled.OK()
 }
 
-// oneProbe is why half_open_max_calls has no effect.
+// oneProbe is the reason why half_open_max_calls has no effect.
 const oneProbe = "one connection at a time tries an endpoint that does not answer"
 
 // breakerKeys are circuit_breaker of a provider.

@@ -2,8 +2,8 @@ package config
 
 import "reflect"
 
-// Differing names the settings that are not the same in s and in other, by their
-// keys in the file; settings that no one key gives have names of their own.
+// Differing names the settings that differ between s and other, by their keys in the
+// file. Settings that do not come from a single key have names of their own.
 func (s *Settings) Differing(other *Settings) (keys []string) {
 	add := func(key string, a, b any) {
 		if !reflect.DeepEqual(a, b) {

@@ -13,8 +13,8 @@ import (
 	"xoauth2-proxy/upstream"
 )
 
-// draft is config.json while it is read: the settings that are final at once,
-// and what is settled when all of the file is known.
+// draft is config.json while it is read: the settings that are final at once, and
+// values that are settled after the whole file is read.
 type draft struct {
 	settings         Settings
 	adminAddress     netip.AddrPort
@@ -27,7 +27,7 @@ type draft struct {
 
 func newDraft() *draft { return draftOf(defaults()) }
 
-// draftOf returns a draft that has come to s.
+// draftOf returns a draft whose settings are s.
 func draftOf(s Settings) *draft {
 	return &draft{settings: s, adminAddress: netip.MustParseAddrPort(s.Admin.Address)}
 }
@@ -61,7 +61,7 @@ type providerDraft struct {
 	initialResponse keyfile.Given[account.InitialResponse]
 }
 
-// consentDraft is how consent is got, and applications go without.
+// consentDraft is how a person consents, and which scope applications have.
 type consentDraft struct {
 	authURL, deviceURL, scope, appScope keyfile.Given[string]
 }

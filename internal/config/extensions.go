@@ -10,15 +10,14 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// announced is what a provider's submission server says of itself in its EHLO
-// reply.
+// announced is what a provider's EHLO reply announces.
 type announced struct {
 	extensions account.Extensions
 	size       int64 // of a message, 0 for none given
 }
 
-// extensionNames are the EHLO keywords that may be configured; those with a zero
-// need nothing of the proxy that it does not find out by itself.
+// extensionNames are the EHLO keywords that may be configured. A zero stands for an
+// extension that the proxy finds out by itself.
 var extensionNames = map[string]account.Extensions{
 	"8BITMIME":   account.Ext8BITMIME,
 	"SMTPUTF8":   account.ExtSMTPUTF8,

@@ -8,17 +8,18 @@ import (
 	"xoauth2-proxy/server"
 )
 
-// Flags are the command line's settings. What is empty or nil was not given.
+// Flags are the settings of the command line. An empty or nil one is not given.
 type Flags struct {
-	// Host and Port replace those of the first listener; port 0 picks a free one.
+	// Host and Port replace host and port of the first listener; port 0 picks a free
+	// one.
 	Host string
 	Port *int
-	// AdminHost and AdminPort replace those of admin.address.
+	// AdminHost and AdminPort replace host and port of admin.address.
 	AdminHost string
 	AdminPort *int
 	// GlobalConcurrency replaces upstream.max_transactions; 0 is no cap.
 	GlobalConcurrency *int
-	// DryRun sends nothing.
+	// DryRun does everything up to the login at the provider, and sends nothing.
 	DryRun bool
 }
 

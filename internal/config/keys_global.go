@@ -15,7 +15,7 @@ const noWorkers = "there is no fixed set of workers; the limits of the accounts 
 var globalKeys = []keyfile.Key[draft]{
 	keyfile.Set("global.concurrency.global_concurrency_limit", keyfile.Whole(0, 10_000_000), func(d *draft) *int { return &d.settings.Upstream.GlobalConcurrency },
 		"the same as upstream.max_transactions"),
-	// The predecessor read the nested key only and shipped the other.
+	// The predecessor read the nested key only, and its samples had the other one.
 	keyfile.Set("global.backpressure_queue_size", count, func(d *draft) *int { return &d.settings.Upstream.MaxWaiting },
 		"the same as upstream.queue_size"),
 	keyfile.Set("global.concurrency.backpressure_queue_size", count, func(d *draft) *int { return &d.settings.Upstream.MaxWaiting },

@@ -15,7 +15,7 @@ var secretsKeys = []keyfile.Key[draft]{
 		Doc: "where the key is that opens sealed values (accounts seal) and seals the token store: file:/path, env:NAME or credential:NAME; the token store takes another one at the next start; default none"},
 }
 
-// readKey reads the keys and has them open what the rest of the file seals.
+// readKey reads the keys, which then open the sealed values in the rest of the file.
 func (d *draft) readKey(v *keyfile.Value) {
 	ring, ok := keyfile.Checked(seal.LoadKeyring)(v)
 	if !ok {

@@ -11,7 +11,7 @@ import (
 // maxSession only catches wrong units, as maxTimeout does.
 const maxSession = 30 * 24 * time.Hour
 
-// count reads a number that must be at least one; the bound only catches slips.
+// count reads a number of at least one; the upper bound only catches mistakes.
 var count = keyfile.Whole(1, 10_000_000)
 
 // levels are the predecessor's names of log levels that differ from ours.

@@ -69,7 +69,7 @@ func readTLSMode(v *keyfile.Value) (server.TLSMode, bool) {
 	return mode, ok
 }
 
-// noTLS is how a file says server.TLSNone.
+// noTLS is server.TLSNone as a file has it.
 const noTLS server.TLSMode = "none"
 
 // networks reads an array of networks.
@@ -122,9 +122,9 @@ func (d *draft) checkListeners() {
 	}
 }
 
-// checkExposure refuses a listener that lets anyone in: without passwords
-// clients name an account and need no secret, so who can connect can send.
-// Sockets in the file system and those of systemd have their own protection.
+// checkExposure refuses a listener that lets every client in: without passwords,
+// clients name an account and need no secret, so every host that can connect can
+// send. Unix sockets and sockets of systemd have their own protection.
 func checkExposure(l server.Listener) error {
 	address, err := netip.ParseAddrPort(l.Address)
 	if err != nil || address.Addr().IsLoopback() || len(l.Allow) > 0 || l.Passwords == password.PolicyShared || l.Passwords == password.PolicyAccount {
@@ -136,7 +136,7 @@ func checkExposure(l server.Listener) error {
 		address, address)
 }
 
-// Networks wider than these hold more hosts than anyone can vouch for.
+// Networks wider than these hold more hosts than an operator can vouch for.
 const (
 	minPrefixIPv4 = 8
 	minPrefixIPv6 = 16

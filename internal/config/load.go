@@ -22,11 +22,11 @@ const (
 // Load reads both files and checks them. An empty path is searched for in the
 // working directory, /etc/xoauth2, /usr/local/etc/xoauth2 and ~/.xoauth2; there
 // need not be a config.json. A path that is given must exist. A program that calls
-// Load again gives it the same m each time; others give nil.
+// Load again gives it the same cache each time; others give nil.
 //
-// The error joins a [*Problem] for every mistake in both files; then settings
+// The error joins a [*keyfile.Problem] for every mistake in both files; then settings
 // and snapshot are nil. The report is never nil.
-func Load(configPath, accountsPath string, m *accountfile.Cache) (*Settings, *account.Snapshot, *keyfile.Report, error) {
+func Load(configPath, accountsPath string, cache *accountfile.Cache) (*Settings, *account.Snapshot, *keyfile.Report, error) {
 	var ps keyfile.Problems
 	report := new(keyfile.Report)
 	s := loadSettings(configPath, accountsPath, &ps, report)
@@ -34,7 +34,7 @@ func Load(configPath, accountsPath string, m *accountfile.Cache) (*Settings, *ac
 	if s.AccountsFile == "" {
 		ps.Add(&keyfile.Problem{File: accountfile.Name, Message: "is in none of " + strings.Join(searchDirs(), ", ") + "; name the file with --accounts"})
 	} else {
-		snapshot = accountfile.Load(s.Accounts(), m, &ps, report)
+		snapshot = accountfile.Load(s.Accounts(), cache, &ps, report)
 	}
 	noteProviders(s, report)
 	if s.StateDir == "" {
@@ -51,7 +51,7 @@ func Load(configPath, accountsPath string, m *accountfile.Cache) (*Settings, *ac
 
 // LoadSettings is Load without the accounts, which may be wrong or missing: for
 // programs that are about to repair them. AccountsFile names the file even if
-// it does not exist yet, unless there is no telling where it should be.
+// it does not exist yet; it is empty if no path is given and no file is found.
 func LoadSettings(configPath, accountsPath string) (*Settings, error) {
 	var ps keyfile.Problems
 	s := loadSettings(configPath, accountsPath, &ps, new(keyfile.Report))
@@ -68,7 +68,7 @@ func loadSettings(configPath, accountsPath string, ps *keyfile.Problems, report 
 	}
 	f := openConfig(configPath, ps, report)
 	if f != nil && isAccounts(f) {
-		// Unit files of the predecessor do so, where it went unnoticed.
+		// Unit files of the predecessor give accounts here: it ignored them.
 		report.Notef("%s: holds accounts and no configuration; everything has its default", configPath)
 		if accountsPath == "" {
 			accountsPath = configPath

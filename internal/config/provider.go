@@ -33,8 +33,8 @@ func (d *draft) settle(p *account.Provider, section *providerDraft) {
 	}
 }
 
-// settleConnections settles the connections of an account of p: the lowest of
-// all that bound them.
+// settleConnections settles the connections of an account of p: the lowest bound
+// counts.
 func (d *draft) settleConnections(p *account.Provider, l *accountkeys.Limits) {
 	ceiling := &p.Ceilings.MaxConnections
 	if relay := d.relayConnections; relay.OK() {
@@ -77,7 +77,7 @@ func (d *consentDraft) settle(p *account.Provider) {
 	}
 }
 
-// settleEndpoints settles where p is and what its token requests say.
+// settleEndpoints settles the endpoints of p, and what its token requests have.
 func (d *providerDraft) settleEndpoints(p *account.Provider) {
 	if d.smtpHost.OK() {
 		p.SMTP.Host = d.smtpHost.Value
@@ -148,8 +148,8 @@ func (d *draft) resolveProviders() map[string]*account.Provider {
 	return resolved
 }
 
-// settleExtensions settles what messages to p may ask for, and how large they may
-// be where nothing lower is configured.
+// settleExtensions settles the extensions that messages to p may use, and their size
+// where no lower one is configured.
 func (d *providerDraft) settleExtensions(p *account.Provider) {
 	if !d.extensions.OK() {
 		return

@@ -48,7 +48,7 @@ func (d *draft) resolve() {
 	}
 }
 
-// check adds the problems that no key has alone.
+// check adds the problems that come from several keys together.
 func (d *draft) check(f *keyfile.File, by keyfile.Claims) {
 	bad := func(message string, fields ...any) {
 		for _, field := range fields {

@@ -27,8 +27,8 @@ type Settings struct {
 	Log                      Log
 	Runtime                  Runtime
 	Secrets                  Secrets
-	// StateDir is the directory of what outlives the process beside tokens.
-	// Default: empty, nothing does.
+	// StateDir is the directory for counts and orders that outlive the process.
+	// Default: empty, they do not.
 	StateDir string
 	// Providers are the presets as configured, by name; "gmail", "outlook" and
 	// "default" are always there.
@@ -105,7 +105,7 @@ type Admin struct {
 	Token account.Secret
 }
 
-// Log is what is logged and where.
+// Log is which entries are logged, and where.
 type Log struct {
 	// Level is "debug", "info", "warn" or "error"; Format "text" or "json".
 	// Defaults: "info", "text".
@@ -116,8 +116,8 @@ type Log struct {
 	Console bool
 }
 
-// Runtime is what the Go runtime is told; zeros stand for the environment
-// variables and the defaults.
+// Runtime is the settings of the Go runtime; a zero stands for the environment
+// variable or the default.
 type Runtime struct {
 	GOMAXPROCS int
 	GOGC       int // in percent

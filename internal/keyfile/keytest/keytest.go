@@ -1,3 +1,4 @@
+// Package keytest holds the samples in configs against the tables of keys.
 package keytest
 
 import (
