@@ -135,7 +135,7 @@ func marked(elements []hujson.ArrayElement, marks []int) bool {
 	})
 }
 
-// cutUp parses a file as a whole and takes it apart then.
+// cutUp parses a file as a whole, and then takes it apart.
 func cutUp(name string, data []byte, ps *keyfile.Problems, take taker) parts {
 	f := keyfile.Parse(name, data, ps, new(keyfile.Report))
 	if f == nil {
@@ -154,7 +154,8 @@ func cutUp(name string, data []byte, ps *keyfile.Problems, take taker) parts {
 	for _, e := range array.Value.(*hujson.Array).Elements {
 		p.text, p.gap = data[at:e.EndOffset], e.StartOffset-at
 		if _, err := take(&p); err != nil {
-			panic("accountfile: an account of a file that was parsed does not parse")
+			ps.Add(&keyfile.Problem{File: name, Line: p.line(), Message: err.Error()})
+			return parts{}
 		}
 		p.next()
 		at = e.EndOffset

@@ -16,7 +16,7 @@ const (
 )
 
 // errOddFile says that a file is not laid out as a splitter expects it.
-var errOddFile = errors.New("accountfile: the file cannot be split")
+var errOddFile = errors.New("the file cannot be taken apart into accounts")
 
 // splitter cuts a file of accounts into its elements as it is read, so that it is
 // never in memory as a whole. It knows just enough of the syntax to skip strings
