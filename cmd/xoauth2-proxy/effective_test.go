@@ -1,9 +1,7 @@
 package main
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -16,10 +14,8 @@ import (
 	"xoauth2-proxy/internal/watchdog"
 )
 
-var update = flag.Bool("update", false, "write testdata/effective_*.golden")
-
 // TestEffectiveSettings compares all that the parts of the proxy are told with the
-// golden files, for an empty config.json, the complete sample, and other values
+// golden lists, for an empty config.json, the complete sample, and other values
 // throughout.
 func TestEffectiveSettings(t *testing.T) {
 	t.Setenv("RUNTIME_DIRECTORY", "")
@@ -45,17 +41,7 @@ func TestEffectiveSettings(t *testing.T) {
 				t.Fatal(err)
 			}
 			text := strings.NewReplacer(abs, "DIR", dir, "DIR").Replace(effective(s))
-			golden := filepath.Join("testdata", "effective_"+name+".golden")
-			if *update {
-				writeFile(t, golden, text)
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if text != string(want) {
-				t.Errorf("the settings differ from %s (-update writes it):\n%s", golden, lineDiff(string(want), text))
-			}
+			checkGolden(t, "effective_"+name, strings.Split(strings.TrimSuffix(text, "\n"), "\n"))
 		})
 	}
 }
@@ -125,21 +111,4 @@ func listSettings(b *strings.Builder, name string, v reflect.Value) {
 	default:
 		fmt.Fprintf(b, "%s: %v\n", name, v)
 	}
-}
-
-// lineDiff returns the lines that only one of two texts has.
-func lineDiff(was, is string) string {
-	before, after := strings.Split(was, "\n"), strings.Split(is, "\n")
-	var b strings.Builder
-	for _, l := range before {
-		if !slices.Contains(after, l) {
-			b.WriteString("-" + l + "\n")
-		}
-	}
-	for _, l := range after {
-		if !slices.Contains(before, l) {
-			b.WriteString("+" + l + "\n")
-		}
-	}
-	return b.String()
 }
