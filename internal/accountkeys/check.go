@@ -99,4 +99,5 @@ func OrNever(d time.Duration) time.Duration {
 }
 
 // TLSMode reads a TLS mode.
-var TLSMode = keyfile.OneOf(map[string]account.TLSMode{"ssl": account.TLSImplicit}, account.TLSStartTLS, account.TLSImplicit)
+var TLSMode = keyfile.OneOf(map[string]account.TLSMode{"ssl": account.TLSImplicit},
+	account.TLSStartTLS, account.TLSImplicit)

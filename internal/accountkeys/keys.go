@@ -66,11 +66,14 @@ func RateKeys[T any](section string, l func(*T) *Limits) []keyfile.Key[T] {
 // retryKeys are retry.
 func retryKeys[T any](r func(*T) *Retry) []keyfile.Key[T] {
 	return []keyfile.Key[T]{
-		keyfile.Opt("retry.max_attempts", keyfile.Whole(1, 10), func(t *T) *keyfile.Given[int] { return &r(t).attempts },
+		keyfile.Opt("retry.max_attempts", keyfile.Whole(1, 10),
+			func(t *T) *keyfile.Given[int] { return &r(t).attempts },
 			"tries of a token request, for failures that may pass; default 2"),
-		keyfile.Opt("retry.backoff_factor", keyfile.Fraction(1, 10), func(t *T) *keyfile.Given[float64] { return &r(t).factor },
+		keyfile.Opt("retry.backoff_factor", keyfile.Fraction(1, 10),
+			func(t *T) *keyfile.Given[float64] { return &r(t).factor },
 			"growth of the delay between tries; default 2"),
-		keyfile.Opt("retry.max_delay_seconds", keyfile.Duration(MinTimeout, MaxTimeout), func(t *T) *keyfile.Given[time.Duration] { return &r(t).maxDelay },
+		keyfile.Opt("retry.max_delay_seconds", keyfile.Duration(MinTimeout, MaxTimeout),
+			func(t *T) *keyfile.Given[time.Duration] { return &r(t).maxDelay },
 			`longest delay between tries; default "30s"`),
 		keyfile.Opt("retry.jitter_enabled", keyfile.Boolean, func(t *T) *keyfile.Given[bool] { return &r(t).jitter },
 			"spreads the delays at random; default true"),
@@ -80,9 +83,11 @@ func retryKeys[T any](r func(*T) *Retry) []keyfile.Key[T] {
 // LimitKeys are the keys that a provider and an account have alike.
 func LimitKeys[T any](pool string, l func(*T) *Limits, r func(*T) *Retry) []keyfile.Key[T] {
 	return slices.Concat([]keyfile.Key[T]{
-		keyfile.Opt("max_recipients", keyfile.Whole(1, 100_000), func(t *T) *keyfile.Given[int] { return &l(t).MaxRecipients },
+		keyfile.Opt("max_recipients", keyfile.Whole(1, 100_000),
+			func(t *T) *keyfile.Given[int] { return &l(t).MaxRecipients },
 			"recipients of one message; default: gmail 100, which is also the most, outlook 500 and at most 1000, others 100"),
-		keyfile.Opt("max_message_size", keyfile.Size(1, MaxContent), func(t *T) *keyfile.Given[int64] { return &l(t).MaxMessageSize },
+		keyfile.Opt("max_message_size", keyfile.Size(1, MaxContent),
+			func(t *T) *keyfile.Given[int64] { return &l(t).MaxMessageSize },
 			"octets of content; default: what the provider announces, which is also the most; others 35882577"),
 	}, poolKeys(pool, l), RateKeys("rate_limiting", l), retryKeys(r))
 }

@@ -9,7 +9,8 @@ import (
 // NewParts returns a file that is read part by part, each by tables of at most so
 // many keys. The report gets the entries of one part: see NextPart.
 func NewParts(name string, keys *seal.Keyring, most int, ps *Problems) *File {
-	return &File{Name: name, Keys: keys, Problems: ps, Report: new(Report), spare: &spare{make([]Entry, 0, most), make(Claims)}}
+	return &File{Name: name, Keys: keys, Problems: ps, Report: new(Report),
+		spare: &spare{make([]Entry, 0, most), make(Claims)}}
 }
 
 // NextPart makes f the part whose text is text, after so many lines of the file,
