@@ -15,58 +15,58 @@ import (
 type Config struct {
 	// Timeout bounds one refresh: connecting, the request, the reply and the
 	// repetitions that an account's retry policy allows. Default: 10s.
-	Timeout time.Duration `json:"timeout"`
+	Timeout time.Duration
 	// ConnectTimeout bounds connecting to a token endpoint, the TLS handshake
 	// included. Default: 5s.
-	ConnectTimeout time.Duration `json:"connect_timeout"`
+	ConnectTimeout time.Duration
 	// IdleTimeout closes connections to token endpoints that none was used for
 	// so long. Default: 90s.
-	IdleTimeout time.Duration `json:"idle_timeout"`
+	IdleTimeout time.Duration
 	// MaxParallel caps the refreshes that run at one time, over all accounts.
 	// More than the provider likes brings HTTP 429. Default: 25.
-	MaxParallel int `json:"max_parallel"`
+	MaxParallel int
 	// ConnectionsPerHost caps the connections to one token endpoint; what is
 	// more waits. Default: 100.
-	ConnectionsPerHost int `json:"connections_per_host"`
+	ConnectionsPerHost int
 	// DefaultLifetime is that of a token which comes without expires_in, which
 	// RFC 6749 section 5.1 only recommends. Default: 1h.
-	DefaultLifetime time.Duration `json:"default_lifetime"`
+	DefaultLifetime time.Duration
 	// QueueTimeout is how long a refresh that somebody waits for may be queued
 	// behind others before it is given up with a transient error. Default: 30s.
-	QueueTimeout time.Duration `json:"queue_timeout"`
+	QueueTimeout time.Duration
 	// EarlyRefreshWindow: the token of an account is replaced in the background
 	// before it expires if the account was used within this time. 0 leaves it
 	// to the next user, who then waits for it. Default: 30m.
-	EarlyRefreshWindow time.Duration `json:"early_refresh_window"`
+	EarlyRefreshWindow time.Duration
 	// BackoffMin is the delay after the first transient failure of an account;
 	// each further one multiplies it, up to BackoffMax. Default: 1s.
-	BackoffMin time.Duration `json:"backoff_min"`
+	BackoffMin time.Duration
 	// BackoffMax caps the delay, unless the account's retry policy has a lower
 	// cap or the endpoint asks for more by Retry-After. Default: 5m.
-	BackoffMax time.Duration `json:"backoff_max"`
+	BackoffMax time.Duration
 	// CAFile names a PEM file of certificate authorities to trust for token
 	// endpoints beside those of the system. Default: none.
-	CAFile string `json:"ca_file"`
+	CAFile string
 	// ExtraCAs are more certificate authorities to trust, for programs that have
 	// them in memory.
-	ExtraCAs []*x509.Certificate `json:"-"`
+	ExtraCAs []*x509.Certificate
 	// Proxy is the URL of the HTTP proxy for token requests of accounts without
 	// one of their own: "http://host:port" or "https://host:port", with user and
 	// password before the host if it wants them. Default: none.
-	Proxy account.Secret `json:"proxy"`
+	Proxy account.Secret
 	// KeepAlive is how long the refresh token of an account that says nothing
 	// itself may be unused before it is used to keep it from expiring. 0 turns
 	// this off for them. Default: 720h (30 days).
-	KeepAlive time.Duration `json:"keep_alive"`
+	KeepAlive time.Duration
 	// MaxMailboxes caps the mailboxes of one catch-all account that may be in use
 	// at one time, that is: were asked for within some minutes. Those beyond may not
 	// log in. Default: 20000.
-	MaxMailboxes int `json:"max_mailboxes"`
+	MaxMailboxes int
 	// Store keeps tokens across restarts. Nil keeps them in memory only.
-	Store Store `json:"-"`
+	Store Store
 	// Watch notices refreshes and operations of Store that do not end. Nil:
 	// nothing does.
-	Watch *watchdog.Watchdog `json:"-"`
+	Watch *watchdog.Watchdog
 }
 
 // DefaultConfig has every default.

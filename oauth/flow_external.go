@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -55,7 +56,9 @@ func (f *flows) command(ctx context.Context, g grant) (issued, *Error) {
 	cmd := exec.CommandContext(ctx, a.TokenCommand[0], a.TokenCommand[1:]...)
 	cmd.Env = commandEnvironment(a)
 	cmd.WaitDelay = commandGrace
-	ownGroup(cmd)
+	// The command's process group ends with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	out, complaint := &limited{left: maxOutput}, &limited{left: maxComplaint, drop: true}
 	cmd.Stdout, cmd.Stderr = out, complaint
 	err := cmd.Run()
