@@ -21,6 +21,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/tokenstore"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/oauth/consent"
 )
 
 // oidcServer starts oidc-provider, an OAuth2 server that is not ours, and
@@ -102,8 +103,8 @@ func (b *browser) enterCode(page, code string) {
 }
 
 // person asks for consent in the name of someone@example.com.
-func person(t *testing.T, server string) *oauth.Authorizer {
-	z := oauth.NewAuthorizer(oauth.DefaultConfig(), oauth.AuthorizeConfig{
+func person(t *testing.T, server string) *consent.Authorizer {
+	z := consent.New(oauth.DefaultConfig(), consent.Config{
 		ClientID: "person", AuthURL: server + "/auth", DeviceURL: server + "/device/auth", TokenURL: server + "/token",
 		Scope: "openid offline_access", LoginHint: "someone@example.com",
 	})
@@ -123,11 +124,11 @@ func TestConsentByBrowser(t *testing.T) {
 	b.text(b.Get(request.URL()))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	consent, err := request.Wait(ctx)
+	given, err := request.Wait(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	refreshAgainAndAgain(t, server, consent.RefreshToken)
+	refreshAgainAndAgain(t, server, given.RefreshToken)
 }
 
 // TestConsentByDeviceCode is the device authorization grant (RFC 8628).
@@ -136,11 +137,11 @@ func TestConsentByDeviceCode(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	b := newBrowser(t)
-	consent, err := person(t, server).DeviceAuthorize(ctx, func(p oauth.DevicePrompt) { b.enterCode(p.URL, p.Code) })
+	given, err := person(t, server).DeviceAuthorize(ctx, func(p consent.Prompt) { b.enterCode(p.URL, p.Code) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	refreshAgainAndAgain(t, server, consent.RefreshToken)
+	refreshAgainAndAgain(t, server, given.RefreshToken)
 }
 
 // refreshAgainAndAgain uses a refresh token that the server replaces each time,

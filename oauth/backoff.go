@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/flow"
 )
 
 const (
@@ -30,7 +31,7 @@ func (c Config) backoff(p account.RetryPolicy, n int, e *Error) time.Duration {
 		factor = defaultFactor
 	}
 	d := limit
-	if e.ProviderCode != loopDetected { // that one is told the longest delay at once
+	if e.ProviderCode != flow.LoopDetected { // that one is told the longest delay at once
 		if f := float64(c.BackoffMin) * math.Pow(factor, float64(n-1)); f < float64(limit) {
 			d = time.Duration(f)
 		}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/flow"
+	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
 // cachedSources returns a manager with n accounts, their tokens cached.
@@ -14,12 +16,12 @@ func cachedSources(tb testing.TB, n int) (*Manager, []*account.Account) {
 	tb.Cleanup(m.Close)
 	accounts := make([]*account.Account, n)
 	for i := range accounts {
-		a := testAccount("https://login.example.com")
+		a := tokentest.Account("https://login.example.com")
 		a.ID = "acct" + strconv.Itoa(i)
 		accounts[i] = a
 		s := m.Source(a)
 		s.mu.Lock()
-		s.publish(issued{access: "A", refresh: a.RefreshToken, expiry: time.Now().Add(time.Hour)}, time.Now())
+		s.publish(flow.Issued{Access: "A", Refresh: a.RefreshToken, Expiry: time.Now().Add(time.Hour)}, time.Now())
 		s.mu.Unlock()
 	}
 	return m, accounts

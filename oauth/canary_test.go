@@ -9,8 +9,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -20,37 +18,8 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/tokentest"
 )
-
-// echoEverything answers with all that it was sent, in every place of an answer
-// that somebody may show, in turn.
-func echoEverything() http.HandlerFunc {
-	n := 0
-	return func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		form, _ := url.ParseQuery(string(body))
-		sent := string(body) + " " + r.Header.Get("Authorization") + " " + r.URL.RawQuery
-		for _, values := range form {
-			sent += " " + strings.Join(values, " ")
-		}
-		n++
-		switch n % 6 {
-		case 0:
-			giveError(400, "invalid_grant", "you sent "+sent)(w, r)
-		case 1:
-			giveError(400, sent, "AADSTS70000: "+sent)(w, r)
-		case 2:
-			w.WriteHeader(500)
-			_, _ = io.WriteString(w, sent)
-		case 3:
-			giveJSON(w, 200, map[string]any{"access_token": sent, "token_type": sent})
-		case 4:
-			giveJSON(w, 401, map[string]any{"error": "invalid_client", "error_description": sent, "error_uri": sent})
-		case 5:
-			_, _ = io.WriteString(w, "<html>"+sent)
-		}
-	}
-}
 
 // TestNoSecretOfAnyFlow has an endpoint echo what each flow sends, and looks for
 // parts of it in all that leaves the package.
@@ -59,8 +28,8 @@ func TestNoSecretOfAnyFlow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ecPrivate, _ := pemKey(t, svcKey)
-	rsaPrivate, _ := pemKey(t, rsaKey(t))
+	ecPrivate, _ := tokentest.PEMKey(t, svcKey)
+	rsaPrivate, _ := tokentest.PEMKey(t, tokentest.RSAKey(t))
 	const secret, refresh, proxy = "CANARY~client secret+/%", "0.CANARYrefresh!*$+/=abc~def.ghi", "http://CANARYuser:CANARYpass@127.0.0.1:1"
 	flows := map[string]func(*account.Account){
 		"refresh token": func(a *account.Account) {
@@ -70,7 +39,7 @@ func TestNoSecretOfAnyFlow(t *testing.T) {
 			a.Flow, a.ClientSecret = account.FlowClientCredentials, account.NewSecret(secret)
 		},
 		"certificate": func(a *account.Account) {
-			a.Flow, a.Certificate, a.PrivateKey = account.FlowClientCredentials, pemCertificate(t, svcKey), ecPrivate
+			a.Flow, a.Certificate, a.PrivateKey = account.FlowClientCredentials, tokentest.PEMCertificate(t, svcKey), ecPrivate
 		},
 		"key of another kind": func(a *account.Account) {
 			a.Flow, a.Certificate, a.PrivateKey = account.FlowClientCredentials, "CANARY", account.NewSecret("CANARY")
@@ -86,20 +55,15 @@ func TestNoSecretOfAnyFlow(t *testing.T) {
 	}
 	for name, change := range flows {
 		t.Run(name, func(t *testing.T) {
-			ts := newTokenServer(t)
-			echo := echoEverything()
-			ts.setAnswer(func(w http.ResponseWriter, r *http.Request) {
-				sent := ts.requests()
-				r.Body = io.NopCloser(strings.NewReader(sent[len(sent)-1].Encode()))
-				echo(w, r)
-			})
+			ts := tokentest.NewServer(t)
+			ts.SetAnswer(tokentest.Echo(ts))
 			var out, logged bytes.Buffer
 			log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.Lock(zapcore.AddSync(&logged)), zap.DebugLevel))
 			set := metrics.NewSet()
 			cfg := testConfig()
 			cfg.Store = &memoryStore{err: errors.New("disk full")}
 			m := New(cfg, log, set)
-			a := accountLike(testAccount(ts.URL), change)
+			a := tokentest.AccountLike(tokentest.Account(ts.URL), change)
 			m.Retain(snapshot(t, a))
 			for range 6 {
 				tok, err := m.Fetch(t.Context(), a)
@@ -132,29 +96,4 @@ func partsOf(key account.Secret) (parts []string) {
 	}
 	lines := strings.Split(key.Reveal(), "\n")
 	return append(parts, lines[2][:16], string(block.Bytes[len(block.Bytes)-16:]))
-}
-
-// Nor does one show while consent is given.
-func TestNoSecretOfConsent(t *testing.T) {
-	ts := newTokenServer(t)
-	echo := echoEverything()
-	ts.setAnswer(func(w http.ResponseWriter, r *http.Request) {
-		sent := ts.requests()
-		r.Body = io.NopCloser(strings.NewReader(sent[len(sent)-1].Encode()))
-		echo(w, r)
-	})
-	z := NewAuthorizer(testConfig(), AuthorizeConfig{ClientID: "c", ClientSecret: account.NewSecret("CANARY~client secret"),
-		AuthURL: ts.URL + "/authorize", DeviceURL: ts.URL + "/devicecode", TokenURL: ts.URL + "/token", Scope: "s"})
-	defer z.Close()
-	r := newRequest(t, z)
-	for range 12 {
-		_, deviceErr := z.DeviceAuthorize(t.Context(), func(DevicePrompt) { t.Error("there is nothing to show") })
-		_, codeErr := r.Exchange(t.Context(), "CANARYcode-1234567890")
-		for _, err := range []error{deviceErr, codeErr} {
-			text := fmt.Sprintf("%v %+v %#v", err, err, err)
-			if err == nil || strings.Contains(text, "CANARY") || strings.Contains(text, r.verifier[:10]) {
-				t.Errorf("err = %s", text)
-			}
-		}
-	}
 }

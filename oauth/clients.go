@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/flow"
 )
 
 // The refreshes of all accounts of one OAuth2 client pass one circuit breaker,
@@ -44,7 +44,10 @@ const (
 	noEndpointMin = 30 * time.Second
 	// clientMemory is how long the circuit of a client is remembered that no
 	// account has asked for a token: longer than it may stay open.
-	clientMemory = 2 * maxRetryAfter
+	clientMemory = 2 * flow.MaxRetryAfter
+	// refusalRest is how long a refusal stands at least, whatever is reloaded: a
+	// client's, and a permanent one of an account.
+	refusalRest = time.Minute
 )
 
 // clients has the circuits that are not simply closed.
@@ -138,7 +141,7 @@ func (cs *clients) report(key [sha256.Size]byte, p account.RetryPolicy, err *Err
 		class = err.Class
 	case err != nil && err.Status == http.StatusTooManyRequests:
 		class = ClassThrottled
-	case isDown(err):
+	case err != nil && err.EndpointDown() && !errors.Is(err, errPanic):
 		class = ClassUnavailable
 	case err != nil && err.Err != nil: // says nothing about the client
 		return false
@@ -157,9 +160,9 @@ func (cs *clients) report(key [sha256.Size]byte, p account.RetryPolicy, err *Err
 	c.touched = now
 	var delay time.Duration
 	switch class {
-	case ClassInvalidClient:
+	case flow.ClassInvalidClient:
 		delay = min(refusedMin<<min(c.failures-1, 8), refusedMax)
-	case ClassNoEndpoint:
+	case flow.ClassNoEndpoint:
 		delay = min(noEndpointMin<<min(c.failures-1, 8), refusedMax)
 	case ClassThrottled:
 		delay = cs.cfg.backoff(p, c.failures, err)
@@ -175,21 +178,7 @@ func (cs *clients) report(key [sha256.Size]byte, p account.RetryPolicy, err *Err
 
 // lasting reports whether what a circuit opened for ends by an operator's act
 // only.
-func lasting(c Class) bool { return c == ClassInvalidClient || c == ClassNoEndpoint }
-
-// isDown reports whether an error says that the endpoint itself cannot be
-// reached or does not work.
-func isDown(err *Error) bool {
-	if err == nil || err.Class != ClassUnavailable {
-		return false
-	}
-	for _, own := range []error{context.Canceled, errPanic, errQueue, errMalformedReply, errReplyTooLarge, errCommand, errCommandOutput} {
-		if errors.Is(err.Err, own) {
-			return false
-		}
-	}
-	return err.Status >= 500 || err.Status == 0 && err.Err != nil
-}
+func lasting(c Class) bool { return c == flow.ClassInvalidClient || c == flow.ClassNoEndpoint }
 
 // forgive closes the circuits of refused clients, because the configuration was
 // read again, and forgets those of clients that no account asked for long.
@@ -218,7 +207,7 @@ func (cs *clients) isRefused(key [sha256.Size]byte) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	c := cs.byKey[key]
-	return c != nil && c.class == ClassInvalidClient
+	return c != nil && c.class == flow.ClassInvalidClient
 }
 
 // countRefused is the number of clients that the provider refuses.
@@ -226,7 +215,7 @@ func (cs *clients) countRefused() (n int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	for _, c := range cs.byKey {
-		if c.class == ClassInvalidClient {
+		if c.class == flow.ClassInvalidClient {
 			n++
 		}
 	}

@@ -14,6 +14,9 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/flow"
+	"xoauth2-proxy/oauth/internal/httpc"
+	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
 // clientAccount is account n of a client.
@@ -28,8 +31,8 @@ func clientAccount(n int, client string) *account.Account {
 func TestClientRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.ErrorLevel)
-		flow := &fakeFlow{err: &Error{Class: ClassInvalidClient, Status: 401}}
-		m := newManager(DefaultConfig(), flow, zap.New(core), nil)
+		fake := &fakeFlow{err: &Error{Class: flow.ClassInvalidClient, Status: 401}}
+		m := newManager(DefaultConfig(), fake, zap.New(core), nil)
 		defer m.Close()
 		const n = 100
 		for i := range n {
@@ -37,7 +40,7 @@ func TestClientRefused(t *testing.T) {
 				t.Fatalf("account %d: %v", i, err)
 			}
 		}
-		if got := flow.count(); got != 1 {
+		if got := fake.count(); got != 1 {
 			t.Errorf("%d requests for %d accounts, want 1", got, n)
 		}
 		if logs.Len() != 1 || logs.All()[0].ContextMap()["client_id"] != "bad" {
@@ -46,7 +49,7 @@ func TestClientRefused(t *testing.T) {
 		if got := m.clients.countRefused(); got != 1 {
 			t.Errorf("%d refused clients", got)
 		}
-		flow.set(func(f *fakeFlow) { f.err = nil })
+		fake.set(func(f *fakeFlow) { f.err = nil })
 		mustGet(t, m.Source(clientAccount(n, "good"))) // another client's affairs go on
 		time.Sleep(refusedMin + time.Minute)           // by then the new secret is known everywhere
 		mustGet(t, m.Source(clientAccount(1, "bad")))
@@ -63,9 +66,9 @@ func TestClientRefused(t *testing.T) {
 // why they have no token.
 func TestClientReleased(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
-		f.err = &Error{Class: ClassInvalidClient, Status: 401, Hint: "renew it"}
+		f.err = &Error{Class: flow.ClassInvalidClient, Status: 401, Hint: "renew it"}
 		asked := clientAccount(0, "bad")
-		other := accountLike(clientAccount(1, "bad"), func(a *account.Account) { a.Email = "other@example.com" })
+		other := tokentest.AccountLike(clientAccount(1, "bad"), func(a *account.Account) { a.Email = "other@example.com" })
 		m.Retain(snapshot(t, asked, other))
 		refused := func(want int) {
 			t.Helper()
@@ -74,7 +77,7 @@ func TestClientReleased(t *testing.T) {
 					t.Errorf("%s: %v", a.ID, err)
 				}
 				st, _ := m.State(a.ID)
-				if st.LastError == nil || st.LastError.Class != ClassInvalidClient || st.LastError.Hint != "renew it" || st.LastErrorAt.IsZero() {
+				if st.LastError == nil || st.LastError.Class != flow.ClassInvalidClient || st.LastError.Hint != "renew it" || st.LastErrorAt.IsZero() {
 					t.Errorf("%s: state %+v", a.ID, st)
 				}
 			}
@@ -100,9 +103,9 @@ func TestClientReleased(t *testing.T) {
 // wrong with the one that was refused.
 func TestStateOfClientFoundRight(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
-		f.err = &Error{Class: ClassInvalidClient, Status: 401}
+		f.err = &Error{Class: flow.ClassInvalidClient, Status: 401}
 		asked := clientAccount(0, "bad")
-		other := accountLike(clientAccount(1, "bad"), func(a *account.Account) { a.Email = "other@example.com" })
+		other := tokentest.AccountLike(clientAccount(1, "bad"), func(a *account.Account) { a.Email = "other@example.com" })
 		m.Retain(snapshot(t, asked, other))
 		if _, err := m.Source(asked).Get(t.Context()); !errors.Is(err, ErrInvalidClient) {
 			t.Errorf("the refused account: %v", err)
@@ -149,13 +152,13 @@ func TestAccountReleased(t *testing.T) {
 // A new secret is another client: nobody waits.
 func TestClientWithNewSecret(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
-		f.err = &Error{Class: ClassInvalidClient, Status: 401}
+		f.err = &Error{Class: flow.ClassInvalidClient, Status: 401}
 		a := clientAccount(1, "c")
 		if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, ErrInvalidClient) {
 			t.Fatal(err)
 		}
 		f.set(func(f *fakeFlow) { f.err = nil })
-		b := accountLike(a, func(a *account.Account) { a.ClientSecret = account.NewSecret("new") })
+		b := tokentest.AccountLike(a, func(a *account.Account) { a.ClientSecret = account.NewSecret("new") })
 		m.Retain(snapshot(t, b))
 		mustGet(t, m.Source(b))
 	})
@@ -167,7 +170,7 @@ func TestClientThrottled(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
 		f.err = &Error{Class: ClassThrottled, Status: http.StatusTooManyRequests, RetryAfter: 20 * time.Minute}
 		for i := range 50 {
-			if _, err := m.Source(clientAccount(i, "c")).Get(t.Context()); !errors.Is(err, ErrThrottled) {
+			if _, err := m.Source(clientAccount(i, "c")).Get(t.Context()); !errors.Is(err, flow.ErrThrottled) {
 				t.Fatal(err)
 			}
 		}
@@ -191,7 +194,7 @@ func TestClientThrottled(t *testing.T) {
 // would; when it is back, they have their tokens within seconds.
 func TestEndpointDown(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
-		f.err = &Error{Class: ClassUnavailable, Err: errConnect}
+		f.err = &Error{Class: ClassUnavailable, Err: httpc.ErrConnect}
 		for range 10 * 60 {
 			for i := range 200 {
 				if _, err := m.Source(clientAccount(i, "c")).Get(t.Context()); !errors.Is(err, ErrUnavailable) {
@@ -219,7 +222,7 @@ func TestClientNotBlamed(t *testing.T) {
 		"invalid grant":    {Class: ClassInvalidGrant, Status: 400},
 		"internal error":   {Class: ClassUnavailable, Err: errPanic},
 		"cancelled":        {Class: ClassUnavailable, Err: context.Canceled},
-		"loop of one user": {Class: ClassThrottled, Status: 400, ProviderCode: loopDetected},
+		"loop of one user": {Class: ClassThrottled, Status: 400, ProviderCode: flow.LoopDetected},
 		"passing refusal":  {Class: ClassUnavailable, Status: 400},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -263,7 +266,7 @@ func TestForceRefresh(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
 		a := bubbleAccount(1)
 		m.Retain(snapshot(t, a))
-		f.err = &Error{Class: ClassInvalidClient, Status: 401}
+		f.err = &Error{Class: flow.ClassInvalidClient, Status: 401}
 		if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, ErrInvalidClient) {
 			t.Fatal(err)
 		}
@@ -285,7 +288,7 @@ func TestForceRefresh(t *testing.T) {
 			t.Errorf("cut short: %v", err)
 		}
 		m.Close()
-		if err := m.ForceRefresh(t.Context(), a); !errors.Is(err, ErrClosed) {
+		if err := m.ForceRefresh(t.Context(), a); !errors.Is(err, flow.ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
 	})
@@ -306,7 +309,7 @@ func TestFetchUnknownAccount(t *testing.T) {
 		if _, ok := m.State(b.ID); ok {
 			t.Error("the account was kept")
 		}
-		if _, err := m.Source(b).Get(t.Context()); !errors.Is(err, ErrRemoved) {
+		if _, err := m.Source(b).Get(t.Context()); !errors.Is(err, flow.ErrRemoved) {
 			t.Errorf("Get: %v", err)
 		}
 		if _, ok, _ := store.Load(ChainOf(b)); !ok {
@@ -325,7 +328,7 @@ func TestReloadForgives(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
 		f.err = &Error{Class: ClassInvalidGrant, Status: 400}
 		a := bubbleAccount(1)
-		reload := func() { m.Retain(snapshot(t, accountLike(a, func(*account.Account) {}))) }
+		reload := func() { m.Retain(snapshot(t, tokentest.AccountLike(a, func(*account.Account) {}))) }
 		ask := func() { _, _ = m.Source(a).Get(t.Context()) }
 		ask()
 		reload()
@@ -347,8 +350,8 @@ func TestReloadForgives(t *testing.T) {
 // The error that stands for another account's answer names its cause.
 func TestSuppressedErrorText(t *testing.T) {
 	core, _ := observer.New(zap.DebugLevel)
-	flow := &fakeFlow{err: &Error{Class: ClassInvalidClient, Status: 401, Code: "invalid_client", Hint: "check it"}}
-	m := newManager(DefaultConfig(), flow, zap.New(core), nil)
+	fake := &fakeFlow{err: &Error{Class: flow.ClassInvalidClient, Status: 401, Code: "invalid_client", Hint: "check it"}}
+	m := newManager(DefaultConfig(), fake, zap.New(core), nil)
 	defer m.Close()
 	for i := range 2 {
 		_, err := m.Source(clientAccount(i, "c")).Get(t.Context())

@@ -4,11 +4,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/watchdog"
+	"xoauth2-proxy/oauth/internal/flow"
+	"xoauth2-proxy/oauth/internal/httpc"
 )
 
 // Config is how tokens are fetched. Start from DefaultConfig.
@@ -117,7 +118,7 @@ func (c Config) Validate() error {
 	if c.KeepAlive < 0 {
 		errs = append(errs, fmt.Errorf("oauth.keep_alive: %v is negative", c.KeepAlive))
 	}
-	if _, err := proxyURL(c.Proxy); err != nil {
+	if err := httpc.CheckProxy(c.Proxy); err != nil {
 		errs = append(errs, fmt.Errorf("oauth.proxy: %w", err))
 	}
 	if c.BackoffMax < c.BackoffMin {
@@ -132,47 +133,20 @@ func (c Config) Validate() error {
 	if c.MaxMailboxes < 1 || c.MaxMailboxes > maxMailboxes {
 		errs = append(errs, fmt.Errorf("oauth.max_mailboxes: %d is not in 1..%d", c.MaxMailboxes, maxMailboxes))
 	}
-	if _, err := c.roots(); err != nil {
+	if _, err := c.requests().Roots(); err != nil {
 		errs = append(errs, fmt.Errorf("oauth.ca_file: %w", err))
 	}
 	return errors.Join(errs...)
 }
 
-// roots returns the certificate authorities to trust: the system's and the
-// configured ones. Nil stands for the system's alone.
-func (c Config) roots() (*x509.CertPool, error) {
-	if c.CAFile == "" && len(c.ExtraCAs) == 0 {
-		return nil, nil
+// requests is what c says of requests to token endpoints.
+func (c Config) requests() httpc.Config {
+	return httpc.Config{
+		Timeout: c.Timeout, ConnectTimeout: c.ConnectTimeout, IdleTimeout: c.IdleTimeout,
+		ConnectionsPerHost: c.ConnectionsPerHost, Proxy: c.Proxy, CAFile: c.CAFile, ExtraCAs: c.ExtraCAs,
 	}
-	pool := systemRoots()
-	if c.CAFile != "" {
-		if err := appendCAFile(pool, c.CAFile); err != nil {
-			return nil, err
-		}
-	}
-	for _, ca := range c.ExtraCAs {
-		pool.AddCert(ca)
-	}
-	return pool, nil
 }
 
-// systemRoots returns a new pool with the system's authorities.
-func systemRoots() *x509.CertPool {
-	pool, err := x509.SystemCertPool()
-	if err != nil { // a system without any: ours are the only ones then
-		return x509.NewCertPool()
-	}
-	return pool
-}
-
-// appendCAFile adds the certificates of a PEM file.
-func appendCAFile(pool *x509.CertPool, path string) error {
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("%s has no certificate in PEM form", path)
-	}
-	return nil
-}
+// Flows returns new flows that send their requests as c says, for the packages
+// below this one. Close them.
+func (c Config) Flows() *flow.Flows { return flow.New(c.requests(), c.DefaultLifetime) }

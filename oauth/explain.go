@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+
+	"xoauth2-proxy/oauth/internal/flow"
 )
 
 const (
@@ -18,9 +20,9 @@ const (
 	hintCriteria    = "a conditional access policy of the tenant refuses the sign-in: have it exempt this client"
 	hintBasic       = "Microsoft takes this for a password login: check that the account logs in with an access token and that SMTP AUTH is enabled for it"
 	hintNearExpiry  = "the token is malformed or too near its expiry for this endpoint: a new one is fetched; raise the refresh margin of the provider if this repeats"
-	hintGoogleToken = "Google does not take the token: the account may be of another user, consent may have been withdrawn, or the password changed; " + hintReconsent
+	hintGoogleToken = "Google does not take the token: the account may be of another user, consent may have been withdrawn, or the password changed; " + flow.HintReconsent
 	hintGoogleScope = "the token lacks the scope https://mail.google.com/: consent to it, then put the new refresh token into the accounts file"
-	hintGoogleWeb   = "Google wants the user to sign in with a browser once, or an administrator to allow the client; then " + hintReconsent
+	hintGoogleWeb   = "Google wants the user to sign in with a browser once, or an administrator to allow the client; then " + flow.HintReconsent
 	hintLogins      = "the provider takes no more logins of this account for a while: lower its connections and logins per minute"
 	hintPassing     = "a passing failure at the provider; it is tried again"
 )
@@ -54,7 +56,7 @@ var refusalRules = []refusalRule{
 	{code: 421, text: "too many", class: ClassThrottled, hint: hintLogins},
 	{provider: "gmail", code: 535, class: ClassTokenRefused, hint: hintGoogleToken},
 	{provider: "outlook", code: 535, class: ClassTokenRefused, hint: hintMicrosoftScope},
-	{code: 535, class: ClassTokenRefused, hint: classHints[ClassTokenRefused]},
+	{code: 535, class: ClassTokenRefused, hint: ClassTokenRefused.Hint()},
 }
 
 // ExplainAuthRefusal says what a refusal of AUTH means and what the operator
@@ -87,7 +89,7 @@ func ExplainAuthRefusal(provider string, code int, enhanced, text, challenge str
 		return ClassTokenRefused, h // whatever the code behind it
 	}
 	if code >= 500 {
-		return ClassLoginRefused, classHints[ClassTokenRefused]
+		return ClassLoginRefused, ClassTokenRefused.Hint()
 	}
 	return ClassUnavailable, hintPassing
 }
@@ -121,12 +123,12 @@ func challengeHint(challenge string) string {
 		if strings.Contains(c.Scope, "google") {
 			return hintGoogleScope
 		}
-		return "the token lacks a scope for mail: " + hintScope
+		return "the token lacks a scope for mail: " + flow.HintScope
 	case "401":
-		return "the token has expired or was revoked: a new one is fetched; if this repeats, " + hintReconsent
+		return "the token has expired or was revoked: a new one is fetched; if this repeats, " + flow.HintReconsent
 	case "400", "invalid_token", "invalid_request":
 		if strings.Contains(c.Scope, "google") {
-			return "the token is not good for this mailbox, or lacks the scope https://mail.google.com/: check that the user who consented is the mailbox, then " + hintReconsent
+			return "the token is not good for this mailbox, or lacks the scope https://mail.google.com/: check that the user who consented is the mailbox, then " + flow.HintReconsent
 		}
 	}
 	return ""

@@ -45,7 +45,7 @@ func TestExplainAuthRefusal(t *testing.T) {
 		if class != tt.class || !strings.Contains(hint, tt.hint) {
 			t.Errorf("%s: %v, %q; want %v and %q", tt.name, class, hint, tt.class, tt.hint)
 		}
-		if len(hint) > maxPublic || strings.ContainsAny(hint, "\r\n") {
+		if len(hint) > 440 || strings.ContainsAny(hint, "\r\n") {
 			t.Errorf("%s: the hint is not fit for a reply", tt.name)
 		}
 	}

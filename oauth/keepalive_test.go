@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/httpc"
+	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
 const day = 24 * time.Hour
@@ -109,7 +111,7 @@ func TestKeepAliveLeavesAlone(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, withStore(new(memoryStore)), func(t *testing.T, m *Manager, f *fakeFlow) {
 				f.err = tt.err
-				m.Retain(snapshot(t, accountLike(bubbleAccount(1), tt.change)))
+				m.Retain(snapshot(t, tokentest.AccountLike(bubbleAccount(1), tt.change)))
 				time.Sleep(100 * day)
 				synctest.Wait()
 				if n := f.count(); n != tt.want {
@@ -123,7 +125,7 @@ func TestKeepAliveLeavesAlone(t *testing.T) {
 // A transient failure is made up for.
 func TestKeepAliveTriesAgain(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
-		f.err = &Error{Class: ClassUnavailable, Err: errConnect}
+		f.err = &Error{Class: ClassUnavailable, Err: httpc.ErrConnect}
 		m.Retain(snapshot(t, bubbleAccount(1)))
 		time.Sleep(firstUseWithin + 2*keepAliveRound)
 		f.set(func(f *fakeFlow) { f.err = nil })

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/flow"
+	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
 // heapObjects is the number of objects that are reachable, once cleanups have run.
@@ -47,7 +49,7 @@ func loginAs(t *testing.T, m *Manager, s *account.Snapshot, login string) (*Sour
 func TestMailboxesComeAndGo(t *testing.T) {
 	const most = 10_000
 	inBubble(t, func(cfg *Config) { cfg.MaxMailboxes = most }, func(t *testing.T, m *Manager, f *fakeFlow) {
-		snap := snapshot(t, catchAll(func(*account.Account) {}), accountLike(testAccount("https://x"), func(a *account.Account) { a.Email = "own@outlook.com" }))
+		snap := snapshot(t, catchAll(func(*account.Account) {}), tokentest.AccountLike(tokentest.Account("https://x"), func(a *account.Account) { a.Email = "own@outlook.com" }))
 		m.Retain(snap)
 		if _, err := loginAs(t, m, snap, "warm@outlook.com"); err != nil {
 			t.Fatal(err)
@@ -65,7 +67,7 @@ func TestMailboxesComeAndGo(t *testing.T) {
 				one = src
 			}
 			_, err := loginAs(t, m, snap, "more@outlook.com")
-			if e, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, ErrMailboxes) || e.Permanent() {
+			if e, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, flow.ErrMailboxes) || e.Permanent() {
 				t.Fatalf("one mailbox too many: %v", err)
 			}
 			if _, err := loginAs(t, m, snap, name(0)); err != nil {
@@ -210,7 +212,7 @@ func TestReloadHoldsNobodyUp(t *testing.T) {
 	m := newManager(cfg, new(fakeFlow), nil, nil)
 	t.Cleanup(m.Close)
 	gone := catchAll(func(a *account.Account) { a.ID, a.Email = "gone", "*@gone.example" })
-	single := accountLike(testAccount("https://x"), func(a *account.Account) { a.ID, a.Email = "single", "single@example.com" })
+	single := tokentest.AccountLike(tokentest.Account("https://x"), func(a *account.Account) { a.ID, a.Email = "single", "single@example.com" })
 	before := snapshot(t, catchAll(func(*account.Account) {}), gone, single)
 	m.Retain(before)
 	name := func(i int) string { return fmt.Sprintf("user%d@outlook.com", i) }

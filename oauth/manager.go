@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/flow"
 )
 
 // closeGrace is how long Close lets running refreshes finish: an aborted one
@@ -20,13 +21,13 @@ const closeGrace = 3 * time.Second
 // Manager owns the sources of all accounts and the workers that refresh them.
 // All methods are safe for concurrent use.
 type Manager struct {
-	cfg       Config
-	log       *zap.Logger
-	flow      flow
-	transport *transport // nil when flow brings its own
-	metrics   *managerMetrics
-	clients   clients
-	started   time.Time
+	cfg     Config
+	log     *zap.Logger
+	flow    fetcher
+	flows   *flow.Flows // what Close closes; nil in tests
+	metrics *managerMetrics
+	clients clients
+	started time.Time
 
 	sources  sync.Map                         // account ID -> *Source
 	accounts atomic.Pointer[account.Snapshot] // nil before Retain
@@ -46,27 +47,29 @@ type Manager struct {
 	leaving   map[string]*Source // of removed accounts, by ID; see Source.leave
 	mailboxes map[string]int     // how many sources of mailboxes there are, by ID of the catch-all account
 
-	mu      sync.Mutex // guards the fields below
-	closed  bool
-	workers int
-	numbers []int // of workers that have ended, for the next ones
-	queue   queue
-	wg      sync.WaitGroup // workers and answers of Request
+	workers workers
+}
+
+// A fetcher gets access tokens. It must obey ctx and must not keep the grant. Its
+// errors hold no secret; with one comes the refresh token that the answer had all
+// the same.
+type fetcher interface {
+	Fetch(ctx context.Context, g flow.Grant) (flow.Issued, *Error)
 }
 
 // New returns a manager. cfg must be valid. log may be nil; set takes the
 // manager's metrics, so that one set serves one manager, and may be nil.
 func New(cfg Config, log *zap.Logger, set *metrics.Set) *Manager {
-	t := newTransport(cfg)
-	m := newManager(cfg, &flows{rt: t, lifetime: cfg.DefaultLifetime}, log, set)
-	m.transport = t
-	if t.tlsErr != nil {
-		m.log.Error("no token endpoint can be reached over https", zap.Error(t.tlsErr))
+	f := cfg.Flows()
+	m := newManager(cfg, f, log, set)
+	m.flows = f
+	if err := f.TLSError(); err != nil {
+		m.log.Error("no token endpoint can be reached over https", zap.Error(err))
 	}
 	return m
 }
 
-func newManager(cfg Config, f flow, log *zap.Logger, set *metrics.Set) *Manager {
+func newManager(cfg Config, f fetcher, log *zap.Logger, set *metrics.Set) *Manager {
 	if log == nil {
 		log = zap.NewNop()
 	}
@@ -78,9 +81,15 @@ func newManager(cfg Config, f flow, log *zap.Logger, set *metrics.Set) *Manager 
 	}
 	m := &Manager{cfg: cfg, flow: f, log: log, started: time.Now(), quit: make(chan struct{}),
 		leaving: make(map[string]*Source), mailboxes: make(map[string]int)}
+	m.workers.most = cfg.MaxParallel
 	m.clients = clients{cfg: &m.cfg, byKey: make(map[[sha256.Size]byte]*client)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.metrics = newManagerMetrics(m, set)
+	m.metrics = newManagerMetrics(set)
+	set.NewGauge("tokens_cached", func() float64 { return float64(m.countCached()) })
+	set.NewGauge("token_mailboxes", func() float64 { return float64(m.countMailboxes()) })
+	set.NewGauge("token_clients_refused", func() float64 { return float64(m.clients.countRefused()) })
+	set.NewGauge("token_refreshes_in_flight", func() float64 { return float64(m.running.Load()) })
+	set.NewGauge("token_refresh_queue_depth", func() float64 { return float64(m.workers.queueDepth()) })
 	return m
 }
 
@@ -99,9 +108,6 @@ func (m *Manager) Source(a *account.Account) *Source {
 	s, _ := m.newSource(a, 0)
 	return s
 }
-
-// errMailboxes is what a login gets that is one mailbox too many.
-var errMailboxes = &Error{Class: ClassMailboxes, Hint: classHints[ClassMailboxes]}
 
 // SourceForLogin is Source for an account that a client logs in to. The error is
 // ErrMailboxes if a is a mailbox of a catch-all account which has as many sources
@@ -228,8 +234,8 @@ func (m *Manager) Retain(s *account.Snapshot) {
 	m.retain(s)
 	m.clients.forgive(time.Now())
 	m.keepAliver.Do(func() {
-		m.spawn(m.keepAlive)
-		m.spawn(m.forgetMailboxes)
+		m.workers.spawn(m.keepAlive)
+		m.workers.spawn(m.forgetMailboxes)
 	})
 }
 
@@ -272,12 +278,9 @@ func (m *Manager) end(s *Source, changed bool) {
 // running refreshes finish for a few seconds and waits for all goroutines. It
 // may be called more than once.
 func (m *Manager) Close() {
-	m.mu.Lock()
-	if !m.closed {
-		m.closed = true
+	if m.workers.close() {
 		close(m.quit)
 	}
-	m.mu.Unlock()
 	m.sources.Range(func(_, v any) bool {
 		v.(*Source).stopTimer()
 		return true
@@ -288,11 +291,11 @@ func (m *Manager) Close() {
 	}
 	m.setMu.Unlock()
 	grace := time.AfterFunc(closeGrace, m.cancel)
-	m.wg.Wait()
+	m.workers.wg.Wait()
 	grace.Stop()
 	m.cancel()
-	if m.transport != nil {
-		m.transport.close()
+	if m.flows != nil {
+		m.flows.Close()
 	}
 }
 

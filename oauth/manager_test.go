@@ -15,14 +15,10 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/flow"
+	"xoauth2-proxy/oauth/internal/httpc"
+	"xoauth2-proxy/oauth/internal/tokentest"
 )
-
-// accountLike returns a copy of a, changed.
-func accountLike(a *account.Account, change func(*account.Account)) *account.Account {
-	b := *a
-	change(&b)
-	return &b
-}
 
 func mustGet(t *testing.T, s *Source) *Token {
 	t.Helper()
@@ -34,8 +30,8 @@ func mustGet(t *testing.T, s *Source) *Token {
 }
 
 func TestGetCachesToken(t *testing.T) {
-	ts := newTokenServer(t)
-	s := testManager(t, testConfig()).Source(testAccount(ts.URL))
+	ts := tokentest.NewServer(t)
+	s := testManager(t, testConfig()).Source(tokentest.Account(ts.URL))
 	if tok := s.Cached(); tok != nil {
 		t.Fatalf("Cached before Get: %v", tok)
 	}
@@ -46,7 +42,7 @@ func TestGetCachesToken(t *testing.T) {
 	if s.Cached() != tok || mustGet(t, s) != tok {
 		t.Error("the token is not cached")
 	}
-	if n := len(ts.requests()); n != 1 {
+	if n := len(ts.Requests()); n != 1 {
 		t.Errorf("%d requests, want 1", n)
 	}
 }
@@ -73,16 +69,16 @@ func TestRequestParameters(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ts := newTokenServer(t)
-			ts.setAnswer(func(w http.ResponseWriter, r *http.Request) {
+			ts := tokentest.NewServer(t)
+			ts.SetAnswer(func(w http.ResponseWriter, r *http.Request) {
 				if r.Method != http.MethodPost || r.URL.Path != "/token" || r.Header.Get("Authorization") != "" ||
 					r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
 					t.Errorf("request %s %s %v", r.Method, r.URL, r.Header)
 				}
-				giveToken(w, map[string]any{"access_token": "A"})
+				tokentest.GiveToken(w, map[string]any{"access_token": "A"})
 			})
-			mustGet(t, testManager(t, testConfig()).Source(accountLike(testAccount(ts.URL), tt.change)))
-			if got := ts.requests()[0]; !slices.Equal(sortedPairs(got), sortedPairs(tt.want)) {
+			mustGet(t, testManager(t, testConfig()).Source(tokentest.AccountLike(tokentest.Account(ts.URL), tt.change)))
+			if got := ts.Requests()[0]; !slices.Equal(sortedPairs(got), sortedPairs(tt.want)) {
 				t.Errorf("form %v, want %v", got, tt.want)
 			}
 		})
@@ -101,14 +97,14 @@ func sortedPairs(v url.Values) (out []string) {
 
 // A hundred callers, in all ways of asking, bring one request.
 func TestManyCallersOneRequest(t *testing.T) {
-	ts := newTokenServer(t)
+	ts := tokentest.NewServer(t)
 	arrived, release := make(chan struct{}), make(chan struct{})
-	ts.setAnswer(func(w http.ResponseWriter, _ *http.Request) {
+	ts.SetAnswer(func(w http.ResponseWriter, _ *http.Request) {
 		close(arrived) // panics, and fails the test, on a second request
 		<-release
-		giveToken(w, map[string]any{"access_token": "A"})
+		tokentest.GiveToken(w, map[string]any{"access_token": "A"})
 	})
-	m, a := testManager(t, testConfig()), testAccount(ts.URL)
+	m, a := testManager(t, testConfig()), tokentest.Account(ts.URL)
 	const callers = 100
 	tokens := make(chan *Token, callers)
 	var asked sync.WaitGroup
@@ -142,20 +138,20 @@ func TestManyCallersOneRequest(t *testing.T) {
 			t.Fatal("callers got different tokens")
 		}
 	}
-	if n := len(ts.requests()); n != 1 {
+	if n := len(ts.Requests()); n != 1 {
 		t.Errorf("%d requests, want 1", n)
 	}
 }
 
 // A caller that gives up does not end the refresh for the others.
 func TestGetCancelled(t *testing.T) {
-	ts := newTokenServer(t)
+	ts := tokentest.NewServer(t)
 	release := make(chan struct{})
-	ts.setAnswer(func(w http.ResponseWriter, _ *http.Request) {
+	ts.SetAnswer(func(w http.ResponseWriter, _ *http.Request) {
 		<-release
-		giveToken(w, map[string]any{"access_token": "A"})
+		tokentest.GiveToken(w, map[string]any{"access_token": "A"})
 	})
-	s := testManager(t, testConfig()).Source(testAccount(ts.URL))
+	s := testManager(t, testConfig()).Source(tokentest.Account(ts.URL))
 	got := make(chan error, 1)
 	s.Request(func(_ *Token, err error) { got <- err })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -216,24 +212,24 @@ func rotating() http.HandlerFunc {
 	var n int
 	return func(w http.ResponseWriter, _ *http.Request) {
 		n++
-		giveToken(w, map[string]any{"access_token": "A", "refresh_token": "rotated-" + string(rune('0'+n))})
+		tokentest.GiveToken(w, map[string]any{"access_token": "A", "refresh_token": "rotated-" + string(rune('0'+n))})
 	}
 }
 
-func sentRefreshTokens(ts *tokenServer) (out []string) {
-	for _, f := range ts.requests() {
+func sentRefreshTokens(ts *tokentest.Server) (out []string) {
+	for _, f := range ts.Requests() {
 		out = append(out, f.Get("refresh_token"))
 	}
 	return out
 }
 
 func TestRotation(t *testing.T) {
-	ts := newTokenServer(t)
-	ts.setAnswer(rotating())
+	ts := tokentest.NewServer(t)
+	ts.SetAnswer(rotating())
 	store := new(memoryStore)
 	cfg := testConfig()
 	cfg.Store = store
-	a := testAccount(ts.URL)
+	a := tokentest.Account(ts.URL)
 	s := testManager(t, cfg).Source(a)
 	s.Invalidate(mustGet(t, s))
 	mustGet(t, s)
@@ -242,7 +238,7 @@ func TestRotation(t *testing.T) {
 	s.Invalidate(mustGet(t, s))
 	mustGet(t, s)
 	// the operator put in another refresh token: a new chain
-	b := accountLike(a, func(a *account.Account) { a.RefreshToken = account.NewSecret("refresh-new") })
+	b := tokentest.AccountLike(a, func(a *account.Account) { a.RefreshToken = account.NewSecret("refresh-new") })
 	mustGet(t, testManager(t, cfg).Source(b))
 	want := []string{"refresh-configured", "rotated-1", "rotated-2", "refresh-new"}
 	if got := sentRefreshTokens(ts); !slices.Equal(got, want) {
@@ -251,11 +247,11 @@ func TestRotation(t *testing.T) {
 }
 
 func TestRotationWithoutWorkingStore(t *testing.T) {
-	ts := newTokenServer(t)
-	ts.setAnswer(rotating())
+	ts := tokentest.NewServer(t)
+	ts.SetAnswer(rotating())
 	cfg := testConfig()
 	cfg.Store = &memoryStore{err: errors.New("disk full")}
-	s := testManager(t, cfg).Source(testAccount(ts.URL))
+	s := testManager(t, cfg).Source(tokentest.Account(ts.URL))
 	s.Invalidate(mustGet(t, s))
 	mustGet(t, s)
 	if got, want := sentRefreshTokens(ts), []string{"refresh-configured", "rotated-1"}; !slices.Equal(got, want) {
@@ -265,9 +261,9 @@ func TestRotationWithoutWorkingStore(t *testing.T) {
 
 // A permanent refusal is asked for once, until the credentials change.
 func TestPermanentRefusalAskedOnce(t *testing.T) {
-	ts := newTokenServer(t)
-	ts.setAnswer(giveError(http.StatusBadRequest, "invalid_grant", "Token has been expired or revoked."))
-	m, a := testManager(t, testConfig()), testAccount(ts.URL)
+	ts := tokentest.NewServer(t)
+	ts.SetAnswer(tokentest.GiveError(http.StatusBadRequest, "invalid_grant", "Token has been expired or revoked."))
+	m, a := testManager(t, testConfig()), tokentest.Account(ts.URL)
 	for range 8 {
 		if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, ErrInvalidGrant) {
 			t.Fatalf("err = %v, want ErrInvalidGrant", err)
@@ -279,55 +275,57 @@ func TestPermanentRefusalAskedOnce(t *testing.T) {
 		t.Errorf("Request: %v", err)
 	}
 	// a reload that does not touch the credentials
-	m.Retain(snapshot(t, accountLike(a, func(a *account.Account) { a.VMTA = "vmta-2" })))
+	m.Retain(snapshot(t, tokentest.AccountLike(a, func(a *account.Account) { a.VMTA = "vmta-2" })))
 	if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, ErrInvalidGrant) {
 		t.Errorf("after reload: %v", err)
 	}
-	if n := len(ts.requests()); n != 1 {
+	if n := len(ts.Requests()); n != 1 {
 		t.Errorf("%d requests, want 1", n)
 	}
-	ts.setAnswer(nil)
-	b := accountLike(a, func(a *account.Account) { a.RefreshToken = account.NewSecret("refresh-new") })
+	ts.SetAnswer(nil)
+	b := tokentest.AccountLike(a, func(a *account.Account) { a.RefreshToken = account.NewSecret("refresh-new") })
 	m.Retain(snapshot(t, b))
 	mustGet(t, m.Source(b))
 }
 
 func TestTransientFailureAnsweredFromMemory(t *testing.T) {
 	garbage := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>not a token</html>")) }
-	empty := func(w http.ResponseWriter, _ *http.Request) { giveJSON(w, http.StatusOK, map[string]string{}) }
+	empty := func(w http.ResponseWriter, _ *http.Request) {
+		tokentest.GiveJSON(w, http.StatusOK, map[string]string{})
+	}
 	tests := []struct {
 		name   string
 		answer http.HandlerFunc
 		want   error
 		status int
 	}{
-		{"500", giveError(500, "", ""), ErrUnavailable, 500},
-		{"503 with an error code", giveError(503, "temporarily_unavailable", ""), ErrUnavailable, 503},
-		{"429", giveError(429, "", ""), ErrThrottled, 429},
+		{"500", tokentest.GiveError(500, "", ""), ErrUnavailable, 500},
+		{"503 with an error code", tokentest.GiveError(503, "temporarily_unavailable", ""), ErrUnavailable, 503},
+		{"429", tokentest.GiveError(429, "", ""), flow.ErrThrottled, 429},
 		{"garbage", garbage, ErrUnavailable, 0},
 		{"no access token", empty, ErrUnavailable, 0},
-		{"huge body", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxReply+1)) }, ErrUnavailable, 0},
+		{"huge body", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, httpc.MaxReply+1)) }, ErrUnavailable, 0},
 		{"redirect", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 		}, ErrUnavailable, 307},
-		{"forbidden by something in between", giveError(403, "", ""), ErrUnavailable, 403},
+		{"forbidden by something in between", tokentest.GiveError(403, "", ""), ErrUnavailable, 403},
 		{"token with control characters", func(w http.ResponseWriter, _ *http.Request) {
-			giveToken(w, map[string]any{"access_token": "A\x01auth=Bearer B"})
+			tokentest.GiveToken(w, map[string]any{"access_token": "A\x01auth=Bearer B"})
 		}, ErrUnavailable, 0},
 		{"token of another type", func(w http.ResponseWriter, _ *http.Request) {
-			giveToken(w, map[string]any{"access_token": "A", "token_type": "mac"})
+			tokentest.GiveToken(w, map[string]any{"access_token": "A", "token_type": "mac"})
 		}, ErrUnavailable, 0},
 		{"token that has expired", func(w http.ResponseWriter, _ *http.Request) {
-			giveToken(w, map[string]any{"access_token": "A", "expires_in": -1})
+			tokentest.GiveToken(w, map[string]any{"access_token": "A", "expires_in": -1})
 		}, ErrUnavailable, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ts := newTokenServer(t)
-			ts.setAnswer(tt.answer)
+			ts := tokentest.NewServer(t)
+			ts.SetAnswer(tt.answer)
 			cfg := testConfig()
 			cfg.BackoffMin = cfg.BackoffMax // no second request within the test
-			s := testManager(t, cfg).Source(testAccount(ts.URL))
+			s := testManager(t, cfg).Source(tokentest.Account(ts.URL))
 			for range 3 {
 				_, err := s.Get(t.Context())
 				var e *Error
@@ -335,7 +333,7 @@ func TestTransientFailureAnsweredFromMemory(t *testing.T) {
 					t.Fatalf("err = %v, want %v with status %d", err, tt.want, tt.status)
 				}
 			}
-			if n := len(ts.requests()); n != 1 {
+			if n := len(ts.Requests()); n != 1 {
 				t.Errorf("%d requests, want 1", n)
 			}
 		})
@@ -345,27 +343,27 @@ func TestTransientFailureAnsweredFromMemory(t *testing.T) {
 func TestRefusedTokenURL(t *testing.T) {
 	m := testManager(t, testConfig())
 	for _, u := range []string{"http://login.example.com/token", "", "https://", "://", "https://u:p@example.com/"} {
-		a := accountLike(testAccount(""), func(a *account.Account) { a.ID, a.TokenURL = "acct "+u, u })
-		if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, ErrMisconfigured) || !errors.Is(err, errTokenURL) {
+		a := tokentest.AccountLike(tokentest.Account(""), func(a *account.Account) { a.ID, a.TokenURL = "acct "+u, u })
+		if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, flow.ErrMisconfigured) || !errors.Is(err, httpc.ErrURL) {
 			t.Errorf("%q: %v", u, err)
 		}
 	}
 }
 
 func TestMissingRefreshToken(t *testing.T) {
-	ts := newTokenServer(t)
-	a := accountLike(testAccount(ts.URL), func(a *account.Account) { a.RefreshToken = account.Secret{} })
-	if _, err := testManager(t, testConfig()).Source(a).Get(t.Context()); !errors.Is(err, ErrMisconfigured) {
+	ts := tokentest.NewServer(t)
+	a := tokentest.AccountLike(tokentest.Account(ts.URL), func(a *account.Account) { a.RefreshToken = account.Secret{} })
+	if _, err := testManager(t, testConfig()).Source(a).Get(t.Context()); !errors.Is(err, flow.ErrMisconfigured) {
 		t.Errorf("err = %v", err)
 	}
-	if n := len(ts.requests()); n != 0 {
+	if n := len(ts.Requests()); n != 0 {
 		t.Errorf("%d requests, want none", n)
 	}
 }
 
 func TestInvalidate(t *testing.T) {
-	ts := newTokenServer(t)
-	s := testManager(t, testConfig()).Source(testAccount(ts.URL))
+	ts := tokentest.NewServer(t)
+	s := testManager(t, testConfig()).Source(tokentest.Account(ts.URL))
 	first := mustGet(t, s)
 	s.Invalidate(nil)
 	for range 50 { // each connection that had the token reports it
@@ -386,22 +384,22 @@ func TestInvalidate(t *testing.T) {
 	if !errors.Is(err, ErrTokenRefused) || !errors.As(err, &e) || e.Permanent() || e.Hint == "" {
 		t.Errorf("err = %v, want ErrTokenRefused", err)
 	}
-	if n := len(ts.requests()); n != 2 {
+	if n := len(ts.Requests()); n != 2 {
 		t.Errorf("%d requests, want 2", n)
 	}
 }
 
 func TestReload(t *testing.T) {
-	ts := newTokenServer(t)
+	ts := tokentest.NewServer(t)
 	m := testManager(t, testConfig())
-	a := testAccount(ts.URL)
-	other := accountLike(a, func(a *account.Account) { a.ID, a.Email = "acct2", "other@example.com" })
+	a := tokentest.Account(ts.URL)
+	other := tokentest.AccountLike(a, func(a *account.Account) { a.ID, a.Email = "acct2", "other@example.com" })
 	m.Retain(snapshot(t, a, other))
 	s, so := m.Source(a), m.Source(other)
 	tok := mustGet(t, s)
 	mustGet(t, so)
 
-	same := accountLike(a, func(a *account.Account) { a.AuthIdentity = "shared@example.com" })
+	same := tokentest.AccountLike(a, func(a *account.Account) { a.AuthIdentity = "shared@example.com" })
 	m.Retain(snapshot(t, same, other))
 	if m.Source(same) != s || m.Source(a) != s || m.Source(other) != so {
 		t.Fatal("unchanged credentials got another source")
@@ -411,11 +409,11 @@ func TestReload(t *testing.T) {
 		t.Error("the token was not kept, or not made for the new identity")
 	}
 
-	changed := accountLike(same, func(a *account.Account) { a.RefreshToken = account.NewSecret("refresh-new") })
+	changed := tokentest.AccountLike(same, func(a *account.Account) { a.RefreshToken = account.NewSecret("refresh-new") })
 	m.Retain(snapshot(t, changed)) // and acct2 is gone
 	for name, old := range map[string]*Source{"changed": s, "held by an old session": m.Source(same)} {
-		if _, err := old.Get(t.Context()); old.Cached() != nil || !errors.Is(err, ErrRemoved) {
-			t.Errorf("%s: %v, want ErrRemoved", name, err)
+		if _, err := old.Get(t.Context()); old.Cached() != nil || !errors.Is(err, flow.ErrRemoved) {
+			t.Errorf("%s: %v, want flow.ErrRemoved", name, err)
 		}
 	}
 	if m.Source(other) != so || mustGet(t, so) == nil {
@@ -426,22 +424,22 @@ func TestReload(t *testing.T) {
 	if m.Source(same) == sc || m.Source(changed) != sc {
 		t.Error("an outdated account reaches the new chain, or has replaced it")
 	}
-	if got := ts.requests(); got[len(got)-1].Get("refresh_token") != "refresh-new" {
+	if got := ts.Requests(); got[len(got)-1].Get("refresh_token") != "refresh-new" {
 		t.Error("the new refresh token was not used")
 	}
 }
 
 // Without a snapshot to go by, the last one wins.
 func TestChangedCredentialsWithoutRetain(t *testing.T) {
-	ts := newTokenServer(t)
-	m, a := testManager(t, testConfig()), testAccount(ts.URL)
+	ts := tokentest.NewServer(t)
+	m, a := testManager(t, testConfig()), tokentest.Account(ts.URL)
 	s := m.Source(a)
 	mustGet(t, s)
-	b := accountLike(a, func(a *account.Account) { a.ClientID = "client-2" })
+	b := tokentest.AccountLike(a, func(a *account.Account) { a.ClientID = "client-2" })
 	if m.Source(b) == s {
 		t.Fatal("other credentials, same source")
 	}
-	if _, err := s.Get(t.Context()); !errors.Is(err, ErrRemoved) {
+	if _, err := s.Get(t.Context()); !errors.Is(err, flow.ErrRemoved) {
 		t.Errorf("old source: %v", err)
 	}
 	mustGet(t, m.Source(b))
@@ -449,9 +447,9 @@ func TestChangedCredentialsWithoutRetain(t *testing.T) {
 
 // A token without expires_in lives for the configured time.
 func TestDefaultLifetime(t *testing.T) {
-	ts := newTokenServer(t)
-	ts.setAnswer(func(w http.ResponseWriter, _ *http.Request) {
-		giveJSON(w, http.StatusOK, map[string]any{"access_token": "A", "token_type": "bearer"})
+	ts := tokentest.NewServer(t)
+	ts.SetAnswer(func(w http.ResponseWriter, _ *http.Request) {
+		tokentest.GiveJSON(w, http.StatusOK, map[string]any{"access_token": "A", "token_type": "bearer"})
 	})
 	tests := []struct {
 		name string
@@ -466,7 +464,7 @@ func TestDefaultLifetime(t *testing.T) {
 			cfg := testConfig()
 			tt.set(&cfg)
 			before := time.Now()
-			tok := mustGet(t, testManager(t, cfg).Source(testAccount(ts.URL)))
+			tok := mustGet(t, testManager(t, cfg).Source(tokentest.Account(ts.URL)))
 			after := time.Now()
 			if tok.Expiry.Before(before.Add(tt.want).Round(0)) || tok.Expiry.After(after.Add(tt.want)) {
 				t.Errorf("expires at %v, want %v from now", tok.Expiry, tt.want)
@@ -476,14 +474,14 @@ func TestDefaultLifetime(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	ts := newTokenServer(t)
+	ts := tokentest.NewServer(t)
 	set := metrics.NewSet()
 	m := New(testConfig(), nil, set)
 	t.Cleanup(m.Close)
-	a := testAccount(ts.URL)
+	a := tokentest.Account(ts.URL)
 	mustGet(t, m.Source(a))
-	ts.setAnswer(giveError(http.StatusBadRequest, "invalid_grant", ""))
-	b := accountLike(a, func(a *account.Account) { a.ID = "acct2" })
+	ts.SetAnswer(tokentest.GiveError(http.StatusBadRequest, "invalid_grant", ""))
+	b := tokentest.AccountLike(a, func(a *account.Account) { a.ID = "acct2" })
 	if _, err := m.Source(b).Get(t.Context()); err == nil {
 		t.Fatal("no error")
 	}

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"xoauth2-proxy/oauth/internal/flow"
 )
 
 // durationBuckets are for HTTPS requests with a time limit of ten seconds.
@@ -12,14 +14,14 @@ var durationBuckets = []float64{.025, .05, .1, .2, .4, .8, 1.6, 3.2, 6.4, 12.8, 
 // managerMetrics are those of one Manager.
 type managerMetrics struct {
 	success     *metrics.Counter
-	failure     [numClasses]*metrics.Counter
+	failure     [flow.NumClasses]*metrics.Counter
 	duration    *metrics.PrometheusHistogram
 	rotations   *metrics.Counter
 	storeErrors *metrics.Counter
 	suppressed  *metrics.Counter
 }
 
-func newManagerMetrics(m *Manager, set *metrics.Set) *managerMetrics {
+func newManagerMetrics(set *metrics.Set) *managerMetrics {
 	mm := &managerMetrics{
 		success:     set.NewCounter(`token_refresh_total{result="success"}`),
 		duration:    set.NewPrometheusHistogramExt("token_refresh_duration_seconds", durationBuckets),
@@ -27,14 +29,9 @@ func newManagerMetrics(m *Manager, set *metrics.Set) *managerMetrics {
 		storeErrors: set.NewCounter("token_store_errors_total"),
 		suppressed:  set.NewCounter("token_refresh_suppressed_total"),
 	}
-	for c := range numClasses {
+	for c := range flow.NumClasses {
 		mm.failure[c] = set.NewCounter(`token_refresh_total{result="` + c.String() + `"}`)
 	}
-	set.NewGauge("tokens_cached", func() float64 { return float64(m.countCached()) })
-	set.NewGauge("token_mailboxes", func() float64 { return float64(m.countMailboxes()) })
-	set.NewGauge("token_clients_refused", func() float64 { return float64(m.clients.countRefused()) })
-	set.NewGauge("token_refreshes_in_flight", func() float64 { return float64(m.running.Load()) })
-	set.NewGauge("token_refresh_queue_depth", func() float64 { return float64(m.queueDepth()) })
 	return mm
 }
 

@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/flow"
 )
 
 // load reads what the store has of the chain, the first time. When that fails
@@ -33,12 +34,12 @@ func (s *Source) load() {
 // stored returns the access token of an earlier run, if it is still good. It
 // does so once: what is asked for later is asked for because a token was refused
 // or is due.
-func (s *Source) stored() (got issued, ok bool) {
+func (s *Source) stored() (got flow.Issued, ok bool) {
 	s.mu.Lock()
 	first := !s.loaded
 	s.mu.Unlock()
 	if !first {
-		return issued{}, false
+		return flow.Issued{}, false
 	}
 	s.load()
 	s.mu.Lock()
@@ -46,10 +47,10 @@ func (s *Source) stored() (got issued, ok bool) {
 	r := &s.record
 	now := time.Now()
 	if r.Access.IsZero() || r.Credentials != s.fingerprint || now.Before(r.Refreshed) ||
-		!r.Expiry.Add(-expirySkew).After(now) || !isBearer(r.Access.Reveal()) {
-		return issued{}, false
+		!r.Expiry.Add(-expirySkew).After(now) || !flow.IsBearer(r.Access.Reveal()) {
+		return flow.Issued{}, false
 	}
-	return issued{access: r.Access.Reveal(), refresh: r.Refresh, expiry: r.Expiry, at: r.Refreshed}, true
+	return flow.Issued{Access: r.Access.Reveal(), Refresh: r.Refresh, Expiry: r.Expiry, At: r.Refreshed}, true
 }
 
 // reread returns the refresh token that the store has now, zero if none.
@@ -71,14 +72,14 @@ func (s *Source) reread() account.Secret {
 // keep makes what a refresh brought durable before anybody uses it. When that
 // fails it lives on in memory, which is for the operator to see, and is tried
 // again with the next refresh and when accounts are looked through.
-func (s *Source) keep(got issued, rotated bool) {
+func (s *Source) keep(got flow.Issued, rotated bool) {
 	now := time.Now()
 	s.mu.Lock()
 	r := s.record
-	r.Access, r.Refreshed, r.Expiry = account.NewSecret(got.access), now, got.expiry.Round(0)
+	r.Access, r.Refreshed, r.Expiry = account.NewSecret(got.Access), now, got.Expiry.Round(0)
 	r.Credentials = s.fingerprint
 	if rotated {
-		r.Refresh, r.Rotated = got.refresh, now
+		r.Refresh, r.Rotated = got.Refresh, now
 	}
 	if r.Seen.IsZero() {
 		r.Seen = now

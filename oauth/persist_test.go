@@ -2,44 +2,47 @@ package oauth
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"testing"
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/flow"
+	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
 // After a restart, access tokens that are still good are used: nobody is asked.
 func TestStoredAccessToken(t *testing.T) {
-	ts := newTokenServer(t)
+	ts := tokentest.NewServer(t)
 	cfg := testConfig()
 	cfg.Store = new(memoryStore)
-	a := testAccount(ts.URL)
+	a := tokentest.Account(ts.URL)
 	first := mustGet(t, testManager(t, cfg).Source(a))
 
 	m := testManager(t, cfg)
 	s := m.Source(a)
 	got := mustGet(t, s)
-	if got.Access != first.Access || !got.Expiry.Equal(first.Expiry) || len(ts.requests()) != 1 {
-		t.Errorf("another token, or %d requests", len(ts.requests()))
+	if got.Access != first.Access || !got.Expiry.Equal(first.Expiry) || len(ts.Requests()) != 1 {
+		t.Errorf("another token, or %d requests", len(ts.Requests()))
 	}
 	s.Invalidate(got) // refused at login: the stored one is not tried again
-	if next := mustGet(t, s); next.Access == first.Access || len(ts.requests()) != 2 {
-		t.Errorf("the refused token came back, or %d requests", len(ts.requests()))
+	if next := mustGet(t, s); next.Access == first.Access || len(ts.Requests()) != 2 {
+		t.Errorf("the refused token came back, or %d requests", len(ts.Requests()))
 	}
 
 	// Other credentials: the stored token may be good for somebody else.
-	b := accountLike(a, func(a *account.Account) { a.Scope = "other" })
+	b := tokentest.AccountLike(a, func(a *account.Account) { a.Scope = "other" })
 	mustGet(t, testManager(t, cfg).Source(b))
-	if n := len(ts.requests()); n != 3 {
+	if n := len(ts.Requests()); n != 3 {
 		t.Errorf("%d requests, want one for the new scope", n)
 	}
 }
 
 func TestStoredAccessTokenUnfit(t *testing.T) {
-	ts := newTokenServer(t)
-	a := testAccount(ts.URL)
+	ts := tokentest.NewServer(t)
+	a := tokentest.Account(ts.URL)
 	good := Record{Access: account.NewSecret("stored"), Refreshed: time.Now().Add(-time.Minute), Expiry: time.Now().Add(time.Hour),
 		Credentials: a.CredentialsFingerprint()}
 	for name, change := range map[string]func(*Record){
@@ -62,13 +65,13 @@ func TestStoredAccessTokenUnfit(t *testing.T) {
 // A renewed client secret keeps the rotated refresh token: the configured one
 // may be dead by then.
 func TestChainSurvivesNewSecret(t *testing.T) {
-	ts := newTokenServer(t)
-	ts.setAnswer(rotating())
+	ts := tokentest.NewServer(t)
+	ts.SetAnswer(rotating())
 	cfg := testConfig()
 	cfg.Store = new(memoryStore)
-	a := testAccount(ts.URL)
+	a := tokentest.Account(ts.URL)
 	mustGet(t, testManager(t, cfg).Source(a))
-	b := accountLike(a, func(a *account.Account) { a.ClientSecret = account.NewSecret("renewed") })
+	b := tokentest.AccountLike(a, func(a *account.Account) { a.ClientSecret = account.NewSecret("renewed") })
 	mustGet(t, testManager(t, cfg).Source(b))
 	if got, want := sentRefreshTokens(ts), []string{"refresh-configured", "rotated-1"}; !slices.Equal(got, want) {
 		t.Errorf("refresh tokens sent: %v, want %v", got, want)
@@ -92,17 +95,17 @@ func (ss *sharedStore) Load(c Chain) (Record, bool, error) {
 }
 
 func TestInvalidGrantReadsStoreAgain(t *testing.T) {
-	ts := newTokenServer(t)
-	ts.setAnswer(func(w http.ResponseWriter, r *http.Request) {
+	ts := tokentest.NewServer(t)
+	ts.SetAnswer(func(w http.ResponseWriter, r *http.Request) {
 		if sent := sentRefreshTokens(ts); sent[len(sent)-1] != "rotated-elsewhere" {
-			giveError(400, "invalid_grant", "")(w, r)
+			tokentest.GiveError(400, "invalid_grant", "")(w, r)
 			return
 		}
-		giveToken(w, map[string]any{"access_token": "A"})
+		tokentest.GiveToken(w, map[string]any{"access_token": "A"})
 	})
 	cfg := testConfig()
 	cfg.Store = &sharedStore{later: Record{Refresh: account.NewSecret("rotated-elsewhere")}}
-	mustGet(t, testManager(t, cfg).Source(testAccount(ts.URL)))
+	mustGet(t, testManager(t, cfg).Source(tokentest.Account(ts.URL)))
 	if got, want := sentRefreshTokens(ts), []string{"refresh-configured", "rotated-elsewhere"}; !slices.Equal(got, want) {
 		t.Errorf("refresh tokens sent: %v, want %v", got, want)
 	}
@@ -138,7 +141,7 @@ func TestState(t *testing.T) {
 		f.set(func(f *fakeFlow) { f.err = &Error{Class: ClassThrottled, RetryAfter: 10 * time.Minute} })
 		_ = m.ForceRefresh(t.Context(), a)
 		st, _ = m.State(a.ID)
-		if st.Failures != 1 || !errors.Is(st.LastError, ErrThrottled) || time.Until(st.NextRefresh) < 10*time.Minute {
+		if st.Failures != 1 || !errors.Is(st.LastError, flow.ErrThrottled) || time.Until(st.NextRefresh) < 10*time.Minute {
 			t.Errorf("throttled: %+v", st)
 		}
 	})
@@ -146,11 +149,11 @@ func TestState(t *testing.T) {
 
 // An account that was not used since the start shows what the store has of it.
 func TestStateFromStore(t *testing.T) {
-	ts := newTokenServer(t)
-	ts.setAnswer(rotating())
+	ts := tokentest.NewServer(t)
+	ts.SetAnswer(rotating())
 	cfg := testConfig()
 	cfg.Store = new(memoryStore)
-	a := testAccount(ts.URL)
+	a := tokentest.Account(ts.URL)
 	mustGet(t, testManager(t, cfg).Source(a))
 	m := testManager(t, cfg)
 	m.Retain(snapshot(t, a))
@@ -158,7 +161,44 @@ func TestStateFromStore(t *testing.T) {
 	if !ok || st.Issued.IsZero() || st.LastRotation.IsZero() || st.HasToken || st.KeepAlive.IsZero() {
 		t.Errorf("%+v", st)
 	}
-	if n := len(ts.requests()); n != 1 {
+	if n := len(ts.Requests()); n != 1 {
 		t.Errorf("%d requests", n)
+	}
+}
+
+// TestRefreshTokenWithoutToken has answers whose access token is of no use and
+// whose refresh token the provider has rotated to: it is used the next time.
+func TestRefreshTokenWithoutToken(t *testing.T) {
+	for _, body := range []string{
+		`{"refresh_token":"R2"}`,
+		`{"access_token":"","refresh_token":"R2"}`,
+		`{"access_token":"a b","refresh_token":"R2"}`,
+		`{"access_token":"A","token_type":"mac","refresh_token":"R2"}`,
+		`{"access_token":"A","expires_in":[],"refresh_token":"R2"}`,
+		`{"error":"server_error","refresh_token":"R2"}`,
+		"refresh_token=R2",
+	} {
+		t.Run(body, func(t *testing.T) {
+			ts := tokentest.NewServer(t)
+			ts.SetAnswer(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+			store := new(memoryStore)
+			cfg := testConfig()
+			cfg.Store = store
+			m := testManager(t, cfg)
+			a := tokentest.Account(ts.URL)
+			if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, ErrUnavailable) {
+				t.Fatalf("err = %v", err)
+			}
+			if r, _, _ := store.Load(ChainOf(a)); r.Refresh.Reveal() != "R2" || r.Rotated.IsZero() {
+				t.Errorf("stored %q", r.Refresh.Reveal())
+			}
+			ts.SetAnswer(nil)
+			if err := m.ForceRefresh(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+			if sent := sentRefreshTokens(ts); sent[len(sent)-1] != "R2" {
+				t.Errorf("refresh tokens sent: %q", sent)
+			}
+		})
 	}
 }

@@ -2,34 +2,23 @@ package oauth
 
 import (
 	"context"
+	"sync"
 	"time"
-
-	"xoauth2-proxy/internal/watchdog"
 )
-
-// wait returns the answer, or the end of ctx as a transient error.
-func (c *call) wait(ctx context.Context) (*Token, error) {
-	select {
-	case <-c.done:
-		return c.answer()
-	case <-ctx.Done():
-		return nil, &Error{Class: ClassUnavailable, Err: context.Cause(ctx)}
-	}
-}
 
 // A call is one refresh of one source, from being asked for to its answer.
 type call struct {
-	source *Source
-	early  bool      // nobody waits for it yet; guarded by Source.mu
-	forced bool      // whatever is remembered or stored; guarded by Source.mu
-	asked  time.Time // when it was queued, or first waited for
+	work   func(number int, closed bool) // does the refresh, on the worker of that number
+	early  bool                          // nobody waits for it yet; guarded by Source.mu
+	forced bool                          // whatever is remembered or stored; guarded by Source.mu
+	asked  time.Time                     // when it was queued, or first waited for
 	// waiters are told on the worker. Guarded by Source.mu.
 	waiters []func(*Token, error)
 	// stuck: its worker does not come back, and nobody is to wait for it. Guarded by
 	// Source.mu.
 	stuck bool
 
-	taken bool // by a worker; guarded by Manager.mu
+	taken bool // by a worker; guarded by workers.mu
 
 	// The answer; readable once done is closed.
 	done  chan struct{}
@@ -43,6 +32,16 @@ func (c *call) answer() (*Token, error) {
 		return nil, c.err
 	}
 	return c.token, nil
+}
+
+// wait returns the answer, or the end of ctx as a transient error.
+func (c *call) wait(ctx context.Context) (*Token, error) {
+	select {
+	case <-c.done:
+		return c.answer()
+	case <-ctx.Done():
+		return nil, &Error{Class: ClassUnavailable, Err: context.Cause(ctx)}
+	}
 }
 
 // queue holds calls in order, those with somebody waiting before the others. A
@@ -92,75 +91,93 @@ func (q *queue) pop() *call {
 	return c
 }
 
+// workers are the goroutines that do refreshes: at most as many as there may be,
+// started on demand. They end when the queue is empty.
+type workers struct {
+	most int
+
+	mu      sync.Mutex // guards the fields below
+	closed  bool
+	running int
+	numbers []int // of workers that have ended, for the next ones
+	queue   queue
+	wg      sync.WaitGroup // workers, and what spawn was given
+}
+
 // enqueue queues c and sees to it that a worker takes it. False: closed.
-func (m *Manager) enqueue(c *call) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
+func (w *workers) enqueue(c *call) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
 		return false
 	}
 	if c.early {
-		m.queue.early.push(c)
+		w.queue.early.push(c)
 	} else {
-		m.queue.waited.push(c)
+		w.queue.waited.push(c)
 	}
-	m.queue.depth++
-	if m.workers < m.cfg.MaxParallel {
-		number := m.workers
-		if last := len(m.numbers) - 1; last >= 0 {
-			number, m.numbers = m.numbers[last], m.numbers[:last]
+	w.queue.depth++
+	if w.running < w.most {
+		number := w.running
+		if last := len(w.numbers) - 1; last >= 0 {
+			number, w.numbers = w.numbers[last], w.numbers[:last]
 		}
-		m.workers++
-		m.wg.Go(func() { m.work(number) })
+		w.running++
+		w.wg.Go(func() { w.work(number) })
 	}
 	return true
 }
 
 // promote moves a call that was queued early in front of all early ones.
-func (m *Manager) promote(c *call) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+func (w *workers) promote(c *call) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if !c.taken {
-		m.queue.waited.push(c)
+		w.queue.waited.push(c)
 	}
 }
 
-// work runs calls until the queue is empty, on the worker of that number.
-func (m *Manager) work(number int) {
+// work does calls until the queue is empty, on the worker of that number.
+func (w *workers) work(number int) {
 	for {
-		m.mu.Lock()
-		c := m.queue.pop()
+		w.mu.Lock()
+		c := w.queue.pop()
 		if c == nil {
-			m.workers--
-			m.numbers = append(m.numbers, number)
-			m.mu.Unlock()
+			w.running--
+			w.numbers = append(w.numbers, number)
+			w.mu.Unlock()
 			return
 		}
-		closed := m.closed
-		m.mu.Unlock()
-		part := m.cfg.Watch.Begin(watchdog.Task{
-			Kind: watchdog.TokenWorker, Number: number, Beyond: m.cfg.Timeout,
-			Func: "oauth.(*Source).run", On: c.source, Stuck: func() { c.source.abandon(c) },
-		})
-		c.source.run(c, closed)
-		part.Remove()
+		closed := w.closed
+		w.mu.Unlock()
+		c.work(number, closed)
 	}
 }
 
-func (m *Manager) queueDepth() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.queue.depth
+func (w *workers) queueDepth() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.queue.depth
 }
 
-// spawn runs f on its own goroutine, which Close waits for. After Close nobody
-// waits for it any more, but f is still called.
-func (m *Manager) spawn(f func()) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
+// spawn runs f on its own goroutine, which wait waits for. After close f still
+// runs, and wait does not wait for it.
+func (w *workers) spawn(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
 		go f()
 		return
 	}
-	m.wg.Go(f)
+	w.wg.Go(f)
+}
+
+// close has no more calls queued; those that are get the answer that it is closed.
+// It reports whether it was the first to do so.
+func (w *workers) close() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first := !w.closed
+	w.closed = true
+	return first
 }

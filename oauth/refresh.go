@@ -8,18 +8,30 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/watchdog"
+	"xoauth2-proxy/oauth/internal/flow"
 )
+
+// work is run, watched.
+func (s *Source) work(c *call, number int, closed bool) {
+	part := s.m.cfg.Watch.Begin(watchdog.Task{
+		Kind: watchdog.TokenWorker, Number: number, Beyond: s.m.cfg.Timeout,
+		Func: "oauth.(*Source).run", On: s, Stuck: func() { s.abandon(c) },
+	})
+	s.run(c, closed)
+	part.Remove()
+}
 
 // run does the refresh of c and tells everybody. It runs on a worker.
 func (s *Source) run(c *call, closed bool) {
 	if closed {
-		s.finish(c, issued{}, errClosing, false)
+		s.finish(c, flow.Issued{}, errClosing, false)
 		return
 	}
 	forced, late := s.begun(c)
 	if late { // says nothing about the account: not remembered
 		s.m.metrics.failure[ClassUnavailable].Inc()
-		s.finish(c, issued{}, &Error{Class: ClassUnavailable, Err: errQueue}, false)
+		s.finish(c, flow.Issued{}, &Error{Class: ClassUnavailable, Err: errQueue}, false)
 		return
 	}
 	if !forced {
@@ -34,7 +46,7 @@ func (s *Source) run(c *call, closed bool) {
 	s.m.running.Add(-1)
 	if standing := suppressedBy(err); standing != nil { // nobody was asked
 		s.m.metrics.suppressed.Inc()
-		s.finish(c, issued{}, standing, false)
+		s.finish(c, flow.Issued{}, standing, false)
 		return
 	}
 	s.m.metrics.refreshed(start, err)
@@ -52,11 +64,11 @@ func (s *Source) begun(c *call) (forced, late bool) {
 
 // refreshToken asks the endpoint, again after transient failures if the
 // account's retry policy says so, and keeps what came safe.
-func (s *Source) refreshToken(forced bool) (got issued, rotated bool, err *Error) {
+func (s *Source) refreshToken(forced bool) (got flow.Issued, rotated bool, err *Error) {
 	ctx, cancel := context.WithTimeout(s.m.ctx, s.m.cfg.Timeout)
 	defer cancel()
-	g := grant{account: s.account.Load()}
-	g.refresh = s.newestRefresh(g.account)
+	g := flow.Grant{Account: s.account.Load()}
+	g.Refresh = s.newestRefresh(g.Account)
 	reread := false
 	for n := 1; ; n++ {
 		before := err
@@ -66,33 +78,33 @@ func (s *Source) refreshToken(forced bool) (got issued, rotated bool, err *Error
 			}
 			break
 		}
-		if err != nil && !g.refresh.IsZero() && !got.refresh.IsZero() && got.refresh != g.refresh {
+		if err != nil && !g.Refresh.IsZero() && !got.Refresh.IsZero() && got.Refresh != g.Refresh {
 			s.m.metrics.rotations.Inc()
-			s.keepRefresh(got.refresh)
-			g.refresh = got.refresh
+			s.keepRefresh(got.Refresh)
+			g.Refresh = got.Refresh
 		}
 		if err != nil && err.Class == ClassInvalidGrant && !reread {
 			// Perhaps another process that shares the store has rotated it.
 			reread = true
-			if newer := s.reread(); !newer.IsZero() && newer != g.refresh {
-				g.refresh = newer
+			if newer := s.reread(); !newer.IsZero() && newer != g.Refresh {
+				g.Refresh = newer
 				continue
 			}
 		}
-		if err == nil || n >= g.account.Retry.MaxAttempts || err.Class != ClassUnavailable {
+		if err == nil || n >= g.Account.Retry.MaxAttempts || err.Class != ClassUnavailable {
 			break
 		}
-		if !pause(ctx, s.m.cfg.backoff(g.account.Retry, n, err)) {
+		if !pause(ctx, s.m.cfg.backoff(g.Account.Retry, n, err)) {
 			break
 		}
 	}
 	if err != nil {
-		return issued{}, false, err
+		return flow.Issued{}, false, err
 	}
-	if got.refresh.IsZero() {
-		got.refresh = g.refresh
+	if got.Refresh.IsZero() {
+		got.Refresh = g.Refresh
 	}
-	if rotated = got.refresh != g.refresh; rotated {
+	if rotated = got.Refresh != g.Refresh; rotated {
 		s.m.metrics.rotations.Inc()
 	}
 	s.keep(got, rotated)
@@ -100,16 +112,16 @@ func (s *Source) refreshToken(forced bool) (got issued, rotated bool, err *Error
 }
 
 // ask calls the flow, if the circuit of the client lets it.
-func (s *Source) ask(ctx context.Context, g grant, forced bool) (issued, *Error) {
+func (s *Source) ask(ctx context.Context, g flow.Grant, forced bool) (flow.Issued, *Error) {
 	if !forced {
 		if err := s.m.clients.admit(s.client, time.Now()); err != nil {
-			return issued{}, &Error{Class: err.Class, Err: &suppressed{err}, RetryAfter: err.RetryAfter}
+			return flow.Issued{}, &Error{Class: err.Class, Err: &suppressed{err}, RetryAfter: err.RetryAfter}
 		}
 	}
 	got, err := s.fetch(ctx, g)
-	if s.m.clients.report(s.client, g.account.Retry, err, time.Now()) {
+	if s.m.clients.report(s.client, g.Account.Retry, err, time.Now()) {
 		s.m.log.Error(circuitAlerts[err.Class],
-			zap.String("client_id", g.account.ClientID), zap.String("token_url", g.account.TokenURL),
+			zap.String("client_id", g.Account.ClientID), zap.String("token_url", g.Account.TokenURL),
 			zap.Error(err), zap.String("hint", err.Hint))
 	}
 	return got, err
@@ -117,21 +129,21 @@ func (s *Source) ask(ctx context.Context, g grant, forced bool) (issued, *Error)
 
 // circuitAlerts are told once, when the circuit of a client opens.
 var circuitAlerts = map[Class]string{
-	ClassInvalidClient: "OAuth2 client refused: no account of it gets a new token",
-	ClassNoEndpoint:    "token URL is no token endpoint: no account of the client gets a new token",
+	flow.ClassInvalidClient: "OAuth2 client refused: no account of it gets a new token",
+	flow.ClassNoEndpoint:    "token URL is no token endpoint: no account of the client gets a new token",
 }
 
 // fetch calls the flow. A fault in it must not take the accounts of others
 // along, nor leave callers waiting.
-func (s *Source) fetch(ctx context.Context, g grant) (got issued, err *Error) {
+func (s *Source) fetch(ctx context.Context, g flow.Grant) (got flow.Issued, err *Error) {
 	defer func() {
 		if p := recover(); p != nil { // its value might hold a secret
 			s.m.log.Error("token refresh panicked", zap.String("account", s.id),
 				zap.String("type", fmt.Sprintf("%T", p)), zap.Stack("stack"))
-			got, err = issued{}, &Error{Class: ClassUnavailable, Err: errPanic}
+			got, err = flow.Issued{}, &Error{Class: ClassUnavailable, Err: errPanic}
 		}
 	}()
-	return s.m.flow.fetch(ctx, g)
+	return s.m.flow.Fetch(ctx, g)
 }
 
 // pause waits for d, if that leaves time before the deadline of ctx.
@@ -163,7 +175,7 @@ func (s *Source) newestRefresh(a *account.Account) account.Secret {
 
 // finish publishes the answer of c and tells everybody who waits. A failure
 // that says nothing about the account is not remembered.
-func (s *Source) finish(c *call, got issued, err *Error, remember bool) {
+func (s *Source) finish(c *call, got flow.Issued, err *Error, remember bool) {
 	s.mu.Lock()
 	s.call = nil
 	now := time.Now()
@@ -192,16 +204,16 @@ func (s *Source) finish(c *call, got issued, err *Error, remember bool) {
 }
 
 // logOutcome writes the one line that a refresh is worth.
-func (s *Source) logOutcome(got issued, rotated bool, took time.Duration, err *Error) {
+func (s *Source) logOutcome(got flow.Issued, rotated bool, took time.Duration, err *Error) {
 	if err == nil {
 		if e := s.m.log.Check(zap.DebugLevel, "token refreshed"); e != nil {
-			e.Write(zap.String("account", s.id), zap.Time("expiry", got.expiry),
+			e.Write(zap.String("account", s.id), zap.Time("expiry", got.Expiry),
 				zap.Bool("rotated", rotated), zap.Duration("took", took))
 		}
 		return
 	}
 	level := zap.WarnLevel
-	if err.Permanent() && err.Class != ClassInvalidClient { // that one is told once for the client
+	if err.Permanent() && err.Class != flow.ClassInvalidClient { // that one is told once for the client
 		level = zap.ErrorLevel // needs an operator
 	}
 	s.m.log.Log(level, "token refresh failed", zap.String("account", s.id),

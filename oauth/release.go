@@ -1,5 +1,7 @@
 package oauth
 
+import "time"
+
 // Release forgets why an account was refused for good, because an operator has
 // done what the refusal asks for: the account, and the mailboxes that share its
 // token, are asked for anew when they are used next, and so is its client. Times
@@ -25,6 +27,18 @@ func (s *Source) release() {
 	defer s.mu.Unlock()
 	if s.failure != nil && (s.failure.Permanent() || s.failure.Class == ClassTokenRefused) {
 		s.failure, s.refusals, s.refusedSeq = nil, 0, 0
+		s.kicked.Store(false)
+	}
+}
+
+// forgive gives an account that was refused for good another chance, because
+// its configuration was read again. Not at once: whoever changes one account of
+// many must not have all dead ones asked for again.
+func (s *Source) forgive(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure != nil && s.failure.Permanent() && now.Sub(s.failedAt) >= refusalRest {
+		s.failure = nil
 		s.kicked.Store(false)
 	}
 }

@@ -59,10 +59,8 @@ func (s *Source) shareAnswer(t *Token, err error) (*Token, error) {
 	case s.failure != nil:
 		return nil, s.failure
 	}
-	return nil, refusedAtLogin
+	return nil, errRefused
 }
-
-var refusedAtLogin = &Error{Class: ClassTokenRefused, Hint: classHints[ClassTokenRefused]}
 
 func (s *Source) getShared(ctx context.Context) (*Token, error) {
 	if err := s.standing(time.Now()); err != nil {
@@ -73,7 +71,7 @@ func (s *Source) getShared(ctx context.Context) (*Token, error) {
 
 func (s *Source) requestShared(done func(*Token, error)) {
 	if err := s.standing(time.Now()); err != nil {
-		s.m.spawn(func() { done(nil, err) })
+		s.m.workers.spawn(func() { done(nil, err) })
 		return
 	}
 	s.parent.Request(func(t *Token, err error) { done(s.shareAnswer(t, err)) })

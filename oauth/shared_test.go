@@ -11,11 +11,13 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/oauth/internal/flow"
+	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
 func catchAll(change func(*account.Account)) *account.Account {
-	return accountLike(&account.Account{ID: "app", Email: "*@outlook.com", Flow: account.FlowClientCredentials,
-		ClientID: "app", ClientSecret: account.NewSecret("s"), Scope: appScope, TokenURL: "https://login.example.com/token"}, change)
+	return tokentest.AccountLike(&account.Account{ID: "app", Email: "*@outlook.com", Flow: account.FlowClientCredentials,
+		ClientID: "app", ClientSecret: account.NewSecret("s"), Scope: tokentest.AppScope, TokenURL: "https://login.example.com/token"}, change)
 }
 
 func mailboxOf(t *testing.T, s *account.Snapshot, login string) *account.Account {
@@ -29,7 +31,7 @@ func mailboxOf(t *testing.T, s *account.Snapshot, login string) *account.Account
 
 // All mailboxes of a catch-all account log in with one token, each as itself.
 func TestSharedToken(t *testing.T) {
-	box := newSandbox(t, sandbox.Config{
+	box := tokentest.NewSandbox(t, sandbox.Config{
 		Accounts: []sandbox.Account{{Email: "anna@outlook.com"}, {Email: "bert@outlook.com"}},
 		Clients:  []sandbox.Client{{ID: "app", Secret: "s", Mailboxes: []string{"*@outlook.com"}}},
 	})
@@ -119,7 +121,7 @@ func TestSharedTokenReload(t *testing.T) {
 		}
 		changed := snapshot(t, catchAll(func(a *account.Account) { a.ClientSecret = account.NewSecret("new") }))
 		m.Retain(changed)
-		if _, err := s.Get(t.Context()); !errors.Is(err, ErrRemoved) || s.Cached() != nil {
+		if _, err := s.Get(t.Context()); !errors.Is(err, flow.ErrRemoved) || s.Cached() != nil {
 			t.Errorf("the old source: %v", err)
 		}
 		if next := mustGet(t, m.Source(mailboxOf(t, changed, "anna@outlook.com"))); next.Access == tok.Access {
@@ -128,7 +130,7 @@ func TestSharedTokenReload(t *testing.T) {
 		m.Retain(snapshot(t, catchAll(func(a *account.Account) { a.ID = "app2" })))
 		time.Sleep(leaveGrace)
 		synctest.Wait()
-		if _, err := m.Source(mailboxOf(t, changed, "anna@outlook.com")).Get(t.Context()); !errors.Is(err, ErrRemoved) {
+		if _, err := m.Source(mailboxOf(t, changed, "anna@outlook.com")).Get(t.Context()); !errors.Is(err, flow.ErrRemoved) {
 			t.Errorf("a removed account: %v", err)
 		}
 	})
@@ -136,12 +138,12 @@ func TestSharedTokenReload(t *testing.T) {
 
 // Service accounts get a token for each mailbox.
 func TestServiceAccountCatchAll(t *testing.T) {
-	private, public := pemKey(t, rsaKey(t))
-	box := newSandbox(t, sandbox.Config{
+	private, public := tokentest.PEMKey(t, tokentest.RSAKey(t))
+	box := tokentest.NewSandbox(t, sandbox.Config{
 		Accounts: []sandbox.Account{{Email: "anna@gmail.com"}, {Email: "bert@gmail.com"}},
-		Clients:  []sandbox.Client{{ID: svcEmail, PublicKey: public}},
+		Clients:  []sandbox.Client{{ID: tokentest.SvcEmail, PublicKey: public}},
 	})
-	snap := snapshot(t, &account.Account{ID: "svc", Email: "*@gmail.com", Flow: account.FlowServiceAccount, ClientID: svcEmail,
+	snap := snapshot(t, &account.Account{ID: "svc", Email: "*@gmail.com", Flow: account.FlowServiceAccount, ClientID: tokentest.SvcEmail,
 		PrivateKey: private, Scope: "https://mail.google.com/", TokenURL: box.TokenURL()})
 	m := testManager(t, testConfig())
 	m.Retain(snap)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/flow"
 )
 
 const (
@@ -17,9 +18,6 @@ const (
 	// settled is the age from which on a token counts as one that worked: its
 	// refusal at login is news, and not one more of a row.
 	settled = 10 * time.Minute
-	// refusalRest is how long a permanent refusal stands at least, whatever is
-	// reloaded.
-	refusalRest = time.Minute
 )
 
 // Source gives the access token of one account. All methods are safe for
@@ -120,15 +118,15 @@ func (s *Source) Request(done func(*Token, error)) {
 		return
 	}
 	if t := s.Cached(); t != nil {
-		s.m.spawn(func() { done(t, nil) })
+		s.m.workers.spawn(func() { done(t, nil) })
 		return
 	}
 	c, t, err := s.join(done)
 	switch {
 	case err != nil:
-		s.m.spawn(func() { done(nil, err) })
+		s.m.workers.spawn(func() { done(nil, err) })
 	case c == nil:
-		s.m.spawn(func() { done(t, nil) })
+		s.m.workers.spawn(func() { done(t, nil) })
 	}
 }
 
@@ -158,7 +156,7 @@ func (s *Source) refused(t *Token, now time.Time) {
 	}
 	s.refusals++
 	if s.refusals > 1 {
-		s.failure, s.failedAt = &Error{Class: ClassTokenRefused, Hint: classHints[ClassTokenRefused]}, now
+		s.failure, s.failedAt = errRefused, now
 		s.retryAt = now.Add(s.m.cfg.backoff(s.account.Load().Retry, s.refusals+refusedStart, s.failure))
 	}
 }
@@ -204,14 +202,9 @@ func (s *Source) await(now time.Time) {
 	if s.call.early {
 		s.call.early = false
 		s.call.asked = now
-		s.m.promote(s.call)
+		s.m.workers.promote(s.call)
 	}
 }
-
-var (
-	errRetired = &Error{Class: ClassRemoved, Hint: classHints[ClassRemoved]}
-	errClosing = &Error{Class: ClassClosed}
-)
 
 // remembered returns the failure that still stands, if any. Called with mu.
 func (s *Source) remembered(now time.Time) *Error {
@@ -225,7 +218,7 @@ func (s *Source) remembered(now time.Time) *Error {
 // reconsider forgets the refusal of a client that another account has found to be
 // right since. Called with mu.
 func (s *Source) reconsider() {
-	if s.failure != nil && s.failure.Class == ClassInvalidClient && !s.m.clients.isRefused(s.client) {
+	if s.failure != nil && s.failure.Class == flow.ClassInvalidClient && !s.m.clients.isRefused(s.client) {
 		s.failure = nil
 	}
 }
@@ -238,8 +231,9 @@ func (s *Source) start(now time.Time, early bool) bool {
 // begin queues c as the refresh of the source. Called with mu, and without a
 // call. False: closed.
 func (s *Source) begin(c *call) bool {
-	c.source, c.done = s, make(chan struct{})
-	if !s.m.enqueue(c) {
+	c.done = make(chan struct{})
+	c.work = func(number int, closed bool) { s.work(c, number, closed) }
+	if !s.m.workers.enqueue(c) {
 		return false
 	}
 	s.call = c
@@ -286,25 +280,25 @@ func (s *Source) dropExpired(now time.Time) {
 const leastRenewal = time.Second
 
 // publish makes got the source's token. Called with mu.
-func (s *Source) publish(got issued, now time.Time) *Token {
+func (s *Source) publish(got flow.Issued, now time.Time) *Token {
 	a := s.account.Load()
-	if got.at.IsZero() {
-		got.at = now
+	if got.At.IsZero() {
+		got.At = now
 	}
-	got.expiry = got.expiry.Round(0)        // by the wall clock: a suspended machine must notice
-	lifetime := max(0, got.expiry.Sub(now)) // to save it may have taken longer than it lasts
+	got.Expiry = got.Expiry.Round(0)        // by the wall clock: a suspended machine must notice
+	lifetime := max(0, got.Expiry.Sub(now)) // to save it may have taken longer than it lasts
 	margin := a.RefreshMargin
 	if margin <= 0 {
 		margin = defaultMargin
 	}
 	margin = min(margin, lifetime/4)
 	t := Token{
-		Access: got.access,
-		Expiry: got.expiry,
+		Access: got.Access,
+		Expiry: got.Expiry,
 		seq:    s.m.seq.Add(1),
-		issued: got.at,
-		until:  got.expiry.Add(-min(expirySkew, lifetime/4)),
-		renew:  got.expiry.Add(-margin - rand.N(margin+1)),
+		issued: got.At,
+		until:  got.Expiry.Add(-min(expirySkew, lifetime/4)),
+		renew:  got.Expiry.Add(-margin - rand.N(margin+1)),
 	}.forLogin(loginOf(a))
 	s.token.Store(t)
 	s.failure, s.failures = nil, 0
@@ -346,17 +340,5 @@ func (s *Source) adopt(a *account.Account) {
 	old := s.account.Swap(a)
 	if t := s.token.Load(); t != nil && loginOf(old) != loginOf(a) {
 		s.token.Store(t.forLogin(loginOf(a)))
-	}
-}
-
-// forgive gives an account that was refused for good another chance, because
-// its configuration was read again. Not at once: whoever changes one account of
-// many must not have all dead ones asked for again.
-func (s *Source) forgive(now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failure != nil && s.failure.Permanent() && now.Sub(s.failedAt) >= refusalRest {
-		s.failure = nil
-		s.kicked.Store(false)
 	}
 }

@@ -2,10 +2,6 @@ package oauth
 
 import "xoauth2-proxy/internal/watchdog"
 
-// errStuck answers those who want a token while the worker that fetches it does not
-// come back.
-var errStuck = &Error{Class: ClassUnavailable, Err: errWorkerStuck}
-
 // abandon answers all who wait for c, whose worker is stuck, and those who come. If
 // the worker comes back, what it has got is published as ever.
 func (s *Source) abandon(c *call) {

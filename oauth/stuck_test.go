@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/watchdog"
+	"xoauth2-proxy/oauth/internal/flow"
 )
 
 // gate is a flow and a Store of which one operation hangs until it is opened,
@@ -30,9 +31,9 @@ func (g *gate) pass(at string) {
 	}
 }
 
-func (g *gate) fetch(_ context.Context, gr grant) (issued, *Error) {
+func (g *gate) Fetch(_ context.Context, gr flow.Grant) (flow.Issued, *Error) {
 	g.pass("fetch")
-	return issued{access: "access", refresh: gr.refresh, expiry: time.Now().Add(time.Hour)}, nil
+	return flow.Issued{Access: "access", Refresh: gr.Refresh, Expiry: time.Now().Add(time.Hour)}, nil
 }
 
 func (g *gate) Load(c Chain) (Record, bool, error) { g.pass("Load"); return g.Store.Load(c) }

@@ -14,6 +14,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/flow"
+	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
 // fakeFlow answers by script, in the time of a synctest bubble.
@@ -28,7 +30,7 @@ type fakeFlow struct {
 	maximum int // running at one time
 }
 
-func (f *fakeFlow) fetch(ctx context.Context, g grant) (issued, *Error) {
+func (f *fakeFlow) Fetch(ctx context.Context, g flow.Grant) (flow.Issued, *Error) {
 	f.mu.Lock()
 	f.calls = append(f.calls, time.Now())
 	f.now++
@@ -47,13 +49,13 @@ func (f *fakeFlow) fetch(ctx context.Context, g grant) (issued, *Error) {
 		select {
 		case <-time.After(took):
 		case <-ctx.Done():
-			return issued{}, classifyLocal(ctx.Err())
+			return flow.Issued{}, flow.Local(ctx.Err())
 		}
 	}
 	if err != nil {
-		return issued{}, err
+		return flow.Issued{}, err
 	}
-	return issued{access: "access-" + strconv.Itoa(n), refresh: g.refresh, expiry: time.Now().Add(lasts)}, nil
+	return flow.Issued{Access: "access-" + strconv.Itoa(n), Refresh: g.Refresh, Expiry: time.Now().Add(lasts)}, nil
 }
 
 func (f *fakeFlow) set(change func(*fakeFlow)) {
@@ -75,15 +77,15 @@ func inBubble(t *testing.T, change func(*Config), f func(*testing.T, *Manager, *
 		if change != nil {
 			change(&cfg)
 		}
-		flow := new(fakeFlow)
-		m := newManager(cfg, flow, nil, metrics.NewSet())
+		fake := new(fakeFlow)
+		m := newManager(cfg, fake, nil, metrics.NewSet())
 		defer m.Close()
-		f(t, m, flow)
+		f(t, m, fake)
 	})
 }
 
 func bubbleAccount(n int) *account.Account {
-	a := testAccount("https://login.example.com")
+	a := tokentest.Account("https://login.example.com")
 	a.ID = "acct" + strconv.Itoa(n)
 	a.RefreshMargin = 10 * time.Minute
 	return a
@@ -236,7 +238,8 @@ func TestValidTokenKept(t *testing.T) {
 					t.Errorf("%d early refreshes, want %d", n, tt.calls)
 				}
 				time.Sleep(time.Minute)
-				if _, err := s.Get(t.Context()); !errors.Is(err, classes[tt.class].sentinel) {
+				_, err := s.Get(t.Context())
+				if e, ok := errors.AsType[*Error](err); !ok || e.Class != tt.class {
 					t.Errorf("after the expiry: %v", err)
 				}
 			})
@@ -282,7 +285,7 @@ func TestRetryAfterObeyed(t *testing.T) {
 		f.err = &Error{Class: ClassThrottled, RetryAfter: 20 * time.Minute}
 		s := m.Source(bubbleAccount(1))
 		for range 20 * 60 {
-			if _, err := s.Get(t.Context()); !errors.Is(err, ErrThrottled) {
+			if _, err := s.Get(t.Context()); !errors.Is(err, flow.ErrThrottled) {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Second)
@@ -310,7 +313,8 @@ func TestRetryPolicy(t *testing.T) {
 				a := bubbleAccount(1)
 				a.Retry = policy
 				start := time.Now()
-				if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, classes[tt.class].sentinel) {
+				_, err := m.Source(a).Get(t.Context())
+				if e, ok := errors.AsType[*Error](err); !ok || e.Class != tt.class {
 					t.Fatal(err)
 				}
 				if n := f.count(); n != tt.want {
@@ -454,14 +458,14 @@ func TestClose(t *testing.T) {
 		if err := <-running; err != nil {
 			t.Errorf("running refresh: %v, want it to finish", err)
 		}
-		if err := <-queued; !errors.Is(err, ErrClosed) {
-			t.Errorf("queued refresh: %v, want ErrClosed", err)
+		if err := <-queued; !errors.Is(err, flow.ErrClosed) {
+			t.Errorf("queued refresh: %v, want flow.ErrClosed", err)
 		}
-		if err := <-answer(3); !errors.Is(err, ErrClosed) {
-			t.Errorf("Request after Close: %v, want ErrClosed", err)
+		if err := <-answer(3); !errors.Is(err, flow.ErrClosed) {
+			t.Errorf("Request after Close: %v, want flow.ErrClosed", err)
 		}
-		if _, err := m.Source(bubbleAccount(3)).Get(t.Context()); !errors.Is(err, ErrClosed) {
-			t.Errorf("Get after Close: %v, want ErrClosed", err)
+		if _, err := m.Source(bubbleAccount(3)).Get(t.Context()); !errors.Is(err, flow.ErrClosed) {
+			t.Errorf("Get after Close: %v, want flow.ErrClosed", err)
 		}
 		mustGet(t, m.Source(bubbleAccount(1))) // what is cached stays
 		m.Close()
@@ -535,7 +539,7 @@ func TestRemovedAccountLeaves(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				synctest.Wait()
 				for _, s := range []*Source{s, m.Source(a)} {
-					if _, err := s.Get(t.Context()); s.Cached() != nil || !errors.Is(err, ErrRemoved) {
+					if _, err := s.Get(t.Context()); s.Cached() != nil || !errors.Is(err, flow.ErrRemoved) {
 						t.Errorf("afterwards: %v, %v", s.Cached(), err)
 					}
 				}
@@ -547,7 +551,7 @@ func TestRemovedAccountLeaves(t *testing.T) {
 				tok = mustGet(t, m.Source(a))
 				m.Retain(without)
 				m.Source(a).Invalidate(tok) // the provider has refused it
-				if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, ErrRemoved) {
+				if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, flow.ErrRemoved) {
 					t.Errorf("refused: %v", err)
 				}
 				m.Retain(with)

@@ -40,6 +40,12 @@ type Token struct {
 	renew  time.Time // when its replacement is due
 }
 
+// NewToken returns an access token that came now, with its initial responses for
+// the account's login. No source renews it.
+func NewToken(a *account.Account, access string, expiry time.Time) *Token {
+	return Token{Access: access, Expiry: expiry, issued: time.Now(), until: expiry, renew: expiry}.forLogin(loginOf(a))
+}
+
 // newXOAUTH2 builds the initial response for user: base64 of
 // "user=" user ^A "auth=Bearer " access ^A ^A.
 func newXOAUTH2(user, access string) []byte {

@@ -18,6 +18,7 @@ import (
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/oauth/consent"
 )
 
 // authorizeCmd gets a person's consent, and with it the refresh token of an
@@ -68,12 +69,12 @@ func (c *authorizeCmd) run(ctx context.Context, in io.Reader, out io.Writer) err
 	if _, err := c.plan(settings, e(notYet)); err != nil {
 		return err
 	}
-	consent, err := c.ask(ctx, settings, what, in, out)
+	given, err := c.ask(ctx, settings, what, in, out)
 	if err != nil {
 		return fmt.Errorf("no consent: %s", consentFailure(err))
 	}
 	fmt.Fprintln(out, "Consent was given.")
-	return c.save(ctx, out, settings, e(consent.RefreshToken), c.Verify, true)
+	return c.save(ctx, out, settings, e(given.RefreshToken), c.Verify, true)
 }
 
 // notYet stands for the refresh token while there is none.
@@ -114,7 +115,7 @@ func (c *authorizeCmd) adoptExisting(settings *config.Settings, planned *account
 }
 
 // what is what the person is asked for, and where.
-func (c *authorizeCmd) what(settings *config.Settings, secret account.Secret, old *account.Account) (what oauth.AuthorizeConfig, err error) {
+func (c *authorizeCmd) what(settings *config.Settings, secret account.Secret, old *account.Account) (what consent.Config, err error) {
 	name := strings.ToLower(cmp.Or(c.Provider, accountfile.ProviderOf(c.Email)))
 	preset := settings.Providers[name]
 	switch {
@@ -135,7 +136,7 @@ func (c *authorizeCmd) what(settings *config.Settings, secret account.Secret, ol
 			c.OAuthTokenURL = p.TokenURL
 		}
 	}
-	what = oauth.AuthorizeConfig{ClientID: c.ClientID, ClientSecret: secret, LoginHint: c.Email, Scope: cmp.Or(c.Consent, p.ConsentScope)}
+	what = consent.Config{ClientID: c.ClientID, ClientSecret: secret, LoginHint: c.Email, Scope: cmp.Or(c.Consent, p.ConsentScope)}
 	if old != nil {
 		what.Proxy, what.CAFile = old.TokenProxy, old.TokenCAFile
 		// Codes are exchanged where they come from, which need not be where the
@@ -170,13 +171,13 @@ func atTokenURL(p account.Provider, tokenURL string) account.Provider {
 }
 
 // ask gets the consent.
-func (c *authorizeCmd) ask(ctx context.Context, settings *config.Settings, what oauth.AuthorizeConfig, in io.Reader, out io.Writer) (*oauth.Consent, error) {
+func (c *authorizeCmd) ask(ctx context.Context, settings *config.Settings, what consent.Config, in io.Reader, out io.Writer) (*consent.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, errors.New("nobody answered in time"))
 	defer cancel()
-	z := oauth.NewAuthorizer(settings.OAuth.Config, what)
+	z := consent.New(settings.OAuth.Config, what)
 	defer z.Close()
 	if c.Method == "device" {
-		return z.DeviceAuthorize(ctx, func(p oauth.DevicePrompt) {
+		return z.DeviceAuthorize(ctx, func(p consent.Prompt) {
 			fmt.Fprintf(out, "On any device, open\n\n  %s\n\nand enter the code %s, as %s, until %s.\n",
 				oneLine(p.URL), oneLine(p.Code), c.Email, p.Expiry.Local().Format(time.TimeOnly))
 			if p.URLWithCode != "" {
@@ -200,17 +201,17 @@ with %s and shows an error: copy that address from the browser, paste it here an
 }
 
 // waitOrPaste returns what comes first: the browser, or the address pasted.
-func waitOrPaste(ctx context.Context, request *oauth.ConsentRequest, in io.Reader) (*oauth.Consent, error) {
+func waitOrPaste(ctx context.Context, request *consent.Request, in io.Reader) (*consent.Result, error) {
 	type answer struct {
-		consent *oauth.Consent
-		err     error
+		given *consent.Result
+		err   error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	came := make(chan answer, 1)
 	go func() {
-		consent, err := request.Wait(ctx)
-		came <- answer{consent, err}
+		given, err := request.Wait(ctx)
+		came <- answer{given, err}
 	}()
 	pasted := make(chan string, 1)
 	go func() { // ends with the input, or with the process
@@ -224,7 +225,7 @@ func waitOrPaste(ctx context.Context, request *oauth.ConsentRequest, in io.Reade
 	}()
 	select {
 	case a := <-came:
-		return a.consent, a.err
+		return a.given, a.err
 	case text := <-pasted:
 		return request.Exchange(ctx, text)
 	}

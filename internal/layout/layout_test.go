@@ -39,11 +39,17 @@ var allowed = map[string][]string{
 	"internal/accountfile":     {"internal/account", "internal/accountkeys", "internal/durable", "internal/keyfile", "internal/seal"},
 	"internal/config": {"server", "upstream", "oauth", "internal/account", "internal/accountfile", "internal/accountkeys", "internal/admin", "internal/keyfile",
 		"internal/password", "internal/seal"},
-	"cmd/xoauth2-proxy": {"codec", "server", "upstream", "oauth", "internal/account", "internal/admin", "internal/adminclient", "internal/accountfile", "internal/control", "internal/durable", "internal/password",
+	"cmd/xoauth2-proxy": {"codec", "server", "upstream", "oauth", "oauth/consent", "internal/account", "internal/admin", "internal/adminclient", "internal/accountfile", "internal/control", "internal/durable", "internal/password",
 		"internal/config", "internal/keyfile", "internal/sandbox", "internal/seal", "internal/tokenstore", "internal/quota", "internal/watchdog"},
 	"loadgen": {"*"},
 	"perf":    {"*"},
 	"e2e":     {"*"},
+
+	// Rooms of oauth. All but consent may be imported by oauth and its rooms alone.
+	"oauth/consent":            {"oauth", "oauth/internal/flow", "oauth/internal/httpc", "internal/account"},
+	"oauth/internal/flow":      {"oauth/internal/httpc", "internal/account"},
+	"oauth/internal/httpc":     {"internal/account"},
+	"oauth/internal/tokentest": {"internal/account", "internal/sandbox"},
 
 	// Rooms of upstream, which alone may import them.
 	"upstream/internal/dial":       {"internal/account"},
@@ -57,10 +63,10 @@ var onlyHome = map[string][]string{
 	"github.com/panjf2000/gnet/v2":                {"internal/loop"},
 	"github.com/coreos/go-systemd/v22/activation": {"internal/loop"},
 	"github.com/valyala/bytebufferpool":           {"codec"},
-	"golang.org/x/oauth2":                         {"oauth"},
+	"golang.org/x/oauth2":                         {"oauth/consent", "oauth/internal/flow"},
 	"github.com/tailscale/hujson":                 {"internal/keyfile", "internal/accountfile", "internal/config"},
 	"github.com/alecthomas/kong":                  {"cmd/xoauth2-proxy", "loadgen", "perf"},
-	"github.com/valyala/fasthttp":                 {"oauth", "internal/admin", "internal/sandbox", "perf"},
+	"github.com/valyala/fasthttp":                 {"oauth/internal/httpc", "internal/admin", "internal/sandbox", "perf"},
 	"github.com/VictoriaMetrics/metrics":          {"server", "upstream", "oauth", "internal/admin", "internal/watchdog", "cmd/xoauth2-proxy", "perf"},
 }
 

@@ -1,4 +1,4 @@
-package oauth
+package flow
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/httpc"
 )
 
 const (
@@ -51,8 +52,8 @@ type externalReply struct {
 
 // command runs the account's token command, without a shell. It learns which
 // account it is for from XOAUTH2_ACCOUNT_ID, XOAUTH2_EMAIL and XOAUTH2_SCOPE.
-func (f *flows) command(ctx context.Context, g grant) (issued, *Error) {
-	a := g.account
+func (f *Flows) command(ctx context.Context, g Grant) (Issued, *Error) {
+	a := g.Account
 	cmd := exec.CommandContext(ctx, a.TokenCommand[0], a.TokenCommand[1:]...)
 	cmd.Env = commandEnvironment(a)
 	cmd.WaitDelay = commandGrace
@@ -64,23 +65,23 @@ func (f *flows) command(ctx context.Context, g grant) (issued, *Error) {
 	err := cmd.Run()
 	switch {
 	case ctx.Err() != nil:
-		return issued{}, classifyLocal(ctx.Err())
+		return Issued{}, Local(ctx.Err())
 	case out.exceeded:
-		return issued{}, commandError(errCommandOutput)
+		return Issued{}, commandError(errCommandOutput)
 	case cmd.ProcessState == nil: // it never ran
-		return issued{}, commandError(errCommandStart)
+		return Issued{}, commandError(errCommandStart)
 	}
 	printed, tooMuch := asJSON(out.buf.Bytes(), "")
 	if tooMuch != nil {
-		return issued{}, commandError(errCommandOutput)
+		return Issued{}, commandError(errCommandOutput)
 	}
 	got, e := f.fromReply(printed, g, 0)
 	if err == nil || e != nil && e.Code != "" { // what it says itself goes first
 		return got, e
 	}
 	e = commandError(errCommand)
-	e.Description = redact("exit status "+strconv.Itoa(cmd.ProcessState.ExitCode())+" "+complaint.buf.String(), secretsOf(g))
-	return issued{}, e
+	e.Description = redact("exit status "+strconv.Itoa(cmd.ProcessState.ExitCode())+" "+complaint.buf.String(), secretsOf(g.Account, g.Refresh))
+	return Issued{}, e
 }
 
 // commandError is a failure of the command itself. It is taken as passing,
@@ -126,60 +127,60 @@ func (l *limited) Write(p []byte) (int, error) {
 
 // endpoint asks the operator's HTTP endpoint, by a POST that says which account
 // the token is for.
-func (f *flows) endpoint(ctx context.Context, g grant) (issued, *Error) {
-	a := g.account
+func (f *Flows) endpoint(ctx context.Context, g Grant) (Issued, *Error) {
+	a := g.Account
 	if err := checkEndpoint(a); err != nil {
-		return issued{}, err
+		return Issued{}, err
 	}
 	form := url.Values{"account_id": {a.ID}, "email": {a.Identity()}}
 	if a.Scope != "" {
 		form.Set("scope", a.Scope)
 	}
-	w := f.newWire(ctx, a)
-	req, err := http.NewRequestWithContext(w.ctx, http.MethodPost, a.TokenURL, strings.NewReader(form.Encode()))
+	x := f.Exchange(ctx, a)
+	req, err := http.NewRequestWithContext(x.ctx, http.MethodPost, a.TokenURL, strings.NewReader(form.Encode()))
 	if err != nil {
-		return issued{}, classifyLocal(errTokenURL)
+		return Issued{}, Local(httpc.ErrURL)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 	if !a.ClientSecret.IsZero() {
 		req.Header.Set("Authorization", "Bearer "+a.ClientSecret.Reveal())
 	}
-	resp, err := w.client().Do(req)
+	resp, err := x.client().Do(req)
 	if err != nil {
-		return f.outcome(w, g, nil, err)
+		return f.outcome(x, g, nil, err)
 	}
 	defer resp.Body.Close()
-	if !w.answer.ok() {
-		return f.outcome(w, g, nil, &oauth2.RetrieveError{Response: resp, Body: w.answer.body})
+	if !x.answer.ok() {
+		return f.outcome(x, g, nil, &oauth2.RetrieveError{Response: resp, Body: x.answer.body})
 	}
-	return f.fromReply(w.answer.body, g, resp.StatusCode)
+	return f.fromReply(x.answer.body, g, resp.StatusCode)
 }
 
 // fromReply reads a reply. status is 0 for that of a command.
-func (f *flows) fromReply(body []byte, g grant, status int) (issued, *Error) {
+func (f *Flows) fromReply(body []byte, g Grant, status int) (Issued, *Error) {
 	var r externalReply
 	if json.Unmarshal(body, &r) != nil {
-		return issued{}, classifyLocal(errMalformedReply)
+		return Issued{}, Local(httpc.ErrMalformedReply)
 	}
 	if r.Error != "" {
 		refusal := &oauth2.RetrieveError{ErrorCode: r.Error, ErrorDescription: r.Description}
 		if status != 0 {
 			refusal.Response = &http.Response{StatusCode: status}
 		}
-		e := classify(refusal, secretsOf(g), time.Now())
-		hintForFlow(e, g.account)
-		return issued{}, e
+		e := classify(refusal, secretsOf(g.Account, g.Refresh), time.Now())
+		hintForFlow(e, g.Account)
+		return Issued{}, e
 	}
 	tok := &oauth2.Token{AccessToken: r.AccessToken, TokenType: r.TokenType}
 	if r.ExpiresIn != "" {
 		secs, err := r.ExpiresIn.Int64()
 		if err != nil || secs <= 0 || secs > maxLifetime {
-			return issued{}, classifyLocal(errMalformedReply)
+			return Issued{}, Local(httpc.ErrMalformedReply)
 		}
 		tok.Expiry = time.Now().Add(time.Duration(secs) * time.Second)
 	}
-	return fromToken(tok, f.lifetime)
+	return f.Token(tok)
 }
 
 // maxLifetime is the longest expires_in that is believed, in seconds: a year.

@@ -1,4 +1,4 @@
-package oauth
+package httpc
 
 import (
 	"bufio"
@@ -15,46 +15,34 @@ import (
 	"xoauth2-proxy/internal/account"
 )
 
-// route is how a token endpoint is reached: what may differ by account.
-type route struct {
-	proxy  account.Secret // URL; zero: none
-	caFile string         // more authorities to trust; "": none
+// Route is how a host is reached: what may differ by account. Routes are
+// compared with ==.
+type Route struct {
+	Proxy  account.Secret // URL; zero: that of the configuration
+	CAFile string         // more authorities to trust; "": none
 }
 
-// routeKey is the key of a route in a context.
+// routeKey is the key of a Route in a context.
 type routeKey struct{}
 
-// withRoute has requests under the context go by the account's route.
-func withRoute(ctx context.Context, a *account.Account) context.Context {
-	return context.WithValue(ctx, routeKey{}, route{a.TokenProxy, a.TokenCAFile})
+// WithRoute has requests under the context go by the route.
+func WithRoute(ctx context.Context, r Route) context.Context {
+	return context.WithValue(ctx, routeKey{}, r)
 }
 
 // routeOf returns the route of a request.
-func (t *transport) routeOf(ctx context.Context) route {
-	r, _ := ctx.Value(routeKey{}).(route)
-	if r.proxy.IsZero() {
-		r.proxy = t.proxy
+func (t *Transport) routeOf(ctx context.Context) Route {
+	r, _ := ctx.Value(routeKey{}).(Route)
+	if r.Proxy.IsZero() {
+		r.Proxy = t.cfg.Proxy
 	}
 	return r
 }
 
-// proxyURL reads the URL of a proxy; nil for none.
-func proxyURL(s account.Secret) (*url.URL, error) {
-	if s.IsZero() {
-		return nil, nil
-	}
-	u, err := url.Parse(s.Reveal())
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
-		u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, errProxyURL
-	}
-	return u, nil
-}
-
 // dialer connects to one host by one route.
 type dialer struct {
-	*transport
-	route    route
+	*Transport
+	route    Route
 	secure   bool
 	sessions tls.ClientSessionCache
 }
@@ -62,9 +50,9 @@ type dialer struct {
 // dial connects, over IPv6 and IPv4 as they come (RFC 8305), and does the TLS
 // handshake.
 func (d *dialer) dial(addr string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(d.ctx, min(timeout, d.connect))
+	ctx, cancel := context.WithTimeout(d.ctx, min(timeout, d.cfg.ConnectTimeout))
 	defer cancel()
-	proxy, err := proxyURL(d.route.proxy)
+	proxy, err := proxyURL(d.route.Proxy)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +78,7 @@ func (d *dialer) connectTo(ctx context.Context, addr string) (net.Conn, error) {
 	}
 	conn, err := nd.DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errConnect, err)
+		return nil, fmt.Errorf("%w: %w", ErrConnect, err)
 	}
 	return conn, nil
 }
@@ -106,7 +94,7 @@ func (d *dialer) handshake(ctx context.Context, conn net.Conn, addr string) (net
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		conn.Close()
-		return nil, errTokenURL
+		return nil, ErrURL
 	}
 	tc := tls.Client(conn, &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -117,7 +105,7 @@ func (d *dialer) handshake(ctx context.Context, conn net.Conn, addr string) (net
 	})
 	if err := tc.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("%w: %w", errConnect, err)
+		return nil, fmt.Errorf("%w: %w", ErrConnect, err)
 	}
 	return tc, nil
 }
@@ -125,15 +113,15 @@ func (d *dialer) handshake(ctx context.Context, conn net.Conn, addr string) (net
 // rootsOf returns the authorities to trust. The file of a route is read for each
 // connection, which are few: it may have been replaced.
 func (d *dialer) rootsOf() (*x509.CertPool, error) {
-	if d.route.caFile == "" {
+	if d.route.CAFile == "" {
 		return d.roots, nil
 	}
 	pool := systemRoots()
 	if d.roots != nil {
 		pool = d.roots.Clone()
 	}
-	if err := appendCAFile(pool, d.route.caFile); err != nil {
-		return nil, fmt.Errorf("%w: %v", errCAFile, err)
+	if err := appendCAFile(pool, d.route.CAFile); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrCAFile, err)
 	}
 	return pool, nil
 }
@@ -189,11 +177,11 @@ func askProxy(conn net.Conn, user *url.Userinfo, addr string) error {
 	case err != nil && isTimeout(err):
 		return err
 	case err != nil:
-		return errProxy // its text may quote what the proxy sent
+		return ErrProxy // its text may quote what the proxy sent
 	case resp.StatusCode == http.StatusProxyAuthRequired:
-		return errProxyAuth
+		return ErrProxyAuth
 	case resp.StatusCode != http.StatusOK, br.Buffered() > 0: // a TLS server does not speak first
-		return errProxy
+		return ErrProxy
 	}
 	return nil
 }
@@ -203,7 +191,7 @@ func askProxy(conn net.Conn, user *url.Userinfo, addr string) error {
 func refuseRemote(_, address string, _ syscall.RawConn) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil || !isLoopback(host) {
-		return errTokenURL
+		return ErrURL
 	}
 	return nil
 }

@@ -1,14 +1,16 @@
-package oauth
+package consent
 
 import (
 	"context"
 	"errors"
-	"net/url"
 	"time"
 
 	"golang.org/x/oauth2"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/oauth/internal/flow"
+	"xoauth2-proxy/oauth/internal/httpc"
 )
 
 var (
@@ -19,8 +21,8 @@ var (
 	errRedirect       = errors.New("what was pasted is neither the address that the browser was sent to nor a code")
 )
 
-// AuthorizeConfig is what a person is asked to consent to, and where.
-type AuthorizeConfig struct {
+// Config is what a person is asked to consent to, and where.
+type Config struct {
 	// ClientID and ClientSecret are the OAuth2 client; a public one has no
 	// secret.
 	ClientID     string
@@ -37,32 +39,30 @@ type AuthorizeConfig struct {
 	CAFile string
 }
 
-// Consent is what a person's consent brings.
-type Consent struct {
+// Result is what a person's consent brings.
+type Result struct {
 	// RefreshToken is for the accounts file.
 	RefreshToken account.Secret
 	// Token is the first access token, for a login that proves that all works.
-	Token *Token
+	Token *oauth.Token
 	// Scope is what was granted, as the provider says; it may be empty.
 	Scope string
 }
 
 // Authorizer asks people for consent. It holds connections: Close it.
 type Authorizer struct {
-	cfg       AuthorizeConfig
-	transport *transport
-	flows     flows
-	second    time.Duration // of the polling interval; tests have faster ones
+	cfg    Config
+	flows  *flow.Flows
+	second time.Duration // of the polling interval; tests have faster ones
 }
 
-// NewAuthorizer returns an authorizer. Of cfg it uses what is about requests.
-func NewAuthorizer(cfg Config, what AuthorizeConfig) *Authorizer {
-	t := newTransport(cfg)
-	return &Authorizer{cfg: what, transport: t, second: time.Second, flows: flows{rt: t, lifetime: cfg.DefaultLifetime}}
+// New returns an authorizer, which sends its requests as requests says.
+func New(requests oauth.Config, cfg Config) *Authorizer {
+	return &Authorizer{cfg: cfg, flows: requests.Flows(), second: time.Second}
 }
 
 // Close ends the connections.
-func (z *Authorizer) Close() { z.transport.close() }
+func (z *Authorizer) Close() { z.flows.Close() }
 
 // account returns the settings in the form that flows take.
 func (z *Authorizer) account() *account.Account {
@@ -84,40 +84,34 @@ func (z *Authorizer) conf(redirect string) *oauth2.Config {
 // check refuses endpoints that must not be asked.
 func check(endpoints ...string) error {
 	for _, e := range endpoints {
-		u, err := url.Parse(e)
-		if err != nil || checkTokenURL(u) != nil {
-			return &Error{Class: ClassMisconfigured, Err: errAuthURL, Hint: "check the URLs of the provider"}
+		if httpc.CheckURL(e) != nil {
+			return &oauth.Error{Class: oauth.ClassMisconfigured, Err: errAuthURL, Hint: "check the URLs of the provider"}
 		}
 	}
 	return nil
 }
 
-// consent turns a token response into what the caller gets.
-func (z *Authorizer) consent(w *wire, tok *oauth2.Token, err error, secrets ...account.Secret) (*Consent, error) {
-	if err = w.fault(err); err != nil {
-		return nil, z.failure(w, err, secrets...)
+// result turns a token response into what the caller gets.
+func (z *Authorizer) result(x *flow.Exchange, tok *oauth2.Token, err error, secrets ...account.Secret) (*Result, error) {
+	if err = x.Fault(err); err != nil {
+		return nil, failure(x, err, secrets...)
 	}
-	got, fault := fromToken(tok, z.flows.lifetime)
+	got, fault := z.flows.Token(tok)
 	if fault != nil {
 		return nil, fault
 	}
-	if got.refresh.IsZero() {
-		return nil, &Error{Class: ClassMisconfigured, Err: errNoRefreshToken,
+	if got.Refresh.IsZero() {
+		return nil, &oauth.Error{Class: oauth.ClassMisconfigured, Err: errNoRefreshToken,
 			Hint: "ask for offline access: the scope offline_access at Microsoft; at Google, withdraw the consent at https://myaccount.google.com/permissions and give it again"}
 	}
 	scope, _ := tok.Extra("scope").(string)
-	t := Token{Access: got.access, Expiry: got.expiry, issued: time.Now(), until: got.expiry, renew: got.expiry}
-	return &Consent{RefreshToken: got.refresh, Scope: scope, Token: t.forLogin(loginOf(z.account()))}, nil
+	return &Result{RefreshToken: got.Refresh, Scope: scope, Token: oauth.NewToken(z.account(), got.Access, got.Expiry)}, nil
 }
 
-// failure is what a request of x/oauth2 failed with, in our form.
-func (z *Authorizer) failure(w *wire, err error, secrets ...account.Secret) *Error {
-	err = w.fault(err)
-	hide := secretsOf(grant{account: z.account()})
-	for _, s := range secrets {
-		hide = append(hide, s.Reveal(), url.QueryEscape(s.Reveal()))
-	}
-	e := classify(err, hide, time.Now())
+// failure is what an exchange failed with, in our form. The error holds nothing
+// of the settings' secrets and of more.
+func failure(x *flow.Exchange, err error, more ...account.Secret) *oauth.Error {
+	e := x.Refusal(x.Fault(err), more...)
 	if h := consentHints[e.Code]; h != "" {
 		e.Hint = h
 	}
@@ -132,7 +126,7 @@ var consentHints = map[string]string{
 	"unauthorized_client": "allow public client flows in the app registration, or check client_id",
 }
 
-// wire returns what sends one request.
-func (z *Authorizer) wire(ctx context.Context) *wire {
-	return z.flows.newWire(ctx, z.account())
+// exchange returns what sends one request.
+func (z *Authorizer) exchange(ctx context.Context) *flow.Exchange {
+	return z.flows.Exchange(ctx, z.account())
 }

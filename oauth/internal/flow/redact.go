@@ -1,9 +1,12 @@
-package oauth
+package flow
 
 import (
 	"strings"
 	"unicode/utf8"
 )
+
+// redacted stands for a secret wherever one might be printed.
+const redacted = "<secret>"
 
 const (
 	// secretWindow is how many octets in a row a text may share with a secret.

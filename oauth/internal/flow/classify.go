@@ -1,4 +1,4 @@
-package oauth
+package flow
 
 import (
 	"encoding/json"
@@ -13,9 +13,9 @@ import (
 	"xoauth2-proxy/internal/account"
 )
 
-// maxRetryAfter is the longest wait that an endpoint can impose: a mistaken
+// MaxRetryAfter is the longest wait that an endpoint can impose: a mistaken
 // header must not silence an account for days.
-const maxRetryAfter = time.Hour
+const MaxRetryAfter = time.Hour
 
 // errorClasses is the meaning of "error" in an answer (RFC 6749 sections 4.1.2.1
 // and 5.2, RFC 8628 section 3.5, OpenID Connect, and what Google and Microsoft
@@ -50,18 +50,18 @@ var errorClasses = map[string]Class{
 }
 
 const (
-	hintReconsent   = "authorize the account again and put the new refresh token into the accounts file"
-	hintInvalid     = "the refresh token is expired, revoked or of another client (Google: password changed, 6 months unused, or 7 days old while the consent screen is in testing); " + hintReconsent
+	HintReconsent   = "authorize the account again and put the new refresh token into the accounts file"
+	hintInvalid     = "the refresh token is expired, revoked or of another client (Google: password changed, 6 months unused, or 7 days old while the consent screen is in testing); " + HintReconsent
 	hintClient      = "check client_id and client_secret; every account of this client is affected"
 	hintRequest     = "check token URL, tenant, client_id and scope of the account"
-	hintScope       = "check the scope of the account: it must be one that was consented to"
+	HintScope       = "check the scope of the account: it must be one that was consented to"
 	hintUnknown     = "the provider refuses the request for a reason that the proxy does not know: look at its text in the log, and act on it; a reload or a release of the account has it asked again"
 	hintEndpoint    = "check the token URL of the account: the server that it names has no token endpoint there"
-	hintInteraction = "sign in as this user once to see what is asked for, then " + hintReconsent
+	hintInteraction = "sign in as this user once to see what is asked for, then " + HintReconsent
 )
 
-// loopDetected is the ProviderCode of a client that asks for tokens in a loop.
-const loopDetected = "AADSTS50196"
+// LoopDetected is the ProviderCode of a client that asks for tokens in a loop.
+const LoopDetected = "AADSTS50196"
 
 // classHints is what to do when nothing more precise is known.
 var classHints = map[Class]string{
@@ -77,11 +77,11 @@ var classHints = map[Class]string{
 
 // codeHints are for those values of "error" whose class says too little.
 var codeHints = map[string]string{
-	"invalid_scope":         hintScope,
-	"invalid_resource":      hintScope,
+	"invalid_scope":         HintScope,
+	"invalid_resource":      HintScope,
 	"deleted_client":        "the OAuth client was deleted at the provider (Google deletes clients that were not used for six months): restore it within 30 days, or make another one and authorize all its accounts again",
 	"disabled_client":       "the OAuth client is disabled at the provider: enable it there; every account of this client is affected",
-	"admin_policy_enforced": "a policy of the user's organization does not let this client have the scope: have its administrator trust the client (Google Admin console, API controls), then " + hintReconsent,
+	"admin_policy_enforced": "a policy of the user's organization does not let this client have the scope: have its administrator trust the client (Google Admin console, API controls), then " + HintReconsent,
 	"org_internal":          "the OAuth client is for users of its own organization only: use a client of the user's organization, or make the user type of the consent screen external",
 }
 
@@ -92,16 +92,16 @@ var aadsts = map[string]struct {
 	class Class
 	hint  string
 }{
-	"70000":   {ClassInvalidGrant, "the refresh token is invalid for this client or endpoint; " + hintReconsent},
-	"70008":   {ClassInvalidGrant, "the refresh token expired; " + hintReconsent},
-	"700082":  {ClassInvalidGrant, "the refresh token expired because it was not used for too long; " + hintReconsent},
-	"50173":   {ClassInvalidGrant, "the user's sessions were revoked or the password was changed; " + hintReconsent},
-	"50076":   {ClassInteractionRequired, "multi-factor authentication is required; " + hintReconsent},
-	"50079":   {ClassInteractionRequired, "the user must enrol for multi-factor authentication; " + hintReconsent},
-	"50057":   {ClassInteractionRequired, "the user is disabled in the tenant; enable it, then " + hintReconsent},
+	"70000":   {ClassInvalidGrant, "the refresh token is invalid for this client or endpoint; " + HintReconsent},
+	"70008":   {ClassInvalidGrant, "the refresh token expired; " + HintReconsent},
+	"700082":  {ClassInvalidGrant, "the refresh token expired because it was not used for too long; " + HintReconsent},
+	"50173":   {ClassInvalidGrant, "the user's sessions were revoked or the password was changed; " + HintReconsent},
+	"50076":   {ClassInteractionRequired, "multi-factor authentication is required; " + HintReconsent},
+	"50079":   {ClassInteractionRequired, "the user must enrol for multi-factor authentication; " + HintReconsent},
+	"50057":   {ClassInteractionRequired, "the user is disabled in the tenant; enable it, then " + HintReconsent},
 	"50034":   {ClassInteractionRequired, "the user does not exist in the tenant; check the account and the tenant of its token URL"},
 	"53003":   {ClassInteractionRequired, "a conditional access policy blocks the sign-in; have it exempt this client"},
-	"65001":   {ClassInteractionRequired, "nobody has consented to the scope for this client; consent, then " + hintReconsent},
+	"65001":   {ClassInteractionRequired, "nobody has consented to the scope for this client; consent, then " + HintReconsent},
 	"7000215": {ClassInvalidClient, "client_secret is wrong; put in the secret's value, not its ID"},
 	"7000222": {ClassInvalidClient, "client_secret has expired; create a new one in the app registration"},
 	"70002":   {ClassInvalidClient, "the client's credentials are refused; check client_secret, and leave it out for a public client"},
@@ -121,7 +121,7 @@ var aadsts = map[string]struct {
 func classify(err error, secrets []string, now time.Time) *Error {
 	var answer *oauth2.RetrieveError
 	if !errors.As(err, &answer) {
-		return classifyLocal(err)
+		return Local(err)
 	}
 	decodeAnswer(answer)
 	e := &Error{Code: knownCode(answer.ErrorCode, secrets), Description: redact(answer.ErrorDescription, secrets)}
@@ -136,7 +136,7 @@ func classify(err error, secrets []string, now time.Time) *Error {
 	}
 	class, coded := errorClasses[answer.ErrorCode]
 	switch {
-	case e.ProviderCode == loopDetected || e.Status == http.StatusTooManyRequests:
+	case e.ProviderCode == LoopDetected || e.Status == http.StatusTooManyRequests:
 		e.Class = ClassThrottled
 	case e.Status >= 500 || numbered && !known.class.Permanent():
 		e.Class = ClassUnavailable
@@ -170,6 +170,16 @@ func isRefusal(status int, code string) bool {
 		}
 	}
 	return code != ""
+}
+
+// ErrorCode returns the "error" of the answer that x/oauth2 made err of, in lower
+// case; "" if err is none.
+func ErrorCode(err error) string {
+	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		decodeAnswer(answer)
+		return strings.ToLower(answer.ErrorCode)
+	}
+	return ""
 }
 
 // decodeAnswer fills in the error object of RFC 6749 section 5.2 where x/oauth2
@@ -226,7 +236,7 @@ func hint(e *Error, code, numbered string) string {
 	case codeHints[code] != "":
 		return codeHints[code]
 	}
-	return classHints[e.Class]
+	return e.Class.Hint()
 }
 
 // knownCode returns an "error" value that can be shown: one that looks like the
@@ -270,5 +280,5 @@ func retryAfter(value string, now time.Time) time.Duration {
 	} else if at, err := http.ParseTime(value); err == nil {
 		d = at.Sub(now)
 	}
-	return min(max(d, 0), maxRetryAfter)
+	return min(max(d, 0), MaxRetryAfter)
 }

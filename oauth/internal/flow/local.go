@@ -1,4 +1,4 @@
-package oauth
+package flow
 
 import (
 	"context"
@@ -9,56 +9,46 @@ import (
 	"net/url"
 	"os"
 	"syscall"
+
+	"xoauth2-proxy/oauth/internal/httpc"
 )
 
 // Causes that have no error value of their own elsewhere. Their texts are all
 // that is shown: the originals may quote what was received.
 var (
-	errMalformedReply = errors.New("the reply is malformed or has no access token")
-	errReplyTooLarge  = errors.New("the reply is too large")
-	errConnectionLost = errors.New("the connection was lost before the reply was complete")
-	errConnect        = errors.New("cannot connect")
 	errLookup         = errors.New("DNS look-up failed")
 	errTLS            = errors.New("TLS handshake failed")
 	errUntrusted      = errors.New("the certificate is signed by an unknown authority")
 	errHostname       = errors.New("the certificate is for another host")
 	errCertificate    = errors.New("the certificate is not valid")
-	errTokenURL       = errors.New("the token URL must be https with a host and without user information; http is for loopback only")
-	errCAFile         = errors.New("the file of certificate authorities cannot be used")
-	errProxyURL       = errors.New("the proxy URL must be http:// or https:// with a host and nothing behind it")
-	errProxyAuth      = errors.New("the HTTP proxy wants another user name or password")
-	errProxy          = errors.New("the HTTP proxy did not connect us")
 	errPrivateKey     = errors.New("the private key cannot be used: it must be an unencrypted key in PEM form")
 	errCertificateKey = errors.New("the certificate must be in PEM form and belong to the private key")
 	errKeyKind        = errors.New("the private key must be one of RSA or of ECDSA with the curve P-256")
 	errFlow           = errors.New("there is no such flow")
-	errQueue          = errors.New("too many refreshes are waiting")
-	errPanic          = errors.New("internal error")
-	errWorkerStuck    = errors.New("the worker that asks for the token is stuck")
 )
 
-// classifyLocal classifies failures without an answer from the endpoint. All
-// are passing, other than what we refuse ourselves.
-func classifyLocal(err error) *Error {
+// Local classifies a failure without an answer from the endpoint. All are
+// passing, except what we refuse ourselves.
+func Local(err error) *Error {
 	e := &Error{Err: localCause(err)}
 	switch e.Err {
-	case errTokenURL:
+	case httpc.ErrURL:
 		e.Class, e.Hint = ClassMisconfigured, "check the token URL of the account"
 	case errUntrusted:
 		e.Hint = "if the endpoint has a private certificate authority, name it as ca_file"
-	case errCAFile:
+	case httpc.ErrCAFile:
 		e.Hint = "check ca_file"
-	case errProxyURL:
+	case httpc.ErrProxyURL:
 		e.Class, e.Hint = ClassMisconfigured, "check the proxy for token requests"
-	case errProxyAuth:
+	case httpc.ErrProxyAuth:
 		e.Hint = "check user and password in the URL of the proxy for token requests"
-	case errProxy:
+	case httpc.ErrProxy:
 		e.Hint = "check that the proxy for token requests may connect to the token endpoint"
 	case errPrivateKey, errCertificateKey, errKeyKind:
 		e.Class, e.Hint = ClassMisconfigured, "check certificate and private key of the account"
 	case errFlow:
 		e.Class, e.Hint = ClassMisconfigured, "check the flow of the account"
-	case errMalformedReply:
+	case httpc.ErrMalformedReply:
 		e.Hint = "check that the token URL is a token endpoint"
 	}
 	return e
@@ -67,7 +57,9 @@ func classifyLocal(err error) *Error {
 // localCause returns the part of err that is safe and short enough to show.
 func localCause(err error) error {
 	for _, own := range []error{
-		errTokenURL, errCAFile, errProxyURL, errProxyAuth, errProxy, errPrivateKey, errCertificateKey, errKeyKind, errFlow, errReplyTooLarge, errMalformedReply, errConnectionLost, context.Canceled,
+		httpc.ErrURL, httpc.ErrCAFile, httpc.ErrProxyURL, httpc.ErrProxyAuth, httpc.ErrProxy,
+		errPrivateKey, errCertificateKey, errKeyKind, errFlow,
+		httpc.ErrReplyTooLarge, httpc.ErrMalformedReply, httpc.ErrConnectionLost, context.Canceled,
 	} {
 		if errors.Is(err, own) {
 			return own
@@ -102,7 +94,7 @@ func localCause(err error) error {
 	case errors.As(err, &errno):
 		return errno
 	case errors.As(err, &request):
-		return errConnect
+		return httpc.ErrConnect
 	}
-	return errMalformedReply // what x/oauth2 says of a reply that it cannot read
+	return httpc.ErrMalformedReply // what x/oauth2 says of a reply that it cannot read
 }

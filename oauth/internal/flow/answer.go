@@ -1,4 +1,4 @@
-package oauth
+package flow
 
 import (
 	"bytes"
@@ -14,10 +14,8 @@ import (
 	"golang.org/x/oauth2"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/httpc"
 )
-
-// maxReply caps the body of a reply. A token is a few kilobytes.
-const maxReply = 1 << 20
 
 // An answer is what an endpoint said, before x/oauth2 made something of it.
 type answer struct {
@@ -73,7 +71,7 @@ var utf8BOM = []byte("\xef\xbb\xbf")
 // its header says of it: decompressed, without a byte order mark and the white
 // space around, and a form as the object of its fields. What is neither JSON nor
 // a form stays as it is. encoding is the Content-Encoding. The error is
-// errReplyTooLarge.
+// httpc.ErrReplyTooLarge.
 func asJSON(body []byte, encoding string) ([]byte, error) {
 	body, err := decompress(body, encoding)
 	if err != nil {
@@ -106,10 +104,10 @@ func decompress(body []byte, encoding string) ([]byte, error) {
 		}
 		r = z
 	}
-	plain, _ := io.ReadAll(io.LimitReader(r, maxReply+1))
+	plain, _ := io.ReadAll(io.LimitReader(r, httpc.MaxReply+1))
 	switch {
-	case len(plain) > maxReply:
-		return nil, errReplyTooLarge
+	case len(plain) > httpc.MaxReply:
+		return nil, httpc.ErrReplyTooLarge
 	case len(plain) == 0: // it was not what the header says
 		return body, nil
 	}

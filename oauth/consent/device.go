@@ -1,16 +1,17 @@
-package oauth
+package consent
 
 import (
 	"context"
-	"errors"
 	"net/url"
-	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/oauth/internal/flow"
+	"xoauth2-proxy/oauth/internal/httpc"
 )
 
 const (
@@ -23,8 +24,8 @@ const (
 	defaultDeviceLife = 15 * time.Minute
 )
 
-// DevicePrompt is what a person needs to give consent on another device.
-type DevicePrompt struct {
+// Prompt is what a person needs to give consent on another device.
+type Prompt struct {
 	// URL is where to go, Code what to enter there. URLWithCode, if not empty,
 	// has the code in it.
 	URL, Code, URLWithCode string
@@ -34,37 +35,37 @@ type DevicePrompt struct {
 
 // DeviceAuthorize gets consent by device code (RFC 8628): it has show tell the
 // person what to do, and waits until that is done, refused or too late. The
-// error is an *Error, or that of ctx.
-func (z *Authorizer) DeviceAuthorize(ctx context.Context, show func(DevicePrompt)) (*Consent, error) {
+// error is an *oauth.Error, or that of ctx.
+func (z *Authorizer) DeviceAuthorize(ctx context.Context, show func(Prompt)) (*Result, error) {
 	if z.cfg.DeviceURL == "" {
-		return nil, &Error{Class: ClassMisconfigured, Err: errNoDeviceFlow, Hint: "use a browser instead"}
+		return nil, &oauth.Error{Class: oauth.ClassMisconfigured, Err: errNoDeviceFlow, Hint: "use a browser instead"}
 	}
 	if err := check(z.cfg.DeviceURL, z.cfg.TokenURL); err != nil {
 		return nil, err
 	}
-	w := z.wire(ctx)
+	x := z.exchange(ctx)
 	conf := z.conf("")
 	var options []oauth2.AuthCodeOption
 	if !z.cfg.ClientSecret.IsZero() {
 		options = append(options, oauth2.SetAuthURLParam("client_secret", conf.ClientSecret))
 	}
-	d, err := conf.DeviceAuth(w.context(), options...)
-	if err = w.fault(err); err != nil {
-		return nil, z.failure(w, err)
+	d, err := conf.DeviceAuth(x.Context(), options...)
+	if err = x.Fault(err); err != nil {
+		return nil, failure(x, err)
 	}
 	if d.DeviceCode == "" || d.UserCode == "" || d.VerificationURI == "" {
-		return nil, classifyLocal(errMalformedReply)
+		return nil, flow.Local(httpc.ErrMalformedReply)
 	}
 	if d.Expiry.IsZero() {
 		d.Expiry = time.Now().Add(defaultDeviceLife)
 	}
-	show(DevicePrompt{URL: d.VerificationURI, Code: d.UserCode, URLWithCode: d.VerificationURIComplete, Expiry: d.Expiry})
+	show(Prompt{URL: d.VerificationURI, Code: d.UserCode, URLWithCode: d.VerificationURIComplete, Expiry: d.Expiry})
 	return z.poll(ctx, d)
 }
 
 // poll asks for the token until there is one. (x/oauth2's own loop gives up at
 // the first lost connection, which section 3.5 of RFC 8628 does not want.)
-func (z *Authorizer) poll(ctx context.Context, d *oauth2.DeviceAuthResponse) (*Consent, error) {
+func (z *Authorizer) poll(ctx context.Context, d *oauth2.DeviceAuthResponse) (*Result, error) {
 	interval := d.Interval
 	if interval <= 0 {
 		interval = defaultPoll
@@ -84,28 +85,19 @@ func (z *Authorizer) poll(ctx context.Context, d *oauth2.DeviceAuthResponse) (*C
 			return nil, context.Cause(ctx)
 		case now := <-timer.C:
 			if now.After(d.Expiry) {
-				return nil, &Error{Class: ClassInteractionRequired, Code: "expired_token", Hint: consentHints["expired_token"]}
+				return nil, &oauth.Error{Class: oauth.ClassInteractionRequired, Code: "expired_token", Hint: consentHints["expired_token"]}
 			}
 		}
-		w := z.wire(ctx)
-		tok, err := conf.Token(w.context())
-		switch code := errorCode(err); {
+		x := z.exchange(ctx)
+		tok, err := conf.Token(x.Context())
+		switch code := flow.ErrorCode(err); {
 		case code == "authorization_pending":
 		case code == "slow_down":
 			interval += defaultPoll
-		case err != nil && w.err != nil: // lost; section 3.5 wants it slower then
+		case err != nil && x.Lost(): // lost; section 3.5 wants it slower then
 			interval *= 2
 		default:
-			return z.consent(w, tok, err, account.NewSecret(d.DeviceCode))
+			return z.result(x, tok, err, account.NewSecret(d.DeviceCode))
 		}
 	}
-}
-
-// errorCode returns the "error" of an endpoint's answer.
-func errorCode(err error) string {
-	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
-		decodeAnswer(answer)
-		return strings.ToLower(answer.ErrorCode)
-	}
-	return ""
 }

@@ -1,4 +1,4 @@
-package oauth
+package flow
 
 import (
 	"crypto"
@@ -9,9 +9,11 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"time"
 
 	"xoauth2-proxy/internal/account"
@@ -147,4 +149,19 @@ func checkPrivateKey(key account.Secret) error {
 		return errPrivateKey
 	}
 	return nil
+}
+
+// parseRSA reads an RSA key in either of its forms.
+func parseRSA(der []byte) (*rsa.PrivateKey, error) {
+	if key, err := x509.ParsePKCS1PrivateKey(der); err == nil {
+		return key, nil
+	}
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, err
+	}
+	if key, ok := key.(*rsa.PrivateKey); ok {
+		return key, nil
+	}
+	return nil, errors.New("not an RSA key")
 }

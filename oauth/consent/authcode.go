@@ -1,4 +1,4 @@
-package oauth
+package consent
 
 import (
 	"context"
@@ -18,12 +18,13 @@ import (
 	"golang.org/x/oauth2"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth"
 )
 
-// ConsentRequest is one request for consent in a browser (RFC 6749 section
+// Request is one request for consent in a browser (RFC 6749 section
 // 4.1) with PKCE (RFC 7636). The answer comes to a listener on the loopback
 // (RFC 8252 section 7.3), or is pasted by the person. Close it.
-type ConsentRequest struct {
+type Request struct {
 	z        *Authorizer
 	conf     *oauth2.Config
 	state    string
@@ -38,7 +39,7 @@ type ConsentRequest struct {
 // AuthCode starts a request: it listens on a free port of 127.0.0.1 for the
 // browser to come back to. The redirect address is http://localhost:PORT, which
 // both Google and Microsoft take with any port.
-func (z *Authorizer) AuthCode() (*ConsentRequest, error) {
+func (z *Authorizer) AuthCode() (*Request, error) {
 	if err := check(z.cfg.AuthURL, z.cfg.TokenURL); err != nil {
 		return nil, err
 	}
@@ -47,7 +48,7 @@ func (z *Authorizer) AuthCode() (*ConsentRequest, error) {
 		return nil, err
 	}
 	redirect := "http://localhost:" + strconv.Itoa(ln.Addr().(*net.TCPAddr).Port)
-	r := &ConsentRequest{
+	r := &Request{
 		z: z, conf: z.conf(redirect), state: rand.Text(), verifier: oauth2.GenerateVerifier(),
 		done: make(chan struct{}), answer: make(chan url.Values, 1),
 	}
@@ -66,7 +67,7 @@ func (z *Authorizer) AuthCode() (*ConsentRequest, error) {
 }
 
 // URL is what the person opens in a browser, on this machine or another one.
-func (r *ConsentRequest) URL() string {
+func (r *Request) URL() string {
 	options := []oauth2.AuthCodeOption{
 		oauth2.AccessTypeOffline, // Google: a refresh token, please
 		oauth2.S256ChallengeOption(r.verifier),
@@ -81,11 +82,11 @@ func (r *ConsentRequest) URL() string {
 
 // RedirectURL is where the browser is sent to afterwards. On another machine it
 // finds nothing there; the person then pastes that address, see Exchange.
-func (r *ConsentRequest) RedirectURL() string { return r.conf.RedirectURL }
+func (r *Request) RedirectURL() string { return r.conf.RedirectURL }
 
 // Wait waits for the browser to come back and exchanges its code. The error is
-// an *Error, or that of ctx.
-func (r *ConsentRequest) Wait(ctx context.Context) (*Consent, error) {
+// an *oauth.Error, or that of ctx.
+func (r *Request) Wait(ctx context.Context) (*Result, error) {
 	select {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
@@ -96,43 +97,43 @@ func (r *ConsentRequest) Wait(ctx context.Context) (*Consent, error) {
 
 // Exchange takes what the person pasted: the whole address that the browser was
 // sent to, or the code alone.
-func (r *ConsentRequest) Exchange(ctx context.Context, pasted string) (*Consent, error) {
+func (r *Request) Exchange(ctx context.Context, pasted string) (*Result, error) {
 	pasted = strings.TrimSpace(pasted)
 	q := url.Values{"code": {pasted}, "state": {r.state}}
 	if strings.Contains(pasted, "://") {
 		u, err := url.Parse(pasted)
 		if err != nil {
-			return nil, &Error{Class: ClassMisconfigured, Err: errRedirect}
+			return nil, &oauth.Error{Class: oauth.ClassMisconfigured, Err: errRedirect}
 		}
 		q = u.Query()
 	}
 	if pasted == "" || strings.ContainsAny(q.Get("code"), " \t\r\n") {
-		return nil, &Error{Class: ClassMisconfigured, Err: errRedirect}
+		return nil, &oauth.Error{Class: oauth.ClassMisconfigured, Err: errRedirect}
 	}
 	return r.finish(ctx, q)
 }
 
 // finish checks an answer of the authorization endpoint (RFC 6749 section
 // 4.1.2) and exchanges the code.
-func (r *ConsentRequest) finish(ctx context.Context, q url.Values) (*Consent, error) {
+func (r *Request) finish(ctx context.Context, q url.Values) (*Result, error) {
 	if subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(r.state)) != 1 {
-		return nil, &Error{Class: ClassMisconfigured, Err: errConsentState, Hint: "start again, and answer the newest request"}
+		return nil, &oauth.Error{Class: oauth.ClassMisconfigured, Err: errConsentState, Hint: "start again, and answer the newest request"}
 	}
-	w := r.z.wire(ctx)
+	x := r.z.exchange(ctx)
 	if code := q.Get("error"); code != "" {
-		return nil, r.z.failure(w, &oauth2.RetrieveError{ErrorCode: code, ErrorDescription: q.Get("error_description")})
+		return nil, failure(x, &oauth2.RetrieveError{ErrorCode: code, ErrorDescription: q.Get("error_description")})
 	}
 	code := q.Get("code")
 	if code == "" {
-		return nil, &Error{Class: ClassMisconfigured, Err: errRedirect}
+		return nil, &oauth.Error{Class: oauth.ClassMisconfigured, Err: errRedirect}
 	}
-	tok, err := r.conf.Exchange(w.context(), code, oauth2.VerifierOption(r.verifier))
-	return r.z.consent(w, tok, err, account.NewSecret(code), account.NewSecret(r.verifier))
+	tok, err := r.conf.Exchange(x.Context(), code, oauth2.VerifierOption(r.verifier))
+	return r.z.result(x, tok, err, account.NewSecret(code), account.NewSecret(r.verifier))
 }
 
 // serve answers the browser. Anything but the answer to this request, such as
 // a request for an icon, changes nothing.
-func (r *ConsentRequest) serve(w http.ResponseWriter, req *http.Request) {
+func (r *Request) serve(w http.ResponseWriter, req *http.Request) {
 	q := req.URL.Query()
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
@@ -150,7 +151,7 @@ func (r *ConsentRequest) serve(w http.ResponseWriter, req *http.Request) {
 }
 
 // Close ends the listener and waits for it, once the browser has its answer.
-func (r *ConsentRequest) Close() {
+func (r *Request) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if r.server.Shutdown(ctx) != nil {

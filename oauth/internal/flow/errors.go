@@ -1,0 +1,219 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"xoauth2-proxy/oauth/internal/httpc"
+)
+
+// What a caller can do about a missing token; every error that a Source gives
+// is an *Error and is one of these under errors.Is.
+var (
+	// ErrUnavailable: the token endpoint could not be asked or had no answer.
+	// Try again later.
+	ErrUnavailable = errors.New("token endpoint unavailable")
+	// ErrThrottled: the token endpoint asked for fewer requests. Try later.
+	ErrThrottled = errors.New("token endpoint throttles")
+	// ErrNoEndpoint: what answers at the token URL is no token endpoint. Asked
+	// again at long intervals; all accounts of the client and URL are hit.
+	ErrNoEndpoint = errors.New("token URL is no token endpoint")
+	// ErrTokenRefused: the endpoint issues tokens that the provider's
+	// submission server refuses. Asked again at long intervals.
+	ErrTokenRefused = errors.New("access tokens are refused at login")
+	// ErrMailboxes: as many mailboxes of the catch-all account are in use as may
+	// be. Those out of use for some minutes make room.
+	ErrMailboxes = errors.New("too many mailboxes of the catch-all account are in use")
+	// ErrRemoved: the account was removed or its credentials changed while the
+	// token was asked for. The client is to log in again.
+	ErrRemoved = errors.New("account removed or changed")
+	// ErrClosed: the proxy is shutting down.
+	ErrClosed = errors.New("shutting down")
+	// ErrInvalidGrant: the refresh token is no longer good. Needs an operator,
+	// who authorizes the account again.
+	ErrInvalidGrant = errors.New("refresh token refused")
+	// ErrInteractionRequired: the provider wants a person to act (consent, a
+	// second factor, a disabled user). Needs an operator.
+	ErrInteractionRequired = errors.New("provider requires a person to act")
+	// ErrInvalidClient: client_id or client_secret is wrong or has expired, or the
+	// client was deleted or disabled. Needs an operator; all accounts of that client are hit.
+	ErrInvalidClient = errors.New("OAuth2 client refused")
+	// ErrLoginRefused: the provider does not let the mailbox submit, whatever the
+	// token. Needs an operator or the provider's administrator.
+	ErrLoginRefused = errors.New("mailbox may not submit")
+	// ErrMisconfigured: the request can never succeed as configured. Needs an
+	// operator.
+	ErrMisconfigured = errors.New("token request misconfigured")
+)
+
+// Class says what kind of failure an Error is. The zero value is ClassUnavailable.
+type Class uint8
+
+const (
+	// ClassUnavailable is a passing failure: network, timeout, HTTP 5xx, and
+	// whatever is not known to be permanent.
+	ClassUnavailable Class = iota
+	// ClassThrottled is HTTP 429 or the provider's equivalent.
+	ClassThrottled
+	// ClassNoEndpoint is HTTP 404 or 405 without an error that is known.
+	ClassNoEndpoint
+	// ClassTokenRefused is a good answer whose token was refused at login.
+	ClassTokenRefused
+	// ClassMailboxes, ClassRemoved and ClassClosed come from us, not from an
+	// endpoint.
+	ClassMailboxes
+	ClassRemoved
+	ClassClosed
+	// ClassInvalidGrant and all that follow are permanent.
+	ClassInvalidGrant
+	ClassInteractionRequired
+	ClassInvalidClient
+	ClassMisconfigured
+	// ClassLoginRefused is a refusal at login that no token can change. Sources
+	// never have it; see ExplainAuthRefusal.
+	ClassLoginRefused
+
+	// NumClasses is how many there are.
+	NumClasses
+)
+
+var classes = [NumClasses]struct {
+	label    string // of the metric, and String
+	sentinel error
+}{
+	ClassUnavailable:         {"unavailable", ErrUnavailable},
+	ClassThrottled:           {"throttled", ErrThrottled},
+	ClassNoEndpoint:          {"no_endpoint", ErrNoEndpoint},
+	ClassTokenRefused:        {"token_refused", ErrTokenRefused},
+	ClassMailboxes:           {"mailboxes", ErrMailboxes},
+	ClassRemoved:             {"removed", ErrRemoved},
+	ClassClosed:              {"closed", ErrClosed},
+	ClassInvalidGrant:        {"invalid_grant", ErrInvalidGrant},
+	ClassInteractionRequired: {"interaction_required", ErrInteractionRequired},
+	ClassInvalidClient:       {"invalid_client", ErrInvalidClient},
+	ClassMisconfigured:       {"misconfigured", ErrMisconfigured},
+	ClassLoginRefused:        {"login_refused", ErrLoginRefused},
+}
+
+// String is a short name in snake_case.
+func (c Class) String() string { return classes[c].label }
+
+// Permanent reports whether only a change of the account or of the provider's
+// settings can help.
+func (c Class) Permanent() bool { return c >= ClassInvalidGrant }
+
+// Hint returns what the operator should do when nothing more precise is known.
+func (c Class) Hint() string { return classHints[c] }
+
+// Error is why there is no token. It is immutable and holds no secret.
+type Error struct {
+	// Class is what kind of failure it is.
+	Class Class
+	// Code is the "error" of the endpoint's answer (RFC 6749 section 5.2), if
+	// it gave one.
+	Code string
+	// ProviderCode is the provider's own number, such as AADSTS700082, if any.
+	ProviderCode string
+	// Description is the endpoint's text for people: remote text, without
+	// secrets, cut. Not for SMTP replies.
+	Description string
+	// Hint says what the operator should do.
+	Hint string
+	// Status is the HTTP status, 0 when there was no answer.
+	Status int
+	// RetryAfter is how long the endpoint asked us to wait, 0 if it did not.
+	RetryAfter time.Duration
+	// Err is the local cause (network, TLS, deadline), if any.
+	Err error
+}
+
+// Permanent reports whether asking again is of no use before an operator acted.
+func (e *Error) Permanent() bool { return e.Class.Permanent() }
+
+// RefreshTokenDead reports whether the provider has said that the refresh token
+// itself is gone, expired, revoked or never was one: nothing but another consent
+// brings the account back. Microsoft answers the same invalid_grant where a
+// person must prove who they are, is disabled, or is kept out by a policy; all of
+// these may pass, and the number tells. A number that is not known proves nothing.
+func (e *Error) RefreshTokenDead() bool {
+	if e.Class != ClassInvalidGrant {
+		return false
+	}
+	number, numbered := strings.CutPrefix(e.ProviderCode, "AADSTS")
+	return !numbered || aadsts[number].class == ClassInvalidGrant
+}
+
+// EndpointDown reports whether the endpoint itself cannot be reached or does not
+// work.
+func (e *Error) EndpointDown() bool {
+	if e.Class != ClassUnavailable {
+		return false
+	}
+	for _, own := range []error{context.Canceled, httpc.ErrMalformedReply, httpc.ErrReplyTooLarge, errCommand, errCommandOutput} {
+		if errors.Is(e.Err, own) {
+			return false
+		}
+	}
+	return e.Status >= 500 || e.Status == 0 && e.Err != nil
+}
+
+// Is makes the sentinels of this package match by class.
+func (e *Error) Is(target error) bool { return target == classes[e.Class].sentinel }
+
+// Unwrap returns the local cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Error implements error, for logs. It is one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("oauth: ")
+	b.WriteString(e.summary(true))
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	if e.Description != "" {
+		fmt.Fprintf(&b, ": %q", e.Description)
+	}
+	return b.String()
+}
+
+// maxPublic keeps the text within one SMTP reply line (RFC 5321 section
+// 4.5.3.1.5), codes included.
+const maxPublic = 440
+
+// Public is a text for an SMTP reply: what happened and what to do, in one
+// line of printable ASCII. It has nothing in it that the endpoint wrote, other
+// than its error codes.
+func (e *Error) Public() string {
+	s := e.summary(false)
+	if e.Hint != "" {
+		s += ": " + e.Hint
+	}
+	if len(s) > maxPublic {
+		s = s[:maxPublic]
+	}
+	return s
+}
+
+// summary is the class in words with the codes behind it.
+func (e *Error) summary(status bool) string {
+	var codes []string
+	if status && e.Status != 0 {
+		codes = append(codes, "HTTP "+strconv.Itoa(e.Status))
+	}
+	if e.Code != "" {
+		codes = append(codes, e.Code)
+	}
+	if e.ProviderCode != "" {
+		codes = append(codes, e.ProviderCode)
+	}
+	s := classes[e.Class].sentinel.Error()
+	if len(codes) > 0 {
+		s += " (" + strings.Join(codes, ", ") + ")"
+	}
+	return s
+}

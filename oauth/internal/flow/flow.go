@@ -1,0 +1,130 @@
+package flow
+
+import (
+	"context"
+	"net/url"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/httpc"
+)
+
+// A Grant is what a flow starts from.
+type Grant struct {
+	Account *account.Account
+	Refresh account.Secret // the newest refresh token of the account's chain
+}
+
+// Issued is what a flow brings.
+type Issued struct {
+	Access  string
+	Refresh account.Secret // the one to use next time
+	Expiry  time.Time
+	At      time.Time // when it was issued; zero is now
+}
+
+// Flows are the flows that there are, by the name in the account. All methods but
+// Close are safe for concurrent use.
+type Flows struct {
+	transport *httpc.Transport
+	lifetime  time.Duration
+}
+
+// New returns flows that send their requests as cfg says. lifetime is the life of
+// a token that comes without expires_in. Close them.
+func New(cfg httpc.Config, lifetime time.Duration) *Flows {
+	cfg.Whole = isWhole
+	return &Flows{transport: httpc.New(cfg), lifetime: lifetime}
+}
+
+// TLSError returns why no endpoint can be reached over https, nil if endpoints can.
+func (f *Flows) TLSError() error { return f.transport.TLSError() }
+
+// Close ends the connections. No fetch may be running or follow.
+func (f *Flows) Close() { f.transport.Close() }
+
+// Fetch gets one access token from a provider. It obeys ctx and does not keep the
+// grant. The error holds no secret; with it comes the refresh token that the
+// answer had all the same.
+func (f *Flows) Fetch(ctx context.Context, g Grant) (Issued, *Error) {
+	switch g.Account.TokenFlow() {
+	case account.FlowRefreshToken:
+		return f.refreshToken(ctx, g)
+	case account.FlowClientCredentials:
+		return f.clientCredentials(ctx, g)
+	case account.FlowServiceAccount:
+		return f.serviceAccount(ctx, g)
+	case account.FlowExternal:
+		if len(g.Account.TokenCommand) > 0 {
+			return f.command(ctx, g)
+		}
+		return f.endpoint(ctx, g)
+	}
+	return Issued{}, Local(errFlow)
+}
+
+// outcome turns what x/oauth2 gave into the result of a fetch. With an error,
+// the refresh token that the answer has all the same is in the result.
+func (f *Flows) outcome(x *Exchange, g Grant, tok *oauth2.Token, err error) (Issued, *Error) {
+	if err = x.Fault(err); err != nil {
+		e := x.Refusal(err, g.Refresh)
+		hintForFlow(e, g.Account)
+		return Issued{Refresh: x.answer.refreshToken()}, e
+	}
+	got, e := f.Token(tok)
+	if e != nil {
+		got.Refresh = x.answer.refreshToken()
+	}
+	return got, e
+}
+
+// checkEndpoint checks the URL of the account's token endpoint and of its proxy.
+func checkEndpoint(a *account.Account) *Error {
+	err := httpc.CheckURL(a.TokenURL)
+	if err == nil {
+		err = httpc.CheckProxy(a.TokenProxy)
+	}
+	if err != nil {
+		return Local(err)
+	}
+	return nil
+}
+
+// Token checks a token before it becomes part of SASL messages.
+func (f *Flows) Token(tok *oauth2.Token) (Issued, *Error) {
+	now := time.Now()
+	out := Issued{Access: tok.AccessToken, Refresh: account.NewSecret(tok.RefreshToken), Expiry: tok.Expiry}
+	if out.Expiry.IsZero() {
+		out.Expiry = now.Add(f.lifetime)
+	}
+	if tok.Type() != "Bearer" || !IsBearer(out.Access) || !out.Expiry.After(now) {
+		return Issued{}, Local(httpc.ErrMalformedReply)
+	}
+	return out, nil
+}
+
+// IsBearer reports whether s can be a bearer token: printable ASCII without
+// spaces, a little wider than the b64token of RFC 6750 section 2.1. Anything
+// else could break out of its field of the SASL message.
+func IsBearer(s string) bool {
+	for _, c := range []byte(s) {
+		if c <= ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// secretsOf lists what a reply must not make us show, also as it was encoded:
+// the account's secrets and more.
+func secretsOf(a *account.Account, more ...account.Secret) []string {
+	var out []string
+	for _, s := range append(more, a.RefreshToken, a.ClientSecret, a.PrivateKey, a.TokenProxy) {
+		if !s.IsZero() {
+			out = append(out, s.Reveal(), url.QueryEscape(s.Reveal()))
+		}
+	}
+	return out
+}

@@ -1,0 +1,52 @@
+package httpc
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Errors of a Transport. Their texts are all that is shown: the originals may
+// quote what was received. Failures of dialing and of TLS are wrapped in
+// ErrConnect with their cause; the end of a context is the context's error.
+var (
+	ErrURL            = errors.New("the token URL must be https with a host and without user information; http is for loopback only")
+	ErrCAFile         = errors.New("the file of certificate authorities cannot be used")
+	ErrProxyURL       = errors.New("the proxy URL must be http:// or https:// with a host and nothing behind it")
+	ErrProxyAuth      = errors.New("the HTTP proxy wants another user name or password")
+	ErrProxy          = errors.New("the HTTP proxy did not connect us")
+	ErrConnect        = errors.New("cannot connect")
+	ErrConnectionLost = errors.New("the connection was lost before the reply was complete")
+	ErrMalformedReply = errors.New("the reply is malformed or has no access token")
+	ErrReplyTooLarge  = errors.New("the reply is too large")
+)
+
+func isTimeout(err error) bool {
+	var n net.Error
+	return errors.As(err, &n) && n.Timeout()
+}
+
+// connectionError is for failures before the first octet of a reply.
+func connectionError(err error) error {
+	if isTimeout(err) {
+		return err
+	}
+	return ErrConnectionLost
+}
+
+// replyError is for failures within a reply. fasthttp's errors may quote what
+// was received, so they are replaced.
+func replyError(err error) error {
+	switch {
+	case isTimeout(err):
+		return err
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		return ErrReplyTooLarge
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return ErrConnectionLost
+	}
+	return ErrMalformedReply
+}
