@@ -9,7 +9,7 @@ import (
 // direction of its files.
 var mostAgainst = map[string]int{
 	"codec":                5,
-	"oauth":                10,
+	"oauth":                9,
 	"server":               12,
 	"internal/loop":        24,
 	"upstream":             20,
