@@ -12,15 +12,15 @@ import (
 const (
 	// defaultFactor multiplies the delay where the account has no policy.
 	defaultFactor = 2
-	// refusedStart makes the delays after tokens refused at login begin where
-	// those after refusedStart transient failures are: each try is a login.
+	// refusedStart is how many transient failures a token refused at login counts
+	// for: each try is a login, so the delays begin longer.
 	refusedStart = 4
 )
 
 // backoff is the delay after the n-th failure in a row (n >= 1). The account's
-// policy gives the factor and may lower the cap; what the endpoint asked for by
-// Retry-After is obeyed if it is longer. Jitter takes up to half away, so that
-// accounts that failed together do not come back together.
+// policy gives the factor and may lower the cap. A longer Retry-After of the
+// endpoint is obeyed. Jitter shortens the delay by up to half, so that accounts
+// that failed together do not come back together.
 func (c Config) backoff(p account.RetryPolicy, n int, e *Error) time.Duration {
 	limit := c.BackoffMax
 	if p.MaxDelay > 0 {
@@ -31,7 +31,7 @@ func (c Config) backoff(p account.RetryPolicy, n int, e *Error) time.Duration {
 		factor = defaultFactor
 	}
 	d := limit
-	if e.ProviderCode != flow.LoopDetected { // that one is told the longest delay at once
+	if e.ProviderCode != flow.LoopDetected { // a loop waits for the longest delay at once
 		if f := float64(c.BackoffMin) * math.Pow(factor, float64(n-1)); f < float64(limit) {
 			d = time.Duration(f)
 		}

@@ -12,45 +12,44 @@ import (
 	"xoauth2-proxy/oauth/internal/flow"
 )
 
-// The refreshes of all accounts of one OAuth2 client pass one circuit breaker,
-// for what one of them learns holds for the others:
+// The refreshes of all accounts of one OAuth2 client pass one circuit breaker: what
+// one account is told holds for the others.
 //
 //   - invalid_client: the secret is wrong or has expired. The circuit opens at
-//     once, with one alert; another account tries again at long intervals, for
-//     a new secret takes some minutes to be known everywhere at the provider.
-//   - HTTP 404 or 405: the token URL is wrong, or what is in front of the endpoint
-//     is. As for invalid_client, but soon tried again the first times.
+//     once, with one alert. Another account tries again at long intervals: a new
+//     secret takes some minutes to be known everywhere at the provider.
+//   - HTTP 404 or 405: the token URL is wrong, or a server in front of the endpoint
+//     is. As for invalid_client, but with short intervals at first.
 //   - HTTP 429: the circuit opens for as long as the endpoint asks.
-//   - the endpoint is down: the circuit opens after some failures in a row, so
+//   - the endpoint is down: the circuit opens after downAfter failures in a row, so
 //     that ten thousand accounts do not each find out for themselves.
 //
-// An open circuit lets one request at a time through when its time is up, and
-// closes with the first one that is answered otherwise. It is our own and not a
-// library's because it opens by what the answer says and not by a count alone,
-// for a time that the answer sets, and gives everybody the answer.
+// After its time an open circuit lets one request at a time through, and closes
+// with the first other answer. No library's breaker opens by what an answer says,
+// for a time that the answer sets, and gives all accounts that answer.
 
 const (
 	// downAfter is how many failures in a row open the circuit.
 	downAfter = 5
-	// downMax caps how long it stays open then: the endpoint costs one request
-	// in that time, and the accounts of the client wait for its return.
+	// downMax caps how long it stays open then: a probe costs one request, and the
+	// accounts of the client wait for the endpoint's return.
 	downMax = 30 * time.Second
-	// refusedMin and refusedMax are how long it stays open after
-	// invalid_client, the first and the last time.
+	// refusedMin and refusedMax are the shortest and longest time that it stays open
+	// after invalid_client.
 	refusedMin = 5 * time.Minute
 	refusedMax = time.Hour
-	// noEndpointMin is how long it stays open after the first 404 or 405: one
-	// may be of a moment when the endpoint was being changed.
+	// noEndpointMin is how long it stays open after the first 404 or 405, which may
+	// come from an endpoint that is just being changed.
 	noEndpointMin = 30 * time.Second
-	// clientMemory is how long the circuit of a client is remembered that no
-	// account has asked for a token: longer than it may stay open.
+	// clientMemory is how long the circuit of a client is remembered after its last
+	// failure: longer than it may stay open.
 	clientMemory = 2 * flow.MaxRetryAfter
 	// refusalRest is how long a refusal stands at least, whatever is reloaded: a
 	// client's, and a permanent one of an account.
 	refusalRest = time.Minute
 )
 
-// clients has the circuits that are not simply closed.
+// clients has the circuits that have seen a failure.
 type clients struct {
 	cfg *Config
 
@@ -64,7 +63,7 @@ type client struct {
 	err      *Error
 	failures int // in a row
 	open     bool
-	since    time.Time // when it was found to be so
+	since    time.Time // when class was first found
 	until    time.Time
 	touched  time.Time // of the last failure
 	probing  bool      // one refresh was let through
@@ -86,25 +85,25 @@ func clientKey(a *account.Account) (key [sha256.Size]byte) {
 	return key
 }
 
-// refusal returns why no refresh of the client is worth its while now; nil if
-// one is. It is what callers are told; admit decides.
+// refusal returns what callers are told while the circuit of the client is open;
+// nil if it is not. admit decides whether a refresh may run.
 func (cs *clients) refusal(key [sha256.Size]byte, now time.Time) *Error {
 	err, _ := cs.refusalSince(key, now)
 	return err
 }
 
-// refusalSince is refusal, and since when it is so.
+// refusalSince is refusal, with the time since when.
 func (cs *clients) refusalSince(key [sha256.Size]byte, now time.Time) (err *Error, since time.Time) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if c := cs.byKey[key]; c != nil && c.open && now.Before(c.until) {
-		return c.standing(now), c.since
+		return c.answer(now), c.since
 	}
 	return nil, time.Time{}
 }
 
-// admit lets a refresh through, or returns why not. One that was let through
-// must be reported.
+// admit lets a refresh through, or returns why not. The outcome of an admitted
+// refresh must be reported.
 func (cs *clients) admit(key [sha256.Size]byte, now time.Time) *Error {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -113,21 +112,21 @@ func (cs *clients) admit(key [sha256.Size]byte, now time.Time) *Error {
 	case c == nil || !c.open:
 		return nil
 	case c.probing || now.Before(c.until):
-		return c.standing(now)
+		return c.answer(now)
 	}
 	c.probing = true
 	return nil
 }
 
-// standing is what an open circuit answers.
-func (c *client) standing(now time.Time) *Error {
+// answer returns what an open circuit tells callers.
+func (c *client) answer(now time.Time) *Error {
 	e := *c.err
 	e.RetryAfter = max(c.until.Sub(now), time.Second)
 	return &e
 }
 
-// report learns from the outcome of a refresh that was let through. alert says
-// that the client was found to be refused and nobody was told yet.
+// report learns from the outcome of a refresh that was let through. alert means
+// that this outcome was the first to find the client refused.
 func (cs *clients) report(key [sha256.Size]byte, p account.RetryPolicy, err *Error, now time.Time) (alert bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -143,7 +142,7 @@ func (cs *clients) report(key [sha256.Size]byte, p account.RetryPolicy, err *Err
 		class = ClassThrottled
 	case err != nil && err.EndpointDown() && !errors.Is(err, errPanic):
 		class = ClassUnavailable
-	case err != nil && err.Err != nil: // says nothing about the client
+	case err != nil && err.Err != nil: // a fault of ours says nothing about the client
 		return false
 	default:
 		delete(cs.byKey, key)
@@ -176,12 +175,11 @@ func (cs *clients) report(key [sha256.Size]byte, p account.RetryPolicy, err *Err
 	return lasting(class) && c.failures == 1
 }
 
-// lasting reports whether what a circuit opened for ends by an operator's act
-// only.
+// lasting reports whether only an operator's act ends what opened a circuit.
 func lasting(c Class) bool { return c == flow.ClassInvalidClient || c == flow.ClassNoEndpoint }
 
 // forgive closes the circuits of refused clients, because the configuration was
-// read again, and forgets those of clients that no account asked for long.
+// read again, and forgets circuits without a failure for clientMemory.
 func (cs *clients) forgive(now time.Time) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -201,8 +199,8 @@ func (cs *clients) release(key [sha256.Size]byte) {
 	}
 }
 
-// isRefused reports whether the provider has refused the client, and nobody has
-// found it to be right since.
+// isRefused reports whether the provider has refused the client, and no account
+// has had another answer since.
 func (cs *clients) isRefused(key [sha256.Size]byte) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()

@@ -20,24 +20,24 @@ type Config struct {
 	// ConnectTimeout bounds connecting to a token endpoint, the TLS handshake
 	// included. Default: 5s.
 	ConnectTimeout time.Duration
-	// IdleTimeout closes connections to token endpoints that none was used for
+	// IdleTimeout closes the connections to token endpoints after none was used for
 	// so long. Default: 90s.
 	IdleTimeout time.Duration
 	// MaxParallel caps the refreshes that run at one time, over all accounts.
 	// More than the provider likes brings HTTP 429. Default: 25.
 	MaxParallel int
-	// ConnectionsPerHost caps the connections to one token endpoint; what is
-	// more waits. Default: 100.
+	// ConnectionsPerHost caps the connections to one token endpoint; further requests
+	// wait. Default: 100.
 	ConnectionsPerHost int
-	// DefaultLifetime is that of a token which comes without expires_in, which
-	// RFC 6749 section 5.1 only recommends. Default: 1h.
+	// DefaultLifetime is the life of a token that comes without expires_in, which RFC
+	// 6749 section 5.1 only recommends. Default: 1h.
 	DefaultLifetime time.Duration
-	// QueueTimeout is how long a refresh that somebody waits for may be queued
-	// behind others before it is given up with a transient error. Default: 30s.
+	// QueueTimeout is how long a refresh that a caller waits for may be queued before
+	// it ends with a transient error. Default: 30s.
 	QueueTimeout time.Duration
-	// EarlyRefreshWindow: the token of an account is replaced in the background
-	// before it expires if the account was used within this time. 0 leaves it
-	// to the next user, who then waits for it. Default: 30m.
+	// EarlyRefreshWindow: the token of an account that was used within this time is
+	// replaced in the background before it expires. 0: the next caller starts the
+	// refresh and waits for it. Default: 30m.
 	EarlyRefreshWindow time.Duration
 	// BackoffMin is the delay after the first transient failure of an account;
 	// each further one multiplies it, up to BackoffMax. Default: 1s.
@@ -51,22 +51,22 @@ type Config struct {
 	// ExtraCAs are more certificate authorities to trust, for programs that have
 	// them in memory.
 	ExtraCAs []*x509.Certificate
-	// Proxy is the URL of the HTTP proxy for token requests of accounts without
-	// one of their own: "http://host:port" or "https://host:port", with user and
-	// password before the host if it wants them. Default: none.
+	// Proxy is the URL of the HTTP proxy for token requests of accounts without one
+	// of their own: "http://host:port" or "https://host:port", with user and password
+	// before the host if the proxy wants them. Default: none.
 	Proxy account.Secret
-	// KeepAlive is how long the refresh token of an account that says nothing
-	// itself may be unused before it is used to keep it from expiring. 0 turns
-	// this off for them. Default: 720h (30 days).
+	// KeepAlive is how long the refresh token of an account without a period of its
+	// own may be unused before it is refreshed, so that it does not expire from
+	// inactivity. 0: for ever. Default: 720h (30 days).
 	KeepAlive time.Duration
-	// MaxMailboxes caps the mailboxes of one catch-all account that may be in use
-	// at one time, that is: were asked for within some minutes. Those beyond may not
-	// log in. Default: 20000.
+	// MaxMailboxes caps the mailboxes of one catch-all account that are in use at one
+	// time: the ones that a client asked for within the last minutes. Logins of
+	// further mailboxes are refused. Default: 20000.
 	MaxMailboxes int
 	// Store keeps tokens across restarts. Nil keeps them in memory only.
 	Store Store
-	// Watch notices refreshes and operations of Store that do not end. Nil:
-	// nothing does.
+	// Watch notices refreshes and operations of Store that do not end. Nil: they are
+	// not watched.
 	Watch *watchdog.Watchdog
 }
 
@@ -88,10 +88,10 @@ func DefaultConfig() Config {
 	}
 }
 
-// maxParallelism is where more parallel requests only bring throttling.
+// maxParallelism bounds the parallel requests: more of them only bring throttling.
 const maxParallelism = 10000
 
-// maxMailboxes is the most that MaxMailboxes may say: each takes some 2 KiB.
+// maxMailboxes is the upper limit of MaxMailboxes: a mailbox needs some 2 KiB.
 const maxMailboxes = 1_000_000
 
 // Validate reports all problems at once, each under its key.

@@ -16,7 +16,7 @@ type Class = flow.Class
 // The classes that callers tell apart.
 const (
 	// ClassUnavailable is a passing failure: network, timeout, HTTP 5xx, and
-	// whatever is not known to be permanent.
+	// everything that is not known to be permanent.
 	ClassUnavailable = flow.ClassUnavailable
 	// ClassThrottled is HTTP 429 or the provider's equivalent.
 	ClassThrottled = flow.ClassThrottled
@@ -55,12 +55,12 @@ var (
 
 // Answers that say nothing about the provider.
 var (
-	// errMailboxes is what a login gets that is one mailbox too many.
+	// errMailboxes answers a login that is one mailbox too many.
 	errMailboxes = &Error{Class: flow.ClassMailboxes, Hint: flow.ClassMailboxes.Hint()}
 	errRetired   = &Error{Class: flow.ClassRemoved, Hint: flow.ClassRemoved.Hint()}
 	errClosing   = &Error{Class: flow.ClassClosed}
-	// errStuck answers those who want a token while the worker that fetches it does
-	// not come back.
+	// errStuck answers callers while the worker that fetches their token does not
+	// come back.
 	errStuck = &Error{Class: ClassUnavailable, Err: errWorkerStuck}
 	// errRefused is for tokens that were refused at login.
 	errRefused = &Error{Class: ClassTokenRefused, Hint: ClassTokenRefused.Hint()}

@@ -27,7 +27,8 @@ const (
 	hintPassing     = "a passing failure at the provider; it is tried again"
 )
 
-// refusalRule maps a refusal at login. Empty fields match anything.
+// refusalRule gives the class and hint of a refusal at login. Empty fields match
+// anything.
 type refusalRule struct {
 	provider, enhanced, text string // text in lower case
 	code                     int
@@ -60,13 +61,17 @@ var refusalRules = []refusalRule{
 }
 
 // ExplainAuthRefusal says what a refusal of AUTH means and what the operator
-// should do. provider is the account's; those that begin with "outlook" are
-// Microsoft's. code, enhanced ("5.7.139", may be empty) and text are the reply;
-// challenge is the error that XOAUTH2 or OAUTHBEARER (RFC 7628 section 3.2.2)
-// gave before it in a 334, in JSON or base64 of it, or empty. The hint is text
-// of ours. ClassTokenRefused says that another access token may help;
-// ClassLoginRefused and ClassInteractionRequired that none will before somebody
-// acts; ClassThrottled and ClassUnavailable that it will pass.
+// should do.
+//
+//   - provider is the account's; names that begin with "outlook" are Microsoft's.
+//   - code, enhanced ("5.7.139", may be empty) and text are the reply.
+//   - challenge is the error that XOAUTH2 or OAUTHBEARER (RFC 7628 section 3.2.2)
+//     gave before the reply in a 334, as JSON or base64 of JSON; it may be empty.
+//
+// ClassTokenRefused means that another access token may help; ClassLoginRefused
+// and ClassInteractionRequired, that no token helps before a person acts;
+// ClassThrottled and ClassUnavailable, that the failure passes. The hint is our
+// own text.
 func ExplainAuthRefusal(provider string, code int, enhanced, text, challenge string) (class Class, hint string) {
 	if strings.HasPrefix(provider, "outlook") { // the national clouds answer alike
 		provider = "outlook"
@@ -86,7 +91,7 @@ func ExplainAuthRefusal(provider string, code int, enhanced, text, challenge str
 		}
 	}
 	if h := challengeHint(challenge); h != "" && code >= 500 {
-		return ClassTokenRefused, h // whatever the code behind it
+		return ClassTokenRefused, h // whatever the code of the reply
 	}
 	if code >= 500 {
 		return ClassLoginRefused, ClassTokenRefused.Hint()
@@ -104,8 +109,8 @@ func leadingCode(text string) string {
 	return word
 }
 
-// challengeHint decodes the error of a 334 challenge. Google says status 400
-// for what is no token of its, 401 for one that is not good any more.
+// challengeHint decodes the error of a 334 challenge. Google's status is 400 for a
+// token that Google did not issue, and 401 for a token that has ended.
 func challengeHint(challenge string) string {
 	challenge = strings.TrimSpace(challenge)
 	if raw, err := base64.StdEncoding.DecodeString(challenge); err == nil {

@@ -10,17 +10,16 @@ import (
 )
 
 const (
-	// keepAliveRound is how long it takes to look through all accounts once.
-	// Spread over that time, even if all of ten thousand accounts are due they
-	// make three refreshes in a second.
+	// keepAliveRound is how long one look through all accounts lasts. Ten thousand
+	// due accounts make three refreshes a second in that time.
 	keepAliveRound = time.Hour
-	// firstUseWithin is how soon the refresh token of an account that was never
-	// used is used: nobody knows how old it is.
+	// firstUseWithin is how soon the refresh token of an account that was never used
+	// is refreshed: its age is not known.
 	firstUseWithin = 7 * 24 * time.Hour
 )
 
-// keepAlive looks through the accounts, one after the other, until Close, and
-// has those refreshed whose refresh token would die of disuse.
+// keepAlive looks through the accounts, one after the other, until Close. It has a
+// refresh token refreshed before it expires from inactivity.
 func (m *Manager) keepAlive() {
 	for {
 		m.retainStored()
@@ -38,7 +37,7 @@ func (m *Manager) keepAlive() {
 	}
 }
 
-// rest waits; false means that the manager closes.
+// rest waits for d. False: the manager closes.
 func (m *Manager) rest(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -50,7 +49,7 @@ func (m *Manager) rest(d time.Duration) bool {
 	}
 }
 
-// retainStored tells the store which chains there are.
+// retainStored tells the store which chains are live.
 func (m *Manager) retainStored() {
 	if m.cfg.Store == nil {
 		return
@@ -58,7 +57,7 @@ func (m *Manager) retainStored() {
 	snap := m.accounts.Load()
 	err := m.cfg.Store.Retain(func(c Chain) bool {
 		a, ok := snap.ByID(c.AccountID)
-		if ok && a.Base() != nil { // any name is one: those in use count
+		if ok && a.Base() != nil { // every name is a mailbox: the ones in use count
 			_, ok = m.sources.Load(c.AccountID)
 		}
 		return ok && a.ChainFingerprint() == c.Fingerprint
@@ -69,7 +68,7 @@ func (m *Manager) retainStored() {
 	}
 }
 
-// keepAliveOne looks at the account that has the ID of a now.
+// keepAliveOne looks at the current account with the ID of a.
 func (m *Manager) keepAliveOne(a *account.Account) {
 	a, ok := m.accounts.Load().ByID(a.ID)
 	if !ok {
@@ -90,8 +89,8 @@ func (m *Manager) keepAliveOne(a *account.Account) {
 	}
 }
 
-// keepAlivePeriod is how long the account's refresh token may be unused; 0 means
-// that there is none, or that it is left alone.
+// keepAlivePeriod is how long the account's refresh token may be unused; 0: the
+// account has none, or keep-alive is off for it.
 func (m *Manager) keepAlivePeriod(a *account.Account) time.Duration {
 	if a.TokenFlow() != account.FlowRefreshToken || a.RefreshToken.IsZero() {
 		return 0
@@ -102,8 +101,8 @@ func (m *Manager) keepAlivePeriod(a *account.Account) time.Duration {
 	return max(a.KeepAlive, 0)
 }
 
-// recordOf returns what is known of the account's chain. One that was never
-// met is entered into the store; ok is false if the store fails.
+// recordOf returns the record of the account's chain. It enters a chain that is
+// new to the store; ok is false if the store fails.
 func (m *Manager) recordOf(a *account.Account, s *Source) (r Record, ok bool) {
 	if s != nil {
 		s.mu.Lock()
@@ -128,9 +127,9 @@ func (m *Manager) recordOf(a *account.Account, s *Source) (r Record, ok bool) {
 	return r, err == nil
 }
 
-// keepAliveDue is when a refresh token is to be used at the latest: spread over
-// the last tenth of the period, so that accounts that were used together are
-// not refreshed together for ever.
+// keepAliveDue is the latest time to use a refresh token. Accounts are spread over
+// the last tenth of the period, so that accounts that were used together are not
+// refreshed together for ever.
 func keepAliveDue(r Record, a *account.Account, period time.Duration) time.Time {
 	print := a.ChainFingerprint()
 	spread := float64(binary.BigEndian.Uint32(print[:])) / (1 << 32)
@@ -140,7 +139,8 @@ func keepAliveDue(r Record, a *account.Account, period time.Duration) time.Time 
 	return r.Refreshed.Add(period - time.Duration(spread*float64(period/10)))
 }
 
-// refreshUnused refreshes in the background, unless there is a reason not to.
+// refreshUnused refreshes in the background, unless the source is retired, busy or
+// refused.
 func (s *Source) refreshUnused() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,13 +2,13 @@ package oauth
 
 import "time"
 
-// leaveGrace is how long the token of a removed account is kept for the
-// messages that its clients had begun: as long as the last of those may take.
+// leaveGrace is how long the token of a removed account is kept for messages that
+// its clients had begun: the longest time that such a message may take.
 const leaveGrace = 10 * time.Minute
 
-// leave ends the source of a removed account. No token is fetched any more, and
-// the one there is is handed out for leaveGrace to callers that still have the account.
-// Called with the manager's setMu.
+// leave ends the source of a removed account. It fetches no more tokens; callers
+// that still have the account get its last token for leaveGrace. Called with the
+// manager's setMu.
 func (s *Source) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,28 +43,27 @@ func (s *Source) stopTimer() {
 	s.endTimer()
 }
 
-// endTimer stops what the source does by itself. Called with mu.
+// endTimer stops background refreshes. Called with mu.
 func (s *Source) endTimer() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
 }
 
-// The mailboxes of catch-all accounts have sources too, of which there may be as
-// many as there are names. Those that are out of use are forgotten: nothing is
-// lost by it that the next use does not bring back, for no flow that opens every
-// mailbox of a domain has refresh tokens.
+// The mailboxes of catch-all accounts have sources too: as many as there are names.
+// Unused ones are forgotten. The next use brings them back whole, since no flow that
+// opens every mailbox of a domain has refresh tokens.
 
 const (
-	// mailboxRound is how often the sources are looked through.
+	// mailboxRound is how often forgetMailboxes looks through the sources.
 	mailboxRound = time.Minute
-	// mailboxIdle is how long the source of a mailbox is kept without a caller,
-	// mailboxTokenIdle if it has an access token of its own that is still good.
+	// mailboxIdle is how long the source of a mailbox is kept without a caller;
+	// mailboxTokenIdle, if it has a valid access token of its own.
 	mailboxIdle      = 10 * time.Minute
 	mailboxTokenIdle = time.Hour
 )
 
-// forgetMailboxes forgets what is out of use, until Close.
+// forgetMailboxes forgets unused mailboxes, until Close.
 func (m *Manager) forgetMailboxes() {
 	for m.rest(mailboxRound) {
 		if m.countMailboxes() > 0 {
@@ -82,7 +81,7 @@ func (m *Manager) forgetUnused(now time.Time) {
 	})
 }
 
-// forget takes s out and ends it, unless it has just come into use: see claim.
+// forget removes s and ends it, unless it has just come into use: see claim.
 func (m *Manager) forget(s *Source, now time.Time) {
 	m.setMu.Lock()
 	defer m.setMu.Unlock()
@@ -94,18 +93,17 @@ func (m *Manager) forget(s *Source, now time.Time) {
 	s.going.Store(false)
 }
 
-// claim notes a use of a mailbox's source, and reports whether the source is the
-// caller's to keep. If not, it is about to be forgotten; who then takes the
-// manager's setMu sees what came of it. Either forget sees the use, or this sees
+// claim notes a use of a mailbox's source, and reports whether the caller may keep
+// the source. If not, the source is about to be forgotten, and the caller learns the
+// end of that under the manager's setMu. Either forget sees the use, or claim sees
 // forget.
 func (s *Source) claim() bool {
 	s.use(time.Now())
 	return !s.going.Load()
 }
 
-// unused reports whether the source has been out of use for so long that it can
-// be forgotten, and has nothing that must not be: no refresh, no waiting, no
-// back-off, nothing unsaved.
+// unused reports whether the source has been out of use for long enough to be
+// forgotten, and has no refresh, no back-off and nothing unsaved.
 func (s *Source) unused(now time.Time) bool {
 	idle := now.Sub(time.Unix(s.used.Load(), 0))
 	if idle < mailboxIdle {

@@ -14,8 +14,8 @@ import (
 	"xoauth2-proxy/oauth/internal/flow"
 )
 
-// closeGrace is how long Close lets running refreshes finish: an aborted one
-// may lose the refresh token that the endpoint has just rotated to.
+// closeGrace is how long Close lets running refreshes finish: an aborted one may
+// lose the refresh token that the endpoint has just rotated to.
 const closeGrace = 3 * time.Second
 
 // Manager owns the sources of all accounts and the workers that refresh them.
@@ -41,9 +41,9 @@ type Manager struct {
 	quit       chan struct{} // closed by Close
 	keepAliver sync.Once     // starts keepAlive
 
-	retaining sync.Mutex // one Retain at a time; may be held for long: never taken by a caller of Source
+	retaining sync.Mutex // one Retain at a time; held for long, so never locked by a caller of Source
 
-	setMu     sync.Mutex         // guards what follows, and what is in sources against lost replacements; held shortly
+	setMu     sync.Mutex         // guards leaving, mailboxes and replacements in sources; never held for long
 	leaving   map[string]*Source // of removed accounts, by ID; see Source.leave
 	mailboxes map[string]int     // how many sources of mailboxes there are, by ID of the catch-all account
 
@@ -93,14 +93,17 @@ func newManager(cfg Config, f fetcher, log *zap.Logger, set *metrics.Set) *Manag
 	return m
 }
 
-// Source returns the token source of a, making it on first use. Sources are
-// kept by account ID: as long as the credentials are the same, an account of a
-// later snapshot gets the same source, tokens and rotated refresh token
-// included; with other credentials it gets a new one. Someone who still holds
-// an account that was removed, or whose credentials have been replaced, gets a
-// source that says ErrRemoved; for a removed one it has the last token for a
-// while, so that messages under way are sent. It takes no lock when the source
-// exists, and none that is held for long when it does not.
+// Source returns the token source of a, made at its first use. Sources are kept by
+// account ID. An account of a later snapshot with the same credentials gets the
+// same source, with its tokens; with other credentials it gets a new one.
+//
+// A caller that still has an account which was removed, or whose credentials have
+// been replaced, gets a source whose errors are of ClassRemoved. The source of a
+// removed account has the last token for a while, so that messages under way are
+// sent.
+//
+// Source takes no lock when the source exists, and none that is held for long when
+// it does not.
 func (m *Manager) Source(a *account.Account) *Source {
 	if s := m.existing(a); s != nil {
 		return s
@@ -110,9 +113,9 @@ func (m *Manager) Source(a *account.Account) *Source {
 }
 
 // SourceForLogin is Source for an account that a client logs in to. The error is
-// ErrMailboxes if a is a mailbox of a catch-all account which has as many sources
-// as Config.MaxMailboxes allows, and not one for a. Messages of clients that are
-// logged in go by Source: what was admitted works on.
+// an *Error of ClassMailboxes if a is a mailbox of a catch-all account that has as
+// many sources as Config.MaxMailboxes allows, and none for a. Messages of clients
+// that are logged in go by Source, which has no such bound.
 func (m *Manager) SourceForLogin(a *account.Account) (*Source, error) {
 	if s := m.existing(a); s != nil {
 		return s, nil
@@ -124,7 +127,7 @@ func (m *Manager) SourceForLogin(a *account.Account) (*Source, error) {
 	return s, nil
 }
 
-// existing returns the source of a, nil if there is none that is its own.
+// existing returns the source of a, nil if there is none with a's credentials.
 func (m *Manager) existing(a *account.Account) *Source {
 	v, ok := m.sources.Load(a.ID)
 	if !ok {
@@ -136,7 +139,7 @@ func (m *Manager) existing(a *account.Account) *Source {
 	case s.fingerprint != a.CredentialsFingerprint():
 		return nil
 	case m.isCurrent(a):
-		s.adopt(a)
+		s.update(a)
 	}
 	if s.base != "" && !s.claim() {
 		return nil
@@ -154,8 +157,8 @@ func (m *Manager) isCurrent(a *account.Account) bool {
 	return cur == a
 }
 
-// newSource puts a source for a in the place of what was there. most bounds the
-// sources of the mailboxes of one catch-all account; 0 is no bound.
+// newSource puts a new source for a in the place of an older one. most bounds the
+// mailboxes of one catch-all account that have sources; 0: no bound.
 func (m *Manager) newSource(a *account.Account, most int) (*Source, *Error) {
 	fingerprint := a.CredentialsFingerprint()
 	var parent *Source
@@ -168,7 +171,7 @@ func (m *Manager) newSource(a *account.Account, most int) (*Source, *Error) {
 	var old *Source
 	if v, ok := m.sources.Load(a.ID); ok {
 		old = v.(*Source)
-		if old.fingerprint == fingerprint { // somebody else was faster
+		if old.fingerprint == fingerprint { // another caller was faster
 			return old, nil
 		}
 	}
@@ -177,7 +180,7 @@ func (m *Manager) newSource(a *account.Account, most int) (*Source, *Error) {
 			if left := m.leaving[a.ID]; left != nil && left.fingerprint == fingerprint {
 				return left, nil
 			}
-			s.retired = true // a is outdated: it must not come back, nor replace the current chain
+			s.retired = true // a is outdated: it must not replace the current chain
 			return s, nil
 		}
 	}
@@ -193,7 +196,7 @@ func (m *Manager) newSource(a *account.Account, most int) (*Source, *Error) {
 	return s, nil
 }
 
-// detached returns a source for a that nobody finds.
+// detached returns a source for a that is not in the set.
 func (m *Manager) detached(a *account.Account, parent *Source) *Source {
 	s := &Source{m: m, id: a.ID, fingerprint: a.CredentialsFingerprint(), chain: ChainOf(a), client: clientKey(a), parent: parent}
 	s.account.Store(a)
@@ -204,7 +207,7 @@ func (m *Manager) detached(a *account.Account, parent *Source) *Source {
 	return s
 }
 
-// remove takes s out of the sources. It reports whether it was there. Called with
+// remove deletes s from the sources and reports whether it was there. Called with
 // setMu.
 func (m *Manager) remove(s *Source) bool {
 	if !m.sources.CompareAndDelete(s.id, s) {
@@ -224,12 +227,12 @@ func (m *Manager) count(s *Source, n int) {
 	}
 }
 
-// Retain makes s the accounts that there are: it forgets the sources of others
-// (the tokens after leaveGrace) and of those whose credentials changed, and gives those that were refused for
-// good another chance. Call it at the start and, on reload, just before the
-// snapshot is published. The first call starts to keep unused accounts alive, and
-// to forget mailboxes of catch-all accounts that are out of use. Whatever the
-// number of sources, no caller of them waits for Retain.
+// Retain makes s the set of accounts. It ends the sources of other accounts (their
+// tokens after leaveGrace) and of accounts whose credentials changed, and forgets
+// permanent refusals that are older than refusalRest. Call it at the start and, on
+// reload, just before the snapshot is published. The first call starts keep-alive,
+// and the removal of unused mailboxes of catch-all accounts. No caller of a source
+// waits for Retain.
 func (m *Manager) Retain(s *account.Snapshot) {
 	m.retain(s)
 	m.clients.forgive(time.Now())
@@ -242,7 +245,7 @@ func (m *Manager) Retain(s *account.Snapshot) {
 func (m *Manager) retain(s *account.Snapshot) {
 	m.retaining.Lock()
 	defer m.retaining.Unlock()
-	m.setMu.Lock() // a source that is put in before is seen below, one after is of s
+	m.setMu.Lock() // a source added before is seen below, a later one is of s
 	m.accounts.Store(s)
 	m.setMu.Unlock()
 	now := time.Now()
@@ -250,7 +253,7 @@ func (m *Manager) retain(s *account.Snapshot) {
 		src := v.(*Source)
 		a, ok := s.ByID(src.id)
 		if ok && a.CredentialsFingerprint() == src.fingerprint {
-			src.adopt(a)
+			src.update(a)
 			src.forgive(now)
 		} else {
 			m.end(src, ok)
@@ -259,8 +262,8 @@ func (m *Manager) retain(s *account.Snapshot) {
 	})
 }
 
-// end takes a source out: one of an account that there is, with other
-// credentials, or one of an account that was removed.
+// end removes a source: its account has other credentials now (changed), or was
+// removed.
 func (m *Manager) end(s *Source, changed bool) {
 	m.setMu.Lock()
 	defer m.setMu.Unlock()
@@ -274,9 +277,9 @@ func (m *Manager) end(s *Source, changed bool) {
 	}
 }
 
-// Close ends background refreshes, answers what is queued with ErrClosed, lets
-// running refreshes finish for a few seconds and waits for all goroutines. It
-// may be called more than once.
+// Close ends background refreshes, answers queued calls with ClassClosed, lets
+// running refreshes finish for closeGrace and waits for all goroutines. It may be
+// called more than once.
 func (m *Manager) Close() {
 	if m.workers.close() {
 		close(m.quit)

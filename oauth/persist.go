@@ -9,9 +9,8 @@ import (
 	"xoauth2-proxy/oauth/internal/flow"
 )
 
-// load reads what the store has of the chain, the first time. When that fails
-// the configured refresh token is used, and the store is asked again the next
-// time.
+// load reads the chain from the store, once. After a failure the configured
+// refresh token is used, and the next refresh reads the store again.
 func (s *Source) load() {
 	s.mu.Lock()
 	done := s.loaded || s.unsaved
@@ -31,9 +30,9 @@ func (s *Source) load() {
 	s.record, s.loaded = r, true
 }
 
-// stored returns the access token of an earlier run, if it is still good. It
-// does so once: what is asked for later is asked for because a token was refused
-// or is due.
+// stored returns the access token of an earlier run, if it is still good. Only the
+// first refresh of a source uses it: later ones run because a token was refused or
+// is due.
 func (s *Source) stored() (got flow.Issued, ok bool) {
 	s.mu.Lock()
 	first := !s.loaded
@@ -69,9 +68,9 @@ func (s *Source) reread() account.Secret {
 	return r.Refresh
 }
 
-// keep makes what a refresh brought durable before anybody uses it. When that
-// fails it lives on in memory, which is for the operator to see, and is tried
-// again with the next refresh and when accounts are looked through.
+// keep saves what a refresh brought before any caller gets it. After a failure the
+// tokens live on in memory, AccountState.Unsaved is set, and the save is repeated
+// with the next refresh and by keepAlive.
 func (s *Source) keep(got flow.Issued, rotated bool) {
 	now := time.Now()
 	s.mu.Lock()
@@ -89,8 +88,8 @@ func (s *Source) keep(got flow.Issued, rotated bool) {
 	s.save(r)
 }
 
-// keepRefresh makes a refresh token durable that came without a usable access
-// token: the provider has rotated to it all the same.
+// keepRefresh saves a refresh token that came without a usable access token: the
+// provider has rotated to it all the same.
 func (s *Source) keepRefresh(refresh account.Secret) {
 	now := time.Now()
 	s.mu.Lock()

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// A call is one refresh of one source, from being asked for to its answer.
+// A call is one refresh of one source, from the first request to its answer.
 type call struct {
 	work   func(number int, closed bool) // does the refresh, on the worker of that number
-	early  bool                          // nobody waits for it yet; guarded by Source.mu
-	forced bool                          // whatever is remembered or stored; guarded by Source.mu
+	early  bool                          // no caller waits for it yet; guarded by Source.mu
+	forced bool                          // ignores what is remembered or stored; guarded by Source.mu
 	asked  time.Time                     // when it was queued, or first waited for
 	// waiters are told on the worker. Guarded by Source.mu.
 	waiters []func(*Token, error)
-	// stuck: its worker does not come back, and nobody is to wait for it. Guarded by
-	// Source.mu.
+	// stuck: its worker does not come back, and no caller is to wait for it. Guarded
+	// by Source.mu.
 	stuck bool
 
 	taken bool // by a worker; guarded by workers.mu
@@ -44,14 +44,14 @@ func (c *call) wait(ctx context.Context) (*Token, error) {
 	}
 }
 
-// queue holds calls in order, those with somebody waiting before the others. A
-// call may be in both lists; whoever takes it first marks it taken.
+// queue holds calls in order, waited-for ones before early ones. A call may be in
+// both lists; the first pop marks it taken.
 type queue struct {
 	waited, early fifo
-	depth         int // calls not taken
+	depth         int // calls that wait for a worker
 }
 
-// fifo is a list of calls; taken ones are skipped when met.
+// fifo is a list of calls; pop skips the taken ones.
 type fifo struct {
 	calls []*call
 	head  int
@@ -91,8 +91,8 @@ func (q *queue) pop() *call {
 	return c
 }
 
-// workers are the goroutines that do refreshes: at most as many as there may be,
-// started on demand. They end when the queue is empty.
+// workers are the goroutines that do refreshes: at most "most", started on demand.
+// They end when the queue is empty.
 type workers struct {
 	most int
 
@@ -104,7 +104,8 @@ type workers struct {
 	wg      sync.WaitGroup // workers, and what spawn was given
 }
 
-// enqueue queues c and sees to it that a worker takes it. False: closed.
+// enqueue queues c and starts a worker for it if there may be one more. False:
+// closed.
 func (w *workers) enqueue(c *call) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -172,8 +173,8 @@ func (w *workers) spawn(f func()) {
 	w.wg.Go(f)
 }
 
-// close has no more calls queued; those that are get the answer that it is closed.
-// It reports whether it was the first to do so.
+// close refuses further calls; the queued ones run with closed set. It reports
+// whether this was the first close.
 func (w *workers) close() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

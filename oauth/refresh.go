@@ -12,7 +12,7 @@ import (
 	"xoauth2-proxy/oauth/internal/flow"
 )
 
-// work is run, watched.
+// work is run under the watchdog.
 func (s *Source) work(c *call, number int, closed bool) {
 	part := s.m.cfg.Watch.Begin(watchdog.Task{
 		Kind: watchdog.TokenWorker, Number: number, Beyond: s.m.cfg.Timeout,
@@ -22,7 +22,7 @@ func (s *Source) work(c *call, number int, closed bool) {
 	part.Remove()
 }
 
-// run does the refresh of c and tells everybody. It runs on a worker.
+// run does the refresh of c and tells those who wait. It runs on a worker.
 func (s *Source) run(c *call, closed bool) {
 	if closed {
 		s.finish(c, flow.Issued{}, errClosing, false)
@@ -44,7 +44,7 @@ func (s *Source) run(c *call, closed bool) {
 	s.m.running.Add(1)
 	got, rotated, err := s.refreshToken(forced)
 	s.m.running.Add(-1)
-	if standing := suppressedBy(err); standing != nil { // nobody was asked
+	if standing := suppressedBy(err); standing != nil { // no endpoint was asked
 		s.m.metrics.suppressed.Inc()
 		s.finish(c, flow.Issued{}, standing, false)
 		return
@@ -54,16 +54,16 @@ func (s *Source) run(c *call, closed bool) {
 	s.finish(c, got, err, true)
 }
 
-// begun returns what c is when a worker takes it. late says that those who wait
-// for it have been waiting for longer than they should.
+// begun returns what c is when its worker starts. late means that callers have
+// waited for it longer than QueueTimeout.
 func (s *Source) begun(c *call) (forced, late bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return c.forced, !c.early && time.Since(c.asked) > s.m.cfg.QueueTimeout
 }
 
-// refreshToken asks the endpoint, again after transient failures if the
-// account's retry policy says so, and keeps what came safe.
+// refreshToken asks the endpoint, again after transient failures if the account's
+// retry policy says so, and saves what came.
 func (s *Source) refreshToken(forced bool) (got flow.Issued, rotated bool, err *Error) {
 	ctx, cancel := context.WithTimeout(s.m.ctx, s.m.cfg.Timeout)
 	defer cancel()
@@ -111,7 +111,8 @@ func (s *Source) refreshToken(forced bool) (got flow.Issued, rotated bool, err *
 	return got, rotated, nil
 }
 
-// ask calls the flow, if the circuit of the client lets it.
+// ask calls the flow, if the circuit of the client is closed or the refresh is
+// forced.
 func (s *Source) ask(ctx context.Context, g flow.Grant, forced bool) (flow.Issued, *Error) {
 	if !forced {
 		if err := s.m.clients.admit(s.client, time.Now()); err != nil {
@@ -127,14 +128,14 @@ func (s *Source) ask(ctx context.Context, g flow.Grant, forced bool) (flow.Issue
 	return got, err
 }
 
-// circuitAlerts are told once, when the circuit of a client opens.
+// circuitAlerts are logged once, when the circuit of a client opens.
 var circuitAlerts = map[Class]string{
 	flow.ClassInvalidClient: "OAuth2 client refused: no account of it gets a new token",
 	flow.ClassNoEndpoint:    "token URL is no token endpoint: no account of the client gets a new token",
 }
 
-// fetch calls the flow. A fault in it must not take the accounts of others
-// along, nor leave callers waiting.
+// fetch calls the flow. A panic in the flow must not end the refreshes of other
+// accounts, nor leave callers waiting.
 func (s *Source) fetch(ctx context.Context, g flow.Grant) (got flow.Issued, err *Error) {
 	defer func() {
 		if p := recover(); p != nil { // its value might hold a secret
@@ -161,7 +162,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// newestRefresh returns the refresh token to use: the last that the provider
+// newestRefresh returns the refresh token to use: the last one that the provider
 // rotated to, else the configured one.
 func (s *Source) newestRefresh(a *account.Account) account.Secret {
 	s.load()
@@ -173,8 +174,8 @@ func (s *Source) newestRefresh(a *account.Account) account.Secret {
 	return s.record.Refresh
 }
 
-// finish publishes the answer of c and tells everybody who waits. A failure
-// that says nothing about the account is not remembered.
+// finish publishes the answer of c and tells those who wait. A failure that says
+// nothing about the account is not remembered.
 func (s *Source) finish(c *call, got flow.Issued, err *Error, remember bool) {
 	s.mu.Lock()
 	s.call = nil
@@ -203,7 +204,7 @@ func (s *Source) finish(c *call, got flow.Issued, err *Error, remember bool) {
 	}
 }
 
-// logOutcome writes the one line that a refresh is worth.
+// logOutcome writes the one log line of a refresh.
 func (s *Source) logOutcome(got flow.Issued, rotated bool, took time.Duration, err *Error) {
 	if err == nil {
 		if e := s.m.log.Check(zap.DebugLevel, "token refreshed"); e != nil {
@@ -213,7 +214,7 @@ func (s *Source) logOutcome(got flow.Issued, rotated bool, took time.Duration, e
 		return
 	}
 	level := zap.WarnLevel
-	if err.Permanent() && err.Class != flow.ClassInvalidClient { // that one is told once for the client
+	if err.Permanent() && err.Class != flow.ClassInvalidClient { // the circuit of the client logs it once
 		level = zap.ErrorLevel // needs an operator
 	}
 	s.m.log.Log(level, "token refresh failed", zap.String("account", s.id),

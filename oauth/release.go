@@ -3,9 +3,9 @@ package oauth
 import "time"
 
 // Release forgets why an account was refused for good, because an operator has
-// done what the refusal asks for: the account, and the mailboxes that share its
-// token, are asked for anew when they are used next, and so is its client. Times
-// that an endpoint asked to wait for are kept.
+// done what the refusal asks for. The account, the mailboxes that share its token,
+// and its client are asked for again at their next use. Times that an endpoint
+// asked to wait for are kept.
 func (m *Manager) Release(accountID string) {
 	m.sources.Range(func(_, v any) bool {
 		s := v.(*Source)
@@ -31,8 +31,8 @@ func (s *Source) release() {
 	}
 }
 
-// forgive gives an account that was refused for good another chance, because
-// its configuration was read again. Not at once: whoever changes one account of
+// forgive forgets a permanent refusal because the configuration was read again. A
+// refusal younger than refusalRest stays: an operator who changes one account of
 // many must not have all dead ones asked for again.
 func (s *Source) forgive(now time.Time) {
 	s.mu.Lock()

@@ -7,13 +7,13 @@ import (
 	"xoauth2-proxy/internal/account"
 )
 
-// The mailboxes of a catch-all account with app-only credentials share one
-// access token: the client's, which is good for all of them. Their sources fetch
-// nothing. They take the token of the catch-all account's source, their parent,
-// and put their own mailbox into the initial responses. What the provider says
-// of one mailbox at login is held against that one alone.
+// The mailboxes of a catch-all account with app-only credentials share one access
+// token: the client's, which is good for all of them. Their sources fetch nothing.
+// They use the token of the catch-all account's source, their parent, with their own
+// mailbox in the initial responses. A refusal of one mailbox at login counts against
+// that mailbox alone.
 
-// sharesToken returns the account whose token a uses, nil if its own.
+// sharesToken returns the account whose token a uses, nil if a has its own.
 func sharesToken(a *account.Account) *account.Account {
 	if a.TokenFlow() == account.FlowClientCredentials {
 		return a.Base()
@@ -43,7 +43,8 @@ func (s *Source) share(t *Token) *Token {
 	return own
 }
 
-// shareAnswer is share for an answer, with the reason when there is no token.
+// shareAnswer is share for the parent's answer; the error says why there is no
+// token.
 func (s *Source) shareAnswer(t *Token, err error) (*Token, error) {
 	if err != nil {
 		return nil, err
@@ -63,23 +64,23 @@ func (s *Source) shareAnswer(t *Token, err error) (*Token, error) {
 }
 
 func (s *Source) getShared(ctx context.Context) (*Token, error) {
-	if err := s.standing(time.Now()); err != nil {
+	if err := s.refusal(time.Now()); err != nil {
 		return nil, err
 	}
 	return s.shareAnswer(s.parent.Get(ctx))
 }
 
 func (s *Source) requestShared(done func(*Token, error)) {
-	if err := s.standing(time.Now()); err != nil {
+	if err := s.refusal(time.Now()); err != nil {
 		s.m.workers.spawn(func() { done(nil, err) })
 		return
 	}
 	s.parent.Request(func(t *Token, err error) { done(s.shareAnswer(t, err)) })
 }
 
-// standing returns why this mailbox gets no token now, nil if it may. Once a
-// back-off is over, the parent's token is good again for one more try.
-func (s *Source) standing(now time.Time) error {
+// refusal returns why this mailbox gets no token now, nil if it may have one. After
+// a back-off the parent's token is good for one more try.
+func (s *Source) refusal(now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.retired && s.token.Load() == nil {
@@ -92,9 +93,9 @@ func (s *Source) standing(now time.Time) error {
 	return nil
 }
 
-// invalidateShared has the parent fetch a new token if t is an old one, which
-// may have been revoked. If it is new, the fault is the mailbox's, and the
-// others must not lose their token for it.
+// invalidateShared has the parent fetch a new token if t is settled: t may have been
+// revoked. If t is new, the fault is the mailbox's, and the other mailboxes keep
+// their token.
 func (s *Source) invalidateShared(t *Token) {
 	s.mu.Lock()
 	own := s.token.Load()
@@ -116,8 +117,7 @@ func (s *Source) invalidateShared(t *Token) {
 	}
 }
 
-// discard drops the token with that number, without holding it against the
-// account.
+// discard drops the token with that number. It does not count as refused.
 func (s *Source) discard(seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

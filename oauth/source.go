@@ -15,8 +15,8 @@ import (
 const (
 	// defaultMargin is for accounts without a RefreshMargin.
 	defaultMargin = 5 * time.Minute
-	// settled is the age from which on a token counts as one that worked: its
-	// refusal at login is news, and not one more of a row.
+	// settled is the age from which a token counts as one that worked: its refusal at
+	// login starts a new row of refusals.
 	settled = 10 * time.Minute
 )
 
@@ -28,25 +28,23 @@ type Source struct {
 	fingerprint [sha256.Size]byte
 	chain       Chain
 	client      [sha256.Size]byte // clientKey
-	// parent has the token that this source only makes initial responses of;
-	// see shared. Nil for any other.
+	// parent has the token that this source makes its own initial responses of; nil
+	// for a source that fetches its token. See shared.go.
 	parent *Source
-	// base is the ID of the catch-all account that this is a mailbox of, else
-	// empty.
+	// base is the ID of the catch-all account whose mailbox this is, else empty.
 	base    string
 	account atomic.Pointer[account.Account]
 
 	token  atomic.Pointer[Token]
 	used   atomic.Int64 // when a caller last asked, in Unix seconds
-	kicked atomic.Bool  // the replacement of a due token was seen to
-	going  atomic.Bool  // out of use, and about to be forgotten; see claim
+	kicked atomic.Bool  // the replacement of a due token is under way or scheduled
+	going  atomic.Bool  // unused, and about to be forgotten; see claim
 
 	mu      sync.Mutex // guards the fields below
 	retired bool
 	call    *call // queued or running refresh
 	timer   *time.Timer
-	// record is what the store has of the chain, or will have once unsaved is
-	// cleared.
+	// record is the chain's record in the store, or will be when unsaved is cleared.
 	record  Record
 	loaded  bool // the store was read
 	unsaved bool // the store could not be written
@@ -61,8 +59,8 @@ type Source struct {
 }
 
 // Cached returns the token, nil when there is none or it has expired. It never
-// blocks and does not allocate. When the token is near its expiry, its
-// replacement is started in the background.
+// blocks and does not allocate. Near the expiry it starts a refresh in the
+// background.
 func (s *Source) Cached() *Token {
 	if s.parent != nil {
 		s.use(time.Now())
@@ -83,16 +81,16 @@ func (s *Source) Cached() *Token {
 	return t
 }
 
-// use notes that a caller asks.
+// use notes a caller.
 func (s *Source) use(now time.Time) {
 	if sec := now.Unix(); s.used.Load() != sec { // shared cache line: write seldom
 		s.used.Store(sec)
 	}
 }
 
-// Get returns the token, fetching one if needed. Whatever the number of
-// callers, one refresh runs at a time; it does not end when ctx does. The error
-// is an *Error; a remembered one comes at once.
+// Get returns the token, fetching one if needed. One refresh runs at a time for all
+// callers; it does not end when ctx does. The error is an *Error; a remembered one
+// comes at once.
 func (s *Source) Get(ctx context.Context) (*Token, error) {
 	if s.parent != nil {
 		return s.getShared(ctx)
@@ -130,10 +128,9 @@ func (s *Source) Request(done func(*Token, error)) {
 	}
 }
 
-// Invalidate says that the provider refused t at login. The next Get fetches a
-// new one, once: when tokens fresh from the endpoint are refused again and
-// again, Get says ErrTokenRefused at growing intervals. It does nothing if t is
-// no longer the source's token.
+// Invalidate says that the provider refused t at login. The next Get fetches a new
+// token. When new tokens are refused too, Get returns ErrTokenRefused between tries,
+// at growing intervals. Invalidate does nothing if t is no longer the source's token.
 func (s *Source) Invalidate(t *Token) {
 	if s.parent != nil {
 		s.invalidateShared(t)
@@ -161,8 +158,8 @@ func (s *Source) refused(t *Token, now time.Time) {
 	}
 }
 
-// join finds what there is to say: a call to wait for, which tells waiter when
-// it is done; or a token; or an error.
+// join returns one of three: a call to wait for, which tells waiter its answer; a
+// token; an error.
 func (s *Source) join(waiter func(*Token, error)) (*call, *Token, *Error) {
 	now := time.Now()
 	s.used.Store(now.Unix())
@@ -196,7 +193,7 @@ func (s *Source) join(waiter func(*Token, error)) (*call, *Token, *Error) {
 	return s.call, nil, nil
 }
 
-// await has somebody wait for the call, which then goes before early ones.
+// await notes that a caller waits for the call, which then goes before early ones.
 // Called with mu.
 func (s *Source) await(now time.Time) {
 	if s.call.early {
@@ -215,8 +212,8 @@ func (s *Source) remembered(now time.Time) *Error {
 	return nil
 }
 
-// reconsider forgets the refusal of a client that another account has found to be
-// right since. Called with mu.
+// reconsider forgets the refusal of the client after another account had another
+// answer. Called with mu.
 func (s *Source) reconsider() {
 	if s.failure != nil && s.failure.Class == flow.ClassInvalidClient && !s.m.clients.isRefused(s.client) {
 		s.failure = nil
@@ -240,9 +237,9 @@ func (s *Source) begin(c *call) bool {
 	return true
 }
 
-// replaceEarly starts the replacement of a token that is due, in the
-// background, if the account is in use. It is called by the timer, and by the
-// first reader after that if it was not in use then.
+// replaceEarly starts the replacement of a due token in the background, if the
+// account is in use. The timer calls it, or, if the account was not in use then, the
+// next caller of Cached.
 func (s *Source) replaceEarly() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -263,8 +260,8 @@ func (s *Source) replaceEarly() {
 	s.kicked.Store(true)
 }
 
-// dropExpired frees the token of an account out of use, once it has expired.
-// Called with mu.
+// dropExpired frees the token of an unused account after its expiry. Called with
+// mu.
 func (s *Source) dropExpired(now time.Time) {
 	if t := s.token.Load(); t != nil {
 		if t.valid(now) {
@@ -275,8 +272,7 @@ func (s *Source) dropExpired(now time.Time) {
 	}
 }
 
-// leastRenewal is how old a token becomes before the timer has it replaced, however
-// soon it expires.
+// leastRenewal is the least age at which the timer replaces a token.
 const leastRenewal = time.Second
 
 // publish makes got the source's token. Called with mu.
@@ -285,8 +281,8 @@ func (s *Source) publish(got flow.Issued, now time.Time) *Token {
 	if got.At.IsZero() {
 		got.At = now
 	}
-	got.Expiry = got.Expiry.Round(0)        // by the wall clock: a suspended machine must notice
-	lifetime := max(0, got.Expiry.Sub(now)) // to save it may have taken longer than it lasts
+	got.Expiry = got.Expiry.Round(0)        // by the wall clock, which goes on while the machine is suspended
+	lifetime := max(0, got.Expiry.Sub(now)) // saving it may have taken longer than it lasts
 	margin := a.RefreshMargin
 	if margin <= 0 {
 		margin = defaultMargin
@@ -307,8 +303,8 @@ func (s *Source) publish(got flow.Issued, now time.Time) *Token {
 	return t
 }
 
-// fail remembers why there was no token. Called with mu. A token that is still
-// valid stays.
+// fail remembers why there was no token. A token that is still valid stays. Called
+// with mu.
 func (s *Source) fail(err *Error, now time.Time) {
 	s.failure, s.failedAt = err, now
 	if err.Permanent() {
@@ -333,8 +329,8 @@ func (s *Source) schedule(d time.Duration) {
 	}
 }
 
-// adopt takes over a's settings; its credentials are the same.
-func (s *Source) adopt(a *account.Account) {
+// update makes a, which has the same credentials, the source's account.
+func (s *Source) update(a *account.Account) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.account.Swap(a)

@@ -8,15 +8,14 @@ import (
 	"xoauth2-proxy/internal/account"
 )
 
-// suppressed is the cause of an error that stands for the answer that another
-// account of the client got.
+// suppressed is the cause of an error that repeats the answer of another account of
+// the client.
 type suppressed struct{ standing *Error }
 
 // Error implements error.
 func (s *suppressed) Error() string { return "not asked: " + s.standing.Error() }
 
-// suppressedBy returns the answer that an open circuit gave, nil if it was not
-// the circuit.
+// suppressedBy returns the answer of an open circuit, nil if err has another cause.
 func suppressedBy(err *Error) *Error {
 	if err == nil {
 		return nil
@@ -27,31 +26,31 @@ func suppressedBy(err *Error) *Error {
 	return nil
 }
 
-// AccountState is what an operator wants to know of an account's tokens. Zero
-// times are unknown or do not apply. It holds no secret.
+// AccountState is the state of an account's tokens for an operator. Zero times are
+// unknown or do not apply. It holds no secret.
 type AccountState struct {
 	// Flow is how the account gets its tokens.
 	Flow account.Flow
-	// HasToken says that there is a valid access token in memory; Issued and
-	// Expiry are those of the newest access token, in memory or stored.
+	// HasToken: a valid access token is in memory. Issued and Expiry belong to the
+	// newest access token, in memory or stored.
 	HasToken       bool
 	Issued, Expiry time.Time
-	// NextRefresh is when it is replaced in the background if the account is in
-	// use, or when it may be asked for again after a failure.
+	// NextRefresh is when a token is replaced in the background if the account is in
+	// use, or when the endpoint may be asked again after a failure.
 	NextRefresh time.Time
 	// LastRotation is when the provider replaced the refresh token last.
 	LastRotation time.Time
-	// KeepAlive is when the refresh token is used at the latest, to keep it.
+	// KeepAlive is the latest time of the next refresh, see Config.KeepAlive.
 	KeepAlive time.Time
 	// LastUsed is when a client asked for the token last, in this run.
 	LastUsed time.Time
-	// Unsaved says that the newest tokens could not be written to the store.
+	// Unsaved: the newest tokens could not be written to the store.
 	Unsaved bool
 	// Failures counts transient failures in a row.
 	Failures int
-	// LastError is why the last refresh failed, nil after a success, or why none
-	// would be tried now: what another account of the client was told. LastErrorAt
-	// is when that was. It stands until NextRefresh, or for good if permanent.
+	// LastError is why the last refresh failed, nil after a success, or the answer to
+	// another account of the client that keeps this one from being refreshed.
+	// LastErrorAt is its time. It stands until NextRefresh, or for good if permanent.
 	LastError   *Error
 	LastErrorAt time.Time
 }
@@ -91,7 +90,7 @@ func (m *Manager) State(accountID string) (st AccountState, ok bool) {
 	return st, true
 }
 
-// stateOfClient adds why no account of the client is given a token, if so.
+// stateOfClient adds why no account of the client gets a token, if so.
 func (m *Manager) stateOfClient(st *AccountState, a *account.Account) {
 	if st.LastError != nil {
 		return
@@ -102,7 +101,7 @@ func (m *Manager) stateOfClient(st *AccountState, a *account.Account) {
 	}
 }
 
-// recordIfKnown is recordOf without entering anything.
+// recordIfKnown is recordOf, but enters nothing into the store.
 func (m *Manager) recordIfKnown(a *account.Account, s *Source) (r Record, known bool) {
 	if s != nil {
 		s.mu.Lock()
@@ -119,7 +118,7 @@ func (m *Manager) recordIfKnown(a *account.Account, s *Source) (r Record, known 
 	return r, known
 }
 
-// fillState adds what the source knows.
+// fillState adds the state of the source.
 func (s *Source) fillState(st *AccountState) {
 	now := time.Now()
 	s.mu.Lock()
@@ -135,7 +134,7 @@ func (s *Source) fillState(st *AccountState) {
 	}
 }
 
-// stateOfFailure adds what went wrong last. Called with mu.
+// stateOfFailure adds the last failure. Called with mu.
 func (s *Source) stateOfFailure(st *AccountState, now time.Time) {
 	s.reconsider()
 	if s.failure == nil {
@@ -150,24 +149,23 @@ func (s *Source) stateOfFailure(st *AccountState, now time.Time) {
 	}
 }
 
-// ownState adds what a mailbox that shares a token has of its own.
+// ownState adds the own failures of a mailbox that shares a token.
 func (s *Source) ownState(st *AccountState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stateOfFailure(st, time.Now())
 }
 
-// ForceRefresh gets a new access token for the account now, whatever is
+// ForceRefresh gets a new access token for the account now, ignoring what is
 // remembered, stored or cached, and returns why that failed. See Fetch.
 func (m *Manager) ForceRefresh(ctx context.Context, a *account.Account) error {
 	_, err := m.Fetch(ctx, a)
 	return err
 }
 
-// Fetch is ForceRefresh that returns the token. It joins a refresh that is
-// running. An account that is not (yet) among those of Retain is asked for too,
-// and not kept; but a refresh token that its provider rotates is stored. The
-// error is an *Error.
+// Fetch is ForceRefresh that returns the token. It joins a running refresh. It works
+// for an account that Retain does not know, too: the source is not kept then, but a
+// rotated refresh token is stored. The error is an *Error.
 func (m *Manager) Fetch(ctx context.Context, a *account.Account) (*Token, error) {
 	s, known := m.registered(a)
 	if !known {

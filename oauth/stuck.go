@@ -2,8 +2,8 @@ package oauth
 
 import "xoauth2-proxy/internal/watchdog"
 
-// abandon answers all who wait for c, whose worker is stuck, and those who come. If
-// the worker comes back, what it has got is published as ever.
+// abandon answers errStuck to those who wait for c, whose worker is stuck, and to
+// later callers. If the worker comes back, its token is published as usual.
 func (s *Source) abandon(c *call) {
 	s.mu.Lock()
 	if s.call != c {

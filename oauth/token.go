@@ -12,23 +12,22 @@ import (
 	"xoauth2-proxy/internal/account"
 )
 
-// redacted stands for a secret wherever one might be printed.
+// redacted stands for a secret in a text.
 const redacted = "<secret>"
 
-// expirySkew is how long before its expiry a token is no longer handed out: it
-// must still be valid when the provider reads it, by the provider's clock.
+// expirySkew is how long before its expiry a token is no longer handed out. The
+// token must still be valid when the provider reads it, by the provider's clock.
 const expirySkew = 10 * time.Second
 
-// Token is an access token (RFC 6749 section 1.4). It is immutable and shared:
-// who changes XOAUTH2 changes it for everybody. Formatting and marshalling show
-// the expiry only.
+// Token is an access token (RFC 6749 section 1.4). It is immutable and shared by
+// all callers, XOAUTH2 included. Formatting and marshalling show the expiry only.
 type Token struct {
 	// Access is the bearer token itself.
 	Access string
-	// Expiry is when it ends, by our clock.
+	// Expiry is when the token ends, by our clock.
 	Expiry time.Time
-	// XOAUTH2 is the initial response of AUTH XOAUTH2 in base64, ready to be
-	// sent, for the account's identity.
+	// XOAUTH2 is the initial response of AUTH XOAUTH2 in base64, for the account's
+	// identity. Read only.
 	XOAUTH2 []byte
 
 	login  login
@@ -66,8 +65,8 @@ type login struct {
 
 func loginOf(a *account.Account) login { return login{a.Identity(), a.SMTP} }
 
-// bearerResponse is the initial response of AUTH OAUTHBEARER, built by the first
-// who needs it: most providers are logged in to with XOAUTH2.
+// bearerResponse is the initial response of AUTH OAUTHBEARER, built at its first
+// use: most logins are with XOAUTH2.
 type bearerResponse struct {
 	once sync.Once
 	wire []byte
@@ -81,8 +80,8 @@ func (t Token) forLogin(l login) *Token {
 }
 
 // OAUTHBEARER returns the initial response of AUTH OAUTHBEARER (RFC 7628 section
-// 3.1) in base64, for the account's identity and endpoint. It is shared: who
-// changes it changes it for everybody.
+// 3.1) in base64, for the account's identity and endpoint. It is shared: callers
+// must not change it.
 func (t *Token) OAUTHBEARER() []byte {
 	t.bearer.once.Do(func() { t.bearer.wire = newOAUTHBEARER(t.login, t.Access) })
 	return t.bearer.wire
@@ -110,7 +109,7 @@ func newOAUTHBEARER(l login, access string) []byte {
 	return base64.StdEncoding.AppendEncode(nil, []byte(raw))
 }
 
-// Issued is when the token endpoint gave it, maybe before a restart.
+// Issued is when the token endpoint gave the token, perhaps before a restart.
 func (t *Token) Issued() time.Time { return t.issued }
 
 // valid reports whether the token may be handed out.
