@@ -66,8 +66,8 @@ var (
 	errRefused = &Error{Class: ClassTokenRefused, Hint: ClassTokenRefused.Hint()}
 )
 
-// CheckKeys reports whether the account can sign with what is configured, which
-// otherwise shows at its first token request: that certificate and private key
-// belong together, or that a service account's key can be used. Accounts that do
-// not sign have nothing to check. The error shows no secret.
+// CheckKeys reports, before the first token request, whether the account can sign
+// with the configured keys: certificate and private key must belong together, and the
+// key must be of a kind that signs. Accounts that do not sign are right. The error
+// shows no secret.
 func CheckKeys(a *account.Account) error { return flow.CheckKeys(a) }

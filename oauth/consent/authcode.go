@@ -21,9 +21,9 @@ import (
 	"xoauth2-proxy/oauth"
 )
 
-// Request is one request for consent in a browser (RFC 6749 section
-// 4.1) with PKCE (RFC 7636). The answer comes to a listener on the loopback
-// (RFC 8252 section 7.3), or is pasted by the person. Close it.
+// Request is one request for consent in a browser (RFC 6749 section 4.1) with PKCE
+// (RFC 7636). The answer comes to a listener on the loopback (RFC 8252 section 7.3),
+// or the person pastes it. Close it.
 type Request struct {
 	z        *Authorizer
 	conf     *oauth2.Config
@@ -36,9 +36,9 @@ type Request struct {
 	once   sync.Once // of the answer
 }
 
-// AuthCode starts a request: it listens on a free port of 127.0.0.1 for the
-// browser to come back to. The redirect address is http://localhost:PORT, which
-// both Google and Microsoft take with any port.
+// AuthCode starts a request: it listens on a free port of 127.0.0.1, where the browser
+// comes back. The redirect address is http://localhost:PORT; Google and Microsoft
+// accept any port.
 func (z *Authorizer) AuthCode() (*Request, error) {
 	if err := check(z.cfg.AuthURL, z.cfg.TokenURL); err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func (z *Authorizer) AuthCode() (*Request, error) {
 		z: z, conf: z.conf(redirect), state: rand.Text(), verifier: oauth2.GenerateVerifier(),
 		done: make(chan struct{}), answer: make(chan url.Values, 1),
 	}
-	// One request of a browser: the standard server, which can be waited for.
+	// A browser sends one request. The standard server can be waited for.
 	r.server = http.Server{
 		Handler:           http.HandlerFunc(r.serve),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -66,7 +66,7 @@ func (z *Authorizer) AuthCode() (*Request, error) {
 	return r, nil
 }
 
-// URL is what the person opens in a browser, on this machine or another one.
+// URL is the address that the person opens in a browser, on any machine.
 func (r *Request) URL() string {
 	options := []oauth2.AuthCodeOption{
 		oauth2.AccessTypeOffline, // Google: a refresh token, please
@@ -75,17 +75,18 @@ func (r *Request) URL() string {
 	if hint := r.z.cfg.LoginHint; hint != "" {
 		options = append(options, oauth2.SetAuthURLParam("login_hint", hint))
 	}
-	// A refresh token comes with a consent that is given anew only.
+	// Only a new consent brings a refresh token.
 	options = append(options, oauth2.SetAuthURLParam("prompt", "consent"))
 	return r.conf.AuthCodeURL(r.state, options...)
 }
 
-// RedirectURL is where the browser is sent to afterwards. On another machine it
-// finds nothing there; the person then pastes that address, see Exchange.
+// RedirectURL is the address that the provider sends the browser to after consent. A
+// browser on another machine finds nothing there; the person then pastes the address,
+// see Exchange.
 func (r *Request) RedirectURL() string { return r.conf.RedirectURL }
 
 // Wait waits for the browser to come back and exchanges its code. The error is
-// an *oauth.Error, or that of ctx.
+// an *oauth.Error, or the cause of ctx's end.
 func (r *Request) Wait(ctx context.Context) (*Result, error) {
 	select {
 	case <-ctx.Done():
@@ -95,8 +96,8 @@ func (r *Request) Wait(ctx context.Context) (*Result, error) {
 	}
 }
 
-// Exchange takes what the person pasted: the whole address that the browser was
-// sent to, or the code alone.
+// Exchange exchanges the code that the person pasted: alone, or in the whole address
+// that the browser was sent to.
 func (r *Request) Exchange(ctx context.Context, pasted string) (*Result, error) {
 	pasted = strings.TrimSpace(pasted)
 	q := url.Values{"code": {pasted}, "state": {r.state}}
@@ -131,8 +132,8 @@ func (r *Request) finish(ctx context.Context, q url.Values) (*Result, error) {
 	return r.z.result(x, tok, err, account.NewSecret(code), account.NewSecret(r.verifier))
 }
 
-// serve answers the browser. Anything but the answer to this request, such as
-// a request for an icon, changes nothing.
+// serve answers the browser. Requests without the answer to this request, such as for
+// an icon, change nothing.
 func (r *Request) serve(w http.ResponseWriter, req *http.Request) {
 	q := req.URL.Query()
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -150,7 +151,7 @@ func (r *Request) serve(w http.ResponseWriter, req *http.Request) {
 	r.once.Do(func() { r.answer <- q })
 }
 
-// Close ends the listener and waits for it, once the browser has its answer.
+// Close ends the listener after the browser has its answer, and waits for it.
 func (r *Request) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -21,16 +21,16 @@ var (
 	errRedirect       = errors.New("what was pasted is neither the address that the browser was sent to nor a code")
 )
 
-// Config is what a person is asked to consent to, and where.
+// Config says what a person is asked to consent to, and where.
 type Config struct {
 	// ClientID and ClientSecret are the OAuth2 client; a public one has no
 	// secret.
 	ClientID     string
 	ClientSecret account.Secret
-	// AuthURL, DeviceURL and TokenURL are the provider's endpoints. Only the
-	// ones that are used are needed.
+	// AuthURL (browser), DeviceURL (device code) and TokenURL (both) are the provider's
+	// endpoints.
 	AuthURL, DeviceURL, TokenURL string
-	// Scope is what to ask for, such as account.Provider.ConsentScope.
+	// Scope is the scope to ask for, such as account.Provider.ConsentScope.
 	Scope string
 	// LoginHint is the mailbox; the provider offers it to the person.
 	LoginHint string
@@ -39,13 +39,13 @@ type Config struct {
 	CAFile string
 }
 
-// Result is what a person's consent brings.
+// Result is the result of a person's consent.
 type Result struct {
 	// RefreshToken is for the accounts file.
 	RefreshToken account.Secret
 	// Token is the first access token, for a login that proves that all works.
 	Token *oauth.Token
-	// Scope is what was granted, as the provider says; it may be empty.
+	// Scope is the granted scope as the provider says it; it may be empty.
 	Scope string
 }
 
@@ -81,7 +81,7 @@ func (z *Authorizer) conf(redirect string) *oauth2.Config {
 	}
 }
 
-// check refuses endpoints that must not be asked.
+// check refuses endpoints that no secret may be sent to.
 func check(endpoints ...string) error {
 	for _, e := range endpoints {
 		if httpc.CheckURL(e) != nil {
@@ -91,7 +91,7 @@ func check(endpoints ...string) error {
 	return nil
 }
 
-// result turns a token response into what the caller gets.
+// result turns a token response into a Result.
 func (z *Authorizer) result(x *flow.Exchange, tok *oauth2.Token, err error, secrets ...account.Secret) (*Result, error) {
 	if err = x.Fault(err); err != nil {
 		return nil, failure(x, err, secrets...)
@@ -108,7 +108,7 @@ func (z *Authorizer) result(x *flow.Exchange, tok *oauth2.Token, err error, secr
 	return &Result{RefreshToken: got.Refresh, Scope: scope, Token: oauth.NewToken(z.account(), got.Access, got.Expiry)}, nil
 }
 
-// failure is what an exchange failed with, in our form. The error holds nothing
+// failure turns the failure of an exchange into an *oauth.Error, which holds nothing
 // of the settings' secrets and of more.
 func failure(x *flow.Exchange, err error, more ...account.Secret) *oauth.Error {
 	e := x.Refusal(x.Fault(err), more...)
@@ -126,7 +126,7 @@ var consentHints = map[string]string{
 	"unauthorized_client": "allow public client flows in the app registration, or check client_id",
 }
 
-// exchange returns what sends one request.
+// exchange returns a new exchange, for one request.
 func (z *Authorizer) exchange(ctx context.Context) *flow.Exchange {
 	return z.flows.Exchange(ctx, z.account())
 }

@@ -16,26 +16,26 @@ import (
 
 const (
 	deviceGrant = "urn:ietf:params:oauth:grant-type:device_code"
-	// defaultPoll is the polling interval, in seconds, where the endpoint names
-	// none, and what slow_down adds to it (RFC 8628 sections 3.2 and 3.5).
+	// defaultPoll is the polling interval, in seconds, if the endpoint names none, and
+	// the increase for each slow_down (RFC 8628 sections 3.2 and 3.5).
 	defaultPoll = 5
-	// defaultDeviceLife is how long a code is good where the endpoint says
-	// nothing, though it must.
+	// defaultDeviceLife is how long a code is good if the endpoint does not say, though
+	// it must.
 	defaultDeviceLife = 15 * time.Minute
 )
 
-// Prompt is what a person needs to give consent on another device.
+// Prompt has what a person needs to give consent on another device.
 type Prompt struct {
-	// URL is where to go, Code what to enter there. URLWithCode, if not empty,
-	// has the code in it.
+	// URL is the address to open, Code the code to enter there. URLWithCode, if not
+	// empty, is the address with the code in it.
 	URL, Code, URLWithCode string
-	// Expiry is until when.
+	// Expiry is the end of the code.
 	Expiry time.Time
 }
 
-// DeviceAuthorize gets consent by device code (RFC 8628): it has show tell the
-// person what to do, and waits until that is done, refused or too late. The
-// error is an *oauth.Error, or that of ctx.
+// DeviceAuthorize gets consent by device code (RFC 8628): it calls show to tell the
+// person what to do, and waits until that is done, refused or too late. The error is
+// an *oauth.Error, or the cause of ctx's end.
 func (z *Authorizer) DeviceAuthorize(ctx context.Context, show func(Prompt)) (*Result, error) {
 	if z.cfg.DeviceURL == "" {
 		return nil, &oauth.Error{Class: oauth.ClassMisconfigured, Err: errNoDeviceFlow, Hint: "use a browser instead"}
@@ -94,7 +94,7 @@ func (z *Authorizer) poll(ctx context.Context, d *oauth2.DeviceAuthResponse) (*R
 		case code == "authorization_pending":
 		case code == "slow_down":
 			interval += defaultPoll
-		case err != nil && x.Lost(): // lost; section 3.5 wants it slower then
+		case err != nil && x.Lost(): // section 3.5 asks for a longer interval after a lost connection
 			interval *= 2
 		default:
 			return z.result(x, tok, err, account.NewSecret(d.DeviceCode))

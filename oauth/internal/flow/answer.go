@@ -17,7 +17,7 @@ import (
 	"xoauth2-proxy/oauth/internal/httpc"
 )
 
-// An answer is what an endpoint said, before x/oauth2 made something of it.
+// An answer is an endpoint's answer before x/oauth2 reads it.
 type answer struct {
 	status int
 	header http.Header
@@ -67,10 +67,10 @@ func isVSCHAR(s string) bool {
 // section 8.1 lets a parser ignore it.
 var utf8BOM = []byte("\xef\xbb\xbf")
 
-// asJSON returns the body of an answer in the form that all flows read, whatever
-// its header says of it: decompressed, without a byte order mark and the white
-// space around, and a form as the object of its fields. What is neither JSON nor
-// a form stays as it is. encoding is the Content-Encoding. The error is
+// asJSON returns the body of an answer in the form that all flows read, whatever its
+// Content-Type: decompressed, without a byte order mark and white space around it, and
+// a form as the object of its fields. A body that is neither JSON nor a form stays as
+// it is. encoding is the Content-Encoding. The error is
 // httpc.ErrReplyTooLarge.
 func asJSON(body []byte, encoding string) ([]byte, error) {
 	body, err := decompress(body, encoding)
@@ -84,8 +84,8 @@ func asJSON(body []byte, encoding string) ([]byte, error) {
 	return body, nil
 }
 
-// decompress undoes gzip, which its first octets tell, and deflate, which the
-// header does. Of a body that is cut, it returns what can be read.
+// decompress undoes gzip, which shows in the first octets, and deflate, which shows in
+// the header. Of a cut body it returns what can be read.
 func decompress(body []byte, encoding string) ([]byte, error) {
 	var r io.Reader
 	switch {
@@ -108,7 +108,7 @@ func decompress(body []byte, encoding string) ([]byte, error) {
 	switch {
 	case len(plain) > httpc.MaxReply:
 		return nil, httpc.ErrReplyTooLarge
-	case len(plain) == 0: // it was not what the header says
+	case len(plain) == 0: // the header was wrong
 		return body, nil
 	}
 	return plain, nil
@@ -119,19 +119,19 @@ func isObject(body []byte) bool {
 	return bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(body), utf8BOM)), []byte("{"))
 }
 
-// isWhole reports whether body has a whole JSON object: one that is an answer,
-// though the connection was lost before the end that the header announced.
+// isWhole reports whether body has a whole JSON object: that is an answer, though the
+// connection was lost before the end that the header announced.
 func isWhole(body []byte) bool {
 	body, err := asJSON(body, "")
 	return err == nil && isObject(body) && json.Valid(body)
 }
 
-// formFields are the fields that make a form an answer (RFC 6749 section 5, RFC
-// 8628 section 3.2).
+// formFields are the fields of which an answer has one (RFC 6749 section 5, RFC 8628
+// section 3.2).
 var formFields = []string{"access_token", "refresh_token", "error", "device_code"}
 
 // formAsJSON returns the fields of an answer in application/x-www-form-urlencoded
-// as a JSON object, nil if body is none. Old endpoints answer so.
+// as a JSON object, nil if body is no form. Old endpoints answer so.
 func formAsJSON(body []byte) []byte {
 	if len(body) == 0 || bytes.ContainsAny(body, "{}<>\"' \t\r\n") {
 		return nil

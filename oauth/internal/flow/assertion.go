@@ -20,17 +20,16 @@ import (
 )
 
 const (
-	// assertionType is that of a client that signs for itself (RFC 7523
-	// section 2.2).
+	// assertionType is for a client that signs for itself (RFC 7523 section 2.2).
 	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-	// assertionLife is how long an assertion is good. It is used at once; this
-	// is for clocks that differ.
+	// assertionLife is how long an assertion is good. It is used at once, but clocks
+	// differ.
 	assertionLife = 5 * time.Minute
 )
 
-// assertionHeader is the JOSE header of a client assertion. x/oauth2 makes
-// assertions without the certificate's thumbprints, of which endpoints look at
-// one or the other: SHA-1 (RFC 7515 section 4.1.7) or SHA-256 (section 4.1.8).
+// assertionHeader is the JOSE header of a client assertion. Endpoints look at one of
+// the certificate's thumbprints, which x/oauth2 leaves out: SHA-1 (RFC 7515 section
+// 4.1.7) or SHA-256 (section 4.1.8).
 type assertionHeader struct {
 	Algorithm string `json:"alg"`
 	Type      string `json:"typ"`
@@ -38,7 +37,7 @@ type assertionHeader struct {
 	SHA256    string `json:"x5t#S256"`
 }
 
-// assertionClaims are what RFC 7523 section 3 wants in one.
+// assertionClaims are the claims that RFC 7523 section 3 asks for.
 type assertionClaims struct {
 	Issuer    string `json:"iss"`
 	Subject   string `json:"sub"`
@@ -49,8 +48,8 @@ type assertionClaims struct {
 	Expires   int64  `json:"exp"`
 }
 
-// clientAssertion makes the signed statement that the client is who it says
-// (RFC 7523 section 3), for the token endpoint as audience.
+// clientAssertion signs the client's assertion of its identity (RFC 7523 section 3),
+// for the token endpoint as audience.
 func clientAssertion(a *account.Account, now time.Time) (string, error) {
 	pair, err := certificatePair(a)
 	if err != nil {
@@ -83,8 +82,8 @@ func clientAssertion(a *account.Account, now time.Time) (string, error) {
 	return "", errKeyKind
 }
 
-// certificatePair parses the client's certificate and its key, which must be one
-// that assertions can be signed with.
+// certificatePair parses the client's certificate and its key, which must be fit to
+// sign assertions.
 func certificatePair(a *account.Account) (tls.Certificate, error) {
 	pair, err := tls.X509KeyPair([]byte(a.Certificate), []byte(a.PrivateKey.Reveal()))
 	if err != nil { // its text may quote the PEM
@@ -101,10 +100,7 @@ func certificatePair(a *account.Account) (tls.Certificate, error) {
 	return pair, errKeyKind
 }
 
-// CheckKeys reports whether the account can sign with what is configured, which
-// otherwise shows at its first token request: that certificate and private key
-// belong together, or that a service account's key can be used. Accounts that do
-// not sign have nothing to check. The error shows no secret.
+// CheckKeys is oauth.CheckKeys.
 func CheckKeys(a *account.Account) error {
 	switch {
 	case a.TokenFlow() == account.FlowServiceAccount:
@@ -117,7 +113,7 @@ func CheckKeys(a *account.Account) error {
 }
 
 // signJWT makes the compact form of RFC 7515 section 3.1. sign gets the SHA-256
-// digest of what is signed.
+// digest of header and claims.
 func signJWT(header, claims any, sign func(digest []byte) ([]byte, error)) (string, error) {
 	h, err := json.Marshal(header)
 	if err != nil {

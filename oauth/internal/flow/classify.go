@@ -17,9 +17,9 @@ import (
 // header must not silence an account for days.
 const MaxRetryAfter = time.Hour
 
-// errorClasses is the meaning of "error" in an answer (RFC 6749 sections 4.1.2.1
+// errorClasses is the class of each "error" in an answer (RFC 6749 sections 4.1.2.1
 // and 5.2, RFC 8628 section 3.5, OpenID Connect, and what Google and Microsoft
-// add). See isRefusal for any other.
+// add). isRefusal decides for others.
 var errorClasses = map[string]Class{
 	"invalid_grant":              ClassInvalidGrant,
 	"interaction_required":       ClassInteractionRequired,
@@ -63,7 +63,7 @@ const (
 // LoopDetected is the ProviderCode of a client that asks for tokens in a loop.
 const LoopDetected = "AADSTS50196"
 
-// classHints is what to do when nothing more precise is known.
+// classHints are for failures of which nothing more precise is known.
 var classHints = map[Class]string{
 	ClassInvalidGrant:        hintInvalid,
 	ClassInteractionRequired: hintInteraction,
@@ -85,9 +85,9 @@ var codeHints = map[string]string{
 	"org_internal":          "the OAuth client is for users of its own organization only: use a client of the user's organization, or make the user type of the consent screen external",
 }
 
-// aadsts is what the numbers of Microsoft's answers mean. Control flow follows
-// "error", as Microsoft asks; a number chooses the hint, decides where "error"
-// is missing, and turns a refusal into a passing failure where it says so.
+// aadsts is the meaning of the numbers in Microsoft's answers. The class follows
+// "error", as Microsoft asks. A number chooses the hint, gives the class if "error"
+// is missing, and makes a refusal a passing failure if its own class is passing.
 var aadsts = map[string]struct {
 	class Class
 	hint  string
@@ -116,8 +116,8 @@ var aadsts = map[string]struct {
 	"50196":   {ClassThrottled, "the endpoint sees a loop of token requests; find what else uses this client and user"},
 }
 
-// classify turns what x/oauth2 gave into an *Error that holds nothing of
-// secrets. x/oauth2's own error keeps the whole reply, so it goes no further.
+// classify turns an error of x/oauth2 into an *Error without any of the secrets.
+// x/oauth2's own error has the whole reply in it and is dropped.
 func classify(err error, secrets []string, now time.Time) *Error {
 	var answer *oauth2.RetrieveError
 	if !errors.As(err, &answer) {
@@ -154,10 +154,10 @@ func classify(err error, secrets []string, now time.Time) *Error {
 	return e
 }
 
-// isRefusal reports whether an answer with an "error" that is not known has the
-// form of a refusal: the characters of RFC 6749 section 5.2 and one of the
-// statuses that token endpoints refuse with. It comes from a token endpoint that
-// works, and asking again brings the same.
+// isRefusal reports whether an answer with an unknown "error" has the form of a
+// refusal: the characters of RFC 6749 section 5.2 and a status that token endpoints
+// refuse with. Such an answer comes from a working token endpoint, which would give
+// it again.
 func isRefusal(status int, code string) bool {
 	switch status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
@@ -172,8 +172,8 @@ func isRefusal(status int, code string) bool {
 	return code != ""
 }
 
-// ErrorCode returns the "error" of the answer that x/oauth2 made err of, in lower
-// case; "" if err is none.
+// ErrorCode returns the "error" of the answer in err, in lower case; "" if err is of
+// no answer.
 func ErrorCode(err error) string {
 	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		decodeAnswer(answer)
@@ -182,8 +182,8 @@ func ErrorCode(err error) string {
 	return ""
 }
 
-// decodeAnswer fills in the error object of RFC 6749 section 5.2 where x/oauth2
-// left the body as it was.
+// decodeAnswer fills in the error object of RFC 6749 section 5.2 if x/oauth2 left it
+// in the body.
 func decodeAnswer(answer *oauth2.RetrieveError) {
 	if answer.ErrorCode != "" || len(answer.Body) == 0 {
 		return
@@ -197,8 +197,8 @@ func decodeAnswer(answer *oauth2.RetrieveError) {
 	}
 }
 
-// flowHints say what a refusal means in a flow without a refresh token, where
-// the usual hint would lead astray.
+// flowHints say what a refusal means in a flow without a refresh token: the usual
+// hint is about refresh tokens.
 var flowHints = map[account.Flow]map[string]string{
 	account.FlowClientCredentials: {
 		"invalid_grant": "check tenant, client_id and scope of the account; app-only access needs a token URL with the tenant in it",
@@ -216,14 +216,14 @@ var flowHints = map[account.Flow]map[string]string{
 	},
 }
 
-// hintForFlow replaces a hint that is about refresh tokens.
+// hintForFlow replaces a hint about refresh tokens in flows that have none.
 func hintForFlow(e *Error, a *account.Account) {
 	if h := flowHints[a.TokenFlow()][e.Code]; h != "" && e.ProviderCode == "" && e.Permanent() {
 		e.Hint = h
 	}
 }
 
-// hint chooses what to tell the operator.
+// hint chooses the hint for the operator.
 func hint(e *Error, code, numbered string) string {
 	switch {
 	case e.Class == ClassUnavailable:
@@ -239,8 +239,8 @@ func hint(e *Error, code, numbered string) string {
 	return e.Class.Hint()
 }
 
-// knownCode returns an "error" value that can be shown: one that looks like the
-// codes of the RFC and has nothing of a secret in it.
+// knownCode returns an "error" value that can be shown, "" for others: it must look
+// like the codes of the RFC and have no part of a secret in it.
 func knownCode(code string, secrets []string) string {
 	if _, ok := errorClasses[code]; ok {
 		return code

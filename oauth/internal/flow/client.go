@@ -43,8 +43,8 @@ func (f *Flows) clientCredentials(ctx context.Context, g Grant) (Issued, *Error)
 	return got, err
 }
 
-// ask sends a token request of the account's client. client_secret and scope are
-// sent if and only if the account has them; a certificate goes before a secret.
+// ask sends a token request of the account's client. client_secret and scope are sent
+// if the account has them; a certificate is preferred to a secret.
 func (f *Flows) ask(ctx context.Context, g Grant, params url.Values) (Issued, *Error) {
 	a := g.Account
 	conf := clientcredentials.Config{

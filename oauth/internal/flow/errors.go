@@ -11,36 +11,37 @@ import (
 	"xoauth2-proxy/oauth/internal/httpc"
 )
 
-// What a caller can do about a missing token; every error that a Source gives
-// is an *Error and is one of these under errors.Is.
+// The sentinels of the classes: each *Error is one of these under errors.Is. They
+// say what to do about a missing token.
 var (
-	// ErrUnavailable: the token endpoint could not be asked or had no answer.
-	// Try again later.
+	// ErrUnavailable: the token endpoint could not be asked, or gave no answer. Try
+	// again later.
 	ErrUnavailable = errors.New("token endpoint unavailable")
 	// ErrThrottled: the token endpoint asked for fewer requests. Try later.
 	ErrThrottled = errors.New("token endpoint throttles")
-	// ErrNoEndpoint: what answers at the token URL is no token endpoint. Asked
-	// again at long intervals; all accounts of the client and URL are hit.
+	// ErrNoEndpoint: the server at the token URL is no token endpoint. Asked again at
+	// long intervals; all accounts of the client and URL are affected.
 	ErrNoEndpoint = errors.New("token URL is no token endpoint")
 	// ErrTokenRefused: the endpoint issues tokens that the provider's
 	// submission server refuses. Asked again at long intervals.
 	ErrTokenRefused = errors.New("access tokens are refused at login")
-	// ErrMailboxes: as many mailboxes of the catch-all account are in use as may
-	// be. Those out of use for some minutes make room.
+	// ErrMailboxes: the catch-all account has as many mailboxes in use as it may have.
+	// Mailboxes that are unused for some minutes make room.
 	ErrMailboxes = errors.New("too many mailboxes of the catch-all account are in use")
 	// ErrRemoved: the account was removed or its credentials changed while the
 	// token was asked for. The client is to log in again.
 	ErrRemoved = errors.New("account removed or changed")
 	// ErrClosed: the proxy is shutting down.
 	ErrClosed = errors.New("shutting down")
-	// ErrInvalidGrant: the refresh token is no longer good. Needs an operator,
-	// who authorizes the account again.
+	// ErrInvalidGrant: the refresh token is no longer good. An operator must authorize
+	// the account again.
 	ErrInvalidGrant = errors.New("refresh token refused")
 	// ErrInteractionRequired: the provider wants a person to act (consent, a
 	// second factor, a disabled user). Needs an operator.
 	ErrInteractionRequired = errors.New("provider requires a person to act")
 	// ErrInvalidClient: client_id or client_secret is wrong or has expired, or the
-	// client was deleted or disabled. Needs an operator; all accounts of that client are hit.
+	// client was deleted or disabled. Needs an operator; all accounts of the client are
+	// affected.
 	ErrInvalidClient = errors.New("OAuth2 client refused")
 	// ErrLoginRefused: the provider does not let the mailbox submit, whatever the
 	// token. Needs an operator or the provider's administrator.
@@ -55,11 +56,11 @@ type Class uint8
 
 const (
 	// ClassUnavailable is a passing failure: network, timeout, HTTP 5xx, and
-	// whatever is not known to be permanent.
+	// everything that is not known to be permanent.
 	ClassUnavailable Class = iota
 	// ClassThrottled is HTTP 429 or the provider's equivalent.
 	ClassThrottled
-	// ClassNoEndpoint is HTTP 404 or 405 without an error that is known.
+	// ClassNoEndpoint is HTTP 404 or 405 without a known "error".
 	ClassNoEndpoint
 	// ClassTokenRefused is a good answer whose token was refused at login.
 	ClassTokenRefused
@@ -73,8 +74,8 @@ const (
 	ClassInteractionRequired
 	ClassInvalidClient
 	ClassMisconfigured
-	// ClassLoginRefused is a refusal at login that no token can change. Sources
-	// never have it; see ExplainAuthRefusal.
+	// ClassLoginRefused is a refusal at login that no token can change. Flows and
+	// sources never have it; see oauth.ExplainAuthRefusal.
 	ClassLoginRefused
 
 	// NumClasses is how many there are.
@@ -103,7 +104,7 @@ var classes = [NumClasses]struct {
 func (c Class) String() string { return classes[c].label }
 
 // Permanent reports whether only a change of the account or of the provider's
-// settings can help.
+// settings helps.
 func (c Class) Permanent() bool { return c >= ClassInvalidGrant }
 
 // Hint returns what the operator should do when nothing more precise is known.
@@ -135,10 +136,10 @@ type Error struct {
 func (e *Error) Permanent() bool { return e.Class.Permanent() }
 
 // RefreshTokenDead reports whether the provider has said that the refresh token
-// itself is gone, expired, revoked or never was one: nothing but another consent
-// brings the account back. Microsoft answers the same invalid_grant where a
-// person must prove who they are, is disabled, or is kept out by a policy; all of
-// these may pass, and the number tells. A number that is not known proves nothing.
+// itself is gone, expired, revoked or never was one: only another consent brings the
+// account back. Microsoft answers the same invalid_grant to a person who must log in
+// again, who is disabled, or whom a policy bars. These may pass, and the number tells
+// them apart; an unknown number proves nothing.
 func (e *Error) RefreshTokenDead() bool {
 	if e.Class != ClassInvalidGrant {
 		return false
@@ -161,7 +162,7 @@ func (e *Error) EndpointDown() bool {
 	return e.Status >= 500 || e.Status == 0 && e.Err != nil
 }
 
-// Is makes the sentinels of this package match by class.
+// Is makes the sentinel of the class match.
 func (e *Error) Is(target error) bool { return target == classes[e.Class].sentinel }
 
 // Unwrap returns the local cause.
@@ -185,9 +186,8 @@ func (e *Error) Error() string {
 // 4.5.3.1.5), codes included.
 const maxPublic = 440
 
-// Public is a text for an SMTP reply: what happened and what to do, in one
-// line of printable ASCII. It has nothing in it that the endpoint wrote, other
-// than its error codes.
+// Public is a text for an SMTP reply: what happened and what to do, in one line of
+// printable ASCII. Of the endpoint's words it has the error codes alone.
 func (e *Error) Public() string {
 	s := e.summary(false)
 	if e.Hint != "" {
@@ -199,7 +199,7 @@ func (e *Error) Public() string {
 	return s
 }
 
-// summary is the class in words with the codes behind it.
+// summary is the class in words, then the codes.
 func (e *Error) summary(status bool) string {
 	var codes []string
 	if status && e.Status != 0 {

@@ -76,12 +76,12 @@ func (x *Exchange) Refusal(err error, more ...account.Secret) *Error {
 func (x *Exchange) client() *http.Client {
 	return &http.Client{
 		Transport: x,
-		// A redirect would carry secrets to who knows where.
+		// A redirect would carry secrets to another host.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// Context returns the one that x/oauth2 finds the client in.
+// Context returns a context for x/oauth2 with the HTTP client of the exchange in it.
 func (x *Exchange) Context() context.Context {
 	return context.WithValue(x.ctx, oauth2.HTTPClient, x.client())
 }

@@ -23,7 +23,7 @@ import (
 const (
 	// maxOutput caps what a token command may print.
 	maxOutput = 64 << 10
-	// maxComplaint is how much of its standard error is looked at.
+	// maxComplaint is how much of its standard error is read.
 	maxComplaint = 4 << 10
 	// commandGrace is how long a command that was told to end may hold its
 	// output open.
@@ -36,12 +36,12 @@ var (
 	errCommandOutput = errors.New("the token command printed too much")
 )
 
-// keptEnvironment is what a token command inherits. Nothing else: the proxy's
-// own environment may hold keys.
+// keptEnvironment is all that a token command inherits: the proxy's environment may
+// hold keys.
 var keptEnvironment = []string{"PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"}
 
-// externalReply is what a token command prints and an external endpoint
-// answers: the successful or the error response of RFC 6749 section 5.
+// externalReply is the output of a token command or the answer of an external
+// endpoint: a successful or an error response of RFC 6749 section 5.
 type externalReply struct {
 	AccessToken string      `json:"access_token"`
 	TokenType   string      `json:"token_type"`
@@ -76,7 +76,7 @@ func (f *Flows) command(ctx context.Context, g Grant) (Issued, *Error) {
 		return Issued{}, commandError(errCommandOutput)
 	}
 	got, e := f.fromReply(printed, g, 0)
-	if err == nil || e != nil && e.Code != "" { // what it says itself goes first
+	if err == nil || e != nil && e.Code != "" { // its own error object goes first
 		return got, e
 	}
 	e = commandError(errCommand)
@@ -84,8 +84,8 @@ func (f *Flows) command(ctx context.Context, g Grant) (Issued, *Error) {
 	return Issued{}, e
 }
 
-// commandError is a failure of the command itself. It is taken as passing,
-// unless there is nothing to start.
+// commandError is a failure of the command itself. It counts as passing, unless the
+// command cannot be started.
 func commandError(cause error) *Error {
 	e := &Error{Err: cause, Hint: "run the token command by hand; it must print access_token and expires_in as a JSON object"}
 	if cause == errCommandStart {
@@ -104,8 +104,8 @@ func commandEnvironment(a *account.Account) []string {
 	return env
 }
 
-// limited is a buffer with an end. A write beyond it fails, which ends the
-// command, or is dropped.
+// limited is a buffer of at most left more octets. A write beyond them is dropped, or
+// fails, which ends the command.
 type limited struct {
 	buf      bytes.Buffer
 	left     int
@@ -125,8 +125,8 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// endpoint asks the operator's HTTP endpoint, by a POST that says which account
-// the token is for.
+// endpoint asks the operator's HTTP endpoint, by a POST with the account that the
+// token is for.
 func (f *Flows) endpoint(ctx context.Context, g Grant) (Issued, *Error) {
 	a := g.Account
 	if err := checkEndpoint(a); err != nil {
@@ -157,7 +157,7 @@ func (f *Flows) endpoint(ctx context.Context, g Grant) (Issued, *Error) {
 	return f.fromReply(x.answer.body, g, resp.StatusCode)
 }
 
-// fromReply reads a reply. status is 0 for that of a command.
+// fromReply reads a reply. status is 0 for the output of a command.
 func (f *Flows) fromReply(body []byte, g Grant, status int) (Issued, *Error) {
 	var r externalReply
 	if json.Unmarshal(body, &r) != nil {

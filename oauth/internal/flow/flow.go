@@ -11,22 +11,21 @@ import (
 	"xoauth2-proxy/oauth/internal/httpc"
 )
 
-// A Grant is what a flow starts from.
+// A Grant is the input of a flow.
 type Grant struct {
 	Account *account.Account
 	Refresh account.Secret // the newest refresh token of the account's chain
 }
 
-// Issued is what a flow brings.
+// Issued is the output of a flow.
 type Issued struct {
 	Access  string
-	Refresh account.Secret // the one to use next time
+	Refresh account.Secret // for the next refresh; zero: the same as before
 	Expiry  time.Time
 	At      time.Time // when it was issued; zero is now
 }
 
-// Flows are the flows that there are, by the name in the account. All methods but
-// Close are safe for concurrent use.
+// Flows runs the flows. Its methods except Close are safe for concurrent use.
 type Flows struct {
 	transport *httpc.Transport
 	lifetime  time.Duration
@@ -65,8 +64,7 @@ func (f *Flows) Fetch(ctx context.Context, g Grant) (Issued, *Error) {
 	return Issued{}, Local(errFlow)
 }
 
-// outcome turns what x/oauth2 gave into the result of a fetch. With an error,
-// the refresh token that the answer has all the same is in the result.
+// outcome turns x/oauth2's result into the result of a fetch, as Fetch returns it.
 func (f *Flows) outcome(x *Exchange, g Grant, tok *oauth2.Token, err error) (Issued, *Error) {
 	if err = x.Fault(err); err != nil {
 		e := x.Refusal(err, g.Refresh)
@@ -117,8 +115,8 @@ func IsBearer(s string) bool {
 	return s != ""
 }
 
-// secretsOf lists what a reply must not make us show, also as it was encoded:
-// the account's secrets and more.
+// secretsOf lists the account's secrets and more, each as it is and as it was encoded
+// in a request. No text of a reply may show them.
 func secretsOf(a *account.Account, more ...account.Secret) []string {
 	var out []string
 	for _, s := range append(more, a.RefreshToken, a.ClientSecret, a.PrivateKey, a.TokenProxy) {

@@ -13,8 +13,8 @@ import (
 	"xoauth2-proxy/oauth/internal/httpc"
 )
 
-// Causes that have no error value of their own elsewhere. Their texts are all
-// that is shown: the originals may quote what was received.
+// Causes of failures, beside those of httpc. Only their texts are shown: the original
+// errors may quote what was received.
 var (
 	errLookup         = errors.New("DNS look-up failed")
 	errTLS            = errors.New("TLS handshake failed")

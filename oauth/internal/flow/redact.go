@@ -5,22 +5,22 @@ import (
 	"unicode/utf8"
 )
 
-// redacted stands for a secret wherever one might be printed.
+// redacted stands for a secret in a text.
 const redacted = "<secret>"
 
 const (
 	// secretWindow is how many octets in a row a text may share with a secret.
 	secretWindow = 8
-	// maxWord is how long a run without white space may be and still be taken
-	// for a word, a URL or a GUID instead of a token unknown to us.
+	// maxWord is the longest run without white space that counts as a word, a URL or a
+	// GUID; a longer one may be a token unknown to us.
 	maxWord = 48
 	// maxDescription cuts remote text, in octets.
 	maxDescription = 300
 )
 
-// redact makes remote text fit to be logged: one line of printable characters,
-// cut, and every word masked that is too long to be one or has a part of a
-// secret in it. Endpoints do echo what they were sent, whole or abbreviated.
+// redact makes remote text fit for a log: one line of printable characters, cut. It
+// masks words that are too long for a word, and words with a part of a secret:
+// endpoints echo requests, whole or abbreviated.
 func redact(text string, secrets []string) string {
 	if len(text) > 4*maxDescription {
 		text = text[:4*maxDescription]

@@ -18,7 +18,7 @@ import (
 // Route is how a host is reached: what may differ by account. Routes are
 // compared with ==.
 type Route struct {
-	Proxy  account.Secret // URL; zero: that of the configuration
+	Proxy  account.Secret // URL; zero: Config.Proxy
 	CAFile string         // more authorities to trust; "": none
 }
 
@@ -111,7 +111,7 @@ func (d *dialer) handshake(ctx context.Context, conn net.Conn, addr string) (net
 }
 
 // rootsOf returns the authorities to trust. The file of a route is read for each
-// connection, which are few: it may have been replaced.
+// connection, since it may have been replaced.
 func (d *dialer) rootsOf() (*x509.CertPool, error) {
 	if d.route.CAFile == "" {
 		return d.roots, nil
@@ -126,8 +126,8 @@ func (d *dialer) rootsOf() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// viaProxy has an HTTP proxy connect to addr (RFC 9110 section 9.3.6). What
-// goes through is TLS, so that the proxy learns host and port only.
+// viaProxy has an HTTP proxy connect to addr (RFC 9110 section 9.3.6). TLS runs
+// through the proxy, which learns host and port only.
 func (d *dialer) viaProxy(ctx context.Context, proxy *url.URL, addr string) (net.Conn, error) {
 	port := proxy.Port()
 	if port == "" {
@@ -186,8 +186,8 @@ func askProxy(conn net.Conn, user *url.Userinfo, addr string) error {
 	return nil
 }
 
-// refuseRemote keeps a connection in the clear on this machine, whatever
-// "localhost" resolves to.
+// refuseRemote keeps a connection in the clear on this machine, wherever "localhost"
+// resolves to.
 func refuseRemote(_, address string, _ syscall.RawConn) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil || !isLoopback(host) {

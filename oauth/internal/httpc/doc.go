@@ -25,5 +25,5 @@
 //
 // Transport.mu guards the set of hosts; it is not held during I/O. A request owns
 // its connection from the slot to the end of RoundTrip. The bodies of replies are
-// copies. [Transport.Close] ends what is parked; requests must have ended before.
+// copies. [Transport.Close] closes the parked connections; no request may be running.
 package httpc

@@ -9,9 +9,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Errors of a Transport. Their texts are all that is shown: the originals may
-// quote what was received. Failures of dialing and of TLS are wrapped in
-// ErrConnect with their cause; the end of a context is the context's error.
+// Errors of a Transport. ErrConnect wraps failures of dialing and of TLS with their
+// cause, ErrCAFile is wrapped with the reason; the others stand for errors that may
+// quote what was received. After the end of a context the error is the context's.
 var (
 	ErrURL            = errors.New("the token URL must be https with a host and without user information; http is for loopback only")
 	ErrCAFile         = errors.New("the file of certificate authorities cannot be used")

@@ -136,7 +136,7 @@ func readBody(r *http.Request) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r.Body, maxRequest))
 }
 
-// httpResponse copies what the flows look at; fasthttp's memory is reused.
+// httpResponse copies the parts of resp that flows read; fasthttp reuses its memory.
 func httpResponse(r *http.Request, resp *fasthttp.Response) *http.Response {
 	header := make(http.Header)
 	for _, key := range []string{"Content-Encoding", "Retry-After"} {
