@@ -21,8 +21,8 @@ import (
 	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
-// TestNoSecretOfAnyFlow has an endpoint echo what each flow sends, and looks for
-// parts of it in all that leaves the package.
+// TestNoSecretOfAnyFlow has an endpoint echo the requests of each flow, and looks for
+// parts of secrets in all output of the package.
 func TestNoSecretOfAnyFlow(t *testing.T) {
 	svcKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

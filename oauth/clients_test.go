@@ -26,8 +26,8 @@ func clientAccount(n int, client string) *account.Account {
 	return a
 }
 
-// A refused client is asked for once, told about once, and tried again by
-// another account at long intervals.
+// A refused client is asked for once, logged once, and tried again by another account
+// at long intervals.
 func TestClientRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.ErrorLevel)
@@ -57,13 +57,13 @@ func TestClientRefused(t *testing.T) {
 		if m.clients.countRefused() != 0 {
 			t.Error("the client still counts as refused")
 		}
-		mustGet(t, m.Source(clientAccount(0, "bad"))) // the one that was refused itself, too
+		mustGet(t, m.Source(clientAccount(0, "bad"))) // the account that was refused itself, too
 	})
 }
 
 // The only account of a client that is refused is not asked for again, until
-// there is a new configuration or an operator lets it go on. All others are told
-// why they have no token.
+// there is a new configuration or an operator releases it. All others are told why
+// they have no token.
 func TestClientReleased(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
 		f.err = &Error{Class: flow.ClassInvalidClient, Status: 401, Hint: "renew it"}
@@ -99,8 +99,8 @@ func TestClientReleased(t *testing.T) {
 	})
 }
 
-// Once another account has found the client to be right, nothing is said to be
-// wrong with the one that was refused.
+// After another account has found the client to be right, the state of the refused
+// account has no error.
 func TestStateOfClientFoundRight(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
 		f.err = &Error{Class: flow.ClassInvalidClient, Status: 401}
@@ -119,15 +119,15 @@ func TestStateOfClientFoundRight(t *testing.T) {
 	})
 }
 
-// An account that was refused for good is asked for again once an operator says
-// so. An endpoint that asks for patience gets it nevertheless.
+// An account that was refused for good is asked for again after its release by an
+// operator. A Retry-After of the endpoint is obeyed nevertheless.
 func TestAccountReleased(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
 		a := bubbleAccount(1)
 		m.Retain(snapshot(t, a))
 		for _, tt := range []struct {
 			err   *Error
-			again int // requests behind Release
+			again int // requests after Release
 		}{
 			{&Error{Class: ClassInvalidGrant, Status: 400}, 1},
 			{&Error{Class: ClassThrottled, Status: http.StatusTooManyRequests, RetryAfter: time.Hour}, 0},
@@ -149,7 +149,7 @@ func TestAccountReleased(t *testing.T) {
 	})
 }
 
-// A new secret is another client: nobody waits.
+// A new secret is another client: no account waits.
 func TestClientWithNewSecret(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
 		f.err = &Error{Class: flow.ClassInvalidClient, Status: 401}
@@ -164,8 +164,8 @@ func TestClientWithNewSecret(t *testing.T) {
 	})
 }
 
-// An endpoint that asks for patience gets it from all accounts of the client,
-// and afterwards from all but one until that one was answered.
+// All accounts of the client obey the endpoint's Retry-After; after it, one account
+// asks and the others wait for its answer.
 func TestClientThrottled(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
 		f.err = &Error{Class: ClassThrottled, Status: http.StatusTooManyRequests, RetryAfter: 20 * time.Minute}
@@ -216,7 +216,7 @@ func TestEndpointDown(t *testing.T) {
 	})
 }
 
-// What says nothing about the client leaves the others alone.
+// A failure that says nothing about the client does not stop its other accounts.
 func TestClientNotBlamed(t *testing.T) {
 	for name, err := range map[string]*Error{
 		"invalid grant":    {Class: ClassInvalidGrant, Status: 400},
@@ -239,7 +239,7 @@ func TestClientNotBlamed(t *testing.T) {
 	}
 }
 
-// A background refresh that the circuit held back is made up for.
+// A background refresh that an open circuit suppressed runs later.
 func TestSuppressedEarlyRefresh(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
 		s := m.Source(clientAccount(1, "c"))
@@ -300,7 +300,7 @@ func TestFetchUnknownAccount(t *testing.T) {
 	store := new(memoryStore)
 	inBubble(t, withStore(store), func(t *testing.T, m *Manager, f *fakeFlow) {
 		m.Retain(snapshot(t, bubbleAccount(1)))
-		synctest.Wait() // the store of these tests forgets at once what is not retained
+		synctest.Wait() // the store of these tests forgets chains at once that are not retained
 		b := bubbleAccount(2)
 		tok, err := m.Fetch(t.Context(), b)
 		if err != nil || tok.Access != "access-1" {

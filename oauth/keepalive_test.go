@@ -18,8 +18,8 @@ func withStore(store Store) func(*Config) {
 	return func(c *Config) { c.Store = store }
 }
 
-// Accounts that nobody uses have their refresh tokens used, each in its time
-// and never many at once, and no token of theirs is kept in memory.
+// Refresh tokens of idle accounts are refreshed, each in its time and never many at
+// once, and none of their access tokens stays in memory.
 func TestKeepAlive(t *testing.T) {
 	store := new(memoryStore)
 	inBubble(t, withStore(store), func(t *testing.T, m *Manager, f *fakeFlow) {
@@ -122,7 +122,7 @@ func TestKeepAliveLeavesAlone(t *testing.T) {
 	}
 }
 
-// A transient failure is made up for.
+// After a transient failure keep-alive tries again.
 func TestKeepAliveTriesAgain(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
 		f.err = &Error{Class: ClassUnavailable, Err: httpc.ErrConnect}

@@ -44,8 +44,8 @@ func loginAs(t *testing.T, m *Manager, s *account.Snapshot, login string) (*Sour
 }
 
 // TestMailboxesComeAndGo has 80,000 names log in, as many at a time as may, and
-// none come back: nothing is left of them. What is beyond the bound is refused, and
-// what was admitted works on.
+// none come back: no source of them is left. Logins beyond the bound are refused, and
+// admitted mailboxes work on.
 func TestMailboxesComeAndGo(t *testing.T) {
 	const most = 10_000
 	inBubble(t, func(cfg *Config) { cfg.MaxMailboxes = most }, func(t *testing.T, m *Manager, f *fakeFlow) {
@@ -184,7 +184,7 @@ func TestMailboxClaimed(t *testing.T) {
 	}
 }
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for an event that must come.
 const patience = 20 * time.Second
 
 // soon fails the test if f does not return.
@@ -202,9 +202,9 @@ func soon(t *testing.T, what string, f func()) {
 	}
 }
 
-// TestReloadHoldsNobodyUp stops a reload with 30,000 mailboxes half-way: all that
-// loops do goes on, of those that it has been at and those that it has not. Then it
-// ends the sources of what was removed.
+// TestReloadHoldsNobodyUp stops a reload with 30,000 mailboxes half-way: event loops
+// get the tokens of mailboxes before and after that point. Then the reload ends the
+// sources of removed accounts.
 func TestReloadHoldsNobodyUp(t *testing.T) {
 	const live = 30_000
 	cfg := DefaultConfig()

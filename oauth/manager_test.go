@@ -413,7 +413,7 @@ func TestReload(t *testing.T) {
 	m.Retain(snapshot(t, changed)) // and acct2 is gone
 	for name, old := range map[string]*Source{"changed": s, "held by an old session": m.Source(same)} {
 		if _, err := old.Get(t.Context()); old.Cached() != nil || !errors.Is(err, flow.ErrRemoved) {
-			t.Errorf("%s: %v, want flow.ErrRemoved", name, err)
+			t.Errorf("%s: %v, want ErrRemoved", name, err)
 		}
 	}
 	if m.Source(other) != so || mustGet(t, so) == nil {

@@ -13,7 +13,7 @@ import (
 	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
-// After a restart, access tokens that are still good are used: nobody is asked.
+// After a restart, valid access tokens are used: no endpoint is asked.
 func TestStoredAccessToken(t *testing.T) {
 	ts := tokentest.NewServer(t)
 	cfg := testConfig()
@@ -32,7 +32,7 @@ func TestStoredAccessToken(t *testing.T) {
 		t.Errorf("the refused token came back, or %d requests", len(ts.Requests()))
 	}
 
-	// Other credentials: the stored token may be good for somebody else.
+	// Other credentials: the stored token may be good for another user.
 	b := tokentest.AccountLike(a, func(a *account.Account) { a.Scope = "other" })
 	mustGet(t, testManager(t, cfg).Source(b))
 	if n := len(ts.Requests()); n != 3 {

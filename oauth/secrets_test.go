@@ -26,8 +26,8 @@ var canaries = map[string]string{
 	"short":   "CNRY",
 }
 
-// TestNoSecretAnywhere lets endpoints echo what they were sent, in every place
-// of an answer, and looks for it in all that leaves the package.
+// TestNoSecretAnywhere has endpoints echo the request in every place of an answer, and
+// looks for secrets in all output of the package.
 func TestNoSecretAnywhere(t *testing.T) {
 	echo := func(status int, contentType, format string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {

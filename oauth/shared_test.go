@@ -70,7 +70,7 @@ func TestSharedToken(t *testing.T) {
 	}
 }
 
-// A mailbox that the provider does not let in is on its own with that.
+// The refusal of one mailbox at login does not concern the others.
 func TestSharedTokenRefused(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
 		snap := snapshot(t, catchAll(func(*account.Account) {}))
@@ -95,7 +95,7 @@ func TestSharedTokenRefused(t *testing.T) {
 		if good.Cached() != tok || f.count() != 1 {
 			t.Errorf("the others lost their token; %d requests", f.count())
 		}
-		// Somebody gives it the permission that it lacked.
+		// The mailbox gets the permission that it lacked.
 		time.Sleep(10 * time.Minute)
 		if mustGet(t, bad).Access != tok.Access {
 			t.Error("not tried again")

@@ -39,9 +39,9 @@ func (g *gate) Fetch(_ context.Context, gr flow.Grant) (flow.Issued, *Error) {
 func (g *gate) Load(c Chain) (Record, bool, error) { g.pass("Load"); return g.Store.Load(c) }
 func (g *gate) Save(c Chain, r Record) error       { g.pass("Save"); return g.Store.Save(c, r) }
 
-// TestStuckWorker has a refresh hang, in its request and in the store: what hangs is
-// named, a store after 5 s and a worker 5 s after its own deadline. Those who wait for the
-// token, and those who come, are told to come back. When it goes on, its token is used.
+// TestStuckWorker has a refresh hang, in its request and in the store. The stuck part
+// is named: a store after 5 s, a worker 5 s after its own deadline. Callers that wait,
+// and later ones, get a transient error. When the refresh goes on, its token is used.
 func TestStuckWorker(t *testing.T) {
 	for _, tt := range []struct {
 		at    string

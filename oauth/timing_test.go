@@ -92,7 +92,7 @@ func bubbleAccount(n int) *account.Account {
 }
 
 // An account in use has its token replaced between two margins and one before
-// the expiry, and nobody waits for it.
+// the expiry, and no caller waits for it.
 func TestEarlyRefresh(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
 		s := m.Source(bubbleAccount(1))
@@ -136,8 +136,8 @@ func TestEarlyRefreshIsSpread(t *testing.T) {
 	})
 }
 
-// An account out of use is left alone, until somebody uses the token that is
-// about to expire.
+// The token of an idle account is not replaced, until a caller uses it shortly before
+// its expiry.
 func TestEarlyRefreshOnlyWhenUsed(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
 		s := m.Source(bubbleAccount(1))
@@ -168,8 +168,8 @@ func (s *slowStore) Save(c Chain, r Record) error {
 	return s.memoryStore.Save(c, r)
 }
 
-// Tokens that hardly last, and may have expired when they are saved, are not asked
-// for without a pause, and for an account out of use not at all.
+// Tokens that last seconds, and may expire while they are saved, are not asked for
+// without a pause, and for an idle account not at all.
 func TestShortLivedTokens(t *testing.T) {
 	for _, lasts := range []time.Duration{1, time.Millisecond, time.Second, 10 * time.Second} {
 		for _, takes := range []time.Duration{0, lasts, 3 * time.Second} {
@@ -328,8 +328,8 @@ func TestRetryPolicy(t *testing.T) {
 	}
 }
 
-// A provider that refuses tokens fresh from its own endpoint is not asked for
-// more and more of them.
+// A provider that refuses new tokens of its own endpoint is not asked for more and
+// more of them.
 func TestTokensRefusedAgainAndAgain(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
 		s := m.Source(bubbleAccount(1))
@@ -370,7 +370,7 @@ func TestParallelRefreshesBounded(t *testing.T) {
 	})
 }
 
-// Nobody waits in the queue for longer than they should.
+// No caller waits in the queue for longer than QueueTimeout.
 func TestQueueTimeout(t *testing.T) {
 	inBubble(t, func(c *Config) { c.MaxParallel = 1; c.QueueTimeout = 5 * time.Second }, func(t *testing.T, m *Manager, f *fakeFlow) {
 		f.took = 2 * time.Second
@@ -390,16 +390,16 @@ func TestQueueTimeout(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if failed != 7 { // those that start at 0, 2 and 4 s are in time
+		if failed != 7 { // refreshes that start at 0, 2 and 4 s are in time
 			t.Errorf("%d given up, want 7", failed)
 		}
-		for i := range 10 { // and it is not held against the accounts
+		for i := range 10 { // and it does not count against the accounts
 			mustGet(t, m.Source(bubbleAccount(i)))
 		}
 	})
 }
 
-// Somebody who waits goes before all background refreshes, also when theirs
+// A refresh that a caller waits for runs before all background refreshes, also if it
 // was queued as one.
 func TestWaitedRefreshesFirst(t *testing.T) {
 	inBubble(t, func(c *Config) { c.MaxParallel = 1 }, func(t *testing.T, m *Manager, f *fakeFlow) {
@@ -418,7 +418,7 @@ func TestWaitedRefreshesFirst(t *testing.T) {
 		last.Invalidate(tokens[n-1])
 		start := time.Now()
 		mustGet(t, last)
-		if took := time.Since(start); took != 2*time.Second { // the running one, then this
+		if took := time.Since(start); took != 2*time.Second { // the running refresh, then this
 			t.Errorf("waited %v, want 2s", took)
 		}
 		time.Sleep(time.Minute)
@@ -443,7 +443,7 @@ func TestSlowEndpoint(t *testing.T) {
 	})
 }
 
-// Close lets a running refresh finish and drops what is queued.
+// Close lets a running refresh finish and drops the queued ones.
 func TestClose(t *testing.T) {
 	inBubble(t, func(c *Config) { c.MaxParallel = 1 }, func(t *testing.T, m *Manager, f *fakeFlow) {
 		f.took = time.Second
@@ -459,15 +459,15 @@ func TestClose(t *testing.T) {
 			t.Errorf("running refresh: %v, want it to finish", err)
 		}
 		if err := <-queued; !errors.Is(err, flow.ErrClosed) {
-			t.Errorf("queued refresh: %v, want flow.ErrClosed", err)
+			t.Errorf("queued refresh: %v, want ErrClosed", err)
 		}
 		if err := <-answer(3); !errors.Is(err, flow.ErrClosed) {
-			t.Errorf("Request after Close: %v, want flow.ErrClosed", err)
+			t.Errorf("Request after Close: %v, want ErrClosed", err)
 		}
 		if _, err := m.Source(bubbleAccount(3)).Get(t.Context()); !errors.Is(err, flow.ErrClosed) {
-			t.Errorf("Get after Close: %v, want flow.ErrClosed", err)
+			t.Errorf("Get after Close: %v, want ErrClosed", err)
 		}
-		mustGet(t, m.Source(bubbleAccount(1))) // what is cached stays
+		mustGet(t, m.Source(bubbleAccount(1))) // cached tokens stay
 		m.Close()
 	})
 }
@@ -502,9 +502,8 @@ func TestFlowPanics(t *testing.T) {
 	})
 }
 
-// The token of a removed account can be had for a while by whoever still has the
-// account, for the messages under way; another one is not fetched. If the account
-// comes back, it begins anew.
+// A caller that still has a removed account gets its token for a while, for messages
+// under way; no other token is fetched. If the account comes back, it begins anew.
 func TestRemovedAccountLeaves(t *testing.T) {
 	tests := []struct {
 		name string

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const outlookConsentScope = "https://outlook.office.com/SMTP.Send offline_access"
 
-// sandboxAuthorizer asks the sandbox for consent to an account of its.
+// sandboxAuthorizer asks the sandbox for consent to one of its accounts.
 func sandboxAuthorizer(t *testing.T, s *sandbox.Server, email string, change func(*Config)) *Authorizer {
 	t.Helper()
 	a := tokentest.SandboxAccount(s, email)
@@ -307,8 +307,8 @@ func TestAnswerFormsOfConsent(t *testing.T) {
 	}
 }
 
-// TestNoSecretOfConsent has an endpoint echo what consent sends, and looks for
-// parts of it in the errors.
+// TestNoSecretOfConsent has an endpoint echo the requests, and looks for parts of
+// secrets in the errors.
 func TestNoSecretOfConsent(t *testing.T) {
 	ts := tokentest.NewServer(t)
 	ts.SetAnswer(tokentest.Echo(ts))

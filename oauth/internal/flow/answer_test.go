@@ -19,9 +19,8 @@ import (
 var contentTypes = []string{tokentest.Absent, "text/plain", "text/html; charset=utf-8", "application/json; charset=UTF-8",
 	"application/x-www-form-urlencoded", "application/x-javascript", "=garbage;;/"}
 
-// TestAnswerForms has every wording under every Content-Type and status: what is
-// said counts, not what the header says of it, and the rotated refresh token comes
-// with the token.
+// TestAnswerForms has every wording under every Content-Type and status: the body
+// counts, not its header, and the rotated refresh token comes with the token.
 func TestAnswerForms(t *testing.T) {
 	ts := tokentest.NewServer(t)
 	f := testFlows(t)
@@ -61,8 +60,8 @@ func TestAnswerForms(t *testing.T) {
 	}
 }
 
-// checkErrorForm checks what an error object with that status was made of. fault is
-// why it could not be read.
+// checkErrorForm checks the error of a fetch that was answered with an error object
+// and that status. fault is why the answer could not be read.
 func checkErrorForm(t *testing.T, name string, status int, fault, err error) {
 	t.Helper()
 	want := ErrInvalidGrant
@@ -102,8 +101,8 @@ func TestAnswerWithWrongLength(t *testing.T) {
 	}
 }
 
-// TestAnswerFormsOfFlows has the other flows, which read answers in other ways,
-// take what the refresh token's takes.
+// TestAnswerFormsOfFlows has the other flows, which read answers in other ways, read
+// every wording that the refresh token's reads.
 func TestAnswerFormsOfFlows(t *testing.T) {
 	private, _ := tokentest.PEMKey(t, tokentest.RSAKey(t))
 	ts := tokentest.NewServer(t)
@@ -133,7 +132,7 @@ func TestAnswerFormsOfFlows(t *testing.T) {
 	}
 }
 
-// What a token command prints is read as an endpoint's answer is.
+// The output of a token command is read as an endpoint's answer is.
 func TestTokenCommandForms(t *testing.T) {
 	for _, wd := range tokentest.Wordings {
 		for object, form := range map[string]string{tokentest.TokenObject: tokentest.TokenForm, tokentest.ErrorObject: tokentest.ErrorForm} {

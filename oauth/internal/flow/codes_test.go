@@ -10,9 +10,8 @@ import (
 	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
-// TestErrorCodes has every value of "error" that Google, Microsoft and the RFCs
-// have, and ones that nobody knows: what class it is, what AUTH answers,
-// and what the operator reads.
+// TestErrorCodes has every value of "error" that Google, Microsoft and the RFCs have,
+// and unknown ones: their class, the reply to AUTH and the hint for the operator.
 func TestErrorCodes(t *testing.T) {
 	tests := []struct {
 		status int
@@ -50,7 +49,7 @@ func TestErrorCodes(t *testing.T) {
 		{400, "consent_required", ClassInteractionRequired, 535, "sign in"},
 		{400, "invalid_resource", ClassMisconfigured, 535, "scope"},
 		{400, "authorization_declined", ClassInteractionRequired, 535, "sign in"},
-		// An OAuth error that is not known is an answer with 400, 401, 403 only.
+		// An unknown "error" is a refusal with 400, 401 and 403 only.
 		{400, "brand_new_reason", ClassMisconfigured, 535, "its text in the log"},
 		{401, "brand_new_reason", ClassMisconfigured, 535, "its text in the log"},
 		{403, "brand-new.reason 2", ClassMisconfigured, 535, "its text in the log"},

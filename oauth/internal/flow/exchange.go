@@ -63,7 +63,7 @@ func (x *Exchange) Fault(err error) error {
 	return err
 }
 
-// Lost reports whether the last request had no answer.
+// Lost reports whether the last request had no answer that could be read.
 func (x *Exchange) Lost() bool { return x.err != nil }
 
 // Refusal classifies what Fault returned. The error holds nothing of the

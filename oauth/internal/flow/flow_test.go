@@ -43,8 +43,7 @@ func fetch(t *testing.T, f *Flows, a *account.Account, timeout time.Duration) (I
 	return got, nil
 }
 
-// TestFlows gets a token by every flow from a provider that checks what it is
-// sent.
+// TestFlows gets a token by every flow from a provider that checks the requests.
 func TestFlows(t *testing.T) {
 	appKey, svcKey := tokentest.RSAKey(t), tokentest.RSAKey(t)
 	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -180,7 +179,7 @@ func TestRouteOfAccount(t *testing.T) {
 	}
 }
 
-// When x/oauth2 drops the cause of a failure, it is told all the same.
+// The error has the cause of a failure that x/oauth2 drops.
 func TestServiceAccountUnreachable(t *testing.T) {
 	private, _ := tokentest.PEMKey(t, tokentest.RSAKey(t))
 	a := &account.Account{ID: "acct", Email: tokentest.GmailUser, Flow: account.FlowServiceAccount, ClientID: tokentest.SvcEmail,
