@@ -2,6 +2,7 @@ package consent
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -56,6 +57,10 @@ func checkConsent(t *testing.T, s *sandbox.Server, email string, c *Result, err 
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+	login, err := base64.StdEncoding.DecodeString(string(c.Token.XOAUTH2))
+	if want := "user=" + email + "\x01auth=Bearer " + c.Token.Access + "\x01\x01"; err != nil || string(login) != want {
+		t.Errorf("the initial response is not one of %s", email)
 	}
 	if c.RefreshToken.Reveal() != s.RefreshToken(email) || !s.Opens(email, c.Token.Access) || c.Scope == "" {
 		t.Error("the tokens are not those of the account")
