@@ -198,7 +198,8 @@ func (m *Manager) newSource(a *account.Account, most int) (*Source, *Error) {
 
 // detached returns a source for a that is not in the set.
 func (m *Manager) detached(a *account.Account, parent *Source) *Source {
-	s := &Source{m: m, id: a.ID, fingerprint: a.CredentialsFingerprint(), chain: ChainOf(a), client: clientKey(a), parent: parent}
+	s := &Source{m: m, id: a.ID, fingerprint: a.CredentialsFingerprint(), chain: ChainOf(a),
+		client: clientKey(a), parent: parent}
 	s.account.Store(a)
 	if base := a.Base(); base != nil {
 		s.base = base.ID

@@ -3,6 +3,7 @@ package oauth
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -97,7 +98,7 @@ func TestNoSecretAnywhere(t *testing.T) {
 			if tok != nil {
 				fmt.Fprintf(&out, "%v %+v %#v %x", *tok, *tok, *tok, *tok)
 			}
-			if e, ok := err.(*Error); ok {
+			if e, ok := errors.AsType[*Error](err); ok {
 				fmt.Fprintf(&out, "%+v %s", *e, e.Public())
 			}
 			for name, secret := range canaries {

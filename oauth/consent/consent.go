@@ -92,7 +92,9 @@ func check(endpoints ...string) error {
 }
 
 // result turns a token response into a Result.
-func (z *Authorizer) result(x *flow.Exchange, tok *oauth2.Token, err error, secrets ...account.Secret) (*Result, error) {
+func (z *Authorizer) result(
+	x *flow.Exchange, tok *oauth2.Token, err error, secrets ...account.Secret,
+) (*Result, error) {
 	if err = x.Fault(err); err != nil {
 		return nil, failure(x, err, secrets...)
 	}
@@ -105,7 +107,8 @@ func (z *Authorizer) result(x *flow.Exchange, tok *oauth2.Token, err error, secr
 			Hint: "ask for offline access: the scope offline_access at Microsoft; at Google, withdraw the consent at https://myaccount.google.com/permissions and give it again"}
 	}
 	scope, _ := tok.Extra("scope").(string)
-	return &Result{RefreshToken: got.Refresh, Scope: scope, Token: oauth.NewToken(z.account(), got.Access, got.Expiry)}, nil
+	token := oauth.NewToken(z.account(), got.Access, got.Expiry)
+	return &Result{RefreshToken: got.Refresh, Scope: scope, Token: token}, nil
 }
 
 // failure turns the failure of an exchange into an *oauth.Error, which holds nothing

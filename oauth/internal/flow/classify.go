@@ -49,6 +49,7 @@ var errorClasses = map[string]Class{
 	"rate_limit_exceeded":        ClassThrottled, // Google
 }
 
+// Hints for the operator.
 const (
 	HintReconsent   = "authorize the account again and put the new refresh token into the accounts file"
 	hintInvalid     = "the refresh token is expired, revoked or of another client (Google: password changed, 6 months unused, or 7 days old while the consent screen is in testing); " + HintReconsent

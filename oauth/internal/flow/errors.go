@@ -64,10 +64,12 @@ const (
 	ClassNoEndpoint
 	// ClassTokenRefused is a good answer whose token was refused at login.
 	ClassTokenRefused
-	// ClassMailboxes, ClassRemoved and ClassClosed come from us, not from an
-	// endpoint.
+	// ClassMailboxes is one mailbox too many of a catch-all account. This class and
+	// the next two come from us, not from an endpoint.
 	ClassMailboxes
+	// ClassRemoved is an account that was removed or has other credentials now.
 	ClassRemoved
+	// ClassClosed is a manager that is closed.
 	ClassClosed
 	// ClassInvalidGrant and all that follow are permanent.
 	ClassInvalidGrant
@@ -154,7 +156,9 @@ func (e *Error) EndpointDown() bool {
 	if e.Class != ClassUnavailable {
 		return false
 	}
-	for _, own := range []error{context.Canceled, httpc.ErrMalformedReply, httpc.ErrReplyTooLarge, errCommand, errCommandOutput} {
+	for _, own := range []error{
+		context.Canceled, httpc.ErrMalformedReply, httpc.ErrReplyTooLarge, errCommand, errCommandOutput,
+	} {
 		if errors.Is(e.Err, own) {
 			return false
 		}

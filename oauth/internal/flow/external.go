@@ -88,7 +88,7 @@ func (f *Flows) command(ctx context.Context, g Grant) (Issued, *Error) {
 // command cannot be started.
 func commandError(cause error) *Error {
 	e := &Error{Err: cause, Hint: "run the token command by hand; it must print access_token and expires_in as a JSON object"}
-	if cause == errCommandStart {
+	if errors.Is(cause, errCommandStart) {
 		e.Class, e.Hint = ClassMisconfigured, "check the path of the token command and that the proxy may run it"
 	}
 	return e

@@ -31,24 +31,24 @@ var (
 // passing, except what we refuse ourselves.
 func Local(err error) *Error {
 	e := &Error{Err: localCause(err)}
-	switch e.Err {
-	case httpc.ErrURL:
+	switch {
+	case errors.Is(e.Err, httpc.ErrURL):
 		e.Class, e.Hint = ClassMisconfigured, "check the token URL of the account"
-	case errUntrusted:
+	case errors.Is(e.Err, errUntrusted):
 		e.Hint = "if the endpoint has a private certificate authority, name it as ca_file"
-	case httpc.ErrCAFile:
+	case errors.Is(e.Err, httpc.ErrCAFile):
 		e.Hint = "check ca_file"
-	case httpc.ErrProxyURL:
+	case errors.Is(e.Err, httpc.ErrProxyURL):
 		e.Class, e.Hint = ClassMisconfigured, "check the proxy for token requests"
-	case httpc.ErrProxyAuth:
+	case errors.Is(e.Err, httpc.ErrProxyAuth):
 		e.Hint = "check user and password in the URL of the proxy for token requests"
-	case httpc.ErrProxy:
+	case errors.Is(e.Err, httpc.ErrProxy):
 		e.Hint = "check that the proxy for token requests may connect to the token endpoint"
-	case errPrivateKey, errCertificateKey, errKeyKind:
+	case errors.Is(e.Err, errPrivateKey), errors.Is(e.Err, errCertificateKey), errors.Is(e.Err, errKeyKind):
 		e.Class, e.Hint = ClassMisconfigured, "check certificate and private key of the account"
-	case errFlow:
+	case errors.Is(e.Err, errFlow):
 		e.Class, e.Hint = ClassMisconfigured, "check the flow of the account"
-	case httpc.ErrMalformedReply:
+	case errors.Is(e.Err, httpc.ErrMalformedReply):
 		e.Hint = "check that the token URL is a token endpoint"
 	}
 	return e

@@ -72,7 +72,9 @@ func (d *dialer) dial(addr string, timeout time.Duration) (net.Conn, error) {
 
 // connectTo opens a TCP connection. One in the clear stays on this machine.
 func (d *dialer) connectTo(ctx context.Context, addr string) (net.Conn, error) {
-	nd := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}
+	nd := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3,
+	}}
 	if !d.secure {
 		nd.Control = refuseRemote
 	}
@@ -121,7 +123,7 @@ func (d *dialer) rootsOf() (*x509.CertPool, error) {
 		pool = d.roots.Clone()
 	}
 	if err := appendCAFile(pool, d.route.CAFile); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrCAFile, err)
+		return nil, fmt.Errorf("%w: %w", ErrCAFile, err)
 	}
 	return pool, nil
 }

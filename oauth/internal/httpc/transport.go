@@ -49,7 +49,7 @@ func New(cfg Config) *Transport {
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	pool, err := cfg.Roots()
 	if err != nil { // fail closed: the system's authorities are not what was asked for
-		t.tlsErr = fmt.Errorf("%w: %v", ErrCAFile, err)
+		t.tlsErr = fmt.Errorf("%w: %w", ErrCAFile, err)
 	}
 	t.roots = pool
 	t.idle = time.AfterFunc(cfg.IdleTimeout, t.closeIdle)
@@ -161,7 +161,9 @@ func httpResponse(r *http.Request, resp *fasthttp.Response) *http.Response {
 // exchange sends req on a parked or new connection and reads the reply. stale
 // means that a parked connection ended before any octet of a reply: the request
 // was not processed and may be repeated.
-func (t *Transport) exchange(ctx context.Context, hc *fasthttp.HostClient, req *fasthttp.Request, resp *fasthttp.Response) (stale bool, err error) {
+func (t *Transport) exchange(
+	ctx context.Context, hc *fasthttp.HostClient, req *fasthttp.Request, resp *fasthttp.Response,
+) (stale bool, err error) {
 	deadline, _ := ctx.Deadline()
 	left := time.Until(deadline)
 	if left <= 0 || ctx.Err() != nil {

@@ -89,7 +89,9 @@ func PEMKey(t *testing.T, key crypto.Signer) (private account.Secret, public str
 // PEMCertificate returns a certificate that key has signed for itself.
 func PEMCertificate(t *testing.T, key crypto.Signer) string {
 	t.Helper()
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"}, NotAfter: time.Now().Add(time.Hour)}
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"}, NotAfter: time.Now().Add(time.Hour),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
