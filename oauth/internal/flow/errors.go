@@ -71,10 +71,14 @@ const (
 	ClassRemoved
 	// ClassClosed is a manager that is closed.
 	ClassClosed
-	// ClassInvalidGrant and all that follow are permanent.
+	// ClassInvalidGrant is a refresh token that is no longer good. This class and all
+	// that follow are permanent.
 	ClassInvalidGrant
+	// ClassInteractionRequired is a provider that wants a person to act.
 	ClassInteractionRequired
+	// ClassInvalidClient is an OAuth2 client that the provider refuses.
 	ClassInvalidClient
+	// ClassMisconfigured is a request that can never succeed as configured.
 	ClassMisconfigured
 	// ClassLoginRefused is a refusal at login that no token can change. Flows and
 	// sources never have it; see oauth.ExplainAuthRefusal.
