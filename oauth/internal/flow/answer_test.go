@@ -39,13 +39,13 @@ func TestAnswerForms(t *testing.T) {
 				for _, wd := range kind.wordings {
 					name := fmt.Sprintf("%d, %s, %s", status, contentType, wd.Name)
 					ts.SetAnswer(wd.Give(status, contentType, tokentest.ErrorObject, tokentest.ErrorForm))
-					_, err := fetch(t, f, a, 5*time.Second)
+					_, err := fetch(t, f, a, time.Minute)
 					checkErrorForm(t, name, status, kind.fault, err)
 					if status > 299 {
 						continue
 					}
 					ts.SetAnswer(wd.Give(status, contentType, tokentest.TokenObject, tokentest.TokenForm))
-					got, err := fetch(t, f, a, 5*time.Second)
+					got, err := fetch(t, f, a, time.Minute)
 					switch {
 					case kind.fault != nil:
 						if !errors.Is(err, kind.fault) {
@@ -94,7 +94,7 @@ func TestAnswerWithWrongLength(t *testing.T) {
 				_, _ = c.Read(make([]byte, 4096))
 				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"+reply)
 			})
-			if got, err := fetch(t, testFlows(t), tokentest.Account("http://"+addr), 5*time.Second); err != nil || got.Access != "A1" {
+			if got, err := fetch(t, testFlows(t), tokentest.Account("http://"+addr), time.Minute); err != nil || got.Access != "A1" {
 				t.Errorf("token %q, %v", got.Access, err)
 			}
 		})
@@ -120,11 +120,11 @@ func TestAnswerFormsOfFlows(t *testing.T) {
 					a.ID, a.Email, a.TokenURL = "acct", tokentest.GmailUser, ts.URL
 				})
 				ts.SetAnswer(wd.Give(200, contentType, tokentest.ErrorObject, tokentest.ErrorForm))
-				if _, err := fetch(t, f, a, 5*time.Second); !errors.Is(err, ErrInvalidGrant) {
+				if _, err := fetch(t, f, a, time.Minute); !errors.Is(err, ErrInvalidGrant) {
 					t.Errorf("%s: error object: %v", name, err)
 				}
 				ts.SetAnswer(wd.Give(201, contentType, tokentest.TokenObject, tokentest.TokenForm))
-				if got, err := fetch(t, f, a, 5*time.Second); err != nil || got.Access != "A1" || time.Until(got.Expiry) < 50*time.Minute {
+				if got, err := fetch(t, f, a, time.Minute); err != nil || got.Access != "A1" || time.Until(got.Expiry) < 50*time.Minute {
 					t.Errorf("%s: token: %v", name, err)
 				}
 			}
@@ -144,7 +144,7 @@ func TestTokenCommandForms(t *testing.T) {
 				continue // there is no header to say so
 			}
 			a := &account.Account{ID: "acct", Email: tokentest.OutlookUser, Flow: account.FlowExternal, TokenCommand: []string{"/bin/cat", path}}
-			got, err := fetch(t, testFlows(t), a, 5*time.Second)
+			got, err := fetch(t, testFlows(t), a, time.Minute)
 			switch {
 			case object == tokentest.ErrorObject && !errors.Is(err, ErrInvalidGrant):
 				t.Errorf("%s: error object: %v", wd.Name, err)

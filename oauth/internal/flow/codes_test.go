@@ -73,7 +73,7 @@ func TestErrorCodes(t *testing.T) {
 		seen[tt.code] = true
 		t.Run(fmt.Sprintf("%d %s", tt.status, tt.code), func(t *testing.T) {
 			ts.SetAnswer(tokentest.GiveError(tt.status, tt.code, ""))
-			_, err := fetch(t, f, tokentest.Account(ts.URL), 5*time.Second)
+			_, err := fetch(t, f, tokentest.Account(ts.URL), time.Minute)
 			e, ok := errors.AsType[*Error](err)
 			if !ok || e.Class != tt.class || e.Permanent() != (tt.auth == 535) {
 				t.Fatalf("%v, want class %v", err, tt.class)

@@ -94,7 +94,7 @@ func TestFlows(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			a := tokentest.AccountLike(tt.account, func(a *account.Account) { a.ID = "acct" })
-			tok, err := fetch(t, f, a, 5*time.Second)
+			tok, err := fetch(t, f, a, time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +145,7 @@ func TestFlowErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := tokentest.AccountLike(&tt.base, tt.change)
 			a.ID = tt.name
-			_, err := fetch(t, f, a, 5*time.Second)
+			_, err := fetch(t, f, a, time.Minute)
 			e, ok := errors.AsType[*Error](err)
 			if !errors.Is(err, tt.want) || !ok || !e.Permanent() || !strings.Contains(e.Hint, tt.hint) {
 				t.Errorf("%v, hint %q; want %v with %q", err, e.Hint, tt.want, tt.hint)
@@ -173,7 +173,7 @@ func TestRouteOfAccount(t *testing.T) {
 		a := tokentest.AccountLike(tokentest.Account(ts.URL), func(a *account.Account) {
 			a.TokenCAFile, a.TokenProxy = tt.caFile, account.NewSecret(tt.proxy)
 		})
-		if _, err := fetch(t, f, a, 5*time.Second); !errors.Is(err, tt.want) {
+		if _, err := fetch(t, f, a, time.Minute); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
 	}
@@ -184,7 +184,7 @@ func TestServiceAccountUnreachable(t *testing.T) {
 	private, _ := tokentest.PEMKey(t, tokentest.RSAKey(t))
 	a := &account.Account{ID: "acct", Email: tokentest.GmailUser, Flow: account.FlowServiceAccount, ClientID: tokentest.SvcEmail,
 		PrivateKey: private, TokenURL: "http://127.0.0.1:1/token"}
-	_, err := fetch(t, testFlows(t), a, 5*time.Second)
+	_, err := fetch(t, testFlows(t), a, time.Minute)
 	if !errors.Is(err, ErrUnavailable) || strings.Contains(err.Error(), "malformed") {
 		t.Errorf("err = %v, want what the network said", err)
 	}
@@ -260,7 +260,7 @@ func TestTokenCommand(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.command, func(t *testing.T) {
-			timeout := 5 * time.Second
+			timeout := time.Minute
 			if tt.command == "hangs" {
 				timeout = 100 * time.Millisecond
 			}
@@ -279,7 +279,7 @@ func TestTokenCommand(t *testing.T) {
 	}
 	a := commandAccount(t, "token")
 	a.TokenCommand = []string{filepath.Join(t.TempDir(), "missing")}
-	if _, err := fetch(t, testFlows(t), a, 5*time.Second); !errors.Is(err, ErrMisconfigured) || !errors.Is(err, errCommandStart) {
+	if _, err := fetch(t, testFlows(t), a, time.Minute); !errors.Is(err, ErrMisconfigured) || !errors.Is(err, errCommandStart) {
 		t.Errorf("missing command: %v", err)
 	}
 }
@@ -302,7 +302,7 @@ func TestExternalEndpointErrors(t *testing.T) {
 			ts := tokentest.NewServer(t)
 			ts.SetAnswer(tt.answer)
 			a := &account.Account{ID: "acct", Email: tokentest.OutlookUser, Flow: account.FlowExternal, TokenURL: ts.URL}
-			if _, err := fetch(t, testFlows(t), a, 5*time.Second); !errors.Is(err, tt.want) {
+			if _, err := fetch(t, testFlows(t), a, time.Minute); !errors.Is(err, tt.want) {
 				t.Errorf("err = %v, want %v", err, tt.want)
 			}
 			if n := len(ts.Requests()); n != 1 {
