@@ -4,22 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 )
-
-// Duration is a time.Duration that is written as "1m30s" in JSON.
-type Duration time.Duration
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (d *Duration) UnmarshalText(b []byte) error {
-	v, err := time.ParseDuration(string(b))
-	*d = Duration(v)
-	return err
-}
-
-// MarshalText implements encoding.TextMarshaler.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
 // Config describes a sandbox. The zero value is one to use in a test: a Gmail
 // and an Outlook endpoint on free ports of 127.0.0.1, two sample accounts,
@@ -159,20 +147,6 @@ type TokenConfig struct {
 	InvalidateOld bool `json:"invalidate_old"`
 }
 
-// StoreConfig says what becomes of accepted messages.
-type StoreConfig struct {
-	// Mode is "keep" (default): in memory; "dir": in memory and in files; or
-	// "count": nothing is kept but counters and the numbers of load messages.
-	Mode string `json:"mode"`
-	// Dir is the directory of mode "dir".
-	Dir string `json:"dir"`
-	// MaxBytes bounds the content in memory: the oldest is forgotten first,
-	// its envelope stays. Default: 256 MiB.
-	MaxBytes int64 `json:"max_bytes"`
-	// MaxMessages bounds the envelopes in memory. Default: 200,000.
-	MaxMessages int `json:"max_messages"`
-}
-
 // Latency delays replies without blocking other connections: the session goes
 // on reading, as a distant server would, so pipelined transactions overlap.
 type Latency struct {
@@ -248,4 +222,10 @@ func (a Account) withDefaults() Account {
 	setDefault(&a.ClientID, "sandbox-client-"+a.Provider)
 	setDefault(&a.RefreshToken, "sandbox-refresh-"+a.ID)
 	return a
+}
+
+// parseNumber reads a decimal number of at most 18 digits.
+func parseNumber(b []byte) (int64, bool) {
+	n, err := strconv.ParseUint(string(b), 10, 63)
+	return int64(n), err == nil && len(b) <= 18
 }

@@ -274,11 +274,7 @@ func (s *session) accept() {
 			return
 		}
 	}
-	var build func() *Message
-	if srv.store.cfg.Mode != ModeCount {
-		build = s.message
-	}
-	id, err := srv.store.add(s.box.Email, content, build)
+	id, err := srv.Add(s.box.Email, content, s.message)
 	if err != nil {
 		s.reply("451 4.3.0 Cannot store the message: " + err.Error())
 		return

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // FaultStatus is a rule with its counters.
@@ -49,7 +50,7 @@ type ruleSet struct {
 // faults holds the current script and tells of rules that fired.
 type faults struct {
 	set   atomic.Pointer[ruleSet] // nil: none
-	fired notifier
+	fired wait.Notifier
 }
 
 // take returns the rule that strikes at ev, counted as fired, or nil.
@@ -60,7 +61,7 @@ func (f *faults) take(ev *event) *fault {
 	}
 	r := set.take(ev)
 	if r != nil {
-		f.fired.wake()
+		f.fired.Wake()
 	}
 	return r
 }
@@ -194,7 +195,7 @@ func (s *Server) Fired(name string) int64 {
 
 // WaitFired waits until the named rule has struck n times.
 func (s *Server) WaitFired(ctx context.Context, name string, n int64) error {
-	if err := s.faults.fired.until(ctx, func() bool { return s.Fired(name) >= n }); err != nil {
+	if err := s.faults.fired.Until(ctx, func() bool { return s.Fired(name) >= n }); err != nil {
 		return fmt.Errorf("fault %q fired %d of %d times: %w", name, s.Fired(name), n, err)
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"sync"
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 
 	"github.com/valyala/fasthttp"
 )
@@ -19,15 +19,8 @@ import (
 type httpServer struct {
 	srv    *Server
 	addr   string
-	ln     net.Listener
 	server fasthttp.Server
-	wg     sync.WaitGroup // the accept loop and the connections
-
-	ended notifier // of connections
-
-	mu     sync.Mutex // guards what follows
-	closed bool
-	conns  map[*net.TCPConn]struct{}
+	conns  *wait.Conns
 }
 
 func newHTTPServer(s *Server, addr string) (*httpServer, error) {
@@ -35,54 +28,16 @@ func newHTTPServer(s *Server, addr string) (*httpServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &httpServer{srv: s, addr: ln.Addr().String(), ln: ln, conns: map[*net.TCPConn]struct{}{}}
+	h := &httpServer{srv: s, addr: ln.Addr().String(), conns: wait.NewConns()}
 	h.server = fasthttp.Server{
 		Handler:               h.serve,
 		NoDefaultServerHeader: true,
 		NoDefaultDate:         true, // its clock would outlive the server
 		Logger:                log.New(io.Discard, "", 0),
 	}
-	h.wg.Add(1)
-	go h.accept()
-	return h, nil
-}
-
-// accept serves connections until the listener is closed.
-func (h *httpServer) accept() {
-	defer h.wg.Done()
-	for {
-		conn, err := h.ln.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil { // out of descriptors or the like: others will be freed
-			if !h.srv.rest() {
-				return
-			}
-			continue
-		}
-		c := conn.(*net.TCPConn)
-		h.mu.Lock()
-		if h.closed {
-			h.mu.Unlock()
-			c.Close()
-			return
-		}
-		h.conns[c] = struct{}{}
-		h.wg.Add(1)
-		h.mu.Unlock()
-		go h.serveConn(c)
-	}
-}
-
-func (h *httpServer) serveConn(c *net.TCPConn) {
-	defer h.wg.Done()
-	// What ends a connection early is the client's affair, or a fault of ours.
-	_ = h.server.ServeConn(c)
-	h.mu.Lock()
-	delete(h.conns, c)
-	h.mu.Unlock()
-	h.ended.wake()
+	return h, h.conns.Serve(ln, func(c *net.TCPConn) func() {
+		return func() { _ = h.server.ServeConn(c) } // an error: the client or a fault ended the connection early
+	})
 }
 
 // quiet waits until no connection is left of those that were begun before.
@@ -92,31 +47,14 @@ func (h *httpServer) quiet(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	// Connections are accepted in order: behind this answer, those before were.
+	// Connections are accepted in order: after this answer, those before were.
 	if _, err := io.WriteString(conn, "GET /stats HTTP/1.0\r\n\r\n"); err != nil {
 		return err
 	}
 	if _, err := io.Copy(io.Discard, conn); err != nil {
 		return err
 	}
-	return h.ended.until(ctx, func() bool {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return len(h.conns) == 0
-	})
-}
-
-// close ends all connections and waits for the server.
-func (h *httpServer) close() error {
-	h.mu.Lock()
-	h.closed = true
-	for c := range h.conns {
-		c.Close()
-	}
-	h.mu.Unlock()
-	err := h.ln.Close()
-	h.wg.Wait()
-	return err
+	return h.conns.UntilNone(ctx)
 }
 
 // serve routes one request.

@@ -4,12 +4,13 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // mailbox is one account at work.
 type mailbox struct {
 	Account
-	changed notifier // of the counters
+	changed wait.Notifier // of the counters
 
 	mu         sync.Mutex // guards what follows
 	removed    bool
@@ -52,7 +53,7 @@ func (m *mailbox) count(f func(*AccountStats)) {
 	m.mu.Lock()
 	f(&m.stats)
 	m.mu.Unlock()
-	m.changed.wake()
+	m.changed.Wake()
 }
 
 // accepted counts a message with n recipients.
@@ -61,13 +62,13 @@ func (m *mailbox) accepted(n int) {
 	m.stats.Messages++
 	m.stats.Recipients += int64(n)
 	m.mu.Unlock()
-	m.changed.wake()
+	m.changed.Wake()
 }
 
 // login enters an authenticated session. A reply other than "" refuses it.
 func (m *mailbox) login(s *session, now time.Time) (refusal string) {
 	l, p := &s.ep.limits, s.ep.preset
-	defer m.changed.wake()
+	defer m.changed.Wake()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.removed {
@@ -97,7 +98,7 @@ func (m *mailbox) logout(s *session) {
 		m.sessions = slices.Delete(m.sessions, i, i+1)
 	}
 	m.mu.Unlock()
-	m.changed.wake()
+	m.changed.Wake()
 }
 
 // maySend reports whether the session is among the oldest that the limit on
@@ -120,7 +121,7 @@ func (m *mailbox) maySend(s *session) bool {
 // refusal, or how long the message has to wait before it asks again.
 func (m *mailbox) admit(s *session, n int, now time.Time) (refusal string, wait time.Duration) {
 	l, p := &s.ep.limits, s.ep.preset
-	defer m.changed.wake()
+	defer m.changed.Wake()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if l.MessagesPerDay > 0 && roll(&m.day, day).sum(now) >= l.MessagesPerDay {

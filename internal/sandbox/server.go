@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"xoauth2-proxy/internal/sandbox/internal/store"
 )
 
 // Server is a running sandbox. Its methods may be called from any goroutine.
@@ -19,10 +20,10 @@ type Server struct {
 	endpoints []*endpoint
 	grants    *grants
 	consents  consents
-	store     *store
-	faults    faults
-	latency   atomic.Pointer[Latency] // nil: none
-	http      *httpServer
+	*messages
+	faults  faults
+	latency atomic.Pointer[Latency] // nil: none
+	http    *httpServer
 
 	counters    counters
 	connections atomic.Uint64 // accepted so far; the last one's number
@@ -75,7 +76,7 @@ func New(cfg Config) (*Server, error) {
 
 // start does the parts of New that need an end.
 func (s *Server) start() (err error) {
-	if s.store, err = newStore(s.cfg.Store); err != nil {
+	if s.messages, err = store.New(s.cfg.Store); err != nil {
 		return err
 	}
 	if s.ca, err = newAuthority("sandbox CA"); err != nil {
@@ -223,7 +224,7 @@ func (s *Server) Close() error {
 	s.mu.Unlock()
 	s.wg.Wait()
 	if s.http != nil {
-		return s.http.close()
+		s.http.conns.Close()
 	}
 	return nil
 }

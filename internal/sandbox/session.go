@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"time"
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 const (
@@ -106,7 +107,7 @@ func (s *session) end() {
 func (s *session) greet() {
 	f := s.hit(PhaseBanner, nil)
 	greeting := func() {
-		if s.tls == nil && hasInput(s.raw) {
+		if s.tls == nil && wait.HasInput(s.raw) {
 			s.violation(ViolationEarlyTalk)
 		}
 		s.reply(s.ep.preset.greeting)

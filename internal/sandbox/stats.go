@@ -112,7 +112,7 @@ func (s *Server) WaitAccount(ctx context.Context, email string, cond func(Accoun
 	if m == nil {
 		return fmt.Errorf("there is no account %q", email)
 	}
-	if err := m.changed.until(ctx, func() bool { return cond(m.snapshot()) }); err != nil {
+	if err := m.changed.Until(ctx, func() bool { return cond(m.snapshot()) }); err != nil {
 		return fmt.Errorf("account %s: %+v: %w", email, m.snapshot(), err)
 	}
 	return nil

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -64,102 +62,10 @@ func TestStoreDir(t *testing.T) {
 	}
 }
 
-func TestStoreBounds(t *testing.T) {
-	s := newServer(t, Config{Limits: "off", Store: StoreConfig{MaxBytes: 25, MaxMessages: 4}})
-	c := login(t, s, gmailUser)
-	for i := range 6 {
-		c.deliver(fmt.Sprintf("message %02d", i))
-	}
-	var got []string
-	for _, m := range s.Messages() {
-		got = append(got, fmt.Sprintf("%d %s %v", m.ID, m.Body, m.BodyDropped))
-	}
-	want := []string{"3  true", "4  true", "5 message 04 false", "6 message 05 false"}
-	if !slices.Equal(got, want) {
-		t.Errorf("%q", got)
-	}
-	c.deliver(strings.Repeat("x", 100)) // larger than all: only its envelope stays
-	msgs := s.Messages()
-	if m := msgs[len(msgs)-1]; m.Size != 100 || !m.BodyDropped {
-		t.Errorf("%+v", m)
-	}
-}
-
-func TestWaitFor(t *testing.T) {
-	s := newServer(t, Config{})
-	c := login(t, s, gmailUser)
-	got := make(chan int, 1)
-	go func() {
-		msgs, err := s.WaitFor(context.Background(), 2)
-		if err != nil {
-			t.Error(err)
-		}
-		got <- len(msgs)
-	}()
-	c.deliver("one")
-	c.deliver("two")
-	if n := <-got; n != 2 {
-		t.Errorf("%d messages", n)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if _, err := s.WaitFor(ctx, 3); err == nil || !strings.Contains(err.Error(), "2 of 3") {
-		t.Error(err)
-	}
-}
-
 // loadMessage is a message as a load generator sends it.
 func loadMessage(run string, n int, account, body string) string {
 	return "Subject: load\r\nX-Load-Id: " + fmt.Sprintf("%s/%d", run, n) + "\r\nX-Load-Account: " + account +
 		"\r\nX-Load-Sum: " + LoadSum([]byte(body)) + "\r\n\r\n" + body
-}
-
-func TestLoadAccounting(t *testing.T) {
-	for _, mode := range []string{ModeKeep, ModeCount} {
-		s := newServer(t, Config{Limits: "off", Store: StoreConfig{Mode: mode}})
-		c := login(t, s, gmailUser)
-		for _, n := range []int{0, 1, 2, 63, 64, 65, 70_000, 2, 2} {
-			c.deliver(loadMessage("r", n, gmailUser, "body\r\n"))
-		}
-		c.deliver(strings.Replace(loadMessage("r", 100, gmailUser, "body\r\n"), "body", "b0dy", 1))
-		c.deliver(loadMessage("r", 101, outlookUser, "body\r\n"))
-		c.deliver(loadMessage("other", 7, gmailUser, "body\r\n"))
-		c.deliver("Subject: none\r\n\r\nX-Load-Id: r/5\r\n")
-		l, ok := s.Load("r")
-		if !ok || l.Messages != 11 || l.Distinct != 9 || l.Duplicates != 2 || l.WrongSum != 1 || l.WrongAccount != 1 {
-			t.Errorf("%+v", l)
-		}
-		want := []Range{{0, 2}, {63, 65}, {100, 101}, {70_000, 70_000}}
-		if !slices.Equal(l.DeliveredRanges, want) || !slices.Equal(l.DuplicateOf, []uint64{2, 2}) {
-			t.Errorf("%+v", l)
-		}
-		if len(s.Loads()) != 2 {
-			t.Errorf("%+v", s.Loads())
-		}
-		if n := len(s.Messages()); (n == 0) != (mode == ModeCount) {
-			t.Errorf("mode %s keeps %d messages", mode, n)
-		}
-		if st := s.Stats(); st.Messages != 13 || st.Recipients != 13 || st.Bytes == 0 {
-			t.Errorf("%+v", st)
-		}
-	}
-}
-
-// TestNewestLoadRuns counts more runs than are remembered: the oldest are forgotten.
-func TestNewestLoadRuns(t *testing.T) {
-	s := newServer(t, Config{})
-	c := login(t, s, gmailUser)
-	for i := range maxLoadRuns + 2 {
-		c.deliver(fmt.Sprintf("%srun%d/0\r\n\r\nx\r\n", HeaderLoadID, i))
-	}
-	for i, want := range map[int]bool{0: false, 1: false, 2: true, maxLoadRuns + 1: true} {
-		if _, ok := s.Load(fmt.Sprint("run", i)); ok != want {
-			t.Errorf("run %d is remembered: %v", i, ok)
-		}
-	}
-	if n := len(s.Loads()); n != maxLoadRuns {
-		t.Errorf("%d runs are remembered, want %d", n, maxLoadRuns)
-	}
 }
 
 func TestHTTP(t *testing.T) {
@@ -200,7 +106,7 @@ func TestHTTP(t *testing.T) {
 	do("GET", "/messages/9", "", 404)
 	do("GET", "/messages/x", "", 400)
 	for path, want := range map[string]string{
-		"/stats": `"messages":2`, "/accounts": `"account_id":"gmail_user_gmail_com"`, "/loads": `"run":"run"`,
+		"/stats": `"messages":2,"bytes":`, "/accounts": `"account_id":"gmail_user_gmail_com"`, "/loads": `"run":"run"`,
 		"/loads/run": `"delivered":[{"first":3,"last":3}]`, "/commands": `AUTH XOAUTH2"`,
 	} {
 		if got := do("GET", path, "", 200); !bytes.Contains(got, []byte(want)) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"time"
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // hit returns the fault that strikes now, or nil. rcpt is the forward-path of
@@ -121,7 +122,7 @@ func (s *session) act(f *fault, effect func()) {
 // pause waits for d, or with 0 until the client closes. It reports whether the
 // session is to go on.
 func (s *session) pause(d time.Duration) bool {
-	if !waitPeer(s.raw, d, s.srv.done) {
+	if !wait.Peer(s.raw, d, s.srv.done) {
 		s.ended = true
 	}
 	return !s.ended

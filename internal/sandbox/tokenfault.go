@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 
 	"github.com/valyala/fasthttp"
 )
@@ -14,7 +15,7 @@ import (
 func (h *httpServer) actToken(ctx *fasthttp.RequestCtx, f *fault, r *tokenRequest) {
 	s := h.srv
 	conn := ctx.Conn().(*net.TCPConn)
-	if f.Delay > 0 && !waitPeer(conn, time.Duration(f.Delay), s.done) {
+	if f.Delay > 0 && !wait.Peer(conn, time.Duration(f.Delay), s.done) {
 		hangUp(ctx, conn)
 		return
 	}
@@ -44,7 +45,7 @@ func (h *httpServer) actToken(ctx *fasthttp.RequestCtx, f *fault, r *tokenReques
 		conn.SetLinger(0)
 		hangUp(ctx, conn)
 	case ActionStall:
-		if !waitPeer(conn, time.Duration(f.For), s.done) {
+		if !wait.Peer(conn, time.Duration(f.For), s.done) {
 			hangUp(ctx, conn)
 			return
 		}

@@ -1,4 +1,4 @@
-package sandbox
+package wait
 
 import (
 	"net"
@@ -7,13 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerPoll is how often a stalled session looks whether the client has gone.
+// peerPoll is how often Peer looks whether the peer has gone.
 const peerPoll = 10 * time.Millisecond
 
-// waitPeer waits for d, or with 0 without end. It returns false as soon as the
-// peer has closed or reset the connection, or done is closed. It does not read:
-// what the client sends stays in the socket, as with a server that hangs.
-func waitPeer(c *net.TCPConn, d time.Duration, done <-chan struct{}) bool {
+// Peer waits for d, or with 0 without end. It returns false as soon as the peer
+// has closed or reset the connection, or done is closed. It does not read: what
+// the client sends stays in the socket, as with a server that hangs.
+func Peer(c *net.TCPConn, d time.Duration, done <-chan struct{}) bool {
 	var over <-chan time.Time
 	if d > 0 {
 		t := time.NewTimer(d)
@@ -41,8 +41,8 @@ func peerGone(c *net.TCPConn) bool {
 	return poll(c, unix.POLLRDHUP)&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
 }
 
-// hasInput reports whether there is something to read.
-func hasInput(c *net.TCPConn) bool { return poll(c, unix.POLLIN)&unix.POLLIN != 0 }
+// HasInput reports whether c has something to read.
+func HasInput(c *net.TCPConn) bool { return poll(c, unix.POLLIN)&unix.POLLIN != 0 }
 
 // poll returns what poll(2) says of the connection now; POLLNVAL if it is closed.
 func poll(c *net.TCPConn, events int16) (revents int16) {

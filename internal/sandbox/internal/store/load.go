@@ -1,10 +1,14 @@
-package sandbox
+package store
 
 import (
 	"bytes"
-	"fmt"
+	"encoding/binary"
+	"encoding/hex"
 	"hash/crc32"
+	"maps"
+	"math/bits"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -29,12 +33,14 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// LoadSum is the value of HeaderLoadSum for a body: CRC-32C in hex. It costs
-// next to nothing, and finds any damage that is not malice.
-func LoadSum(body []byte) string { return fmt.Sprintf("%08x", crc32.Checksum(body, castagnoli)) }
+// LoadSum is the value of HeaderLoadSum for a body: CRC-32C in hex. It is cheap
+// and finds accidental damage.
+func LoadSum(body []byte) string {
+	return hex.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.Checksum(body, castagnoli)))
+}
 
-// LoadStats is the account of one load run: what a generator compares with
-// what was acknowledged to it.
+// LoadStats is the account of one load run. A generator compares it with the
+// messages that were acknowledged to it.
 type LoadStats struct {
 	Run             string   `json:"run"`
 	Messages        int64    `json:"messages"` // duplicates included
@@ -62,7 +68,7 @@ type loadRun struct {
 }
 
 // countLoad enters a message into the account of its run. st.mu is held.
-func (st *store) countLoad(account string, content []byte) {
+func (st *Store) countLoad(account string, content []byte) {
 	head := content[:min(len(content), loadHeader)]
 	end := bytes.Index(head, []byte("\r\n\r\n"))
 	if end < 0 {
@@ -70,8 +76,8 @@ func (st *store) countLoad(account string, content []byte) {
 	}
 	head = head[:end]
 	run, num, ok := bytes.Cut(headerValue(head, HeaderLoadID), []byte{'/'})
-	n, numeric := parseNumber(num)
-	if !ok || !numeric {
+	n, err := strconv.ParseUint(string(num), 10, 64)
+	if !ok || err != nil || len(num) > 18 {
 		return
 	}
 	l := st.loads[string(run)]
@@ -86,15 +92,13 @@ func (st *store) countLoad(account string, content []byte) {
 	}
 	l.Messages++
 	l.Bytes += int64(len(content))
-	if want := headerValue(head, HeaderLoadAccount); want != nil && !equalFold(want, account) {
+	if want := headerValue(head, HeaderLoadAccount); want != nil && !bytes.EqualFold(want, []byte(account)) {
 		l.WrongAccount++
 	}
-	if want := headerValue(head, HeaderLoadSum); want != nil {
-		if got, ok := parseHex32(want); !ok || got != crc32.Checksum(content[end+4:], castagnoli) {
-			l.WrongSum++
-		}
+	if want := headerValue(head, HeaderLoadSum); want != nil && string(want) != LoadSum(content[end+4:]) {
+		l.WrongSum++
 	}
-	l.enter(uint64(n))
+	l.enter(n)
 }
 
 // enter marks number n as delivered.
@@ -122,18 +126,10 @@ func (l *loadRun) enter(n uint64) {
 
 // ranges returns the delivered numbers.
 func (l *loadRun) ranges() (out []Range) {
-	keys := make([]uint64, 0, len(l.pages))
-	for k := range l.pages {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
+	for _, k := range slices.Sorted(maps.Keys(l.pages)) {
 		for i, word := range l.pages[k] {
-			for bit := uint64(0); word != 0 && bit < 64; bit++ {
-				if word&(1<<bit) == 0 {
-					continue
-				}
-				n := k<<16 | uint64(i)<<6 | bit
+			for ; word != 0; word &= word - 1 {
+				n := k<<16 | uint64(i)<<6 | uint64(bits.TrailingZeros64(word))
 				if last := len(out) - 1; last >= 0 && out[last].Last+1 == n {
 					out[last].Last = n
 				} else {
@@ -145,15 +141,20 @@ func (l *loadRun) ranges() (out []Range) {
 	return out
 }
 
+// snapshot returns the account without its ranges.
+func (l *loadRun) snapshot() LoadStats {
+	s := l.LoadStats
+	s.DuplicateOf = slices.Clone(s.DuplicateOf)
+	return s
+}
+
 // Loads returns the account of each load run, without its ranges.
-func (s *Server) Loads() []LoadStats {
-	s.store.mu.Lock()
-	defer s.store.mu.Unlock()
-	out := make([]LoadStats, 0, len(s.store.loads))
-	for _, l := range s.store.loads {
-		c := l.LoadStats
-		c.DuplicateOf = slices.Clone(c.DuplicateOf)
-		out = append(out, c)
+func (st *Store) Loads() []LoadStats {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	out := []LoadStats{}
+	for _, l := range st.loads {
+		out = append(out, l.snapshot())
 	}
 	slices.SortFunc(out, func(a, b LoadStats) int { return strings.Compare(a.Run, b.Run) })
 	return out
@@ -161,87 +162,25 @@ func (s *Server) Loads() []LoadStats {
 
 // Load returns the account of one load run with the delivered numbers. ok is
 // false if no message of that run came.
-func (s *Server) Load(run string) (stats LoadStats, ok bool) {
-	s.store.mu.Lock()
-	defer s.store.mu.Unlock()
-	l := s.store.loads[run]
+func (st *Store) Load(run string) (stats LoadStats, ok bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	l := st.loads[run]
 	if l == nil {
 		return LoadStats{}, false
 	}
-	stats = l.LoadStats
-	stats.DuplicateOf = slices.Clone(stats.DuplicateOf)
+	stats = l.snapshot()
 	stats.DeliveredRanges = l.ranges()
 	return stats, true
 }
 
 // headerValue returns the value of a field that begins a line, or nil.
 func headerValue(head []byte, field string) []byte {
-	for from := 0; ; {
-		i := bytes.Index(head[from:], []byte(field))
-		if i < 0 {
-			return nil
-		}
-		i += from
-		if i == 0 || head[i-1] == '\n' {
-			value := head[i+len(field):]
-			if end := bytes.IndexByte(value, '\r'); end >= 0 {
-				value = value[:end]
-			}
+	for line := range bytes.SplitSeq(head, []byte("\n")) {
+		if value, ok := bytes.CutPrefix(line, []byte(field)); ok {
+			value, _, _ = bytes.Cut(value, []byte("\r"))
 			return value
 		}
-		from = i + len(field)
 	}
-}
-
-// parseNumber reads a decimal number of at most 18 digits.
-func parseNumber(b []byte) (int64, bool) {
-	if len(b) == 0 || len(b) > 18 {
-		return 0, false
-	}
-	n := int64(0)
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int64(c-'0')
-	}
-	return n, true
-}
-
-func parseHex32(b []byte) (uint32, bool) {
-	if len(b) != 8 {
-		return 0, false
-	}
-	n := uint32(0)
-	for _, c := range b {
-		switch {
-		case c >= '0' && c <= '9':
-			n = n<<4 | uint32(c-'0')
-		case c >= 'a' && c <= 'f':
-			n = n<<4 | uint32(c-'a'+10)
-		default:
-			return 0, false
-		}
-	}
-	return n, true
-}
-
-// equalFold compares ASCII addresses without regard to case or allocation.
-func equalFold(b []byte, s string) bool {
-	if len(b) != len(s) {
-		return false
-	}
-	for i, c := range b {
-		if lower(c) != lower(s[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func lower(c byte) byte {
-	if c >= 'A' && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
+	return nil
 }

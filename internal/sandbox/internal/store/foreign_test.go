@@ -1,4 +1,4 @@
-package sandbox
+package store
 
 import (
 	"os"
@@ -16,12 +16,9 @@ func TestMailOfOthersStays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	st, err := newStore(StoreConfig{Mode: ModeDir, Dir: dir, MaxMessages: 10, MaxBytes: 1 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
+	st := newStore(t, Config{Mode: ModeDir, Dir: dir, MaxMessages: 10, MaxBytes: 1 << 20})
 	for want := uint64(5); want < 7; want++ {
-		if id, err := st.add("a", []byte("content"), func() *Message { return new(Message) }); err != nil || id != want {
+		if id, err := st.Add("a", []byte("content"), func() *Message { return new(Message) }); err != nil || id != want {
 			t.Fatalf("message %d, %v, want %d", id, err, want)
 		}
 	}
@@ -29,7 +26,7 @@ func TestMailOfOthersStays(t *testing.T) {
 	if err := os.WriteFile(edited, []byte("edited"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := st.clear(); err != nil {
+	if err := st.ClearMessages(); err != nil {
 		t.Fatal(err)
 	}
 	others["000006.eml"] = "edited"
