@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 )
 
 // onAUTH handles AUTH (RFC 4954). Only tokens open the door, but for endpoints
@@ -113,7 +115,7 @@ func (s *session) login(mech, user, token string) {
 	}
 	if refusal := box.login(s, s.srv.now()); refusal != "" {
 		s.reply(refusal)
-		if replyCode(refusal) == 421 {
+		if fault.ReplyCode(refusal) == 421 {
 			s.shut(ActionClose)
 		}
 		return

@@ -87,13 +87,6 @@ func serial() *big.Int {
 	return n.Add(n, big.NewInt(1))
 }
 
-// Kinds of wrong certificate, see Rule.Certificate.
-const (
-	CertificateOtherName = "other-name"
-	CertificateOtherCA   = "other-ca"
-	CertificateExpired   = "expired"
-)
-
 // issueRight returns the certificate that every endpoint shows.
 func (a *authority) issueRight() (tls.Certificate, error) {
 	return a.issue(Hostnames, time.Now().AddDate(1, 0, 0))

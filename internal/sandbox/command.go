@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 )
 
 // splitVerb returns the verb in upper case and the arguments. An unknown verb
@@ -21,18 +23,13 @@ func splitVerb(line []byte) (verb string, args []byte) {
 		}
 		up[i] = c
 	}
-	for _, v := range verbs {
+	for _, v := range fault.Verbs {
 		if v == string(up[:len(word)]) {
 			return v, rest
 		}
 	}
 	return "", nil
 }
-
-var verbs = []string{"MAIL", "RCPT", "BDAT", "DATA", "RSET", "QUIT", "EHLO", "HELO", "STARTTLS", "AUTH", "NOOP", "VRFY", "HELP"}
-
-// verbUnknown stands for all verbs that are none of verbs.
-const verbUnknown = "UNKNOWN"
 
 // command runs one command line, unless a fault or Endpoint.Refuse is against
 // it.
@@ -41,15 +38,15 @@ func (s *session) command(line []byte) {
 	verb, args := splitVerb(line)
 	s.srv.record(s.id, verb, line)
 	s.latency(verb)
-	if f := s.hitCommand(cmp.Or(verb, verbUnknown)); f != nil {
+	if f := s.hitCommand(cmp.Or(verb, fault.VerbUnknown)); f != nil {
 		if slices.Contains([]Action{ActionReply, ActionIgnore, ActionGarbage, ActionHuge}, f.Action) && !f.Accept {
-			s.passOver(verb, args, replyCode(f.Reply))
+			s.passOver(verb, args, fault.ReplyCode(f.Reply))
 		}
 		s.act(f, func() { s.execute(verb, args) })
 		return
 	}
 	if reply, refused := s.ep.Refuse[verb]; refused {
-		s.passOver(verb, args, replyCode(reply))
+		s.passOver(verb, args, fault.ReplyCode(reply))
 		s.refuseVerb(reply)
 		return
 	}

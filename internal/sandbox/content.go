@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 )
 
 // slowPiece is how much content a slow reader takes each interval.
@@ -100,7 +102,7 @@ func (s *session) strikeBDAT(n int64) (proceed bool, then Action) {
 	}
 	rule := f.Rule
 	rule.Then, then = "", rule.Then
-	s.act(&fault{Rule: rule}, func() { proceed = true })
+	s.act(&fault.Fault{Rule: rule}, func() { proceed = true })
 	if f.Action == ActionSlow {
 		s.tx.pace = f
 	}
@@ -242,7 +244,7 @@ func (s *session) endOfData() {
 		s.w.slower(time.Duration(l.RoundTrip + l.Final))
 	}
 	s.guard(PhaseAfterEOD, s.accept)
-	if s.srv.faults.set.Load() != nil && !s.ended {
+	if s.srv.faults.Active() && !s.ended {
 		if f := s.hit(PhaseAfterReply, nil); f != nil {
 			s.act(f, nil)
 		}

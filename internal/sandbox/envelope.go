@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"sync"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 )
 
 // transaction is what belongs to one message. It is dropped whole by reset.
@@ -18,11 +20,11 @@ type transaction struct {
 
 	verb     string // "BDAT" once the first chunk came
 	chunks   int
-	content  *[]byte // from contents; nil before content
-	overflow bool    // over SIZE: what came was not kept
-	spoiled  bool    // a fault took the content; no reply is due
-	pace     *fault  // of reading, when a fault makes it slow
-	closed   bool    // BDAT LAST came or a chunk was refused: only RSET helps
+	content  *[]byte      // from contents; nil before content
+	overflow bool         // over SIZE: what came was not kept
+	spoiled  bool         // a fault took the content; no reply is due
+	pace     *fault.Fault // of reading, when a fault makes it slow
+	closed   bool         // BDAT LAST came or a chunk was refused: only RSET helps
 }
 
 const maxPooledContent = 1 << 20

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 )
 
 // reach brings a client to the point where the phase's fault strikes, and
@@ -78,7 +80,7 @@ func TestFaultMatrix(t *testing.T) {
 		{Action: ActionClose}, {Action: ActionCut}, {Action: ActionReset}, {Action: ActionStall},
 		{Action: ActionGarbage}, {Action: ActionHuge, Reply: "250 2.0.0 y", Size: 100_000},
 	}
-	for _, ph := range smtpPhases {
+	for _, ph := range fault.SMTPPhases {
 		for _, r := range rules {
 			r.Phase, r.Name = ph, "f"
 			t.Run(string(ph)+"/"+string(r.Action)+r.Reply[:min(3, len(r.Reply))], func(t *testing.T) {
@@ -337,22 +339,5 @@ func TestFaultHidesNoSession(t *testing.T) {
 	// Close ends the stalled session; goleak and the cleanup see to it.
 	if st := s.AccountStats(gmailUser); st.Open != 1 {
 		t.Errorf("%d open, want 1", st.Open)
-	}
-}
-
-func TestRuleValidate(t *testing.T) {
-	for want, r := range map[string]Rule{
-		"phase:":            {Phase: "nowhere", Action: ActionClose},
-		"action:":           {Phase: PhaseMail, Action: ActionRevoke},
-		"reply:":            {Phase: PhaseMail, Action: ActionReply, Reply: "hello"},
-		"drop-keyword:":     {Phase: PhaseMail, Action: ActionDropKeyword},
-		"wrong-certificate": {Phase: PhaseTLS, Action: ActionWrongCertificate},
-		"per:":              {Phase: PhaseMail, Action: ActionClose, Per: "moon"},
-		"secure:":           {Phase: PhaseMail, Action: ActionClose, Secure: "maybe"},
-		"negative":          {Phase: PhaseMail, Action: ActionClose, Nth: -1},
-	} {
-		if err := r.Validate(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%+v: %v, want %q", r, err, want)
-		}
 	}
 }

@@ -9,9 +9,10 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"xoauth2-proxy/internal/sandbox/internal/wait"
 
 	"github.com/valyala/fasthttp"
+
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // httpServer serves the token endpoint and the API. It accepts by itself, as a

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+
 	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 )
 
 // replyFields are the replies of a preset that Endpoint.Replies may replace, by
@@ -39,10 +41,10 @@ func (p *preset) with(replies map[string]string) *preset {
 
 // checkReplies reports what is wrong with Refuse and Replies.
 func (e *Endpoint) checkReplies() (errs []error) {
-	negative := func(reply string) bool { return replyCode(reply) >= 400 && replyCode(reply) <= 599 }
+	negative := func(reply string) bool { return fault.ReplyCode(reply) >= 400 && fault.ReplyCode(reply) <= 599 }
 	for verb, reply := range e.Refuse {
-		if !slices.Contains(verbs, verb) {
-			errs = append(errs, fmt.Errorf("refuse: %q is none of %s", verb, strings.Join(verbs, ", ")))
+		if !slices.Contains(fault.Verbs, verb) {
+			errs = append(errs, fmt.Errorf("refuse: %q is none of %s", verb, strings.Join(fault.Verbs, ", ")))
 		}
 		if reply != "" && !negative(reply) {
 			errs = append(errs, fmt.Errorf("refuse.%s: %q is no refusal", verb, reply))
@@ -65,7 +67,7 @@ func (s *session) refuseVerb(reply string) {
 		return
 	}
 	s.reply(reply)
-	if replyCode(reply) == 421 {
+	if fault.ReplyCode(reply) == 421 {
 		s.shut(ActionClose)
 	}
 }

@@ -1,12 +1,17 @@
 package sandbox
 
 import (
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/store"
 	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // Names of the rooms that callers use.
 type (
+	Action      = fault.Action
+	FaultStatus = fault.Status
+	Phase       = fault.Phase
+	Rule        = fault.Rule
 	Duration    = wait.Duration
 	LoadStats   = store.LoadStats
 	Message     = store.Message
@@ -15,8 +20,11 @@ type (
 	StoreConfig = store.Config
 )
 
-// messages is what a Server has of the store.
-type messages = store.Store
+// The rooms that give a Server their methods.
+type (
+	messages = store.Store
+	faults   = fault.Script
+)
 
 // Modes of the store, see StoreConfig.
 const (
@@ -34,3 +42,53 @@ const (
 
 // LoadSum is the value of HeaderLoadSum for a body.
 func LoadSum(body []byte) string { return store.LoadSum(body) }
+
+// Phases of a session, see Rule.Phase.
+const (
+	PhaseConnect    = fault.PhaseConnect
+	PhaseTLS        = fault.PhaseTLS
+	PhaseBanner     = fault.PhaseBanner
+	PhaseEHLO       = fault.PhaseEHLO
+	PhaseStartTLS   = fault.PhaseStartTLS
+	PhaseCommand    = fault.PhaseCommand
+	PhaseAuth       = fault.PhaseAuth
+	PhaseMail       = fault.PhaseMail
+	PhaseRcpt       = fault.PhaseRcpt
+	PhaseData       = fault.PhaseData
+	PhaseMidContent = fault.PhaseMidContent
+	PhaseAfterEOD   = fault.PhaseAfterEOD
+	PhaseAfterReply = fault.PhaseAfterReply
+	PhaseIdle       = fault.PhaseIdle
+	PhaseRset       = fault.PhaseRset
+	PhaseNoop       = fault.PhaseNoop
+	PhaseQuit       = fault.PhaseQuit
+	PhaseToken      = fault.PhaseToken
+)
+
+// Actions of a fault, see Rule.Action.
+const (
+	ActionReply            = fault.ActionReply
+	ActionClose            = fault.ActionClose
+	ActionCut              = fault.ActionCut
+	ActionReset            = fault.ActionReset
+	ActionStall            = fault.ActionStall
+	ActionSlow             = fault.ActionSlow
+	ActionGarbage          = fault.ActionGarbage
+	ActionHuge             = fault.ActionHuge
+	ActionPass             = fault.ActionPass
+	ActionIgnore           = fault.ActionIgnore
+	ActionDropKeyword      = fault.ActionDropKeyword
+	ActionWrongCertificate = fault.ActionWrongCertificate
+	ActionAcceptThenClose  = fault.ActionAcceptThenClose
+	ActionAlter            = fault.ActionAlter
+	ActionInvalidGrant     = fault.ActionInvalidGrant
+	ActionWrongScope       = fault.ActionWrongScope
+	ActionRevoke           = fault.ActionRevoke
+)
+
+// Kinds of wrong certificate, see Rule.Certificate.
+const (
+	CertificateOtherName = fault.CertificateOtherName
+	CertificateOtherCA   = fault.CertificateOtherCA
+	CertificateExpired   = fault.CertificateExpired
+)

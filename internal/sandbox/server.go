@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
 	"xoauth2-proxy/internal/sandbox/internal/store"
 )
 
@@ -21,7 +22,7 @@ type Server struct {
 	grants    *grants
 	consents  consents
 	*messages
-	faults  faults
+	faults
 	latency atomic.Pointer[Latency] // nil: none
 	http    *httpServer
 
@@ -266,6 +267,10 @@ func (s *Server) Disconnect() {
 		ses.raw.Close()
 	}
 }
+
+// SetFaults replaces the fault script. Counters begin at 0. A fault that has
+// struck already, such as a stall, goes on.
+func (s *Server) SetFaults(rules ...Rule) error { return s.faults.Set(rules, s.connections.Load()) }
 
 // SetLatency changes the delay of replies from now on.
 func (s *Server) SetLatency(l Latency) {

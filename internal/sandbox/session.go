@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
@@ -40,7 +42,7 @@ type session struct {
 	ended   bool // no more commands: QUIT, fault, connection lost
 
 	deadline time.Time // of reading, as last set
-	perConn  map[*fault]int64
+	perConn  map[*fault.Fault]int64
 	long     []byte // a line longer than the reader's buffer
 }
 
@@ -190,7 +192,7 @@ func (s *session) idle() bool {
 		s.deadline = time.Now().Add(time.Duration(f.Delay))
 		s.raw.SetReadDeadline(s.deadline)
 		if _, err := s.br.Peek(1); !isTimeout(err) {
-			f.untake()
+			f.Untake()
 			return false
 		}
 	}

@@ -4,71 +4,73 @@ import (
 	"bytes"
 	"fmt"
 	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // hit returns the fault that strikes now, or nil. rcpt is the forward-path of
 // the RCPT at hand; nil means those of the transaction.
-func (s *session) hit(ph Phase, rcpt []byte) *fault {
-	if s.srv.faults.set.Load() == nil {
+func (s *session) hit(ph Phase, rcpt []byte) *fault.Fault {
+	if !s.srv.faults.Active() {
 		return nil
 	}
 	ev := s.event(ph)
 	if rcpt != nil {
-		ev.recipients = []string{string(rcpt)}
+		ev.Recipients = []string{string(rcpt)}
 	}
-	return s.srv.faults.take(ev)
+	return s.srv.faults.Take(ev)
 }
 
 // event describes the state of the session to fault rules.
-func (s *session) event(ph Phase) *event {
+func (s *session) event(ph Phase) *fault.Event {
 	if s.perConn == nil {
-		s.perConn = map[*fault]int64{}
+		s.perConn = map[*fault.Fault]int64{}
 	}
-	ev := &event{phase: ph, endpoint: s.ep.Name, secure: s.tls != nil, conn: s.id, perConn: s.perConn,
-		mailFrom: s.tx.from, hasMail: s.tx.open}
+	ev := &fault.Event{Phase: ph, Endpoint: s.ep.Name, Secure: s.tls != nil, Conn: s.id, PerConn: s.perConn,
+		MailFrom: s.tx.from, HasMail: s.tx.open}
 	if s.box != nil {
-		ev.account = s.box.Email
+		ev.Account = s.box.Email
 	}
 	for _, r := range s.tx.rcpts {
-		ev.recipients = append(ev.recipients, r.Path)
+		ev.Recipients = append(ev.Recipients, r.Path)
 	}
 	return ev
 }
 
 // hitMail is hit for MAIL, whose reverse-path is not yet that of a transaction.
-func (s *session) hitMail(from []byte) *fault {
-	if s.srv.faults.set.Load() == nil {
+func (s *session) hitMail(from []byte) *fault.Fault {
+	if !s.srv.faults.Active() {
 		return nil
 	}
 	ev := s.event(PhaseMail)
-	ev.mailFrom, ev.hasMail, ev.recipients = string(from), true, nil
-	return s.srv.faults.take(ev)
+	ev.MailFrom, ev.HasMail, ev.Recipients = string(from), true, nil
+	return s.srv.faults.Take(ev)
 }
 
 // hitCommand is hit for a command line.
-func (s *session) hitCommand(verb string) *fault {
-	if s.srv.faults.set.Load() == nil {
+func (s *session) hitCommand(verb string) *fault.Fault {
+	if !s.srv.faults.Active() {
 		return nil
 	}
 	ev := s.event(PhaseCommand)
-	ev.verb = verb
-	return s.srv.faults.take(ev)
+	ev.Verb = verb
+	return s.srv.faults.Take(ev)
 }
 
 // hitAuth is hit for a login, whose account is not yet that of the session.
-func (s *session) hitAuth(user string) *fault {
-	if s.srv.faults.set.Load() == nil {
+func (s *session) hitAuth(user string) *fault.Fault {
+	if !s.srv.faults.Active() {
 		return nil
 	}
 	ev := s.event(PhaseAuth)
-	ev.account = user
-	return s.srv.faults.take(ev)
+	ev.Account = user
+	return s.srv.faults.Take(ev)
 }
 
 // act does what the fault says. effect is what the command would have done;
 // nil where there is nothing to do.
-func (s *session) act(f *fault, effect func()) {
+func (s *session) act(f *fault.Fault, effect func()) {
 	s.flush()
 	if f.Delay > 0 && f.Phase != PhaseIdle && !s.pause(time.Duration(f.Delay)) {
 		return
@@ -89,7 +91,7 @@ func (s *session) act(f *fault, effect func()) {
 	switch f.Action {
 	case ActionReply:
 		s.reply(f.Reply)
-		if replyCode(f.Reply) == 421 && f.Then == "" {
+		if fault.ReplyCode(f.Reply) == 421 && f.Then == "" {
 			s.shut(ActionClose)
 		}
 	case ActionPass:
@@ -106,7 +108,7 @@ func (s *session) act(f *fault, effect func()) {
 		proceed()
 		s.dribble(append([]byte(nil), s.w.take()...), time.Duration(f.Interval))
 	case ActionGarbage:
-		s.write(garbage(f.Body))
+		s.write(f.Garbage())
 	case ActionHuge:
 		s.write(hugeReply(f.Reply, f.Size))
 	case ActionDropKeyword:
@@ -143,14 +145,6 @@ func (s *session) dribble(b []byte, interval time.Duration) {
 			return
 		}
 	}
-}
-
-// garbage returns body, or bytes that no reply parser can like.
-func garbage(body string) []byte {
-	if body != "" {
-		return []byte(body)
-	}
-	return []byte("\x00\xff\x16\x03 <html>this is no reply</html>\r\n")
 }
 
 // hugeReply returns a reply of about size bytes, of the code and text given.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 )
 
 // scopes that the token endpoint grants, by provider.
@@ -39,12 +41,12 @@ func (h *httpServer) serveToken(ctx *fasthttp.RequestCtx) {
 	if r.box != nil {
 		r.box.count(func(st *AccountStats) { st.TokenRequests++ })
 	}
-	if s.faults.set.Load() != nil {
-		ev := &event{phase: PhaseToken}
+	if s.faults.Active() {
+		ev := &fault.Event{Phase: PhaseToken}
 		if r.box != nil {
-			ev.account, ev.endpoint = r.box.Email, r.box.Endpoint
+			ev.Account, ev.Endpoint = r.box.Email, r.box.Endpoint
 		}
-		if f := s.faults.take(ev); f != nil {
+		if f := s.faults.Take(ev); f != nil {
 			h.actToken(ctx, f, &r)
 			return
 		}

@@ -7,13 +7,15 @@ import (
 	"maps"
 
 	"github.com/valyala/fasthttp"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 )
 
 // byteOrderMark is what some servers begin UTF-8 with.
 const byteOrderMark = "\xef\xbb\xbf"
 
 // alterToken changes an answer of the token endpoint that is complete.
-func alterToken(ctx *fasthttp.RequestCtx, f *fault) {
+func alterToken(ctx *fasthttp.RequestCtx, f *fault.Fault) {
 	resp := &ctx.Response
 	if resp.IsBodyStream() {
 		return
@@ -52,7 +54,7 @@ func gzipped(body []byte) []byte {
 
 // alterFields sets and drops fields of a JSON object. A body that is none stays
 // as it is.
-func alterFields(body []byte, f *fault) []byte {
+func alterFields(body []byte, f *fault.Fault) []byte {
 	var object map[string]json.RawMessage
 	if len(f.Fields)+len(f.Drop) == 0 || json.Unmarshal(body, &object) != nil {
 		return append([]byte(nil), body...)

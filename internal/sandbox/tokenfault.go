@@ -6,13 +6,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"xoauth2-proxy/internal/sandbox/internal/wait"
 
 	"github.com/valyala/fasthttp"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // actToken does what the fault says at the token endpoint.
-func (h *httpServer) actToken(ctx *fasthttp.RequestCtx, f *fault, r *tokenRequest) {
+func (h *httpServer) actToken(ctx *fasthttp.RequestCtx, f *fault.Fault, r *tokenRequest) {
 	s := h.srv
 	conn := ctx.Conn().(*net.TCPConn)
 	if f.Delay > 0 && !wait.Peer(conn, time.Duration(f.Delay), s.done) {
@@ -34,7 +36,7 @@ func (h *httpServer) actToken(ctx *fasthttp.RequestCtx, f *fault, r *tokenReques
 	case ActionGarbage:
 		ctx.SetStatusCode(max(f.Status, 200))
 		ctx.SetContentType("text/html")
-		ctx.SetBody(garbage(f.Body))
+		ctx.SetBody(f.Garbage())
 	case ActionHuge:
 		ctx.SetStatusCode(max(f.Status, 200))
 		ctx.SetContentType("application/json")
@@ -66,7 +68,7 @@ func (h *httpServer) actToken(ctx *fasthttp.RequestCtx, f *fault, r *tokenReques
 }
 
 // replyToken answers what the rule says.
-func replyToken(ctx *fasthttp.RequestCtx, f *fault, r *tokenRequest) {
+func replyToken(ctx *fasthttp.RequestCtx, f *fault.Fault, r *tokenRequest) {
 	status := f.Status
 	switch {
 	case f.Error != "":

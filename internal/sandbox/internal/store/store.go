@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
 	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 

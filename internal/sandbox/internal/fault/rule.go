@@ -1,24 +1,22 @@
-package sandbox
+package fault
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
-	"slices"
-	"strings"
+
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // Phase is the point of a session at which a fault strikes.
 type Phase string
 
-// Phases in the order of a session. Phase token is that of the token endpoint.
+// Phases in the order of a session; the last one is the token endpoint's.
 const (
 	PhaseConnect    Phase = "connect"     // the connection was accepted, nothing sent
 	PhaseTLS        Phase = "tls"         // the client sent the start of its handshake
 	PhaseBanner     Phase = "banner"      // in place of the greeting
 	PhaseEHLO       Phase = "ehlo"        // at EHLO or HELO, both before and after TLS
 	PhaseStartTLS   Phase = "starttls"    // at STARTTLS, before its reply
-	PhaseCommand    Phase = "command"     // at any command line (see Rule.Verb), before anything is done about it
+	PhaseCommand    Phase = "command"     // at any command line (see Rule.Verb), before it has any effect
 	PhaseAuth       Phase = "auth"        // the client sent its token
 	PhaseMail       Phase = "mail"        // at MAIL
 	PhaseRcpt       Phase = "rcpt"        // at each RCPT
@@ -33,7 +31,8 @@ const (
 	PhaseToken      Phase = "token"       // at the token endpoint
 )
 
-var smtpPhases = []Phase{PhaseConnect, PhaseTLS, PhaseBanner, PhaseEHLO, PhaseStartTLS, PhaseAuth, PhaseMail,
+// SMTPPhases are all phases but PhaseToken.
+var SMTPPhases = []Phase{PhaseConnect, PhaseTLS, PhaseBanner, PhaseEHLO, PhaseStartTLS, PhaseAuth, PhaseMail,
 	PhaseRcpt, PhaseData, PhaseMidContent, PhaseAfterEOD, PhaseAfterReply, PhaseIdle, PhaseRset, PhaseNoop, PhaseQuit, PhaseCommand}
 
 // Action is what a fault does.
@@ -50,13 +49,13 @@ const (
 	ActionCut Action = "cut"
 	// ActionReset ends the connection by RST.
 	ActionReset Action = "reset"
-	// ActionStall neither reads nor writes until the peer closes, or for
-	// Rule.For and then goes on as if nothing had been.
+	// ActionStall neither reads nor writes until the peer closes; or for Rule.For,
+	// and then goes on as usual.
 	ActionStall Action = "stall"
 	// ActionSlow goes on, but sends the reply one byte each Rule.Interval. At
 	// mid-content it reads the rest in small pieces so far apart.
 	ActionSlow Action = "slow"
-	// ActionGarbage sends Rule.Body, or some bytes that are no reply.
+	// ActionGarbage sends Rule.Garbage.
 	ActionGarbage Action = "garbage"
 	// ActionHuge sends a reply of Rule.Size bytes in many lines.
 	ActionHuge Action = "huge"
@@ -82,6 +81,19 @@ const (
 	ActionWrongScope   Action = "wrong-scope"
 	ActionRevoke       Action = "revoke"
 )
+
+// Kinds of wrong certificate, see Rule.Certificate.
+const (
+	CertificateOtherName = "other-name"
+	CertificateOtherCA   = "other-ca"
+	CertificateExpired   = "expired"
+)
+
+// Verbs are the verbs that the SMTP server knows.
+var Verbs = []string{"MAIL", "RCPT", "BDAT", "DATA", "RSET", "QUIT", "EHLO", "HELO", "STARTTLS", "AUTH", "NOOP", "VRFY", "HELP"}
+
+// VerbUnknown stands for all verbs that are not in Verbs.
+const VerbUnknown = "UNKNOWN"
 
 // Rule is one line of a fault script. Of the rules that match an event, the
 // first that is due fires; only rules up to that one count the event as seen.
@@ -116,7 +128,7 @@ type Rule struct {
 
 	// Delay before the action. At phase idle: how long the connection must
 	// have been idle.
-	Delay Duration `json:"delay,omitempty"`
+	Delay wait.Duration `json:"delay,omitempty"`
 	// Accept lets the command take effect before the action: the message is
 	// stored, the login done, but its own reply is not sent.
 	Accept bool `json:"accept,omitempty"`
@@ -126,9 +138,9 @@ type Rule struct {
 	// phase data it does so after the 354, or after the reply to the first BDAT.
 	Then Action `json:"then,omitempty"`
 	// For bounds a stall. Default: until the peer closes.
-	For Duration `json:"for,omitempty"`
+	For wait.Duration `json:"for,omitempty"`
 	// Interval between the bytes of a slow reply. Default: 10ms.
-	Interval Duration `json:"interval,omitempty"`
+	Interval wait.Duration `json:"interval,omitempty"`
 	// Size of a huge reply in bytes. Default: 1 MiB.
 	Size int `json:"size,omitempty"`
 	// After is how many bytes of content are read before a fault at
@@ -161,81 +173,3 @@ var smtpActions = []Action{ActionReply, ActionClose, ActionCut, ActionReset, Act
 
 var tokenActions = []Action{ActionReply, ActionClose, ActionCut, ActionReset, ActionStall, ActionSlow, ActionGarbage,
 	ActionHuge, ActionAlter, ActionInvalidGrant, ActionWrongScope, ActionRevoke}
-
-// Validate reports what is wrong with the rule.
-func (r Rule) Validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	actions := smtpActions
-	switch {
-	case r.Phase == PhaseToken:
-		actions = tokenActions
-	case !slices.Contains(smtpPhases, r.Phase):
-		bad("phase: %q is unknown", r.Phase)
-	}
-	if !slices.Contains(actions, r.Action) {
-		bad("action: %q is unknown at phase %q", r.Action, r.Phase)
-	}
-	if r.Action == ActionReply && r.Phase != PhaseToken {
-		if code := replyCode(r.Reply); code < 200 || code > 599 {
-			bad("reply: %q does not begin with a reply code", r.Reply)
-		}
-	}
-	if r.Action == ActionDropKeyword && (r.Phase != PhaseEHLO || r.Keyword == "") {
-		bad("drop-keyword: needs phase ehlo and a keyword")
-	}
-	if r.Action == ActionWrongCertificate {
-		kinds := []string{CertificateOtherName, CertificateOtherCA, CertificateExpired}
-		if r.Phase != PhaseTLS || !slices.Contains(kinds, r.Certificate) {
-			bad("wrong-certificate: needs phase tls and a certificate of %s", strings.Join(kinds, ", "))
-		}
-	}
-	if r.Verb != "" && (r.Phase != PhaseCommand || r.Verb != verbUnknown && !slices.Contains(verbs, r.Verb)) {
-		bad("verb: %q needs phase command and one of %s, %s", r.Verb, strings.Join(verbs, ", "), verbUnknown)
-	}
-	if r.Then != "" {
-		without := []Phase{PhaseConnect, PhaseTLS, PhaseMidContent, PhaseToken}
-		if !slices.Contains([]Action{ActionClose, ActionCut, ActionReset}, r.Then) || slices.Contains(without, r.Phase) {
-			bad("then: %q is none of close, cut, reset, or there is no reply at phase %q", r.Then, r.Phase)
-		}
-	}
-	if r.Phase != PhaseToken && (r.Fields != nil || r.Drop != nil || r.Headers != nil || r.BOM || r.Gzip) {
-		bad("fields, drop, bom, gzip and headers are for phase token")
-	}
-	if r.Per != "" && r.Per != "connection" && r.Per != "account" {
-		bad("per: %q is neither connection nor account", r.Per)
-	}
-	if r.Secure != "" && r.Secure != "clear" && r.Secure != "tls" {
-		bad("secure: %q is neither clear nor tls", r.Secure)
-	}
-	if r.Nth < 0 || r.Every < 0 || r.Since < 0 || r.Times < 0 || r.Delay < 0 || r.For < 0 || r.Interval < 0 || r.Size < 0 || r.After < 0 {
-		bad("negative numbers have no meaning here")
-	}
-	return errors.Join(errs...)
-}
-
-// normalize fills in the defaults of a valid rule.
-func (r Rule) normalize(index int) Rule {
-	setDefault(&r.Name, fmt.Sprintf("%s/%s#%d", r.Phase, r.Action, index))
-	if r.Action == ActionAcceptThenClose {
-		r.Action, r.Accept = ActionClose, true
-	}
-	setDefault(&r.Interval, Duration(10e6))
-	setDefault(&r.Size, 1<<20)
-	return r
-}
-
-// replyCode returns the code that a reply text begins with, or 0.
-func replyCode(s string) int {
-	if len(s) < 3 || (len(s) > 3 && s[3] != ' ') {
-		return 0
-	}
-	n := 0
-	for _, c := range []byte(s[:3]) {
-		if c < '0' || c > '9' {
-			return 0
-		}
-		n = n*10 + int(c-'0')
-	}
-	return n
-}
