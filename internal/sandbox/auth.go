@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"strings"
 
-	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
 
 // onAUTH handles AUTH (RFC 4954). Only tokens open the door, but for endpoints
@@ -95,7 +95,7 @@ func (s *session) initialResponse(initial []byte) ([]byte, bool) {
 // refuses as the provider does.
 func (s *session) login(mech, user, token string) {
 	p := s.ep.preset
-	box := s.srv.mailbox(user)
+	box := s.srv.Mailbox(user)
 	good := box != nil && box.Endpoint == s.ep.Name
 	if mech != "PLAIN" {
 		good = s.srv.grants.check(box, token, s.ep.Name)
@@ -103,21 +103,18 @@ func (s *session) login(mech, user, token string) {
 	if !good {
 		s.srv.counters.loginFailures.Add(1)
 		if box != nil {
-			box.count(func(st *AccountStats) { st.LoginFailures++ })
+			box.Count(func(st *mailbox.Stats) { st.LoginFailures++ })
 		}
 		if p.challenge && mech == "XOAUTH2" || mech == "OAUTHBEARER" {
 			s.challenge(mech)
 		}
 		if !s.ended {
-			s.reply(p.badToken)
+			s.reply(p.replies[replyBadToken])
 		}
 		return
 	}
-	if refusal := box.login(s, s.srv.now()); refusal != "" {
-		s.reply(refusal)
-		if fault.ReplyCode(refusal) == 421 {
-			s.shut(ActionClose)
-		}
+	if limit := box.Login(s.id, &s.ep.limits, p.atLogin, s.srv.now()); limit != "" {
+		s.refuseVerb(p.replies[limit])
 		return
 	}
 	s.box = box

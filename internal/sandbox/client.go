@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
 
 // Client is an OAuth2 client that gets tokens for itself: an application with
@@ -80,15 +82,15 @@ func newAppClient(c Client) (*appClient, error) {
 	if a.cert == nil && a.key == nil && c.Secret == "" {
 		return nil, errors.New("client_secret, certificate or public_key is needed")
 	}
-	setDefault(&a.Provider, PresetOutlook)
+	setDefault(&a.Provider, mailbox.Outlook)
 	if c.Provider == "" && a.key != nil {
-		a.Provider = PresetGmail
+		a.Provider = mailbox.Gmail
 	}
 	return a, nil
 }
 
 // mayActFor reports whether the client's tokens open the mailbox.
-func (a *appClient) mayActFor(m *mailbox) bool {
+func (a *appClient) mayActFor(m *mailbox.Mailbox) bool {
 	if m.Provider != a.Provider {
 		return false
 	}
@@ -109,6 +111,3 @@ func (s *Server) AddClient(c Client) error {
 	s.grants.addClient(a)
 	return nil
 }
-
-// RemoveClient removes a client: its tokens are void.
-func (s *Server) RemoveClient(id string) { s.grants.removeClient(id) }

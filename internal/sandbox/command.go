@@ -122,7 +122,7 @@ func (s *session) quit() {
 	s.srv.counters.quits.Add(1)
 	s.tx.reset()
 	if s.box != nil { // before the reply: who has read it may open another one
-		s.box.logout(s)
+		s.box.Logout(s.id)
 	}
 	s.reply("221 2.0.0 closing connection")
 	s.flush()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -76,53 +75,6 @@ type Endpoint struct {
 	InClear bool `json:"in_clear"`
 }
 
-// Limits of an endpoint. In a configuration 0 keeps the limit of the preset
-// and a negative value removes it.
-type Limits struct {
-	// Connections is how many authenticated connections a mailbox may hold.
-	Connections int `json:"connections"`
-	// Recipients is how many one message may have.
-	Recipients int `json:"recipients"`
-	// MessagesPerConnection is how many messages a connection may carry: MAIL is
-	// refused after as many were accepted.
-	MessagesPerConnection int `json:"messages_per_connection"`
-	// MessagesPerMinute and MessagesPerDay are per mailbox, over a moving window.
-	MessagesPerMinute int `json:"messages_per_minute"`
-	MessagesPerDay    int `json:"messages_per_day"`
-	// RecipientsPerDay is per mailbox, over a moving window.
-	RecipientsPerDay int `json:"recipients_per_day"`
-	// LoginsPerMinute is per mailbox, over a moving window.
-	LoginsPerMinute int `json:"logins_per_minute"`
-	// CommandLine is how long a command line may be, AUTH with an initial
-	// response too, in octets with its CRLF; the lines that answer a 334 may have
-	// 12,288. Without it AUTH may be as long as these, and others 2,048 octets.
-	// It is in force even when limits are off.
-	CommandLine int `json:"command_line"`
-	// IdleTimeout ends a connection that sends no command for so long. It is
-	// in force even when limits are off.
-	IdleTimeout Duration `json:"idle_timeout"`
-}
-
-// Account is one mailbox of the provider and the OAuth2 grant that opens it.
-type Account struct {
-	// ID names the account in the proxy's files. Default: derived from the
-	// provider and Email.
-	ID string `json:"account_id"`
-	// Email is the mailbox and the login.
-	Email string `json:"email"`
-	// Provider is "gmail" or "outlook": the shape of the token answers.
-	Provider string `json:"provider"`
-	// Endpoint is the name of the only endpoint that accepts its login.
-	// Default: Provider.
-	Endpoint string `json:"endpoint"`
-	// ClientID, ClientSecret and RefreshToken are what the token endpoint
-	// demands. Without a ClientSecret the client is a public one. Default: made
-	// up from the ID.
-	ClientID     string `json:"client_id"`
-	ClientSecret string `json:"client_secret"`
-	RefreshToken string `json:"refresh_token"`
-}
-
 // TokenConfig rules the token endpoint.
 type TokenConfig struct {
 	// Lifetime of an access token, sent as expires_in. Default: 3599s.
@@ -187,7 +139,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.Accounts = append([]Account(nil), c.Accounts...)
 	for i := range c.Accounts {
-		c.Accounts[i] = c.Accounts[i].withDefaults()
+		c.Accounts[i] = c.Accounts[i].WithDefaults()
 	}
 	setDefault(&c.HTTP, anyLoopbackPort)
 	setDefault(&c.Limits, "on")
@@ -212,16 +164,6 @@ func setDefault[T comparable](v *T, def T) {
 	if *v == zero {
 		*v = def
 	}
-}
-
-// withDefaults fills in what identifies the account and its grant.
-func (a Account) withDefaults() Account {
-	setDefault(&a.Provider, providerOf(a.Email))
-	setDefault(&a.Endpoint, a.Provider)
-	setDefault(&a.ID, a.Provider+"_"+strings.NewReplacer("@", "_", ".", "_").Replace(a.Email))
-	setDefault(&a.ClientID, "sandbox-client-"+a.Provider)
-	setDefault(&a.RefreshToken, "sandbox-refresh-"+a.ID)
-	return a
 }
 
 // parseNumber reads a decimal number of at most 18 digits.

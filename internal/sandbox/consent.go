@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
 
 // maxPending bounds the requests for consent that are remembered.
@@ -34,15 +36,15 @@ type consent struct {
 	expires  time.Time
 	offline  bool // a refresh token is asked for
 
-	device   string   // device code; "": in a browser
-	auto     *mailbox // that consents by itself, after the first poll; or nil
+	device   string           // device code; "": in a browser
+	auto     *mailbox.Mailbox // that consents by itself, after the first poll; or nil
 	lastPoll time.Time
 	polls    int
 
 	redirect, state, challenge string // of a browser
 	code                       string // once given
 
-	box    *mailbox // who consented; nil: nobody yet
+	box    *mailbox.Mailbox // who consented; nil: nobody yet
 	denied bool
 }
 
@@ -65,7 +67,7 @@ func (cs *consents) add(c *consent) {
 // lists; email is the mailbox that consents, "" refuses. It returns where to
 // send the browser, "" for a device code.
 func (s *Server) Consent(id, email string) (redirect string, err error) {
-	box := s.mailbox(email)
+	box := s.Mailbox(email)
 	if box == nil && email != "" {
 		return "", fmt.Errorf("there is no account %q", email)
 	}
@@ -82,7 +84,7 @@ func (s *Server) Consent(id, email string) (redirect string, err error) {
 }
 
 // settle enters the answer to a request. consents.mu is held.
-func (s *Server) settle(c *consent, box *mailbox) (redirect string) {
+func (s *Server) settle(c *consent, box *mailbox.Mailbox) (redirect string) {
 	c.box, c.denied = box, box == nil
 	if c.device != "" {
 		return ""
@@ -110,9 +112,9 @@ func (cs *consents) find(match func(*consent) bool) *consent {
 
 // boxOfClient returns the mailbox of a client that has that address, or its
 // first.
-func (s *Server) boxOfClient(clientID, email string) *mailbox {
-	var first *mailbox
-	for _, m := range s.boxes() {
+func (s *Server) boxOfClient(clientID, email string) *mailbox.Mailbox {
+	var first *mailbox.Mailbox
+	for _, m := range s.Mailboxes() {
 		switch {
 		case m.ClientID != clientID:
 		case strings.EqualFold(m.Email, email):
@@ -136,7 +138,7 @@ func (h *httpServer) serveDeviceCode(ctx *fasthttp.RequestCtx) {
 	shape, box := s.grants.shape(clientID), s.boxOfClient(clientID, "")
 	switch {
 	case box == nil:
-		sendJSON(ctx, 400, oauthError(PresetOutlook, "unauthorized_client", 700016, "Application was not found in the directory."))
+		sendJSON(ctx, 400, oauthError(mailbox.Outlook, "unauthorized_client", 700016, "Application was not found in the directory."))
 		return
 	case !knownScope(shape, scope):
 		sendJSON(ctx, 400, oauthError(shape, "invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid."))
@@ -161,7 +163,7 @@ func (h *httpServer) serveDeviceCode(ctx *fasthttp.RequestCtx) {
 // asksOffline reports whether a refresh token is asked for: by a scope at
 // Microsoft, by a parameter at Google.
 func asksOffline(shape, scope string, parameter bool) bool {
-	if shape == PresetOutlook {
+	if shape == mailbox.Outlook {
 		return slices.Contains(strings.Fields(scope), "offline_access")
 	}
 	return parameter
@@ -254,7 +256,7 @@ func (h *httpServer) serveConsent(ctx *fasthttp.RequestCtx) {
 	}
 	s.consents.mu.Unlock()
 	for i := range list {
-		for _, m := range s.boxes() {
+		for _, m := range s.Mailboxes() {
 			if m.ClientID == list[i].ClientID {
 				list[i].Accounts = append(list[i].Accounts, m.Email)
 			}
@@ -275,7 +277,7 @@ func (s *Server) answerConsent(ctx *fasthttp.RequestCtx, r *tokenRequest) {
 	if c.offline {
 		more["refresh_token"] = s.grants.rotate(c.box, "")
 	}
-	c.box.count(func(st *AccountStats) { st.TokenRequests++; st.TokensIssued++ })
+	c.box.Count(func(st *mailbox.Stats) { st.TokenRequests++; st.TokensIssued++ })
 	s.sendToken(ctx, c.box.Provider, s.grants.issue(c.box, s.lifetime(), true), more)
 }
 

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
 
 // slowPiece is how much content a slow reader takes each interval.
@@ -54,7 +56,7 @@ func (s *session) onBDAT(args []byte) {
 		s.endOfData()
 	case s.tx.overflow:
 		s.tx.closed = true
-		s.reply(s.ep.preset.tooBig)
+		s.reply(s.ep.preset.replies[replySize])
 	default:
 		s.reply("250 2.0.0 OK " + strconv.FormatInt(n, 10) + " octets received")
 	}
@@ -78,8 +80,8 @@ func (s *session) refuseBDAT() string {
 		return "503 5.5.1 Chunk after a refused or the last one"
 	case len(s.tx.rcpts) == 0:
 		return s.ep.preset.noRecipient
-	case s.tx.verb == "" && !s.box.maySend(s):
-		return s.ep.preset.tooManyConnections
+	case s.tx.verb == "" && !s.maySend():
+		return s.ep.preset.replies[mailbox.LimitConnections]
 	}
 	return ""
 }
@@ -206,8 +208,8 @@ func (s *session) onDATA(args []byte) {
 		refusal = "503 5.5.1 DATA not allowed with BDAT or BINARYMIME"
 	case len(s.tx.rcpts) == 0:
 		refusal = s.ep.preset.noRecipient
-	case !s.box.maySend(s):
-		refusal = s.ep.preset.tooManyConnections
+	case !s.maySend():
+		refusal = s.ep.preset.replies[mailbox.LimitConnections]
 	}
 	if refusal != "" {
 		s.reply(refusal)
@@ -257,26 +259,16 @@ func (s *session) accept() {
 	tx, srv := &s.tx, s.srv
 	content := *tx.content
 	if tx.overflow {
-		s.reply(s.ep.preset.tooBig)
+		s.reply(s.ep.preset.replies[replySize])
 		return
 	}
 	if tx.declared >= 0 && int64(len(content)) > tx.declared {
 		s.violation(ViolationSizeParameter)
 	}
-	for {
-		refusal, wait := s.box.admit(s, len(tx.rcpts), srv.now())
-		if refusal != "" {
-			s.reply(refusal)
-			return
-		}
-		if wait == 0 {
-			break
-		}
-		if s.flush(); !s.pause(wait) {
-			return
-		}
+	if !s.admit() {
+		return
 	}
-	id, err := srv.Add(s.box.Email, content, s.message)
+	id, err := srv.messages.Add(s.box.Email, content, s.message)
 	if err != nil {
 		s.reply("451 4.3.0 Cannot store the message: " + err.Error())
 		return
@@ -285,12 +277,36 @@ func (s *session) accept() {
 	c.messages.Add(1)
 	c.bytes.Add(int64(len(content)))
 	c.recipients.Add(int64(len(tx.rcpts)))
-	s.box.accepted(len(tx.rcpts))
+	s.box.Count(func(st *mailbox.Stats) { st.Messages++; st.Recipients += int64(len(tx.rcpts)) })
 	s.carried++
 	p := s.ep.preset
 	b := append(append(s.w.pending, "250 "...), p.acceptedBefore...)
 	b = strconv.AppendUint(b, id, 10)
 	s.w.pending = append(append(b, p.acceptedAfter...), "\r\n"...)
+}
+
+// admit reports whether the limits of the mailbox let the message in, after a
+// delay if the provider delays. If not, it replied.
+func (s *session) admit() bool {
+	for {
+		limit, wait := s.box.Admit(len(s.tx.rcpts), &s.ep.limits, s.ep.preset.delayOverRate, s.srv.now())
+		switch {
+		case limit != "":
+			s.reply(cmp.Or(s.ep.preset.replies[limit], replyRate))
+			return false
+		case wait == 0:
+			return true
+		}
+		if s.flush(); !s.pause(wait) {
+			return false
+		}
+	}
+}
+
+// maySend reports whether the limit on connections lets the session send, for a
+// provider that asks this at DATA.
+func (s *session) maySend() bool {
+	return s.ep.preset.atLogin || s.box.MaySend(s.id, &s.ep.limits)
 }
 
 // message is the envelope, for the store.

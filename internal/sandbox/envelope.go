@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
 
 // transaction is what belongs to one message. It is dropped whole by reset.
@@ -98,9 +99,9 @@ func (s *session) mail(path, rest []byte) {
 		return
 	}
 	if n := s.ep.limits.MessagesPerConnection; n > 0 && s.carried >= n {
-		s.box.count(func(st *AccountStats) { st.LimitRefusals++ })
+		s.box.Count(func(st *mailbox.Stats) { st.LimitRefusals++ })
 		tx.reset()
-		s.refuseVerb(s.ep.preset.tooManyMessages)
+		s.refuseVerb(s.ep.preset.replies[replyMessages])
 		return
 	}
 	tx.open, tx.from = true, string(path)
@@ -117,7 +118,7 @@ func (s *session) mailParam(tx *transaction, p []byte) (refusal string) {
 		needs = extSIZE
 		tx.declared, ok = parseNumber([]byte(value))
 		if ok && s.offer.size > 0 && tx.declared > s.offer.size {
-			return s.ep.preset.tooBig
+			return s.ep.preset.replies[replySize]
 		}
 	case "BODY":
 		switch strings.ToUpper(value) {
@@ -188,8 +189,8 @@ func (s *session) rcpt(path, rest []byte) {
 		return
 	}
 	if n := s.ep.limits.Recipients; n > 0 && len(s.tx.rcpts) >= n {
-		s.box.count(func(st *AccountStats) { st.LimitRefusals++ })
-		s.reply(s.ep.preset.tooManyRecipients)
+		s.box.Count(func(st *mailbox.Stats) { st.LimitRefusals++ })
+		s.reply(s.ep.preset.replies[replyRecipients])
 		return
 	}
 	r := Recipient{Path: string(path)}

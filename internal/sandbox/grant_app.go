@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
+
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
 
 const (
@@ -33,7 +35,7 @@ func (s *Server) isTokenURL(audience string) bool {
 
 // appToken answers a client that asks for itself: it returns the client and, of
 // a service account, the only mailbox that the token is for.
-func (s *Server) appToken(r *tokenRequest) (*appClient, *mailbox, refusal) {
+func (s *Server) appToken(r *tokenRequest) (*appClient, *mailbox.Mailbox, refusal) {
 	if r.grantType == grantJWTBearer {
 		return s.serviceToken(r)
 	}
@@ -45,7 +47,7 @@ func (s *Server) appToken(r *tokenRequest) (*appClient, *mailbox, refusal) {
 		return nil, nil, refusal{400, "unauthorized_client", 700016, "Application was not found in the directory."}
 	case r.scope == "":
 		return nil, nil, refusal{400, "invalid_request", 900144, "The request body must contain the following parameter: 'scope'."}
-	case c.Provider == PresetOutlook && !strings.HasSuffix(r.scope, "/.default"):
+	case c.Provider == mailbox.Outlook && !strings.HasSuffix(r.scope, "/.default"):
 		return nil, nil, refusal{400, "invalid_scope", 1002012, "The provided value for scope is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier."}
 	}
 	if c.cert == nil {
@@ -72,7 +74,7 @@ func errorText(err error) string {
 }
 
 // serviceToken answers a service account's assertion (RFC 7523 section 2.1).
-func (s *Server) serviceToken(r *tokenRequest) (*appClient, *mailbox, refusal) {
+func (s *Server) serviceToken(r *tokenRequest) (*appClient, *mailbox.Mailbox, refusal) {
 	a, err := parseAssertion(r.assertion)
 	if err != nil {
 		return nil, nil, refusal{400, "invalid_request", 0, "Invalid JWT: " + err.Error() + "."}
@@ -96,7 +98,7 @@ func (s *Server) serviceToken(r *tokenRequest) (*appClient, *mailbox, refusal) {
 	case a.claims.Scope != mailScope || a.claims.Subject == "":
 		return nil, nil, refusal{401, "unauthorized_client", 0, "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested."}
 	}
-	box := s.mailbox(a.claims.Subject)
+	box := s.Mailbox(a.claims.Subject)
 	switch {
 	case box == nil:
 		return nil, nil, refusal{400, "invalid_grant", 0, "Invalid email or User ID"}

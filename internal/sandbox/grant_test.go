@@ -107,8 +107,6 @@ func TestClientCredentialsSecret(t *testing.T) {
 			t.Errorf("%s: %+v", want, ans)
 		}
 	}
-	s.RemoveClient("app")
-	dial(t, s, s.Addr(PresetOutlook)).secure().cmd("AUTH XOAUTH2 "+xoauth2(outlookUser, ans.AccessToken), "535 ")
 }
 
 func TestClientMailboxes(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
 
 // keptRefreshTokens bounds how many rotated refresh tokens of an account stay
@@ -17,8 +19,8 @@ const minTokenLength = 30
 
 // accessToken is an access token that was issued.
 type accessToken struct {
-	box     *mailbox   // nil: see app
-	app     *appClient // of an application: any mailbox that it may act for
+	box     *mailbox.Mailbox // nil: see app
+	app     *appClient       // of an application: any mailbox that it may act for
 	expires time.Time
 	scoped  bool // opens SMTP
 }
@@ -30,8 +32,8 @@ type grants struct {
 
 	mu      sync.Mutex // guards what follows
 	access  map[string]*accessToken
-	refresh map[string]*mailbox
-	chains  map[*mailbox]*chain
+	refresh map[string]*mailbox.Mailbox
+	chains  map[*mailbox.Mailbox]*chain
 	clients map[string]int    // accounts of a client id
 	shapes  map[string]string // provider of a client id
 	apps    map[string]*appClient
@@ -44,35 +46,18 @@ type chain struct {
 }
 
 func newGrants(cfg TokenConfig, now func() time.Time) *grants {
-	return &grants{cfg: cfg, now: now, access: map[string]*accessToken{}, refresh: map[string]*mailbox{},
-		chains: map[*mailbox]*chain{}, clients: map[string]int{}, shapes: map[string]string{},
+	return &grants{cfg: cfg, now: now, access: map[string]*accessToken{}, refresh: map[string]*mailbox.Mailbox{},
+		chains: map[*mailbox.Mailbox]*chain{}, clients: map[string]int{}, shapes: map[string]string{},
 		apps: map[string]*appClient{}}
 }
 
-func (g *grants) add(m *mailbox) {
+func (g *grants) add(m *mailbox.Mailbox) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.chains[m] = &chain{refresh: []string{m.RefreshToken}}
 	g.refresh[m.RefreshToken] = m
 	g.clients[m.ClientID]++
 	g.shapes[m.ClientID] = m.Provider
-}
-
-func (g *grants) remove(m *mailbox) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	c := g.chains[m]
-	for _, t := range c.refresh {
-		delete(g.refresh, t)
-	}
-	for _, t := range c.access {
-		delete(g.access, t)
-	}
-	delete(g.chains, m)
-	if g.clients[m.ClientID]--; g.clients[m.ClientID] == 0 {
-		delete(g.clients, m.ClientID)
-		delete(g.shapes, m.ClientID)
-	}
 }
 
 // shape returns the provider of a client id, "" when it is unknown.
@@ -86,14 +71,14 @@ func (g *grants) shape(clientID string) string {
 }
 
 // owner returns the mailbox that a refresh token belongs to, or nil.
-func (g *grants) owner(refresh string) *mailbox {
+func (g *grants) owner(refresh string) *mailbox.Mailbox {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.refresh[refresh]
 }
 
 // issue makes an access token. It returns "" if the mailbox was removed.
-func (g *grants) issue(m *mailbox, lifetime time.Duration, scoped bool) string {
+func (g *grants) issue(m *mailbox.Mailbox, lifetime time.Duration, scoped bool) string {
 	token := g.randomToken(m.Provider)
 	now := g.now()
 	g.mu.Lock()
@@ -116,9 +101,9 @@ func (g *grants) issue(m *mailbox, lifetime time.Duration, scoped bool) string {
 
 // issueApp makes an access token of a client: for all that it may act for, or
 // for the mailbox m alone.
-func (g *grants) issueApp(c *appClient, m *mailbox, lifetime time.Duration) string {
+func (g *grants) issueApp(c *appClient, m *mailbox.Mailbox, lifetime time.Duration) string {
 	if m != nil {
-		m.count(func(st *AccountStats) { st.TokenRequests++; st.TokensIssued++ })
+		m.Count(func(st *mailbox.Stats) { st.TokenRequests++; st.TokensIssued++ })
 		return g.issue(m, lifetime, true)
 	}
 	token := g.randomToken(c.Provider)
@@ -140,18 +125,6 @@ func (g *grants) addClient(c *appClient) {
 	g.apps[c.ID] = c
 }
 
-func (g *grants) removeClient(id string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	c := g.apps[id]
-	delete(g.apps, id)
-	for t, tok := range g.access {
-		if c != nil && tok.app == c {
-			delete(g.access, t)
-		}
-	}
-}
-
 func (g *grants) client(id string) *appClient {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -159,7 +132,7 @@ func (g *grants) client(id string) *appClient {
 }
 
 // use notes which refresh token was used.
-func (g *grants) use(m *mailbox, refresh string) {
+func (g *grants) use(m *mailbox.Mailbox, refresh string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if c := g.chains[m]; c != nil {
@@ -172,7 +145,7 @@ func (g *grants) randomToken(provider string) string {
 	n := g.cfg.Length
 	if n == 0 {
 		n = 220
-		if provider == PresetOutlook {
+		if provider == mailbox.Outlook {
 			n = 1800
 		}
 	}
@@ -184,7 +157,7 @@ func (g *grants) randomToken(provider string) string {
 }
 
 // rotate returns a new refresh token of the mailbox, in place of used.
-func (g *grants) rotate(m *mailbox, used string) string {
+func (g *grants) rotate(m *mailbox.Mailbox, used string) string {
 	token := "sbr." + rand.Text() + rand.Text()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -205,13 +178,13 @@ func (g *grants) rotate(m *mailbox, used string) string {
 	return token
 }
 
-func (g *grants) rotates(m *mailbox) bool {
-	return g.cfg.Rotation == "on" || g.cfg.Rotation == "preset" && m.Provider == PresetOutlook
+func (g *grants) rotates(m *mailbox.Mailbox) bool {
+	return g.cfg.Rotation == "on" || g.cfg.Rotation == "preset" && m.Provider == mailbox.Outlook
 }
 
 // check reports whether an access token opens the mailbox at an endpoint: it is
 // the mailbox's own, or of a client that may act for it.
-func (g *grants) check(m *mailbox, token, endpoint string) bool {
+func (g *grants) check(m *mailbox.Mailbox, token, endpoint string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.access[token]
@@ -223,7 +196,7 @@ func (g *grants) check(m *mailbox, token, endpoint string) bool {
 
 // expire makes all access tokens of the mailbox expired; with refresh also
 // all refresh tokens invalid.
-func (g *grants) expire(m *mailbox, refresh bool) {
+func (g *grants) expire(m *mailbox.Mailbox, refresh bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := g.chains[m]
@@ -243,7 +216,7 @@ func (g *grants) expire(m *mailbox, refresh bool) {
 }
 
 // newest returns the refresh token that was issued last, "" when revoked.
-func (g *grants) newest(m *mailbox) string {
+func (g *grants) newest(m *mailbox.Mailbox) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if c := g.chains[m]; c != nil && len(c.refresh) > 0 {
@@ -253,7 +226,7 @@ func (g *grants) newest(m *mailbox) string {
 }
 
 // lastUsed returns the refresh token of the last refresh.
-func (g *grants) lastUsed(m *mailbox) string {
+func (g *grants) lastUsed(m *mailbox.Mailbox) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if c := g.chains[m]; c != nil {
@@ -268,7 +241,7 @@ func secretsEqual(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a
 // IssueToken makes an access token for the account without the token endpoint.
 // It returns "" if there is no such account.
 func (s *Server) IssueToken(email string, lifetime time.Duration) string {
-	m := s.mailbox(email)
+	m := s.Mailbox(email)
 	if m == nil {
 		return ""
 	}
@@ -277,7 +250,7 @@ func (s *Server) IssueToken(email string, lifetime time.Duration) string {
 
 // ExpireTokens ends the validity of all access tokens of the account.
 func (s *Server) ExpireTokens(email string) {
-	if m := s.mailbox(email); m != nil {
+	if m := s.Mailbox(email); m != nil {
 		s.grants.expire(m, false)
 	}
 }
@@ -285,7 +258,7 @@ func (s *Server) ExpireTokens(email string) {
 // RevokeGrant ends the validity of all access and refresh tokens of the
 // account, as a password change or the withdrawal of consent does.
 func (s *Server) RevokeGrant(email string) {
-	if m := s.mailbox(email); m != nil {
+	if m := s.Mailbox(email); m != nil {
 		s.grants.expire(m, true)
 	}
 }
@@ -293,7 +266,7 @@ func (s *Server) RevokeGrant(email string) {
 // RefreshToken returns the refresh token of the account that was issued last,
 // "" if it was revoked or there is no such account.
 func (s *Server) RefreshToken(email string) string {
-	if m := s.mailbox(email); m != nil {
+	if m := s.Mailbox(email); m != nil {
 		return s.grants.newest(m)
 	}
 	return ""
@@ -302,7 +275,7 @@ func (s *Server) RefreshToken(email string) string {
 // UsedRefreshToken returns the refresh token that the last successful refresh
 // of the account was asked for with, "" if there was none.
 func (s *Server) UsedRefreshToken(email string) string {
-	if m := s.mailbox(email); m != nil {
+	if m := s.Mailbox(email); m != nil {
 		return s.grants.lastUsed(m)
 	}
 	return ""
@@ -310,14 +283,14 @@ func (s *Server) UsedRefreshToken(email string) string {
 
 // Opens reports whether an access token opens the mailbox over SMTP now.
 func (s *Server) Opens(email, token string) bool {
-	m := s.mailbox(email)
+	m := s.Mailbox(email)
 	return m != nil && s.grants.check(m, token, m.Endpoint)
 }
 
 // RefreshTokens returns the refresh tokens of the account that are valid, oldest
 // first.
 func (s *Server) RefreshTokens(email string) []string {
-	m := s.mailbox(email)
+	m := s.Mailbox(email)
 	if m == nil {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
@@ -163,13 +164,13 @@ type accountState struct {
 	Provider string `json:"provider"`
 	Endpoint string `json:"endpoint"`
 	ClientID string `json:"client_id"`
-	AccountStats
+	mailbox.Stats
 }
 
 func (s *Server) accountList() []accountState {
 	list := []accountState{}
-	for _, m := range s.boxes() {
-		list = append(list, accountState{m.ID, m.Provider, m.Endpoint, m.ClientID, m.snapshot()})
+	for _, m := range s.Mailboxes() {
+		list = append(list, accountState{m.ID, m.Provider, m.Endpoint, m.ClientID, m.Stats()})
 	}
 	return list
 }

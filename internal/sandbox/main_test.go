@@ -167,7 +167,7 @@ func (c *client) auth(user string) *client {
 // login returns an authenticated client of the account's endpoint.
 func login(t testing.TB, s *Server, user string) *client {
 	t.Helper()
-	return dial(t, s, s.Addr(s.mailbox(user).Endpoint)).secure().auth(user)
+	return dial(t, s, s.Addr(s.Mailbox(user).Endpoint)).secure().auth(user)
 }
 
 // bdat is a whole message as one flight.

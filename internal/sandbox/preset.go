@@ -4,14 +4,22 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
 
-// Names of the presets.
+// Names of replies in preset.replies that are no limit of a mailbox.
 const (
-	PresetGmail   = "gmail"
-	PresetOutlook = "outlook"
-	PresetPlain   = "plain"
+	replyCommandLine = "command_line"
+	replyMessages    = "messages_per_connection"
+	replyRecipients  = "recipients"
+	replySize        = "size"
+	replyBadToken    = "token"
 )
+
+// replyRate is the reply to a message beyond the rate per minute, unless the
+// provider delays it.
+const replyRate = "450 4.2.1 The user is sending mail too quickly. Please try again later."
 
 // preset is how one provider looks from outside. Replies are in wire order:
 // code, text; '\n' parts lines.
@@ -24,89 +32,94 @@ type preset struct {
 	// delayOverRate delays a message over the rate per minute.
 	delayOverRate bool
 
-	needTLS, needAuth, badToken    string
+	// atLogin has the limit on connections answered at AUTH, and not at DATA.
+	atLogin bool
+
+	needTLS, needAuth, noRecipient string
 	basicAuth, badMechanism        string
-	tooManyConnections             string
-	atLogin                        bool // when that one is answered: at AUTH, or at DATA
-	tooManyLogins                  string
-	lineTooLong, tooManyMessages   string
-	tooManyRecipients, tooBig      string
-	dailyMessages, dailyRecipients string
-	noRecipient                    string
-	acceptedBefore, acceptedAfter  string // around the message id
+	// replies are those that Endpoint.Replies may replace, by name: of a limit, of
+	// the SIZE of a message, and of a token that is not accepted.
+	replies                       map[string]string
+	acceptedBefore, acceptedAfter string // around the message id
 }
 
 var presets = map[string]*preset{
-	PresetGmail: {
+	mailbox.Gmail: {
 		keywords: []string{"SIZE 35882577", "8BITMIME",
 			"AUTH LOGIN PLAIN XOAUTH2 PLAIN-CLIENTTOKEN OAUTHBEARER XOAUTH",
 			"ENHANCEDSTATUSCODES", "PIPELINING", "CHUNKING", "SMTPUTF8"},
 		limits: Limits{Connections: 15, Recipients: 100, MessagesPerDay: 2000, RecipientsPerDay: 10000,
 			CommandLine: 1000, IdleTimeout: Duration(10 * time.Minute)},
-		greeting:           "220 smtp.sandbox.test ESMTP sandbox - gsmtp",
-		challenge:          true,
-		needTLS:            "530 5.7.0 Must issue a STARTTLS command first. - gsmtp",
-		needAuth:           "530 5.7.0 Authentication Required. - gsmtp",
-		badToken:           "535 5.7.8 Username and Password not accepted. For more information, go to\n5.7.8  https://support.google.com/mail/?p=BadCredentials - gsmtp",
-		basicAuth:          "534 5.7.9 Application-specific password required. - gsmtp",
-		badMechanism:       "504 5.7.4 Unrecognized Authentication Type - gsmtp",
-		tooManyConnections: "421 4.7.0 Too many concurrent connections from this account. - gsmtp",
-		atLogin:            true,
-		tooManyLogins:      "454 4.7.0 Too many login attempts, please try again later. - gsmtp",
-		lineTooLong:        "555 5.5.2 Syntax error. - gsmtp",
-		tooManyMessages:    "421 4.4.5 Server busy, try again later. - gsmtp",
-		tooManyRecipients:  "452 4.5.3 Your message has too many recipients. - gsmtp",
-		tooBig:             "552 5.3.4 Your message exceeded Google's message size limits. - gsmtp",
-		dailyMessages:      "550 5.4.5 Daily user sending limit exceeded. - gsmtp",
-		dailyRecipients:    "550 5.4.5 Daily user sending limit exceeded. - gsmtp",
-		noRecipient:        "503 5.5.1 RCPT first. - gsmtp",
-		acceptedBefore:     "2.0.0 OK  ",
-		acceptedAfter:      " - gsmtp",
+		greeting:       "220 smtp.sandbox.test ESMTP sandbox - gsmtp",
+		challenge:      true,
+		needTLS:        "530 5.7.0 Must issue a STARTTLS command first. - gsmtp",
+		needAuth:       "530 5.7.0 Authentication Required. - gsmtp",
+		basicAuth:      "534 5.7.9 Application-specific password required. - gsmtp",
+		badMechanism:   "504 5.7.4 Unrecognized Authentication Type - gsmtp",
+		atLogin:        true,
+		noRecipient:    "503 5.5.1 RCPT first. - gsmtp",
+		acceptedBefore: "2.0.0 OK  ",
+		acceptedAfter:  " - gsmtp",
+		replies: map[string]string{
+			replyBadToken:            "535 5.7.8 Username and Password not accepted. For more information, go to\n5.7.8  https://support.google.com/mail/?p=BadCredentials - gsmtp",
+			mailbox.LimitConnections: "421 4.7.0 Too many concurrent connections from this account. - gsmtp",
+			mailbox.LimitLogins:      "454 4.7.0 Too many login attempts, please try again later. - gsmtp",
+			replyCommandLine:         "555 5.5.2 Syntax error. - gsmtp",
+			replyMessages:            "421 4.4.5 Server busy, try again later. - gsmtp",
+			replyRecipients:          "452 4.5.3 Your message has too many recipients. - gsmtp",
+			replySize:                "552 5.3.4 Your message exceeded Google's message size limits. - gsmtp",
+			mailbox.LimitMessages:    "550 5.4.5 Daily user sending limit exceeded. - gsmtp",
+			mailbox.LimitRecipients:  "550 5.4.5 Daily user sending limit exceeded. - gsmtp",
+		},
 	},
-	PresetOutlook: {
+	mailbox.Outlook: {
 		keywords: []string{"SIZE 157286400", "PIPELINING", "DSN", "ENHANCEDSTATUSCODES",
 			"AUTH LOGIN XOAUTH2", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8"},
 		limits: Limits{Connections: 3, Recipients: 1000, MessagesPerMinute: 30, RecipientsPerDay: 10000,
 			IdleTimeout: Duration(5 * time.Minute)},
-		greeting:           "220 smtp.sandbox.test Microsoft ESMTP MAIL Service ready",
-		delayOverRate:      true,
-		needTLS:            "530 5.7.57 Client not authenticated to send mail.",
-		needAuth:           "530 5.7.57 Client not authenticated to send mail.",
-		badToken:           "535 5.7.3 Authentication unsuccessful [sandbox]",
-		basicAuth:          "535 5.7.139 Authentication unsuccessful, basic authentication is disabled. [sandbox]",
-		badMechanism:       "504 5.7.4 Unrecognized authentication type [sandbox]",
-		tooManyConnections: "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded",
-		tooManyLogins:      "421 4.3.2 The maximum number of concurrent connections has exceeded a limit, closing transmission channel",
-		lineTooLong:        "500 5.5.6 Line too long",
-		tooManyMessages:    "421 4.4.2 Message submission rate for this client has exceeded the configured limit",
-		tooManyRecipients:  "452 4.5.3 Too many recipients",
-		tooBig:             "552 5.3.4 Message size exceeds fixed maximum message size",
-		dailyMessages:      "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; message quota exceeded",
-		dailyRecipients:    "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; recipient quota exceeded",
-		noRecipient:        "503 5.5.2 Need rcpt command",
-		acceptedBefore:     "2.0.0 OK <",
-		acceptedAfter:      "@sandbox.test> [Hostname=smtp.sandbox.test]",
+		greeting:       "220 smtp.sandbox.test Microsoft ESMTP MAIL Service ready",
+		delayOverRate:  true,
+		needTLS:        "530 5.7.57 Client not authenticated to send mail.",
+		needAuth:       "530 5.7.57 Client not authenticated to send mail.",
+		basicAuth:      "535 5.7.139 Authentication unsuccessful, basic authentication is disabled. [sandbox]",
+		badMechanism:   "504 5.7.4 Unrecognized authentication type [sandbox]",
+		noRecipient:    "503 5.5.2 Need rcpt command",
+		acceptedBefore: "2.0.0 OK <",
+		acceptedAfter:  "@sandbox.test> [Hostname=smtp.sandbox.test]",
+		replies: map[string]string{
+			replyBadToken:            "535 5.7.3 Authentication unsuccessful [sandbox]",
+			mailbox.LimitConnections: "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded",
+			mailbox.LimitLogins:      "421 4.3.2 The maximum number of concurrent connections has exceeded a limit, closing transmission channel",
+			replyCommandLine:         "500 5.5.6 Line too long",
+			replyMessages:            "421 4.4.2 Message submission rate for this client has exceeded the configured limit",
+			replyRecipients:          "452 4.5.3 Too many recipients",
+			replySize:                "552 5.3.4 Message size exceeds fixed maximum message size",
+			mailbox.LimitMessages:    "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; message quota exceeded",
+			mailbox.LimitRecipients:  "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; recipient quota exceeded",
+		},
 	},
 	PresetPlain: {
-		keywords:           []string{"SIZE 1048576", "8BITMIME", "AUTH XOAUTH2"},
-		limits:             Limits{IdleTimeout: Duration(5 * time.Minute)},
-		greeting:           "220 smtp.sandbox.test ESMTP",
-		needTLS:            "530 5.7.0 Must issue a STARTTLS command first",
-		needAuth:           "530 5.7.0 Authentication required",
-		badToken:           "535 5.7.8 Authentication credentials invalid",
-		basicAuth:          "535 5.7.8 Authentication credentials invalid",
-		badMechanism:       "504 5.5.4 Unrecognized authentication type",
-		tooManyConnections: "421 4.7.0 Too many connections",
-		atLogin:            true,
-		tooManyLogins:      "454 4.7.0 Too many logins",
-		lineTooLong:        "500 5.5.6 Line too long",
-		tooManyMessages:    "452 4.4.5 Too many messages on this connection",
-		tooManyRecipients:  "452 4.5.3 Too many recipients",
-		tooBig:             "552 5.3.4 Message too big",
-		dailyMessages:      "550 5.4.5 Daily quota exceeded",
-		dailyRecipients:    "550 5.4.5 Daily quota exceeded",
-		noRecipient:        "503 5.5.1 No valid recipients",
-		acceptedBefore:     "2.0.0 Accepted ",
+		keywords:       []string{"SIZE 1048576", "8BITMIME", "AUTH XOAUTH2"},
+		limits:         Limits{IdleTimeout: Duration(5 * time.Minute)},
+		greeting:       "220 smtp.sandbox.test ESMTP",
+		needTLS:        "530 5.7.0 Must issue a STARTTLS command first",
+		needAuth:       "530 5.7.0 Authentication required",
+		basicAuth:      "535 5.7.8 Authentication credentials invalid",
+		badMechanism:   "504 5.5.4 Unrecognized authentication type",
+		atLogin:        true,
+		noRecipient:    "503 5.5.1 No valid recipients",
+		acceptedBefore: "2.0.0 Accepted ",
+		replies: map[string]string{
+			replyBadToken:            "535 5.7.8 Authentication credentials invalid",
+			mailbox.LimitConnections: "421 4.7.0 Too many connections",
+			mailbox.LimitLogins:      "454 4.7.0 Too many logins",
+			replyCommandLine:         "500 5.5.6 Line too long",
+			replyMessages:            "452 4.4.5 Too many messages on this connection",
+			replyRecipients:          "452 4.5.3 Too many recipients",
+			replySize:                "552 5.3.4 Message too big",
+			mailbox.LimitMessages:    "550 5.4.5 Daily quota exceeded",
+			mailbox.LimitRecipients:  "550 5.4.5 Daily quota exceeded",
+		},
 	},
 }
 
@@ -206,35 +219,4 @@ func (o *offer) mechanism(name string) bool {
 		}
 	}
 	return false
-}
-
-// merge returns l with the values of over that are not 0; negative ones
-// become 0, no limit.
-func (l Limits) merge(over Limits) Limits {
-	pick := func(v *int, o int) {
-		if o != 0 {
-			*v = max(o, 0)
-		}
-	}
-	pick(&l.Connections, over.Connections)
-	pick(&l.Recipients, over.Recipients)
-	pick(&l.MessagesPerConnection, over.MessagesPerConnection)
-	pick(&l.CommandLine, over.CommandLine)
-	pick(&l.MessagesPerMinute, over.MessagesPerMinute)
-	pick(&l.MessagesPerDay, over.MessagesPerDay)
-	pick(&l.RecipientsPerDay, over.RecipientsPerDay)
-	pick(&l.LoginsPerMinute, over.LoginsPerMinute)
-	if over.IdleTimeout != 0 {
-		l.IdleTimeout = max(over.IdleTimeout, 0)
-	}
-	return l
-}
-
-// effective returns the limits to enforce: with limits off, only those that are
-// no matter of load.
-func (l Limits) effective(on bool) Limits {
-	if on {
-		return l
-	}
-	return Limits{CommandLine: l.CommandLine, IdleTimeout: l.IdleTimeout}
 }

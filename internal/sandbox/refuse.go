@@ -7,35 +7,14 @@ import (
 	"strings"
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
-
-// replyFields are the replies of a preset that Endpoint.Replies may replace, by
-// name.
-var replyFields = map[string]func(*preset) *string{
-	"command_line":            func(p *preset) *string { return &p.lineTooLong },
-	"messages_per_connection": func(p *preset) *string { return &p.tooManyMessages },
-	"recipients":              func(p *preset) *string { return &p.tooManyRecipients },
-	"connections":             func(p *preset) *string { return &p.tooManyConnections },
-	"logins_per_minute":       func(p *preset) *string { return &p.tooManyLogins },
-	"messages_per_day":        func(p *preset) *string { return &p.dailyMessages },
-	"recipients_per_day":      func(p *preset) *string { return &p.dailyRecipients },
-	"size":                    func(p *preset) *string { return &p.tooBig },
-	"token":                   func(p *preset) *string { return &p.badToken },
-}
-
-// ReplyNames returns the names that Endpoint.Replies knows: limits, "size" of a
-// message, and "token" for a login that is refused.
-func ReplyNames() []string { return slices.Sorted(maps.Keys(replyFields)) }
 
 // with returns p with these replies.
 func (p *preset) with(replies map[string]string) *preset {
-	if len(replies) == 0 {
-		return p
-	}
 	own := *p
-	for name, text := range replies {
-		*replyFields[name](&own) = text
-	}
+	own.replies = maps.Clone(p.replies)
+	maps.Copy(own.replies, replies)
 	return &own
 }
 
@@ -51,8 +30,8 @@ func (e *Endpoint) checkReplies() (errs []error) {
 		}
 	}
 	for name, reply := range e.Replies {
-		if replyFields[name] == nil {
-			errs = append(errs, fmt.Errorf("replies: %q is none of %s", name, strings.Join(ReplyNames(), ", ")))
+		if names := slices.Sorted(maps.Keys(presets[mailbox.Gmail].replies)); !slices.Contains(names, name) {
+			errs = append(errs, fmt.Errorf("replies: %q is none of %s", name, strings.Join(names, ", ")))
 		}
 		if !negative(reply) {
 			errs = append(errs, fmt.Errorf("replies.%s: %q is no refusal", name, reply))

@@ -2,28 +2,33 @@ package sandbox
 
 import (
 	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 	"xoauth2-proxy/internal/sandbox/internal/store"
 	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // Names of the rooms that callers use.
 type (
-	Action      = fault.Action
-	FaultStatus = fault.Status
-	Phase       = fault.Phase
-	Rule        = fault.Rule
-	Duration    = wait.Duration
-	LoadStats   = store.LoadStats
-	Message     = store.Message
-	Range       = store.Range
-	Recipient   = store.Recipient
-	StoreConfig = store.Config
+	Account      = mailbox.Account
+	AccountStats = mailbox.Stats
+	Limits       = mailbox.Limits
+	Action       = fault.Action
+	FaultStatus  = fault.Status
+	Phase        = fault.Phase
+	Rule         = fault.Rule
+	Duration     = wait.Duration
+	LoadStats    = store.LoadStats
+	Message      = store.Message
+	Range        = store.Range
+	Recipient    = store.Recipient
+	StoreConfig  = store.Config
 )
 
 // The rooms that give a Server their methods.
 type (
-	messages = store.Store
-	faults   = fault.Script
+	messages  = store.Store
+	faults    = fault.Script
+	directory = mailbox.Directory
 )
 
 // Modes of the store, see StoreConfig.
@@ -92,3 +97,14 @@ const (
 	CertificateOtherCA   = fault.CertificateOtherCA
 	CertificateExpired   = fault.CertificateExpired
 )
+
+// Names of the presets.
+const (
+	PresetGmail   = mailbox.Gmail
+	PresetOutlook = mailbox.Outlook
+	PresetPlain   = "plain"
+)
+
+// SampleAccounts returns n accounts, Gmail and Outlook in turn: the first two are
+// user@gmail.com and user@outlook.com, then user2@gmail.com and so on.
+func SampleAccounts(n int) []Account { return mailbox.Sample(n) }

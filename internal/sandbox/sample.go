@@ -5,36 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"strings"
 )
-
-// SampleAccounts returns n accounts, Gmail and Outlook in turn: the first two
-// are user@gmail.com and user@outlook.com, then user2@gmail.com and so on.
-func SampleAccounts(n int) []Account {
-	out := make([]Account, n)
-	for i := range out {
-		local := "user"
-		if i >= 2 {
-			local = fmt.Sprintf("user%d", i/2+1)
-		}
-		a := Account{Email: local + "@gmail.com", Provider: PresetGmail, ClientSecret: "sandbox-secret"}
-		if i%2 == 1 {
-			a = Account{Email: local + "@outlook.com", Provider: PresetOutlook}
-		}
-		out[i] = a.withDefaults()
-	}
-	return out
-}
-
-// providerOf guesses the provider from the domain.
-func providerOf(email string) string {
-	_, domain, _ := strings.Cut(strings.ToLower(email), "@")
-	switch domain {
-	case "outlook.com", "hotmail.com", "live.com", "msn.com":
-		return PresetOutlook
-	}
-	return PresetGmail
-}
 
 // ProxyFiles are the files that make a proxy relay to the sandbox.
 type ProxyFiles struct {

@@ -23,6 +23,7 @@ type Server struct {
 	consents  consents
 	*messages
 	faults
+	directory
 	latency atomic.Pointer[Latency] // nil: none
 	http    *httpServer
 
@@ -33,11 +34,23 @@ type Server struct {
 	done chan struct{}  // closed by Close
 	wg   sync.WaitGroup // accept loops and sessions
 
-	mu        sync.Mutex // guards what follows
-	closed    bool
-	sessions  map[*session]struct{}
-	mailboxes map[string]*mailbox // by address in lower case
-	order     []*mailbox
+	mu       sync.Mutex // guards what follows
+	closed   bool
+	sessions map[*session]struct{}
+}
+
+// AddAccount adds a mailbox.
+func (s *Server) AddAccount(a Account) error {
+	names := map[string]bool{}
+	for _, ep := range s.endpoints {
+		names[ep.Name] = true
+	}
+	m, err := s.directory.Add(a, names)
+	if err != nil {
+		return err
+	}
+	s.grants.add(m)
+	return nil
 }
 
 // endpoint is one SMTP submission server at work.
@@ -63,7 +76,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	cfg = cfg.withDefaults()
 	s := &Server{cfg: cfg, now: cfg.Now, grants: newGrants(cfg.Tokens, cfg.Now), done: make(chan struct{}),
-		sessions: map[*session]struct{}{}, mailboxes: map[string]*mailbox{}, log: commandLog{limit: cfg.Record}}
+		sessions: map[*session]struct{}{}, log: commandLog{limit: cfg.Record}}
 	s.SetLatency(cfg.Latency)
 	if err := s.SetFaults(cfg.Faults...); err != nil {
 		return nil, err
@@ -115,7 +128,10 @@ func (s *Server) start() (err error) {
 
 func newEndpoint(e Endpoint, cert tls.Certificate, limits bool) *endpoint {
 	p := presets[e.Preset].with(e.Replies)
-	ep := &endpoint{Endpoint: e, preset: p, limits: p.limits.merge(e.Limits).effective(limits), tls: newTLS(e, cert)}
+	ep := &endpoint{Endpoint: e, preset: p, limits: p.limits.Merge(e.Limits), tls: newTLS(e, cert)}
+	if !limits {
+		ep.limits = ep.limits.Off()
+	}
 	keywords := p.keywords
 	if e.Keywords != nil {
 		keywords = e.Keywords

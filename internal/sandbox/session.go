@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
@@ -35,7 +36,7 @@ type session struct {
 
 	offer   *offer // of the last EHLO; nil before it
 	dropped string // keyword to leave out of the next EHLO reply
-	box     *mailbox
+	box     *mailbox.Mailbox
 	tx      transaction
 	errors  int
 	carried int  // messages accepted
@@ -99,7 +100,7 @@ func (s *session) end() {
 	}
 	s.raw.Close()
 	if s.box != nil {
-		s.box.logout(s)
+		s.box.Logout(s.id)
 	}
 	s.br.Reset(nil)
 	readers.Put(s.br)
@@ -205,7 +206,7 @@ func (s *session) lineError(err error) {
 	switch {
 	case errors.Is(err, errLineTooLong):
 		s.violation(ViolationLineLength)
-		s.refuse(s.ep.preset.lineTooLong)
+		s.refuse(s.ep.preset.replies[replyCommandLine])
 	case errors.Is(err, errLineEnd):
 		s.violation(ViolationLineEnd)
 		s.refuse("500 5.5.2 Line does not end in CRLF")

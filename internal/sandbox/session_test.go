@@ -64,7 +64,7 @@ func TestStandardClient(t *testing.T) {
 	s := newServer(t, Config{})
 	content := "Subject: dots\r\n\r\n.\r\n..two\r\nplain\r\n.end\r\n"
 	for _, user := range []string{gmailUser, outlookUser} {
-		c, err := smtp.Dial(s.Addr(s.mailbox(user).Endpoint))
+		c, err := smtp.Dial(s.Addr(s.Mailbox(user).Endpoint))
 		if err != nil {
 			t.Fatal(err)
 		}

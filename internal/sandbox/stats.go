@@ -1,8 +1,6 @@
 package sandbox
 
 import (
-	"context"
-	"fmt"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -95,25 +93,4 @@ func (s *Server) Stats() Stats {
 		TokenRequests: c.tokenRequests.Load(), TokensIssued: c.tokensIssued.Load(),
 		Violations: violations,
 	}
-}
-
-// AccountStats returns the counters of the account of that address; the zero
-// value if there is none.
-func (s *Server) AccountStats(email string) AccountStats {
-	if m := s.mailbox(email); m != nil {
-		return m.snapshot()
-	}
-	return AccountStats{}
-}
-
-// WaitAccount waits until the counters of the account satisfy cond.
-func (s *Server) WaitAccount(ctx context.Context, email string, cond func(AccountStats) bool) error {
-	m := s.mailbox(email)
-	if m == nil {
-		return fmt.Errorf("there is no account %q", email)
-	}
-	if err := m.changed.Until(ctx, func() bool { return cond(m.snapshot()) }); err != nil {
-		return fmt.Errorf("account %s: %+v: %w", email, m.snapshot(), err)
-	}
-	return nil
 }

@@ -11,12 +11,13 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
 
 // scopes that the token endpoint grants, by provider.
 var scopes = map[string]string{
-	PresetGmail:   "https://mail.google.com/",
-	PresetOutlook: "https://outlook.office.com/SMTP.Send",
+	mailbox.Gmail:   "https://mail.google.com/",
+	mailbox.Outlook: "https://outlook.office.com/SMTP.Send",
 }
 
 // tokenRequest is a request to the token endpoint, with what was found for it.
@@ -28,8 +29,8 @@ type tokenRequest struct {
 	assertion, clientAssertion, clientAssertionType string // RFC 7523
 	code, verifier, redirect, deviceCode            string // of a consent
 
-	box   *mailbox // nil: unknown refresh token, or none
-	shape string   // provider whose errors to imitate
+	box   *mailbox.Mailbox // nil: unknown refresh token, or none
+	shape string           // provider whose errors to imitate
 }
 
 // serveToken is the token endpoint of RFC 6749: refresh tokens and consents of
@@ -39,7 +40,7 @@ func (h *httpServer) serveToken(ctx *fasthttp.RequestCtx) {
 	s.counters.tokenRequests.Add(1)
 	r := s.readTokenRequest(ctx)
 	if r.box != nil {
-		r.box.count(func(st *AccountStats) { st.TokenRequests++ })
+		r.box.Count(func(st *mailbox.Stats) { st.TokenRequests++ })
 	}
 	if s.faults.Active() {
 		ev := &fault.Event{Phase: PhaseToken}
@@ -102,7 +103,7 @@ func (s *Server) answerToken(ctx *fasthttp.RequestCtx, r *tokenRequest) {
 	}
 	if no := s.checkToken(ctx, r); no.code != "" {
 		if r.box != nil {
-			r.box.count(func(st *AccountStats) { st.TokenRefusals++ })
+			r.box.Count(func(st *mailbox.Stats) { st.TokenRefusals++ })
 		}
 		sendJSON(ctx, no.status, oauthError(r.shape, no.code, no.aadsts, no.text))
 		return
@@ -124,7 +125,7 @@ func (s *Server) checkToken(ctx *fasthttp.RequestCtx, r *tokenRequest) refusal {
 		return refusal{400, "invalid_request", 900144, "The request body must contain the following parameter: 'client_id'."}
 	case r.refresh == "":
 		return refusal{400, "invalid_request", 900144, "The request body must contain the following parameter: 'refresh_token'."}
-	case !known && r.shape == PresetOutlook:
+	case !known && r.shape == mailbox.Outlook:
 		return refusal{400, "unauthorized_client", 700016, "Application was not found in the directory."}
 	case !known:
 		return refusal{401, "invalid_client", 700016, "The OAuth client was not found."}
@@ -148,7 +149,7 @@ func (s *Server) issueToken(ctx *fasthttp.RequestCtx, r *tokenRequest, scoped bo
 	if rotated {
 		more["refresh_token"] = s.grants.rotate(r.box, r.refresh)
 	}
-	r.box.count(func(st *AccountStats) {
+	r.box.Count(func(st *mailbox.Stats) {
 		st.TokensIssued++
 		if rotated {
 			st.TokenRotations++
@@ -166,7 +167,7 @@ func (s *Server) sendToken(ctx *fasthttp.RequestCtx, provider, token string, mor
 	answer := map[string]any{"access_token": token, "token_type": "Bearer",
 		"expires_in": int(s.lifetime() / time.Second), "scope": scopes[provider]}
 	maps.Copy(answer, more)
-	if provider == PresetOutlook {
+	if provider == mailbox.Outlook {
 		answer["ext_expires_in"] = answer["expires_in"]
 	}
 	s.counters.tokensIssued.Add(1)
@@ -176,7 +177,7 @@ func (s *Server) sendToken(ctx *fasthttp.RequestCtx, provider, token string, mor
 // oauthError makes the error object of RFC 6749 section 5.2 in the shape of
 // the provider.
 func oauthError(shape, code string, aadsts int, text string) map[string]any {
-	if shape != PresetOutlook {
+	if shape != mailbox.Outlook {
 		return map[string]any{"error": code, "error_description": text}
 	}
 	now := time.Now().UTC()

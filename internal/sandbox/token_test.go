@@ -23,7 +23,7 @@ type tokenAnswer struct {
 	Codes        []int  `json:"error_codes"`
 }
 
-func account(s *Server, email string) Account { return s.mailbox(email).Account }
+func account(s *Server, email string) Account { return s.Mailbox(email).Account }
 
 // refresh asks the token endpoint with the account's grant, changed by edit.
 func refresh(t *testing.T, s *Server, email string, edit func(url.Values)) (tokenAnswer, error) {

@@ -14,7 +14,7 @@ import (
 // rawToken refreshes the token of gmailUser and returns the answer as it came.
 func rawToken(t *testing.T, s *Server) (*http.Response, []byte) {
 	t.Helper()
-	box := s.mailbox(gmailUser)
+	box := s.Mailbox(gmailUser)
 	form := url.Values{"grant_type": {"refresh_token"}, "client_id": {box.ClientID}, "refresh_token": {s.RefreshToken(gmailUser)},
 		"client_secret": {box.ClientSecret}}
 	client := &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}

@@ -61,7 +61,7 @@ func (c Config) Validate() error {
 	}
 	seen := map[string]bool{}
 	for i, a := range c.Accounts {
-		errs = append(errs, checkAccount(i, a, names, seen)...)
+		errs = append(errs, a.Check(i, names, seen)...)
 	}
 	for i, r := range c.Faults {
 		if err := r.Validate(); err != nil {
@@ -69,25 +69,6 @@ func (c Config) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// checkAccount reports what is wrong with account i. seen collects addresses.
-func checkAccount(i int, a Account, endpoints, seen map[string]bool) (errs []error) {
-	email := strings.ToLower(a.Email)
-	if !strings.Contains(email, "@") {
-		errs = append(errs, fmt.Errorf("accounts[%d].email: %q is no address", i, a.Email))
-	}
-	if seen[email] {
-		errs = append(errs, fmt.Errorf("accounts[%d].email: %q is taken", i, a.Email))
-	}
-	seen[email] = true
-	if a.Provider != PresetGmail && a.Provider != PresetOutlook {
-		errs = append(errs, fmt.Errorf("accounts[%d].provider: %q is neither gmail nor outlook", i, a.Provider))
-	}
-	if !endpoints[a.Endpoint] {
-		errs = append(errs, fmt.Errorf("accounts[%d].endpoint: there is no endpoint %q", i, a.Endpoint))
-	}
-	return errs
 }
 
 // checkLoopback refuses to listen where others could connect: the sandbox has

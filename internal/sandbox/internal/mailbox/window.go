@@ -1,20 +1,26 @@
-package sandbox
+package mailbox
 
 import "time"
 
-// window counts events over a moving span of time, to a 60th of the span. It
-// never counts an event for less than the span.
+// window counts events over a moving span of time. It is exact to a 60th of the
+// span, and counts no event for less than the span.
 type window struct {
 	span  time.Duration
-	slots [61]struct {
-		number int64 // since the epoch, in slots
-		count  int
-	}
+	slots []slot // 61, made at the first event
+}
+
+// slot counts the events of a 60th of the span.
+type slot struct {
+	number int64 // since the epoch, in slots
+	count  int
 }
 
 func (w *window) slot(now time.Time) int64 { return now.UnixNano() / int64(w.span/60) }
 
 func (w *window) add(now time.Time, n int) {
+	if w.slots == nil {
+		w.slots = make([]slot, 61)
+	}
 	num := w.slot(now)
 	s := &w.slots[num%61]
 	if s.number != num {
@@ -26,9 +32,9 @@ func (w *window) add(now time.Time, n int) {
 // sum returns the number of events in the span before now.
 func (w *window) sum(now time.Time) (n int) {
 	num := w.slot(now)
-	for i := range w.slots {
-		if age := num - w.slots[i].number; age >= 0 && age <= 60 {
-			n += w.slots[i].count
+	for _, s := range w.slots {
+		if age := num - s.number; age >= 0 && age <= 60 {
+			n += s.count
 		}
 	}
 	return n
@@ -38,8 +44,8 @@ func (w *window) sum(now time.Time) (n int) {
 func (w *window) next(now time.Time) time.Duration {
 	num, width := w.slot(now), int64(w.span/60)
 	oldest := num
-	for i := range w.slots {
-		if s := w.slots[i]; s.count > 0 && num-s.number <= 60 {
+	for _, s := range w.slots {
+		if s.count > 0 && num-s.number <= 60 {
 			oldest = min(oldest, s.number)
 		}
 	}
