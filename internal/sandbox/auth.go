@@ -98,7 +98,7 @@ func (s *session) login(mech, user, token string) {
 	box := s.srv.Mailbox(user)
 	good := box != nil && box.Endpoint == s.ep.Name
 	if mech != "PLAIN" {
-		good = s.srv.grants.check(box, token, s.ep.Name)
+		good = s.srv.tokens.Accepts(box, token, s.ep.Name)
 	}
 	if !good {
 		s.srv.counters.loginFailures.Add(1)

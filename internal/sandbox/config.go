@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -75,30 +76,6 @@ type Endpoint struct {
 	InClear bool `json:"in_clear"`
 }
 
-// TokenConfig rules the token endpoint.
-type TokenConfig struct {
-	// Lifetime of an access token, sent as expires_in. Default: 3599s.
-	Lifetime Duration `json:"lifetime"`
-	// Rotation is "preset" (default): a new refresh token with every answer for
-	// outlook accounts and none for gmail; or "on"; or "off".
-	Rotation string `json:"rotation"`
-	// Length of access tokens in characters. Default: about that of the
-	// provider's, 220 for gmail and 1800 for outlook.
-	Length int `json:"length"`
-	// Consent is "auto" (default): whoever is asked for consent gives it at
-	// once; or "manual": it waits for Server.Consent or the page at /consent.
-	Consent string `json:"consent"`
-	// DevicePoll is the polling interval of device codes, in whole seconds: who
-	// asks sooner is told to slow down. Default: 5s.
-	DevicePoll Duration `json:"device_poll"`
-	// CodeLifetime is how long device and authorization codes are good.
-	// Default: 10m.
-	CodeLifetime Duration `json:"code_lifetime"`
-	// InvalidateOld makes a refresh token invalid once it was rotated. The
-	// default is that of Microsoft: the old ones stay valid.
-	InvalidateOld bool `json:"invalidate_old"`
-}
-
 // Latency delays replies without blocking other connections: the session goes
 // on reading, as a distant server would, so pipelined transactions overlap.
 type Latency struct {
@@ -129,10 +106,10 @@ func (c Config) withDefaults() Config {
 	c.Endpoints = append([]Endpoint(nil), c.Endpoints...)
 	for i := range c.Endpoints {
 		e := &c.Endpoints[i]
-		setDefault(&e.Preset, PresetPlain)
-		setDefault(&e.Name, e.Preset)
-		setDefault(&e.StartTLS, anyLoopbackPort)
-		setDefault(&e.TLS, anyLoopbackPort)
+		e.Preset = cmp.Or(e.Preset, PresetPlain)
+		e.Name = cmp.Or(e.Name, e.Preset)
+		e.StartTLS = cmp.Or(e.StartTLS, anyLoopbackPort)
+		e.TLS = cmp.Or(e.TLS, anyLoopbackPort)
 	}
 	if c.Accounts == nil {
 		c.Accounts = SampleAccounts(2)
@@ -141,16 +118,9 @@ func (c Config) withDefaults() Config {
 	for i := range c.Accounts {
 		c.Accounts[i] = c.Accounts[i].WithDefaults()
 	}
-	setDefault(&c.HTTP, anyLoopbackPort)
-	setDefault(&c.Limits, "on")
-	setDefault(&c.Tokens.Lifetime, Duration(3599*time.Second))
-	setDefault(&c.Tokens.Rotation, "preset")
-	setDefault(&c.Tokens.Consent, "auto")
-	setDefault(&c.Tokens.DevicePoll, Duration(5*time.Second))
-	setDefault(&c.Tokens.CodeLifetime, Duration(10*time.Minute))
-	setDefault(&c.Store.Mode, ModeKeep)
-	setDefault(&c.Store.MaxBytes, 256<<20)
-	setDefault(&c.Store.MaxMessages, 200_000)
+	c.HTTP = cmp.Or(c.HTTP, anyLoopbackPort)
+	c.Limits = cmp.Or(c.Limits, "on")
+	c.Tokens, c.Store = c.Tokens.WithDefaults(), c.Store.WithDefaults()
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -158,13 +128,6 @@ func (c Config) withDefaults() Config {
 }
 
 const anyLoopbackPort = "127.0.0.1:0"
-
-func setDefault[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
-}
 
 // parseNumber reads a decimal number of at most 18 digits.
 func parseNumber(b []byte) (int64, bool) {

@@ -4,11 +4,14 @@ import (
 	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 	"xoauth2-proxy/internal/sandbox/internal/store"
+	"xoauth2-proxy/internal/sandbox/internal/tokend"
 	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // Names of the rooms that callers use.
 type (
+	Client       = tokend.Client
+	TokenConfig  = tokend.Config
 	Account      = mailbox.Account
 	AccountStats = mailbox.Stats
 	Limits       = mailbox.Limits
@@ -29,6 +32,7 @@ type (
 	messages  = store.Store
 	faults    = fault.Script
 	directory = mailbox.Directory
+	tokens    = tokend.Server
 )
 
 // Modes of the store, see StoreConfig.

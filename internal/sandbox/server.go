@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox/internal/store"
+	"xoauth2-proxy/internal/sandbox/internal/tokend"
 )
 
 // Server is a running sandbox. Its methods may be called from any goroutine.
@@ -19,13 +19,11 @@ type Server struct {
 	now       func() time.Time
 	ca        *authority
 	endpoints []*endpoint
-	grants    *grants
-	consents  consents
 	*messages
+	*tokens
 	faults
 	directory
 	latency atomic.Pointer[Latency] // nil: none
-	http    *httpServer
 
 	counters    counters
 	connections atomic.Uint64 // accepted so far; the last one's number
@@ -49,7 +47,7 @@ func (s *Server) AddAccount(a Account) error {
 	if err != nil {
 		return err
 	}
-	s.grants.add(m)
+	s.tokens.AddGrant(m)
 	return nil
 }
 
@@ -75,8 +73,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	s := &Server{cfg: cfg, now: cfg.Now, grants: newGrants(cfg.Tokens, cfg.Now), done: make(chan struct{}),
+	s := &Server{cfg: cfg, now: cfg.Now, done: make(chan struct{}),
 		sessions: map[*session]struct{}{}, log: commandLog{limit: cfg.Record}}
+	s.tokens = tokend.New(cfg.Tokens, cfg.Now, &s.directory, &s.faults, s.serveAPI)
 	s.SetLatency(cfg.Latency)
 	if err := s.SetFaults(cfg.Faults...); err != nil {
 		return nil, err
@@ -122,8 +121,7 @@ func (s *Server) start() (err error) {
 			return err
 		}
 	}
-	s.http, err = newHTTPServer(s, s.cfg.HTTP)
-	return err
+	return s.tokens.Listen(s.cfg.HTTP)
 }
 
 func newEndpoint(e Endpoint, cert tls.Certificate, limits bool) *endpoint {
@@ -240,9 +238,7 @@ func (s *Server) Close() error {
 	}
 	s.mu.Unlock()
 	s.wg.Wait()
-	if s.http != nil {
-		s.http.conns.Close()
-	}
+	s.tokens.Close()
 	return nil
 }
 
@@ -321,13 +317,3 @@ func (s *Server) Addr(endpoint string) string { return s.portAddr(endpoint, 0) }
 // TLSAddr returns the address of the endpoint's implicit TLS port, "" if it
 // has none.
 func (s *Server) TLSAddr(endpoint string) string { return s.portAddr(endpoint, 1) }
-
-// HTTPAddr returns the address of the token endpoint and the API.
-func (s *Server) HTTPAddr() string { return s.http.addr }
-
-// WaitHTTPQuiet waits until all HTTP connections have ended: then no request is
-// still to be answered of a client that has died.
-func (s *Server) WaitHTTPQuiet(ctx context.Context) error { return s.http.quiet(ctx) }
-
-// TokenURL returns the URL of the token endpoint.
-func (s *Server) TokenURL() string { return "http://" + s.http.addr + "/token" }

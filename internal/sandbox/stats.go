@@ -54,7 +54,6 @@ type counters struct {
 	handshakes, resumed, tlsFailures   atomic.Int64
 	logins, loginFailures, commands    atomic.Int64
 	messages, bytes, recipients, quits atomic.Int64
-	tokenRequests, tokensIssued        atomic.Int64
 
 	mu         sync.Mutex // guards violations
 	violations map[string]int64
@@ -81,7 +80,7 @@ func (c *counters) violation(name string) {
 
 // Stats returns the counters.
 func (s *Server) Stats() Stats {
-	c := &s.counters
+	c, tokens := &s.counters, s.tokens.Stats()
 	c.mu.Lock()
 	violations := maps.Clone(c.violations)
 	c.mu.Unlock()
@@ -90,7 +89,7 @@ func (s *Server) Stats() Stats {
 		TLSHandshakes: c.handshakes.Load(), TLSResumed: c.resumed.Load(), TLSFailures: c.tlsFailures.Load(),
 		Logins: c.logins.Load(), LoginFailures: c.loginFailures.Load(), Commands: c.commands.Load(),
 		Messages: c.messages.Load(), Bytes: c.bytes.Load(), Recipients: c.recipients.Load(), Quits: c.quits.Load(),
-		TokenRequests: c.tokenRequests.Load(), TokensIssued: c.tokensIssued.Load(),
+		TokenRequests: tokens.TokenRequests, TokensIssued: tokens.TokensIssued,
 		Violations: violations,
 	}
 }

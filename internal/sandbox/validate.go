@@ -51,7 +51,7 @@ func (c Config) Validate() error {
 		bad("tokens.device_poll: %v is not in whole seconds", d)
 	}
 	for i, client := range c.Clients {
-		if _, err := newAppClient(client); err != nil {
+		if err := client.Validate(); err != nil {
 			bad("clients[%d]: %w", i, err)
 		}
 	}

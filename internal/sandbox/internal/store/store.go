@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -33,6 +34,14 @@ type Config struct {
 	MaxBytes int64 `json:"max_bytes"`
 	// MaxMessages bounds the envelopes in memory. Default: 200,000.
 	MaxMessages int `json:"max_messages"`
+}
+
+// WithDefaults returns c with its defaults filled in.
+func (c Config) WithDefaults() Config {
+	c.Mode = cmp.Or(c.Mode, ModeKeep)
+	c.MaxBytes = cmp.Or(c.MaxBytes, 256<<20)
+	c.MaxMessages = cmp.Or(c.MaxMessages, 200_000)
+	return c
 }
 
 // Message is one accepted message. It is immutable.

@@ -1,4 +1,4 @@
-package sandbox
+package tokend
 
 import (
 	"crypto/rand"
@@ -37,25 +37,22 @@ type consent struct {
 	offline  bool // a refresh token is asked for
 
 	device   string           // device code; "": in a browser
-	auto     *mailbox.Mailbox // that consents by itself, after the first poll; or nil
+	auto     *mailbox.Mailbox // consents by itself, after the first poll; or nil
 	lastPoll time.Time
 	polls    int
 
 	redirect, state, challenge string // of a browser
 	code                       string // once given
 
-	box    *mailbox.Mailbox // who consented; nil: nobody yet
+	box    *mailbox.Mailbox // the mailbox that consented, or nil
 	denied bool
 }
 
-// add keeps a request, in the place of the one that expires first if there are
-// too many.
+// add keeps a request. If there are too many, it forgets the request that expires
+// first.
 func (cs *consents) add(c *consent) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if cs.pending == nil {
-		cs.pending = map[string]*consent{}
-	}
 	if len(cs.pending) >= maxPending {
 		oldest := slices.MinFunc(slices.Collect(maps.Values(cs.pending)), func(a, b *consent) int { return a.expires.Compare(b.expires) })
 		delete(cs.pending, oldest.id)
@@ -63,11 +60,11 @@ func (cs *consents) add(c *consent) {
 	cs.pending[c.id] = c
 }
 
-// Consent answers a request for consent: id is a user code, or what /consent
-// lists; email is the mailbox that consents, "" refuses. It returns where to
-// send the browser, "" for a device code.
+// Consent answers a request for consent. id is a user code, or an id that /consent
+// lists; email is the mailbox that consents, "" refuses. It returns where to send
+// the browser, "" for a device code.
 func (s *Server) Consent(id, email string) (redirect string, err error) {
-	box := s.Mailbox(email)
+	box := s.boxes.Mailbox(email)
 	if box == nil && email != "" {
 		return "", fmt.Errorf("there is no account %q", email)
 	}
@@ -80,11 +77,11 @@ func (s *Server) Consent(id, email string) (redirect string, err error) {
 	case box != nil && box.ClientID != c.clientID:
 		return "", fmt.Errorf("account %s is of another client", email)
 	}
-	return s.settle(c, box), nil
+	return c.answer(box), nil
 }
 
-// settle enters the answer to a request. consents.mu is held.
-func (s *Server) settle(c *consent, box *mailbox.Mailbox) (redirect string) {
+// answer enters that box consents, or nil refuses. consents.mu is held.
+func (c *consent) answer(box *mailbox.Mailbox) (redirect string) {
 	c.box, c.denied = box, box == nil
 	if c.device != "" {
 		return ""
@@ -100,7 +97,7 @@ func (s *Server) settle(c *consent, box *mailbox.Mailbox) (redirect string) {
 	return c.redirect + "?" + q.Encode()
 }
 
-// find returns the request that matches.
+// find returns the request that matches, or nil. cs.mu is held.
 func (cs *consents) find(match func(*consent) bool) *consent {
 	for _, c := range cs.pending {
 		if match(c) {
@@ -110,11 +107,10 @@ func (cs *consents) find(match func(*consent) bool) *consent {
 	return nil
 }
 
-// boxOfClient returns the mailbox of a client that has that address, or its
-// first.
+// boxOfClient returns the client's mailbox with that address, or its first, or nil.
 func (s *Server) boxOfClient(clientID, email string) *mailbox.Mailbox {
 	var first *mailbox.Mailbox
-	for _, m := range s.Mailboxes() {
+	for _, m := range s.boxes.Mailboxes() {
 		switch {
 		case m.ClientID != clientID:
 		case strings.EqualFold(m.Email, email):
@@ -132,30 +128,29 @@ func knownScope(provider, scope string) bool {
 }
 
 // serveDeviceCode is the device authorization endpoint.
-func (h *httpServer) serveDeviceCode(ctx *fasthttp.RequestCtx) {
-	s := h.srv
+func (s *Server) serveDeviceCode(ctx *fasthttp.RequestCtx) {
 	clientID, scope := string(ctx.PostArgs().Peek("client_id")), string(ctx.PostArgs().Peek("scope"))
 	shape, box := s.grants.shape(clientID), s.boxOfClient(clientID, "")
 	switch {
 	case box == nil:
-		sendJSON(ctx, 400, oauthError(mailbox.Outlook, "unauthorized_client", 700016, "Application was not found in the directory."))
+		sendRefusal(ctx, mailbox.Outlook, unknownApp)
 		return
 	case !knownScope(shape, scope):
-		sendJSON(ctx, 400, oauthError(shape, "invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid."))
+		sendRefusal(ctx, shape, &refusal{400, "invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid."})
 		return
 	}
 	c := &consent{id: rand.Text()[:8], clientID: clientID, scope: scope, device: "sbd." + rand.Text(),
-		expires: s.now().Add(time.Duration(s.cfg.Tokens.CodeLifetime)), offline: asksOffline(shape, scope, true)}
-	if s.cfg.Tokens.Consent == "auto" {
+		expires: s.now().Add(time.Duration(s.cfg.CodeLifetime)), offline: asksOffline(shape, scope, true)}
+	if s.cfg.Consent == "auto" {
 		c.auto = box
 	}
 	s.consents.add(c)
-	page := "http://" + h.addr + "/consent"
-	sendJSON(ctx, 200, map[string]any{
+	page := "http://" + s.addr + "/consent"
+	SendJSON(ctx, 200, map[string]any{
 		"device_code": c.device, "user_code": c.id, "verification_uri": page,
 		"verification_uri_complete": page + "?id=" + c.id,
-		"expires_in":                int(time.Duration(s.cfg.Tokens.CodeLifetime) / time.Second),
-		"interval":                  int(time.Duration(s.cfg.Tokens.DevicePoll) / time.Second),
+		"expires_in":                int(time.Duration(s.cfg.CodeLifetime) / time.Second),
+		"interval":                  int(time.Duration(s.cfg.DevicePoll) / time.Second),
 		"message":                   "To sign in, open " + page + " and enter the code " + c.id + ".",
 	})
 }
@@ -170,19 +165,19 @@ func asksOffline(shape, scope string, parameter bool) bool {
 }
 
 // serveAuthorize is the authorization endpoint.
-func (h *httpServer) serveAuthorize(ctx *fasthttp.RequestCtx) {
-	s, q := h.srv, ctx.QueryArgs()
+func (s *Server) serveAuthorize(ctx *fasthttp.RequestCtx) {
+	s, q := s, ctx.QueryArgs()
 	get := func(key string) string { return string(q.Peek(key)) }
 	c := &consent{id: rand.Text()[:12], clientID: get("client_id"), scope: get("scope"), redirect: get("redirect_uri"),
-		state: get("state"), challenge: get("code_challenge"), expires: s.now().Add(time.Duration(s.cfg.Tokens.CodeLifetime))}
+		state: get("state"), challenge: get("code_challenge"), expires: s.now().Add(time.Duration(s.cfg.CodeLifetime))}
 	shape := s.grants.shape(c.clientID)
 	box := s.boxOfClient(c.clientID, get("login_hint"))
 	switch { // what must not be sent back by redirect (RFC 6749 section 4.1.2.1)
 	case box == nil:
-		sendError(ctx, 400, "unknown client")
+		SendError(ctx, 400, "unknown client")
 		return
 	case !isLoopbackURL(c.redirect):
-		sendError(ctx, 400, "redirect_uri is not on the loopback")
+		SendError(ctx, 400, "redirect_uri is not on the loopback")
 		return
 	}
 	c.offline = asksOffline(shape, c.scope, get("access_type") == "offline")
@@ -200,12 +195,12 @@ func (h *httpServer) serveAuthorize(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	s.consents.add(c)
-	if s.cfg.Tokens.Consent == "manual" {
+	if s.cfg.Consent == "manual" {
 		redirectTo(ctx, "/consent?id="+c.id)
 		return
 	}
 	s.consents.mu.Lock()
-	to := s.settle(c, box)
+	to := c.answer(box)
 	s.consents.mu.Unlock()
 	redirectTo(ctx, to)
 }
@@ -226,18 +221,17 @@ func isLoopbackURL(redirect string) bool {
 }
 
 // serveConsent lists what waits, or answers one request.
-func (h *httpServer) serveConsent(ctx *fasthttp.RequestCtx) {
-	s := h.srv
+func (s *Server) serveConsent(ctx *fasthttp.RequestCtx) {
 	id, email := string(ctx.QueryArgs().Peek("id")), string(ctx.QueryArgs().Peek("account"))
 	if id != "" && ctx.QueryArgs().Has("account") {
 		redirect, err := s.Consent(id, email)
 		switch {
 		case err != nil:
-			sendError(ctx, 400, err.Error())
+			SendError(ctx, 400, err.Error())
 		case redirect != "":
 			redirectTo(ctx, redirect)
 		default:
-			sendJSON(ctx, 200, map[string]bool{"consented": email != ""})
+			SendJSON(ctx, 200, map[string]bool{"consented": email != ""})
 		}
 		return
 	}
@@ -256,84 +250,84 @@ func (h *httpServer) serveConsent(ctx *fasthttp.RequestCtx) {
 	}
 	s.consents.mu.Unlock()
 	for i := range list {
-		for _, m := range s.Mailboxes() {
+		for _, m := range s.boxes.Mailboxes() {
 			if m.ClientID == list[i].ClientID {
 				list[i].Accounts = append(list[i].Accounts, m.Email)
 			}
 		}
 	}
-	sendJSON(ctx, 200, list)
+	SendJSON(ctx, 200, list)
 }
 
 // answerConsent exchanges a device or authorization code for tokens.
-func (s *Server) answerConsent(ctx *fasthttp.RequestCtx, r *tokenRequest) {
+func (s *Server) answerConsent(r *request) {
 	c, no := s.redeem(r)
-	if no.code != "" {
-		sendJSON(ctx, no.status, oauthError(r.shape, no.code, no.aadsts, no.text))
+	if no != nil {
+		refuse(r, no)
 		return
 	}
-	r.box = c.box
 	more := map[string]any{"scope": c.scope}
 	if c.offline {
-		more["refresh_token"] = s.grants.rotate(c.box, "")
+		more["refresh_token"] = s.grants.consented(c.box)
 	}
 	c.box.Count(func(st *mailbox.Stats) { st.TokenRequests++; st.TokensIssued++ })
-	s.sendToken(ctx, c.box.Provider, s.grants.issue(c.box, s.lifetime(), true), more)
+	s.sendToken(r, c.box.Provider, s.grants.issue(c.box, s.lifetime(), true), more)
 }
 
 // redeem uses up a code.
-func (s *Server) redeem(r *tokenRequest) (*consent, refusal) {
+func (s *Server) redeem(r *request) (*consent, *refusal) {
 	s.consents.mu.Lock()
 	defer s.consents.mu.Unlock()
 	now := s.now()
-	if r.grantType == grantDeviceCode {
+	if r.get("grant_type") == grantDeviceCode {
 		return s.redeemDevice(r, now)
 	}
-	c := s.consents.find(func(c *consent) bool { return c.code != "" && c.code == r.code })
+	code := r.get("code")
+	c := s.consents.find(func(c *consent) bool { return c.code != "" && c.code == code })
 	if c == nil || !now.Before(c.expires) || c.clientID != r.clientID {
-		return nil, refusal{400, "invalid_grant", 54005, "The code was already redeemed or is not known."}
+		return nil, &refusal{400, "invalid_grant", 54005, "The code was already redeemed or is not known."}
 	}
 	delete(s.consents.pending, c.id) // once, whatever comes of it
-	sum := sha256.Sum256([]byte(r.verifier))
+	sum := sha256.Sum256([]byte(r.get("code_verifier")))
 	switch {
-	case c.redirect != r.redirect:
-		return nil, refusal{400, "invalid_grant", 50011, "The redirect address is another one."}
-	case c.challenge != "" && !sameText(c.challenge, base64.RawURLEncoding.EncodeToString(sum[:])):
-		return nil, refusal{400, "invalid_grant", 501481, "The code_verifier does not match the code_challenge supplied in the authorization request."}
+	case c.redirect != r.get("redirect_uri"):
+		return nil, &refusal{400, "invalid_grant", 50011, "The redirect address is another one."}
+	case c.challenge != "" && !secretsEqual(c.challenge, base64.RawURLEncoding.EncodeToString(sum[:])):
+		return nil, &refusal{400, "invalid_grant", 501481, "The code_verifier does not match the code_challenge supplied in the authorization request."}
 	case !secretsEqual(c.box.ClientSecret, r.secret):
-		return nil, refusal{401, "invalid_client", 7000215, "Invalid client secret provided."}
+		return nil, wrongSecret
 	}
-	return c, refusal{}
+	return c, nil
 }
 
 // redeemDevice answers one poll. consents.mu is held.
-func (s *Server) redeemDevice(r *tokenRequest, now time.Time) (*consent, refusal) {
-	c := s.consents.find(func(c *consent) bool { return c.device != "" && c.device == r.deviceCode })
+func (s *Server) redeemDevice(r *request, now time.Time) (*consent, *refusal) {
+	code := r.get("device_code")
+	c := s.consents.find(func(c *consent) bool { return c.device != "" && c.device == code })
 	switch {
 	case c == nil || c.clientID != r.clientID:
-		return nil, refusal{400, "invalid_grant", 70000, "The device code is not known."}
+		return nil, &refusal{400, "invalid_grant", 70000, "The device code is not known."}
 	case !now.Before(c.expires):
 		delete(s.consents.pending, c.id)
-		return nil, refusal{400, "expired_token", 70020, "The device code expired."}
+		return nil, &refusal{400, "expired_token", 70020, "The device code expired."}
 	case c.denied:
 		delete(s.consents.pending, c.id)
-		return nil, refusal{400, "access_denied", 70018, "The user denied the request."}
+		return nil, &refusal{400, "access_denied", 70018, "The user denied the request."}
 	}
-	early := !c.lastPoll.IsZero() && now.Sub(c.lastPoll) < time.Duration(s.cfg.Tokens.DevicePoll)
+	early := !c.lastPoll.IsZero() && now.Sub(c.lastPoll) < time.Duration(s.cfg.DevicePoll)
 	c.lastPoll = now
 	c.polls++
-	if early {
-		return nil, refusal{400, "slow_down", 70017, "The client polls too often."}
-	}
-	if c.box == nil && c.polls > 1 { // the person needed a moment
+	if !early && c.box == nil && c.polls > 1 { // the person needed a moment
 		c.box = c.auto
 	}
-	if c.box == nil {
-		return nil, refusal{400, "authorization_pending", 70016, "The user has not yet consented."}
-	}
-	if !secretsEqual(c.box.ClientSecret, r.secret) {
-		return nil, refusal{401, "invalid_client", 7000215, "Invalid client secret provided."}
+	switch {
+	case early:
+		return nil, &refusal{400, "slow_down", 70017, "The client polls too often."}
+	case c.box == nil:
+		return nil, &refusal{400, "authorization_pending", 70016, "The user has not yet consented."}
+	case !secretsEqual(c.box.ClientSecret, r.secret):
+		return nil, wrongSecret
 	}
 	delete(s.consents.pending, c.id)
-	return c, refusal{}
+	return c, nil
 }

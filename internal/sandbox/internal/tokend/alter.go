@@ -1,4 +1,4 @@
-package sandbox
+package tokend
 
 import (
 	"bytes"
@@ -11,16 +11,16 @@ import (
 	"xoauth2-proxy/internal/sandbox/internal/fault"
 )
 
-// byteOrderMark is what some servers begin UTF-8 with.
+// byteOrderMark begins the UTF-8 of some servers.
 const byteOrderMark = "\xef\xbb\xbf"
 
-// alterToken changes an answer of the token endpoint that is complete.
-func alterToken(ctx *fasthttp.RequestCtx, f *fault.Fault) {
+// alter changes a complete answer as the fault says.
+func alter(ctx *fasthttp.RequestCtx, f *fault.Fault) {
 	resp := &ctx.Response
 	if resp.IsBodyStream() {
 		return
 	}
-	if f.Action == ActionAlter && f.Status != 0 {
+	if f.Action == fault.ActionAlter && f.Status != 0 {
 		resp.SetStatusCode(f.Status)
 	}
 	body := alterFields(resp.Body(), f)
@@ -52,20 +52,18 @@ func gzipped(body []byte) []byte {
 	return b.Bytes()
 }
 
-// alterFields sets and drops fields of a JSON object. A body that is none stays
-// as it is.
+// alterFields sets and drops fields of a JSON object. Any other body stays as it
+// is.
 func alterFields(body []byte, f *fault.Fault) []byte {
 	var object map[string]json.RawMessage
-	if len(f.Fields)+len(f.Drop) == 0 || json.Unmarshal(body, &object) != nil {
-		return append([]byte(nil), body...)
+	if len(f.Fields)+len(f.Drop) > 0 && json.Unmarshal(body, &object) == nil {
+		maps.Copy(object, f.Fields)
+		for _, name := range f.Drop {
+			delete(object, name)
+		}
+		if altered, err := json.Marshal(object); err == nil {
+			return altered
+		}
 	}
-	maps.Copy(object, f.Fields)
-	for _, name := range f.Drop {
-		delete(object, name)
-	}
-	altered, err := json.Marshal(object)
-	if err != nil {
-		return append([]byte(nil), body...)
-	}
-	return altered
+	return bytes.Clone(body)
 }

@@ -1,4 +1,4 @@
-package sandbox
+package tokend
 
 import (
 	"encoding/json"
@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 type tokenAnswer struct {
@@ -23,12 +26,10 @@ type tokenAnswer struct {
 	Codes        []int  `json:"error_codes"`
 }
 
-func account(s *Server, email string) Account { return s.Mailbox(email).Account }
-
 // refresh asks the token endpoint with the account's grant, changed by edit.
-func refresh(t *testing.T, s *Server, email string, edit func(url.Values)) (tokenAnswer, error) {
+func refresh(t *testing.T, s *fixture, email string, edit func(url.Values)) (tokenAnswer, error) {
 	t.Helper()
-	a := account(s, email)
+	a := s.Mailbox(email)
 	form := url.Values{"grant_type": {"refresh_token"}, "client_id": {a.ClientID}, "refresh_token": {s.RefreshToken(email)}}
 	if a.ClientSecret != "" {
 		form.Set("client_secret", a.ClientSecret)
@@ -49,7 +50,7 @@ func refresh(t *testing.T, s *Server, email string, edit func(url.Values)) (toke
 }
 
 func TestToken(t *testing.T) {
-	s := newServer(t, Config{Tokens: TokenConfig{Lifetime: Duration(time.Hour)}})
+	s := newServer(t, Config{Lifetime: wait.Duration(time.Hour)})
 	for _, email := range []string{gmailUser, outlookUser} {
 		ans, err := refresh(t, s, email, nil)
 		if err != nil || ans.Status != 200 || ans.ExpiresIn != 3600 {
@@ -58,8 +59,10 @@ func TestToken(t *testing.T) {
 		if rotated := ans.RefreshToken != ""; rotated != (email == outlookUser) {
 			t.Errorf("%s: rotated = %v", email, rotated)
 		}
-		dial(t, s, s.Addr(account(s, email).Endpoint)).secure().cmd("AUTH XOAUTH2 "+xoauth2(email, ans.AccessToken), "235 ")
-		if st := s.AccountStats(email); st.TokenRequests != 1 || st.TokensIssued != 1 || st.Logins != 1 {
+		if !s.Opens(email, ans.AccessToken) {
+			t.Errorf("%s: the token does not open the mailbox", email)
+		}
+		if st := s.AccountStats(email); st.TokenRequests != 1 || st.TokensIssued != 1 {
 			t.Errorf("%+v", st)
 		}
 	}
@@ -98,14 +101,14 @@ func TestTokenErrors(t *testing.T) {
 		})
 	}
 	s.RevokeGrant(gmailUser)
-	if ans, _ := refresh(t, s, gmailUser, set("refresh_token", account(s, gmailUser).RefreshToken)); ans.Error != "invalid_grant" {
+	if ans, _ := refresh(t, s, gmailUser, set("refresh_token", s.Mailbox(gmailUser).RefreshToken)); ans.Error != "invalid_grant" {
 		t.Errorf("revoked: %+v", ans)
 	}
 }
 
 func TestTokenBasicAuthentication(t *testing.T) {
 	s := newServer(t, Config{})
-	a := account(s, gmailUser)
+	a := s.Mailbox(gmailUser)
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {a.RefreshToken}}
 	req, _ := http.NewRequest("POST", s.TokenURL(), strings.NewReader(form.Encode()))
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -123,7 +126,7 @@ func TestTokenBasicAuthentication(t *testing.T) {
 
 func TestRotation(t *testing.T) {
 	for _, invalidate := range []bool{false, true} {
-		s := newServer(t, Config{Tokens: TokenConfig{Rotation: "on", InvalidateOld: invalidate}})
+		s := newServer(t, Config{Rotation: "on", InvalidateOld: invalidate})
 		first := s.RefreshToken(gmailUser)
 		ans, err := refresh(t, s, gmailUser, nil)
 		if err != nil || ans.RefreshToken == "" || ans.RefreshToken == first || ans.RefreshToken != s.RefreshToken(gmailUser) {
@@ -147,30 +150,30 @@ func TestRotation(t *testing.T) {
 }
 
 func TestTokenFaults(t *testing.T) {
-	short := Duration(time.Millisecond)
+	short := wait.Duration(time.Millisecond)
 	tests := []struct {
 		name  string
-		rule  Rule
+		rule  fault.Rule
 		check func(ans tokenAnswer, err error) bool
 	}{
-		{"429", Rule{Action: ActionReply, Status: 429, RetryAfter: "7", Body: "{}"},
+		{"429", fault.Rule{Action: fault.ActionReply, Status: 429, RetryAfter: "7", Body: "{}"},
 			func(a tokenAnswer, err error) bool { return a.Status == 429 && a.RetryAfter == "7" }},
-		{"503", Rule{Action: ActionReply, Status: 503}, func(a tokenAnswer, err error) bool { return a.Status == 503 }},
-		{"error", Rule{Action: ActionReply, Error: "temporarily_unavailable"},
+		{"503", fault.Rule{Action: fault.ActionReply, Status: 503}, func(a tokenAnswer, err error) bool { return a.Status == 503 }},
+		{"error", fault.Rule{Action: fault.ActionReply, Error: "temporarily_unavailable"},
 			func(a tokenAnswer, err error) bool { return a.Status == 400 && a.Error == "temporarily_unavailable" }},
-		{"delay", Rule{Action: ActionReply, Error: "server_error", Delay: short}, func(a tokenAnswer, err error) bool { return a.Error == "server_error" }},
-		{"garbage", Rule{Action: ActionGarbage}, func(a tokenAnswer, err error) bool { return a.Status == 200 && strings.HasPrefix(a.Raw, "\x00") }},
-		{"invalid grant", Rule{Action: ActionInvalidGrant}, func(a tokenAnswer, err error) bool { return a.Status == 400 && a.Error == "invalid_grant" }},
-		{"huge", Rule{Action: ActionHuge, Size: 5000}, func(a tokenAnswer, err error) bool { return len(a.AccessToken) == 5000 }},
-		{"close", Rule{Action: ActionClose}, func(a tokenAnswer, err error) bool { return err != nil }},
-		{"reset", Rule{Action: ActionReset}, func(a tokenAnswer, err error) bool { return err != nil }},
-		{"stall then go on", Rule{Action: ActionStall, For: short}, func(a tokenAnswer, err error) bool { return a.AccessToken != "" }},
-		{"slow", Rule{Action: ActionSlow, Interval: Duration(time.Microsecond)}, func(a tokenAnswer, err error) bool { return a.AccessToken != "" }},
+		{"delay", fault.Rule{Action: fault.ActionReply, Error: "server_error", Delay: short}, func(a tokenAnswer, err error) bool { return a.Error == "server_error" }},
+		{"garbage", fault.Rule{Action: fault.ActionGarbage}, func(a tokenAnswer, err error) bool { return a.Status == 200 && strings.HasPrefix(a.Raw, "\x00") }},
+		{"invalid grant", fault.Rule{Action: fault.ActionInvalidGrant}, func(a tokenAnswer, err error) bool { return a.Status == 400 && a.Error == "invalid_grant" }},
+		{"huge", fault.Rule{Action: fault.ActionHuge, Size: 5000}, func(a tokenAnswer, err error) bool { return len(a.AccessToken) == 5000 }},
+		{"close", fault.Rule{Action: fault.ActionClose}, func(a tokenAnswer, err error) bool { return err != nil }},
+		{"reset", fault.Rule{Action: fault.ActionReset}, func(a tokenAnswer, err error) bool { return err != nil }},
+		{"stall then go on", fault.Rule{Action: fault.ActionStall, For: short}, func(a tokenAnswer, err error) bool { return a.AccessToken != "" }},
+		{"slow", fault.Rule{Action: fault.ActionSlow, Interval: wait.Duration(time.Microsecond)}, func(a tokenAnswer, err error) bool { return a.AccessToken != "" }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.rule.Phase, tt.rule.Account, tt.rule.Name = PhaseToken, gmailUser, "f"
-			s := newServer(t, Config{Faults: []Rule{tt.rule}})
+			tt.rule.Phase, tt.rule.Account, tt.rule.Name = fault.PhaseToken, gmailUser, "f"
+			s := newServer(t, Config{}, tt.rule)
 			if ans, err := refresh(t, s, gmailUser, nil); !tt.check(ans, err) {
 				t.Errorf("%+v, %v", ans, err)
 			}
@@ -187,7 +190,7 @@ func TestTokenFaults(t *testing.T) {
 // TestTokenStall has a client that gives up, and a server that is closed while
 // another one still waits.
 func TestTokenStall(t *testing.T) {
-	s := newServer(t, Config{Faults: []Rule{{Name: "f", Phase: PhaseToken, Action: ActionStall}}})
+	s := newServer(t, Config{}, fault.Rule{Name: "f", Phase: fault.PhaseToken, Action: fault.ActionStall})
 	done := make(chan error, 1)
 	go func() {
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -197,31 +200,31 @@ func TestTokenStall(t *testing.T) {
 		}
 		done <- err
 	}()
-	if err := s.WaitFired(testContext(t), "f", 1); err != nil {
+	if err := s.WaitFired(t.Context(), "f", 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	s.Close()
 	if err := <-done; err == nil {
 		t.Error("a stalled request was answered")
 	}
 }
 
-// TestTokenNotForSMTP: tokens that were issued, and that SMTP refuses.
+// TestTokenNotForSMTP has tokens that are issued and do not open the mailbox.
 func TestTokenNotForSMTP(t *testing.T) {
-	for _, action := range []Action{ActionWrongScope, ActionRevoke} {
-		s := newServer(t, Config{Faults: []Rule{{Phase: PhaseToken, Action: action, Times: 1}}})
+	for _, action := range []fault.Action{fault.ActionWrongScope, fault.ActionRevoke} {
+		s := newServer(t, Config{}, fault.Rule{Phase: fault.PhaseToken, Action: action, Times: 1})
 		ans, err := refresh(t, s, outlookUser, nil)
 		if err != nil || ans.AccessToken == "" {
 			t.Fatalf("%+v, %v", ans, err)
 		}
-		if wrong := !strings.Contains(ans.Scope, "SMTP.Send"); wrong != (action == ActionWrongScope) {
+		if wrong := !strings.Contains(ans.Scope, "SMTP.Send"); wrong != (action == fault.ActionWrongScope) {
 			t.Errorf("scope %q", ans.Scope)
 		}
-		c := dial(t, s, s.Addr(PresetOutlook)).secure()
-		c.cmd("AUTH XOAUTH2 "+xoauth2(outlookUser, ans.AccessToken), "535 5.7.3")
-		ans, _ = refresh(t, s, outlookUser, nil)
-		c.cmd("AUTH XOAUTH2 "+xoauth2(outlookUser, ans.AccessToken), "235 ")
+		if s.Opens(outlookUser, ans.AccessToken) {
+			t.Errorf("%s: the token opens the mailbox", action)
+		}
+		if ans, _ = refresh(t, s, outlookUser, nil); !s.Opens(outlookUser, ans.AccessToken) {
+			t.Errorf("%s: the next token does not open the mailbox", action)
+		}
 	}
 }

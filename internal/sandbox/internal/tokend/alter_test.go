@@ -1,4 +1,4 @@
-package sandbox
+package tokend
 
 import (
 	"bytes"
@@ -9,10 +9,12 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 )
 
 // rawToken refreshes the token of gmailUser and returns the answer as it came.
-func rawToken(t *testing.T, s *Server) (*http.Response, []byte) {
+func rawToken(t *testing.T, s *fixture) (*http.Response, []byte) {
 	t.Helper()
 	box := s.Mailbox(gmailUser)
 	form := url.Values{"grant_type": {"refresh_token"}, "client_id": {box.ClientID}, "refresh_token": {s.RefreshToken(gmailUser)},
@@ -69,12 +71,12 @@ func TestAlteredToken(t *testing.T) {
 			}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var r Rule
+			var r fault.Rule
 			if err := json.Unmarshal([]byte(tt.rule), &r); err != nil {
 				t.Fatal(err)
 			}
-			r.Phase = PhaseToken
-			s := newServer(t, Config{Faults: []Rule{r}})
+			r.Phase = fault.PhaseToken
+			s := newServer(t, Config{}, r)
 			if resp, body := rawToken(t, s); !tt.check(resp, body) {
 				t.Errorf("%d, %v\n%s", resp.StatusCode, resp.Header, body)
 			}

@@ -1,6 +1,7 @@
-package sandbox
+package tokend
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
@@ -31,8 +32,8 @@ type Client struct {
 	// grants (RFC 7523 section 2.1). KeyID must be in their header if set.
 	PublicKey string `json:"public_key"`
 	KeyID     string `json:"key_id"`
-	// Mailboxes are those that it may act for: an address, or "*@domain".
-	// Default: every one of its provider.
+	// Mailboxes are the addresses that it may act for, or "*@domain". Default: all
+	// of its provider.
 	Mailboxes []string `json:"mailboxes"`
 }
 
@@ -82,11 +83,17 @@ func newAppClient(c Client) (*appClient, error) {
 	if a.cert == nil && a.key == nil && c.Secret == "" {
 		return nil, errors.New("client_secret, certificate or public_key is needed")
 	}
-	setDefault(&a.Provider, mailbox.Outlook)
-	if c.Provider == "" && a.key != nil {
+	if a.Provider == "" && a.key != nil {
 		a.Provider = mailbox.Gmail
 	}
+	a.Provider = cmp.Or(a.Provider, mailbox.Outlook)
 	return a, nil
+}
+
+// Validate reports what is wrong with the client.
+func (c Client) Validate() error {
+	_, err := newAppClient(c)
+	return err
 }
 
 // mayActFor reports whether the client's tokens open the mailbox.
@@ -102,12 +109,14 @@ func (a *appClient) mayActFor(m *mailbox.Mailbox) bool {
 	})
 }
 
-// AddClient adds a client, in the place of one with the same ID.
+// AddClient adds a client, in the place of a client with the same ID.
 func (s *Server) AddClient(c Client) error {
 	a, err := newAppClient(c)
 	if err != nil {
 		return fmt.Errorf("client %q: %w", c.ID, err)
 	}
-	s.grants.addClient(a)
+	s.grants.mu.Lock()
+	defer s.grants.mu.Unlock()
+	s.grants.apps[a.ID] = a
 	return nil
 }

@@ -1,4 +1,4 @@
-package sandbox
+package tokend
 
 import (
 	"crypto"
@@ -6,7 +6,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha1"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -101,7 +100,7 @@ func (a *assertion) checkTimes(now time.Time) error {
 	return nil
 }
 
-// checkClientAssertion checks that an assertion is of the application itself.
+// checkClientAssertion checks that the application itself made the assertion.
 func (a *assertion) checkClientAssertion(c *appClient, audience func(string) bool, now time.Time) error {
 	one, two := sha1.Sum(c.cert.Raw), sha256.Sum256(c.cert.Raw)
 	switch {
@@ -109,9 +108,9 @@ func (a *assertion) checkClientAssertion(c *appClient, audience func(string) boo
 		return errors.New("typ is not JWT")
 	case a.header.SHA1 == "" && a.header.SHA256 == "":
 		return errors.New("neither x5t nor x5t#S256 names the certificate")
-	case a.header.SHA1 != "" && !sameText(a.header.SHA1, base64.RawURLEncoding.EncodeToString(one[:])):
+	case a.header.SHA1 != "" && !secretsEqual(a.header.SHA1, base64.RawURLEncoding.EncodeToString(one[:])):
 		return errors.New("x5t is of another certificate")
-	case a.header.SHA256 != "" && !sameText(a.header.SHA256, base64.RawURLEncoding.EncodeToString(two[:])):
+	case a.header.SHA256 != "" && !secretsEqual(a.header.SHA256, base64.RawURLEncoding.EncodeToString(two[:])):
 		return errors.New("x5t#S256 is of another certificate")
 	case a.claims.Issuer != c.ID || a.claims.Subject != c.ID:
 		return errors.New("iss and sub must be the client")
@@ -125,5 +124,3 @@ func (a *assertion) checkClientAssertion(c *appClient, audience func(string) boo
 	}
 	return a.verify(c.cert.PublicKey)
 }
-
-func sameText(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

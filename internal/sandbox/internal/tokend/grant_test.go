@@ -1,4 +1,4 @@
-package sandbox
+package tokend
 
 import (
 	"crypto"
@@ -14,17 +14,20 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"math/big"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
 
 const outlookAppScope = "https://outlook.office365.com/.default"
 
 // postToken posts a form to a path of the HTTP server.
-func postToken(t *testing.T, s *Server, path string, form url.Values) tokenAnswer {
+func postToken(t *testing.T, s *fixture, path string, form url.Values) tokenAnswer {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
 	resp, err := client.PostForm("http://"+s.HTTPAddr()+path, form)
@@ -39,7 +42,7 @@ func postToken(t *testing.T, s *Server, path string, form url.Values) tokenAnswe
 }
 
 // get asks for a path without following a redirect, and returns where it leads.
-func get(t *testing.T, s *Server, path string) (status int, location string) {
+func get(t *testing.T, s *fixture, path string) (status int, location string) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -54,7 +57,7 @@ func get(t *testing.T, s *Server, path string) (status int, location string) {
 // testCertificate makes a certificate of its own for key.
 func testCertificate(t *testing.T, key crypto.Signer) (text string, der []byte) {
 	t.Helper()
-	tmpl := &x509.Certificate{SerialNumber: serial(), Subject: pkix.Name{CommonName: "app"}, NotAfter: time.Now().Add(time.Hour)}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"}, NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +88,8 @@ func sign(t *testing.T, header, claims map[string]any, key crypto.Signer) string
 }
 
 func TestClientCredentialsSecret(t *testing.T) {
-	s := newServer(t, Config{Clients: []Client{{ID: "app", Secret: "s3cret"}}})
+	s := newServer(t, Config{})
+	add(t, s, Client{ID: "app", Secret: "s3cret"})
 	form := func(edit func(url.Values)) url.Values {
 		f := url.Values{"grant_type": {"client_credentials"}, "client_id": {"app"}, "client_secret": {"s3cret"}, "scope": {outlookAppScope}}
 		edit(f)
@@ -95,8 +99,9 @@ func TestClientCredentialsSecret(t *testing.T) {
 	if ans.Status != 200 || ans.AccessToken == "" || ans.RefreshToken != "" {
 		t.Fatalf("%+v", ans)
 	}
-	dial(t, s, s.Addr(PresetOutlook)).secure().cmd("AUTH XOAUTH2 "+xoauth2(outlookUser, ans.AccessToken), "235 ")
-	dialog(dial(t, s, s.Addr(PresetGmail)).secure(), "AUTH XOAUTH2>334 |"+xoauth2(gmailUser, ans.AccessToken)+">334 eyJ")
+	if !s.Opens(outlookUser, ans.AccessToken) || s.Opens(gmailUser, ans.AccessToken) {
+		t.Error("the token must open the mailboxes of its provider, and no other")
+	}
 	for want, edit := range map[string]func(url.Values){
 		"invalid_client":      func(f url.Values) { f.Set("client_secret", "x") },
 		"unauthorized_client": func(f url.Values) { f.Set("client_id", "x") },
@@ -110,10 +115,13 @@ func TestClientCredentialsSecret(t *testing.T) {
 }
 
 func TestClientMailboxes(t *testing.T) {
-	for allowed, want := range map[string]string{"*@outlook.com": "235 ", "user@outlook.com": "235 ", "*@other.test": "535 ", "x@outlook.com": "535 "} {
-		s := newServer(t, Config{Clients: []Client{{ID: "app", Secret: "s", Mailboxes: []string{allowed}}}})
+	for allowed, want := range map[string]bool{"*@outlook.com": true, "user@outlook.com": true, "*@other.test": false, "x@outlook.com": false} {
+		s := newServer(t, Config{})
+		add(t, s, Client{ID: "app", Secret: "s", Mailboxes: []string{allowed}})
 		ans := postToken(t, s, "/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"app"}, "client_secret": {"s"}, "scope": {outlookAppScope}})
-		dial(t, s, s.Addr(PresetOutlook)).secure().cmd("AUTH XOAUTH2 "+xoauth2(outlookUser, ans.AccessToken), want)
+		if got := s.Opens(outlookUser, ans.AccessToken); got != want {
+			t.Errorf("mailboxes %s: opens %v", allowed, got)
+		}
 	}
 }
 
@@ -123,7 +131,8 @@ func TestClientAssertion(t *testing.T) {
 	otherKey, _ := rsa.GenerateKey(rand.Reader, 2048)
 	rsaCert, rsaDER := testCertificate(t, rsaKey)
 	ecCert, ecDER := testCertificate(t, ecKey)
-	s := newServer(t, Config{Clients: []Client{{ID: "rsa", Certificate: rsaCert}, {ID: "ec", Certificate: ecCert}}})
+	s := newServer(t, Config{})
+	add(t, s, Client{ID: "rsa", Certificate: rsaCert}, Client{ID: "ec", Certificate: ecCert})
 	now := time.Now()
 	type parts struct {
 		header, claims map[string]any
@@ -188,7 +197,8 @@ func TestServiceAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	const svc = "svc@project.iam.gserviceaccount.com"
-	s := newServer(t, Config{Clients: []Client{{ID: svc, PublicKey: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pub})), KeyID: "k1"}}})
+	s := newServer(t, Config{})
+	add(t, s, Client{ID: svc, PublicKey: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pub})), KeyID: "k1"})
 	now := time.Now()
 	tests := []struct {
 		name string
@@ -211,15 +221,15 @@ func TestServiceAccount(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			header := map[string]any{"alg": "RS256", "typ": "JWT", "kid": "k1"}
-			claims := map[string]any{"iss": svc, "sub": gmailUser, "aud": s.TokenURL(), "scope": mailScope,
+			claims := map[string]any{"iss": svc, "sub": gmailUser, "aud": s.TokenURL(), "scope": scopes[mailbox.Gmail],
 				"iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
 			tt.edit(header, claims)
 			ans := postToken(t, s, "/token", url.Values{"grant_type": {grantJWTBearer}, "assertion": {sign(t, header, claims, tt.key)}})
 			if ans.Error != tt.want || (ans.AccessToken == "") != (tt.want != "") {
 				t.Errorf("%+v", ans)
 			}
-			if tt.want == "" {
-				dial(t, s, s.Addr(PresetGmail)).secure().cmd("AUTH XOAUTH2 "+xoauth2(gmailUser, ans.AccessToken), "235 ")
+			if opens := s.Opens(gmailUser, ans.AccessToken); opens != (tt.want == "") || s.Opens(outlookUser, ans.AccessToken) {
+				t.Errorf("opens its subject %v, or another mailbox", opens)
 			}
 		})
 	}
@@ -228,9 +238,8 @@ func TestServiceAccount(t *testing.T) {
 const outlookConsentScope = "https://outlook.office.com/SMTP.Send offline_access"
 
 func TestDeviceCode(t *testing.T) {
-	c := newClock()
-	s := newServer(t, Config{Tokens: TokenConfig{Consent: "manual"}, Now: c.Now})
-	client := account(s, outlookUser).ClientID
+	s := newServer(t, Config{Consent: "manual"})
+	client := s.Mailbox(outlookUser).ClientID
 	ask := func() (device, user string) {
 		t.Helper()
 		ans := postToken(t, s, "/common/oauth2/v2.0/devicecode", url.Values{"client_id": {client}, "scope": {outlookConsentScope}})
@@ -260,7 +269,7 @@ func TestDeviceCode(t *testing.T) {
 	if _, err := s.Consent(strings.ToLower(user), outlookUser); err != nil {
 		t.Fatal(err)
 	}
-	c.advance(5 * time.Second)
+	s.advance(5 * time.Second)
 	ans := poll(device)
 	if ans.AccessToken == "" || ans.RefreshToken == "" || ans.RefreshToken != s.RefreshToken(outlookUser) {
 		t.Fatalf("%+v", ans)
@@ -279,7 +288,7 @@ func TestDeviceCode(t *testing.T) {
 		t.Errorf("denied: %+v", ans)
 	}
 	device, _ = ask()
-	c.advance(time.Hour)
+	s.advance(time.Hour)
 	if ans := poll(device); ans.Error != "expired_token" {
 		t.Errorf("expired: %+v", ans)
 	}
@@ -296,7 +305,7 @@ func TestAuthorizationCode(t *testing.T) {
 	sum := sha256.Sum256([]byte(verifier))
 	challenge := base64.RawURLEncoding.EncodeToString(sum[:])
 	s := newServer(t, Config{})
-	client := account(s, outlookUser).ClientID
+	client := s.Mailbox(outlookUser).ClientID
 	authorize := func(edit func(url.Values)) (int, url.Values) {
 		t.Helper()
 		q := url.Values{"client_id": {client}, "scope": {outlookConsentScope}, "redirect_uri": {redirect}, "state": {"st"},
@@ -326,7 +335,7 @@ func TestAuthorizationCode(t *testing.T) {
 		"no verifier":    func(f url.Values) { f.Del("code_verifier") },
 		"wrong verifier": func(f url.Values) { f.Set("code_verifier", verifier+"x") },
 		"other redirect": func(f url.Values) { f.Set("redirect_uri", redirect+"/x") },
-		"other client":   func(f url.Values) { f.Set("client_id", account(s, gmailUser).ClientID) },
+		"other client":   func(f url.Values) { f.Set("client_id", s.Mailbox(gmailUser).ClientID) },
 	} {
 		if ans := exchange(edit); ans.Error != "invalid_grant" {
 			t.Errorf("%s: %+v", name, ans)
@@ -353,9 +362,9 @@ func TestAuthorizationCode(t *testing.T) {
 
 // A consent in a browser that waits for a person.
 func TestManualConsent(t *testing.T) {
-	s := newServer(t, Config{Tokens: TokenConfig{Consent: "manual"}})
-	a := account(s, gmailUser)
-	q := url.Values{"client_id": {a.ClientID}, "scope": {mailScope}, "redirect_uri": {"http://127.0.0.1:9"}, "state": {"st"},
+	s := newServer(t, Config{Consent: "manual"})
+	a := s.Mailbox(gmailUser)
+	q := url.Values{"client_id": {a.ClientID}, "scope": {scopes[mailbox.Gmail]}, "redirect_uri": {"http://127.0.0.1:9"}, "state": {"st"},
 		"response_type": {"code"}, "access_type": {"offline"}, "code_challenge": {"c"}, "code_challenge_method": {"S256"}}
 	ask := func() string {
 		t.Helper()
