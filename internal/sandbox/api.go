@@ -8,7 +8,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 	"xoauth2-proxy/internal/sandbox/internal/tokend"
 )
 
@@ -105,7 +104,7 @@ type accountState struct {
 	Provider string `json:"provider"`
 	Endpoint string `json:"endpoint"`
 	ClientID string `json:"client_id"`
-	mailbox.Stats
+	AccountStats
 }
 
 func (s *Server) accountList() []accountState {

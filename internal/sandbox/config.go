@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 )
 
@@ -42,51 +41,6 @@ type Config struct {
 	Now func() time.Time `json:"-"`
 }
 
-// Endpoint is one SMTP submission server.
-type Endpoint struct {
-	// Name is how accounts and Server.Addr refer to it. Default: the preset.
-	Name string `json:"name"`
-	// Preset is "gmail", "outlook" or "plain": EHLO keywords, reply texts and
-	// limits. "plain" offers SIZE, 8BITMIME and AUTH XOAUTH2 only.
-	Preset string `json:"preset"`
-	// StartTLS and TLS are the listen addresses of the STARTTLS and of the
-	// implicit TLS port; "-" opens none. Default: "127.0.0.1:0", a free port.
-	StartTLS string `json:"starttls"`
-	TLS      string `json:"tls"`
-	// Keywords replace the EHLO keywords of the preset, given as after TLS
-	// ("SIZE 1000", "AUTH XOAUTH2"); in clear, AUTH gives way to STARTTLS.
-	Keywords []string `json:"keywords"`
-	// Refuse has verbs that are refused though they are offered, with the reply
-	// ("BDAT": "502 5.5.1 Not implemented"); an empty one is never answered. With
-	// 500, 502 and 504 the server does not know BDAT, so that its content is read
-	// as commands; with any other reply the content is read and forgotten.
-	Refuse map[string]string `json:"refuse"`
-	// Replies replace the preset's replies to what goes beyond a limit, by the
-	// name of the limit ("command_line": "500 5.5.2 Line too long"). See
-	// ReplyNames.
-	Replies map[string]string `json:"replies"`
-	// Limits replace those limits of the preset that are not 0.
-	Limits Limits `json:"limits"`
-	// TLSVersion is "1.2" or "1.3" to allow only that one. Default: both.
-	TLSVersion string `json:"tls_version"`
-	// InClear makes of the STARTTLS port what no provider has: one without TLS
-	// and without tokens, where AUTH PLAIN with any password opens the mailboxes
-	// of the endpoint. It is for measuring a load with nothing between the
-	// client and the provider; all else is as strict as ever.
-	InClear bool `json:"in_clear"`
-}
-
-// Latency delays replies without blocking other connections: the session goes
-// on reading, as a distant server would, so pipelined transactions overlap.
-type Latency struct {
-	// RoundTrip is added to each group of replies, as a distance would.
-	RoundTrip Duration `json:"round_trip"`
-	// Final is added to the reply to the end of data.
-	Final Duration `json:"final"`
-	// Commands is added to the replies of these verbs ("MAIL").
-	Commands map[string]Duration `json:"commands"`
-}
-
 // DecodeConfig reads a configuration in JSON. Unknown keys are errors.
 func DecodeConfig(r io.Reader) (Config, error) {
 	var cfg Config
@@ -105,11 +59,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.Endpoints = append([]Endpoint(nil), c.Endpoints...)
 	for i := range c.Endpoints {
-		e := &c.Endpoints[i]
-		e.Preset = cmp.Or(e.Preset, PresetPlain)
-		e.Name = cmp.Or(e.Name, e.Preset)
-		e.StartTLS = cmp.Or(e.StartTLS, anyLoopbackPort)
-		e.TLS = cmp.Or(e.TLS, anyLoopbackPort)
+		c.Endpoints[i] = c.Endpoints[i].WithDefaults()
 	}
 	if c.Accounts == nil {
 		c.Accounts = SampleAccounts(2)
@@ -118,19 +68,11 @@ func (c Config) withDefaults() Config {
 	for i := range c.Accounts {
 		c.Accounts[i] = c.Accounts[i].WithDefaults()
 	}
-	c.HTTP = cmp.Or(c.HTTP, anyLoopbackPort)
+	c.HTTP = cmp.Or(c.HTTP, "127.0.0.1:0")
 	c.Limits = cmp.Or(c.Limits, "on")
 	c.Tokens, c.Store = c.Tokens.WithDefaults(), c.Store.WithDefaults()
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	return c
-}
-
-const anyLoopbackPort = "127.0.0.1:0"
-
-// parseNumber reads a decimal number of at most 18 digits.
-func parseNumber(b []byte) (int64, bool) {
-	n, err := strconv.ParseUint(string(b), 10, 63)
-	return int64(n), err == nil && len(b) <= 18
 }

@@ -1,13 +1,10 @@
 package sandbox
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"crypto/tls"
-	"encoding/base64"
-	"fmt"
-	"net"
+	"crypto/x509"
+	"errors"
+	"net/smtp"
 	"net/textproto"
 	"strings"
 	"testing"
@@ -21,11 +18,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	gmailUser   = "user@gmail.com"
 	outlookUser = "user@outlook.com"
-	plainUser   = "user@plain.test"
 )
 
 // newServer starts a sandbox that ends with the test.
-func newServer(t testing.TB, cfg Config) *Server {
+func newServer(t *testing.T, cfg Config) *Server {
 	t.Helper()
 	s, err := New(cfg)
 	if err != nil {
@@ -39,154 +35,65 @@ func newServer(t testing.TB, cfg Config) *Server {
 	return s
 }
 
-// plainConfig is a sandbox with an endpoint "plain" of the keywords given.
-func plainConfig(keywords ...string) Config {
-	return Config{
-		Endpoints: []Endpoint{{Preset: PresetPlain, Keywords: keywords}},
-		Accounts:  []Account{{Email: plainUser, Provider: PresetGmail, Endpoint: PresetPlain}},
-	}
+// xoauth2 is the mechanism of net/smtp with the user and a token.
+type xoauth2 [2]string
+
+func (a xoauth2) Start(*smtp.ServerInfo) (string, []byte, error) {
+	return "XOAUTH2", []byte("user=" + a[0] + "\x01auth=Bearer " + a[1] + "\x01\x01"), nil
 }
 
-func testContext(t testing.TB) context.Context {
+func (a xoauth2) Next([]byte, bool) ([]byte, error) { return nil, nil }
+
+// login returns an authenticated client of the account's endpoint.
+func login(t *testing.T, s *Server, user string) *smtp.Client {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// client is an SMTP client that shows every byte.
-type client struct {
-	t   testing.TB
-	srv *Server
-	raw *net.TCPConn
-	net.Conn
-	br *bufio.Reader
-}
-
-func dial(t testing.TB, s *Server, addr string) *client {
-	t.Helper()
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	c, err := smtp.Dial(s.Addr(s.Mailbox(user).Endpoint))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	return &client{t, s, conn.(*net.TCPConn), conn, bufio.NewReader(conn)}
-}
-
-func (c *client) send(text string) {
-	c.t.Helper()
-	if _, err := c.Write([]byte(text)); err != nil {
-		c.t.Fatalf("send %q: %v", text, err)
+	t.Cleanup(func() { c.Close() })
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(s.CAPEM())
+	if err := c.StartTLS(&tls.Config{RootCAs: pool, ServerName: "localhost"}); err != nil {
+		t.Fatal(err)
 	}
-}
-
-// reply reads one reply, its lines joined by '\n'.
-func (c *client) reply() (string, error) {
-	var lines []string
-	for {
-		line, err := c.br.ReadString('\n')
-		if err != nil {
-			return strings.Join(append(lines, line), "\n"), err
-		}
-		line = strings.TrimSuffix(line, "\r\n")
-		lines = append(lines, line)
-		if len(line) < 4 || line[3] != '-' {
-			return strings.Join(lines, "\n"), nil
-		}
+	if err := c.Auth(xoauth2{user, s.IssueToken(user, time.Hour)}); err != nil {
+		t.Fatal(err)
 	}
-}
-
-func (c *client) want(prefix string) string {
-	c.t.Helper()
-	got, err := c.reply()
-	if err != nil || !strings.HasPrefix(got, prefix) {
-		c.t.Fatalf("reply %q, %v; want %q", got, err, prefix)
-	}
-	return got
-}
-
-// cmd sends a line and expects a reply that begins with prefix.
-func (c *client) cmd(line, prefix string) string {
-	c.t.Helper()
-	c.send(line + "\r\n")
-	got, err := c.reply()
-	if err != nil || !strings.HasPrefix(got, prefix) {
-		c.t.Fatalf("%q: reply %q, %v; want %q", line, got, err, prefix)
-	}
-	return got
-}
-
-// wantEnd expects the connection to end without another reply.
-func (c *client) wantEnd() error {
-	c.t.Helper()
-	got, err := c.reply()
-	if err == nil {
-		c.t.Fatalf("got %q, want the end of the connection", got)
-	}
-	if ne, ok := err.(net.Error); ok && ne.Timeout() {
-		c.t.Fatalf("connection neither answered nor ended")
-	}
-	return err
-}
-
-func (c *client) tlsConfig() *tls.Config {
-	return &tls.Config{RootCAs: c.srv.CertPool(), ServerName: "localhost"}
-}
-
-func (c *client) handshake(cfg *tls.Config) error {
-	conn := tls.Client(c.raw, cfg)
-	err := conn.Handshake()
-	c.Conn, c.br = conn, bufio.NewReader(conn)
-	return err
-}
-
-// secure greets and does STARTTLS and the second EHLO.
-func (c *client) secure() *client {
-	c.t.Helper()
-	c.want("220 ")
-	c.cmd("EHLO client.test", "250-")
-	c.cmd("STARTTLS", "220 ")
-	if err := c.handshake(c.tlsConfig()); err != nil {
-		c.t.Fatal(err)
-	}
-	c.cmd("EHLO client.test", "250-")
 	return c
 }
 
-func xoauth2(user, token string) string {
-	return base64.StdEncoding.EncodeToString([]byte("user=" + user + "\x01auth=Bearer " + token + "\x01\x01"))
-}
-
-func (c *client) auth(user string) *client {
-	c.t.Helper()
-	c.cmd("AUTH XOAUTH2 "+xoauth2(user, c.srv.IssueToken(user, time.Hour)), "235 2.7.0")
-	return c
-}
-
-// login returns an authenticated client of the account's endpoint.
-func login(t testing.TB, s *Server, user string) *client {
+// mustDeliver is deliver of a message that is accepted.
+func mustDeliver(t *testing.T, s *Server, user, content string) {
 	t.Helper()
-	return dial(t, s, s.Addr(s.Mailbox(user).Endpoint)).secure().auth(user)
+	if err := deliver(t, s, user, content); err != nil {
+		t.Fatal(err)
+	}
 }
 
-// bdat is a whole message as one flight.
-func bdat(from, to, content string) string {
-	return fmt.Sprintf("MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nBDAT %d LAST\r\n%s", from, to, len(content), content)
+// deliver sends a message of the account, and returns the final reply if it
+// refuses.
+func deliver(t *testing.T, s *Server, user, content string) error {
+	t.Helper()
+	c := login(t, s, user)
+	if err := c.Mail("from@a.test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Rcpt("to@b.test"); err != nil {
+		t.Fatal(err)
+	}
+	w, err := c.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte(content)); err != nil {
+		t.Fatal(err)
+	}
+	return w.Close()
 }
 
-func (c *client) deliver(content string) {
-	c.t.Helper()
-	c.send(bdat("from@a.test", "to@b.test", content))
-	c.want("250 2.1.0")
-	c.want("250 2.1.5")
-	c.want("250 2.0.0")
-}
-
-func stuffed(content string) []byte {
-	var b bytes.Buffer
-	w := textproto.NewWriter(bufio.NewWriter(&b)).DotWriter()
-	w.Write([]byte(content))
-	w.Close()
-	return b.Bytes()
+// refused reports whether err is a reply of that code whose text begins so.
+func refused(err error, code int, text string) bool {
+	var reply *textproto.Error
+	return errors.As(err, &reply) && reply.Code == code && strings.HasPrefix(reply.Msg, text)
 }

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
+	"xoauth2-proxy/internal/sandbox/internal/smtpd"
 	"xoauth2-proxy/internal/sandbox/internal/store"
 	"xoauth2-proxy/internal/sandbox/internal/tokend"
 	"xoauth2-proxy/internal/sandbox/internal/wait"
@@ -10,29 +11,24 @@ import (
 
 // Names of the rooms that callers use.
 type (
-	Client       = tokend.Client
-	TokenConfig  = tokend.Config
-	Account      = mailbox.Account
-	AccountStats = mailbox.Stats
-	Limits       = mailbox.Limits
-	Action       = fault.Action
-	FaultStatus  = fault.Status
-	Phase        = fault.Phase
-	Rule         = fault.Rule
-	Duration     = wait.Duration
-	LoadStats    = store.LoadStats
-	Message      = store.Message
-	Range        = store.Range
-	Recipient    = store.Recipient
-	StoreConfig  = store.Config
-)
-
-// The rooms that give a Server their methods.
-type (
-	messages  = store.Store
-	faults    = fault.Script
-	directory = mailbox.Directory
-	tokens    = tokend.Server
+	CommandRecord = smtpd.CommandRecord
+	Endpoint      = smtpd.Endpoint
+	Latency       = smtpd.Latency
+	Client        = tokend.Client
+	TokenConfig   = tokend.Config
+	Account       = mailbox.Account
+	AccountStats  = mailbox.Stats
+	Limits        = mailbox.Limits
+	Action        = fault.Action
+	FaultStatus   = fault.Status
+	Phase         = fault.Phase
+	Rule          = fault.Rule
+	Duration      = wait.Duration
+	LoadStats     = store.LoadStats
+	Message       = store.Message
+	Range         = store.Range
+	Recipient     = store.Recipient
+	StoreConfig   = store.Config
 )
 
 // Modes of the store, see StoreConfig.
@@ -106,9 +102,15 @@ const (
 const (
 	PresetGmail   = mailbox.Gmail
 	PresetOutlook = mailbox.Outlook
-	PresetPlain   = "plain"
+	PresetPlain   = smtpd.Plain
 )
 
 // SampleAccounts returns n accounts, Gmail and Outlook in turn: the first two are
 // user@gmail.com and user@outlook.com, then user2@gmail.com and so on.
 func SampleAccounts(n int) []Account { return mailbox.Sample(n) }
+
+// Violations, see Stats.
+const (
+	ViolationEarlyTalk  = smtpd.ViolationEarlyTalk
+	ViolationLineLength = smtpd.ViolationLineLength
+)

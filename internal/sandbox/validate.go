@@ -15,11 +15,14 @@ func (c Config) Validate() error {
 	c = c.withDefaults()
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	oneOf := func(key, value string, allowed ...string) {
+		if !slices.Contains(allowed, value) {
+			bad("%s: %q is none of %s", key, value, strings.Join(allowed, ", "))
+		}
+	}
 	names := map[string]bool{}
 	for i, e := range c.Endpoints {
-		if _, ok := presets[e.Preset]; !ok {
-			bad("endpoints[%d].preset: %q is none of gmail, outlook, plain", i, e.Preset)
-		}
+		oneOf(fmt.Sprintf("endpoints[%d].preset", i), e.Preset, PresetGmail, PresetOutlook, PresetPlain)
 		if names[e.Name] {
 			bad("endpoints[%d].name: %q is taken", i, e.Name)
 		}
@@ -27,7 +30,7 @@ func (c Config) Validate() error {
 		if e.TLSVersion != "" && e.TLSVersion != "1.2" && e.TLSVersion != "1.3" {
 			bad("endpoints[%d].tls_version: %q is neither 1.2 nor 1.3", i, e.TLSVersion)
 		}
-		for _, err := range e.checkReplies() {
+		for _, err := range e.CheckReplies() {
 			bad("endpoints[%d]: %w", i, err)
 		}
 		for _, addr := range []string{e.StartTLS, e.TLS} {
@@ -38,11 +41,6 @@ func (c Config) Validate() error {
 	}
 	if err := checkLoopback(c.HTTP); err != nil {
 		bad("http: %w", err)
-	}
-	oneOf := func(key, value string, allowed ...string) {
-		if !slices.Contains(allowed, value) {
-			bad("%s: %q is none of %s", key, value, strings.Join(allowed, ", "))
-		}
 	}
 	oneOf("limits", c.Limits, "on", "off")
 	oneOf("tokens.rotation", c.Tokens.Rotation, "preset", "on", "off")

@@ -19,7 +19,7 @@ func TestStoreDir(t *testing.T) {
 	cfg := Config{Store: StoreConfig{Mode: ModeDir, Dir: dir}}
 	content := "Subject: x\r\n\r\n\x00\xff binary\r\n"
 	s := newServer(t, cfg)
-	login(t, s, outlookUser).deliver(content)
+	mustDeliver(t, s, outlookUser, content)
 	check := func(name string) {
 		t.Helper()
 		raw, err := os.ReadFile(filepath.Join(dir, name+".eml"))
@@ -40,7 +40,7 @@ func TestStoreDir(t *testing.T) {
 	s.Close()
 	// A second run goes on with the numbers.
 	s = newServer(t, cfg)
-	login(t, s, outlookUser).deliver(content)
+	mustDeliver(t, s, outlookUser, content)
 	check("000002")
 	if err := s.ClearMessages(); err != nil {
 		t.Fatal(err)
@@ -52,11 +52,9 @@ func TestStoreDir(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	c := login(t, s, outlookUser)
-	c.send(bdat("a@b.test", "c@d.test", "x"))
-	c.want("250 ")
-	c.want("250 ")
-	c.want("451 4.3.0")
+	if err := deliver(t, s, outlookUser, "x"); !refused(err, 451, "4.3.0 ") {
+		t.Errorf("a message that cannot be written: %v", err)
+	}
 	if st := s.Stats(); st.Messages != 1 {
 		t.Errorf("%d messages", st.Messages)
 	}
@@ -71,8 +69,8 @@ func loadMessage(run string, n int, account, body string) string {
 func TestHTTP(t *testing.T) {
 	s := newServer(t, Config{Record: 10})
 	content := "Subject: over HTTP\r\n\r\n\x80\r\n"
-	login(t, s, gmailUser).deliver(content)
-	login(t, s, outlookUser).deliver(loadMessage("run", 3, outlookUser, ""))
+	mustDeliver(t, s, gmailUser, content)
+	mustDeliver(t, s, outlookUser, HeaderLoadID+"run/3\r\n\r\n")
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	do := func(method, path, body string, want int) []byte {
 		t.Helper()
@@ -118,7 +116,9 @@ func TestHTTP(t *testing.T) {
 	}
 	do("GET", "/loads/none", "", 404)
 	do("POST", "/faults", `[{"name":"f","phase":"noop","action":"reply","reply":"450 4.0.0 no"}]`, 200)
-	login(t, s, gmailUser).cmd("NOOP", "450 ")
+	if err := login(t, s, gmailUser).Noop(); !refused(err, 450, "4.0.0 no") {
+		t.Errorf("NOOP with a fault: %v", err)
+	}
 	if got := do("GET", "/faults", "", 200); !bytes.Contains(got, []byte(`"fired":1`)) {
 		t.Errorf("%s", got)
 	}
@@ -126,7 +126,9 @@ func TestHTTP(t *testing.T) {
 	do("POST", "/faults", `[{"fase":"noop"}]`, 400)
 	do("DELETE", "/faults", "", 200)
 	do("PUT", "/latency", `{"round_trip":"1ms"}`, 200)
-	login(t, s, gmailUser).cmd("NOOP", "250 ")
+	if err := login(t, s, gmailUser).Noop(); err != nil {
+		t.Errorf("NOOP without a fault: %v", err)
+	}
 	do("DELETE", "/messages", "", 200)
 	if n := len(s.Messages()); n != 0 {
 		t.Errorf("%d messages left", n)

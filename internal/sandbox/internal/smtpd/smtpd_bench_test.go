@@ -1,18 +1,21 @@
-package sandbox
+package smtpd
 
 import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
 	"fmt"
+	"strings"
 	"testing"
-	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
+	"xoauth2-proxy/internal/sandbox/internal/store"
 )
 
 // BenchmarkFlights delivers messages over TLS, each in one flight, over one
 // connection a goroutine. The figure includes the client's own work.
 func BenchmarkFlights(b *testing.B) {
-	for _, mode := range []string{ModeCount, ModeKeep} {
+	for _, mode := range []string{store.ModeCount, store.ModeKeep} {
 		for _, size := range []int{1 << 10, 10 << 10, 100 << 10} {
 			b.Run(fmt.Sprintf("mode=%s/size=%d", mode, size), func(b *testing.B) { benchmarkFlights(b, mode, size) })
 		}
@@ -20,20 +23,22 @@ func BenchmarkFlights(b *testing.B) {
 }
 
 func benchmarkFlights(b *testing.B, mode string, size int) {
-	s := newServer(b, Config{Limits: "off", Store: StoreConfig{Mode: mode, MaxBytes: 64 << 20, MaxMessages: 1000}})
-	flight := []byte(bdat("from@a.test", "to@b.test", loadMessage("bench", 1, gmailUser, string(bytes.Repeat([]byte("x"), size)))))
+	s := newServer(b, setup{LimitsOff: true, Store: store.Config{Mode: mode, MaxBytes: 64 << 20, MaxMessages: 1000}})
+	body := strings.Repeat("x", size)
+	flight := []byte(bdat("from@a.test", "to@b.test", store.HeaderLoadID+"bench/1\r\n"+store.HeaderLoadAccount+gmailUser+"\r\n"+
+		store.HeaderLoadSum+store.LoadSum([]byte(body))+"\r\n\r\n"+body))
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	b.SetParallelism(4)
 	b.RunParallel(func(pb *testing.PB) {
-		conn, err := tls.Dial("tcp", s.TLSAddr(PresetGmail), &tls.Config{RootCAs: s.CertPool(), ServerName: "localhost"})
+		conn, err := tls.Dial("tcp", s.TLSAddr(mailbox.Gmail), trusting(s))
 		if err != nil {
 			b.Error(err)
 			return
 		}
 		defer conn.Close()
 		br := bufio.NewReader(conn)
-		fmt.Fprintf(conn, "EHLO x\r\nAUTH XOAUTH2 %s\r\n", xoauth2(gmailUser, s.IssueToken(gmailUser, time.Hour)))
+		fmt.Fprintf(conn, "EHLO x\r\nAUTH XOAUTH2 %s\r\n", xoauth2(gmailUser, s.token(gmailUser)))
 		for line := []byte{}; !bytes.HasPrefix(line, []byte("235 ")); {
 			if line, err = br.ReadSlice('\n'); err != nil {
 				b.Error(err)

@@ -1,4 +1,4 @@
-package sandbox
+package smtpd
 
 import (
 	"errors"
@@ -9,16 +9,16 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
 
 // endpoints has one endpoint "gmail" of the preset, changed.
-func endpoints(change func(*Endpoint)) Config {
-	e := Endpoint{Preset: PresetGmail}
+func endpoints(change func(*Endpoint)) setup {
+	e := Endpoint{Preset: mailbox.Gmail}
 	change(&e)
-	return Config{Endpoints: []Endpoint{e}, Accounts: []Account{{Email: gmailUser}}}
+	return setup{Endpoints: []Endpoint{e}, Accounts: []mailbox.Account{{Email: gmailUser}}}
 }
 
 // TestCommandLineLimit has lines just below and just above the limits of the
@@ -32,8 +32,8 @@ func TestCommandLineLimit(t *testing.T) {
 		refusal string
 	}{
 		{"gmail", func(*Endpoint) {}, 1000, 1000, "555 5.5.2"},
-		{"outlook", func(e *Endpoint) { e.Preset, e.Name = PresetOutlook, PresetGmail }, 2048, 12290, "500 5.5.6"},
-		{"plain", func(e *Endpoint) { e.Preset, e.Name = PresetPlain, PresetGmail }, 2048, 12290, "500 5.5.6"},
+		{"outlook", func(e *Endpoint) { e.Preset, e.Name = mailbox.Outlook, mailbox.Gmail }, 2048, 12290, "500 5.5.6"},
+		{"plain", func(e *Endpoint) { e.Preset, e.Name = Plain, mailbox.Gmail }, 2048, 12290, "500 5.5.6"},
 		{"512", func(e *Endpoint) {
 			e.Limits.CommandLine, e.Replies = 512, map[string]string{"command_line": "500 5.5.2 Line too long"}
 		}, 512, 512, "500 5.5.2 Line too long"},
@@ -42,9 +42,9 @@ func TestCommandLineLimit(t *testing.T) {
 		for _, limits := range []string{"on", "off"} {
 			t.Run(tt.name+" "+limits, func(t *testing.T) {
 				cfg := endpoints(tt.change)
-				cfg.Limits = limits
+				cfg.LimitsOff = limits == "off"
 				s := newServer(t, cfg)
-				c := dial(t, s, s.Addr(PresetGmail)).secure()
+				c := dial(t, s, s.Addr(mailbox.Gmail)).secure()
 				line := func(start string, octets int) string {
 					return start + strings.Repeat("x", octets-len(start)-len("\r\n"))
 				}
@@ -54,7 +54,7 @@ func TestCommandLineLimit(t *testing.T) {
 				c.cmd(line("AUTH XOAUTH2 ", tt.auth+1), tt.refusal)
 				dialog(c, "AUTH XOAUTH2>334 ")
 				c.cmd(line("", 12290), "501 5.5.2 Cannot")
-				if n := s.Stats().Violations[ViolationLineLength]; n != 2 {
+				if n := s.violations()[ViolationLineLength]; n != 2 {
 					t.Errorf("%d violations", n)
 				}
 			})
@@ -93,14 +93,14 @@ func TestMessagesPerConnection(t *testing.T) {
 
 // TestSince has a reply from the third message of each connection on.
 func TestSince(t *testing.T) {
-	for _, ph := range []Phase{PhaseMail, PhaseData} {
-		s := newServer(t, Config{Faults: []Rule{{Phase: ph, Action: ActionReply, Reply: "452 4.4.5 enough", Per: "connection", Since: 3}}})
+	for _, ph := range []fault.Phase{fault.PhaseMail, fault.PhaseData} {
+		s := newServer(t, setup{Faults: []fault.Rule{{Phase: ph, Action: fault.ActionReply, Reply: "452 4.4.5 enough", Per: "connection", Since: 3}}})
 		for range 2 {
 			c := login(t, s, gmailUser)
 			c.deliver("one")
 			c.deliver("two")
 			for range 2 {
-				if ph == PhaseMail {
+				if ph == fault.PhaseMail {
 					dialog(c, "MAIL FROM:<a@b.test>>452 4.4.5")
 				} else {
 					dialog(c, `MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|BDAT 2 LAST\n>452 4.4.5|RSET>250`)
@@ -136,11 +136,11 @@ func TestRefusedVerb(t *testing.T) {
 					}
 				})
 				if script {
-					r := Rule{Phase: PhaseCommand, Verb: "BDAT", Action: ActionReply, Reply: tt.reply}
+					r := fault.Rule{Phase: fault.PhaseCommand, Verb: "BDAT", Action: fault.ActionReply, Reply: tt.reply}
 					if tt.reply == "" {
-						r.Action = ActionIgnore
+						r.Action = fault.ActionIgnore
 					}
-					cfg.Faults = []Rule{r}
+					cfg.Faults = []fault.Rule{r}
 				}
 				s := newServer(t, cfg)
 				c := login(t, s, gmailUser)
@@ -164,10 +164,10 @@ func TestRefusedVerb(t *testing.T) {
 
 // TestCommandFault has rules strike at single verbs.
 func TestCommandFault(t *testing.T) {
-	s := newServer(t, Config{Faults: []Rule{
-		{Phase: PhaseCommand, Verb: "VRFY", Action: ActionReply, Reply: "550 5.7.1 no"},
-		{Phase: PhaseCommand, Verb: fault.VerbUnknown, Action: ActionReply, Reply: "500 5.5.1 what"},
-		{Phase: PhaseCommand, Verb: "NOOP", Action: ActionReply, Reply: "250 2.0.0 second", Nth: 2},
+	s := newServer(t, setup{Faults: []fault.Rule{
+		{Phase: fault.PhaseCommand, Verb: "VRFY", Action: fault.ActionReply, Reply: "550 5.7.1 no"},
+		{Phase: fault.PhaseCommand, Verb: fault.VerbUnknown, Action: fault.ActionReply, Reply: "500 5.5.1 what"},
+		{Phase: fault.PhaseCommand, Verb: "NOOP", Action: fault.ActionReply, Reply: "250 2.0.0 second", Nth: 2},
 	}})
 	dialog(login(t, s, gmailUser), "VRFY x>550 5.7.1|XYZZY>500 5.5.1 what|NOOP>250 2.0.0 OK|NOOP>250 2.0.0 second|NOOP>250 2.0.0 OK|RSET>250")
 }
@@ -175,22 +175,22 @@ func TestCommandFault(t *testing.T) {
 // TestCloseAfterReply has the connection end after the usual reply, and after
 // one of the script, of every phase that has one.
 func TestCloseAfterReply(t *testing.T) {
-	usual := map[Phase]string{PhaseBanner: "220 ", PhaseEHLO: "250-", PhaseStartTLS: "220 ", PhaseAuth: "235 ",
-		PhaseMail: "250 ", PhaseRcpt: "250 ", PhaseData: "250 2.0.0", PhaseAfterEOD: "250 2.0.0", PhaseRset: "250 ",
-		PhaseNoop: "250 ", PhaseQuit: "221 ", PhaseCommand: "250-"}
+	usual := map[fault.Phase]string{fault.PhaseBanner: "220 ", fault.PhaseEHLO: "250-", fault.PhaseStartTLS: "220 ", fault.PhaseAuth: "235 ",
+		fault.PhaseMail: "250 ", fault.PhaseRcpt: "250 ", fault.PhaseData: "250 2.0.0", fault.PhaseAfterEOD: "250 2.0.0", fault.PhaseRset: "250 ",
+		fault.PhaseNoop: "250 ", fault.PhaseQuit: "221 ", fault.PhaseCommand: "250-"}
 	for ph := range maps.Keys(usual) {
-		for _, how := range []Action{ActionClose, ActionCut, ActionReset} {
-			for _, r := range []Rule{{Action: ActionPass}, {Action: ActionReply, Reply: "451 4.3.0 later"}, {Action: ActionReply, Reply: "421 4.3.0 bye"}} {
+		for _, how := range []fault.Action{fault.ActionClose, fault.ActionCut, fault.ActionReset} {
+			for _, r := range []fault.Rule{{Action: fault.ActionPass}, {Action: fault.ActionReply, Reply: "451 4.3.0 later"}, {Action: fault.ActionReply, Reply: "421 4.3.0 bye"}} {
 				r.Phase, r.Then = ph, how
 				t.Run(fmt.Sprintf("%s/%s/%s%.3s", ph, how, r.Action, r.Reply), func(t *testing.T) {
 					t.Parallel()
 					want := r.Reply
-					if r.Action == ActionPass {
+					if r.Action == fault.ActionPass {
 						want = usual[ph]
 					}
-					s := newServer(t, Config{Faults: []Rule{r}})
-					if ph == PhaseBanner && how == ActionReset { // the client may hear of it as early as in connect
-						conn, err := net.Dial("tcp", s.Addr(PresetGmail))
+					s := newServer(t, setup{Faults: []fault.Rule{r}})
+					if ph == fault.PhaseBanner && how == fault.ActionReset { // the client may hear of it as early as in connect
+						conn, err := net.Dial("tcp", s.Addr(mailbox.Gmail))
 						if err == nil {
 							defer conn.Close()
 							_, err = io.Copy(io.Discard, conn)
@@ -206,10 +206,10 @@ func TestCloseAfterReply(t *testing.T) {
 					}
 					c.want(want)
 					err := c.wantEnd()
-					if how == ActionReset != errors.Is(err, syscall.ECONNRESET) {
+					if how == fault.ActionReset != errors.Is(err, syscall.ECONNRESET) {
 						t.Errorf("ended by %v", err)
 					}
-					if got := len(s.Messages()); got != 0 && (r.Action != ActionPass || ph != PhaseData && ph != PhaseAfterEOD) {
+					if got := len(s.Messages()); got != 0 && (r.Action != fault.ActionPass || ph != fault.PhaseData && ph != fault.PhaseAfterEOD) {
 						t.Errorf("%d messages", got)
 					}
 				})
@@ -217,36 +217,18 @@ func TestCloseAfterReply(t *testing.T) {
 		}
 	}
 	t.Run("354", func(t *testing.T) {
-		s := newServer(t, Config{Faults: []Rule{{Phase: PhaseData, Action: ActionPass, Then: ActionCut}}})
+		s := newServer(t, setup{Faults: []fault.Rule{{Phase: fault.PhaseData, Action: fault.ActionPass, Then: fault.ActionCut}}})
 		c := login(t, s, gmailUser)
 		dialog(c, "MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|DATA>354")
 		c.wantEnd()
 	})
 }
 
-func TestStrictValidation(t *testing.T) {
-	cfg := endpoints(func(e *Endpoint) {
-		e.Refuse = map[string]string{"bdat": "500 x", "DATA": "250 ok"}
-		e.Replies = map[string]string{"x": "500 x", "size": "big"}
-	})
-	err := cfg.Validate()
-	for _, want := range []string{`refuse: "bdat"`, "refuse.DATA", `replies: "x"`, "replies.size"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("no %q in %v", want, err)
-		}
-	}
-	if got, err := DecodeConfig(strings.NewReader(`{"accounts":[{"email":"a@gmail.com"}],"endpoints":[{"preset":"gmail","refuse":{"BDAT":""},
-		"replies":{"command_line":"500 5.5.2 x"},"limits":{"command_line":512,"messages_per_connection":5}}]}`)); err != nil ||
-		got.Endpoints[0].Limits.CommandLine != 512 || got.Endpoints[0].Limits.MessagesPerConnection != 5 || got.Validate() != nil {
-		t.Errorf("%+v, %v", got, err)
-	}
-}
-
 // TestUnknownTokenIsRefusedInWords has a provider whose words to a bad token are
 // configured.
 func TestUnknownTokenIsRefusedInWords(t *testing.T) {
 	s := newServer(t, endpoints(func(e *Endpoint) { e.Replies = map[string]string{"token": "535 5.7.139 disabled"} }))
-	dialog(dial(t, s, s.Addr(PresetGmail)).secure(), "AUTH XOAUTH2 "+xoauth2(gmailUser, "x")+">334 |>535 5.7.139 disabled")
-	c := dial(t, s, s.Addr(PresetGmail)).secure()
-	c.cmd("AUTH XOAUTH2 "+xoauth2(gmailUser, s.IssueToken(gmailUser, time.Hour)), "235 ")
+	dialog(dial(t, s, s.Addr(mailbox.Gmail)).secure(), "AUTH XOAUTH2 "+xoauth2(gmailUser, "x")+">334 |>535 5.7.139 disabled")
+	c := dial(t, s, s.Addr(mailbox.Gmail)).secure()
+	c.cmd("AUTH XOAUTH2 "+xoauth2(gmailUser, s.token(gmailUser)), "235 ")
 }

@@ -1,4 +1,4 @@
-package sandbox
+package smtpd
 
 import (
 	"bytes"
@@ -34,12 +34,12 @@ func splitVerb(line []byte) (verb string, args []byte) {
 // command runs one command line, unless a fault or Endpoint.Refuse is against
 // it.
 func (s *session) command(line []byte) {
-	s.srv.counters.commands.Add(1)
+	s.srv.counters.count(func(c *Stats) { c.Commands++ })
 	verb, args := splitVerb(line)
-	s.srv.record(s.id, verb, line)
+	s.srv.log.record(s.id, verb, args, line)
 	s.latency(verb)
 	if f := s.hitCommand(cmp.Or(verb, fault.VerbUnknown)); f != nil {
-		if slices.Contains([]Action{ActionReply, ActionIgnore, ActionGarbage, ActionHuge}, f.Action) && !f.Accept {
+		if slices.Contains([]fault.Action{fault.ActionReply, fault.ActionIgnore, fault.ActionGarbage, fault.ActionHuge}, f.Action) && !f.Accept {
 			s.passOver(verb, args, fault.ReplyCode(f.Reply))
 		}
 		s.act(f, func() { s.execute(verb, args) })
@@ -74,11 +74,11 @@ func (s *session) execute(verb string, args []byte) {
 	case "AUTH":
 		s.onAUTH(args)
 	case "RSET":
-		s.guard(PhaseRset, func() { s.tx.reset(); s.reply("250 2.1.5 Flushed") })
+		s.guard(fault.PhaseRset, func() { s.tx.reset(); s.reply("250 2.1.5 Flushed") })
 	case "NOOP":
-		s.guard(PhaseNoop, func() { s.reply("250 2.0.0 OK") })
+		s.guard(fault.PhaseNoop, func() { s.reply("250 2.0.0 OK") })
 	case "QUIT":
-		s.guard(PhaseQuit, s.quit)
+		s.guard(fault.PhaseQuit, s.quit)
 	case "VRFY":
 		s.reply("252 2.1.5 Send some mail, I'll try my best")
 	case "HELP":
@@ -110,7 +110,7 @@ func (s *session) checkGroup(verb string) {
 }
 
 // guard runs a command's effect, with the fault that is due in its phase.
-func (s *session) guard(ph Phase, effect func()) {
+func (s *session) guard(ph fault.Phase, effect func()) {
 	if f := s.hit(ph, nil); f != nil {
 		s.act(f, effect)
 		return
@@ -119,7 +119,7 @@ func (s *session) guard(ph Phase, effect func()) {
 }
 
 func (s *session) quit() {
-	s.srv.counters.quits.Add(1)
+	s.srv.counters.count(func(c *Stats) { c.Quits++ })
 	s.tx.reset()
 	if s.box != nil { // before the reply: who has read it may open another one
 		s.box.Logout(s.id)
@@ -135,7 +135,7 @@ func (s *session) onEHLO(verb string, args []byte) {
 		s.refuse("501 5.5.4 Empty or malformed " + verb + " argument")
 		return
 	}
-	s.guard(PhaseEHLO, func() {
+	s.guard(fault.PhaseEHLO, func() {
 		s.tx.reset()
 		if verb == "HELO" {
 			s.offer = &offer{}
@@ -174,12 +174,12 @@ func (s *session) onSTARTTLS(args []byte) {
 		return
 	}
 	proceed := false
-	s.guard(PhaseStartTLS, func() {
+	s.guard(fault.PhaseStartTLS, func() {
 		if s.br.Buffered() > 0 {
 			s.violation(ViolationPipelinedStartTLS)
 			s.reply("454 4.5.0 Pipelining not allowed after STARTTLS")
 			s.flush()
-			s.shut(ActionClose)
+			s.shut(fault.ActionClose)
 			return
 		}
 		s.reply("220 2.0.0 Ready to start TLS")

@@ -1,4 +1,4 @@
-package sandbox
+package smtpd
 
 import (
 	"bufio"
@@ -54,8 +54,8 @@ func (s *session) run(implicit bool) {
 	defer s.end()
 	s.br = readers.Get().(*bufio.Reader)
 	s.br.Reset(s.raw)
-	s.w.srv, s.w.conn = s.srv, s.raw
-	if f := s.hit(PhaseConnect, nil); f != nil {
+	s.w.conn, s.w.closed = s.raw, s.srv.conns.Done()
+	if f := s.hit(fault.PhaseConnect, nil); f != nil {
 		s.act(f, nil)
 	}
 	if implicit && !s.ended {
@@ -104,11 +104,11 @@ func (s *session) end() {
 	}
 	s.br.Reset(nil)
 	readers.Put(s.br)
-	s.srv.forget(s)
+	s.srv.counters.count(func(c *Stats) { c.Open-- })
 }
 
 func (s *session) greet() {
-	f := s.hit(PhaseBanner, nil)
+	f := s.hit(fault.PhaseBanner, nil)
 	greeting := func() {
 		if s.tls == nil && wait.HasInput(s.raw) {
 			s.violation(ViolationEarlyTalk)
@@ -185,7 +185,7 @@ func (s *session) idle() bool {
 	if s.box == nil || s.tx.open {
 		return false
 	}
-	f := s.hit(PhaseIdle, nil)
+	f := s.hit(fault.PhaseIdle, nil)
 	if f == nil {
 		return false
 	}
@@ -213,7 +213,7 @@ func (s *session) lineError(err error) {
 	case isTimeout(err):
 		s.reply("421 4.4.2 Timeout - closing connection")
 		s.flush()
-		s.shut(ActionClose)
+		s.shut(fault.ActionClose)
 	default:
 		s.ended = true
 	}
@@ -233,7 +233,7 @@ func (s *session) refuse(text string) {
 	if s.errors++; s.errors > maxErrors {
 		s.reply("421 4.7.0 Too many errors")
 		s.flush()
-		s.shut(ActionClose)
+		s.shut(fault.ActionClose)
 	}
 }
 
@@ -246,18 +246,18 @@ func (s *session) flush() {
 	}
 }
 
-// shut ends the session by the client's side of the connection. ActionClose
+// shut ends the session by the client's side of the connection. fault.ActionClose
 // waits for the client to close, since unread input would turn FIN into RST.
-func (s *session) shut(how Action) {
+func (s *session) shut(how fault.Action) {
 	s.ended = true
 	s.flush()
 	s.w.drain()
 	switch how {
-	case ActionReset:
+	case fault.ActionReset:
 		s.raw.SetLinger(0)
 		s.raw.Close()
 		return
-	case ActionClose:
+	case fault.ActionClose:
 		if s.tls != nil {
 			s.tls.CloseWrite()
 		}

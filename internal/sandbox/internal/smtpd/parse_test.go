@@ -1,10 +1,14 @@
-package sandbox
+package smtpd
 
 import (
 	"bytes"
 	"encoding/base64"
 	"strings"
 	"testing"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // stuff is RFC 5321 section 4.5.2 line by line, the slow and plain way.
@@ -83,12 +87,12 @@ func FuzzSASL(f *testing.F) {
 }
 
 func TestEarlyTalk(t *testing.T) {
-	s := newServer(t, Config{Faults: []Rule{{Name: "f", Phase: PhaseConnect, Action: ActionStall, For: Duration(1e8)}}})
-	c := dial(t, s, s.Addr(PresetGmail))
+	s := newServer(t, setup{Faults: []fault.Rule{{Name: "f", Phase: fault.PhaseConnect, Action: fault.ActionStall, For: wait.Duration(1e8)}}})
+	c := dial(t, s, s.Addr(mailbox.Gmail))
 	c.send("EHLO x\r\n")
 	c.want("220 ")
 	c.want("250-")
-	if v := s.Stats().Violations; v[ViolationEarlyTalk] != 1 {
+	if v := s.violations(); v[ViolationEarlyTalk] != 1 {
 		t.Errorf("violations %v", v)
 	}
 }

@@ -1,12 +1,14 @@
-package sandbox
+package smtpd
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"sync"
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
+	"xoauth2-proxy/internal/sandbox/internal/store"
 )
 
 // transaction is what belongs to one message. It is dropped whole by reset.
@@ -17,7 +19,7 @@ type transaction struct {
 	declared int64 // SIZE=, -1 none
 	binary   bool
 	utf8     bool
-	rcpts    []Recipient
+	rcpts    []store.Recipient
 
 	verb     string // "BDAT" once the first chunk came
 	chunks   int
@@ -175,7 +177,7 @@ func (s *session) onRCPT(args []byte) {
 		s.refuse("555 5.5.2 Syntax error in RCPT")
 		return
 	}
-	if f := s.hit(PhaseRcpt, path); f != nil {
+	if f := s.hit(fault.PhaseRcpt, path); f != nil {
 		s.act(f, func() { s.rcpt(path, rest) })
 		return
 	}
@@ -193,7 +195,7 @@ func (s *session) rcpt(path, rest []byte) {
 		s.reply(s.ep.preset.replies[replyRecipients])
 		return
 	}
-	r := Recipient{Path: string(path)}
+	r := store.Recipient{Path: string(path)}
 	for _, p := range bytes.Fields(rest) {
 		key, value, _ := strings.Cut(string(p), "=")
 		key = strings.ToUpper(key)
@@ -258,4 +260,10 @@ func (s *session) checkPath(path []byte, reverse, utf8 bool) (refusal string) {
 		}
 	}
 	return ""
+}
+
+// parseNumber reads a decimal number of at most 18 digits.
+func parseNumber(b []byte) (int64, bool) {
+	n, err := strconv.ParseUint(string(b), 10, 63)
+	return int64(n), err == nil && len(b) <= 18
 }

@@ -1,4 +1,4 @@
-package sandbox
+package smtpd
 
 import (
 	"bytes"
@@ -11,19 +11,19 @@ import (
 
 // hit returns the fault that strikes now, or nil. rcpt is the forward-path of
 // the RCPT at hand; nil means those of the transaction.
-func (s *session) hit(ph Phase, rcpt []byte) *fault.Fault {
-	if !s.srv.faults.Active() {
+func (s *session) hit(ph fault.Phase, rcpt []byte) *fault.Fault {
+	if !s.srv.cfg.Faults.Active() {
 		return nil
 	}
 	ev := s.event(ph)
 	if rcpt != nil {
 		ev.Recipients = []string{string(rcpt)}
 	}
-	return s.srv.faults.Take(ev)
+	return s.srv.cfg.Faults.Take(ev)
 }
 
 // event describes the state of the session to fault rules.
-func (s *session) event(ph Phase) *fault.Event {
+func (s *session) event(ph fault.Phase) *fault.Event {
 	if s.perConn == nil {
 		s.perConn = map[*fault.Fault]int64{}
 	}
@@ -40,39 +40,39 @@ func (s *session) event(ph Phase) *fault.Event {
 
 // hitMail is hit for MAIL, whose reverse-path is not yet that of a transaction.
 func (s *session) hitMail(from []byte) *fault.Fault {
-	if !s.srv.faults.Active() {
+	if !s.srv.cfg.Faults.Active() {
 		return nil
 	}
-	ev := s.event(PhaseMail)
+	ev := s.event(fault.PhaseMail)
 	ev.MailFrom, ev.HasMail, ev.Recipients = string(from), true, nil
-	return s.srv.faults.Take(ev)
+	return s.srv.cfg.Faults.Take(ev)
 }
 
 // hitCommand is hit for a command line.
 func (s *session) hitCommand(verb string) *fault.Fault {
-	if !s.srv.faults.Active() {
+	if !s.srv.cfg.Faults.Active() {
 		return nil
 	}
-	ev := s.event(PhaseCommand)
+	ev := s.event(fault.PhaseCommand)
 	ev.Verb = verb
-	return s.srv.faults.Take(ev)
+	return s.srv.cfg.Faults.Take(ev)
 }
 
 // hitAuth is hit for a login, whose account is not yet that of the session.
 func (s *session) hitAuth(user string) *fault.Fault {
-	if !s.srv.faults.Active() {
+	if !s.srv.cfg.Faults.Active() {
 		return nil
 	}
-	ev := s.event(PhaseAuth)
+	ev := s.event(fault.PhaseAuth)
 	ev.Account = user
-	return s.srv.faults.Take(ev)
+	return s.srv.cfg.Faults.Take(ev)
 }
 
 // act does what the fault says. effect is what the command would have done;
 // nil where there is nothing to do.
 func (s *session) act(f *fault.Fault, effect func()) {
 	s.flush()
-	if f.Delay > 0 && f.Phase != PhaseIdle && !s.pause(time.Duration(f.Delay)) {
+	if f.Delay > 0 && f.Phase != fault.PhaseIdle && !s.pause(time.Duration(f.Delay)) {
 		return
 	}
 	proceed := func() {
@@ -89,34 +89,34 @@ func (s *session) act(f *fault.Fault, effect func()) {
 		}
 	}
 	switch f.Action {
-	case ActionReply:
+	case fault.ActionReply:
 		s.reply(f.Reply)
 		if fault.ReplyCode(f.Reply) == 421 && f.Then == "" {
-			s.shut(ActionClose)
+			s.shut(fault.ActionClose)
 		}
-	case ActionPass:
+	case fault.ActionPass:
 		proceed()
-	case ActionIgnore:
-	case ActionClose, ActionCut, ActionReset:
+	case fault.ActionIgnore:
+	case fault.ActionClose, fault.ActionCut, fault.ActionReset:
 		s.shut(f.Action)
-	case ActionStall:
+	case fault.ActionStall:
 		s.w.drain()
 		if s.pause(time.Duration(f.For)) {
 			proceed()
 		}
-	case ActionSlow:
+	case fault.ActionSlow:
 		proceed()
 		s.dribble(append([]byte(nil), s.w.take()...), time.Duration(f.Interval))
-	case ActionGarbage:
+	case fault.ActionGarbage:
 		s.write(f.Garbage())
-	case ActionHuge:
+	case fault.ActionHuge:
 		s.write(hugeReply(f.Reply, f.Size))
-	case ActionDropKeyword:
+	case fault.ActionDropKeyword:
 		s.dropped = f.Keyword
 		proceed()
-	case ActionWrongCertificate: // startTLS chooses it
+	case fault.ActionWrongCertificate: // startTLS chooses it
 	}
-	if f.Then != "" && (!s.ended || f.Phase == PhaseQuit) {
+	if f.Then != "" && (!s.ended || f.Phase == fault.PhaseQuit) {
 		s.shut(f.Then)
 	}
 }
@@ -124,7 +124,7 @@ func (s *session) act(f *fault.Fault, effect func()) {
 // pause waits for d, or with 0 until the client closes. It reports whether the
 // session is to go on.
 func (s *session) pause(d time.Duration) bool {
-	if !wait.Peer(s.raw, d, s.srv.done) {
+	if !wait.Peer(s.raw, d, s.srv.conns.Done()) {
 		s.ended = true
 	}
 	return !s.ended

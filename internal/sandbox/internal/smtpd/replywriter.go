@@ -1,4 +1,4 @@
-package sandbox
+package smtpd
 
 import (
 	"net"
@@ -13,8 +13,8 @@ const maxQueuedReplies = 256
 // replyWriter collects replies and sends them in groups. With a delay, a
 // goroutine of its own sends, and the session goes on meanwhile.
 type replyWriter struct {
-	srv     *Server
 	conn    net.Conn
+	closed  <-chan struct{} // of the server: then delays end
 	pending []byte
 	delay   time.Duration // of the pending group
 
@@ -79,7 +79,7 @@ func (w *replyWriter) send(queue <-chan delayedReplies, done chan<- struct{}) {
 		if d := time.Until(r.due); d > 0 {
 			select {
 			case <-time.After(d):
-			case <-w.srv.done:
+			case <-w.closed:
 			}
 		}
 		// The session notices a broken connection when it reads.

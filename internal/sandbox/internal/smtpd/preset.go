@@ -1,11 +1,11 @@
-package sandbox
+package smtpd
 
 import (
-	"strconv"
-	"strings"
+	"maps"
 	"time"
 
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // Names of replies in preset.replies that are no limit of a mailbox.
@@ -25,7 +25,7 @@ const replyRate = "450 4.2.1 The user is sending mail too quickly. Please try ag
 // code, text; '\n' parts lines.
 type preset struct {
 	keywords []string // EHLO keywords after TLS
-	limits   Limits
+	limits   mailbox.Limits
 	greeting string
 	// challenge makes a refused token a 334 with JSON before the 535.
 	challenge bool
@@ -43,13 +43,17 @@ type preset struct {
 	acceptedBefore, acceptedAfter string // around the message id
 }
 
+// Plain is the preset without what few providers offer; the other two are named as
+// their providers.
+const Plain = "plain"
+
 var presets = map[string]*preset{
 	mailbox.Gmail: {
 		keywords: []string{"SIZE 35882577", "8BITMIME",
 			"AUTH LOGIN PLAIN XOAUTH2 PLAIN-CLIENTTOKEN OAUTHBEARER XOAUTH",
 			"ENHANCEDSTATUSCODES", "PIPELINING", "CHUNKING", "SMTPUTF8"},
-		limits: Limits{Connections: 15, Recipients: 100, MessagesPerDay: 2000, RecipientsPerDay: 10000,
-			CommandLine: 1000, IdleTimeout: Duration(10 * time.Minute)},
+		limits: mailbox.Limits{Connections: 15, Recipients: 100, MessagesPerDay: 2000, RecipientsPerDay: 10000,
+			CommandLine: 1000, IdleTimeout: wait.Duration(10 * time.Minute)},
 		greeting:       "220 smtp.sandbox.test ESMTP sandbox - gsmtp",
 		challenge:      true,
 		needTLS:        "530 5.7.0 Must issue a STARTTLS command first. - gsmtp",
@@ -75,8 +79,8 @@ var presets = map[string]*preset{
 	mailbox.Outlook: {
 		keywords: []string{"SIZE 157286400", "PIPELINING", "DSN", "ENHANCEDSTATUSCODES",
 			"AUTH LOGIN XOAUTH2", "8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8"},
-		limits: Limits{Connections: 3, Recipients: 1000, MessagesPerMinute: 30, RecipientsPerDay: 10000,
-			IdleTimeout: Duration(5 * time.Minute)},
+		limits: mailbox.Limits{Connections: 3, Recipients: 1000, MessagesPerMinute: 30, RecipientsPerDay: 10000,
+			IdleTimeout: wait.Duration(5 * time.Minute)},
 		greeting:       "220 smtp.sandbox.test Microsoft ESMTP MAIL Service ready",
 		delayOverRate:  true,
 		needTLS:        "530 5.7.57 Client not authenticated to send mail.",
@@ -98,9 +102,9 @@ var presets = map[string]*preset{
 			mailbox.LimitRecipients:  "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; recipient quota exceeded",
 		},
 	},
-	PresetPlain: {
+	Plain: {
 		keywords:       []string{"SIZE 1048576", "8BITMIME", "AUTH XOAUTH2"},
-		limits:         Limits{IdleTimeout: Duration(5 * time.Minute)},
+		limits:         mailbox.Limits{IdleTimeout: wait.Duration(5 * time.Minute)},
 		greeting:       "220 smtp.sandbox.test ESMTP",
 		needTLS:        "530 5.7.0 Must issue a STARTTLS command first",
 		needAuth:       "530 5.7.0 Authentication required",
@@ -123,100 +127,10 @@ var presets = map[string]*preset{
 	},
 }
 
-// extension is a set of EHLO keywords, as offered in the last EHLO reply.
-type extension uint16
-
-const (
-	extSIZE extension = 1 << iota
-	ext8BITMIME
-	extSMTPUTF8
-	extDSN
-	extBINARYMIME
-	extCHUNKING
-	extPIPELINING
-	extSTARTTLS
-	extAUTH
-)
-
-var extensionNames = map[string]extension{
-	"SIZE": extSIZE, "8BITMIME": ext8BITMIME, "SMTPUTF8": extSMTPUTF8, "DSN": extDSN,
-	"BINARYMIME": extBINARYMIME, "CHUNKING": extCHUNKING, "PIPELINING": extPIPELINING,
-	"STARTTLS": extSTARTTLS, "AUTH": extAUTH,
-}
-
-// offer is one EHLO answer: its lines, and what follows from them.
-type offer struct {
-	lines []string
-	exts  extension
-	mechs []string
-	size  int64 // of SIZE, 0 none
-}
-
-func newOffer(lines []string) *offer {
-	o := &offer{lines: lines}
-	for _, l := range lines {
-		words := strings.Fields(l)
-		if len(words) == 0 {
-			continue
-		}
-		e := extensionNames[strings.ToUpper(words[0])]
-		o.exts |= e
-		switch {
-		case e == extSIZE && len(words) > 1:
-			o.size, _ = strconv.ParseInt(words[1], 10, 64)
-		case e == extAUTH:
-			o.mechs = words[1:]
-		}
-	}
-	return o
-}
-
-// clear returns the offer before TLS, with a line in the place of AUTH.
-func (o *offer) clear(instead string) *offer {
-	lines := make([]string, 0, len(o.lines)+1)
-	done := false
-	for _, l := range o.lines {
-		if strings.HasPrefix(strings.ToUpper(l), "AUTH") {
-			if !done {
-				lines = append(lines, instead)
-			}
-			done = true
-			continue
-		}
-		lines = append(lines, l)
-	}
-	if !done {
-		lines = append(lines, instead)
-	}
-	return newOffer(lines)
-}
-
-// without returns the offer less one keyword or one AUTH mechanism.
-func (o *offer) without(word string) *offer {
-	var lines []string
-	for _, l := range o.lines {
-		words := strings.Fields(l)
-		kept := words[:0]
-		for _, w := range words {
-			if !strings.EqualFold(w, word) {
-				kept = append(kept, w)
-			}
-		}
-		// The keyword itself gone, its arguments go with it.
-		if len(kept) == 0 || !strings.HasPrefix(strings.ToUpper(l), strings.ToUpper(kept[0])) {
-			continue
-		}
-		lines = append(lines, strings.Join(kept, " "))
-	}
-	return newOffer(lines)
-}
-
-// mechanism reports whether AUTH offers it.
-func (o *offer) mechanism(name string) bool {
-	for _, m := range o.mechs {
-		if strings.EqualFold(m, name) {
-			return true
-		}
-	}
-	return false
+// with returns p with these replies.
+func (p *preset) with(replies map[string]string) *preset {
+	own := *p
+	own.replies = maps.Clone(p.replies)
+	maps.Copy(own.replies, replies)
+	return &own
 }

@@ -1,4 +1,4 @@
-package sandbox
+package smtpd
 
 import (
 	"crypto/x509"
@@ -11,51 +11,53 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // reach brings a client to the point where the phase's fault strikes, and
 // returns it with what is sent to provoke it.
-func reach(t *testing.T, s *Server, ph Phase) (c *client, provoke string) {
+func reach(t *testing.T, s *fixture, ph fault.Phase) (c *client, provoke string) {
 	content := strings.Repeat("0123456789", 1000)
 	message := bdat("from@a.test", "to@b.test", content)
 	switch ph {
-	case PhaseConnect, PhaseBanner:
-		return dial(t, s, s.Addr(PresetGmail)), ""
-	case PhaseTLS, PhaseStartTLS, PhaseEHLO, PhaseCommand:
-		c := dial(t, s, s.Addr(PresetGmail))
+	case fault.PhaseConnect, fault.PhaseBanner:
+		return dial(t, s, s.Addr(mailbox.Gmail)), ""
+	case fault.PhaseTLS, fault.PhaseStartTLS, fault.PhaseEHLO, fault.PhaseCommand:
+		c := dial(t, s, s.Addr(mailbox.Gmail))
 		c.want("220 ")
-		if ph == PhaseEHLO || ph == PhaseCommand {
+		if ph == fault.PhaseEHLO || ph == fault.PhaseCommand {
 			return c, "EHLO x\r\n"
 		}
 		c.cmd("EHLO x", "250-")
-		if ph == PhaseStartTLS {
+		if ph == fault.PhaseStartTLS {
 			return c, "STARTTLS\r\n"
 		}
 		c.cmd("STARTTLS", "220 ")
 		return c, "\x16\x03\x01\x02\x00\x01"
-	case PhaseAuth:
-		c := dial(t, s, s.Addr(PresetGmail)).secure()
-		return c, "AUTH XOAUTH2 " + xoauth2(gmailUser, s.IssueToken(gmailUser, time.Hour)) + "\r\n"
-	case PhaseIdle:
-		c := dial(t, s, s.Addr(PresetGmail)).secure()
-		c.send("AUTH XOAUTH2 " + xoauth2(gmailUser, s.IssueToken(gmailUser, time.Hour)) + "\r\n")
+	case fault.PhaseAuth:
+		c := dial(t, s, s.Addr(mailbox.Gmail)).secure()
+		return c, "AUTH XOAUTH2 " + xoauth2(gmailUser, s.token(gmailUser)) + "\r\n"
+	case fault.PhaseIdle:
+		c := dial(t, s, s.Addr(mailbox.Gmail)).secure()
+		c.send("AUTH XOAUTH2 " + xoauth2(gmailUser, s.token(gmailUser)) + "\r\n")
 		c.want("235 ")
 		return c, ""
 	}
 	c = login(t, s, gmailUser)
 	switch ph {
-	case PhaseMail:
+	case fault.PhaseMail:
 		return c, "MAIL FROM:<from@a.test>\r\n"
-	case PhaseRset, PhaseNoop, PhaseQuit:
+	case fault.PhaseRset, fault.PhaseNoop, fault.PhaseQuit:
 		return c, strings.ToUpper(string(ph)) + "\r\n"
 	}
 	c.cmd("MAIL FROM:<from@a.test>", "250 ")
-	if ph == PhaseRcpt {
+	if ph == fault.PhaseRcpt {
 		return c, "RCPT TO:<to@b.test>\r\n"
 	}
 	c.cmd("RCPT TO:<to@b.test>", "250 ")
 	message = message[strings.Index(message, "BDAT"):]
-	if ph == PhaseAfterReply {
+	if ph == fault.PhaseAfterReply {
 		c.send(message)
 		c.want("250 2.0.0")
 		return c, ""
@@ -65,8 +67,8 @@ func reach(t *testing.T, s *Server, ph Phase) (c *client, provoke string) {
 
 // stored says what becomes of the message of reach, when a fault without
 // Accept strikes in the phase.
-func stored(ph Phase) int {
-	if ph == PhaseAfterReply {
+func stored(ph fault.Phase) int {
+	if ph == fault.PhaseAfterReply {
 		return 1
 	}
 	return 0
@@ -74,19 +76,19 @@ func stored(ph Phase) int {
 
 // TestFaultMatrix runs each action that breaks a session at every phase.
 func TestFaultMatrix(t *testing.T) {
-	rules := []Rule{
-		{Action: ActionReply, Reply: "450 4.2.1 first\n4.2.1 second"},
-		{Action: ActionReply, Reply: "421 4.3.2 go away"},
-		{Action: ActionClose}, {Action: ActionCut}, {Action: ActionReset}, {Action: ActionStall},
-		{Action: ActionGarbage}, {Action: ActionHuge, Reply: "250 2.0.0 y", Size: 100_000},
+	rules := []fault.Rule{
+		{Action: fault.ActionReply, Reply: "450 4.2.1 first\n4.2.1 second"},
+		{Action: fault.ActionReply, Reply: "421 4.3.2 go away"},
+		{Action: fault.ActionClose}, {Action: fault.ActionCut}, {Action: fault.ActionReset}, {Action: fault.ActionStall},
+		{Action: fault.ActionGarbage}, {Action: fault.ActionHuge, Reply: "250 2.0.0 y", Size: 100_000},
 	}
 	for _, ph := range fault.SMTPPhases {
 		for _, r := range rules {
 			r.Phase, r.Name = ph, "f"
 			t.Run(string(ph)+"/"+string(r.Action)+r.Reply[:min(3, len(r.Reply))], func(t *testing.T) {
 				t.Parallel()
-				s := newServer(t, Config{Faults: []Rule{r}})
-				if r.Action == ActionReset && (ph == PhaseConnect || ph == PhaseBanner) {
+				s := newServer(t, setup{Faults: []fault.Rule{r}})
+				if r.Action == fault.ActionReset && (ph == fault.PhaseConnect || ph == fault.PhaseBanner) {
 					checkEarlyReset(t, s)
 				} else {
 					c, provoke := reach(t, s, ph)
@@ -94,7 +96,7 @@ func TestFaultMatrix(t *testing.T) {
 					switch _, err := c.Write([]byte(provoke)); {
 					case err == nil:
 						checkAction(t, c, r)
-					case r.Action != ActionReset:
+					case r.Action != fault.ActionReset:
 						t.Fatal(err)
 					}
 				}
@@ -115,9 +117,9 @@ func TestFaultMatrix(t *testing.T) {
 
 // checkEarlyReset connects to a server that resets at once: the client may
 // see it as early as in connect.
-func checkEarlyReset(t *testing.T, s *Server) {
+func checkEarlyReset(t *testing.T, s *fixture) {
 	t.Helper()
-	conn, err := net.Dial("tcp", s.Addr(PresetGmail))
+	conn, err := net.Dial("tcp", s.Addr(mailbox.Gmail))
 	if err == nil {
 		defer conn.Close()
 		conn.SetDeadline(time.Now().Add(5 * time.Second))
@@ -129,10 +131,10 @@ func checkEarlyReset(t *testing.T, s *Server) {
 }
 
 // checkAction checks what the client sees of a fault.
-func checkAction(t *testing.T, c *client, r Rule) {
+func checkAction(t *testing.T, c *client, r fault.Rule) {
 	t.Helper()
 	switch r.Action {
-	case ActionReply:
+	case fault.ActionReply:
 		if !strings.HasPrefix(r.Reply, "421") {
 			if got := c.want("450-"); got != "450-4.2.1 first\n450 4.2.1 second" {
 				t.Errorf("reply %q", got)
@@ -141,19 +143,19 @@ func checkAction(t *testing.T, c *client, r Rule) {
 		}
 		c.want("421 4.3.2 go away")
 		c.wantEnd()
-	case ActionClose:
+	case fault.ActionClose:
 		if err := c.wantEnd(); err != io.EOF {
 			t.Errorf("ended by %v, want EOF", err)
 		}
-	case ActionCut: // crypto/tls does not tell the client of the missing close_notify
+	case fault.ActionCut: // crypto/tls does not tell the client of the missing close_notify
 		if err := c.wantEnd(); err != io.EOF {
 			t.Errorf("ended by %v, want EOF", err)
 		}
-	case ActionReset:
+	case fault.ActionReset:
 		if err := c.wantEnd(); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("ended by %v, want a reset", err)
 		}
-	case ActionStall:
+	case fault.ActionStall:
 		if err := c.srv.WaitFired(testContext(t), "f", 1); err != nil {
 			t.Fatal(err)
 		}
@@ -162,11 +164,11 @@ func checkAction(t *testing.T, c *client, r Rule) {
 			t.Errorf("a stalled session answered %q, %v", got, err)
 		}
 		c.raw.Close()
-	case ActionGarbage:
+	case fault.ActionGarbage:
 		if got, err := c.br.ReadString('\n'); err != nil || !strings.HasPrefix(got, "\x00\xff") {
 			t.Errorf("garbage %q, %v", got, err)
 		}
-	case ActionHuge:
+	case fault.ActionHuge:
 		if got := c.want("250-"); len(got) < 90_000 {
 			t.Errorf("a huge reply of %d bytes", len(got))
 		}
@@ -174,15 +176,13 @@ func checkAction(t *testing.T, c *client, r Rule) {
 }
 
 func TestFaultAccept(t *testing.T) {
-	s := newServer(t, Config{})
-	set := func(r Rule) {
+	s := newServer(t, setup{})
+	set := func(r fault.Rule) {
 		t.Helper()
-		r.Phase = PhaseAfterEOD
-		if err := s.SetFaults(r); err != nil {
-			t.Fatal(err)
-		}
+		r.Phase = fault.PhaseAfterEOD
+		s.setFaults(t, r)
 	}
-	set(Rule{Action: ActionAcceptThenClose})
+	set(fault.Rule{Action: fault.ActionAcceptThenClose})
 	c := login(t, s, gmailUser)
 	c.send(bdat("a@b.test", "c@d.test", "one"))
 	c.want("250 2.1.0")
@@ -191,7 +191,7 @@ func TestFaultAccept(t *testing.T) {
 	if n := len(s.Messages()); n != 1 {
 		t.Fatalf("%d messages, want 1", n)
 	}
-	set(Rule{Action: ActionReply, Reply: "250 2.0.0 verbatim\nsecond\n", Accept: true})
+	set(fault.Rule{Action: fault.ActionReply, Reply: "250 2.0.0 verbatim\nsecond\n", Accept: true})
 	c = login(t, s, gmailUser)
 	c.send(bdat("a@b.test", "c@d.test", "two"))
 	c.want("250 2.1.0")
@@ -205,12 +205,10 @@ func TestFaultAccept(t *testing.T) {
 }
 
 func TestFaultStallThenGoOn(t *testing.T) {
-	s := newServer(t, Config{})
+	s := newServer(t, setup{})
 	c := login(t, s, gmailUser)
-	for _, ph := range []Phase{PhaseMail, PhaseRcpt, PhaseData, PhaseMidContent, PhaseAfterEOD, PhaseAfterReply} {
-		if err := s.SetFaults(Rule{Phase: ph, Action: ActionStall, For: Duration(time.Millisecond), Name: "f"}); err != nil {
-			t.Fatal(err)
-		}
+	for _, ph := range []fault.Phase{fault.PhaseMail, fault.PhaseRcpt, fault.PhaseData, fault.PhaseMidContent, fault.PhaseAfterEOD, fault.PhaseAfterReply} {
+		s.setFaults(t, fault.Rule{Phase: ph, Action: fault.ActionStall, For: wait.Duration(time.Millisecond), Name: "f"})
 		c.deliver("late")
 		if err := s.WaitFired(testContext(t), "f", 1); err != nil {
 			t.Error(err)
@@ -224,13 +222,11 @@ func TestFaultStallThenGoOn(t *testing.T) {
 }
 
 func TestFaultSlow(t *testing.T) {
-	s := newServer(t, Config{})
+	s := newServer(t, setup{})
 	c := login(t, s, gmailUser)
 	content := strings.Repeat("x", 5*slowPiece)
-	for _, ph := range []Phase{PhaseMail, PhaseData, PhaseMidContent, PhaseAfterEOD} {
-		if err := s.SetFaults(Rule{Phase: ph, Action: ActionSlow, Interval: Duration(100 * time.Microsecond), Name: "f"}); err != nil {
-			t.Fatal(err)
-		}
+	for _, ph := range []fault.Phase{fault.PhaseMail, fault.PhaseData, fault.PhaseMidContent, fault.PhaseAfterEOD} {
+		s.setFaults(t, fault.Rule{Phase: ph, Action: fault.ActionSlow, Interval: wait.Duration(100 * time.Microsecond), Name: "f"})
 		c.deliver(content)
 		dialog(c, "MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|DATA>354|"+content+"\\n.>250")
 		if n := s.Fired("f"); n != 2 {
@@ -245,7 +241,7 @@ func TestFaultSlow(t *testing.T) {
 }
 
 func TestFaultMidContentOfData(t *testing.T) {
-	s := newServer(t, Config{Faults: []Rule{{Phase: PhaseMidContent, Action: ActionReply, Reply: "451 4.3.0 enough", After: 20_000}}})
+	s := newServer(t, setup{Faults: []fault.Rule{{Phase: fault.PhaseMidContent, Action: fault.ActionReply, Reply: "451 4.3.0 enough", After: 20_000}}})
 	c := login(t, s, gmailUser)
 	dialog(c, "MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|DATA>354")
 	c.send(strings.Repeat("a\r\n", 10_000) + ".\r\n")
@@ -257,18 +253,16 @@ func TestFaultMidContentOfData(t *testing.T) {
 }
 
 func TestFaultMatching(t *testing.T) {
-	s := newServer(t, Config{})
-	if err := s.SetFaults(
-		Rule{Name: "rcpt", Phase: PhaseRcpt, Recipient: "*@BAD.test", Action: ActionReply, Reply: "550 5.1.1 no"},
-		Rule{Name: "third", Phase: PhaseRcpt, Nth: 3, Action: ActionReply, Reply: "450 4.2.1 third"},
-		Rule{Name: "null", Phase: PhaseMail, MailFrom: "<>", Action: ActionReply, Reply: "550 5.7.1 null"},
-		Rule{Name: "account", Phase: PhaseMail, Account: outlookUser, Times: 1, Action: ActionReply, Reply: "451 4.7.0 busy"},
-		Rule{Name: "second", Phase: PhaseNoop, Per: "connection", Every: 2, Action: ActionReply, Reply: "450 4.0.0 even"},
-		Rule{Name: "endpoint", Phase: PhaseRset, Endpoint: PresetOutlook, Action: ActionReply, Reply: "450 4.0.0 outlook"},
-		Rule{Name: "conn", Phase: PhaseQuit, Connection: 2, Action: ActionReply, Reply: "450 4.0.0 not yet"},
-	); err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(t, setup{})
+	s.setFaults(t,
+		fault.Rule{Name: "rcpt", Phase: fault.PhaseRcpt, Recipient: "*@BAD.test", Action: fault.ActionReply, Reply: "550 5.1.1 no"},
+		fault.Rule{Name: "third", Phase: fault.PhaseRcpt, Nth: 3, Action: fault.ActionReply, Reply: "450 4.2.1 third"},
+		fault.Rule{Name: "null", Phase: fault.PhaseMail, MailFrom: "<>", Action: fault.ActionReply, Reply: "550 5.7.1 null"},
+		fault.Rule{Name: "account", Phase: fault.PhaseMail, Account: outlookUser, Times: 1, Action: fault.ActionReply, Reply: "451 4.7.0 busy"},
+		fault.Rule{Name: "second", Phase: fault.PhaseNoop, Per: "connection", Every: 2, Action: fault.ActionReply, Reply: "450 4.0.0 even"},
+		fault.Rule{Name: "endpoint", Phase: fault.PhaseRset, Endpoint: mailbox.Outlook, Action: fault.ActionReply, Reply: "450 4.0.0 outlook"},
+		fault.Rule{Name: "conn", Phase: fault.PhaseQuit, Connection: 2, Action: fault.ActionReply, Reply: "450 4.0.0 not yet"},
+	)
 	g, o := login(t, s, gmailUser), login(t, s, outlookUser)
 	dialog(g, "NOOP>250|MAIL FROM:<>>550|MAIL FROM:<a@b.test>>250|RCPT TO:<x@bad.test>>550|RCPT TO:<1@b.test>>250|RCPT TO:<2@b.test>>250|RCPT TO:<3@b.test>>450|RCPT TO:<4@b.test>>250|NOOP>450|NOOP>250|RSET>250")
 	dialog(o, "NOOP>250|MAIL FROM:<a@b.test>>451|MAIL FROM:<a@b.test>>250|RSET>450|QUIT>450")
@@ -282,9 +276,9 @@ func TestFaultMatching(t *testing.T) {
 }
 
 func TestFaultKeyword(t *testing.T) {
-	s := newServer(t, Config{Faults: []Rule{
-		{Phase: PhaseEHLO, Secure: "tls", Action: ActionDropKeyword, Keyword: "CHUNKING", Nth: 1},
-		{Phase: PhaseEHLO, Secure: "tls", Action: ActionDropKeyword, Keyword: "XOAUTH2"},
+	s := newServer(t, setup{Faults: []fault.Rule{
+		{Phase: fault.PhaseEHLO, Secure: "tls", Action: fault.ActionDropKeyword, Keyword: "CHUNKING", Nth: 1},
+		{Phase: fault.PhaseEHLO, Secure: "tls", Action: fault.ActionDropKeyword, Keyword: "XOAUTH2"},
 	}})
 	c := login(t, s, gmailUser)
 	dialog(c, `MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|BDAT 2 LAST\n>502|RSET>250`)
@@ -296,21 +290,21 @@ func TestFaultKeyword(t *testing.T) {
 
 func TestFaultCertificate(t *testing.T) {
 	tests := map[string]func(error) bool{
-		CertificateOtherName: func(err error) bool { var e x509.HostnameError; return errors.As(err, &e) },
-		CertificateOtherCA:   func(err error) bool { var e x509.UnknownAuthorityError; return errors.As(err, &e) },
-		CertificateExpired: func(err error) bool {
+		fault.CertificateOtherName: func(err error) bool { var e x509.HostnameError; return errors.As(err, &e) },
+		fault.CertificateOtherCA:   func(err error) bool { var e x509.UnknownAuthorityError; return errors.As(err, &e) },
+		fault.CertificateExpired: func(err error) bool {
 			var e x509.CertificateInvalidError
 			return errors.As(err, &e) && e.Reason == x509.Expired
 		},
 	}
 	for kind, is := range tests {
 		t.Run(kind, func(t *testing.T) {
-			s := newServer(t, Config{Faults: []Rule{{Phase: PhaseTLS, Action: ActionWrongCertificate, Certificate: kind, Times: 1}}})
-			c := dial(t, s, s.TLSAddr(PresetGmail))
+			s := newServer(t, setup{Faults: []fault.Rule{{Phase: fault.PhaseTLS, Action: fault.ActionWrongCertificate, Certificate: kind, Times: 1}}})
+			c := dial(t, s, s.TLSAddr(mailbox.Gmail))
 			if err := c.handshake(c.tlsConfig()); !is(err) {
 				t.Errorf("handshake: %v", err)
 			}
-			c = dial(t, s, s.TLSAddr(PresetGmail))
+			c = dial(t, s, s.TLSAddr(mailbox.Gmail))
 			if err := c.handshake(c.tlsConfig()); err != nil {
 				t.Errorf("next handshake: %v", err)
 			}
@@ -319,7 +313,7 @@ func TestFaultCertificate(t *testing.T) {
 }
 
 func TestFaultIdleDelay(t *testing.T) {
-	s := newServer(t, Config{Faults: []Rule{{Name: "f", Phase: PhaseIdle, Delay: Duration(300 * time.Millisecond), Action: ActionReply, Reply: "421 4.4.2 idle"}}})
+	s := newServer(t, setup{Faults: []fault.Rule{{Name: "f", Phase: fault.PhaseIdle, Delay: wait.Duration(300 * time.Millisecond), Action: fault.ActionReply, Reply: "421 4.4.2 idle"}}})
 	c := login(t, s, gmailUser)
 	c.deliver("in time")
 	if n := s.Fired("f"); n > 1 { // the rule waits, and will count when it strikes
@@ -330,7 +324,7 @@ func TestFaultIdleDelay(t *testing.T) {
 }
 
 func TestFaultHidesNoSession(t *testing.T) {
-	s := newServer(t, Config{Faults: []Rule{{Name: "f", Phase: PhaseMail, Action: ActionStall}}})
+	s := newServer(t, setup{Faults: []fault.Rule{{Name: "f", Phase: fault.PhaseMail, Action: fault.ActionStall}}})
 	c := login(t, s, gmailUser)
 	c.send("MAIL FROM:<a@b.test>\r\n")
 	if err := s.WaitFired(testContext(t), "f", 1); err != nil {

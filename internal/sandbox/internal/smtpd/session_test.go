@@ -1,4 +1,4 @@
-package sandbox
+package smtpd
 
 import (
 	"crypto/tls"
@@ -10,14 +10,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 func TestKeywords(t *testing.T) {
-	s := newServer(t, Config{})
+	s := newServer(t, setup{})
 	tests := []struct{ endpoint, clear, secure string }{
-		{PresetGmail, "SIZE 35882577,8BITMIME,STARTTLS,ENHANCEDSTATUSCODES,PIPELINING,CHUNKING,SMTPUTF8",
+		{mailbox.Gmail, "SIZE 35882577,8BITMIME,STARTTLS,ENHANCEDSTATUSCODES,PIPELINING,CHUNKING,SMTPUTF8",
 			"SIZE 35882577,8BITMIME,AUTH LOGIN PLAIN XOAUTH2 PLAIN-CLIENTTOKEN OAUTHBEARER XOAUTH,ENHANCEDSTATUSCODES,PIPELINING,CHUNKING,SMTPUTF8"},
-		{PresetOutlook, "SIZE 157286400,PIPELINING,DSN,ENHANCEDSTATUSCODES,STARTTLS,8BITMIME,BINARYMIME,CHUNKING,SMTPUTF8",
+		{mailbox.Outlook, "SIZE 157286400,PIPELINING,DSN,ENHANCEDSTATUSCODES,STARTTLS,8BITMIME,BINARYMIME,CHUNKING,SMTPUTF8",
 			"SIZE 157286400,PIPELINING,DSN,ENHANCEDSTATUSCODES,AUTH LOGIN XOAUTH2,8BITMIME,BINARYMIME,CHUNKING,SMTPUTF8"},
 	}
 	for _, tt := range tests {
@@ -61,7 +64,7 @@ func (a smtpXOAUTH2) Start(*smtp.ServerInfo) (string, []byte, error) {
 func (a smtpXOAUTH2) Next([]byte, bool) ([]byte, error) { return nil, nil }
 
 func TestStandardClient(t *testing.T) {
-	s := newServer(t, Config{})
+	s := newServer(t, setup{})
 	content := "Subject: dots\r\n\r\n.\r\n..two\r\nplain\r\n.end\r\n"
 	for _, user := range []string{gmailUser, outlookUser} {
 		c, err := smtp.Dial(s.Addr(s.Mailbox(user).Endpoint))
@@ -74,8 +77,10 @@ func TestStandardClient(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		must(c.StartTLS(&tls.Config{RootCAs: s.CertPool(), ServerName: "smtp.sandbox.test"}))
-		must(c.Auth(smtpXOAUTH2{user, s.IssueToken(user, time.Hour)}))
+		cfg := trusting(s)
+		cfg.ServerName = "smtp.sandbox.test"
+		must(c.StartTLS(cfg))
+		must(c.Auth(smtpXOAUTH2{user, s.token(user)}))
 		must(c.Mail("from@a.test"))
 		must(c.Rcpt("one@b.test"))
 		must(c.Rcpt("two@b.test"))
@@ -98,15 +103,15 @@ func TestStandardClient(t *testing.T) {
 	if msgs[0].Account != gmailUser || msgs[1].Account != outlookUser {
 		t.Errorf("accounts %s, %s", msgs[0].Account, msgs[1].Account)
 	}
-	if v := s.Stats().Violations; len(v) > 0 {
+	if v := s.violations(); len(v) > 0 {
 		t.Errorf("violations %v", v)
 	}
 }
 
 func TestAuth(t *testing.T) {
-	s := newServer(t, Config{})
-	good := s.IssueToken(gmailUser, time.Hour)
-	outlook := s.IssueToken(outlookUser, time.Hour)
+	s := newServer(t, setup{})
+	good := s.token(gmailUser)
+	outlook := s.token(outlookUser)
 	bearer := func(user, token string) string {
 		return base64.StdEncoding.EncodeToString([]byte("n,a=" + user + ",\x01host=localhost\x01port=587\x01auth=Bearer " + token + "\x01\x01"))
 	}
@@ -145,10 +150,10 @@ func TestAuth(t *testing.T) {
 		c.cmd("MAIL FROM:<a@b.test>", "530 5.7.0")
 	})
 	t.Run("expired", func(t *testing.T) {
-		s.ExpireTokens(gmailUser)
+		s.tokens.Clear()
 		dialog(dial(t, s, s.Addr("gmail")).secure(), "AUTH XOAUTH2 "+xoauth2(gmailUser, good)+">334 |>535-5.7.8")
 	})
-	v := s.Stats().Violations
+	v := s.violations()
 	if v[ViolationAuthInClear] != 1 || v[ViolationMailBeforeAuth] != 3 {
 		t.Errorf("violations %v", v)
 	}
@@ -157,7 +162,7 @@ func TestAuth(t *testing.T) {
 // TestInClear: an endpoint in clear takes passwords without TLS, those of its
 // own mailboxes, and is an endpoint like others in all else.
 func TestInClear(t *testing.T) {
-	s := newServer(t, Config{Endpoints: []Endpoint{{Preset: PresetGmail, InClear: true}, {Preset: PresetOutlook}}})
+	s := newServer(t, setup{Endpoints: []Endpoint{{Preset: mailbox.Gmail, InClear: true}, {Preset: mailbox.Outlook}}})
 	plain := func(user, password string) string {
 		return base64.StdEncoding.EncodeToString([]byte("\x00" + user + "\x00" + password))
 	}
@@ -167,13 +172,13 @@ func TestInClear(t *testing.T) {
 		"mailbox of another":      "AUTH PLAIN " + plain(outlookUser, "x") + ">535-5.7.8",
 		"nobody's mailbox":        "AUTH PLAIN " + plain("other@gmail.com", "x") + ">535-5.7.8",
 		"no password":             "AUTH PLAIN " + plain(gmailUser, "") + ">501 5.5.2",
-		"tokens are not offered":  "AUTH XOAUTH2 " + xoauth2(gmailUser, s.IssueToken(gmailUser, time.Hour)) + ">504 5.7.4",
+		"tokens are not offered":  "AUTH XOAUTH2 " + xoauth2(gmailUser, s.token(gmailUser)) + ">504 5.7.4",
 		"neither is TLS":          "STARTTLS>503 5.5.1",
 		"mail before log in":      "MAIL FROM:<a@b.test>>530 5.7.0",
 		"a message, and breaches": "AUTH PLAIN " + plain(gmailUser, "x") + ">235 |RCPT TO:<a@b.test>>503 |MAIL FROM:<a@b.test>>250 |MAIL FROM:<a@b.test>>503 |RCPT TO:<a@b.test>>250 |DATA>354 |x\\n.>250 2.0.0",
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := dial(t, s, s.Addr(PresetGmail))
+			c := dial(t, s, s.Addr(mailbox.Gmail))
 			c.want("220 ")
 			checkKeywords(t, c.cmd("EHLO x", "250-"), "SIZE 35882577,8BITMIME,AUTH PLAIN,ENHANCEDSTATUSCODES,PIPELINING,CHUNKING,SMTPUTF8")
 			dialog(c, steps)
@@ -183,11 +188,11 @@ func TestInClear(t *testing.T) {
 		t.Errorf("messages %+v", m)
 	}
 	t.Run("the others", func(t *testing.T) {
-		c := dial(t, s, s.Addr(PresetOutlook))
+		c := dial(t, s, s.Addr(mailbox.Outlook))
 		c.want("220 ")
 		c.cmd("EHLO x", "250-")
 		c.cmd("AUTH PLAIN "+plain(outlookUser, "x"), "530 5.7.57")
-		dialog(dial(t, s, s.Addr(PresetOutlook)).secure(), "AUTH LOGIN>535 5.7.139")
+		dialog(dial(t, s, s.Addr(mailbox.Outlook)).secure(), "AUTH LOGIN>535 5.7.139")
 	})
 }
 
@@ -201,7 +206,7 @@ func dialog(c *client, steps string) {
 }
 
 func TestCommands(t *testing.T) {
-	s := newServer(t, Config{})
+	s := newServer(t, setup{})
 	tests := []struct{ name, user, dialog string }{
 		{"RSET", gmailUser, "MAIL FROM:<a@b.test>>250|RSET>250|MAIL FROM:<>>250|RCPT TO:<c@d.test>>250"},
 		{"nested MAIL", gmailUser, "MAIL FROM:<a@b.test>>250|MAIL FROM:<a@b.test>>503"},
@@ -246,7 +251,7 @@ func TestCommands(t *testing.T) {
 }
 
 func TestChunks(t *testing.T) {
-	s := newServer(t, Config{})
+	s := newServer(t, setup{})
 	c := login(t, s, outlookUser)
 	c.send("MAIL FROM:<a@b.test> BODY=BINARYMIME\r\nRCPT TO:<c@d.test>\r\nBDAT 3\r\na\nbBDAT 0\r\nBDAT 4 LAST\r\n\x00\r.\nNOOP\r\n")
 	for _, want := range []string{"250 2.1.0", "250 2.1.5", "250 2.0.0 OK 3", "250 2.0.0 OK 0", "250 2.0.0 OK <", "250 2.0.0 OK"} {
@@ -268,7 +273,7 @@ func TestChunks(t *testing.T) {
 
 // TestDataEveryCut sends the same content in two parts, cut everywhere.
 func TestDataEveryCut(t *testing.T) {
-	s := newServer(t, Config{})
+	s := newServer(t, setup{})
 	contents := []string{"", "a\r\n", ".\r\n", "..\r\n.\r\n", "\r\n.\r\n", "x\r\n\r\n..\r\ny\r\n"}
 	c := login(t, s, gmailUser)
 	n := 0
@@ -290,13 +295,13 @@ func TestDataEveryCut(t *testing.T) {
 			}
 		}
 	}
-	if v := s.Stats().Violations; len(v) > 0 {
+	if v := s.violations(); len(v) > 0 {
 		t.Errorf("violations %v", v)
 	}
 }
 
 func TestDataViolations(t *testing.T) {
-	s := newServer(t, Config{})
+	s := newServer(t, setup{})
 	c := login(t, s, gmailUser)
 	dialog(c, `MAIL FROM:<a@b.test> SIZE=1>250|RCPT TO:<c@d.test>>250|DATA>354`)
 	c.send("a\n.\nb\r\n.c\r\n.\r\n")
@@ -304,7 +309,7 @@ func TestDataViolations(t *testing.T) {
 	if got := string(s.Messages()[0].Body); got != "a\n.\nb\r\nc\r\n" {
 		t.Errorf("content %q", got)
 	}
-	v := s.Stats().Violations
+	v := s.violations()
 	if v[ViolationContentLineEnd] != 1 || v[ViolationUnstuffedDot] != 1 || v[ViolationSizeParameter] != 1 {
 		t.Errorf("violations %v", v)
 	}
@@ -329,14 +334,14 @@ func TestTooBig(t *testing.T) {
 
 func TestPipeliningViolations(t *testing.T) {
 	t.Run("STARTTLS", func(t *testing.T) {
-		s := newServer(t, Config{})
-		c := dial(t, s, s.Addr(PresetGmail))
+		s := newServer(t, setup{})
+		c := dial(t, s, s.Addr(mailbox.Gmail))
 		c.want("220 ")
 		c.cmd("EHLO x", "250-")
 		c.send("STARTTLS\r\nEHLO x\r\n")
 		c.want("454 4.5.0")
 		c.wantEnd()
-		if v := s.Stats().Violations; v[ViolationPipelinedStartTLS] != 1 {
+		if v := s.violations(); v[ViolationPipelinedStartTLS] != 1 {
 			t.Errorf("violations %v", v)
 		}
 	})
@@ -347,27 +352,27 @@ func TestPipeliningViolations(t *testing.T) {
 		c.want("250 ")
 		c.want("250 ")
 		c.cmd("BDAT 0 LAST", "502 ")
-		if v := s.Stats().Violations; v[ViolationPipeliningUnoffered] != 1 || v[ViolationUnoffered] != 1 {
+		if v := s.violations(); v[ViolationPipeliningUnoffered] != 1 || v[ViolationUnoffered] != 1 {
 			t.Errorf("violations %v", v)
 		}
 	})
 	t.Run("content before 354", func(t *testing.T) {
-		s := newServer(t, Config{})
+		s := newServer(t, setup{})
 		c := login(t, s, gmailUser)
 		c.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\nhello\r\n.\r\n")
 		for _, want := range []string{"250 ", "250 ", "354 ", "250 "} {
 			c.want(want)
 		}
-		if v := s.Stats().Violations; v[ViolationPipelinedGroup] != 1 {
+		if v := s.violations(); v[ViolationPipelinedGroup] != 1 {
 			t.Errorf("violations %v", v)
 		}
 	})
 }
 
 func TestIdleTimeout(t *testing.T) {
-	s := newServer(t, Config{Endpoints: []Endpoint{{Preset: PresetGmail, Limits: Limits{IdleTimeout: Duration(50 * time.Millisecond)}}},
-		Accounts: []Account{{Email: gmailUser}}, Limits: "off"})
-	c := dial(t, s, s.Addr(PresetGmail))
+	s := newServer(t, setup{Endpoints: []Endpoint{{Preset: mailbox.Gmail, Limits: mailbox.Limits{IdleTimeout: wait.Duration(50 * time.Millisecond)}}},
+		Accounts: []mailbox.Account{{Email: gmailUser}}, LimitsOff: true})
+	c := dial(t, s, s.Addr(mailbox.Gmail))
 	c.want("220 ")
 	c.want("421 4.4.2")
 	c.wantEnd()
@@ -375,10 +380,10 @@ func TestIdleTimeout(t *testing.T) {
 
 func TestResumption(t *testing.T) {
 	for _, version := range []string{"1.2", "1.3"} {
-		s := newServer(t, Config{Endpoints: []Endpoint{{Preset: PresetGmail, TLSVersion: version}}, Accounts: SampleAccounts(1)})
+		s := newServer(t, setup{Endpoints: []Endpoint{{Preset: mailbox.Gmail, TLSVersion: version}}, Accounts: mailbox.Sample(1)})
 		cache := tls.NewLRUClientSessionCache(1)
 		for range 2 {
-			c := dial(t, s, s.TLSAddr(PresetGmail))
+			c := dial(t, s, s.TLSAddr(mailbox.Gmail))
 			cfg := c.tlsConfig()
 			cfg.ClientSessionCache = cache
 			if err := c.handshake(cfg); err != nil {
@@ -390,22 +395,22 @@ func TestResumption(t *testing.T) {
 			}
 			c.cmd("QUIT", "221 ")
 		}
-		if st := s.Stats(); st.TLSResumed != 1 || st.TLSHandshakes != 2 {
+		if st := s.stats(); st.TLSResumed != 1 || st.TLSHandshakes != 2 {
 			t.Errorf("TLS %s: %d of %d resumed", version, st.TLSResumed, st.TLSHandshakes)
 		}
 	}
 }
 
 func TestListening(t *testing.T) {
-	s := newServer(t, Config{})
-	if err := s.SetListening(PresetGmail, false); err != nil {
+	s := newServer(t, setup{})
+	if err := s.SetListening(mailbox.Gmail, false); err != nil {
 		t.Fatal(err)
 	}
-	if conn, err := net.Dial("tcp", s.Addr(PresetGmail)); err == nil {
+	if conn, err := net.Dial("tcp", s.Addr(mailbox.Gmail)); err == nil {
 		conn.Close()
 		t.Fatal("connected to a closed port")
 	}
-	if err := s.SetListening(PresetGmail, true); err != nil {
+	if err := s.SetListening(mailbox.Gmail, true); err != nil {
 		t.Fatal(err)
 	}
 	login(t, s, gmailUser).deliver("back\r\n")
@@ -413,9 +418,9 @@ func TestListening(t *testing.T) {
 
 func TestLatencyOverlaps(t *testing.T) {
 	const rtt, n = 100 * time.Millisecond, 20
-	s := newServer(t, Config{Limits: "off"})
+	s := newServer(t, setup{LimitsOff: true})
 	c := login(t, s, gmailUser)
-	s.SetLatency(Latency{RoundTrip: Duration(rtt), Final: Duration(rtt)})
+	s.SetLatency(Latency{RoundTrip: wait.Duration(rtt), Final: wait.Duration(rtt)})
 	start := time.Now()
 	for i := range n {
 		c.send(bdat("a@b.test", "c@d.test", fmt.Sprint(i)))
@@ -434,7 +439,7 @@ func TestLatencyOverlaps(t *testing.T) {
 }
 
 func TestRecordHidesSecrets(t *testing.T) {
-	s := newServer(t, Config{Record: 100})
+	s := newServer(t, setup{Record: 100})
 	c := login(t, s, gmailUser)
 	c.deliver("x\r\n")
 	var lines []string

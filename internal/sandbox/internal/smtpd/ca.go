@@ -1,6 +1,7 @@
-package sandbox
+package smtpd
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,13 +12,13 @@ import (
 	"fmt"
 	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 )
 
-// Hostnames are the names in the certificate of every endpoint.
-var Hostnames = []string{"localhost", "127.0.0.1", "::1", "smtp.sandbox.test"}
+// hostnames are the names in the certificate of every endpoint.
+var hostnames = []string{"localhost", "127.0.0.1", "::1", "smtp.sandbox.test"}
 
 // authority is a certificate authority that lives as long as the sandbox.
 type authority struct {
@@ -89,16 +90,16 @@ func serial() *big.Int {
 
 // issueRight returns the certificate that every endpoint shows.
 func (a *authority) issueRight() (tls.Certificate, error) {
-	return a.issue(Hostnames, time.Now().AddDate(1, 0, 0))
+	return a.issue(hostnames, time.Now().AddDate(1, 0, 0))
 }
 
 // issueWrong returns a certificate that a careful client refuses.
 func (a *authority) issueWrong(kind string) (tls.Certificate, error) {
 	switch kind {
-	case CertificateOtherName:
+	case fault.CertificateOtherName:
 		return a.issue([]string{"other.sandbox.test"}, time.Now().AddDate(1, 0, 0))
-	case CertificateExpired:
-		return a.issue(Hostnames, time.Now().Add(-24*time.Hour))
+	case fault.CertificateExpired:
+		return a.issue(hostnames, time.Now().Add(-24*time.Hour))
 	}
 	other, err := newAuthority("sandbox other CA")
 	if err != nil {
@@ -108,29 +109,4 @@ func (a *authority) issueWrong(kind string) (tls.Certificate, error) {
 }
 
 // CAPEM returns the certificate of the sandbox's CA.
-func (s *Server) CAPEM() []byte { return append([]byte(nil), s.ca.pem...) }
-
-// CertPool returns a pool that trusts only the sandbox's CA.
-func (s *Server) CertPool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(s.ca.cert)
-	return pool
-}
-
-// caName is the file of the CA certificate.
-const caName = "ca.pem"
-
-// caFile is that file. PEM allows text in front of a certificate.
-func (s *Server) caFile(path string) output {
-	return output{path, append([]byte(emptyMark+"\n"), s.ca.pem...), 0o644}
-}
-
-// WriteCA writes the CA certificate to dir/ca.pem and returns that path. Errors:
-// ErrInTheWay, see WriteProxyFiles.
-func (s *Server) WriteCA(dir string) (string, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, caName)
-	return path, writeAll(s.caFile(path))
-}
+func (s *Server) CAPEM() []byte { return bytes.Clone(s.ca.pem) }

@@ -1,4 +1,4 @@
-package sandbox
+package smtpd
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
+	"xoauth2-proxy/internal/sandbox/internal/store"
 )
 
 // slowPiece is how much content a slow reader takes each interval.
@@ -27,7 +28,7 @@ func (s *session) onBDAT(args []byte) {
 		s.violation(ViolationSyntax)
 		s.reply("501 5.5.4 Syntax error in BDAT")
 		s.flush()
-		s.shut(ActionClose)
+		s.shut(fault.ActionClose)
 		return
 	}
 	if refusal := s.refuseBDAT(); refusal != "" {
@@ -36,7 +37,7 @@ func (s *session) onBDAT(args []byte) {
 		s.reply(refusal)
 		return
 	}
-	var then Action
+	var then fault.Action
 	if s.tx.verb == "" {
 		var proceed bool
 		if proceed, then = s.strikeBDAT(n); !proceed {
@@ -89,13 +90,13 @@ func (s *session) refuseBDAT() string {
 // strikeBDAT runs the fault of phase data, if one is due, at the first chunk
 // of n octets. It reports whether the chunk is still to be read, and how the
 // connection is to end after the reply to it.
-func (s *session) strikeBDAT(n int64) (proceed bool, then Action) {
-	f := s.hit(PhaseData, nil)
+func (s *session) strikeBDAT(n int64) (proceed bool, then fault.Action) {
+	f := s.hit(fault.PhaseData, nil)
 	if f == nil {
 		return true, ""
 	}
 	switch f.Action {
-	case ActionReply, ActionGarbage, ActionHuge, ActionIgnore:
+	case fault.ActionReply, fault.ActionGarbage, fault.ActionHuge, fault.ActionIgnore:
 		// The chunk is on its way already, and the answer comes after it.
 		s.swallow(n)
 		s.tx.verb, s.tx.closed = "BDAT", true
@@ -105,7 +106,7 @@ func (s *session) strikeBDAT(n int64) (proceed bool, then Action) {
 	rule := f.Rule
 	rule.Then, then = "", rule.Then
 	s.act(&fault.Fault{Rule: rule}, func() { proceed = true })
-	if f.Action == ActionSlow {
+	if f.Action == fault.ActionSlow {
 		s.tx.pace = f
 	}
 	return proceed && !s.ended, then
@@ -123,7 +124,7 @@ func (s *session) readChunk(n int64) error {
 	if n > 64<<10 {
 		s.flush() // this takes a while, and the client may want its replies
 	}
-	f := s.hit(PhaseMidContent, nil)
+	f := s.hit(fault.PhaseMidContent, nil)
 	if f == nil {
 		return s.read(n)
 	}
@@ -141,7 +142,7 @@ func (s *session) readChunk(n int64) error {
 		return errStruck
 	case !proceed:
 		tx.spoiled = true
-	case f.Action == ActionSlow:
+	case f.Action == fault.ActionSlow:
 		tx.pace = f
 	}
 	return s.read(n - before)
@@ -216,7 +217,7 @@ func (s *session) onDATA(args []byte) {
 		return
 	}
 	proceed := false
-	s.guard(PhaseData, func() {
+	s.guard(fault.PhaseData, func() {
 		s.reply("354 Go ahead")
 		proceed = true
 	})
@@ -245,9 +246,9 @@ func (s *session) endOfData() {
 	if l := s.srv.latency.Load(); l != nil {
 		s.w.slower(time.Duration(l.RoundTrip + l.Final))
 	}
-	s.guard(PhaseAfterEOD, s.accept)
-	if s.srv.faults.Active() && !s.ended {
-		if f := s.hit(PhaseAfterReply, nil); f != nil {
+	s.guard(fault.PhaseAfterEOD, s.accept)
+	if s.srv.cfg.Faults.Active() && !s.ended {
+		if f := s.hit(fault.PhaseAfterReply, nil); f != nil {
 			s.act(f, nil)
 		}
 	}
@@ -256,7 +257,7 @@ func (s *session) endOfData() {
 
 // accept takes the message or refuses it, and replies.
 func (s *session) accept() {
-	tx, srv := &s.tx, s.srv
+	tx := &s.tx
 	content := *tx.content
 	if tx.overflow {
 		s.reply(s.ep.preset.replies[replySize])
@@ -268,15 +269,16 @@ func (s *session) accept() {
 	if !s.admit() {
 		return
 	}
-	id, err := srv.messages.Add(s.box.Email, content, s.message)
+	id, err := s.srv.cfg.Store.Add(s.box.Email, content, s.message)
 	if err != nil {
 		s.reply("451 4.3.0 Cannot store the message: " + err.Error())
 		return
 	}
-	c := &srv.counters
-	c.messages.Add(1)
-	c.bytes.Add(int64(len(content)))
-	c.recipients.Add(int64(len(tx.rcpts)))
+	s.srv.counters.count(func(c *Stats) {
+		c.Messages++
+		c.Bytes += int64(len(content))
+		c.Recipients += int64(len(tx.rcpts))
+	})
 	s.box.Count(func(st *mailbox.Stats) { st.Messages++; st.Recipients += int64(len(tx.rcpts)) })
 	s.carried++
 	p := s.ep.preset
@@ -289,7 +291,7 @@ func (s *session) accept() {
 // delay if the provider delays. If not, it replied.
 func (s *session) admit() bool {
 	for {
-		limit, wait := s.box.Admit(len(s.tx.rcpts), &s.ep.limits, s.ep.preset.delayOverRate, s.srv.now())
+		limit, wait := s.box.Admit(len(s.tx.rcpts), &s.ep.limits, s.ep.preset.delayOverRate, s.srv.cfg.Now())
 		switch {
 		case limit != "":
 			s.reply(cmp.Or(s.ep.preset.replies[limit], replyRate))
@@ -310,8 +312,8 @@ func (s *session) maySend() bool {
 }
 
 // message is the envelope, for the store.
-func (s *session) message() *Message {
-	return &Message{Time: time.Now(), Endpoint: s.ep.Name, Account: s.box.Email, Connection: s.id,
+func (s *session) message() *store.Message {
+	return &store.Message{Time: time.Now(), Endpoint: s.ep.Name, Account: s.box.Email, Connection: s.id,
 		ReversePath: s.tx.from, Params: s.tx.params, Recipients: slices.Clone(s.tx.rcpts),
 		Verb: s.tx.verb, Chunks: s.tx.chunks}
 }

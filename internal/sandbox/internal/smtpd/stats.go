@@ -1,9 +1,8 @@
-package sandbox
+package smtpd
 
 import (
 	"maps"
 	"sync"
-	"sync/atomic"
 )
 
 // Names of violations: breaches of protocol by the client.
@@ -27,7 +26,7 @@ const (
 	ViolationChallengeAnswer     = "challenge-answer-not-empty" // after a refused token
 )
 
-// Stats are the counters of a sandbox.
+// Stats are the counters of a server.
 type Stats struct {
 	Connections   int64 `json:"connections"`
 	Open          int64 `json:"open"`
@@ -42,54 +41,44 @@ type Stats struct {
 	Bytes         int64 `json:"bytes"` // content of the messages
 	Recipients    int64 `json:"recipients"`
 	Quits         int64 `json:"quits"`
-	TokenRequests int64 `json:"token_requests"`
-	TokensIssued  int64 `json:"tokens_issued"`
-	// Violations counts breaches of protocol by name.
-	Violations map[string]int64 `json:"violations"`
 }
 
 // counters are Stats at work.
 type counters struct {
-	open, maxOpen                      atomic.Int64
-	handshakes, resumed, tlsFailures   atomic.Int64
-	logins, loginFailures, commands    atomic.Int64
-	messages, bytes, recipients, quits atomic.Int64
-
-	mu         sync.Mutex // guards violations
+	mu         sync.Mutex // guards what follows
+	stats      Stats
 	violations map[string]int64
 }
 
-func (c *counters) opened() {
-	n := c.open.Add(1)
-	for {
-		m := c.maxOpen.Load()
-		if n <= m || c.maxOpen.CompareAndSwap(m, n) {
-			return
-		}
-	}
+// count changes the counters.
+func (c *counters) count(f func(*Stats)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.stats)
+}
+
+// opened counts a connection and returns its number, from 1.
+func (c *counters) opened() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Connections++
+	c.stats.Open++
+	c.stats.MaxOpen = max(c.stats.MaxOpen, c.stats.Open)
+	return uint64(c.stats.Connections)
 }
 
 func (c *counters) violation(name string) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.violations == nil {
 		c.violations = map[string]int64{}
 	}
 	c.violations[name]++
-	c.mu.Unlock()
 }
 
-// Stats returns the counters.
-func (s *Server) Stats() Stats {
-	c, tokens := &s.counters, s.tokens.Stats()
-	c.mu.Lock()
-	violations := maps.Clone(c.violations)
-	c.mu.Unlock()
-	return Stats{
-		Connections: int64(s.connections.Load()), Open: c.open.Load(), MaxOpen: c.maxOpen.Load(),
-		TLSHandshakes: c.handshakes.Load(), TLSResumed: c.resumed.Load(), TLSFailures: c.tlsFailures.Load(),
-		Logins: c.logins.Load(), LoginFailures: c.loginFailures.Load(), Commands: c.commands.Load(),
-		Messages: c.messages.Load(), Bytes: c.bytes.Load(), Recipients: c.recipients.Load(), Quits: c.quits.Load(),
-		TokenRequests: tokens.TokenRequests, TokensIssued: tokens.TokensIssued,
-		Violations: violations,
-	}
+// Stats returns the counters, and the violations by name; nil if there are none.
+func (s *Server) Stats() (stats Stats, violations map[string]int64) {
+	s.counters.mu.Lock()
+	defer s.counters.mu.Unlock()
+	return s.counters.stats, maps.Clone(s.counters.violations)
 }

@@ -1,10 +1,12 @@
-package sandbox
+package smtpd
 
 import (
 	"bufio"
 	"crypto/tls"
 	"net"
 	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 )
 
 const handshakeTime = 30 * time.Second
@@ -35,7 +37,7 @@ func (s *Server) wrongTLS(ep *endpoint, kind string) (*tls.Config, error) {
 // startTLS does the handshake, with the fault that is due at it.
 func (s *session) startTLS() {
 	cfg := s.ep.tls
-	if f := s.hit(PhaseTLS, nil); f != nil {
+	if f := s.hit(fault.PhaseTLS, nil); f != nil {
 		// The client is in the midst of its handshake when the fault comes.
 		s.armDeadline(handshakeTime)
 		if _, err := s.br.Peek(1); err != nil {
@@ -47,14 +49,14 @@ func (s *session) startTLS() {
 		switch {
 		case s.ended:
 			return
-		case f.Action == ActionWrongCertificate:
+		case f.Action == fault.ActionWrongCertificate:
 			var err error
 			if cfg, err = s.srv.wrongTLS(s.ep, f.Certificate); err != nil {
 				s.ended = true
 				return
 			}
 		case !proceed:
-			s.shut(ActionClose)
+			s.shut(fault.ActionClose)
 			return
 		}
 	}
@@ -66,15 +68,15 @@ func (s *session) startTLS() {
 	}
 	conn := tls.Server(under, cfg)
 	if err := conn.Handshake(); err != nil {
-		s.srv.counters.tlsFailures.Add(1)
+		s.srv.counters.count(func(c *Stats) { c.TLSFailures++ })
 		s.ended = true
 		return
 	}
 	s.raw.SetDeadline(time.Time{})
 	s.deadline = time.Time{}
-	s.srv.counters.handshakes.Add(1)
+	s.srv.counters.count(func(c *Stats) { c.TLSHandshakes++ })
 	if conn.ConnectionState().DidResume {
-		s.srv.counters.resumed.Add(1)
+		s.srv.counters.count(func(c *Stats) { c.TLSResumed++ })
 	}
 	s.tls = conn
 	s.w.conn = conn

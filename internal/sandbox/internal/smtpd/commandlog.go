@@ -1,8 +1,8 @@
-package sandbox
+package smtpd
 
 import (
-	"bytes"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -22,37 +22,26 @@ type commandLog struct {
 	records []CommandRecord
 }
 
-// record keeps the command if that was asked for.
-func (s *Server) record(conn uint64, verb string, line []byte) {
-	l := &s.log
+// record keeps the command if there is a limit. args are those in line.
+func (l *commandLog) record(conn uint64, verb string, args, line []byte) {
 	if l.limit <= 0 {
 		return
 	}
-	text, initial := string(line), false
+	r := CommandRecord{Connection: conn, Line: string(line)}
 	if verb == "AUTH" {
-		text = "AUTH " + mechanismOf(text[len("AUTH"):])
-		initial = len(text) < len(bytes.TrimRight(line, " "))
+		mechanism, initial, _ := strings.Cut(string(args), " ")
+		r.Line, r.Initial = "AUTH "+mechanism, strings.TrimRight(initial, " ") != ""
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.records) >= 2*l.limit {
 		l.records = slices.Delete(l.records, 0, l.limit)
 	}
-	l.records = append(l.records, CommandRecord{conn, text, initial})
+	l.records = append(l.records, r)
 }
 
-// mechanismOf returns the first word.
-func mechanismOf(args string) string {
-	for i := range args {
-		if i > 0 && args[i] == ' ' {
-			return args[1:i]
-		}
-	}
-	return args[min(1, len(args)):]
-}
-
-// Commands returns the newest commands of all connections in the order in
-// which they came, at least Config.Record of them if there were so many.
+// Commands returns the newest commands of all connections in the order in which
+// they came, at least Config.Record of them if there were so many.
 func (s *Server) Commands() []CommandRecord {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()

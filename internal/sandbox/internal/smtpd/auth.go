@@ -1,4 +1,4 @@
-package sandbox
+package smtpd
 
 import (
 	"bytes"
@@ -36,7 +36,7 @@ func (s *session) onAUTH(args []byte) {
 		return
 	}
 	if mech != "XOAUTH2" && mech != "OAUTHBEARER" && s.tls != nil {
-		s.srv.counters.loginFailures.Add(1)
+		s.srv.counters.count(func(c *Stats) { c.LoginFailures++ })
 		s.reply(p.basicAuth)
 		return
 	}
@@ -95,13 +95,13 @@ func (s *session) initialResponse(initial []byte) ([]byte, bool) {
 // refuses as the provider does.
 func (s *session) login(mech, user, token string) {
 	p := s.ep.preset
-	box := s.srv.Mailbox(user)
+	box := s.srv.cfg.Boxes.Mailbox(user)
 	good := box != nil && box.Endpoint == s.ep.Name
 	if mech != "PLAIN" {
-		good = s.srv.tokens.Accepts(box, token, s.ep.Name)
+		good = s.srv.cfg.Accepts(box, token, s.ep.Name)
 	}
 	if !good {
-		s.srv.counters.loginFailures.Add(1)
+		s.srv.counters.count(func(c *Stats) { c.LoginFailures++ })
 		if box != nil {
 			box.Count(func(st *mailbox.Stats) { st.LoginFailures++ })
 		}
@@ -113,12 +113,12 @@ func (s *session) login(mech, user, token string) {
 		}
 		return
 	}
-	if limit := box.Login(s.id, &s.ep.limits, p.atLogin, s.srv.now()); limit != "" {
+	if limit := box.Login(s.id, &s.ep.limits, p.atLogin, s.srv.cfg.Now()); limit != "" {
 		s.refuseVerb(p.replies[limit])
 		return
 	}
 	s.box = box
-	s.srv.counters.logins.Add(1)
+	s.srv.counters.count(func(c *Stats) { c.Logins++ })
 	s.reply("235 2.7.0 Accepted")
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 )
 
@@ -75,4 +76,22 @@ func (s *Server) WriteProxyFiles(dir string) (ProxyFiles, error) {
 func markedJSON(key string, v any) ([]byte, error) {
 	b, err := json.MarshalIndent(map[string]any{"_note": emptyMark, key: v}, "", "  ")
 	return append(b, '\n'), err
+}
+
+// caName is the file of the CA certificate.
+const caName = "ca.pem"
+
+// caFile is that file. PEM allows text in front of a certificate.
+func (s *Server) caFile(path string) output {
+	return output{path, append([]byte(emptyMark+"\n"), s.CAPEM()...), 0o644}
+}
+
+// WriteCA writes the CA certificate to dir/ca.pem and returns that path. Errors:
+// ErrInTheWay, see WriteProxyFiles.
+func (s *Server) WriteCA(dir string) (string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, caName)
+	return path, writeAll(s.caFile(path))
 }

@@ -1,8 +1,10 @@
-package sandbox
+package smtpd
 
 import (
 	"bytes"
 	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 )
 
 var endOfData = []byte("\r\n.\r\n")
@@ -11,7 +13,7 @@ var endOfData = []byte("\r\n.\r\n")
 // it. What was pipelined behind it stays in the reader.
 func (s *session) readData() error {
 	raw := *s.tx.content
-	f := s.hit(PhaseMidContent, nil)
+	f := s.hit(fault.PhaseMidContent, nil)
 	whole := true // raw has all content so far
 	for kept := 0; ; {
 		s.armIdle()
@@ -41,7 +43,7 @@ func (s *session) readData() error {
 				return errStruck
 			case !proceed:
 				s.tx.spoiled = true
-			case f.Action == ActionSlow:
+			case f.Action == fault.ActionSlow:
 				s.tx.pace = f
 			}
 			f = nil

@@ -1,0 +1,278 @@
+package smtpd
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/textproto"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
+	"xoauth2-proxy/internal/sandbox/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	gmailUser   = "user@gmail.com"
+	outlookUser = "user@outlook.com"
+	plainUser   = "user@plain.test"
+)
+
+// setup is what a test wants other than the default: a Gmail and an Outlook
+// endpoint, the mailboxes gmailUser and outlookUser, and limits on.
+type setup struct {
+	Endpoints []Endpoint
+	Accounts  []mailbox.Account
+	LimitsOff bool
+	Faults    []fault.Rule
+	Store     store.Config
+	Record    int
+	Now       func() time.Time
+}
+
+// fixture is a server with its mailboxes, faults, store and tokens.
+type fixture struct {
+	*Server
+	mailbox.Directory
+	fault.Script
+	*store.Store
+	tokens sync.Map // from token to the address of the mailbox
+}
+
+// newServer starts a server that ends with the test.
+func newServer(t testing.TB, cfg setup) *fixture {
+	t.Helper()
+	f := &fixture{}
+	if cfg.Endpoints == nil {
+		cfg.Endpoints = []Endpoint{{Preset: mailbox.Gmail}, {Preset: mailbox.Outlook}}
+	}
+	names := map[string]bool{}
+	for i := range cfg.Endpoints {
+		cfg.Endpoints[i] = cfg.Endpoints[i].WithDefaults()
+		names[cfg.Endpoints[i].Name] = true
+	}
+	if cfg.Accounts == nil {
+		cfg.Accounts = mailbox.Sample(2)
+	}
+	for _, a := range cfg.Accounts {
+		if _, err := f.Directory.Add(a, names); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	var err error
+	if f.Store, err = store.New(cfg.Store.WithDefaults()); err != nil {
+		t.Fatal(err)
+	}
+	if f.Server, err = New(Config{Endpoints: cfg.Endpoints, Limits: !cfg.LimitsOff, Record: cfg.Record, Now: cfg.Now,
+		Boxes: &f.Directory, Faults: &f.Script, Store: f.Store, Accepts: f.accepts}); err != nil {
+		t.Fatal(err)
+	}
+	f.setFaults(t, cfg.Faults...)
+	if err := f.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Close)
+	return f
+}
+
+// token returns an access token for the mailbox.
+func (f *fixture) token(email string) string {
+	token := rand.Text()
+	f.tokens.Store(token, f.Mailbox(email))
+	return token
+}
+
+func (f *fixture) accepts(m *mailbox.Mailbox, token, endpoint string) bool {
+	owner, ok := f.tokens.Load(token)
+	return ok && m != nil && owner == m && m.Endpoint == endpoint
+}
+
+// setFaults replaces the fault script.
+func (f *fixture) setFaults(t testing.TB, rules ...fault.Rule) {
+	t.Helper()
+	stats, _ := f.Stats()
+	if err := f.Set(rules, uint64(stats.Connections)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stats returns the counters.
+func (f *fixture) stats() Stats { s, _ := f.Stats(); return s }
+
+// violations returns the violations by name.
+func (f *fixture) violations() map[string]int64 { _, v := f.Stats(); return v }
+
+// plainConfig is a sandbox with an endpoint "plain" of the keywords given.
+func plainConfig(keywords ...string) setup {
+	return setup{
+		Endpoints: []Endpoint{{Preset: Plain, Keywords: keywords}},
+		Accounts:  []mailbox.Account{{Email: plainUser, Provider: mailbox.Gmail, Endpoint: Plain}},
+	}
+}
+
+func testContext(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// client is an SMTP client that shows every byte.
+type client struct {
+	t   testing.TB
+	srv *fixture
+	raw *net.TCPConn
+	net.Conn
+	br *bufio.Reader
+}
+
+func dial(t testing.TB, s *fixture, addr string) *client {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	return &client{t, s, conn.(*net.TCPConn), conn, bufio.NewReader(conn)}
+}
+
+func (c *client) send(text string) {
+	c.t.Helper()
+	if _, err := c.Write([]byte(text)); err != nil {
+		c.t.Fatalf("send %q: %v", text, err)
+	}
+}
+
+// reply reads one reply, its lines joined by '\n'.
+func (c *client) reply() (string, error) {
+	var lines []string
+	for {
+		line, err := c.br.ReadString('\n')
+		if err != nil {
+			return strings.Join(append(lines, line), "\n"), err
+		}
+		line = strings.TrimSuffix(line, "\r\n")
+		lines = append(lines, line)
+		if len(line) < 4 || line[3] != '-' {
+			return strings.Join(lines, "\n"), nil
+		}
+	}
+}
+
+func (c *client) want(prefix string) string {
+	c.t.Helper()
+	got, err := c.reply()
+	if err != nil || !strings.HasPrefix(got, prefix) {
+		c.t.Fatalf("reply %q, %v; want %q", got, err, prefix)
+	}
+	return got
+}
+
+// cmd sends a line and expects a reply that begins with prefix.
+func (c *client) cmd(line, prefix string) string {
+	c.t.Helper()
+	c.send(line + "\r\n")
+	got, err := c.reply()
+	if err != nil || !strings.HasPrefix(got, prefix) {
+		c.t.Fatalf("%q: reply %q, %v; want %q", line, got, err, prefix)
+	}
+	return got
+}
+
+// wantEnd expects the connection to end without another reply.
+func (c *client) wantEnd() error {
+	c.t.Helper()
+	got, err := c.reply()
+	if err == nil {
+		c.t.Fatalf("got %q, want the end of the connection", got)
+	}
+	if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		c.t.Fatalf("connection neither answered nor ended")
+	}
+	return err
+}
+
+func (c *client) tlsConfig() *tls.Config {
+	return trusting(c.srv)
+}
+
+// trusting trusts the CA of the server alone.
+func trusting(s *fixture) *tls.Config {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(s.CAPEM())
+	return &tls.Config{RootCAs: pool, ServerName: "localhost"}
+}
+
+func (c *client) handshake(cfg *tls.Config) error {
+	conn := tls.Client(c.raw, cfg)
+	err := conn.Handshake()
+	c.Conn, c.br = conn, bufio.NewReader(conn)
+	return err
+}
+
+// secure greets and does STARTTLS and the second EHLO.
+func (c *client) secure() *client {
+	c.t.Helper()
+	c.want("220 ")
+	c.cmd("EHLO client.test", "250-")
+	c.cmd("STARTTLS", "220 ")
+	if err := c.handshake(c.tlsConfig()); err != nil {
+		c.t.Fatal(err)
+	}
+	c.cmd("EHLO client.test", "250-")
+	return c
+}
+
+func xoauth2(user, token string) string {
+	return base64.StdEncoding.EncodeToString([]byte("user=" + user + "\x01auth=Bearer " + token + "\x01\x01"))
+}
+
+func (c *client) auth(user string) *client {
+	c.t.Helper()
+	c.cmd("AUTH XOAUTH2 "+xoauth2(user, c.srv.token(user)), "235 2.7.0")
+	return c
+}
+
+// login returns an authenticated client of the account's endpoint.
+func login(t testing.TB, s *fixture, user string) *client {
+	t.Helper()
+	return dial(t, s, s.Addr(s.Mailbox(user).Endpoint)).secure().auth(user)
+}
+
+// bdat is a whole message as one flight.
+func bdat(from, to, content string) string {
+	return fmt.Sprintf("MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nBDAT %d LAST\r\n%s", from, to, len(content), content)
+}
+
+func (c *client) deliver(content string) {
+	c.t.Helper()
+	c.send(bdat("from@a.test", "to@b.test", content))
+	c.want("250 2.1.0")
+	c.want("250 2.1.5")
+	c.want("250 2.0.0")
+}
+
+func stuffed(content string) []byte {
+	var b bytes.Buffer
+	w := textproto.NewWriter(bufio.NewWriter(&b)).DotWriter()
+	w.Write([]byte(content))
+	w.Close()
+	return b.Bytes()
+}

@@ -1,0 +1,104 @@
+package smtpd
+
+import (
+	"strconv"
+	"strings"
+)
+
+// extension is a set of EHLO keywords, as offered in the last EHLO reply.
+type extension uint16
+
+const (
+	extSIZE extension = 1 << iota
+	ext8BITMIME
+	extSMTPUTF8
+	extDSN
+	extBINARYMIME
+	extCHUNKING
+	extPIPELINING
+	extSTARTTLS
+	extAUTH
+)
+
+var extensionNames = map[string]extension{
+	"SIZE": extSIZE, "8BITMIME": ext8BITMIME, "SMTPUTF8": extSMTPUTF8, "DSN": extDSN,
+	"BINARYMIME": extBINARYMIME, "CHUNKING": extCHUNKING, "PIPELINING": extPIPELINING,
+	"STARTTLS": extSTARTTLS, "AUTH": extAUTH,
+}
+
+// offer is one EHLO answer: its lines, and what follows from them.
+type offer struct {
+	lines []string
+	exts  extension
+	mechs []string
+	size  int64 // of SIZE, 0 none
+}
+
+func newOffer(lines []string) *offer {
+	o := &offer{lines: lines}
+	for _, l := range lines {
+		words := strings.Fields(l)
+		if len(words) == 0 {
+			continue
+		}
+		e := extensionNames[strings.ToUpper(words[0])]
+		o.exts |= e
+		switch {
+		case e == extSIZE && len(words) > 1:
+			o.size, _ = strconv.ParseInt(words[1], 10, 64)
+		case e == extAUTH:
+			o.mechs = words[1:]
+		}
+	}
+	return o
+}
+
+// clear returns the offer before TLS, with a line in the place of AUTH.
+func (o *offer) clear(instead string) *offer {
+	lines := make([]string, 0, len(o.lines)+1)
+	done := false
+	for _, l := range o.lines {
+		if strings.HasPrefix(strings.ToUpper(l), "AUTH") {
+			if !done {
+				lines = append(lines, instead)
+			}
+			done = true
+			continue
+		}
+		lines = append(lines, l)
+	}
+	if !done {
+		lines = append(lines, instead)
+	}
+	return newOffer(lines)
+}
+
+// without returns the offer less one keyword or one AUTH mechanism.
+func (o *offer) without(word string) *offer {
+	var lines []string
+	for _, l := range o.lines {
+		words := strings.Fields(l)
+		kept := words[:0]
+		for _, w := range words {
+			if !strings.EqualFold(w, word) {
+				kept = append(kept, w)
+			}
+		}
+		// The keyword itself gone, its arguments go with it.
+		if len(kept) == 0 || !strings.HasPrefix(strings.ToUpper(l), strings.ToUpper(kept[0])) {
+			continue
+		}
+		lines = append(lines, strings.Join(kept, " "))
+	}
+	return newOffer(lines)
+}
+
+// mechanism reports whether AUTH offers it.
+func (o *offer) mechanism(name string) bool {
+	for _, m := range o.mechs {
+		if strings.EqualFold(m, name) {
+			return true
+		}
+	}
+	return false
+}
