@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/tokend"
 )
 
@@ -32,16 +34,19 @@ func (s *Server) serveAPI(ctx *fasthttp.RequestCtx) {
 	case path == "/stats" && method == "GET":
 		tokend.SendJSON(ctx, 200, s.Stats())
 	case path == "/accounts" && method == "GET":
-		tokend.SendJSON(ctx, 200, s.accountList())
+		s.listAccounts(ctx)
 	case path == "/commands" && method == "GET":
 		tokend.SendJSON(ctx, 200, s.Commands())
 	case path == "/faults" && method == "GET":
 		tokend.SendJSON(ctx, 200, s.Faults())
 	case path == "/faults" && method == "POST":
-		s.postFaults(ctx)
+		var rules []Rule
+		if decodeStrict(ctx, &rules) {
+			answer(ctx, s.SetFaults(rules...), map[string]int{"rules": len(rules)})
+		}
 	case path == "/faults" && method == "DELETE":
 		s.ClearFaults()
-		tokend.SendJSON(ctx, 200, []FaultStatus{})
+		tokend.SendJSON(ctx, 200, []fault.Status{})
 	case path == "/latency" && method == "PUT":
 		var l Latency
 		if decodeStrict(ctx, &l) {
@@ -90,34 +95,25 @@ func (s *Server) getMessage(ctx *fasthttp.RequestCtx, path string) {
 	}
 }
 
-func (s *Server) postFaults(ctx *fasthttp.RequestCtx) {
-	var rules []Rule
-	if !decodeStrict(ctx, &rules) {
-		return
+// listAccounts sends the accounts without their secrets.
+func (s *Server) listAccounts(ctx *fasthttp.RequestCtx) {
+	type account struct {
+		ID       string `json:"account_id"`
+		Provider string `json:"provider"`
+		Endpoint string `json:"endpoint"`
+		ClientID string `json:"client_id"`
+		AccountStats
 	}
-	answer(ctx, s.SetFaults(rules...), map[string]int{"rules": len(rules)})
-}
-
-// accountState is an account without its secrets.
-type accountState struct {
-	ID       string `json:"account_id"`
-	Provider string `json:"provider"`
-	Endpoint string `json:"endpoint"`
-	ClientID string `json:"client_id"`
-	AccountStats
-}
-
-func (s *Server) accountList() []accountState {
-	list := []accountState{}
+	list := []account{}
 	for _, m := range s.Mailboxes() {
-		list = append(list, accountState{m.ID, m.Provider, m.Endpoint, m.ClientID, m.Stats()})
+		list = append(list, account{m.ID, m.Provider, m.Endpoint, m.ClientID, m.Stats()})
 	}
-	return list
+	tokend.SendJSON(ctx, 200, list)
 }
 
 // decodeStrict reads the JSON body into v, or answers 400.
 func decodeStrict(ctx *fasthttp.RequestCtx, v any) bool {
-	dec := json.NewDecoder(strings.NewReader(string(ctx.PostBody())))
+	dec := json.NewDecoder(bytes.NewReader(ctx.PostBody()))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
 		tokend.SendError(ctx, 400, err.Error())

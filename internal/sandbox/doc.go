@@ -1,56 +1,30 @@
 // Package sandbox is a mail provider on loopback: SMTP submission with TLS and
-// XOAUTH2, and the OAuth2 token endpoint that goes with it. It behaves like
-// Gmail or Microsoft 365 as far as a relay can tell (EHLO keywords, replies,
-// limits, refusals), and it is the oracle of the tests: it parses strictly and
-// on its own, keeps what it accepted, counts what it saw, and notes every
-// breach of protocol (see [Stats].Violations).
+// XOAUTH2, and the OAuth2 token endpoint that goes with it. A relay cannot tell it
+// from Gmail or Microsoft 365 by EHLO keywords, replies, limits or refusals. It is
+// the oracle of the tests: it parses strictly and on its own, keeps what it
+// accepted, counts what it saw, and notes every breach of protocol (see
+// [Stats].Violations).
 //
-// # Parts
+// # Rooms
 //
-//   - [Server] owns the listeners: one STARTTLS and one implicit TLS port for
-//     each [Endpoint], and one HTTP port for the token endpoint and the API.
-//   - session is one SMTP connection, a goroutine of its own. Its states are
-//     greeted, TLS, authenticated, transaction open, content; a command out of
-//     order is refused as the provider would.
-//   - mailbox is one account: its refresh and access tokens, live sessions,
-//     counters and limits.
-//   - the store keeps accepted messages: in memory, in a directory, or only
-//     counted, for load runs (see [StoreConfig]).
-//   - fault scripts ([Rule]) make any phase fail in any way, with counters.
+// This package reads the configuration, assembles the rooms below, serves the HTTP
+// API and writes the files for a proxy. A [Server] has the methods of its rooms.
 //
-// # Strictness
+//	internal/smtpd    the SMTP server: sessions, presets, replies
+//	internal/tokend   the OAuth2 endpoints and the grants
+//	internal/fault    fault scripts: rules, and which of them strikes
+//	internal/store    accepted messages, and the accounts of load runs
+//	internal/mailbox  accounts with their counters and limits
+//	internal/wait     what the rooms wait for: state, connections, a peer
 //
-// What the providers document is on by default; all else is a switch.
-//
-//   - Lines: preset gmail answers 555 5.5.2 to a command line above 1,000 octets,
-//     AUTH with an initial response included ([Limits].CommandLine, in force with
-//     limits off too). A response after a 334 may have 12,288 octets anywhere.
-//   - Limits of a mailbox, a connection and a message: [Limits]. Their replies,
-//     and the words to a bad token, are [Endpoint].Replies.
-//   - Verbs that are announced and refused, or never answered: [Endpoint].Refuse,
-//     or a rule of phase "command" with a verb.
-//
-// Fault scripts reach every phase:
-//
-//	{"phase": "rcpt", "action": "reply", "reply": "450 4.2.1 later"}
-//	{"phase": "mail", "action": "reply", "reply": "452 4.4.5 enough", "per": "connection", "since": 11}
-//	{"phase": "command", "verb": "BDAT", "action": "reply", "reply": "502 5.5.1 not implemented"}
-//	{"phase": "command", "verb": "BDAT", "action": "ignore"}
-//	{"phase": "banner", "action": "pass", "then": "reset"}
-//	{"phase": "auth", "action": "reply", "reply": "535 5.7.8 no", "then": "cut"}
-//	{"phase": "token", "action": "alter", "headers": {"Content-Type": ""}, "bom": true, "gzip": true}
-//	{"phase": "token", "action": "alter", "fields": {"expires_in": "3599"}, "drop": ["scope"]}
-//	{"phase": "token", "action": "reply", "status": 200, "error": "invalid_grant"}
+// smtpd and tokend do not know each other: smtpd is given a function that checks
+// tokens.
 //
 // # Locks
 //
-// Server.mu guards the tables of connections and accounts, grants.mu the
-// tokens, consents.mu the requests for consent, mailbox.mu one account,
-// store.mu the messages, ruleSet.mu the counters of a script. None is held
-// during I/O, and none is taken while another is held.
-//
-// Stalls ask the system whether the client has gone, which ties the package to
-// Linux.
+// Each room guards its own state. No lock is held during I/O, and none is taken
+// while another is held; the exception is smtpd.Server.mu, under which a port is
+// opened or closed.
 //
 // # HTTP API
 //

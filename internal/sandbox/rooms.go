@@ -18,25 +18,18 @@ type (
 	TokenConfig   = tokend.Config
 	Account       = mailbox.Account
 	AccountStats  = mailbox.Stats
-	Limits        = mailbox.Limits
 	Action        = fault.Action
-	FaultStatus   = fault.Status
 	Phase         = fault.Phase
 	Rule          = fault.Rule
 	Duration      = wait.Duration
 	LoadStats     = store.LoadStats
 	Message       = store.Message
 	Range         = store.Range
-	Recipient     = store.Recipient
 	StoreConfig   = store.Config
 )
 
-// Modes of the store, see StoreConfig.
-const (
-	ModeKeep  = store.ModeKeep
-	ModeDir   = store.ModeDir
-	ModeCount = store.ModeCount
-)
+// ModeDir is a mode of the store, see StoreConfig.
+const ModeDir = store.ModeDir
 
 // Header fields of a load message.
 const (

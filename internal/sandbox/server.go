@@ -10,13 +10,15 @@ import (
 	"xoauth2-proxy/internal/sandbox/internal/tokend"
 )
 
-// The rooms that give a Server their methods.
+// The rooms that give a Server their methods, and the counters of two.
 type (
 	directory  = mailbox.Directory
 	messages   = store.Store
 	script     = fault.Script
 	smtpServer = smtpd.Server
+	smtpStats  = smtpd.Stats
 	tokens     = tokend.Server
+	tokenStats = tokend.Stats
 )
 
 // Server is a running sandbox. Beside its own methods it has those of its rooms.
@@ -101,11 +103,6 @@ func (s *Server) AddAccount(a Account) error {
 func (s *Server) SetFaults(rules ...Rule) error {
 	return s.script.Set(rules, uint64(s.Stats().Connections))
 }
-
-type (
-	smtpStats  = smtpd.Stats
-	tokenStats = tokend.Stats
-)
 
 // Stats are the counters of a sandbox.
 type Stats struct {

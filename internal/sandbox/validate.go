@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/store"
 )
 
 // Validate reports all problems of a configuration at once, each under its key.
@@ -53,8 +55,8 @@ func (c Config) Validate() error {
 			bad("clients[%d]: %w", i, err)
 		}
 	}
-	oneOf("store.mode", c.Store.Mode, ModeKeep, ModeDir, ModeCount)
-	if c.Store.Mode == ModeDir && c.Store.Dir == "" {
+	oneOf("store.mode", c.Store.Mode, store.ModeKeep, store.ModeDir, store.ModeCount)
+	if c.Store.Mode == store.ModeDir && c.Store.Dir == "" {
 		bad("store.dir: needed in mode dir")
 	}
 	seen := map[string]bool{}

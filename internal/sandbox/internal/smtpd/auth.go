@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
 
@@ -15,24 +16,19 @@ import (
 func (s *session) onAUTH(args []byte) {
 	p := s.ep.preset
 	switch {
-	case s.offer == nil:
-		s.violation(ViolationNoEHLO)
-		s.refuse("503 5.5.1 EHLO/HELO first")
+	case !s.greeted():
 		return
 	case s.needsTLS():
-		s.violation(ViolationAuthInClear)
-		s.refuse(p.needTLS)
+		s.refuse(ViolationAuthInClear, p.needTLS)
 		return
 	case s.box != nil || s.tx.open:
-		s.violation(ViolationSequence)
-		s.refuse("503 5.5.1 Already authenticated or in a transaction")
+		s.refuse(ViolationSequence, "503 5.5.1 Already authenticated or in a transaction")
 		return
 	}
 	word, initial, _ := bytes.Cut(args, []byte{' '})
 	mech := strings.ToUpper(string(word))
 	if !s.offer.mechanism(mech) {
-		s.violation(ViolationUnoffered)
-		s.refuse(p.badMechanism)
+		s.refuse(ViolationUnoffered, p.badMechanism)
 		return
 	}
 	if mech != "XOAUTH2" && mech != "OAUTHBEARER" && s.tls != nil {
@@ -52,15 +48,10 @@ func (s *session) onAUTH(args []byte) {
 		user, err = parsePLAIN(msg)
 	}
 	if err != nil {
-		s.violation(ViolationSyntax)
-		s.refuse("501 5.5.2 Cannot decode the response: " + err.Error())
+		s.refuse(ViolationSyntax, "501 5.5.2 Cannot decode the response: "+err.Error())
 		return
 	}
-	if f := s.hitAuth(user); f != nil {
-		s.act(f, func() { s.login(mech, user, token) })
-		return
-	}
-	s.login(mech, user, token)
+	s.guard(fault.PhaseAuth, func(ev *fault.Event) { ev.Account = user }, func() { s.login(mech, user, token) })
 }
 
 // needsTLS reports whether the session is in clear and must not be.
@@ -84,8 +75,7 @@ func (s *session) initialResponse(initial []byte) ([]byte, bool) {
 	}
 	msg, err := base64.StdEncoding.Strict().DecodeString(string(initial))
 	if err != nil {
-		s.violation(ViolationSyntax)
-		s.refuse("501 5.5.2 Cannot Decode response")
+		s.refuse(ViolationSyntax, "501 5.5.2 Cannot Decode response")
 		return nil, false
 	}
 	return msg, true

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
@@ -12,20 +13,10 @@ import (
 // splitVerb returns the verb in upper case and the arguments. An unknown verb
 // is "".
 func splitVerb(line []byte) (verb string, args []byte) {
-	word, rest, _ := bytes.Cut(line, []byte{' '})
-	var up [8]byte
-	if len(word) > len(up) {
-		return "", nil
-	}
-	for i, c := range word {
-		if c >= 'a' && c <= 'z' {
-			c -= 'a' - 'A'
-		}
-		up[i] = c
-	}
+	word, args, _ := bytes.Cut(line, []byte{' '})
 	for _, v := range fault.Verbs {
-		if v == string(up[:len(word)]) {
-			return v, rest
+		if len(word) == len(v) && strings.EqualFold(v, string(word)) { // of the same length: no letter folds but ASCII
+			return v, args
 		}
 	}
 	return "", nil
@@ -38,7 +29,7 @@ func (s *session) command(line []byte) {
 	verb, args := splitVerb(line)
 	s.srv.log.record(s.id, verb, args, line)
 	s.latency(verb)
-	if f := s.hitCommand(cmp.Or(verb, fault.VerbUnknown)); f != nil {
+	if f := s.hit(fault.PhaseCommand, func(ev *fault.Event) { ev.Verb = cmp.Or(verb, fault.VerbUnknown) }); f != nil {
 		if slices.Contains([]fault.Action{fault.ActionReply, fault.ActionIgnore, fault.ActionGarbage, fault.ActionHuge}, f.Action) && !f.Accept {
 			s.passOver(verb, args, fault.ReplyCode(f.Reply))
 		}
@@ -74,18 +65,17 @@ func (s *session) execute(verb string, args []byte) {
 	case "AUTH":
 		s.onAUTH(args)
 	case "RSET":
-		s.guard(fault.PhaseRset, func() { s.tx.reset(); s.reply("250 2.1.5 Flushed") })
+		s.guard(fault.PhaseRset, nil, func() { s.tx.reset(); s.reply("250 2.1.5 Flushed") })
 	case "NOOP":
-		s.guard(fault.PhaseNoop, func() { s.reply("250 2.0.0 OK") })
+		s.guard(fault.PhaseNoop, nil, func() { s.reply("250 2.0.0 OK") })
 	case "QUIT":
-		s.guard(fault.PhaseQuit, s.quit)
+		s.guard(fault.PhaseQuit, nil, s.quit)
 	case "VRFY":
 		s.reply("252 2.1.5 Send some mail, I'll try my best")
 	case "HELP":
 		s.reply("214 2.0.0 https://www.rfc-editor.org/rfc/rfc5321")
 	default:
-		s.violation(ViolationUnknownCommand)
-		s.refuse("502 5.5.1 Unrecognized command")
+		s.refuse(ViolationUnknownCommand, "502 5.5.1 Unrecognized command")
 	}
 }
 
@@ -109,15 +99,6 @@ func (s *session) checkGroup(verb string) {
 	}
 }
 
-// guard runs a command's effect, with the fault that is due in its phase.
-func (s *session) guard(ph fault.Phase, effect func()) {
-	if f := s.hit(ph, nil); f != nil {
-		s.act(f, effect)
-		return
-	}
-	effect()
-}
-
 func (s *session) quit() {
 	s.srv.counters.count(func(c *Stats) { c.Quits++ })
 	s.tx.reset()
@@ -131,11 +112,10 @@ func (s *session) quit() {
 
 func (s *session) onEHLO(verb string, args []byte) {
 	if len(args) == 0 || bytes.ContainsAny(args, " ") {
-		s.violation(ViolationSyntax)
-		s.refuse("501 5.5.4 Empty or malformed " + verb + " argument")
+		s.refuse(ViolationSyntax, "501 5.5.4 Empty or malformed "+verb+" argument")
 		return
 	}
-	s.guard(fault.PhaseEHLO, func() {
+	s.guard(fault.PhaseEHLO, nil, func() {
 		s.tx.reset()
 		if verb == "HELO" {
 			s.offer = &offer{}
@@ -160,21 +140,17 @@ func (s *session) onEHLO(verb string, args []byte) {
 
 func (s *session) onSTARTTLS(args []byte) {
 	switch {
-	case s.offer == nil:
-		s.violation(ViolationNoEHLO)
-		s.refuse("503 5.5.1 EHLO/HELO first")
+	case !s.greeted():
 		return
 	case s.tls != nil || s.offer.exts&extSTARTTLS == 0:
-		s.violation(ViolationSequence)
-		s.refuse("503 5.5.1 STARTTLS not available")
+		s.refuse(ViolationSequence, "503 5.5.1 STARTTLS not available")
 		return
 	case len(args) > 0:
-		s.violation(ViolationSyntax)
-		s.refuse("501 5.5.4 STARTTLS takes no parameters")
+		s.refuse(ViolationSyntax, "501 5.5.4 STARTTLS takes no parameters")
 		return
 	}
 	proceed := false
-	s.guard(fault.PhaseStartTLS, func() {
+	s.guard(fault.PhaseStartTLS, nil, func() {
 		if s.br.Buffered() > 0 {
 			s.violation(ViolationPipelinedStartTLS)
 			s.reply("454 4.5.0 Pipelining not allowed after STARTTLS")

@@ -135,15 +135,8 @@ func (s *session) readChunk(n int64) error {
 	if err := s.read(before); err != nil {
 		return err
 	}
-	proceed := false
-	s.act(f, func() { proceed = true })
-	switch {
-	case s.ended:
-		return errStruck
-	case !proceed:
-		tx.spoiled = true
-	case f.Action == fault.ActionSlow:
-		tx.pace = f
+	if err := s.strikeContent(f); err != nil {
+		return err
 	}
 	return s.read(n - before)
 }
@@ -217,7 +210,7 @@ func (s *session) onDATA(args []byte) {
 		return
 	}
 	proceed := false
-	s.guard(fault.PhaseData, func() {
+	s.guard(fault.PhaseData, nil, func() {
 		s.reply("354 Go ahead")
 		proceed = true
 	})
@@ -246,11 +239,9 @@ func (s *session) endOfData() {
 	if l := s.srv.latency.Load(); l != nil {
 		s.w.slower(time.Duration(l.RoundTrip + l.Final))
 	}
-	s.guard(fault.PhaseAfterEOD, s.accept)
-	if s.srv.cfg.Faults.Active() && !s.ended {
-		if f := s.hit(fault.PhaseAfterReply, nil); f != nil {
-			s.act(f, nil)
-		}
+	s.guard(fault.PhaseAfterEOD, nil, s.accept)
+	if !s.ended {
+		s.guard(fault.PhaseAfterReply, nil, func() {})
 	}
 	s.tx.reset()
 }

@@ -36,15 +36,8 @@ func (s *session) readData() error {
 		}
 		s.br.Discard(len(piece))
 		if f != nil && int64(len(raw)) >= f.After {
-			proceed := false
-			s.act(f, func() { proceed = true })
-			switch {
-			case s.ended:
-				return errStruck
-			case !proceed:
-				s.tx.spoiled = true
-			case f.Action == fault.ActionSlow:
-				s.tx.pace = f
+			if err := s.strikeContent(f); err != nil {
+				return err
 			}
 			f = nil
 		}

@@ -43,23 +43,28 @@ func (tx *transaction) reset() {
 	*tx = transaction{declared: -1, rcpts: tx.rcpts[:0]}
 }
 
-// ready refuses a command of mail before EHLO, TLS or AUTH.
+// ready reports whether EHLO, TLS and AUTH came before a command of mail. If not,
+// it refused.
 func (s *session) ready() bool {
-	p := s.ep.preset
 	switch {
-	case s.offer == nil:
-		s.violation(ViolationNoEHLO)
-		s.refuse("503 5.5.1 EHLO/HELO first")
+	case !s.greeted():
 	case s.needsTLS():
-		s.violation(ViolationMailBeforeAuth)
-		s.refuse(p.needTLS)
+		s.refuse(ViolationMailBeforeAuth, s.ep.preset.needTLS)
 	case s.box == nil:
-		s.violation(ViolationMailBeforeAuth)
-		s.refuse(p.needAuth)
+		s.refuse(ViolationMailBeforeAuth, s.ep.preset.needAuth)
 	default:
 		return true
 	}
 	return false
+}
+
+// greeted reports whether EHLO or HELO came, after TLS once more. If not, it
+// refused.
+func (s *session) greeted() bool {
+	if s.offer == nil {
+		s.refuse(ViolationNoEHLO, "503 5.5.1 EHLO/HELO first")
+	}
+	return s.offer != nil
 }
 
 func (s *session) onMAIL(args []byte) {
@@ -67,21 +72,16 @@ func (s *session) onMAIL(args []byte) {
 		return
 	}
 	if s.tx.open {
-		s.violation(ViolationSequence)
-		s.refuse("503 5.5.1 Nested MAIL command")
+		s.refuse(ViolationSequence, "503 5.5.1 Nested MAIL command")
 		return
 	}
 	path, rest, ok := cutPath(args, "FROM:")
 	if !ok {
-		s.violation(ViolationSyntax)
-		s.refuse("555 5.5.2 Syntax error in MAIL")
+		s.refuse(ViolationSyntax, "555 5.5.2 Syntax error in MAIL")
 		return
 	}
-	if f := s.hitMail(path); f != nil {
-		s.act(f, func() { s.mail(path, rest) })
-		return
-	}
-	s.mail(path, rest)
+	s.guard(fault.PhaseMail, func(ev *fault.Event) { ev.MailFrom, ev.HasMail, ev.Recipients = string(path), true, nil },
+		func() { s.mail(path, rest) })
 }
 
 // mail opens the transaction.
@@ -96,8 +96,7 @@ func (s *session) mail(path, rest []byte) {
 		}
 		tx.params = append(tx.params, string(p))
 	}
-	if reply := s.checkPath(path, true, tx.utf8); reply != "" {
-		s.refuse(reply)
+	if !s.checkPath(path, true) {
 		return
 	}
 	if n := s.ep.limits.MessagesPerConnection; n > 0 && s.carried >= n {
@@ -173,21 +172,15 @@ func (s *session) onRCPT(args []byte) {
 	}
 	path, rest, ok := cutPath(args, "TO:")
 	if !ok {
-		s.violation(ViolationSyntax)
-		s.refuse("555 5.5.2 Syntax error in RCPT")
+		s.refuse(ViolationSyntax, "555 5.5.2 Syntax error in RCPT")
 		return
 	}
-	if f := s.hit(fault.PhaseRcpt, path); f != nil {
-		s.act(f, func() { s.rcpt(path, rest) })
-		return
-	}
-	s.rcpt(path, rest)
+	s.guard(fault.PhaseRcpt, func(ev *fault.Event) { ev.Recipients = []string{string(path)} }, func() { s.rcpt(path, rest) })
 }
 
 // rcpt adds a recipient.
 func (s *session) rcpt(path, rest []byte) {
-	if reply := s.checkPath(path, false, s.tx.utf8); reply != "" {
-		s.refuse(reply)
+	if !s.checkPath(path, false) {
 		return
 	}
 	if n := s.ep.limits.Recipients; n > 0 && len(s.tx.rcpts) >= n {
@@ -238,28 +231,23 @@ func cutPath(args []byte, prefix string) (path, rest []byte, ok bool) {
 	return args[:end], args[end+1:], true
 }
 
-// checkPath returns a refusal of a mailbox, or "".
-func (s *session) checkPath(path []byte, reverse, utf8 bool) (refusal string) {
-	if reverse && len(path) == 0 {
-		return ""
-	}
+// checkPath reports whether a path is a mailbox, or the null reverse-path. If not,
+// it refused.
+func (s *session) checkPath(path []byte, reverse bool) bool {
 	at := bytes.LastIndexByte(path, '@')
-	if at <= 0 || at == len(path)-1 || bytes.ContainsAny(path, "\r\n\t<") {
-		s.violation(ViolationSyntax)
-		if reverse {
-			return "553 5.1.7 The sender address is not a valid RFC 5321 address"
-		}
-		return "553 5.1.3 The recipient address is not a valid RFC 5321 address"
+	switch wrong := at <= 0 || at == len(path)-1 || bytes.ContainsAny(path, "\r\n\t<"); {
+	case reverse && len(path) == 0:
+	case wrong && reverse:
+		s.refuse(ViolationSyntax, "553 5.1.7 The sender address is not a valid RFC 5321 address")
+		return false
+	case wrong:
+		s.refuse(ViolationSyntax, "553 5.1.3 The recipient address is not a valid RFC 5321 address")
+		return false
+	case !s.tx.utf8 && bytes.ContainsFunc(path, func(r rune) bool { return r >= 0x80 }):
+		s.refuse(ViolationUnoffered, "553 5.6.7 Address needs SMTPUTF8")
+		return false
 	}
-	if !utf8 {
-		for _, c := range path {
-			if c >= 0x80 {
-				s.violation(ViolationUnoffered)
-				return "553 5.6.7 Address needs SMTPUTF8"
-			}
-		}
-	}
-	return ""
+	return true
 }
 
 // parseNumber reads a decimal number of at most 18 digits.

@@ -55,9 +55,7 @@ func (s *session) run(implicit bool) {
 	s.br = readers.Get().(*bufio.Reader)
 	s.br.Reset(s.raw)
 	s.w.conn, s.w.closed = s.raw, s.srv.conns.Done()
-	if f := s.hit(fault.PhaseConnect, nil); f != nil {
-		s.act(f, nil)
-	}
+	s.guard(fault.PhaseConnect, nil, func() {})
 	if implicit && !s.ended {
 		s.startTLS()
 	}
@@ -108,18 +106,12 @@ func (s *session) end() {
 }
 
 func (s *session) greet() {
-	f := s.hit(fault.PhaseBanner, nil)
-	greeting := func() {
+	s.guard(fault.PhaseBanner, nil, func() {
 		if s.tls == nil && wait.HasInput(s.raw) {
 			s.violation(ViolationEarlyTalk)
 		}
 		s.reply(s.ep.preset.greeting)
-	}
-	if f != nil {
-		s.act(f, greeting)
-		return
-	}
-	greeting()
+	})
 }
 
 var (
@@ -205,11 +197,9 @@ func (s *session) idle() bool {
 func (s *session) lineError(err error) {
 	switch {
 	case errors.Is(err, errLineTooLong):
-		s.violation(ViolationLineLength)
-		s.refuse(s.ep.preset.replies[replyCommandLine])
+		s.refuse(ViolationLineLength, s.ep.preset.replies[replyCommandLine])
 	case errors.Is(err, errLineEnd):
-		s.violation(ViolationLineEnd)
-		s.refuse("500 5.5.2 Line does not end in CRLF")
+		s.refuse(ViolationLineEnd, "500 5.5.2 Line does not end in CRLF")
 	case isTimeout(err):
 		s.reply("421 4.4.2 Timeout - closing connection")
 		s.flush()
@@ -227,8 +217,9 @@ func isTimeout(err error) bool {
 // reply appends a reply to those that wait to be sent. '\n' parts lines.
 func (s *session) reply(text string) { s.w.append(text) }
 
-// refuse is reply for a fault of the client. Too many end the session.
-func (s *session) refuse(text string) {
+// refuse notes a violation and replies. Too many refusals end the session.
+func (s *session) refuse(violation, text string) {
+	s.violation(violation)
 	s.reply(text)
 	if s.errors++; s.errors > maxErrors {
 		s.reply("421 4.7.0 Too many errors")

@@ -9,21 +9,13 @@ import (
 	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
-// hit returns the fault that strikes now, or nil. rcpt is the forward-path of
-// the RCPT at hand; nil means those of the transaction.
-func (s *session) hit(ph fault.Phase, rcpt []byte) *fault.Fault {
-	if !s.srv.cfg.Faults.Active() {
+// hit returns the fault that strikes now, or nil. edit, if not nil, adds to the
+// event what is at hand and not yet the session's.
+func (s *session) hit(ph fault.Phase, edit func(*fault.Event)) *fault.Fault {
+	script := s.srv.cfg.Faults
+	if !script.Active() {
 		return nil
 	}
-	ev := s.event(ph)
-	if rcpt != nil {
-		ev.Recipients = []string{string(rcpt)}
-	}
-	return s.srv.cfg.Faults.Take(ev)
-}
-
-// event describes the state of the session to fault rules.
-func (s *session) event(ph fault.Phase) *fault.Event {
 	if s.perConn == nil {
 		s.perConn = map[*fault.Fault]int64{}
 	}
@@ -35,37 +27,19 @@ func (s *session) event(ph fault.Phase) *fault.Event {
 	for _, r := range s.tx.rcpts {
 		ev.Recipients = append(ev.Recipients, r.Path)
 	}
-	return ev
+	if edit != nil {
+		edit(ev)
+	}
+	return script.Take(ev)
 }
 
-// hitMail is hit for MAIL, whose reverse-path is not yet that of a transaction.
-func (s *session) hitMail(from []byte) *fault.Fault {
-	if !s.srv.cfg.Faults.Active() {
-		return nil
+// guard runs the effect of a command, with the fault that strikes in its phase.
+func (s *session) guard(ph fault.Phase, edit func(*fault.Event), effect func()) {
+	if f := s.hit(ph, edit); f != nil {
+		s.act(f, effect)
+		return
 	}
-	ev := s.event(fault.PhaseMail)
-	ev.MailFrom, ev.HasMail, ev.Recipients = string(from), true, nil
-	return s.srv.cfg.Faults.Take(ev)
-}
-
-// hitCommand is hit for a command line.
-func (s *session) hitCommand(verb string) *fault.Fault {
-	if !s.srv.cfg.Faults.Active() {
-		return nil
-	}
-	ev := s.event(fault.PhaseCommand)
-	ev.Verb = verb
-	return s.srv.cfg.Faults.Take(ev)
-}
-
-// hitAuth is hit for a login, whose account is not yet that of the session.
-func (s *session) hitAuth(user string) *fault.Fault {
-	if !s.srv.cfg.Faults.Active() {
-		return nil
-	}
-	ev := s.event(fault.PhaseAuth)
-	ev.Account = user
-	return s.srv.cfg.Faults.Take(ev)
+	effect()
 }
 
 // act does what the fault says. effect is what the command would have done;
@@ -156,4 +130,20 @@ func hugeReply(reply string, size int) []byte {
 	line := fmt.Appendf(nil, "%s-%s\r\n", code, text)
 	b := bytes.Repeat(line, max(size/len(line), 1))
 	return fmt.Appendf(b, "%s %s\r\n", code, text)
+}
+
+// strikeContent runs a fault in the midst of the content. It returns errStruck if
+// the session has ended.
+func (s *session) strikeContent(f *fault.Fault) error {
+	proceed := false
+	s.act(f, func() { proceed = true })
+	switch {
+	case s.ended:
+		return errStruck
+	case !proceed:
+		s.tx.spoiled = true
+	case f.Action == fault.ActionSlow:
+		s.tx.pace = f
+	}
+	return nil
 }
