@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -58,12 +57,6 @@ func TestStoreDir(t *testing.T) {
 	if st := s.Stats(); st.Messages != 1 {
 		t.Errorf("%d messages", st.Messages)
 	}
-}
-
-// loadMessage is a message as a load generator sends it.
-func loadMessage(run string, n int, account, body string) string {
-	return "Subject: load\r\nX-Load-Id: " + fmt.Sprintf("%s/%d", run, n) + "\r\nX-Load-Account: " + account +
-		"\r\nX-Load-Sum: " + LoadSum([]byte(body)) + "\r\n\r\n" + body
 }
 
 func TestHTTP(t *testing.T) {
