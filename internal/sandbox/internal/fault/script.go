@@ -1,8 +1,10 @@
 package fault
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -104,24 +106,10 @@ func (r *Fault) matches(ev *Event, base uint64) bool {
 		r.Connection != 0 && uint64(r.Connection)+base != ev.Conn {
 		return false
 	}
-	if r.MailFrom != "" {
-		from := ev.MailFrom
-		if from == "" {
-			from = "<>"
-		}
-		if !ev.HasMail || !matchAddress(r.MailFrom, from) {
-			return false
-		}
+	if r.MailFrom != "" && (!ev.HasMail || !matchAddress(r.MailFrom, cmp.Or(ev.MailFrom, "<>"))) {
+		return false
 	}
-	if r.Recipient == "" {
-		return true
-	}
-	for _, rcpt := range ev.Recipients {
-		if matchAddress(r.Recipient, rcpt) {
-			return true
-		}
-	}
-	return false
+	return r.Recipient == "" || slices.ContainsFunc(ev.Recipients, func(rcpt string) bool { return matchAddress(r.Recipient, rcpt) })
 }
 
 // due counts the event and reports whether it is one to strike at.

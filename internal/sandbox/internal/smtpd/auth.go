@@ -134,16 +134,10 @@ var errSASL = errors.New("malformed message")
 
 // parseXOAUTH2 reads "user=" user ^A "auth=Bearer " token ^A ^A, and nothing else.
 func parseXOAUTH2(msg []byte) (user, token string, err error) {
-	rest, ok := strings.CutPrefix(string(msg), "user=")
-	if !ok {
-		return "", "", errSASL
-	}
-	user, rest, ok = strings.Cut(rest, "\x01auth=Bearer ")
-	if !ok {
-		return "", "", errSASL
-	}
-	token, ok = strings.CutSuffix(rest, "\x01\x01")
-	if !ok || user == "" || token == "" || strings.ContainsAny(user+token, "\x00\x01 \r\n") {
+	rest, ok1 := strings.CutPrefix(string(msg), "user=")
+	user, rest, ok2 := strings.Cut(rest, "\x01auth=Bearer ")
+	token, ok3 := strings.CutSuffix(rest, "\x01\x01")
+	if !ok1 || !ok2 || !ok3 || user == "" || token == "" || strings.ContainsAny(user+token, "\x00\x01 \r\n") {
 		return "", "", errSASL
 	}
 	return user, token, nil

@@ -79,6 +79,30 @@ func (s *session) execute(verb string, args []byte) {
 	}
 }
 
+// refuseVerb answers a command that is not carried out; "" is no answer.
+func (s *session) refuseVerb(reply string) {
+	if reply == "" {
+		return
+	}
+	s.reply(reply)
+	if fault.ReplyCode(reply) == 421 {
+		s.shut(fault.ActionClose)
+	}
+}
+
+// passOver reads and forgets the content of a BDAT that is not carried out,
+// unless the code (0: none) says that the verb is unknown: such a server does not
+// know that content follows.
+func (s *session) passOver(verb string, args []byte, code int) {
+	if verb != "BDAT" || code == 500 || code == 502 || code == 504 {
+		return
+	}
+	num, _, _ := bytes.Cut(args, []byte{' '})
+	if n, ok := parseNumber(num); ok && s.swallow(n) == nil && s.tx.open {
+		s.tx.verb, s.tx.closed = "BDAT", true
+	}
+}
+
 // latency makes the reply to the verb as late as is configured.
 func (s *session) latency(verb string) {
 	if l := s.srv.latency.Load(); l != nil {

@@ -179,13 +179,6 @@ func (s *session) swallow(n int64) error {
 	return nil
 }
 
-// armIdle gives a content read the time of an idle session.
-func (s *session) armIdle() {
-	if idle := time.Duration(s.ep.limits.IdleTimeout); idle > 0 {
-		s.armDeadline(idle)
-	}
-}
-
 func (s *session) onDATA(args []byte) {
 	if !s.ready() {
 		return

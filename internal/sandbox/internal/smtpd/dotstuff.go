@@ -84,21 +84,13 @@ func (s *session) unstuff(raw []byte) []byte {
 			}
 			rest = rest[1:]
 		}
-		i := bytes.Index(rest, []byte("\n."))
-		for i >= 0 && (i == 0 || rest[i-1] != '\r') { // a bare LF starts no line
-			j := bytes.Index(rest[i+1:], []byte("\n."))
-			if j < 0 {
-				i = -1
-				break
-			}
-			i += 1 + j
-		}
+		i := bytes.Index(rest, []byte("\r\n.")) // a bare LF starts no line
 		if i < 0 {
 			out = append(out, rest...)
 			break
 		}
-		out = append(out, rest[:i+1]...)
-		rest = rest[i+1:]
+		out = append(out, rest[:i+2]...)
+		rest = rest[i+2:]
 	}
 	if limit := s.offer.size; limit > 0 && int64(len(out)) > limit {
 		s.tx.overflow = true

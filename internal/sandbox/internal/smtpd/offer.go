@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -55,22 +56,14 @@ func newOffer(lines []string) *offer {
 
 // clear returns the offer before TLS, with a line in the place of AUTH.
 func (o *offer) clear(instead string) *offer {
-	lines := make([]string, 0, len(o.lines)+1)
-	done := false
-	for _, l := range o.lines {
-		if strings.HasPrefix(strings.ToUpper(l), "AUTH") {
-			if !done {
-				lines = append(lines, instead)
-			}
-			done = true
-			continue
-		}
-		lines = append(lines, l)
+	isAUTH := func(line string) bool { return strings.HasPrefix(strings.ToUpper(line), "AUTH") }
+	lines := slices.Clone(o.lines)
+	i := slices.IndexFunc(lines, isAUTH)
+	if i < 0 {
+		i = len(lines)
 	}
-	if !done {
-		lines = append(lines, instead)
-	}
-	return newOffer(lines)
+	lines = slices.DeleteFunc(lines, isAUTH)
+	return newOffer(slices.Insert(lines, i, instead))
 }
 
 // without returns the offer less one keyword or one AUTH mechanism.
@@ -95,10 +88,5 @@ func (o *offer) without(word string) *offer {
 
 // mechanism reports whether AUTH offers it.
 func (o *offer) mechanism(name string) bool {
-	for _, m := range o.mechs {
-		if strings.EqualFold(m, name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(o.mechs, func(m string) bool { return strings.EqualFold(m, name) })
 }

@@ -128,9 +128,7 @@ func (s *session) readLine(limit int) ([]byte, error) {
 		if s.ended || len(b) == 0 && s.idle() {
 			return nil, nil
 		}
-		if idle := time.Duration(s.ep.limits.IdleTimeout); idle > 0 {
-			s.armDeadline(idle)
-		}
+		s.armIdle()
 	}
 	line, err := s.br.ReadSlice('\n')
 	if err == bufio.ErrBufferFull {
@@ -159,6 +157,13 @@ func (s *session) readLong(part []byte, limit int) ([]byte, error) {
 		if err != bufio.ErrBufferFull {
 			return s.long, err
 		}
+	}
+}
+
+// armIdle makes reads fail after the idle timeout.
+func (s *session) armIdle() {
+	if idle := time.Duration(s.ep.limits.IdleTimeout); idle > 0 {
+		s.armDeadline(idle)
 	}
 }
 

@@ -166,8 +166,7 @@ func asksOffline(shape, scope string, parameter bool) bool {
 
 // serveAuthorize is the authorization endpoint.
 func (s *Server) serveAuthorize(ctx *fasthttp.RequestCtx) {
-	s, q := s, ctx.QueryArgs()
-	get := func(key string) string { return string(q.Peek(key)) }
+	get := func(key string) string { return string(ctx.QueryArgs().Peek(key)) }
 	c := &consent{id: rand.Text()[:12], clientID: get("client_id"), scope: get("scope"), redirect: get("redirect_uri"),
 		state: get("state"), challenge: get("code_challenge"), expires: s.now().Add(time.Duration(s.cfg.CodeLifetime))}
 	shape := s.grants.shape(c.clientID)
