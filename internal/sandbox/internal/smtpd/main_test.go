@@ -49,7 +49,7 @@ type fixture struct {
 	mailbox.Directory
 	fault.Script
 	*store.Store
-	tokens sync.Map // from token to the address of the mailbox
+	tokens sync.Map // from token to *mailbox.Mailbox
 }
 
 // newServer starts a server that ends with the test.
@@ -83,11 +83,11 @@ func newServer(t testing.TB, cfg setup) *fixture {
 		Boxes: &f.Directory, Faults: &f.Script, Store: f.Store, Accepts: f.accepts}); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(f.Close)
 	f.setFaults(t, cfg.Faults...)
 	if err := f.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(f.Close)
 	return f
 }
 

@@ -46,10 +46,10 @@ func newServer(t *testing.T, cfg Config, rules ...fault.Rule) *fixture {
 	if err := f.Set(rules, 0); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(f.Close)
 	if err := f.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(f.Close)
 	return f
 }
 
