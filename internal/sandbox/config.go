@@ -28,7 +28,7 @@ type Config struct {
 	Limits string `json:"limits"`
 	// Tokens rules the token endpoint.
 	Tokens TokenConfig `json:"tokens"`
-	// Store says what becomes of accepted messages.
+	// Store is where accepted messages go.
 	Store StoreConfig `json:"store"`
 	// Latency delays replies.
 	Latency Latency `json:"latency"`

@@ -13,16 +13,16 @@ import (
 )
 
 // ErrInTheWay: a file that the sandbox did not write, or that was changed since,
-// has the name of one that it is to write.
+// has the name of a file that it is to write.
 var ErrInTheWay = errors.New("is in the way")
 
-// A file of the sandbox says so, with a hash of all the rest of it: it may be
-// written again as long as it was not changed.
+// A file of the sandbox has a mark with a hash of the rest of its text. It may be
+// written again as long as the hash fits.
 const markBegin = "written by the sandbox, which replaces it as long as it is unchanged: sha256 "
 
 var markPattern = regexp.MustCompile(regexp.QuoteMeta(markBegin) + "[0-9a-f]{64}")
 
-// emptyMark is what a new file has where mark puts the hash.
+// emptyMark stands in a new text where mark puts the hash.
 const emptyMark = markBegin + "0000000000000000000000000000000000000000000000000000000000000000"
 
 // mark completes a text that has emptyMark in it once.
@@ -41,8 +41,8 @@ func isMarked(text []byte) bool {
 	return bytes.Equal(mark(empty), text)
 }
 
-// checkFree returns an error, which names all that is in the way, unless there is
-// nothing at the paths but files of the sandbox.
+// checkFree returns an error that names every path at which there is something
+// other than a file of the sandbox.
 func checkFree(paths ...string) error {
 	var errs []error
 	for _, path := range paths {
@@ -56,8 +56,8 @@ func checkFree(paths ...string) error {
 	return errors.Join(errs...)
 }
 
-// foreign says why what is at path must stay; "" if there is nothing, or a file
-// of the sandbox.
+// foreign says why the file at path must stay; "" if there is none, or if it is a
+// file of the sandbox.
 func foreign(path string) string {
 	info, err := os.Lstat(path)
 	switch {
@@ -89,9 +89,8 @@ type output struct {
 	mode fs.FileMode
 }
 
-// writeAll writes files, in the place of files of the sandbox only. No file is
-// there in part after an error; what is in the way is found before the first one
-// is written.
+// writeAll writes files. It replaces files of the sandbox only, and looks at all
+// paths before it writes the first. After an error no file is there in part.
 func writeAll(files ...output) (err error) {
 	paths := make([]string, len(files))
 	for i, f := range files {
@@ -103,7 +102,7 @@ func writeAll(files ...output) (err error) {
 	var made []string
 	defer func() {
 		for _, name := range made {
-			_ = os.Remove(name) // of no effect once it was renamed
+			_ = os.Remove(name) // without effect once it was renamed
 		}
 	}()
 	for _, f := range files {

@@ -32,7 +32,7 @@ func proxyFiles(dir string) ProxyFiles {
 	return ProxyFiles{Accounts: filepath.Join(dir, "accounts.json"), Config: filepath.Join(dir, "config.json"), CA: filepath.Join(dir, caName)}
 }
 
-// CheckProxyFiles finds out whether WriteProxyFiles would replace what the
+// CheckProxyFiles reports whether WriteProxyFiles would replace a file that the
 // sandbox did not write. The error is then ErrInTheWay and names every such file.
 func CheckProxyFiles(dir string) error {
 	f := proxyFiles(dir)
@@ -68,7 +68,7 @@ func (s *Server) WriteProxyFiles(dir string) (ProxyFiles, error) {
 	if err != nil {
 		return files, err
 	}
-	return files, writeAll( // 0600: they have secrets, if only of a sandbox
+	return files, writeAll( // 0600: they have secrets, though only of a sandbox
 		output{files.Accounts, accountsText, 0o600}, output{files.Config, configText, 0o600}, s.caFile(files.CA))
 }
 
@@ -78,10 +78,10 @@ func markedJSON(key string, v any) ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-// caName is the file of the CA certificate.
+// caName is the file name of the CA certificate.
 const caName = "ca.pem"
 
-// caFile is that file. PEM allows text in front of a certificate.
+// caFile is the CA certificate. PEM allows text before a certificate.
 func (s *Server) caFile(path string) output {
 	return output{path, append([]byte(emptyMark+"\n"), s.CAPEM()...), 0o644}
 }

@@ -21,8 +21,8 @@ type (
 	tokenStats = tokend.Stats
 )
 
-// Server is a running sandbox. Beside its own methods it has those of its rooms.
-// All may be called from any goroutine.
+// Server is a running sandbox. It has the methods of its rooms too. All methods may
+// be called from any goroutine.
 type Server struct {
 	directory
 	script
@@ -59,7 +59,7 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// start does the parts of New that need an end.
+// start does the parts of New that Close ends.
 func (s *Server) start(cfg Config) error {
 	s.SetLatency(cfg.Latency)
 	if err := s.SetFaults(cfg.Faults...); err != nil {

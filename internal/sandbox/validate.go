@@ -71,8 +71,8 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// checkLoopback refuses to listen where others could connect: the sandbox has
-// no secrets worth the name, and so must not be reachable.
+// checkLoopback refuses addresses that others can connect to: the secrets of a
+// sandbox protect nothing.
 func checkLoopback(addr string) error {
 	if addr == "-" {
 		return nil

@@ -59,7 +59,7 @@ const (
 	ActionGarbage Action = "garbage"
 	// ActionHuge sends a reply of Rule.Size bytes in many lines.
 	ActionHuge Action = "huge"
-	// ActionPass does as usual. It is for Rule.Then.
+	// ActionPass goes on as usual. It is for Rule.Then.
 	ActionPass Action = "pass"
 	// ActionIgnore reads the command, and the content of a BDAT, and never
 	// answers; the session goes on.
@@ -71,12 +71,12 @@ const (
 	ActionWrongCertificate Action = "wrong-certificate"
 	// ActionAcceptThenClose is ActionClose with Rule.Accept.
 	ActionAcceptThenClose Action = "accept-then-close"
-	// ActionAlter, at phase token, answers as usual but for Status, Headers,
+	// ActionAlter, at phase token, changes the usual answer by Status, Headers,
 	// Fields, Drop, Gzip and BOM.
 	ActionAlter Action = "alter"
-	// ActionInvalidGrant, ActionWrongScope and ActionRevoke are for phase
-	// token: refuse the grant as expired; issue a token that does not open
-	// SMTP; issue a token and revoke it at once.
+	// At phase token, ActionInvalidGrant refuses the grant as expired,
+	// ActionWrongScope issues a token that does not open SMTP, and ActionRevoke
+	// issues a token and revokes it at once.
 	ActionInvalidGrant Action = "invalid-grant"
 	ActionWrongScope   Action = "wrong-scope"
 	ActionRevoke       Action = "revoke"
@@ -95,28 +95,28 @@ var Verbs = []string{"MAIL", "RCPT", "BDAT", "DATA", "RSET", "QUIT", "EHLO", "HE
 // VerbUnknown stands for all verbs that are not in Verbs.
 const VerbUnknown = "UNKNOWN"
 
-// Rule is one line of a fault script. Of the rules that match an event, the
-// first that is due fires; only rules up to that one count the event as seen.
+// Rule is one line of a fault script. Of the rules that match an event, the first
+// that is due fires. The rules after it do not count the event as seen.
 type Rule struct {
 	// Name finds the rule's counters. Default: "phase/action#index".
 	Name string `json:"name,omitempty"`
 
-	// What it matches; an empty field matches all. Addresses match without
-	// regard to case, and "*@example.com" matches a domain.
+	// These say what the rule matches; an empty field matches all. Addresses match
+	// without regard to case, and "*@example.com" matches a domain.
 	Endpoint  string `json:"endpoint,omitempty"`  // name of the endpoint
 	Account   string `json:"account,omitempty"`   // the login; known from AUTH on and at the token endpoint
 	MailFrom  string `json:"mail_from,omitempty"` // from MAIL on; "<>" is the null reverse-path
-	Recipient string `json:"recipient,omitempty"` // at RCPT this one, later any that was accepted
+	Recipient string `json:"recipient,omitempty"` // at RCPT this recipient, later any accepted one
 	Secure    string `json:"secure,omitempty"`    // "clear" or "tls": state of the connection
-	Verb      string `json:"verb,omitempty"`      // at phase command, in upper case; one that is not known is "UNKNOWN"
+	Verb      string `json:"verb,omitempty"`      // at phase command, in upper case; "UNKNOWN" is any verb not in Verbs
 	// Connection is the number of the connection, from 1, counted over all
 	// endpoints since the script was set.
 	Connection int64 `json:"connection,omitempty"`
 
-	// Which of the matching events: the Nth only, or every Every-th, or the
-	// Since-th and all that follow, and at most Times times. Per is "" to count
-	// all together, "connection" or "account" to count Nth, Every and Since
-	// apart for each.
+	// These choose among the matching events: the Nth only, or every Every-th, or
+	// the Since-th and all that follow, and at most Times times. With Per
+	// "connection" or "account", each has a count of its own for Nth, Every and
+	// Since.
 	Nth   int64  `json:"nth,omitempty"`
 	Every int64  `json:"every,omitempty"`
 	Since int64  `json:"since,omitempty"`
@@ -126,7 +126,7 @@ type Rule struct {
 	Phase  Phase  `json:"phase"`
 	Action Action `json:"action"`
 
-	// Delay before the action. At phase idle: how long the connection must
+	// Delay passes before the action. At phase idle: how long the connection must
 	// have been idle.
 	Delay wait.Duration `json:"delay,omitempty"`
 	// Accept lets the command take effect before the action: the message is
@@ -146,21 +146,21 @@ type Rule struct {
 	// After is how many bytes of content are read before a fault at
 	// mid-content. Default: half of a BDAT chunk, the first piece of DATA.
 	After int64 `json:"after,omitempty"`
-	// Keyword and Certificate belong to their actions.
+	// Keyword is for ActionDropKeyword, Certificate for ActionWrongCertificate.
 	Keyword     string `json:"keyword,omitempty"`
 	Certificate string `json:"certificate,omitempty"`
 
-	// For phase token: HTTP status (default 400 with Error, else 500), body,
-	// OAuth2 error code to make a body of, Retry-After as on the wire.
+	// For ActionReply at phase token: the HTTP status (default 400 with Error, else
+	// 500), the body, the OAuth2 error code to make a body of, and Retry-After as on
+	// the wire.
 	Status     int    `json:"status,omitempty"`
 	Body       string `json:"body,omitempty"`
 	Error      string `json:"error,omitempty"`
 	RetryAfter string `json:"retry_after,omitempty"`
-	// For phase token, what is changed of the answer of any action that sends one
-	// whole: Fields are set in the JSON object, as they are written here
-	// (3599.0 stays 3599.0), Drop are left out of it, BOM puts a byte order mark
-	// before the body, Gzip compresses it, and Headers are set last; an empty one
-	// is not sent.
+	// At phase token these change the answer of any action that sends a whole one.
+	// Fields are set in the JSON object as they are written here (3599.0 stays
+	// 3599.0), Drop are left out of it. BOM puts a byte order mark before the body,
+	// and Gzip compresses it. Headers are set last; an empty one is not sent.
 	Fields  map[string]json.RawMessage `json:"fields,omitempty"`
 	Drop    []string                   `json:"drop,omitempty"`
 	BOM     bool                       `json:"bom,omitempty"`

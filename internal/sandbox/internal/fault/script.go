@@ -19,8 +19,8 @@ type Status struct {
 	Fired int64 `json:"fired"` // times that it struck
 }
 
-// Event is what rules are matched against. Recipients are the transaction's so
-// far; addresses are as sent.
+// Event is a moment of a session, which rules are matched against. Recipients are
+// the transaction's so far; addresses are as sent.
 type Event struct {
 	Phase      Phase
 	Endpoint   string
@@ -90,8 +90,8 @@ func (set *ruleSet) take(ev *Event) *Fault {
 	return nil
 }
 
-// Untake takes back what Take counted: the moment passed before the fault could
-// strike.
+// Untake takes one back from the count of Take: the moment passed before the fault
+// could strike.
 func (r *Fault) Untake() {
 	r.set.mu.Lock()
 	r.fired--
@@ -112,7 +112,7 @@ func (r *Fault) matches(ev *Event, base uint64) bool {
 	return r.Recipient == "" || slices.ContainsFunc(ev.Recipients, func(rcpt string) bool { return matchAddress(r.Recipient, rcpt) })
 }
 
-// due counts the event and reports whether it is one to strike at.
+// due counts the event and reports whether the rule strikes at it.
 func (r *Fault) due(ev *Event) bool {
 	r.seen++
 	n := r.seen

@@ -85,7 +85,7 @@ func ReplyCode(reply string) int {
 }
 
 // Garbage returns the bytes of ActionGarbage: Body, or bytes that no parser of
-// replies can like.
+// replies accepts.
 func (r *Rule) Garbage() []byte {
 	return []byte(cmp.Or(r.Body, "\x00\xff\x16\x03 <html>this is no reply</html>\r\n"))
 }

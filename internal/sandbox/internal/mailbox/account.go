@@ -12,7 +12,7 @@ const (
 	Outlook = "outlook"
 )
 
-// Account is one mailbox of the provider and the OAuth2 grant that opens it.
+// Account is one mailbox of the provider with the OAuth2 grant that opens it.
 type Account struct {
 	// ID names the account in the proxy's files. Default: derived from the
 	// provider and Email.
@@ -25,8 +25,8 @@ type Account struct {
 	// Default: Provider.
 	Endpoint string `json:"endpoint"`
 	// ClientID, ClientSecret and RefreshToken are what the token endpoint
-	// demands. Without a ClientSecret the client is a public one. Default: made
-	// up from the ID.
+	// demands. Without a ClientSecret the client is a public one. Default: a
+	// ClientID of the provider and a RefreshToken of the ID.
 	ClientID     string `json:"client_id"`
 	ClientSecret string `json:"client_secret"`
 	RefreshToken string `json:"refresh_token"`
@@ -62,8 +62,8 @@ func (a Account) Check(i int, endpoints, seen map[string]bool) (errs []error) {
 	return errs
 }
 
-// Sample returns n accounts, Gmail and Outlook in turn: the first two
-// are user@gmail.com and user@outlook.com, then user2@gmail.com and so on.
+// Sample returns n accounts, Gmail and Outlook in turn: user@gmail.com,
+// user@outlook.com, then user2@gmail.com and so on.
 func Sample(n int) []Account {
 	out := make([]Account, n)
 	for i := range out {

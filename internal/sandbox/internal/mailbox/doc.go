@@ -1,5 +1,5 @@
-// Package mailbox has the accounts of the sandbox: who they are ([Account]), what
-// they may do ([Limits]), and what they did ([Stats]).
+// Package mailbox has the accounts of the sandbox: their names and grants
+// ([Account]), their limits ([Limits]) and their counters ([Stats]).
 //
 // A [Mailbox] is one account at work. It counts logins, connections, messages and
 // recipients against limits over moving windows. It answers with the name of a

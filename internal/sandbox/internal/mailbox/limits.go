@@ -9,8 +9,8 @@ type Limits struct {
 	Connections int `json:"connections"`
 	// Recipients is how many one message may have.
 	Recipients int `json:"recipients"`
-	// MessagesPerConnection is how many messages a connection may carry: MAIL is
-	// refused after as many were accepted.
+	// MessagesPerConnection is how many messages a connection may carry; after them
+	// MAIL is refused.
 	MessagesPerConnection int `json:"messages_per_connection"`
 	// MessagesPerMinute and MessagesPerDay are per mailbox, over a moving window.
 	MessagesPerMinute int `json:"messages_per_minute"`
@@ -19,13 +19,13 @@ type Limits struct {
 	RecipientsPerDay int `json:"recipients_per_day"`
 	// LoginsPerMinute is per mailbox, over a moving window.
 	LoginsPerMinute int `json:"logins_per_minute"`
-	// CommandLine is how long a command line may be, AUTH with an initial
-	// response too, in octets with its CRLF; the lines that answer a 334 may have
-	// 12,288. Without it AUTH may be as long as these, and others 2,048 octets.
+	// CommandLine is how long a command line may be, in octets with its CRLF. It
+	// holds for AUTH with an initial response too; a line that answers a 334 may
+	// have 12,288. Without it, AUTH may have 12,288 too, and other commands 2,048.
 	// It is in force even when limits are off.
 	CommandLine int `json:"command_line"`
-	// IdleTimeout ends a connection that sends no command for so long. It is
-	// in force even when limits are off.
+	// IdleTimeout ends a connection that sends no command for so long. It is in
+	// force even when limits are off.
 	IdleTimeout wait.Duration `json:"idle_timeout"`
 }
 

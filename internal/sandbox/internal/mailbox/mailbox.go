@@ -35,7 +35,7 @@ type Stats struct {
 	MaxOpen        int    `json:"max_open"` // the most at one time
 	Messages       int64  `json:"messages"`
 	Recipients     int64  `json:"recipients"`
-	LimitRefusals  int64  `json:"limit_refusals"` // replies that a limit was reached
+	LimitRefusals  int64  `json:"limit_refusals"` // replies that say that a limit was reached
 	RateDelays     int64  `json:"rate_delays"`    // messages made to wait by the rate per minute
 	TokenRequests  int64  `json:"token_requests"`
 	TokensIssued   int64  `json:"tokens_issued"`
@@ -60,7 +60,7 @@ func (m *Mailbox) Stats() Stats {
 	return st
 }
 
-// Login enters an authenticated connection. It returns the name of the limit that
+// Login counts an authenticated connection. It returns the name of the limit that
 // refuses it, or "". The limit on connections counts here only if atLogin is set.
 func (m *Mailbox) Login(conn uint64, l *Limits, atLogin bool, now time.Time) (limit string) {
 	defer m.changed.Wake()
@@ -83,7 +83,7 @@ func (m *Mailbox) Login(conn uint64, l *Limits, atLogin bool, now time.Time) (li
 	return ""
 }
 
-// Logout takes a connection out. It may be called more than once.
+// Logout ends the login of a connection. It may be called more than once.
 func (m *Mailbox) Logout(conn uint64) {
 	m.mu.Lock()
 	m.connections = slices.DeleteFunc(m.connections, func(c uint64) bool { return c == conn })

@@ -40,7 +40,7 @@ func (w *window) sum(now time.Time) (n int) {
 	return n
 }
 
-// next returns how long after now the oldest counted events drop out.
+// next returns how long after now the oldest events drop out of the sum.
 func (w *window) next(now time.Time) time.Duration {
 	num, width := w.slot(now), int64(w.span/60)
 	oldest := num

@@ -11,8 +11,8 @@ import (
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
 
-// onAUTH handles AUTH (RFC 4954). Only tokens open the door, but for endpoints
-// in clear.
+// onAUTH handles AUTH (RFC 4954). Only a token logs in, except at an endpoint in
+// clear.
 func (s *session) onAUTH(args []byte) {
 	p := s.ep.preset
 	switch {
@@ -57,8 +57,8 @@ func (s *session) onAUTH(args []byte) {
 // needsTLS reports whether the session is in clear and must not be.
 func (s *session) needsTLS() bool { return s.tls == nil && !s.ep.InClear }
 
-// initialResponse returns the decoded SASL message, asked for by a 334 if it
-// did not come with the command.
+// initialResponse returns the decoded SASL message. A 334 asks for it if it did not
+// come with the command.
 func (s *session) initialResponse(initial []byte) ([]byte, bool) {
 	if len(initial) == 0 {
 		s.reply("334 ")
@@ -81,7 +81,7 @@ func (s *session) initialResponse(initial []byte) ([]byte, bool) {
 	return msg, true
 }
 
-// login checks the token, if the mechanism has one, and lets the mailbox in or
+// login checks the token, if the mechanism has one. It logs the mailbox in, or
 // refuses as the provider does.
 func (s *session) login(mech, user, token string) {
 	p := s.ep.preset
@@ -175,7 +175,8 @@ func parseOAUTHBEARER(msg []byte) (user, token string, err error) {
 	return strings.NewReplacer("=2C", ",", "=3D", "=").Replace(user), token, nil
 }
 
-// parsePLAIN reads the message of RFC 4616. The password is any but none.
+// parsePLAIN reads the message of RFC 4616. Any password is accepted, but none is
+// an error.
 func parsePLAIN(msg []byte) (user string, err error) {
 	fields := strings.Split(string(msg), "\x00")
 	if len(fields) != 3 || fields[1] == "" || fields[2] == "" {

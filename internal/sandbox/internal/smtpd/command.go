@@ -15,15 +15,14 @@ import (
 func splitVerb(line []byte) (verb string, args []byte) {
 	word, args, _ := bytes.Cut(line, []byte{' '})
 	for _, v := range fault.Verbs {
-		if len(word) == len(v) && strings.EqualFold(v, string(word)) { // of the same length: no letter folds but ASCII
+		if len(word) == len(v) && strings.EqualFold(v, string(word)) { // the lengths rule out letters beyond ASCII
 			return v, args
 		}
 	}
 	return "", nil
 }
 
-// command runs one command line, unless a fault or Endpoint.Refuse is against
-// it.
+// command runs one command line, unless a fault or Endpoint.Refuse stops it.
 func (s *session) command(line []byte) {
 	s.srv.counters.count(func(c *Stats) { c.Commands++ })
 	verb, args := splitVerb(line)
@@ -44,7 +43,7 @@ func (s *session) command(line []byte) {
 	s.execute(verb, args)
 }
 
-// execute does what the command says.
+// execute carries the command out.
 func (s *session) execute(verb string, args []byte) {
 	if verb != "BDAT" && s.br.Buffered() > 0 {
 		s.checkGroup(verb)
@@ -103,7 +102,7 @@ func (s *session) passOver(verb string, args []byte, code int) {
 	}
 }
 
-// latency makes the reply to the verb as late as is configured.
+// latency delays the reply to the verb as configured.
 func (s *session) latency(verb string) {
 	if l := s.srv.latency.Load(); l != nil {
 		s.w.slower(time.Duration(l.RoundTrip + l.Commands[verb]))
@@ -115,7 +114,7 @@ func (s *session) checkGroup(verb string) {
 	switch verb {
 	case "EHLO", "HELO", "AUTH", "DATA", "VRFY", "NOOP", "QUIT":
 		s.violation(ViolationPipelinedGroup)
-	case "STARTTLS": // has a check of its own
+	case "STARTTLS": // onSTARTTLS checks
 	default:
 		if s.offer == nil || s.offer.exts&extPIPELINING == 0 {
 			s.violation(ViolationPipeliningUnoffered)
@@ -126,7 +125,7 @@ func (s *session) checkGroup(verb string) {
 func (s *session) quit() {
 	s.srv.counters.count(func(c *Stats) { c.Quits++ })
 	s.tx.reset()
-	if s.box != nil { // before the reply: who has read it may open another one
+	if s.box != nil { // before the reply: a client that has read it may connect again
 		s.box.Logout(s.id)
 	}
 	s.reply("221 2.0.0 closing connection")

@@ -66,7 +66,7 @@ func (s *session) onBDAT(args []byte) {
 	}
 }
 
-// refuseBDAT returns why a chunk cannot be taken, or "".
+// refuseBDAT returns the refusal of a chunk, or "".
 func (s *session) refuseBDAT() string {
 	switch {
 	case s.offer == nil || s.box == nil:
@@ -112,7 +112,7 @@ func (s *session) strikeBDAT(n int64) (proceed bool, then fault.Action) {
 	return proceed && !s.ended, then
 }
 
-// readChunk reads n octets of content, with the fault that is due within.
+// readChunk reads n octets of content, with the fault that is due in the midst.
 func (s *session) readChunk(n int64) error {
 	tx := &s.tx
 	if tx.content == nil {
@@ -122,7 +122,7 @@ func (s *session) readChunk(n int64) error {
 		tx.overflow = true
 	}
 	if n > 64<<10 {
-		s.flush() // this takes a while, and the client may want its replies
+		s.flush() // a large chunk takes a while, and the client may want its replies
 	}
 	f := s.hit(fault.PhaseMidContent, nil)
 	if f == nil {

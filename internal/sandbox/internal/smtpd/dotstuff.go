@@ -10,7 +10,7 @@ import (
 var endOfData = []byte("\r\n.\r\n")
 
 // readData reads the content that follows DATA up to CRLF.CRLF, and unstuffs
-// it. What was pipelined behind it stays in the reader.
+// it. Commands that were pipelined after it stay in the reader.
 func (s *session) readData() error {
 	raw := *s.tx.content
 	f := s.hit(fault.PhaseMidContent, nil)
@@ -52,9 +52,8 @@ func (s *session) readData() error {
 	}
 }
 
-// findEnd returns the index after the end of data in raw, or -1. The first
-// kept bytes were searched before. Of the whole content, the first line may be
-// the end.
+// findEnd returns the index after the end of data in raw, or -1. The first kept
+// bytes were searched before. If raw is whole, its first line may be the end.
 func findEnd(raw []byte, kept int, whole bool) int {
 	if whole && kept < 3 && bytes.HasPrefix(raw, endOfData[2:]) {
 		return 3
@@ -66,8 +65,8 @@ func findEnd(raw []byte, kept int, whole bool) int {
 	return -1
 }
 
-// unstuff removes the end of data and the dots that were put before leading
-// dots (RFC 5321 section 4.5.2), in place, and notes what is not as it should be.
+// unstuff removes the end of data and the dots that were put before leading dots
+// (RFC 5321 section 4.5.2), in place. It notes violations.
 func (s *session) unstuff(raw []byte) []byte {
 	raw = raw[:len(raw)-3] // the dot and its CRLF
 	if s.tx.overflow || s.tx.spoiled {

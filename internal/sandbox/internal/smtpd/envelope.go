@@ -11,7 +11,7 @@ import (
 	"xoauth2-proxy/internal/sandbox/internal/store"
 )
 
-// transaction is what belongs to one message. It is dropped whole by reset.
+// transaction is one message on its way in. reset drops it whole.
 type transaction struct {
 	open     bool // after MAIL
 	from     string
@@ -24,7 +24,7 @@ type transaction struct {
 	verb     string // "BDAT" once the first chunk came
 	chunks   int
 	content  *[]byte      // from contents; nil before content
-	overflow bool         // over SIZE: what came was not kept
+	overflow bool         // over SIZE: the content is not kept
 	spoiled  bool         // a fault took the content; no reply is due
 	pace     *fault.Fault // of reading, when a fault makes it slow
 	closed   bool         // BDAT LAST came or a chunk was refused: only RSET helps

@@ -16,7 +16,7 @@ import (
 )
 
 // reach brings a client to the point where the phase's fault strikes, and
-// returns it with what is sent to provoke it.
+// returns it with the bytes that provoke it.
 func reach(t *testing.T, s *fixture, ph fault.Phase) (c *client, provoke string) {
 	content := strings.Repeat("0123456789", 1000)
 	message := bdat("from@a.test", "to@b.test", content)
@@ -65,8 +65,8 @@ func reach(t *testing.T, s *fixture, ph fault.Phase) (c *client, provoke string)
 	return c, message
 }
 
-// stored says what becomes of the message of reach, when a fault without
-// Accept strikes in the phase.
+// stored returns how many messages are stored after a fault without Accept in the
+// phase.
 func stored(ph fault.Phase) int {
 	if ph == fault.PhaseAfterReply {
 		return 1

@@ -11,9 +11,9 @@ import (
 
 const handshakeTime = 30 * time.Second
 
-// newTLS is the TLS configuration of an endpoint with this certificate. Each
-// has ticket keys of its own, so that no session with a right certificate is
-// resumed where a wrong one is to be shown.
+// newTLS is the TLS configuration of an endpoint with this certificate. Each has
+// its own ticket keys, so that no session with a right certificate is resumed where
+// a wrong one is due.
 func newTLS(e Endpoint, cert tls.Certificate) *tls.Config {
 	cfg := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	switch e.TLSVersion {
@@ -34,11 +34,11 @@ func (s *Server) wrongTLS(ep *endpoint, kind string) (*tls.Config, error) {
 	return newTLS(ep.Endpoint, cert), nil
 }
 
-// startTLS does the handshake, with the fault that is due at it.
+// startTLS does the handshake, with the fault of phase tls.
 func (s *session) startTLS() {
 	cfg := s.ep.tls
 	if f := s.hit(fault.PhaseTLS, nil); f != nil {
-		// The client is in the midst of its handshake when the fault comes.
+		// The fault strikes in the midst of the client's handshake.
 		s.armDeadline(handshakeTime)
 		if _, err := s.br.Peek(1); err != nil {
 			s.ended = true
@@ -80,7 +80,7 @@ func (s *session) startTLS() {
 	}
 	s.tls = conn
 	s.w.conn = conn
-	s.offer = nil // RFC 3207 section 4.2: nothing learnt before TLS counts
+	s.offer = nil // RFC 3207 section 4.2: knowledge from before TLS is discarded
 	s.br.Reset(conn)
 }
 

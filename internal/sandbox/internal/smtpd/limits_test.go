@@ -29,7 +29,7 @@ func (c *clock) advance(d time.Duration) {
 	c.mu.Unlock()
 }
 
-// limited is a sandbox whose presets have these limits too.
+// limited is a server whose presets have these limits too.
 func limited(t *testing.T, l mailbox.Limits) (*fixture, *clock) {
 	clk := newClock()
 	return newServer(t, setup{Now: clk.Now,
@@ -48,7 +48,7 @@ func TestConnectionLimit(t *testing.T) {
 	g := dial(t, s, s.Addr(mailbox.Gmail)).secure()
 	g.cmd("AUTH XOAUTH2 "+xoauth2(gmailUser, s.token(gmailUser)), "421 4.7.0")
 	g.wantEnd()
-	// Outlook refuses the content, and only of the fourth.
+	// Outlook refuses the content, and only on the fourth connection.
 	o := login(t, s, outlookUser)
 	dialog(o, `MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|DATA>432 4.3.2|RSET>250|MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|BDAT 2 LAST\n>432 4.3.2`)
 	if st := s.AccountStats(outlookUser); st.MaxOpen != 4 || st.Open != 4 || st.LimitRefusals != 2 || st.Messages != 0 {
@@ -59,7 +59,7 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
-// TestConnectionGivenBack: a closed connection makes room.
+// TestConnectionGivenBack has a closed connection make room for another.
 func TestConnectionGivenBack(t *testing.T) {
 	s, _ := limited(t, mailbox.Limits{Connections: 1})
 	first := login(t, s, outlookUser)

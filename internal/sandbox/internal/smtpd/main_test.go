@@ -31,8 +31,8 @@ const (
 	plainUser   = "user@plain.test"
 )
 
-// setup is what a test wants other than the default: a Gmail and an Outlook
-// endpoint, the mailboxes gmailUser and outlookUser, and limits on.
+// setup changes the default: a Gmail and an Outlook endpoint, the mailboxes
+// gmailUser and outlookUser, and limits on.
 type setup struct {
 	Endpoints []Endpoint
 	Accounts  []mailbox.Account
@@ -118,7 +118,7 @@ func (f *fixture) stats() Stats { s, _ := f.Stats(); return s }
 // violations returns the violations by name.
 func (f *fixture) violations() map[string]int64 { _, v := f.Stats(); return v }
 
-// plainConfig is a sandbox with an endpoint "plain" of the keywords given.
+// plainConfig has an endpoint "plain" with these keywords.
 func plainConfig(keywords ...string) setup {
 	return setup{
 		Endpoints: []Endpoint{{Preset: Plain, Keywords: keywords}},

@@ -27,7 +27,7 @@ var extensionNames = map[string]extension{
 	"STARTTLS": extSTARTTLS, "AUTH": extAUTH,
 }
 
-// offer is one EHLO answer: its lines, and what follows from them.
+// offer is one EHLO reply: its lines, and what they offer.
 type offer struct {
 	lines []string
 	exts  extension
@@ -77,7 +77,7 @@ func (o *offer) without(word string) *offer {
 				kept = append(kept, w)
 			}
 		}
-		// The keyword itself gone, its arguments go with it.
+		// Without the keyword itself, its arguments go too.
 		if len(kept) == 0 || !strings.HasPrefix(strings.ToUpper(l), strings.ToUpper(kept[0])) {
 			continue
 		}

@@ -21,30 +21,30 @@ const (
 // provider delays it.
 const replyRate = "450 4.2.1 The user is sending mail too quickly. Please try again later."
 
-// preset is how one provider looks from outside. Replies are in wire order:
-// code, text; '\n' parts lines.
+// preset is the behaviour of one provider. Replies are in wire order: code, text;
+// '\n' parts lines.
 type preset struct {
 	keywords []string // EHLO keywords after TLS
 	limits   mailbox.Limits
 	greeting string
 	// challenge makes a refused token a 334 with JSON before the 535.
 	challenge bool
-	// delayOverRate delays a message over the rate per minute.
+	// delayOverRate delays a message beyond the rate per minute.
 	delayOverRate bool
 
-	// atLogin has the limit on connections answered at AUTH, and not at DATA.
+	// atLogin refuses a connection beyond the limit at AUTH, and not at DATA.
 	atLogin bool
 
 	needTLS, needAuth, noRecipient string
 	basicAuth, badMechanism        string
-	// replies are those that Endpoint.Replies may replace, by name: of a limit, of
-	// the SIZE of a message, and of a token that is not accepted.
+	// replies are the refusals that Endpoint.Replies may replace, by name: of a
+	// limit, of the SIZE of a message, and of a token.
 	replies                       map[string]string
 	acceptedBefore, acceptedAfter string // around the message id
 }
 
-// Plain is the preset without what few providers offer; the other two are named as
-// their providers.
+// Plain is the preset with few extensions; the other two are named as their
+// providers.
 const Plain = "plain"
 
 var presets = map[string]*preset{

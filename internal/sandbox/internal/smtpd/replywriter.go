@@ -10,15 +10,15 @@ import (
 // one connection; beyond it the session waits too.
 const maxQueuedReplies = 256
 
-// replyWriter collects replies and sends them in groups. With a delay, a
-// goroutine of its own sends, and the session goes on meanwhile.
+// replyWriter collects replies and sends them in groups. With a delay, a goroutine
+// sends them, and the session goes on meanwhile.
 type replyWriter struct {
 	conn    net.Conn
 	closed  <-chan struct{} // of the server: then delays end
 	pending []byte
 	delay   time.Duration // of the pending group
 
-	queue chan delayedReplies // nil until a delay was asked for
+	queue chan delayedReplies // nil until the first delay
 	done  chan struct{}       // closed when the goroutine ended
 }
 
@@ -87,7 +87,7 @@ func (w *replyWriter) send(queue <-chan delayedReplies, done chan<- struct{}) {
 	}
 }
 
-// drain waits until all that was flushed is written.
+// drain waits until all flushed replies are written.
 func (w *replyWriter) drain() {
 	if w.queue == nil {
 		return
@@ -104,7 +104,7 @@ func (w *replyWriter) take() []byte {
 	return b
 }
 
-// close sends what is queued and ends the goroutine.
+// close sends the queued replies and ends the goroutine.
 func (w *replyWriter) close() {
 	if w.queue != nil {
 		close(w.queue)

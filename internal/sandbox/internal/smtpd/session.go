@@ -18,7 +18,7 @@ import (
 const (
 	maxCommandLine = 2048      // octets with CRLF: RFC 5321 section 4.5.3.1.4 and its extensions
 	maxAuthLine    = 12288 + 2 // RFC 4954 section 4
-	maxErrors      = 20        // of the client, in one session
+	maxErrors      = 20        // refusals in one session
 	// closeTime is how long a session that ended in order waits for the
 	// client to close too.
 	closeTime = 5 * time.Second
@@ -88,7 +88,7 @@ func (s *session) commandLimit(line []byte) int {
 	return maxCommandLine
 }
 
-// end gives back what the session held. The reader goes back to the pool
+// end closes the connection and ends the login. The reader goes back to the pool
 // without its reference to the connection.
 func (s *session) end() {
 	s.tx.reset()
@@ -145,8 +145,8 @@ func (s *session) readLine(limit int) ([]byte, error) {
 	return line[:len(line)-2], nil
 }
 
-// readLong goes on reading a line that begins with part. What is over the
-// limit is not kept.
+// readLong goes on reading a line that begins with part. It keeps little beyond the
+// limit.
 func (s *session) readLong(part []byte, limit int) ([]byte, error) {
 	s.long = append(s.long[:0], part...)
 	for {
@@ -167,8 +167,8 @@ func (s *session) armIdle() {
 	}
 }
 
-// armDeadline makes reads fail after d. It saves the system a timer for each
-// read: a deadline that is at most an eighth too early or late stays.
+// armDeadline makes reads fail after d. A deadline that is at most an eighth too
+// early stays: that saves the system a timer for each read.
 func (s *session) armDeadline(d time.Duration) {
 	now := time.Now()
 	if left := s.deadline.Sub(now); left < d-d/8 || left > d {
@@ -198,7 +198,7 @@ func (s *session) idle() bool {
 	return true
 }
 
-// lineError answers or ends the session when no line could be had.
+// lineError answers an error of readLine, or ends the session.
 func (s *session) lineError(err error) {
 	switch {
 	case errors.Is(err, errLineTooLong):
@@ -219,7 +219,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &ne) && ne.Timeout()
 }
 
-// reply appends a reply to those that wait to be sent. '\n' parts lines.
+// reply adds a reply to the pending ones. '\n' parts lines.
 func (s *session) reply(text string) { s.w.append(text) }
 
 // refuse notes a violation and replies. Too many refusals end the session.
@@ -242,8 +242,9 @@ func (s *session) flush() {
 	}
 }
 
-// shut ends the session by the client's side of the connection. fault.ActionClose
-// waits for the client to close, since unread input would turn FIN into RST.
+// shut ends the session, and waits for the client to close, since unread input
+// would turn FIN into RST. ActionClose ends TLS in order too; ActionReset sends RST
+// at once.
 func (s *session) shut(how fault.Action) {
 	s.ended = true
 	s.flush()

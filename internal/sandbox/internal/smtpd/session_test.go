@@ -159,8 +159,8 @@ func TestAuth(t *testing.T) {
 	}
 }
 
-// TestInClear: an endpoint in clear takes passwords without TLS, those of its
-// own mailboxes, and is an endpoint like others in all else.
+// TestInClear has an endpoint in clear: it takes passwords of its own mailboxes
+// without TLS, and is like other endpoints in all else.
 func TestInClear(t *testing.T) {
 	s := newServer(t, setup{Endpoints: []Endpoint{{Preset: mailbox.Gmail, InClear: true}, {Preset: mailbox.Outlook}}})
 	plain := func(user, password string) string {
@@ -170,7 +170,7 @@ func TestInClear(t *testing.T) {
 		"initial response":        "AUTH PLAIN " + plain(gmailUser, "x") + ">235 2.7.0",
 		"challenge":               "AUTH PLAIN>334 |" + plain(gmailUser, "x") + ">235 2.7.0",
 		"mailbox of another":      "AUTH PLAIN " + plain(outlookUser, "x") + ">535-5.7.8",
-		"nobody's mailbox":        "AUTH PLAIN " + plain("other@gmail.com", "x") + ">535-5.7.8",
+		"unknown mailbox":         "AUTH PLAIN " + plain("other@gmail.com", "x") + ">535-5.7.8",
 		"no password":             "AUTH PLAIN " + plain(gmailUser, "") + ">501 5.5.2",
 		"tokens are not offered":  "AUTH XOAUTH2 " + xoauth2(gmailUser, s.token(gmailUser)) + ">504 5.7.4",
 		"neither is TLS":          "STARTTLS>503 5.5.1",
@@ -430,7 +430,7 @@ func TestLatencyOverlaps(t *testing.T) {
 		c.want("250 2.1.5")
 		c.want("250 2.0.0")
 	}
-	// One after the other they would take n times that.
+	// One after the other they would take n times as long.
 	if d := time.Since(start); d < 2*rtt || d > n*rtt {
 		t.Errorf("%d pipelined messages took %v", n, d)
 	}

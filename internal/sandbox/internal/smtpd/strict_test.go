@@ -62,8 +62,8 @@ func TestCommandLineLimit(t *testing.T) {
 	}
 }
 
-// TestMessagesPerConnection has the limit of a connection answered by a reply
-// that ends it and by one that does not.
+// TestMessagesPerConnection has a reply to the limit that ends the connection, and
+// another that does not.
 func TestMessagesPerConnection(t *testing.T) {
 	for _, tt := range []struct {
 		reply string // instead of the preset's
@@ -110,9 +110,9 @@ func TestSince(t *testing.T) {
 	}
 }
 
-// TestRefusedVerb has BDAT be announced and refused, by configuration and by
-// script: with the codes of a server that does not know the verb its content is
-// read as commands, else it is forgotten; unanswered, the session goes on.
+// TestRefusedVerb has BDAT announced and refused, by configuration and by script.
+// With a code of a server that does not know the verb, the content is read as
+// commands; with another it is forgotten. Without an answer the session goes on.
 func TestRefusedVerb(t *testing.T) {
 	const content = "NOOP\r\nVRFY x\r\n"
 	send := fmt.Sprintf("BDAT %d LAST\r\n%sRSET\r\n", len(content), content)

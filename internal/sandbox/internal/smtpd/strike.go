@@ -9,8 +9,8 @@ import (
 	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
-// hit returns the fault that strikes now, or nil. edit, if not nil, adds to the
-// event what is at hand and not yet the session's.
+// hit returns the fault that strikes now, or nil. edit, if not nil, completes the
+// event by fields of the command at hand.
 func (s *session) hit(ph fault.Phase, edit func(*fault.Event)) *fault.Fault {
 	script := s.srv.cfg.Faults
 	if !script.Active() {
@@ -42,8 +42,7 @@ func (s *session) guard(ph fault.Phase, edit func(*fault.Event), effect func()) 
 	effect()
 }
 
-// act does what the fault says. effect is what the command would have done;
-// nil where there is nothing to do.
+// act carries the fault out. effect is the effect of the command, or nil.
 func (s *session) act(f *fault.Fault, effect func()) {
 	s.flush()
 	if f.Delay > 0 && f.Phase != fault.PhaseIdle && !s.pause(time.Duration(f.Delay)) {
@@ -104,7 +103,7 @@ func (s *session) pause(d time.Duration) bool {
 	return !s.ended
 }
 
-// write sends bytes that are no reply of ours, behind what was flushed.
+// write sends bytes that are no reply, after all flushed replies.
 func (s *session) write(b []byte) {
 	s.w.drain()
 	if _, err := s.w.conn.Write(b); err != nil {
@@ -121,7 +120,7 @@ func (s *session) dribble(b []byte, interval time.Duration) {
 	}
 }
 
-// hugeReply returns a reply of about size bytes, of the code and text given.
+// hugeReply returns a reply of about size bytes, with reply's code and text.
 func hugeReply(reply string, size int) []byte {
 	code, text := "250", "2.0.0 huge"
 	if len(reply) > 4 {

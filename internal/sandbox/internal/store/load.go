@@ -19,11 +19,11 @@ const (
 	HeaderLoadID = "X-Load-Id: "
 	// HeaderLoadAccount has the login that the message must come under.
 	HeaderLoadAccount = "X-Load-Account: "
-	// HeaderLoadSum has LoadSum of what follows the header's empty line.
+	// HeaderLoadSum has the LoadSum of all that follows the header's empty line.
 	HeaderLoadSum = "X-Load-Sum: "
 )
 
-// Bounds of what load accounting remembers.
+// Bounds on the memory of load runs.
 const (
 	maxLoadRuns   = 64       // the newest ones
 	maxLoadPages  = 16 << 10 // 8 KiB each, 65,536 numbers a page
@@ -39,7 +39,7 @@ func LoadSum(body []byte) string {
 	return hex.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.Checksum(body, castagnoli)))
 }
 
-// LoadStats is the account of one load run. A generator compares it with the
+// LoadStats are the counts of one load run. A generator compares them with the
 // messages that were acknowledged to it.
 type LoadStats struct {
 	Run             string   `json:"run"`
@@ -67,7 +67,7 @@ type loadRun struct {
 	pages map[uint64]*loadPage
 }
 
-// countLoad enters a message into the account of its run. st.mu is held.
+// countLoad counts a message for its run, if it has one. st.mu is held.
 func (st *Store) countLoad(account string, content []byte) {
 	head := content[:min(len(content), loadHeader)]
 	end := bytes.Index(head, []byte("\r\n\r\n"))
@@ -98,11 +98,11 @@ func (st *Store) countLoad(account string, content []byte) {
 	if want := headerValue(head, HeaderLoadSum); want != nil && string(want) != LoadSum(content[end+4:]) {
 		l.WrongSum++
 	}
-	l.enter(n)
+	l.mark(n)
 }
 
-// enter marks number n as delivered.
-func (l *loadRun) enter(n uint64) {
+// mark marks number n as delivered.
+func (l *loadRun) mark(n uint64) {
 	page := l.pages[n>>16]
 	if page == nil {
 		if len(l.pages) >= maxLoadPages {
@@ -141,14 +141,14 @@ func (l *loadRun) ranges() (out []Range) {
 	return out
 }
 
-// snapshot returns the account without its ranges.
+// snapshot returns the counts without the delivered numbers.
 func (l *loadRun) snapshot() LoadStats {
 	s := l.LoadStats
 	s.DuplicateOf = slices.Clone(s.DuplicateOf)
 	return s
 }
 
-// Loads returns the account of each load run, without its ranges.
+// Loads returns the counts of all load runs, without the delivered numbers.
 func (st *Store) Loads() []LoadStats {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -160,8 +160,8 @@ func (st *Store) Loads() []LoadStats {
 	return out
 }
 
-// Load returns the account of one load run with the delivered numbers. ok is
-// false if no message of that run came.
+// Load returns the counts of one load run with the delivered numbers. ok is false
+// if no message of that run came.
 func (st *Store) Load(run string) (stats LoadStats, ok bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -47,8 +47,8 @@ func (s *Server) RefreshToken(email string) string {
 	return tokens[len(tokens)-1]
 }
 
-// UsedRefreshToken returns the refresh token that the last successful refresh
-// of the account was asked for with, "" if there was none.
+// UsedRefreshToken returns the refresh token of the account's last successful
+// refresh, "" if there was none.
 func (s *Server) UsedRefreshToken(email string) (token string) {
 	s.grants.with(s.boxes.Mailbox(email), func(c *chain) { token = c.used })
 	return token

@@ -13,8 +13,8 @@ const clientAssertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bea
 // delegation for the mailbox or the scope.
 var notAllowed = &refusal{401, "unauthorized_client", 0, "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested."}
 
-// isTokenURL reports whether an audience names this token endpoint, which is
-// served under any path.
+// isTokenURL reports whether an audience names this token endpoint, under any
+// path.
 func (s *Server) isTokenURL(audience string) bool {
 	return strings.HasPrefix(audience, "http://"+s.addr+"/") && strings.HasSuffix(audience, "/token")
 }

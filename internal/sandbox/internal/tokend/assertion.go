@@ -18,7 +18,7 @@ import (
 // maxSkew is how far the clock of a client may be off.
 const maxSkew = 5 * time.Minute
 
-// assertion is a JSON Web Token (RFC 7519) as token endpoints take them.
+// assertion is a JSON Web Token (RFC 7519) that a token endpoint takes.
 type assertion struct {
 	header struct {
 		Algorithm string `json:"alg"`
@@ -41,7 +41,7 @@ type assertion struct {
 	signature []byte
 }
 
-// parseAssertion takes the compact form of RFC 7515 section 3.1 apart.
+// parseAssertion reads the compact form of RFC 7515 section 3.1.
 func parseAssertion(text string) (*assertion, error) {
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {

@@ -22,7 +22,7 @@ import (
 // maxPending bounds the requests for consent that are remembered.
 const maxPending = 1000
 
-// consents are the requests for consent and what came of them.
+// consents are the requests for consent, with their answers.
 type consents struct {
 	mu      sync.Mutex // guards what follows
 	pending map[string]*consent
@@ -171,7 +171,7 @@ func (s *Server) serveAuthorize(ctx *fasthttp.RequestCtx) {
 		state: get("state"), challenge: get("code_challenge"), expires: s.now().Add(time.Duration(s.cfg.CodeLifetime))}
 	shape := s.grants.shape(c.clientID)
 	box := s.boxOfClient(c.clientID, get("login_hint"))
-	switch { // what must not be sent back by redirect (RFC 6749 section 4.1.2.1)
+	switch { // these errors must not go back by redirect (RFC 6749 section 4.1.2.1)
 	case box == nil:
 		SendError(ctx, 400, "unknown client")
 		return
@@ -204,7 +204,7 @@ func (s *Server) serveAuthorize(ctx *fasthttp.RequestCtx) {
 	redirectTo(ctx, to)
 }
 
-// redirectTo sends the browser on. (fasthttp's own would complete the URL.)
+// redirectTo sends the browser on. fasthttp's Redirect would complete the URL.
 func redirectTo(ctx *fasthttp.RequestCtx, to string) {
 	ctx.SetStatusCode(fasthttp.StatusFound)
 	ctx.Response.Header.Set("Location", to)
@@ -219,7 +219,7 @@ func isLoopbackURL(redirect string) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// serveConsent lists what waits, or answers one request.
+// serveConsent lists the requests that wait, or answers one.
 func (s *Server) serveConsent(ctx *fasthttp.RequestCtx) {
 	id, email := string(ctx.QueryArgs().Peek("id")), string(ctx.QueryArgs().Peek("account"))
 	if id != "" && ctx.QueryArgs().Has("account") {
@@ -286,7 +286,7 @@ func (s *Server) redeem(r *request) (*consent, *refusal) {
 	if c == nil || !now.Before(c.expires) || c.clientID != r.clientID {
 		return nil, &refusal{400, "invalid_grant", 54005, "The code was already redeemed or is not known."}
 	}
-	delete(s.consents.pending, c.id) // once, whatever comes of it
+	delete(s.consents.pending, c.id) // a code can be tried once
 	sum := sha256.Sum256([]byte(r.get("code_verifier")))
 	switch {
 	case c.redirect != r.get("redirect_uri"):

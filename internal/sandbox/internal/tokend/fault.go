@@ -18,7 +18,7 @@ func (s *Server) act(f *fault.Fault, r *request) {
 		hangUp(r, conn)
 		return
 	}
-	if f.Accept { // the grant is used up, whatever the answer
+	if f.Accept { // the grant is used up before the answer
 		s.answer(r)
 		r.Response.Reset()
 	}
@@ -64,7 +64,7 @@ func (s *Server) act(f *fault.Fault, r *request) {
 	}
 }
 
-// reply answers what the rule says.
+// reply answers with the rule's own status and body.
 func reply(f *fault.Fault, r *request) {
 	if f.Error != "" {
 		refuse(r, &refusal{cmp.Or(f.Status, 400), f.Error, 90000, f.Body})

@@ -54,7 +54,7 @@ func get(t *testing.T, s *fixture, path string) (status int, location string) {
 	return resp.StatusCode, resp.Header.Get("Location")
 }
 
-// testCertificate makes a certificate of its own for key.
+// testCertificate makes a self-signed certificate for key.
 func testCertificate(t *testing.T, key crypto.Signer) (text string, der []byte) {
 	t.Helper()
 	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"}, NotAfter: time.Now().Add(time.Hour)}
@@ -215,7 +215,7 @@ func TestServiceAccount(t *testing.T) {
 		{"no iat", func(_, c map[string]any) { delete(c, "iat") }, key, "invalid_grant"},
 		{"other scope", func(_, c map[string]any) { c["scope"] = "openid" }, key, "unauthorized_client"},
 		{"no subject", func(_, c map[string]any) { delete(c, "sub") }, key, "unauthorized_client"},
-		{"unknown subject", func(_, c map[string]any) { c["sub"] = "nobody@gmail.com" }, key, "invalid_grant"},
+		{"unknown subject", func(_, c map[string]any) { c["sub"] = "none@gmail.com" }, key, "invalid_grant"},
 		{"subject of another provider", func(_, c map[string]any) { c["sub"] = outlookUser }, key, "unauthorized_client"},
 	}
 	for _, tt := range tests {
@@ -360,7 +360,7 @@ func TestAuthorizationCode(t *testing.T) {
 	}
 }
 
-// A consent in a browser that waits for a person.
+// TestManualConsent has a consent in a browser wait for a person.
 func TestManualConsent(t *testing.T) {
 	s := newServer(t, Config{Consent: "manual"})
 	a := s.Mailbox(gmailUser)

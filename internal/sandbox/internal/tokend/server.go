@@ -97,7 +97,7 @@ func (s *Server) Listen(addr string) error {
 		return err
 	}
 	s.addr = ln.Addr().String()
-	// A listening fasthttp.Server would leave goroutines behind for a while.
+	// fasthttp.Server.Serve would leave goroutines running for a while.
 	return s.conns.Serve(ln, func(c *net.TCPConn) func() {
 		return func() { _ = s.http.ServeConn(c) } // an error: the client or a fault ended the connection early
 	})
@@ -115,8 +115,8 @@ func (s *Server) TokenURL() string { return "http://" + s.addr + "/token" }
 // Stats returns the counters.
 func (s *Server) Stats() Stats { return Stats{s.requests.Load(), s.issued.Load()} }
 
-// WaitHTTPQuiet waits until all HTTP connections that are open now have ended:
-// then no request of a client that died is still to be answered.
+// WaitHTTPQuiet waits until no HTTP connection is open. After it, no request of a
+// client that died is still to be answered.
 func (s *Server) WaitHTTPQuiet(ctx context.Context) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.addr)
 	if err != nil {

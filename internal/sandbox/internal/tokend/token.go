@@ -100,7 +100,7 @@ func unescape(v string) string {
 	return string(args.Peek("v"))
 }
 
-// answer answers as the provider would.
+// answer answers as the provider does.
 func (s *Server) answer(r *request) {
 	if r.IsPost() {
 		switch r.get("grant_type") {
@@ -185,7 +185,7 @@ func (s *Server) sendToken(r *request, provider, token string, more map[string]a
 	SendJSON(r.RequestCtx, 200, answer)
 }
 
-// refuse answers no in the shape of the request's provider.
+// refuse sends a refusal in the shape of the request's provider.
 func refuse(r *request, no *refusal) { sendRefusal(r.RequestCtx, r.shape, no) }
 
 // sendRefusal sends the error object of RFC 6749 section 5.2 in the shape of the
