@@ -27,7 +27,8 @@ func (s *session) command(line []byte) {
 	s.srv.counters.count(func(c *Stats) { c.Commands++ })
 	verb, args := splitVerb(line)
 	s.srv.log.record(s.id, verb, args, line)
-	s.latency(verb)
+	l := s.srv.latency.Load()
+	s.w.slower(time.Duration(l.RoundTrip + l.Commands[verb]))
 	if f := s.hit(fault.PhaseCommand, func(ev *fault.Event) { ev.Verb = cmp.Or(verb, fault.VerbUnknown) }); f != nil {
 		if slices.Contains([]fault.Action{fault.ActionReply, fault.ActionIgnore, fault.ActionGarbage, fault.ActionHuge}, f.Action) && !f.Accept {
 			s.passOver(verb, args, fault.ReplyCode(f.Reply))
@@ -99,13 +100,6 @@ func (s *session) passOver(verb string, args []byte, code int) {
 	num, _, _ := bytes.Cut(args, []byte{' '})
 	if n, ok := parseNumber(num); ok && s.swallow(n) == nil && s.tx.open {
 		s.tx.verb, s.tx.closed = "BDAT", true
-	}
-}
-
-// latency delays the reply to the verb as configured.
-func (s *session) latency(verb string) {
-	if l := s.srv.latency.Load(); l != nil {
-		s.w.slower(time.Duration(l.RoundTrip + l.Commands[verb]))
 	}
 }
 

@@ -229,9 +229,8 @@ func (s *session) onDATA(args []byte) {
 
 // endOfData answers the end of the content, and ends the transaction.
 func (s *session) endOfData() {
-	if l := s.srv.latency.Load(); l != nil {
-		s.w.slower(time.Duration(l.RoundTrip + l.Final))
-	}
+	l := s.srv.latency.Load()
+	s.w.slower(time.Duration(l.RoundTrip + l.Final))
 	s.guard(fault.PhaseAfterEOD, nil, s.accept)
 	if !s.ended {
 		s.guard(fault.PhaseAfterReply, nil, func() {})

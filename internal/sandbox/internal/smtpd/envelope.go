@@ -138,15 +138,12 @@ func (s *session) mailParam(tx *transaction, p []byte) (refusal string) {
 		needs, ok = extDSN, value != "" && len(value) <= 100
 	case "AUTH":
 		needs, ok = extAUTH, value != ""
-	default:
-		s.violation(ViolationUnoffered)
-		return "555 5.5.4 Unsupported option: " + key
 	}
 	return s.checkParam(key, needs, ok)
 }
 
-// checkParam refuses a parameter whose extension was not offered or whose
-// value is wrong.
+// checkParam refuses a parameter that is unknown (needs 0), whose extension was not
+// offered, or whose value is wrong.
 func (s *session) checkParam(key string, needs extension, valid bool) (refusal string) {
 	if s.offer.exts&needs == 0 {
 		s.violation(ViolationUnoffered)
@@ -192,15 +189,11 @@ func (s *session) rcpt(path, rest []byte) {
 	for _, p := range bytes.Fields(rest) {
 		key, value, _ := strings.Cut(string(p), "=")
 		key = strings.ToUpper(key)
-		refusal := ""
-		switch key {
-		case "NOTIFY", "ORCPT":
-			refusal = s.checkParam(key, extDSN, value != "")
-		default:
-			s.violation(ViolationUnoffered)
-			refusal = "555 5.5.4 Unsupported option: " + key
+		needs := extension(0)
+		if key == "NOTIFY" || key == "ORCPT" {
+			needs = extDSN
 		}
-		if refusal != "" {
+		if refusal := s.checkParam(key, needs, value != ""); refusal != "" {
 			s.reply(refusal)
 			return
 		}

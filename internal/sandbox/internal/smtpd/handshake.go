@@ -25,15 +25,6 @@ func newTLS(e Endpoint, cert tls.Certificate) *tls.Config {
 	return cfg
 }
 
-// wrongTLS is newTLS with a certificate of the wrong kind.
-func (s *Server) wrongTLS(ep *endpoint, kind string) (*tls.Config, error) {
-	cert, err := s.ca.issueWrong(kind)
-	if err != nil {
-		return nil, err
-	}
-	return newTLS(ep.Endpoint, cert), nil
-}
-
 // startTLS does the handshake, with the fault of phase tls.
 func (s *session) startTLS() {
 	cfg := s.ep.tls
@@ -50,11 +41,12 @@ func (s *session) startTLS() {
 		case s.ended:
 			return
 		case f.Action == fault.ActionWrongCertificate:
-			var err error
-			if cfg, err = s.srv.wrongTLS(s.ep, f.Certificate); err != nil {
+			cert, err := s.srv.ca.issueWrong(f.Certificate)
+			if err != nil {
 				s.ended = true
 				return
 			}
+			cfg = newTLS(s.ep.Endpoint, cert)
 		case !proceed:
 			s.shut(fault.ActionClose)
 			return

@@ -33,7 +33,7 @@ type Server struct {
 	cfg       Config
 	ca        *authority
 	endpoints []*endpoint
-	latency   atomic.Pointer[Latency] // nil: none
+	latency   atomic.Pointer[Latency]
 	counters  counters
 	log       commandLog
 	conns     *wait.Conns
@@ -60,6 +60,7 @@ type port struct {
 // New makes a server with a certificate authority of its own; Listen starts it.
 func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, log: commandLog{limit: cfg.Record}, conns: wait.NewConns()}
+	s.SetLatency(Latency{})
 	var err error
 	if s.ca, err = newAuthority("sandbox CA"); err != nil {
 		return nil, err
@@ -156,13 +157,7 @@ func (s *Server) SetListening(name string, on bool) error {
 }
 
 // SetLatency changes the delay of replies from now on.
-func (s *Server) SetLatency(l Latency) {
-	if l.RoundTrip == 0 && l.Final == 0 && len(l.Commands) == 0 {
-		s.latency.Store(nil)
-		return
-	}
-	s.latency.Store(&l)
-}
+func (s *Server) SetLatency(l Latency) { s.latency.Store(&l) }
 
 // endpoint returns the endpoint of that name, or nil.
 func (s *Server) endpoint(name string) *endpoint {

@@ -133,10 +133,10 @@ func (s *Server) serveDeviceCode(ctx *fasthttp.RequestCtx) {
 	shape, box := s.grants.shape(clientID), s.boxOfClient(clientID, "")
 	switch {
 	case box == nil:
-		sendRefusal(ctx, mailbox.Outlook, unknownApp)
+		refuse(&request{RequestCtx: ctx, shape: mailbox.Outlook}, unknownApp)
 		return
 	case !knownScope(shape, scope):
-		sendRefusal(ctx, shape, &refusal{400, "invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid."})
+		refuse(&request{RequestCtx: ctx, shape: shape}, &refusal{400, "invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid."})
 		return
 	}
 	c := &consent{id: rand.Text()[:8], clientID: clientID, scope: scope, device: "sbd." + rand.Text(),

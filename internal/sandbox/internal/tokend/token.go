@@ -185,14 +185,11 @@ func (s *Server) sendToken(r *request, provider, token string, more map[string]a
 	SendJSON(r.RequestCtx, 200, answer)
 }
 
-// refuse sends a refusal in the shape of the request's provider.
-func refuse(r *request, no *refusal) { sendRefusal(r.RequestCtx, r.shape, no) }
-
-// sendRefusal sends the error object of RFC 6749 section 5.2 in the shape of the
-// provider.
-func sendRefusal(ctx *fasthttp.RequestCtx, shape string, no *refusal) {
+// refuse sends the error object of RFC 6749 section 5.2 in the shape of the
+// request's provider.
+func refuse(r *request, no *refusal) {
 	answer := map[string]any{"error": no.code, "error_description": no.text}
-	if shape == mailbox.Outlook {
+	if r.shape == mailbox.Outlook {
 		trace, correlation, now := rand.Text(), rand.Text(), time.Now().UTC().Format("2006-01-02 15:04:05Z")
 		answer = map[string]any{
 			"error": no.code,
@@ -201,5 +198,5 @@ func sendRefusal(ctx *fasthttp.RequestCtx, shape string, no *refusal) {
 			"error_codes": []int{no.aadsts}, "timestamp": now, "trace_id": trace, "correlation_id": correlation,
 		}
 	}
-	SendJSON(ctx, no.status, answer)
+	SendJSON(r.RequestCtx, no.status, answer)
 }

@@ -8,19 +8,8 @@ import (
 // Notifier wakes all goroutines that wait for a state to change. The zero value is
 // ready.
 type Notifier struct {
-	mu sync.Mutex // guards ch
-	ch chan struct{}
-}
-
-// changed returns a channel that the next Wake closes. Get it first, then look at
-// the state, then wait.
-func (n *Notifier) changed() <-chan struct{} {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.ch == nil {
-		n.ch = make(chan struct{})
-	}
-	return n.ch
+	mu sync.Mutex    // guards ch
+	ch chan struct{} // the next Wake closes it; nil: nothing waits
 }
 
 // Wake says that the state has changed.
@@ -37,7 +26,12 @@ func (n *Notifier) Wake() {
 // error is the context's.
 func (n *Notifier) Until(ctx context.Context, cond func() bool) error {
 	for {
-		ch := n.changed()
+		n.mu.Lock()
+		if n.ch == nil {
+			n.ch = make(chan struct{})
+		}
+		ch := n.ch // before cond, so that no change between is missed
+		n.mu.Unlock()
 		if cond() {
 			return nil
 		}
