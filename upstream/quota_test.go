@@ -24,6 +24,7 @@ func (f *fixture) refusedFor(a *account.Account, want string, parts ...string) {
 		}
 		return n + f.box.Stats().Connections
 	}
+	f.until(func() bool { st := f.state(a); return st.Dialing+st.Busy == 0 }) // what came before has ended
 	before := asked()
 	res := f.send(a, "to@example.com", "refused\r\n")
 	for _, part := range parts {
