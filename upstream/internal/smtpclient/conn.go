@@ -62,7 +62,7 @@ func (s state) String() string { return stateNames[s] }
 type Conn struct {
 	// Offer is what the provider's EHLO reply offers.
 	Offer Offer
-	// Exchange is the one under way, or the last one.
+	// Exchange is the one under way, or what came of the last one.
 	Exchange Exchange
 
 	cfg   *Config
@@ -313,6 +313,7 @@ func (c *Conn) end() {
 	c.due = due{}
 	c.loop.SuspendTimer(&c.timer)
 	c.owner.Ended()
+	c.Exchange.Mail, c.Exchange.Rcpts, c.Exchange.Content = nil, nil, nil // the owner's
 }
 
 // Fail ends the exchange under way, or the connection if there is none.
