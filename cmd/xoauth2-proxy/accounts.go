@@ -13,9 +13,10 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/admin"
+	"xoauth2-proxy/internal/app"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/keyfile"
-	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/internal/verify"
 )
 
 // accountsCmd is the commands about the accounts file. A running proxy notices
@@ -48,7 +49,7 @@ func (f *files) read() (*config.Settings, *account.Snapshot, *keyfile.Report, er
 func (f *files) readWith(m *accountfile.Cache) (*config.Settings, *account.Snapshot, *keyfile.Report, error) {
 	settings, accounts, report, err := config.Load(f.Config, f.Accounts, m)
 	if err == nil {
-		err = checkKeys(settings.AccountsFile, accounts)
+		err = verify.AllKeys(settings.AccountsFile, accounts)
 	}
 	if err != nil {
 		return nil, nil, report, exitError{exitConfig, err}
@@ -62,46 +63,10 @@ func (f *files) load() (*config.Settings, *account.Snapshot, error) {
 	return settings, accounts, err
 }
 
-// checkKeys finds accounts of the file that cannot sign with the keys they have:
-// their first token requests would fail, and all later ones.
-func checkKeys(file string, accounts *account.Snapshot) error {
-	checked := make(keyChecks)
-	var errs []error
-	for i, a := range accounts.All() {
-		if err := checked.check(a); err != nil {
-			errs = append(errs, &keyfile.Problem{File: file, Key: fmt.Sprintf("accounts[%d]", i), Message: fmt.Sprintf("%s: %v", a.Email, err)})
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// keyChecks is what is wrong with keys that were checked: many accounts share
-// one.
-type keyChecks map[keyPair]error
-
-type keyPair struct {
-	certificate string
-	key         account.Secret
-}
-
-// check is oauth.CheckKeys.
-func (checked keyChecks) check(a *account.Account) error {
-	if a.PrivateKey.IsZero() {
-		return nil
-	}
-	pair := keyPair{a.Certificate, a.PrivateKey}
-	err, known := checked[pair]
-	if !known {
-		err = oauth.CheckKeys(a)
-		checked[pair] = err
-	}
-	return err
-}
-
 // edit changes the accounts file for a command: what a running proxy would refuse
 // at its next reload is not written.
 func edit(s *config.Settings, how accountfile.EditOptions, change func(*accountfile.List) error) (*account.Snapshot, error) {
-	how.Check = func(after *account.Snapshot) error { return checkKeys(s.AccountsFile, after) }
+	how.Check = func(after *account.Snapshot) error { return verify.AllKeys(s.AccountsFile, after) }
 	accounts, err := accountfile.Edit(s.Accounts(), how, change)
 	if err != nil {
 		return nil, fileError(err)
@@ -195,7 +160,7 @@ func (c *accountsListCmd) Run() error {
 	all := []admin.Account{}
 	var rows [][]string
 	for _, a := range accounts.All() {
-		p := publicAccount(a)
+		p := app.PublicAccount(a)
 		all = append(all, p)
 		rows = append(rows, []string{p.Email, p.AccountID, p.Provider, p.OAuthEndpoint, p.IPAddress, p.VMTAName})
 	}

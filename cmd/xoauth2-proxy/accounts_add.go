@@ -18,6 +18,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/verify"
 )
 
 // secretInput is where a secret comes from that must not be on the command
@@ -115,10 +116,10 @@ func (n *newAccount) plan(settings *config.Settings, e *accountfile.Entry) (*acc
 // precious says that the refresh token of e exists nowhere else, as is one that
 // the provider gives in its place when it is verified: whatever fails, it is
 // kept somewhere.
-func (n *newAccount) save(ctx context.Context, out io.Writer, settings *config.Settings, e *accountfile.Entry, verify, precious bool) error {
+func (n *newAccount) save(ctx context.Context, out io.Writer, settings *config.Settings, e *accountfile.Entry, verified, precious bool) error {
 	a, err := n.plan(settings, e)
 	replaced := false
-	if err == nil && verify {
+	if err == nil && verified {
 		var failed error
 		if replaced, failed = n.verify(ctx, out, settings, a, e); failed != nil {
 			return keepUnsaved(out, settings, e, precious || replaced, failed)
@@ -148,12 +149,12 @@ func (n *newAccount) verify(ctx context.Context, out io.Writer, settings *config
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	newest, err := verifyApart(ctx, settings, a)
+	newest, err := verify.Apart(ctx, settings, a)
 	if !newest.IsZero() {
 		e.Set("refresh_token", newest.Reveal())
 	}
 	if err != nil {
-		err = fmt.Errorf("%s does not work, and was not saved (--no-verify saves it anyhow): %s", n.Email, explain(err).text())
+		err = fmt.Errorf("%s does not work, and was not saved (--no-verify saves it anyhow): %s", n.Email, verify.Explain(err).Text())
 	}
 	return !newest.IsZero(), err
 }

@@ -11,6 +11,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/verify"
 )
 
 // accountsImportCmd adds accounts from a list.
@@ -130,7 +131,7 @@ func (c *accountsImportCmd) existing() (ids, owners map[string]string) {
 // account_id of its own, given or made, and keys that it can sign with. The file
 // may complete some.
 func checkInFile(settings *config.Settings, list []accountfile.Imported, completes func(email string) bool, ids, owners map[string]string) {
-	keys := make(keyChecks)
+	keys := make(verify.Keys)
 	for i := range list {
 		im := &list[i]
 		if im.Err != nil {
@@ -138,7 +139,7 @@ func checkInFile(settings *config.Settings, list []accountfile.Imported, complet
 		}
 		var a *account.Account
 		if a, im.Err = accountfile.ReadEntry(settings.Accounts(), im.Entry); im.Err == nil {
-			im.Err = keys.check(a)
+			im.Err = keys.Check(a)
 		} else if completes != nil && completes(im.Entry.Email()) {
 			im.Err = nil
 			continue

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/sandbox"
 )
 
@@ -28,16 +29,16 @@ func appEntry(t *testing.T, email, certificate, key string) string {
 // of its certificate: no command writes a file that a running proxy would refuse,
 // and each says why. To take the account out, or to mend it, is no such thing.
 func TestCommandsCheckKeys(t *testing.T) {
-	_, f := newSandbox(t, "user@outlook.com")
+	_, f := apptest.NewSandbox(t, "user@outlook.com")
 	certificate, key := signingPair()
 	_, other := signingPair()
-	user := strings.Trim(strings.TrimPrefix(strings.TrimSpace(readAll(t, f.Accounts)), `{`), "}\n ")
+	user := strings.Trim(strings.TrimPrefix(strings.TrimSpace(apptest.ReadAll(t, f.Accounts)), `{`), "}\n ")
 	wrong := "{" + strings.TrimSuffix(strings.TrimSpace(user), "]") + ", " + appEntry(t, "app@outlook.com", certificate, other) + "]}"
-	writeFile(t, f.Accounts, wrong)
+	apptest.WriteFile(t, f.Accounts, wrong)
 	dir := t.TempDir()
 	list, token := filepath.Join(dir, "list"), filepath.Join(dir, "token")
-	writeFile(t, list, "new@hotmail.com,id,canary-token,client\n")
-	writeFile(t, token, "canary-token")
+	apptest.WriteFile(t, list, "new@hotmail.com,id,canary-token,client\n")
+	apptest.WriteFile(t, token, "canary-token")
 	for _, command := range [][]string{
 		{"accounts", "add", "new@hotmail.com", "--client-id", "c", "--refresh-token-file", token, "--no-verify"},
 		{"accounts", "add", "user@outlook.com", "--overwrite", "--vmta-name", "v"},
@@ -49,41 +50,41 @@ func TestCommandsCheckKeys(t *testing.T) {
 		{"authorize", "new@hotmail.com", "--client-id", "c"},
 	} {
 		said := mustRun(t, exitConfig, with(f, command...)...)
-		checkParts(t, said, f.Accounts+": accounts[", "]: app@outlook.com: "+keysDiffer)
+		apptest.CheckParts(t, said, f.Accounts+": accounts[", "]: app@outlook.com: "+keysDiffer)
 		if strings.Contains(said, "open") { // a person would be asked in vain
 			t.Errorf("%q asks: %s", command, said)
 		}
-		if readAll(t, f.Accounts) != wrong {
+		if apptest.ReadAll(t, f.Accounts) != wrong {
 			t.Fatalf("%q changed the file", command)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "key")); err == nil {
 		t.Error("a key is left with which nothing is sealed")
 	}
-	writeFile(t, list, "["+appEntry(t, "app@outlook.com", certificate, key)+"]")
-	checkParts(t, mustRun(t, 0, with(f, "accounts", "import", list, "--overwrite", "--dry-run")...), "1 replaced")
-	checkParts(t, mustRun(t, 0, with(f, "accounts", "remove", "app@outlook.com")...), "1 removed, 1 left")
+	apptest.WriteFile(t, list, "["+appEntry(t, "app@outlook.com", certificate, key)+"]")
+	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "import", list, "--overwrite", "--dry-run")...), "1 replaced")
+	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "remove", "app@outlook.com")...), "1 removed, 1 left")
 	mustRun(t, 0, with(f, "check")...)
 }
 
 // TestImportSaysWhichLine has lists whose accounts are right by themselves, and
 // wrong in the file: each is told by its line, and does not keep the others out.
 func TestImportSaysWhichLine(t *testing.T) {
-	_, f := newSandbox(t)
+	_, f := apptest.NewSandbox(t)
 	certificate, key := signingPair()
 	_, other := signingPair()
 	list := filepath.Join(t.TempDir(), "list")
-	writeFile(t, list, strings.Join([]string{"[", appEntry(t, "good@example.com", certificate, key) + ",",
+	apptest.WriteFile(t, list, strings.Join([]string{"[", appEntry(t, "good@example.com", certificate, key) + ",",
 		appEntry(t, "bad@example.com", certificate, other) + ",", appEntry(t, "worse@example.com", certificate, other) + "]"}, "\n"))
 	said := mustRun(t, 1, with(f, "accounts", "import", list, "--partial")...)
-	checkParts(t, said, list+":3: "+keysDiffer, list+":4: "+keysDiffer, "1 added, 0 replaced, 2 wrong; 1 accounts")
+	apptest.CheckParts(t, said, list+":3: "+keysDiffer, list+":4: "+keysDiffer, "1 added, 0 replaced, 2 wrong; 1 accounts")
 
-	writeFile(t, f.Accounts, `[{"email": "a@hotmail.com", "account_id": "mine", "provider": "outlook", "client_id": "c", "refresh_token": "canary"},
+	apptest.WriteFile(t, f.Accounts, `[{"email": "a@hotmail.com", "account_id": "mine", "provider": "outlook", "client_id": "c", "refresh_token": "canary"},
 		{"email": "a.b@hotmail.com", "provider": "outlook", "client_id": "c", "refresh_token": "canary"}]`)
-	writeFile(t, list, "\ufeffc@hotmail.com,mine,canary-1,c\r\na_b@hotmail.com,,canary-2,c\r\nd_e@hotmail.com,,canary-3,c\r\nd.e@hotmail.com,,canary-4,c\r\n"+
+	apptest.WriteFile(t, list, "\ufeffc@hotmail.com,mine,canary-1,c\r\na_b@hotmail.com,,canary-2,c\r\nd_e@hotmail.com,,canary-3,c\r\nd.e@hotmail.com,,canary-4,c\r\n"+
 		"A@hotmail.com,,canary-5,c\r\n")
 	said = mustRun(t, 1, with(f, "accounts", "import", list, "--partial", "--overwrite")...)
-	checkParts(t, said, list+`:1: account_id: "mine" is that of a@hotmail.com`, list+`:2: account_id: "outlook_a_b_hotmail_com" is that of a.b@hotmail.com`,
+	apptest.CheckParts(t, said, list+`:1: account_id: "mine" is that of a@hotmail.com`, list+`:2: account_id: "outlook_a_b_hotmail_com" is that of a.b@hotmail.com`,
 		list+`:4: account_id: "outlook_d_e_hotmail_com" is that of d_e@hotmail.com`, "1 added, 1 replaced, 3 wrong; 3 accounts")
 }
 
@@ -101,26 +102,26 @@ func TestImportOfManyLines(t *testing.T) {
 		}
 		fmt.Fprintf(&text, "user%d@hotmail.com,id%d,canary,c,1700000000,host\n", i, i)
 	}
-	writeFile(t, list, text.String())
-	_, f := newSandbox(t)
+	apptest.WriteFile(t, list, text.String())
+	_, f := apptest.NewSandbox(t)
 	wrong := lines / every
-	checkParts(t, mustRun(t, 1, with(f, "accounts", "import", list)...), append(want, fmt.Sprintf("%d of %d accounts are wrong", wrong, lines))...)
+	apptest.CheckParts(t, mustRun(t, 1, with(f, "accounts", "import", list)...), append(want, fmt.Sprintf("%d of %d accounts are wrong", wrong, lines))...)
 	for range 2 {
 		said := mustRun(t, 1, with(f, "accounts", "import", list, "--partial", "--overwrite")...)
-		checkParts(t, said, append(want, fmt.Sprintf("%d wrong; %d accounts", wrong, lines-wrong))...)
+		apptest.CheckParts(t, said, append(want, fmt.Sprintf("%d wrong; %d accounts", wrong, lines-wrong))...)
 	}
 }
 
 // TestAddKeepsWhatIsNotGiven changes an account that is there: what the command
 // line does not say stays, and with its refresh token nobody asks the provider.
 func TestAddKeepsWhatIsNotGiven(t *testing.T) {
-	s, f := newSandbox(t, "user@gmail.com")
-	writeFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "providers": {"mine": {"token_url": %q, "smtp_host": "localhost"}}}`, f.CA, s.TokenURL()))
-	writeFile(t, f.Accounts, strings.Replace(readAll(t, f.Accounts), `"gmail"`, `"mine"`, 1))
+	s, f := apptest.NewSandbox(t, "user@gmail.com")
+	apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "providers": {"mine": {"token_url": %q, "smtp_host": "localhost"}}}`, f.CA, s.TokenURL()))
+	apptest.WriteFile(t, f.Accounts, strings.Replace(apptest.ReadAll(t, f.Accounts), `"gmail"`, `"mine"`, 1))
 	add := with(f, "accounts", "add", "USER@gmail.com", "--vmta-name", "v7")
-	checkParts(t, mustRun(t, 1, add...), "exists already", "--overwrite")
-	checkParts(t, mustRun(t, 0, append(add, "--overwrite")...), "keeps its refresh token and is not verified", "USER@gmail.com replaced in")
-	checkParts(t, readAll(t, f.Accounts), `"provider": "mine"`, `"vmta_name": "v7"`, "canary-refresh-user@gmail.com", "canary-secret-gmail")
+	apptest.CheckParts(t, mustRun(t, 1, add...), "exists already", "--overwrite")
+	apptest.CheckParts(t, mustRun(t, 0, append(add, "--overwrite")...), "keeps its refresh token and is not verified", "USER@gmail.com replaced in")
+	apptest.CheckParts(t, apptest.ReadAll(t, f.Accounts), `"provider": "mine"`, `"vmta_name": "v7"`, "canary-refresh-user@gmail.com", "canary-secret-gmail")
 	if st := s.AccountStats("user@gmail.com"); st.TokensIssued != 0 {
 		t.Errorf("the provider was asked: %+v", st)
 	}
@@ -129,23 +130,23 @@ func TestAddKeepsWhatIsNotGiven(t *testing.T) {
 // TestAddAsksNobodyInVain has a refresh token that its provider replaces when it
 // is used. It is not used for an account that cannot be saved.
 func TestAddAsksNobodyInVain(t *testing.T) {
-	s, f := newSandbox(t, "user@outlook.com")
+	s, f := apptest.NewSandbox(t, "user@outlook.com")
 	token := filepath.Join(t.TempDir(), "token")
-	writeFile(t, token, testAccount("user@outlook.com").RefreshToken)
+	apptest.WriteFile(t, token, apptest.Account("user@outlook.com").RefreshToken)
 	add := func(f sandbox.ProxyFiles) []string {
 		return with(f, "accounts", "add", "user@outlook.com", "--client-id", "sandbox-client-outlook", "--refresh-token-file", token, "--oauth-token-url", s.TokenURL())
 	}
-	checkParts(t, mustRun(t, 1, add(f)...), "exists already")
+	apptest.CheckParts(t, mustRun(t, 1, add(f)...), "exists already")
 	gone := f
 	gone.Accounts = filepath.Join(t.TempDir(), "none", "accounts.json")
-	checkParts(t, mustRun(t, 1, add(gone)...), "no such file or directory")
+	apptest.CheckParts(t, mustRun(t, 1, add(gone)...), "no such file or directory")
 	if os.Geteuid() != 0 { // root may write everywhere
 		locked := f
 		locked.Accounts = filepath.Join(t.TempDir(), "accounts.json")
 		if err := os.Chmod(filepath.Dir(locked.Accounts), 0o500); err != nil {
 			t.Fatal(err)
 		}
-		checkParts(t, mustRun(t, 1, add(locked)...), "nothing can be written to its directory")
+		apptest.CheckParts(t, mustRun(t, 1, add(locked)...), "nothing can be written to its directory")
 	}
 	if st := s.AccountStats("user@outlook.com"); st.TokensIssued != 0 {
 		t.Errorf("the provider was asked: %+v", st)
@@ -155,7 +156,7 @@ func TestAddAsksNobodyInVain(t *testing.T) {
 // TestAddOfOtherFlows adds an application for all mailboxes of a domain, and one
 // that signs; their keys stay in their files.
 func TestAddOfOtherFlows(t *testing.T) {
-	provider, f := newSandbox(t)
+	provider, f := apptest.NewSandbox(t)
 	certificate, key := signingPair()
 	_, other := signingPair()
 	for _, c := range []sandbox.Client{{ID: "app", Secret: "canary-app"}, {ID: "signs", Certificate: certificate}} {
@@ -166,7 +167,7 @@ func TestAddOfOtherFlows(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)
-		writeFile(t, path, text)
+		apptest.WriteFile(t, path, text)
 		return path
 	}
 	flow := []string{"--provider", "outlook", "--oauth-flow", "client_credentials", "--tenant", "example.com", "--oauth-token-url", provider.TokenURL()}
@@ -175,31 +176,31 @@ func TestAddOfOtherFlows(t *testing.T) {
 	}
 	add(0, "*@example.com", "--client-id", "app", "--client-secret-file", file("secret", "canary-app"))
 	signs := []string{"*@example.org", "--client-id", "signs", "--client-certificate", file("cert.pem", certificate), "--client-private-key"}
-	checkParts(t, add(exitConfig, append(signs, file("other.pem", other))...), "accounts[1]: *@example.org: "+keysDiffer)
+	apptest.CheckParts(t, add(exitConfig, append(signs, file("other.pem", other))...), "accounts[1]: *@example.org: "+keysDiffer)
 	add(0, append(signs, file("key.pem", key))...)
-	checkParts(t, readAll(t, f.Accounts), `"client_private_key": "file:`+dir+`/key.pem"`, `"tenant": "example.com"`)
-	checkParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "2 of 2 accounts work")
-	checkParts(t, mustRun(t, 1, with(f, "authorize", "*@example.com")...), "has the oauth_flow client_credentials, which takes nobody's consent")
+	apptest.CheckParts(t, apptest.ReadAll(t, f.Accounts), `"client_private_key": "file:`+dir+`/key.pem"`, `"tenant": "example.com"`)
+	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "2 of 2 accounts work")
+	apptest.CheckParts(t, mustRun(t, 1, with(f, "authorize", "*@example.com")...), "has the oauth_flow client_credentials, which takes nobody's consent")
 }
 
 // TestSealWithTheKeyThatIsConfigured makes the key that config.json names.
 func TestSealWithTheKeyThatIsConfigured(t *testing.T) {
-	_, f := newSandbox(t, "user@gmail.com")
+	_, f := apptest.NewSandbox(t, "user@gmail.com")
 	key := filepath.Join(t.TempDir(), "key")
-	writeFile(t, f.Config, fmt.Sprintf(`{"secrets": {"key": "file:%s"}}`, key))
+	apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"secrets": {"key": "file:%s"}}`, key))
 	missing := f
 	missing.Accounts = filepath.Join(t.TempDir(), "accounts.json")
-	checkParts(t, mustRun(t, exitConfig, with(missing, "accounts", "seal", "--new-key", key)...), "no such file")
+	apptest.CheckParts(t, mustRun(t, exitConfig, with(missing, "accounts", "seal", "--new-key", key)...), "no such file")
 	if _, err := os.Stat(key); err == nil {
 		t.Error("a key is left with which nothing is sealed")
 	}
-	checkParts(t, mustRun(t, 0, with(f, "accounts", "seal", "--new-key", key)...), "2 secrets sealed")
-	checkParts(t, mustRun(t, 0, with(f, "accounts", "show", "user@gmail.com")...), "refresh_token                set")
+	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "seal", "--new-key", key)...), "2 secrets sealed")
+	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "show", "user@gmail.com")...), "refresh_token                set")
 }
 
 // TestTablesAreAligned has a column begin where its header does, in every line.
 func TestTablesAreAligned(t *testing.T) {
-	_, f := newSandbox(t, "user@gmail.com", "longer.address@outlook.com")
+	_, f := apptest.NewSandbox(t, "user@gmail.com", "longer.address@outlook.com")
 	for _, command := range []string{"accounts show user@gmail.com", "accounts list"} {
 		lines := strings.Split(strings.TrimSpace(mustRun(t, 0, with(f, strings.Fields(command)...)...)), "\n")
 		second := len(lines[0]) - len(strings.TrimLeft(strings.TrimLeft(lines[0], "abcdefghijklmnopqrstuvwxyz"), " "))

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/sandbox"
 )
 
@@ -27,18 +28,9 @@ func mustRun(t *testing.T, code int, args ...string) string {
 	return stdout + stderr
 }
 
-func checkParts(t *testing.T, text string, parts ...string) {
-	t.Helper()
-	for _, p := range parts {
-		if !strings.Contains(text, p) {
-			t.Errorf("%q is not in\n%s", p, text)
-		}
-	}
-}
-
 func TestAccountsListAndShow(t *testing.T) {
-	_, f := newSandbox(t, "user@gmail.com", "user@outlook.com")
-	checkParts(t, mustRun(t, 0, with(f, "accounts", "list")...), "user@gmail.com", "gmail_user_gmail_com", "outlook", "localhost:")
+	_, f := apptest.NewSandbox(t, "user@gmail.com", "user@outlook.com")
+	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "list")...), "user@gmail.com", "gmail_user_gmail_com", "outlook", "localhost:")
 	var list []map[string]string
 	if err := json.Unmarshal([]byte(mustRun(t, 0, with(f, "accounts", "list", "--json")...)), &list); err != nil || len(list) != 2 || list[1]["email"] != "user@outlook.com" {
 		t.Errorf("%v, %v", list, err)
@@ -47,91 +39,82 @@ func TestAccountsListAndShow(t *testing.T) {
 	if err != nil || len(rows) != 3 || rows[0][0] != "email" || rows[1][0] != "user@gmail.com" {
 		t.Errorf("%v, %v", rows, err)
 	}
-	checkParts(t, mustRun(t, 0, with(f, "accounts", "show", "USER@gmail.com")...), "client_secret", "set", "max_connections_per_account", "10")
+	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "show", "USER@gmail.com")...), "client_secret", "set", "max_connections_per_account", "10")
 	var shown map[string]string
 	if err := json.Unmarshal([]byte(mustRun(t, 0, with(f, "accounts", "show", "--json", "outlook_user_outlook_com")...)), &shown); err != nil || shown["client_secret"] != "none" {
 		t.Errorf("%v, %v", shown, err)
 	}
-	checkParts(t, mustRun(t, 1, with(f, "accounts", "show", "nobody@gmail.com")...), "there is no account")
+	apptest.CheckParts(t, mustRun(t, 1, with(f, "accounts", "show", "nobody@gmail.com")...), "there is no account")
 	mustRun(t, exitUsage, with(f, "accounts", "list", "--json", "--csv")...)
 }
 
 func TestAccountsAddAndRemove(t *testing.T) {
-	s, f := newSandbox(t, "user@gmail.com", "new@outlook.com")
+	s, f := apptest.NewSandbox(t, "user@gmail.com", "new@outlook.com")
 	token := filepath.Join(t.TempDir(), "token")
-	writeFile(t, token, "canary-refresh-new@outlook.com\n")
+	apptest.WriteFile(t, token, "canary-refresh-new@outlook.com\n")
 	mustRun(t, 0, with(f, "accounts", "remove", "new@outlook.com")...)
 	port := s.Addr("outlook")[strings.LastIndexByte(s.Addr("outlook"), ':')+1:]
 	add := with(f, "accounts", "add", "new@outlook.com", "--client-id", "sandbox-client-outlook",
 		"--refresh-token-file", token, "--oauth-token-url", s.TokenURL(), "--oauth-endpoint", "localhost:"+port)
-	checkParts(t, mustRun(t, 0, append(add, "--dry-run")...), "dry run: new@outlook.com added")
-	checkParts(t, mustRun(t, 0, add...), "new@outlook.com added in "+f.Accounts+": 2 accounts")
+	apptest.CheckParts(t, mustRun(t, 0, append(add, "--dry-run")...), "dry run: new@outlook.com added")
+	apptest.CheckParts(t, mustRun(t, 0, add...), "new@outlook.com added in "+f.Accounts+": 2 accounts")
 	if st := s.AccountStats("new@outlook.com"); st.Logins != 2 {
 		t.Errorf("it was not verified: %+v", st)
 	}
-	if saved := readAll(t, f.Accounts); strings.Contains(saved, "canary-refresh-new") || !strings.Contains(saved, "sbr.") {
+	if saved := apptest.ReadAll(t, f.Accounts); strings.Contains(saved, "canary-refresh-new") || !strings.Contains(saved, "sbr.") {
 		t.Error("the refresh token that the provider gave in the place of the old one was not saved")
 	}
-	checkParts(t, mustRun(t, 1, add...), "exists already", "--overwrite")
-	writeFile(t, token, "canary-wrong")
-	checkParts(t, mustRun(t, 1, append(add, "--overwrite")...), "does not work", "refresh token refused")
-	checkParts(t, mustRun(t, 0, append(add, "--overwrite", "--no-verify")...), "replaced")
-	checkParts(t, mustRun(t, exitUsage, with(f, "accounts", "add", "x@example.com", "--client-id", "c", "--refresh-token-file", token)...), "provider: is needed")
+	apptest.CheckParts(t, mustRun(t, 1, add...), "exists already", "--overwrite")
+	apptest.WriteFile(t, token, "canary-wrong")
+	apptest.CheckParts(t, mustRun(t, 1, append(add, "--overwrite")...), "does not work", "refresh token refused")
+	apptest.CheckParts(t, mustRun(t, 0, append(add, "--overwrite", "--no-verify")...), "replaced")
+	apptest.CheckParts(t, mustRun(t, exitUsage, with(f, "accounts", "add", "x@example.com", "--client-id", "c", "--refresh-token-file", token)...), "provider: is needed")
 
-	checkParts(t, mustRun(t, 1, with(f, "accounts", "remove", "nobody@gmail.com", "user@gmail.com")...), "there is no such account: nobody@gmail.com")
-	checkParts(t, mustRun(t, 0, with(f, "accounts", "remove", "--dry-run", "user@gmail.com")...), "dry run: 1 removed, 1 left")
+	apptest.CheckParts(t, mustRun(t, 1, with(f, "accounts", "remove", "nobody@gmail.com", "user@gmail.com")...), "there is no such account: nobody@gmail.com")
+	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "remove", "--dry-run", "user@gmail.com")...), "dry run: 1 removed, 1 left")
 	mustRun(t, exitUsage, with(f, "accounts", "remove", "--all")...)
 	mustRun(t, exitUsage, with(f, "accounts", "remove")...)
-	checkParts(t, mustRun(t, 0, with(f, "accounts", "remove", "--all", "--yes")...), "2 removed, 0 left")
+	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "remove", "--all", "--yes")...), "2 removed, 0 left")
 }
 
 func TestAccountsAddCreatesTheFile(t *testing.T) {
 	dir := t.TempDir()
 	accounts, token := filepath.Join(dir, "accounts.json"), filepath.Join(dir, "token")
-	writeFile(t, token, "canary")
+	apptest.WriteFile(t, token, "canary")
 	t.Setenv("XOAUTH2_CLIENT_SECRET", "canary-from-the-environment")
 	config := filepath.Join(dir, "config.json")
-	writeFile(t, config, "{}")
+	apptest.WriteFile(t, config, "{}")
 	mustRun(t, 0, "accounts", "add", "a@gmail.com", "--config", config, "--accounts", accounts, "--client-id", "c", "--refresh-token-file", token, "--no-verify")
 	info, err := os.Stat(accounts)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("%v, %v", info, err)
 	}
-	checkParts(t, readAll(t, accounts), `"client_secret": "canary-from-the-environment"`)
-}
-
-func readAll(t *testing.T, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
+	apptest.CheckParts(t, apptest.ReadAll(t, accounts), `"client_secret": "canary-from-the-environment"`)
 }
 
 func TestAccountsImport(t *testing.T) {
-	_, f := newSandbox(t, "user@outlook.com")
+	_, f := apptest.NewSandbox(t, "user@outlook.com")
 	list := filepath.Join(t.TempDir(), "batch.txt")
-	writeFile(t, list, "# list\na@hotmail.com,id1,canary!*$.1,client,1,h\nb@example.com,id2,canary2,client\nuser@outlook.com,id3,canary3,client\n")
-	before := readAll(t, f.Accounts)
+	apptest.WriteFile(t, list, "# list\na@hotmail.com,id1,canary!*$.1,client,1,h\nb@example.com,id2,canary2,client\nuser@outlook.com,id3,canary3,client\n")
+	before := apptest.ReadAll(t, f.Accounts)
 	base := with(f, "accounts", "import", list)
-	checkParts(t, mustRun(t, 1, base...), list+":3: provider: the domain", list+":4: the account exists already (--overwrite replaces it)", "nothing was imported: 2 of 3 accounts are wrong")
-	if readAll(t, f.Accounts) != before {
+	apptest.CheckParts(t, mustRun(t, 1, base...), list+":3: provider: the domain", list+":4: the account exists already (--overwrite replaces it)", "nothing was imported: 2 of 3 accounts are wrong")
+	if apptest.ReadAll(t, f.Accounts) != before {
 		t.Error("the file was changed")
 	}
-	checkParts(t, mustRun(t, 0, append(base, "--provider", "outlook", "--overwrite", "--dry-run")...), "dry run: 2 added, 1 replaced, 0 wrong; 3 accounts")
-	checkParts(t, mustRun(t, 1, append(base, "--partial")...), "1 added, 0 replaced, 2 wrong; 2 accounts")
-	checkParts(t, readAll(t, f.Accounts), `"refresh_token": "canary!*$.1"`, `"vmta_name": "vmta-id1"`)
-	checkParts(t, mustRun(t, 0, append(base, "--provider", "outlook", "--overwrite", "--first-ip", "127.0.0.9")...), "1 added, 2 replaced, 0 wrong; 3 accounts")
-	checkParts(t, readAll(t, f.Accounts), `"ip_address": "127.0.0.10"`)
+	apptest.CheckParts(t, mustRun(t, 0, append(base, "--provider", "outlook", "--overwrite", "--dry-run")...), "dry run: 2 added, 1 replaced, 0 wrong; 3 accounts")
+	apptest.CheckParts(t, mustRun(t, 1, append(base, "--partial")...), "1 added, 0 replaced, 2 wrong; 2 accounts")
+	apptest.CheckParts(t, apptest.ReadAll(t, f.Accounts), `"refresh_token": "canary!*$.1"`, `"vmta_name": "vmta-id1"`)
+	apptest.CheckParts(t, mustRun(t, 0, append(base, "--provider", "outlook", "--overwrite", "--first-ip", "127.0.0.9")...), "1 added, 2 replaced, 0 wrong; 3 accounts")
+	apptest.CheckParts(t, apptest.ReadAll(t, f.Accounts), `"ip_address": "127.0.0.10"`)
 	mustRun(t, exitUsage, append(base, "--first-ip", "nowhere")...)
 	mustRun(t, exitUsage, append(base, "--format", "xml")...)
-	writeFile(t, list, "email,secret\n")
-	checkParts(t, mustRun(t, 1, base...), `"secret", is no key of an account`)
+	apptest.WriteFile(t, list, "email,secret\n")
+	apptest.CheckParts(t, mustRun(t, 1, base...), `"secret", is no key of an account`)
 }
 
 func TestAccountsVerify(t *testing.T) {
-	s, f := newSandbox(t, "good@gmail.com", "dead@gmail.com", "good@outlook.com", "refused@outlook.com")
+	s, f := apptest.NewSandbox(t, "good@gmail.com", "dead@gmail.com", "good@outlook.com", "refused@outlook.com")
 	s.RevokeGrant("dead@gmail.com")
 	if err := s.SetFaults(sandbox.Rule{Account: "refused@outlook.com", Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply,
 		Reply: "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox."}); err != nil {
@@ -139,7 +122,7 @@ func TestAccountsVerify(t *testing.T) {
 	}
 	verify := with(f, "accounts", "verify")
 	text := mustRun(t, 1, verify...)
-	checkParts(t, text, "2 of 4 accounts work", "invalid_grant", "login_refused", "Set-CASMailbox",
+	apptest.CheckParts(t, text, "2 of 4 accounts work", "invalid_grant", "login_refused", "Set-CASMailbox",
 		"2 accounts were given a new refresh token, which is lost without oauth.token_store") // those of outlook
 	for _, line := range strings.Split(text, "\n") {
 		if strings.HasPrefix(line, "good@") && !strings.Contains(line, "works") {
@@ -162,7 +145,7 @@ func TestAccountsVerify(t *testing.T) {
 	if rows, err := csv.NewReader(strings.NewReader(stdout)).ReadAll(); err != nil || len(rows) != 3 || rows[2][0] != "refused@outlook.com" {
 		t.Errorf("%v, %v", rows, err)
 	}
-	checkParts(t, mustRun(t, 0, append(verify, "good@gmail.com", "outlook_good_outlook_com", "--parallel", "1")...), "2 of 2 accounts work")
+	apptest.CheckParts(t, mustRun(t, 0, append(verify, "good@gmail.com", "outlook_good_outlook_com", "--parallel", "1")...), "2 of 2 accounts work")
 	mustRun(t, 1, append(verify, "nobody@gmail.com")...)
 	if n := s.Stats().Messages; n != 0 {
 		t.Errorf("%d messages were sent", n)
@@ -170,26 +153,26 @@ func TestAccountsVerify(t *testing.T) {
 }
 
 func TestAccountsSeal(t *testing.T) {
-	_, f := newSandbox(t, "user@gmail.com", "user@outlook.com")
+	_, f := apptest.NewSandbox(t, "user@gmail.com", "user@outlook.com")
 	key := filepath.Join(t.TempDir(), "key")
 	base := with(f, "accounts", "seal")
 	mustRun(t, exitUsage, base...)
-	checkParts(t, mustRun(t, 0, append(base, "--new-key", key)...), "3 secrets sealed with key", "0 are references")
-	text := readAll(t, f.Accounts)
-	checkCanaries(t, "the file", text)
+	apptest.CheckParts(t, mustRun(t, 0, append(base, "--new-key", key)...), "3 secrets sealed with key", "0 are references")
+	text := apptest.ReadAll(t, f.Accounts)
+	apptest.CheckCanaries(t, "the file", text)
 	if n := strings.Count(text, `"sealed:v2:`); n != 3 {
 		t.Errorf("%d sealed values", n)
 	}
 	mustRun(t, 1, append(base, "--new-key", key)...) // it exists
-	checkParts(t, mustRun(t, 0, append(base, "--key", "file:"+key)...), "0 secrets sealed", "3 were sealed with it already")
-	if readAll(t, f.Accounts) != text {
+	apptest.CheckParts(t, mustRun(t, 0, append(base, "--key", "file:"+key)...), "0 secrets sealed", "3 were sealed with it already")
+	if apptest.ReadAll(t, f.Accounts) != text {
 		t.Error("sealing again changes the file")
 	}
 	// A new key in front of the old one seals all anew.
 	next := filepath.Join(t.TempDir(), "next")
 	both := filepath.Join(t.TempDir(), "both")
-	writeFile(t, next, "sealkey:v1:"+strings.Repeat("A", 43)+"\n")
-	writeFile(t, both, readAll(t, next)+readAll(t, key))
-	checkParts(t, mustRun(t, 0, append(base, "--key", "file:"+both)...), "3 secrets sealed")
-	checkParts(t, mustRun(t, 1, append(base, "--key", "file:"+key)...), "sealed with another key")
+	apptest.WriteFile(t, next, "sealkey:v1:"+strings.Repeat("A", 43)+"\n")
+	apptest.WriteFile(t, both, apptest.ReadAll(t, next)+apptest.ReadAll(t, key))
+	apptest.CheckParts(t, mustRun(t, 0, append(base, "--key", "file:"+both)...), "3 secrets sealed")
+	apptest.CheckParts(t, mustRun(t, 1, append(base, "--key", "file:"+key)...), "sealed with another key")
 }

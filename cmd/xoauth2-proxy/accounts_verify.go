@@ -16,10 +16,10 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/adminclient"
+	"xoauth2-proxy/internal/app"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/tokenstore"
-	"xoauth2-proxy/oauth"
-	"xoauth2-proxy/upstream"
+	"xoauth2-proxy/internal/verify"
 )
 
 // accountsVerifyCmd verifies accounts.
@@ -35,10 +35,10 @@ type accountsVerifyCmd struct {
 
 // verdict is the outcome for one account.
 type verdict struct {
-	Email     string `json:"email"`
-	AccountID string `json:"account_id"`
-	failure          // zero if the account works
-	err       error
+	Email          string `json:"email"`
+	AccountID      string `json:"account_id"`
+	verify.Failure        // zero if the account works
+	err            error
 }
 
 // Run implements the command.
@@ -96,10 +96,10 @@ func (c *accountsVerifyCmd) ask(ctx context.Context, running *adminclient.Client
 	out := verdict{Email: a.Email, AccountID: a.ID}
 	switch {
 	case err != nil:
-		out.err, out.failure = err, failure{Class: "failed", Message: "the running proxy: " + err.Error()}
+		out.err, out.Failure = err, verify.Failure{Class: "failed", Message: "the running proxy: " + err.Error()}
 	case !done.Works:
 		out.err = errors.New(done.Message)
-		out.failure = failure{Phase: done.Phase, Class: done.Class, Message: done.Message, Hint: done.Hint, Permanent: done.Permanent}
+		out.Failure = verify.Failure{Phase: done.Phase, Class: done.Class, Message: done.Message, Hint: done.Hint, Permanent: done.Permanent}
 	}
 	return out
 }
@@ -109,38 +109,37 @@ const askGrace = 10 * time.Second
 
 // verifyAlone verifies the accounts where no proxy is running.
 func (c *accountsVerifyCmd) verifyAlone(ctx context.Context, settings *config.Settings, accounts []*account.Account) ([]verdict, error) {
-	kept, err := openTokenStore(settings)
+	kept, err := app.OpenTokenStore(settings)
 	if err != nil {
 		return nil, err
 	}
 	if kept != nil {
 		defer kept.Close()
 	}
-	cfg, lost := storedTokens(settings, kept), new(rotations)
+	tokens, lost := app.TokenConfig(settings, kept), new(verify.Rotations)
 	if kept == nil {
-		cfg.Store = lost
+		tokens.Store = lost
 	}
-	tokens := oauth.New(cfg, nil, nil)
-	defer tokens.Close() // before the store
-	v, err := upstream.NewVerifier(settings.Upstream.Config, tokens)
+	v, err := verify.New(tokens, settings.Upstream.Config)
 	if err != nil {
 		return nil, err
 	}
+	defer v.Close() // before the store
 	verdicts := c.each(ctx, accounts, func(ctx context.Context, a *account.Account) verdict {
 		ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
-		return verdictOn(ctx, v, tokens, a)
+		return verdictOn(ctx, v, a)
 	})
-	if n := lost.len(); n > 0 {
+	if n := lost.Len(); n > 0 {
 		fmt.Fprintf(os.Stderr, "warning: %d accounts were given a new refresh token, which is lost without oauth.token_store; "+
 			"if the provider takes the old one back, they must be authorized again\n", n)
 	}
 	return verdicts, nil
 }
 
-// each calls verify for the accounts, several at one time, and shows how far it
+// each calls check for the accounts, several at one time, and shows how far it
 // is.
-func (c *accountsVerifyCmd) each(ctx context.Context, accounts []*account.Account, verify func(context.Context, *account.Account) verdict) []verdict {
+func (c *accountsVerifyCmd) each(ctx context.Context, accounts []*account.Account, check func(context.Context, *account.Account) verdict) []verdict {
 	bar := progressbar.DefaultSilent(int64(len(accounts)))
 	if term.IsTerminal(int(os.Stderr.Fd())) {
 		bar = progressbar.NewOptions(len(accounts), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("verifying"),
@@ -153,7 +152,7 @@ func (c *accountsVerifyCmd) each(ctx context.Context, accounts []*account.Accoun
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			verdicts[i] = verify(ctx, a)
+			verdicts[i] = check(ctx, a)
 			_ = bar.Add(1) // it is only for show
 		})
 	}
@@ -163,15 +162,10 @@ func (c *accountsVerifyCmd) each(ctx context.Context, accounts []*account.Accoun
 }
 
 // verdictOn verifies one account.
-func verdictOn(ctx context.Context, v *upstream.Verifier, tokens *oauth.Manager, a *account.Account) verdict {
+func verdictOn(ctx context.Context, v *verify.Verifier, a *account.Account) verdict {
 	out := verdict{Email: a.Email, AccountID: a.ID}
-	if a.IsCatchAll() { // nobody can log in as a whole domain
-		out.err = tokens.ForceRefresh(ctx, a)
-	} else {
-		out.err = v.Verify(ctx, a)
-	}
-	if out.err != nil {
-		out.failure = explain(out.err)
+	if out.err = v.Verify(ctx, a); out.err != nil {
+		out.Failure = verify.Explain(out.err)
 	}
 	return out
 }

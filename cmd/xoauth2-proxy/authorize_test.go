@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/sandbox"
 )
 
@@ -136,7 +137,7 @@ func (s *screen) Write(p []byte) (int, error) {
 // type.
 func authorize(t *testing.T, c *authorizeCmd, act func(address string, keyboard io.Writer)) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), apptest.Patience)
 	defer cancel()
 	sc := &screen{urls: make(chan string, 1)}
 	in, keyboard := io.Pipe()
@@ -150,7 +151,7 @@ func authorize(t *testing.T, c *authorizeCmd, act func(address string, keyboard 
 		return sc.text.String(), err
 	}
 	err := <-done
-	checkCanaries(t, "the screen", sc.text.String()+fmt.Sprint(err))
+	apptest.CheckCanaries(t, "the screen", sc.text.String()+fmt.Sprint(err))
 	return sc.text.String(), err
 }
 
@@ -160,7 +161,7 @@ func (c *consentServer) command(f sandbox.ProxyFiles, method string) *authorizeC
 		files: files{Config: f.Config, Accounts: f.Accounts},
 		newAccount: newAccount{Email: c.email, ClientID: "sandbox-client-outlook", OAuthTokenURL: c.URL + "/token",
 			OAuthEndpoint: "localhost:" + c.box.Addr("outlook")[strings.LastIndexByte(c.box.Addr("outlook"), ':')+1:]},
-		Method: method, AuthURL: c.URL + "/authorize", DeviceURL: c.URL + "/device", Consent: "mail", Timeout: patience, Verify: true,
+		Method: method, AuthURL: c.URL + "/authorize", DeviceURL: c.URL + "/device", Consent: "mail", Timeout: apptest.Patience, Verify: true,
 	}
 }
 
@@ -194,36 +195,36 @@ func TestAuthorize(t *testing.T) {
 		{"device", "auto", func(*testing.T, string, io.Writer) {}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			box, f := newSandbox(t, "user@outlook.com")
+			box, f := apptest.NewSandbox(t, "user@outlook.com")
 			c := newConsentServer(t, box, "user@outlook.com")
-			writeFile(t, f.Accounts, "[]")
+			apptest.WriteFile(t, f.Accounts, "[]")
 			text, err := authorize(t, c.command(f, tt.method), func(address string, keyboard io.Writer) { tt.act(t, address, keyboard) })
 			if err != nil {
 				t.Fatalf("%v\n%s", err, text)
 			}
-			checkParts(t, text, "Consent was given.")
+			apptest.CheckParts(t, text, "Consent was given.")
 			if tt.method == "auto" {
-				checkParts(t, text, "ABCD-EFGH", "https://example.com/device")
+				apptest.CheckParts(t, text, "ABCD-EFGH", "https://example.com/device")
 			}
-			checkParts(t, readAll(t, f.Accounts), `"email": "user@outlook.com"`, `"refresh_token": "`)
-			checkParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "1 of 1 accounts work")
+			apptest.CheckParts(t, apptest.ReadAll(t, f.Accounts), `"email": "user@outlook.com"`, `"refresh_token": "`)
+			apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "1 of 1 accounts work")
 		})
 	}
 }
 
 // TestAuthorizeAgain needs no more than the address of an account that is there.
 func TestAuthorizeAgain(t *testing.T) {
-	box, f := newSandbox(t, "user@outlook.com")
+	box, f := apptest.NewSandbox(t, "user@outlook.com")
 	c := newConsentServer(t, box, "user@outlook.com")
-	text := strings.Replace(readAll(t, f.Accounts), "canary-refresh-user@outlook.com", "canary-dead", 1)
-	writeFile(t, f.Accounts, strings.Replace(text, `"provider"`, `"_note": "mine", "provider"`, 1))
+	text := strings.Replace(apptest.ReadAll(t, f.Accounts), "canary-refresh-user@outlook.com", "canary-dead", 1)
+	apptest.WriteFile(t, f.Accounts, strings.Replace(text, `"provider"`, `"_note": "mine", "provider"`, 1))
 	cmd := c.command(f, "browser")
 	cmd.newAccount = newAccount{Email: "USER@outlook.com", OAuthTokenURL: c.URL + "/token"}
 	if text, err := authorize(t, cmd, func(address string, _ io.Writer) { browse(t, address, true) }); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	saved := readAll(t, f.Accounts)
-	checkParts(t, saved, `"_note": "mine"`, `"client_id": "sandbox-client-outlook"`)
+	saved := apptest.ReadAll(t, f.Accounts)
+	apptest.CheckParts(t, saved, `"_note": "mine"`, `"client_id": "sandbox-client-outlook"`)
 	if strings.Contains(saved, "canary-dead") {
 		t.Error("the old refresh token is still there")
 	}
@@ -232,18 +233,18 @@ func TestAuthorizeAgain(t *testing.T) {
 // TestAuthorizeCompletes has an account in the file to which nothing is wanting
 // but the refresh token.
 func TestAuthorizeCompletes(t *testing.T) {
-	box, f := newSandbox(t, "user@outlook.com")
+	box, f := apptest.NewSandbox(t, "user@outlook.com")
 	c := newConsentServer(t, box, "user@outlook.com")
-	text := strings.Replace(readAll(t, f.Accounts), `"canary-refresh-user@outlook.com"`, `"" /* to come */`, 1)
-	writeFile(t, f.Accounts, strings.Replace(text, box.TokenURL(), c.URL+"/token", 1))
-	checkParts(t, mustRun(t, exitConfig, with(f, "check")...), "refresh_token: is needed")
+	text := strings.Replace(apptest.ReadAll(t, f.Accounts), `"canary-refresh-user@outlook.com"`, `"" /* to come */`, 1)
+	apptest.WriteFile(t, f.Accounts, strings.Replace(text, box.TokenURL(), c.URL+"/token", 1))
+	apptest.CheckParts(t, mustRun(t, exitConfig, with(f, "check")...), "refresh_token: is needed")
 	cmd := c.command(f, "browser")
 	cmd.newAccount = newAccount{Email: "user@outlook.com"}
 	if text, err := authorize(t, cmd, func(address string, _ io.Writer) { browse(t, address, true) }); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	checkParts(t, readAll(t, f.Accounts), "/* to come */", `"client_id": "sandbox-client-outlook"`)
-	checkParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "1 of 1 accounts work")
+	apptest.CheckParts(t, apptest.ReadAll(t, f.Accounts), "/* to come */", `"client_id": "sandbox-client-outlook"`)
+	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "1 of 1 accounts work")
 }
 
 // TestAuthorizeAtTheTenant asks where the account's tokens come from: an
@@ -266,8 +267,8 @@ func TestAuthorizeAtTheTenant(t *testing.T) {
 			common + "authorize", common + "devicecode", "https://id.example/token"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, f := newSandbox(t)
-			writeFile(t, f.Accounts, `[{`+tt.account+`, "provider": "outlook", "client_id": "c", "refresh_token": "canary"}]`)
+			_, f := apptest.NewSandbox(t)
+			apptest.WriteFile(t, f.Accounts, `[{`+tt.account+`, "provider": "outlook", "client_id": "c", "refresh_token": "canary"}]`)
 			c := authorizeCmd{files: files{Config: f.Config, Accounts: f.Accounts}, Method: "auto"}
 			settings, accounts, err := c.load()
 			if err != nil {
@@ -289,9 +290,9 @@ func TestAuthorizeAtTheTenant(t *testing.T) {
 }
 
 func TestAuthorizeRefuses(t *testing.T) {
-	box, f := newSandbox(t, "user@outlook.com")
+	box, f := apptest.NewSandbox(t, "user@outlook.com")
 	c := newConsentServer(t, box, "user@outlook.com")
-	writeFile(t, f.Accounts, "[]")
+	apptest.WriteFile(t, f.Accounts, "[]")
 	for _, tt := range []struct {
 		name   string
 		change func(*authorizeCmd)
@@ -315,7 +316,7 @@ func TestAuthorizeRefuses(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %s", err, tt.want)
 			}
-			if readAll(t, f.Accounts) != "[]" {
+			if apptest.ReadAll(t, f.Accounts) != "[]" {
 				t.Error("something was saved")
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"xoauth2-proxy/internal/app"
 	"xoauth2-proxy/internal/config"
 )
 
@@ -34,7 +35,7 @@ func (c *checkCmd) Run() error {
 
 // adminLines says how changes reach a proxy with those settings.
 func adminLines(s *config.Settings) (lines []string) {
-	paths, _ := socketPaths(s)
+	paths, _ := app.AdminSockets(s)
 	if len(paths) > 0 {
 		lines = append(lines, "admin socket on "+paths[0])
 	}

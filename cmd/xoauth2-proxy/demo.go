@@ -2,10 +2,11 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"path/filepath"
-	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/app"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/keyfile"
 	"xoauth2-proxy/internal/sandbox"
@@ -32,19 +33,12 @@ func (c *demoCmd) Run() error {
 		return err
 	}
 	defer provider.Close()
-	from := origin{since: time.Now(), load: func() (*config.Settings, *account.Snapshot, *keyfile.Report, error) {
-		return c.load(files)
-	}}
-	settings, accounts, _, err := from.load()
-	if err != nil {
-		return err
-	}
-	log, closeLog, err := newLeveledLogger(settings.Log, &from.level)
+	o, _, closeLog, err := options(func() (*config.Settings, *account.Snapshot, *keyfile.Report, error) { return c.load(files) }, nil)
 	if err != nil {
 		return err
 	}
 	defer closeLog()
-	return serve(settings, accounts, from, log, func(p *proxy) { introduce(p, provider, files, mail) })
+	return serve(o, func(p *app.Proxy) { introduce(p, provider, files, mail) })
 }
 
 // load reads the files of the demonstration and applies the command line.
@@ -58,7 +52,7 @@ func (c *demoCmd) load(f sandbox.ProxyFiles) (*config.Settings, *account.Snapsho
 }
 
 // introduce says how to send a first message, and where to read it.
-func introduce(p *proxy, provider *sandbox.Server, files sandbox.ProxyFiles, mail string) {
+func introduce(p *app.Proxy, provider *sandbox.Server, files sandbox.ProxyFiles, mail string) {
 	fmt.Printf(`
 The proxy is ready, and so is a provider to try it with. Nothing leaves this machine.
 
@@ -85,5 +79,13 @@ Look on:
 
 Ctrl-C ends it.
 
-`, addrOf(p.server.Addrs()[0]), mail, provider.HTTPAddr(), addrOf(p.admin.Addr()), files.Accounts)
+`, addrOf(p.ClientAddrs()[0]), mail, provider.HTTPAddr(), addrOf(p.AdminAddr()), files.Accounts)
+}
+
+// addrOf returns the address that a client on this machine can connect to.
+func addrOf(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("127.0.0.1:%d", tcp.Port)
+	}
+	return a.String()
 }

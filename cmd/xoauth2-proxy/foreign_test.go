@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/sandbox"
 )
 
@@ -30,7 +31,7 @@ func snapshotOf(t *testing.T, dir string) string {
 			to, _ := os.Readlink(path)
 			b.WriteString(" to " + to)
 		case info.Mode().IsRegular():
-			b.WriteString(" " + readAll(t, path))
+			b.WriteString(" " + apptest.ReadAll(t, path))
 		}
 		b.WriteByte('\n')
 		return nil
@@ -56,7 +57,7 @@ func TestForeignFilesStay(t *testing.T) {
 			return errors.Join(os.WriteFile(path+".real", []byte("mine"), 0o600), os.Symlink(path+".real", path))
 		},
 	}
-	_, f := newSandbox(t, "user@gmail.com")
+	_, f := apptest.NewSandbox(t, "user@gmail.com")
 	for _, c := range []struct {
 		name  string
 		files []string
@@ -78,7 +79,7 @@ func TestForeignFilesStay(t *testing.T) {
 						t.Fatal(err)
 					}
 					before := snapshotOf(t, dir)
-					checkParts(t, mustRun(t, exitFailure, c.args(dir)...), file)
+					apptest.CheckParts(t, mustRun(t, exitFailure, c.args(dir)...), file)
 					if after := snapshotOf(t, dir); after != before {
 						t.Errorf("before:\n%safter:\n%s", before, after)
 					}
@@ -105,8 +106,8 @@ func TestSandboxWritesItsFilesAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkParts(t, mustRun(t, 0, with(files, "check")...), "2 accounts: the files are fine")
-		if text := readAll(t, files.Accounts); text == last {
+		apptest.CheckParts(t, mustRun(t, 0, with(files, "check")...), "2 accounts: the files are fine")
+		if text := apptest.ReadAll(t, files.Accounts); text == last {
 			t.Error("the accounts are those of the sandbox before")
 		} else {
 			last = text
@@ -114,8 +115,8 @@ func TestSandboxWritesItsFilesAgain(t *testing.T) {
 	}
 	for _, name := range []string{"accounts.json", "config.json", "ca.pem"} {
 		path := filepath.Join(dir, name)
-		ours := readAll(t, path)
-		writeFile(t, path, ours+"\n")
+		ours := apptest.ReadAll(t, path)
+		apptest.WriteFile(t, path, ours+"\n")
 		before := snapshotOf(t, dir)
 		if _, err := start(); !errors.Is(err, sandbox.ErrInTheWay) || !strings.Contains(err.Error(), path+" is in the way: it was changed since") {
 			t.Errorf("%s was edited: %v", name, err)
@@ -123,7 +124,7 @@ func TestSandboxWritesItsFilesAgain(t *testing.T) {
 		if after := snapshotOf(t, dir); after != before {
 			t.Errorf("%s was edited: before:\n%safter:\n%s", name, before, after)
 		}
-		writeFile(t, path, ours)
+		apptest.WriteFile(t, path, ours)
 	}
 	if _, err := start(); err != nil {
 		t.Errorf("with all edits undone: %v", err)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/accountfile"
+	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/testkit"
 )
 
@@ -29,18 +30,18 @@ func TestKeysAreCheckedAtLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		writeFile(t, s.files.Accounts, string(text))
+		apptest.WriteFile(t, s.Files.Accounts, string(text))
 	}
 	write(other)
 	const says = "accounts[0]: app@outlook.com: the certificate must be in PEM form and belong to the private key"
 	for _, command := range []string{"check", "serve", "accounts verify", "accounts list"} {
-		checkParts(t, mustRun(t, exitConfig, with(s.files, strings.Fields(command)...)...), s.files.Accounts+": "+says)
+		apptest.CheckParts(t, mustRun(t, exitConfig, with(s.Files, strings.Fields(command)...)...), s.Files.Accounts+": "+says)
 	}
-	s.want(422, []string{says}, "POST", "/admin/reload", "")
-	s.want(200, []string{`"email":"user@gmail.com"`}, "GET", "/admin/accounts", "")
+	s.Want(422, []string{says}, "POST", "/admin/reload", "")
+	s.Want(200, []string{`"email":"user@gmail.com"`}, "GET", "/admin/accounts", "")
 	write(key)
-	checkParts(t, mustRun(t, 0, with(s.files, "check")...), "the files are fine")
-	s.want(200, []string{`"added":1`}, "POST", "/admin/reload", "")
+	apptest.CheckParts(t, mustRun(t, 0, with(s.Files, "check")...), "the files are fine")
+	s.Want(200, []string{`"added":1`}, "POST", "/admin/reload", "")
 }
 
 // TestKeysAreCheckedBeforeASave has the admin API change a file in which somebody
@@ -57,23 +58,23 @@ func TestKeysAreCheckedBeforeASave(t *testing.T) {
 			{"oauth_flow", "client_credentials"}, {"client_certificate", certificate}, {"client_private_key", key}} {
 			e.Set(f.key, f.value)
 		}
-		s.edit(func(l *accountfile.List) error { l.Put(e); return nil })
+		s.Edit(func(l *accountfile.List) error { l.Put(e); return nil })
 	}
 	put(other)
-	before := readAll(t, s.files.Accounts)
+	before := apptest.ReadAll(t, s.Files.Accounts)
 	says := []string{"nothing was changed", "app@outlook.com: the certificate must be in PEM form and belong to the private key"}
-	again := s.request("user@gmail.com", `, "verify": false, "overwrite": true, "vmta_name": "changed"`)
-	s.want(400, says, "POST", "/admin/accounts", again)
-	s.want(400, says, "POST", "/admin/accounts?dry_run=true", again)
-	s.want(400, says, "POST", "/admin/accounts/batch", "["+again+"]")
-	s.want(400, says, "DELETE", "/admin/accounts/user@gmail.com", "")
-	if readAll(t, s.files.Accounts) != before {
+	again := s.Request("user@gmail.com", `, "verify": false, "overwrite": true, "vmta_name": "changed"`)
+	s.Want(400, says, "POST", "/admin/accounts", again)
+	s.Want(400, says, "POST", "/admin/accounts?dry_run=true", again)
+	s.Want(400, says, "POST", "/admin/accounts/batch", "["+again+"]")
+	s.Want(400, says, "DELETE", "/admin/accounts/user@gmail.com", "")
+	if apptest.ReadAll(t, s.Files.Accounts) != before {
 		t.Error("the file was changed")
 	}
-	if text := s.want(200, []string{`"total_accounts":2`}, "GET", "/admin/accounts", ""); strings.Contains(text, "changed") {
+	if text := s.Want(200, []string{`"total_accounts":2`}, "GET", "/admin/accounts", ""); strings.Contains(text, "changed") {
 		t.Errorf("in force is %s", text)
 	}
-	s.want(200, []string{`"total_accounts":2`}, "DELETE", "/admin/accounts/app@outlook.com", "")
+	s.Want(200, []string{`"total_accounts":2`}, "DELETE", "/admin/accounts/app@outlook.com", "")
 	put(key)
-	s.want(200, []string{`"total_accounts":3`}, "POST", "/admin/accounts", again)
+	s.Want(200, []string{`"total_accounts":3`}, "POST", "/admin/accounts", again)
 }

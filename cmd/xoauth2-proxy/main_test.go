@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/sandbox"
 )
 
@@ -105,7 +106,7 @@ func (c *command) end(sig syscall.Signal) string {
 	}
 	_ = c.cmd.Wait() // it says by which signal it ended
 	text := <-c.log
-	checkCanaries(c.t, "what the program wrote", text)
+	apptest.CheckCanaries(c.t, "what the program wrote", text)
 	return text
 }
 
@@ -120,7 +121,7 @@ func (c *command) ask(method, path, body string) (status int, answer string) {
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	} else {
-		tr = overSocket(c.socket)
+		tr = apptest.OverSocket(c.socket)
 	}
 	defer tr.CloseIdleConnections()
 	resp, err := tr.RoundTrip(req)
@@ -155,7 +156,7 @@ func (c *command) login(email string) error {
 	if err := client.Auth(smtp.PlainAuth("", email, "placeholder", "127.0.0.1")); err != nil {
 		return err
 	}
-	return send(client, "hello")
+	return apptest.Send(client, "hello")
 }
 
 // TestOrdersSurviveARestart pauses one account and drains another; the process
@@ -164,12 +165,12 @@ func TestOrdersSurviveARestart(t *testing.T) {
 	for _, kept := range []string{`"state_dir": %q`, `"oauth": {"token_store": %q}`} {
 		t.Run(kept, func(t *testing.T) {
 			const paused, drained, active = "user@gmail.com", "user2@gmail.com", "user3@gmail.com"
-			_, f := newSandbox(t, paused, drained, active)
+			_, f := apptest.NewSandbox(t, paused, drained, active)
 			at := t.TempDir() + "/state"
 			if strings.Contains(kept, "store") {
 				at += "/tokens.db"
 			}
-			writeFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "log": {"format": "json", "level": "debug"}, `+kept+`}`, f.CA, at))
+			apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "log": {"format": "json", "level": "debug"}, `+kept+`}`, f.CA, at))
 
 			p := startCommand(t, f)
 			p.call("POST", "/admin/accounts/"+active+"/pause")
@@ -188,7 +189,7 @@ func TestOrdersSurviveARestart(t *testing.T) {
 				t.Errorf("%s: %v", active, err)
 			}
 			since := hold[strings.Index(hold, `"since"`):]
-			checkParts(t, p.call("GET", "/admin/accounts/"+paused), `"state":"paused"`, since[:strings.IndexByte(since, '}')])
+			apptest.CheckParts(t, p.call("GET", "/admin/accounts/"+paused), `"state":"paused"`, since[:strings.IndexByte(since, '}')])
 			p.call("POST", "/admin/accounts/"+paused+"/resume")
 			if err := p.login(paused); err != nil {
 				t.Errorf("resumed: %v", err)
@@ -199,7 +200,7 @@ func TestOrdersSurviveARestart(t *testing.T) {
 			if err := p.login(paused); err != nil {
 				t.Errorf("resumed, after another restart: %v", err)
 			}
-			checkParts(t, p.call("GET", "/admin/accounts/"+drained), `"state":"draining"`)
+			apptest.CheckParts(t, p.call("GET", "/admin/accounts/"+drained), `"state":"draining"`)
 		})
 	}
 }

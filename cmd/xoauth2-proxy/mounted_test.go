@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/testmount"
@@ -18,10 +19,10 @@ import (
 func mountAccounts(t *testing.T, f sandbox.ProxyFiles, stateDir string) {
 	t.Helper()
 	host := filepath.Join(t.TempDir(), "host.json")
-	writeFile(t, host, readAll(t, f.Accounts))
+	apptest.WriteFile(t, host, apptest.ReadAll(t, f.Accounts))
 	testmount.Bind(t, host, f.Accounts)
 	if stateDir != "" {
-		writeFile(t, f.Config, fmt.Sprintf(`{"state_dir": %q, "upstream": {"ca_file": %q}, "log": {"format": "json"}}`, stateDir, f.CA))
+		apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"state_dir": %q, "upstream": {"ca_file": %q}, "log": {"format": "json"}}`, stateDir, f.CA))
 	}
 }
 
@@ -51,11 +52,11 @@ var unsavable = map[string]struct {
 		return nil
 	}, "read-only file system"},
 	"disk full": {func(t *testing.T, f sandbox.ProxyFiles) func() {
-		text, settings, ca := readAll(t, f.Accounts), readAll(t, f.Config), readAll(t, f.CA)
+		text, settings, ca := apptest.ReadAll(t, f.Accounts), apptest.ReadAll(t, f.Config), apptest.ReadAll(t, f.CA)
 		testmount.Disk(t, filepath.Dir(f.Accounts), "1m")
-		writeFile(t, f.Accounts, text)
-		writeFile(t, f.Config, settings)
-		writeFile(t, f.CA, ca)
+		apptest.WriteFile(t, f.Accounts, text)
+		apptest.WriteFile(t, f.Config, settings)
+		apptest.WriteFile(t, f.CA, ca)
 		testmount.Fill(t, filepath.Dir(f.Accounts))
 		return nil
 	}, "no space left"},
@@ -71,19 +72,19 @@ func TestUnsavableIsFoundFirst(t *testing.T) {
 	t.Setenv("RUNTIME_DIRECTORY", t.TempDir()) // for the admin socket, wherever the accounts file is
 	for name, place := range unsavable {
 		t.Run(name, func(t *testing.T) {
-			provider, f := newSandbox(t, "user@gmail.com")
-			if err := provider.AddAccount(testAccount(email)); err != nil {
+			provider, f := apptest.NewSandbox(t, "user@gmail.com")
+			if err := provider.AddAccount(apptest.Account(email)); err != nil {
 				t.Fatal(err)
 			}
 			c := newConsentServer(t, provider, email)
 			token, key := filepath.Join(t.TempDir(), "token"), filepath.Join(t.TempDir(), "key")
-			writeFile(t, token, "canary-refresh-"+email)
+			apptest.WriteFile(t, token, "canary-refresh-"+email)
 			late := place.prepare(t, f)
 			s := startStack(t, provider, f)
 			if late != nil {
 				late()
 			}
-			before := readAll(t, f.Accounts)
+			before := apptest.ReadAll(t, f.Accounts)
 			for _, method := range []string{"browser", "device"} {
 				_, err := authorize(t, c.command(f, method), func(address string, _ io.Writer) { t.Errorf("%s: a person is asked to open %s", method, address) })
 				if err == nil || !strings.Contains(err.Error(), place.want) {
@@ -97,19 +98,19 @@ func TestUnsavableIsFoundFirst(t *testing.T) {
 				{"accounts", "remove", "user@gmail.com"},
 				{"accounts", "seal", "--new-key", key},
 			} {
-				checkParts(t, mustRun(t, exitFailure, with(f, args...)...), place.want)
+				apptest.CheckParts(t, mustRun(t, exitFailure, with(f, args...)...), place.want)
 			}
 			if _, err := os.Stat(key); err == nil {
 				t.Error("a key is left that nothing is sealed with")
 			}
 			for _, r := range [][3]string{
-				{"POST", "/admin/accounts", s.request(email, "")},
-				{"POST", "/admin/accounts/batch", "[" + s.request(email, "") + "]"},
+				{"POST", "/admin/accounts", s.Request(email, "")},
+				{"POST", "/admin/accounts/batch", "[" + s.Request(email, "") + "]"},
 				{"DELETE", "/admin/accounts/user@gmail.com", ""},
 				{"DELETE", "/admin/accounts/invalid", ""},
 				{"DELETE", "/admin/accounts?confirm=true", ""},
 			} {
-				s.want(500, []string{place.want}, r[0], r[1], r[2])
+				s.Want(500, []string{place.want}, r[0], r[1], r[2])
 			}
 			if st := provider.AccountStats(email); st.TokensIssued != 0 || st.Logins != 0 {
 				t.Errorf("the provider was asked: %+v", st)
@@ -117,7 +118,7 @@ func TestUnsavableIsFoundFirst(t *testing.T) {
 			if st := provider.AccountStats("user@gmail.com"); st.TokensIssued != 0 {
 				t.Errorf("a token was fetched to find out what to delete: %+v", st)
 			}
-			if after := readAll(t, f.Accounts); after != before {
+			if after := apptest.ReadAll(t, f.Accounts); after != before {
 				t.Errorf("the file became\n%s", after)
 			}
 		})
@@ -131,8 +132,8 @@ func TestMountedAccountsAreSaved(t *testing.T) {
 		return
 	}
 	const email = "new@outlook.com"
-	provider, f := newSandbox(t, "user@gmail.com")
-	if err := provider.AddAccount(testAccount(email)); err != nil {
+	provider, f := apptest.NewSandbox(t, "user@gmail.com")
+	if err := provider.AddAccount(apptest.Account(email)); err != nil {
 		t.Fatal(err)
 	}
 	state := filepath.Join(t.TempDir(), "state")
@@ -142,13 +143,13 @@ func TestMountedAccountsAreSaved(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	checkParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "2 of 2 accounts work")
+	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "2 of 2 accounts work")
 	s := startStack(t, provider, f)
 	mustRun(t, 0, with(f, "accounts", "remove", email)...)
-	s.waitLog(1, `"msg":"reloaded"`, `"cause":"file"`, `"removed":1`)
-	s.want(200, []string{`"total_accounts":2`}, "POST", "/admin/accounts", s.request(email, ""))
-	s.want(200, []string{`"total_accounts":1`}, "DELETE", "/admin/accounts/"+email, "")
-	if strings.Contains(s.log.text(), "reload refused") {
+	s.WaitLog(1, `"msg":"reloaded"`, `"cause":"file"`, `"removed":1`)
+	s.Want(200, []string{`"total_accounts":2`}, "POST", "/admin/accounts", s.Request(email, ""))
+	s.Want(200, []string{`"total_accounts":1`}, "DELETE", "/admin/accounts/"+email, "")
+	if strings.Contains(s.Log.Text(), "reload refused") {
 		t.Error("the proxy read a file that was half written")
 	}
 	entries, err := os.ReadDir(state)
@@ -172,10 +173,10 @@ func TestTornAccountsAreFinished(t *testing.T) {
 		read func(f sandbox.ProxyFiles)
 	}{
 		{"check", func(f sandbox.ProxyFiles) {
-			checkParts(t, mustRun(t, 0, with(f, "check")...), "2 accounts: the files are fine", "a save had been cut off and was finished")
+			apptest.CheckParts(t, mustRun(t, 0, with(f, "check")...), "2 accounts: the files are fine", "a save had been cut off and was finished")
 		}},
 		{"accounts list", func(f sandbox.ProxyFiles) {
-			checkParts(t, mustRun(t, 0, with(f, "accounts", "list")...), "c@outlook.com")
+			apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "list")...), "c@outlook.com")
 		}},
 		{"a change", func(f sandbox.ProxyFiles) {
 			mustRun(t, 0, with(f, "accounts", "remove", "--dry-run", "c@outlook.com")...)
@@ -183,15 +184,15 @@ func TestTornAccountsAreFinished(t *testing.T) {
 		{"start", func(f sandbox.ProxyFiles) { startCommand(t, f).kill() }},
 	} {
 		t.Run(read.name, func(t *testing.T) {
-			_, f := newSandbox(t)
+			_, f := apptest.NewSandbox(t)
 			state := t.TempDir()
 			mountAccounts(t, f, state)
 			pending := filepath.Join(state, "accounts.json.pending")
-			writeFile(t, f.Accounts, after[:len(before)/2]+before[len(before)/2:])
-			writeFile(t, pending+".previous", before)
-			writeFile(t, pending, after)
+			apptest.WriteFile(t, f.Accounts, after[:len(before)/2]+before[len(before)/2:])
+			apptest.WriteFile(t, pending+".previous", before)
+			apptest.WriteFile(t, pending, after)
 			read.read(f)
-			if text := readAll(t, f.Accounts); text != after {
+			if text := apptest.ReadAll(t, f.Accounts); text != after {
 				t.Errorf("the file is\n%s", text)
 			}
 			if _, err := os.Stat(pending); err == nil {
@@ -200,14 +201,14 @@ func TestTornAccountsAreFinished(t *testing.T) {
 		})
 	}
 	t.Run("reload", func(t *testing.T) {
-		provider, f := newSandbox(t)
+		provider, f := apptest.NewSandbox(t)
 		state := t.TempDir()
-		writeFile(t, f.Accounts, before)
+		apptest.WriteFile(t, f.Accounts, before)
 		mountAccounts(t, f, state)
 		s := startStack(t, provider, f)
 		pending := filepath.Join(state, "accounts.json.pending")
-		writeFile(t, pending+".previous", before)
-		writeFile(t, pending, after)
+		apptest.WriteFile(t, pending+".previous", before)
+		apptest.WriteFile(t, pending, after)
 		file, err := os.OpenFile(f.Accounts, os.O_WRONLY, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -218,22 +219,22 @@ func TestTornAccountsAreFinished(t *testing.T) {
 		if err := file.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s.waitLog(1, `"msg":"reloaded"`, `"cause":"file"`, `"added":2`, `"removed":1`)
-		if strings.Contains(s.log.text(), "reload refused") {
+		s.WaitLog(1, `"msg":"reloaded"`, `"cause":"file"`, `"added":2`, `"removed":1`)
+		if strings.Contains(s.Log.Text(), "reload refused") {
 			t.Error("the half-written file was read")
 		}
 	})
 	t.Run("changed by another", func(t *testing.T) {
-		_, f := newSandbox(t)
+		_, f := apptest.NewSandbox(t)
 		state := t.TempDir()
 		mountAccounts(t, f, state)
 		pending := filepath.Join(state, "accounts.json.pending")
 		mine := "[" + one("mine@outlook.com") + "]\n"
-		writeFile(t, f.Accounts, mine)
-		writeFile(t, pending+".previous", before)
-		writeFile(t, pending, after)
-		checkParts(t, mustRun(t, exitConfig, with(f, "check")...), "was changed after a save had been cut off", pending)
-		if readAll(t, f.Accounts) != mine || readAll(t, pending) != after {
+		apptest.WriteFile(t, f.Accounts, mine)
+		apptest.WriteFile(t, pending+".previous", before)
+		apptest.WriteFile(t, pending, after)
+		apptest.CheckParts(t, mustRun(t, exitConfig, with(f, "check")...), "was changed after a save had been cut off", pending)
+		if apptest.ReadAll(t, f.Accounts) != mine || apptest.ReadAll(t, pending) != after {
 			t.Error("one of the two files was changed")
 		}
 	})
@@ -248,7 +249,7 @@ func TestConsentIsKept(t *testing.T) {
 	for _, sealed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("sealed %v", sealed), func(t *testing.T) {
 			const email = "user@outlook.com"
-			provider, f := newSandbox(t, email)
+			provider, f := apptest.NewSandbox(t, email)
 			c := newConsentServer(t, provider, email)
 			key := filepath.Join(t.TempDir(), "key")
 			settings := fmt.Sprintf(`{"upstream": {"ca_file": %q}}`, filepath.Join(t.TempDir(), "ca.pem"))
@@ -262,8 +263,8 @@ func TestConsentIsKept(t *testing.T) {
 			dir, home := filepath.Dir(f.Accounts), t.TempDir()
 			t.Setenv("HOME", home)
 			testmount.Disk(t, dir, "1m")
-			writeFile(t, f.Accounts, "[]")
-			writeFile(t, f.Config, settings)
+			apptest.WriteFile(t, f.Accounts, "[]")
+			apptest.WriteFile(t, f.Config, settings)
 			var empty func()
 			text, err := authorize(t, c.command(f, "browser"), func(address string, _ io.Writer) {
 				empty = testmount.Fill(t, dir)
@@ -276,16 +277,16 @@ func TestConsentIsKept(t *testing.T) {
 			if len(kept) != 1 {
 				t.Fatalf("kept are %q, after %v", kept, err)
 			}
-			checkParts(t, err.Error(), "accounts import --overwrite --accounts "+f.Accounts+" --config "+f.Config+" "+kept[0])
+			apptest.CheckParts(t, err.Error(), "accounts import --overwrite --accounts "+f.Accounts+" --config "+f.Config+" "+kept[0])
 			if info, err := os.Stat(kept[0]); err != nil || info.Mode().Perm() != 0o600 {
 				t.Errorf("%v, %v", info, err)
 			}
 			if sealed {
-				checkCanaries(t, "the kept file", readAll(t, kept[0]))
+				apptest.CheckCanaries(t, "the kept file", apptest.ReadAll(t, kept[0]))
 			}
 			empty()
-			checkParts(t, mustRun(t, 0, with(f, "accounts", "import", "--overwrite", kept[0])...), "1 added, 0 replaced, 0 wrong")
-			checkParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "1 of 1 accounts work")
+			apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "import", "--overwrite", kept[0])...), "1 added, 0 replaced, 0 wrong")
+			apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "1 of 1 accounts work")
 		})
 	}
 }
@@ -299,13 +300,13 @@ func settingsCA(text string) string {
 
 // TestImportCompletesWhatIsThere imports an account that lacks what the file has.
 func TestImportCompletesWhatIsThere(t *testing.T) {
-	_, f := newSandbox(t, "user@gmail.com")
+	_, f := apptest.NewSandbox(t, "user@gmail.com")
 	list := filepath.Join(t.TempDir(), "list.json")
-	writeFile(t, list, `[{"email": "user@gmail.com", "refresh_token": "canary-new"}]`)
+	apptest.WriteFile(t, list, `[{"email": "user@gmail.com", "refresh_token": "canary-new"}]`)
 	mustRun(t, exitFailure, with(f, "accounts", "import", list)...)
-	checkParts(t, mustRun(t, 0, with(f, "accounts", "import", "--overwrite", list)...), "0 added, 1 replaced, 0 wrong")
-	text := readAll(t, f.Accounts)
-	checkParts(t, text, `"canary-new"`, `"canary-secret-gmail"`)
+	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "import", "--overwrite", list)...), "0 added, 1 replaced, 0 wrong")
+	text := apptest.ReadAll(t, f.Accounts)
+	apptest.CheckParts(t, text, `"canary-new"`, `"canary-secret-gmail"`)
 	if _, _, _, err := config.Load(f.Config, f.Accounts, nil); err != nil {
 		t.Error(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/seal"
 )
 
@@ -25,22 +26,22 @@ import (
 // made to dump its stacks. None of what it says shows a secret.
 func TestNoSecretFromTheProgram(t *testing.T) {
 	const good, dead = "user@gmail.com", "dead@outlook.com"
-	provider, f := newSandbox(t, good, dead)
+	provider, f := apptest.NewSandbox(t, good, dead)
 	t.Setenv("GOTRACEBACK", "all")
 	key, state := seal.GenerateKey(), t.TempDir()
 	t.Setenv("TEST_SEAL_KEY", key)
-	writeFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "log": {"format": "json", "level": "debug"},
+	apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "log": {"format": "json", "level": "debug"},
 		"secrets": {"key": "env:TEST_SEAL_KEY"}, "oauth": {"token_store": %q}, "state_dir": %q, "admin": {"token": "canary-admin-token"},
 		"listeners": [{"address": "127.0.0.1:2525", "passwords": "account"}]}`, f.CA, state+"/tokens.db", state))
-	text := strings.ReplaceAll(readAll(t, f.Accounts), `"email":`, `"client_password": "canary-password", "email":`)
-	writeFile(t, f.Accounts, text)
+	text := strings.ReplaceAll(apptest.ReadAll(t, f.Accounts), `"email":`, `"client_password": "canary-password", "email":`)
+	apptest.WriteFile(t, f.Accounts, text)
 	mustRun(t, 0, with(f, "accounts", "seal")...)
 	p := startCommand(t, f)
 	p.token = "canary-wrong-token"
 	if status, answer := p.ask("GET", "/admin/accounts", ""); status != 401 {
 		t.Errorf("with a wrong token: %d %s", status, answer)
 	} else {
-		checkCanaries(t, "the refusal of a token", answer)
+		apptest.CheckCanaries(t, "the refusal of a token", answer)
 	}
 	p.token = "canary-admin-token"
 	login := func(email, password string) error {
@@ -52,7 +53,7 @@ func TestNoSecretFromTheProgram(t *testing.T) {
 		if err := c.Auth(smtp.PlainAuth("", email, password, "127.0.0.1")); err != nil {
 			return err
 		}
-		return send(c, "hello")
+		return apptest.Send(c, "hello")
 	}
 	if err := login(good, "canary-password"); err != nil {
 		t.Error(err)
@@ -64,10 +65,10 @@ func TestNoSecretFromTheProgram(t *testing.T) {
 			t.Errorf("%s may log in", email)
 			continue
 		}
-		checkCanaries(t, "the refusal of "+email, err.Error())
+		apptest.CheckCanaries(t, "the refusal of "+email, err.Error())
 	}
 	for _, path := range []string{"/metrics", "/health", "/ready", "/admin/accounts", "/admin/accounts/" + good, "/admin/accounts/" + dead} {
-		checkCanaries(t, path, p.call("GET", path))
+		apptest.CheckCanaries(t, path, p.call("GET", path))
 	}
 	p.call("POST", "/admin/reload")
 	for _, request := range [][3]string{
@@ -84,12 +85,12 @@ func TestNoSecretFromTheProgram(t *testing.T) {
 		{"POST", "/admin/canary", "canary"},
 	} {
 		status, answer := p.ask(request[0], request[1], request[2])
-		checkCanaries(t, request[0], strings.ReplaceAll(answer, request[1], ""))
+		apptest.CheckCanaries(t, request[0], strings.ReplaceAll(answer, request[1], ""))
 		if status == 0 {
 			t.Errorf("%q was not answered", request)
 		}
 	}
-	checkCanaries(t, "/admin/accounts/"+good, p.call("GET", "/admin/accounts/"+good))
+	apptest.CheckCanaries(t, "/admin/accounts/"+good, p.call("GET", "/admin/accounts/"+good))
 	certificate, _ := signingPair()
 	_, otherKey := signingPair()
 	for _, bad := range []string{
@@ -99,9 +100,9 @@ func TestNoSecretFromTheProgram(t *testing.T) {
 		`[{"email": "x@gmail.com", "provider": "gmail", "client_id": "c", "client_secret": "canary", "refresh_token": "canary", "client_password": "$argon2id$canary"}]`,
 		"[" + appEntry(t, "app@outlook.com", certificate, otherKey) + "]",
 	} {
-		writeFile(t, f.Accounts, bad)
+		apptest.WriteFile(t, f.Accounts, bad)
 		status, answer := p.ask("POST", "/admin/reload", "")
-		checkCanaries(t, "a bad file", strings.ReplaceAll(answer, `"canary" `, ""))
+		apptest.CheckCanaries(t, "a bad file", strings.ReplaceAll(answer, `"canary" `, ""))
 		if status != 422 {
 			t.Errorf("%d %s", status, answer)
 		}
@@ -113,9 +114,9 @@ func TestNoSecretFromTheProgram(t *testing.T) {
 		}
 	}
 	for _, file := range []string{"orders.json", "tokens.db", "quota.db"} {
-		checkCanaries(t, file, readAll(t, state+"/"+file))
+		apptest.CheckCanaries(t, file, apptest.ReadAll(t, state+"/"+file))
 	}
-	checkParts(t, said, "SIGQUIT: quit", "goroutine ", `"msg":"token refresh failed"`, `"msg":"reload refused, nothing was changed"`)
+	apptest.CheckParts(t, said, "SIGQUIT: quit", "goroutine ", `"msg":"token refresh failed"`, `"msg":"reload refused, nothing was changed"`)
 }
 
 // leaves are the names of all commands that do something.
@@ -135,13 +136,13 @@ func leaves(t *testing.T) (names []string) {
 // files that are wrong in the place of each secret. What none of them says is the
 // secret; runCLI looks for it.
 func TestNoSecretFromAnyCommand(t *testing.T) {
-	provider, f := newSandbox(t, "user@gmail.com", "dead@outlook.com")
+	provider, f := apptest.NewSandbox(t, "user@gmail.com", "dead@outlook.com")
 	provider.RevokeGrant("dead@outlook.com")
 	certificate, key := signingPair()
 	_, otherKey := signingPair()
 	dir := t.TempDir()
 	path := func(name, text string) string {
-		writeFile(t, dir+"/"+name, text)
+		apptest.WriteFile(t, dir+"/"+name, text)
 		return dir + "/" + name
 	}
 	t.Setenv("TEST_CANARY", "canary in the environment\nof two lines")
@@ -180,7 +181,7 @@ func TestNoSecretFromAnyCommand(t *testing.T) {
 		}
 		return string(b)
 	}
-	right := readAll(t, f.Accounts)
+	right := apptest.ReadAll(t, f.Accounts)
 	for name, files := range map[string][2]string{ // config.json, accounts.json
 		"right":               {``, right},
 		"no JSON":             {``, `[{"email": "user@gmail.com", "refresh_token": "canary-x`},
@@ -210,15 +211,15 @@ func TestNoSecretFromAnyCommand(t *testing.T) {
 				files[0] += ", "
 			}
 			config, accounts := t.TempDir()+"/config.json", t.TempDir()+"/accounts.json"
-			writeFile(t, config, fmt.Sprintf(`{%s"upstream": {"ca_file": %q}}`, files[0], f.CA))
-			writeFile(t, accounts, files[1])
+			apptest.WriteFile(t, config, fmt.Sprintf(`{%s"upstream": {"ca_file": %q}}`, files[0], f.CA))
+			apptest.WriteFile(t, accounts, files[1])
 			fine, _, _ := runCLI(t, "check", "--config", config, "--accounts", accounts)
 			for command, variants := range commands {
 				for _, args := range variants {
 					if command == "serve" && fine == 0 {
 						continue // TestNoSecretFromTheProgram
 					}
-					writeFile(t, accounts, files[1])
+					apptest.WriteFile(t, accounts, files[1])
 					line := append(strings.Fields(command), args...)
 					if command == "password hash" {
 						_, _, _ = withInput(t, "canary\x00\n", line...)
@@ -247,8 +248,8 @@ func panicWithAll(config, accounts string) {
 }
 
 func TestNoSecretInAPanic(t *testing.T) {
-	_, f := newSandbox(t, "user@gmail.com", "user@outlook.com")
-	writeFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "admin": {"token": "canary-of-the-admin-api"},
+	_, f := apptest.NewSandbox(t, "user@gmail.com", "user@outlook.com")
+	apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "admin": {"token": "canary-of-the-admin-api"},
 		"server": {"shared_password": "canary-shared-password"}, "oauth": {"proxy": "http://user:canary@127.0.0.1:1"}}`, f.CA))
 	cmd := exec.Command(os.Args[0], f.Config, f.Accounts)
 	cmd.Env = append(os.Environ(), runAsCommand+"=panic")
@@ -256,6 +257,6 @@ func TestNoSecretInAPanic(t *testing.T) {
 	if err == nil {
 		t.Error("it did not panic")
 	}
-	checkParts(t, string(out), "panic: ", "gmail_user_gmail_com", "<secret>", "goroutine 1")
-	checkCanaries(t, "the panic", string(out))
+	apptest.CheckParts(t, string(out), "panic: ", "gmail_user_gmail_com", "<secret>", "goroutine 1")
+	apptest.CheckCanaries(t, "the panic", string(out))
 }

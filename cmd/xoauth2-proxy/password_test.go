@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"xoauth2-proxy/internal/app/apptest"
 )
 
 var hashLine = regexp.MustCompile(`^\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$[^$\s]+\$[^$\s]+\n$`)
@@ -21,7 +23,7 @@ func TestPasswordHash(t *testing.T) {
 		t.Fatalf("exit code %d, %q, %q", code, ownHash, said)
 	}
 	code, screen, sharedHash := newTerminal(t).run([][2]string{{"Password (not shown): ", "canary\x15xy\u00fc\b\x7f\x7f\x7f" + shared + "\r"}, {"The same again: ", shared + "\r"}}, hash...)
-	checkCanaries(t, "the screen", screen+sharedHash)
+	apptest.CheckCanaries(t, "the screen", screen+sharedHash)
 	if code != 0 || !hashLine.MatchString(sharedHash) {
 		t.Fatalf("exit code %d, %q, the screen is %q", code, sharedHash, screen)
 	}
@@ -33,11 +35,11 @@ func TestPasswordHash(t *testing.T) {
 		t.Errorf("hashed again: %q", another)
 	}
 
-	provider, f := newSandbox(t, "user@gmail.com")
+	provider, f := apptest.NewSandbox(t, "user@gmail.com")
 	var accounts struct {
 		Accounts []map[string]any `json:"accounts"`
 	}
-	if err := json.Unmarshal([]byte(readAll(t, f.Accounts)), &accounts); err != nil {
+	if err := json.Unmarshal([]byte(apptest.ReadAll(t, f.Accounts)), &accounts); err != nil {
 		t.Fatal(err)
 	}
 	accounts.Accounts[0]["client_password"] = strings.TrimSpace(ownHash)
@@ -45,13 +47,13 @@ func TestPasswordHash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, f.Accounts, string(text))
-	writeFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "server": {"shared_password": %q}, "listeners": [
+	apptest.WriteFile(t, f.Accounts, string(text))
+	apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "server": {"shared_password": %q}, "listeners": [
 		{"address": "127.0.0.1:0", "passwords": "account"}, {"address": "127.0.0.1:0", "passwords": "shared"}]}`, f.CA, strings.TrimSpace(sharedHash)))
 	s := startStack(t, provider, f)
 	for i, right := range []string{own, shared} {
 		for _, given := range []string{own, shared, strings.TrimSpace(ownHash)} {
-			c, err := smtp.Dial(s.server.Addrs()[i].String())
+			c, err := smtp.Dial(s.ClientAddrs()[i].String())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +99,7 @@ func TestPasswordHashRefuses(t *testing.T) {
 		{[][2]string{{first, long + "y\r"}}, "at most 1024 octets"},
 	} {
 		code, screen, stdout := newTerminal(t).run(tt.typed, "password", "hash")
-		checkCanaries(t, "the screen", screen)
+		apptest.CheckCanaries(t, "the screen", screen)
 		if code != exitFailure || stdout != "" || !strings.Contains(screen, tt.says) {
 			t.Errorf("%q: exit code %d, %q, the screen is %q", tt.typed, code, stdout, screen)
 		}

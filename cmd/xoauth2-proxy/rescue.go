@@ -5,61 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"xoauth2-proxy/internal/accountfile"
-	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
-	"xoauth2-proxy/internal/durable"
 )
 
 // rescuePause is between two tries to save what can be kept in no place.
 const rescuePause = 5 * time.Second
-
-// rescueDirs are where accounts are kept that cannot be saved in their file, the
-// best place first.
-func rescueDirs(s *config.Settings) (dirs []string) {
-	if state := s.StateFile(""); state != "" {
-		dirs = append(dirs, filepath.Clean(state))
-	}
-	dirs = append(dirs, filepath.Dir(s.AccountsFile))
-	if home, err := os.UserHomeDir(); err == nil {
-		dirs = append(dirs, home)
-	}
-	return append(dirs, os.TempDir())
-}
-
-// rescue keeps accounts whose refresh tokens exist nowhere else, as a list that
-// accounts import reads, in a file of its own that only its owner may read.
-// Secrets are sealed if there is a key.
-func rescue(s *config.Settings, entries []*accountfile.Entry) (path string, err error) {
-	texts := make([]string, len(entries))
-	for i, e := range entries {
-		if err := e.Seal(s.Secrets.Key); err != nil {
-			return "", err
-		}
-		texts[i] = e.Text()
-	}
-	list := []byte("[" + strings.Join(texts, ",\n") + "]\n")
-	name := "unsaved-accounts-" + time.Now().UTC().Format("20060102-150405.000000000") + ".json"
-	var errs []error
-	for _, dir := range rescueDirs(s) {
-		path, err := filepath.Abs(filepath.Join(dir, name))
-		if err == nil {
-			err = durable.Create(path, list)
-		}
-		if err == nil {
-			return path, nil
-		}
-		errs = append(errs, err)
-	}
-	return "", errors.Join(errs...)
-}
 
 // whereRescued tells what to do about accounts that are in the file at path.
 func whereRescued(s *config.Settings, path string) string {
@@ -77,7 +30,7 @@ func keepUnsaved(out io.Writer, s *config.Settings, e *accountfile.Entry, precio
 	if !precious {
 		return failed
 	}
-	path, err := rescue(s, []*accountfile.Entry{e})
+	path, err := accountfile.Rescue(s.Accounts(), []*accountfile.Entry{e})
 	switch {
 	case err != nil:
 		return errors.Join(failed, fmt.Errorf("the new refresh token of %s is lost: %w", e.Email(), err))
@@ -93,7 +46,7 @@ func keepUnsaved(out io.Writer, s *config.Settings, e *accountfile.Entry, precio
 // write is tried again until ctx ends.
 func keep(ctx context.Context, out io.Writer, s *config.Settings, e *accountfile.Entry, cause error, write func() error) error {
 	for cause != nil {
-		path, err := rescue(s, []*accountfile.Entry{e})
+		path, err := accountfile.Rescue(s.Accounts(), []*accountfile.Entry{e})
 		if err == nil {
 			return fmt.Errorf("cannot save: %w\n%s", cause, whereRescued(s, path))
 		}
@@ -107,30 +60,4 @@ func keep(ctx context.Context, out io.Writer, s *config.Settings, e *accountfile
 		cause = write()
 	}
 	return nil
-}
-
-// rescue keeps those accounts of the list whose provider has replaced the refresh
-// token of the request: they will not be saved, because of cause, which is nil
-// for a dry run. It returns cause, and says where they are.
-func (a *adminAPI) rescue(list []*admin.NewAccount, cause error) error {
-	var entries []*accountfile.Entry
-	for _, n := range list {
-		if n.Replaced {
-			entries = append(entries, entryOf(n))
-		}
-	}
-	if len(entries) == 0 {
-		return cause
-	}
-	path, err := rescue(a.live.inForce(), entries)
-	if err != nil {
-		a.live.log.Error("accounts were not saved, and their new refresh tokens are lost", zap.Int("accounts", len(entries)), zap.Error(err))
-		return errors.Join(cause, errors.New("the new refresh token is lost: "+err.Error()))
-	}
-	a.live.log.Warn("accounts were not saved, and their new refresh tokens are kept; accounts import --overwrite saves them",
-		zap.Int("accounts", len(entries)), zap.String("file", path))
-	if cause != nil {
-		cause = fmt.Errorf("%w; the provider has replaced the refresh token, the new one is kept in %s", cause, path)
-	}
-	return cause
 }

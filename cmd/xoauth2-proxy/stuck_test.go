@@ -13,6 +13,10 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/app/apptest"
+	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/keyfile"
 	"xoauth2-proxy/internal/sandbox"
 )
 
@@ -21,20 +25,21 @@ import (
 const hangAt = "XOAUTH2_PROXY_TEST_HANG_AT"
 
 // serveAndHang is the program with a log that takes all lines but one.
-func serveAndHang(config, accounts string) int {
-	c := serveCmd{files: files{Config: config, Accounts: accounts}, Port: new(int), AdminPort: new(int)}
-	from := origin{load: c.load, memory: &c.memory, since: time.Now()}
-	settings, snapshot, _, err := c.load()
+func serveAndHang(configFile, accountsFile string) int {
+	c := serveCmd{files: files{Config: configFile, Accounts: accountsFile}, Port: new(int), AdminPort: new(int)}
+	o, _, closeLog, err := options(func() (*config.Settings, *account.Snapshot, *keyfile.Report, error) {
+		settings, snapshot, report, err := c.load()
+		if err == nil {
+			settings.Server.DrainTimeout, settings.Log.Format = time.Second, "json"
+		}
+		return settings, snapshot, report, err
+	}, &c.cache)
 	if err != nil {
 		panic(err)
 	}
-	settings.Server.DrainTimeout, settings.Log.Format = time.Second, "json"
-	log, _, err := newLeveledLogger(settings.Log, &from.level)
-	if err != nil {
-		panic(err)
-	}
-	log = log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return hangingCore{core, os.Getenv(hangAt)} }))
-	if e, ok := errors.AsType[exitError](serve(settings, snapshot, from, log, nil)); ok {
+	defer closeLog()
+	o.Log = o.Log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core { return hangingCore{core, os.Getenv(hangAt)} }))
+	if e, ok := errors.AsType[exitError](serve(o, nil)); ok {
 		return e.code
 	}
 	return 0
@@ -69,7 +74,7 @@ func TestSignalsEndWhatHangs(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			provider, f := newSandbox(t, user)
+			provider, f := apptest.NewSandbox(t, user)
 			rule := sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "454 4.7.0 later"}
 			if strings.HasPrefix(tt.part, "token") {
 				rule = sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionReply, Reply: "503"}
@@ -117,7 +122,7 @@ func (c *command) waitFor(path, reason string) {
 	c.t.Helper()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
-	for deadline := time.Now().Add(patience); ; <-look.C {
+	for deadline := time.Now().Add(apptest.Patience); ; <-look.C {
 		status, body := c.ask("GET", path, "")
 		if status == http.StatusServiceUnavailable && strings.Contains(body, reason) {
 			return
@@ -142,5 +147,5 @@ func login(addr, user string) error {
 	if err := c.Auth(smtp.PlainAuth("", name, "placeholder", "127.0.0.1")); err != nil {
 		return err
 	}
-	return send(c, "stuck")
+	return apptest.Send(c, "stuck")
 }

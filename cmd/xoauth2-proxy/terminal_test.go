@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"xoauth2-proxy/internal/app/apptest"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -122,7 +124,7 @@ func (tty *terminal) run(typed [][2]string, args ...string) (code int, screen, s
 func withInput(t *testing.T, input string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	file := t.TempDir() + "/in"
-	writeFile(t, file, input)
+	apptest.WriteFile(t, file, input)
 	in, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
@@ -137,13 +139,13 @@ func withInput(t *testing.T, input string, args ...string) (code int, stdout, st
 // TestVerifyShowsItsProgress verifies accounts at a terminal: a bar counts them on
 // standard error and is gone at the end. The table is as without one.
 func TestVerifyShowsItsProgress(t *testing.T) {
-	_, f := newSandbox(t, "a@gmail.com", "b@gmail.com", "c@outlook.com")
+	_, f := apptest.NewSandbox(t, "a@gmail.com", "b@gmail.com", "c@outlook.com")
 	args := with(f, "accounts", "verify", "--parallel", "1")
 	code, screen, stdout := newTerminal(t).run(nil, args...)
 	if code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	checkParts(t, screen, "verifying", "(1/3", "(2/3", "3 of 3 accounts work")
+	apptest.CheckParts(t, screen, "verifying", "(1/3", "(2/3", "3 of 3 accounts work")
 	last := screen[strings.LastIndex(screen, "verifying"):]
 	if cleared := regexp.MustCompile(`\r\s*\r|\x1b\[2K`); !cleared.MatchString(last) {
 		t.Errorf("the bar is left on the screen: %q", last)

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"xoauth2-proxy/internal/app/apptest"
 )
 
 // TestEditorsTogether has the admin API and the command line add accounts at the
@@ -19,7 +21,7 @@ func TestEditorsTogether(t *testing.T) {
 	const each = 10
 	s := newStack(t, "user@gmail.com")
 	add := func(ctx context.Context, name string) error {
-		cmd := exec.CommandContext(ctx, os.Args[0], with(s.files, "accounts", "add", name+"@hotmail.com", "--client-id", "c", "--refresh-token-file", "-", "--no-verify")...)
+		cmd := exec.CommandContext(ctx, os.Args[0], with(s.Files, "accounts", "add", name+"@hotmail.com", "--client-id", "c", "--refresh-token-file", "-", "--no-verify")...)
 		cmd.Env = append(os.Environ(), runAsCommand+"=1")
 		cmd.Stdin = strings.NewReader("canary-" + name)
 		out, err := cmd.CombinedOutput()
@@ -38,7 +40,7 @@ func TestEditorsTogether(t *testing.T) {
 	})
 	wg.Go(func() {
 		for i := range each {
-			s.want(200, nil, "POST", "/admin/accounts", fmt.Sprintf(
+			s.Want(200, nil, "POST", "/admin/accounts", fmt.Sprintf(
 				`{"email": "api%d@hotmail.com", "provider": "outlook", "client_id": "c", "refresh_token": "canary", "verify": false}`, i))
 		}
 	})
@@ -51,13 +53,13 @@ func TestEditorsTogether(t *testing.T) {
 	})
 	wg.Go(func() {
 		for range each {
-			s.want(200, nil, "POST", "/admin/reload", "")
+			s.Want(200, nil, "POST", "/admin/reload", "")
 		}
 	})
 	wg.Wait()
-	mustRun(t, 0, with(s.files, "check")...)
-	s.want(200, nil, "POST", "/admin/reload", "")
-	inForce, inFile := s.want(200, nil, "GET", "/admin/accounts", ""), readAll(t, s.files.Accounts)
+	mustRun(t, 0, with(s.Files, "check")...)
+	s.Want(200, nil, "POST", "/admin/reload", "")
+	inForce, inFile := s.Want(200, nil, "GET", "/admin/accounts", ""), apptest.ReadAll(t, s.Files.Accounts)
 	for i := range each {
 		for _, name := range []string{"cli", "api"} {
 			email := fmt.Sprintf(`"%s%d@hotmail.com"`, name, i)

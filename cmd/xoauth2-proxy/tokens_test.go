@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/seal"
 )
@@ -15,7 +16,7 @@ import (
 // is used after a restart, is sealed on disk, and belongs to one process.
 func TestTokenStore(t *testing.T) {
 	const email = "user@outlook.com"
-	cfg := sandbox.Config{Limits: "off", Accounts: []sandbox.Account{testAccount(email)},
+	cfg := sandbox.Config{Limits: "off", Accounts: []sandbox.Account{apptest.Account(email)},
 		Tokens: sandbox.TokenConfig{InvalidateOld: true}}
 	provider, err := sandbox.New(cfg)
 	if err != nil {
@@ -29,14 +30,14 @@ func TestTokenStore(t *testing.T) {
 	}
 	t.Setenv("TEST_SEAL_KEY", seal.GenerateKey())
 	store := filepath.Join(dir, "state", "tokens.db")
-	writeFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "secrets": {"key": "env:TEST_SEAL_KEY"}, "oauth": {"token_store": %q}}`, f.CA, store))
+	apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "secrets": {"key": "env:TEST_SEAL_KEY"}, "oauth": {"token_store": %q}}`, f.CA, store))
 	run := func(name string) *stack {
 		s := startStack(t, provider, f)
-		c, err := s.client(email)
+		c, err := s.Client(email)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := send(c, name); err != nil {
+		if err := apptest.Send(c, name); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		_ = c.Close()
@@ -46,18 +47,18 @@ func TestTokenStore(t *testing.T) {
 	if provider.UsedRefreshToken(email) == provider.RefreshToken(email) {
 		t.Fatal("the refresh token was not replaced")
 	}
-	checkParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "asking the running proxy", "1 of 1 accounts work")
-	if provider.UsedRefreshToken(email) == testAccount(email).RefreshToken {
+	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "asking the running proxy", "1 of 1 accounts work")
+	if provider.UsedRefreshToken(email) == apptest.Account(email).RefreshToken {
 		t.Error("the refresh token that the provider replaced was used beside a running proxy")
 	}
-	if err := os.Remove(first.admin.SocketPath()); err != nil {
+	if err := os.Remove(first.AdminSocket()); err != nil {
 		t.Fatal(err)
 	}
 	code, _, stderr := runCLI(t, with(f, "accounts", "verify")...)
-	if code != exitFailure || !strings.Contains(stderr, "in use by another process") || !strings.Contains(stderr, "none listens on "+first.admin.SocketPath()) {
+	if code != exitFailure || !strings.Contains(stderr, "in use by another process") || !strings.Contains(stderr, "none listens on "+first.AdminSocket()) {
 		t.Errorf("verify beside a running proxy whose socket is gone: %d, %s", code, stderr)
 	}
-	first.end()
+	first.End()
 	rotated := provider.RefreshToken(email)
 	raw, err := os.ReadFile(store)
 	if err != nil || strings.Contains(string(raw), rotated) {
@@ -66,13 +67,13 @@ func TestTokenStore(t *testing.T) {
 
 	provider.ExpireTokens(email) // a new one must be got by the stored refresh token
 	said := mustRun(t, 0, with(f, "accounts", "verify")...)
-	if checkParts(t, said, "1 of 1 accounts work"); strings.Contains(said, "lost") {
+	if apptest.CheckParts(t, said, "1 of 1 accounts work"); strings.Contains(said, "lost") {
 		t.Errorf("what is stored is not lost: %s", said)
 	}
 	if used := provider.UsedRefreshToken(email); used != rotated {
 		t.Error("the refresh token that was stored is not the one that is used")
 	}
-	run("second").end()
+	run("second").End()
 
 	// Without its key the store is not opened, and nothing else is tried.
 	t.Setenv("TEST_SEAL_KEY", seal.GenerateKey())

@@ -8,7 +8,7 @@ import (
 // TestDiffering compares the defaults with a file that has another value for every
 // setting: each is named once, by the key that counts.
 func TestDiffering(t *testing.T) {
-	changed, err := LoadSettings("../../cmd/xoauth2-proxy/testdata/effective_changed.json", "accounts.json")
+	changed, err := LoadSettings("../app/testdata/effective_changed.json", "accounts.json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ var mostAgainst = map[string]int{
 	"internal/keyfile":                0,
 	"internal/accountfile":            6,
 	"internal/config":                 0,
+	"internal/app":                    0,
 }
 
 func TestArrows(t *testing.T) {

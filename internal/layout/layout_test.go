@@ -45,8 +45,12 @@ var allowed = map[string][]string{
 	"internal/accountfile":              {"internal/account", "internal/accountkeys", "internal/durable", "internal/keyfile", "internal/seal"},
 	"internal/config": {"server", "upstream", "oauth", "internal/account", "internal/accountfile", "internal/accountkeys", "internal/admin", "internal/keyfile",
 		"internal/password", "internal/seal"},
-	"cmd/xoauth2-proxy": {"codec", "server", "upstream", "oauth", "oauth/consent", "internal/account", "internal/admin", "internal/adminclient", "internal/accountfile", "internal/control", "internal/durable", "internal/password",
-		"internal/config", "internal/keyfile", "internal/sandbox", "internal/seal", "internal/tokenstore", "internal/quota", "internal/watchdog"},
+	"internal/verify":      {"upstream", "oauth", "internal/account", "internal/config", "internal/keyfile"},
+	"internal/app/apptest": {"internal/accountfile", "internal/config", "internal/sandbox"},
+	"internal/app": {"server", "upstream", "oauth", "internal/account", "internal/accountfile", "internal/admin", "internal/config", "internal/control", "internal/durable",
+		"internal/keyfile", "internal/quota", "internal/tokenstore", "internal/verify", "internal/watchdog"},
+	"cmd/xoauth2-proxy": {"oauth", "oauth/consent", "internal/account", "internal/accountfile", "internal/admin", "internal/adminclient", "internal/app", "internal/config",
+		"internal/durable", "internal/keyfile", "internal/password", "internal/sandbox", "internal/seal", "internal/tokenstore", "internal/verify"},
 	"loadgen": {"*"},
 	"perf":    {"*"},
 	"e2e":     {"*"},
@@ -73,7 +77,7 @@ var onlyHome = map[string][]string{
 	"github.com/tailscale/hujson":                 {"internal/keyfile", "internal/accountfile", "internal/config"},
 	"github.com/alecthomas/kong":                  {"cmd/xoauth2-proxy", "loadgen", "perf"},
 	"github.com/valyala/fasthttp":                 {"oauth/internal/httpc", "internal/admin", "internal/sandbox", "perf"},
-	"github.com/VictoriaMetrics/metrics":          {"server", "upstream", "oauth", "internal/admin", "internal/watchdog", "cmd/xoauth2-proxy", "perf"},
+	"github.com/VictoriaMetrics/metrics":          {"server", "upstream", "oauth", "internal/admin", "internal/watchdog", "internal/app", "perf"},
 }
 
 func TestImports(t *testing.T) {

@@ -16,7 +16,7 @@ const unsafeHome = "internal/loop"
 
 // unsafeToo are the files outside of it that use unsafe memory all the same.
 var unsafeToo = []string{
-	"cmd/xoauth2-proxy/scheduling.go", // sched_setattr has no wrapper
+	"internal/app/scheduling.go", // sched_setattr has no wrapper
 }
 
 // TestUnsafe: package unsafe and go:linkname occur in internal/loop alone.

@@ -1,0 +1,135 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/admin"
+	"xoauth2-proxy/internal/control"
+	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream"
+)
+
+// adminAPI is what the admin API acts on. It implements admin.API.
+type adminAPI struct {
+	live     *reloader
+	store    *account.Store
+	tokens   *oauth.Manager
+	relay    *upstream.Relay
+	orders   *control.Orders
+	verifier *upstream.Verifier
+	level    zap.AtomicLevel
+
+	version, revision string // of the program
+}
+
+// find returns the account in force with that address.
+func (a *adminAPI) find(email string) (*account.Account, error) {
+	snapshot := a.store.Load()
+	if acct, ok := snapshot.ByLogin([]byte(email)); ok {
+		return acct, nil
+	}
+	return byEmail(snapshot, email) // no login finds a catch-all account
+}
+
+// byEmail returns the account of accounts with that address.
+func byEmail(accounts *account.Snapshot, email string) (*account.Account, error) {
+	folded := account.FoldLogin(email)
+	for _, acct := range accounts.All() {
+		if account.FoldLogin(acct.Email) == folded {
+			return acct, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %s", admin.ErrNotFound, email)
+}
+
+// timeOf leaves zero times out of answers.
+func timeOf(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC().Truncate(time.Second)
+	return &t
+}
+
+func holdOf(o control.Order) admin.Hold {
+	return admin.Hold{State: o.State.String(), Since: timeOf(o.Since)}
+}
+
+// ordered has the state that each order leads to.
+var ordered = map[admin.Order]control.State{
+	admin.Pause: control.Paused, admin.Resume: control.Active, admin.Drain: control.Draining,
+}
+
+// Order implements admin.API.
+func (a *adminAPI) Order(email string, order admin.Order) (*admin.Hold, error) {
+	acct, err := a.find(email)
+	if err != nil {
+		return nil, err
+	}
+	id := acct.ID
+	if base := acct.Base(); base != nil {
+		id = base.ID // orders apply to accounts as configured
+	}
+	set, err := a.orders.Set(id, ordered[order], time.Now())
+	hold := holdOf(set)
+	switch order {
+	case admin.Drain:
+		a.relay.Drain(id)
+	case admin.Resume:
+		a.relay.ReleaseHold(id) // an operator has acted
+		a.tokens.Release(id)
+	}
+	a.live.log.Info("account ordered by the admin API", zap.String("account", id), zap.String("state", hold.State))
+	if err != nil {
+		return nil, fmt.Errorf("the account is %s, but only until the proxy ends: %w", hold.State, err)
+	}
+	return &hold, nil
+}
+
+// Info implements admin.API.
+func (a *adminAPI) Info() admin.Info {
+	file := a.live.inForce().AccountsFile
+	if abs, err := filepath.Abs(file); err == nil {
+		file = abs
+	}
+	return admin.Info{API: admin.APIVersion, Version: a.version, Revision: a.revision, PID: os.Getpid(), AccountsFile: file}
+}
+
+// Reload implements admin.API.
+func (a *adminAPI) Reload() (*admin.Reloaded, error) {
+	done, err := a.live.reload("admin API")
+	if err != nil {
+		return nil, err
+	}
+	return &admin.Reloaded{
+		TotalAccounts: done.total, Added: done.added, Changed: done.changed, Removed: done.removed,
+		LogLevel: a.LogLevel(), RestartNeeded: done.restart,
+	}, nil
+}
+
+// LogLevel implements admin.API.
+func (a *adminAPI) LogLevel() string { return a.level.Level().String() }
+
+// SetLogLevel implements admin.API.
+func (a *adminAPI) SetLogLevel(level string) error {
+	switch level {
+	case "debug", "info", "warn", "error":
+	default:
+		return errors.New(`level must be "debug", "info", "warn" or "error"`)
+	}
+	parsed, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return err
+	}
+	a.level.SetLevel(parsed)
+	a.live.log.Warn("log level changed by the admin API", zap.String("level", level))
+	return nil
+}

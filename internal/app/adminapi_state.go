@@ -1,0 +1,77 @@
+package app
+
+import (
+	"fmt"
+	"time"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/admin"
+	"xoauth2-proxy/internal/verify"
+)
+
+// State implements admin.API.
+func (a *adminAPI) State(email string) (*admin.State, error) {
+	acct, err := a.find(email)
+	if err != nil {
+		return nil, err
+	}
+	order := a.orders.Of(acct.ID)
+	st := &admin.State{Account: PublicAccount(acct), Flow: string(acct.TokenFlow()), Hold: holdOf(order)}
+	if err := a.fillConnections(acct, st); err != nil {
+		return nil, err
+	}
+	tokens, ok := a.tokens.State(acct.ID)
+	if !ok {
+		return st, nil
+	}
+	st.Token = admin.Token{
+		Valid: tokens.HasToken, IssuedAt: timeOf(tokens.Issued), ExpiresAt: timeOf(tokens.Expiry),
+		NextRefresh: timeOf(tokens.NextRefresh), RotatedAt: timeOf(tokens.LastRotation),
+	}
+	if !tokens.Issued.IsZero() {
+		st.Token.AgeSeconds = max(0, int64(time.Since(tokens.Issued)/time.Second)) // the clock may have been set back
+	}
+	if tokens.LastError != nil { // without a token there is no login to fail
+		st.LastError = lastError("token", verify.Explain(tokens.LastError), tokens.NextRefresh)
+	}
+	return st, nil
+}
+
+// fillConnections adds what the relay knows.
+func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) error {
+	s, err := a.relay.State(acct.ID)
+	if err != nil {
+		return fmt.Errorf("%w (%v)", admin.ErrUnavailable, err)
+	}
+	st.Connections = admin.Connections{
+		Dialing: s.Dialing, Active: s.Busy, Parked: s.Parked, Closing: s.Closing,
+		Limit: acct.Limits.MaxConnections, Waiting: s.Waiting,
+	}
+	st.Limits = []admin.Limit{}
+	standing, err := a.relay.Standing(acct.ID)
+	if err != nil {
+		return fmt.Errorf("%w (%v)", admin.ErrUnavailable, err)
+	}
+	if standing != nil {
+		for _, u := range standing.Uses {
+			st.Limits = append(st.Limits, admin.Limit{Name: u.Limit, Used: u.Used, Max: u.Max})
+		}
+		if state := standing.Stopped; state != "" || standing.Connections > 0 {
+			if state == "" {
+				state = "throttled"
+			}
+			st.Restraint = &admin.Restraint{
+				State: state, Until: timeOf(standing.Until), Reason: standing.Reason, Connections: standing.Connections,
+				NextProbe: timeOf(standing.NextProbe),
+			}
+		}
+	}
+	if s.LastError != nil {
+		st.LastError = lastError("login", verify.Explain(s.LastError), s.RetryAt)
+	}
+	return nil
+}
+
+func lastError(at string, f verify.Failure, retry time.Time) *admin.LastError {
+	return &admin.LastError{At: at, Class: f.Class, Message: f.Message, Hint: f.Hint, Permanent: f.Permanent, RetryAt: timeOf(retry)}
+}

@@ -1,0 +1,139 @@
+package app
+
+import (
+	"crypto/tls"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/testkit"
+)
+
+// renew writes a new certificate of that name, with another time of change than
+// the files had before.
+func renew(t *testing.T, s config.Server, name string, changed time.Time) {
+	t.Helper()
+	cert, key := testkit.PEM(testkit.Certificate(name))
+	replace(t, s.CertFile, cert, changed)
+	replace(t, s.KeyFile, key, changed)
+}
+
+func replace(t *testing.T, file string, content []byte, changed time.Time) {
+	t.Helper()
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(file, changed, changed); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func certificateFiles(t *testing.T) config.Server {
+	dir := t.TempDir()
+	return config.Server{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")}
+}
+
+// shown runs a handshake and returns the name in the certificate.
+func shown(t *testing.T, cfg *tls.Config) string {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	served := make(chan error, 1)
+	go func() { served <- tls.Server(theirs, cfg).Handshake() }()
+	client := tls.Client(ours, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}) // nothing is sent behind the handshake
+	if err := client.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	return client.ConnectionState().PeerCertificates[0].Subject.CommonName
+}
+
+// TestCertificateRenewal changes the files under a running configuration: the
+// new certificate is shown without a restart, and one that is no good leaves the
+// old one in use and is reported.
+func TestCertificateRenewal(t *testing.T) {
+	core, logs := observer.New(zapcore.InfoLevel)
+	s := certificateFiles(t)
+	at := time.Now().Add(-time.Hour)
+	renew(t, s, "first", at)
+	c, err := loadCertificate(s, zap.New(core))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := c.config()
+	later := func(d time.Duration) time.Time { return at.Add(d) }
+	recheckNow := func() {
+		c.mu.Lock()
+		c.checked = time.Time{}
+		c.mu.Unlock()
+	}
+	check := func(step, want string) {
+		t.Helper()
+		if got := shown(t, cfg); got != want {
+			t.Errorf("%s: shown is %q, want %q", step, got, want)
+		}
+	}
+	check("at the start", "first")
+	renew(t, s, "second", later(time.Minute))
+	check("looked at a moment ago", "first")
+	recheckNow()
+	check("renewed", "second")
+	for step, spoil := range map[string]func(){
+		"no PEM": func() { replace(t, s.CertFile, []byte("nothing"), later(2*time.Minute)) },
+		"another's key": func() {
+			other := certificateFiles(t)
+			renew(t, other, "other", at)
+			copyFile(t, other.KeyFile, s.KeyFile)
+		},
+		"a file gone": func() { _ = os.Remove(s.KeyFile) },
+	} {
+		spoil()
+		recheckNow()
+		before := logs.FilterLevelExact(zapcore.ErrorLevel).Len()
+		check(step, "second")
+		if logs.FilterLevelExact(zapcore.ErrorLevel).Len() != before+1 {
+			t.Errorf("%s: not reported", step)
+		}
+		renew(t, s, "second", later(time.Hour))
+		recheckNow()
+		check(step+", repaired", "second")
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace(t, to, text, time.Now().Add(time.Hour))
+}
+
+// TestClientTLS has what keeps the proxy from starting, and that old versions of
+// TLS are refused.
+func TestClientTLS(t *testing.T) {
+	if cfg, err := clientTLS(config.Server{}, zap.NewNop()); cfg != nil || err != nil {
+		t.Errorf("without a certificate: %v, %v", cfg, err)
+	}
+	s := certificateFiles(t)
+	if _, err := clientTLS(s, zap.NewNop()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without the files: %v", err)
+	}
+	renew(t, s, "mx.example.com", time.Now())
+	cfg, err := clientTLS(s, zap.NewNop())
+	if err != nil || cfg.MinVersion != tls.VersionTLS12 {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+}

@@ -1,0 +1,109 @@
+package app
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// endGrace is the time after the drain timeout by which the process has ended:
+	// all that Stop waits for after the drain takes less, unless it hangs.
+	endGrace = 10 * time.Second
+	// secondGrace is the time after a second signal by which the process has ended.
+	// If a part is stuck, the process ends at once. Running refreshes of tokens get
+	// as long as it may take to save what the provider rotated.
+	secondGrace = 5 * time.Second
+	// lastLine is how long the log line may take that says why the process ends.
+	lastLine = time.Second
+)
+
+// ending has signals end the process by a deadline, whatever hangs: a stuck part, a
+// disk, the start, or the log.
+type ending struct {
+	log    *zap.Logger
+	drain  time.Duration
+	cut    func()          // ends the process
+	first  chan os.Signal  // gets the first signal; capacity 1
+	second context.Context // ends with the second signal
+	of     atomic.Pointer[Proxy]
+
+	signals  chan os.Signal
+	repeated context.CancelFunc
+	returned chan struct{} // closed by release
+}
+
+// awaitSignals begins to wait for the signals that end the process. drain is how long
+// sessions have after the first signal. cut ends the process.
+func awaitSignals(log *zap.Logger, drain time.Duration, cut func()) *ending {
+	e := &ending{log: log, drain: drain, cut: cut, first: make(chan os.Signal, 1), signals: make(chan os.Signal, 4), returned: make(chan struct{})}
+	e.second, e.repeated = context.WithCancel(context.Background())
+	signal.Notify(e.signals, syscall.SIGTERM, syscall.SIGINT)
+	go e.wait()
+	return e
+}
+
+// release ends the wait, if no signal came. After a signal the deadline stands until
+// the process has ended.
+func (e *ending) release() {
+	signal.Stop(e.signals)
+	close(e.returned)
+}
+
+// wait obeys the signals.
+func (e *ending) wait() {
+	select {
+	case sig := <-e.signals:
+		e.first <- sig
+	case <-e.returned:
+		return
+	}
+	deadline := time.NewTimer(e.drain + endGrace)
+	select {
+	case <-e.signals:
+	case <-deadline.C:
+		e.exit("the process ends although not all has stopped: the deadline after the signal has passed")
+	}
+	e.repeated()
+	if len(e.stuck()) > 0 {
+		e.exit("the process ends although not all has stopped: a second signal came")
+	}
+	deadline.Reset(secondGrace)
+	select {
+	case <-e.signals:
+	case <-deadline.C:
+	}
+	e.exit("the process ends although not all has stopped: a second signal came")
+}
+
+// stuck names the parts of the proxy that are stuck.
+func (e *ending) stuck() []string {
+	if p := e.of.Load(); p != nil {
+		return p.watch.Stuck()
+	}
+	return nil
+}
+
+// exit ends the process. It first logs what the process did not wait for, if the log
+// takes that line in time.
+func (e *ending) exit(why string) {
+	step := "starting"
+	if p := e.of.Load(); p != nil {
+		step = p.doing()
+	}
+	logged := make(chan struct{})
+	go func() {
+		defer close(logged)
+		e.log.Error(why, zap.String("at", step), zap.Strings("stuck", e.stuck()))
+	}()
+	select {
+	case <-logged:
+	case <-time.After(lastLine):
+	}
+	e.cut()
+}

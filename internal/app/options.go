@@ -1,0 +1,35 @@
+package app
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile"
+	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/keyfile"
+)
+
+// Loader reads settings and accounts from their files, checks them and applies
+// the command line. The report is nil or complete, also on an error.
+type Loader func() (*config.Settings, *account.Snapshot, *keyfile.Report, error)
+
+// Options is what a proxy starts with.
+type Options struct {
+	// Settings and Accounts are in force at the start, until a reload.
+	Settings *config.Settings
+	Accounts *account.Snapshot
+	// Load reads both again for a reload.
+	Load Loader
+	// Cache is what Load uses for the accounts. Nil: it uses none.
+	Cache *accountfile.Cache
+	// Since is a time before the files were read for Settings and Accounts.
+	Since time.Time
+	// Log takes all log lines. Level is the level of Log; reloads and the admin API
+	// change it.
+	Log   *zap.Logger
+	Level zap.AtomicLevel
+	// Version and Revision of the program, for the admin API and the metrics.
+	Version, Revision string
+}

@@ -1,0 +1,234 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/admin"
+	"xoauth2-proxy/internal/control"
+	"xoauth2-proxy/internal/quota"
+	"xoauth2-proxy/internal/tokenstore"
+	"xoauth2-proxy/internal/watchdog"
+	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/server"
+	"xoauth2-proxy/upstream"
+)
+
+// Proxy is everything that runs, wired together.
+type Proxy struct {
+	log    *zap.Logger
+	watch  *watchdog.Watchdog
+	kept   *tokenstore.Store // nil: tokens are in memory only
+	tokens *oauth.Manager
+	relay  *upstream.Relay
+	quota  *quota.Store // nil: counts of the day are in memory only
+	orders *control.Orders
+	server *server.Server
+	admin  *admin.Server
+	live   *reloader
+
+	stopping atomic.Pointer[string] // the step that Stop is at
+	quiet    func()                 // ends the notifications of systemd
+}
+
+// Start starts all parts, the listeners of clients last. On an error no part is
+// left running. Until the proxy has ended, SIGHUP does not end the process.
+func Start(o Options) (_ *Proxy, err error) {
+	log, set := o.Log, metrics.NewSet()
+	p := &Proxy{log: log, orders: new(control.Orders), live: newReloader(&o)}
+	p.watch = watchdog.New(watchdog.DefaultConfig(), log.Named("watchdog"), set)
+	p.orders.Watch = p.watch
+	p.quiet = reassureSystemd(p.watch, log)
+	defer func() {
+		if err != nil {
+			p.abandon()
+		}
+	}()
+	if err := p.assemble(&o, set); err != nil {
+		return nil, err
+	}
+	if err := p.admin.Start(); err != nil {
+		return nil, err
+	}
+	if err := p.server.Start(); err != nil {
+		return nil, err
+	}
+	p.live.start()
+	p.relay.Prewarm(unheld(o.Accounts, p.orders), p.server.Loops())
+	for _, a := range p.server.Addrs() {
+		log.Info("listening for clients", zap.Stringer("address", a), zap.Int("accounts", o.Accounts.Len()))
+	}
+	log.Info("listening for metrics and health", zap.Stringer("address", p.admin.Addr()), zap.String("socket", p.admin.SocketPath()))
+	return p, nil
+}
+
+// assemble makes the parts, each before the parts that use it. Clients and
+// operators cannot connect yet.
+func (p *Proxy) assemble(o *Options, set *metrics.Set) (err error) {
+	s, log := o.Settings, o.Log
+	if p.kept, err = OpenTokenStore(s); err != nil {
+		return err
+	}
+	tokens := TokenConfig(s, p.kept)
+	tokens.Watch = p.watch
+	if err := tokens.Validate(); err != nil {
+		return err
+	}
+	p.tokens = oauth.New(tokens, log.Named("oauth"), set)
+	p.tokens.Retain(o.Accounts)
+	if p.quota, err = openQuota(s, log); err != nil {
+		return err
+	}
+	toProviders := s.Upstream.Config
+	toProviders.Watch = p.watch
+	if p.quota != nil {
+		toProviders.Quota = p.quota
+	}
+	if p.relay, err = upstream.New(toProviders, p.tokens, log.Named("upstream"), set); err != nil {
+		return err
+	}
+	store := account.NewStore(o.Accounts)
+	clients := s.Server.Config
+	clients.Gate, clients.Watch = p.orders, p.watch
+	if clients.TLS, err = clientTLS(s.Server, log.Named("tls")); err != nil {
+		return err
+	}
+	if p.server, err = server.New(clients, store, tokenGate{p.tokens}, p.relay, log.Named("server"), set); err != nil {
+		return err
+	}
+	if p.admin, err = admin.New(adminConfig(o), log.Named("admin"), p.ready, set); err != nil {
+		return err
+	}
+	p.admin.ReportStuck(p.watch.Stuck)
+	return p.serveAPI(o, store)
+}
+
+// serveAPI makes the reloader and the admin API act on the parts of the proxy.
+func (p *Proxy) serveAPI(o *Options, store *account.Store) error {
+	verifier, err := upstream.NewVerifier(o.Settings.Upstream.Config, p.tokens)
+	if err != nil {
+		return err
+	}
+	if err := openOrders(p.orders, o.Settings, p.log); err != nil {
+		return err
+	}
+	p.live.store, p.live.tokens, p.live.relay, p.live.server, p.live.orders = store, p.tokens, p.relay, p.server, p.orders
+	p.live.setToken = p.admin.SetToken
+	p.admin.SetToken(o.Settings.Admin.Token.Reveal())
+	p.admin.HandleAPI(&adminAPI{
+		live: p.live, store: store, tokens: p.tokens, relay: p.relay, orders: p.orders,
+		verifier: verifier, level: o.Level, version: o.Version, revision: o.Revision,
+	})
+	return nil
+}
+
+// ClientAddrs returns the addresses that clients connect to, in the order of the
+// listeners.
+func (p *Proxy) ClientAddrs() []net.Addr { return p.server.Addrs() }
+
+// AdminAddr returns the address of metrics and health.
+func (p *Proxy) AdminAddr() net.Addr { return p.admin.Addr() }
+
+// AdminSocket returns the path of the admin socket, "" without one.
+func (p *Proxy) AdminSocket() string { return p.admin.SocketPath() }
+
+// ready returns the reasons why the proxy would not take mail, nil if it would.
+func (p *Proxy) ready() []string { return append(p.server.NotReady(), p.watch.Stuck()...) }
+
+// Stop drains and ends everything, once. When ctx ends, it cuts off the sessions
+// that are left, and returns their number; at least one if a part is stuck and has
+// not ended.
+func (p *Proxy) Stop(ctx context.Context) (cut int64) {
+	p.step("ending a reload")
+	p.live.close()
+	p.step("ending the sessions of clients")
+	cut = p.server.Shutdown(ctx)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+	defer cancel()
+	if ctx.Err() != nil {
+		ctx = grace
+	} // else messages whose clients have gone have as long as the others
+	p.step("closing connections to providers")
+	stuck := p.watch.Stuck()
+	switch err := p.relay.Close(ctx); {
+	case errors.Is(err, upstream.ErrStuck): // its connections end with the process
+		p.log.Error("the process ends although not all has stopped: a part is stuck", zap.Strings("stuck", stuck))
+		cut = max(cut, 1)
+	case err != nil:
+		p.log.Warn("closing connections to providers", zap.Error(err))
+	}
+	p.step("stopping the loops")
+	p.server.Stop()
+	p.step("closing the quota store")
+	p.closeQuota()
+	p.step("closing the token workers and the token store")
+	p.closeTokens()
+	p.step("closing the admin listener")
+	if err := p.admin.Close(grace); err != nil {
+		p.log.Warn("closing the admin listener", zap.Error(err))
+	}
+	p.quiet()
+	p.watch.Close()
+	return cut
+}
+
+// step notes what Stop does now.
+func (p *Proxy) step(now string) { p.stopping.Store(&now) }
+
+// doing returns the step that Stop is at, "running" before Stop.
+func (p *Proxy) doing() string {
+	if at := p.stopping.Load(); at != nil {
+		return *at
+	}
+	return "running"
+}
+
+// abandon ends what has started, after a failure to start the rest.
+func (p *Proxy) abandon() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	p.live.close()
+	if p.admin != nil {
+		_ = p.admin.Close(ctx)
+	}
+	if p.relay != nil {
+		_ = p.relay.Close(ctx)
+	}
+	p.closeQuota()
+	p.closeTokens()
+	p.quiet()
+	p.watch.Close()
+}
+
+// closeQuota closes the counts of the day, after the relay.
+func (p *Proxy) closeQuota() {
+	if p.quota == nil {
+		return
+	}
+	if err := p.quota.Close(); err != nil {
+		p.log.Error("the counts of the day are not saved", zap.Error(err))
+	}
+}
+
+// closeTokens ends the token manager, and then closes its store.
+func (p *Proxy) closeTokens() {
+	if p.tokens != nil {
+		p.tokens.Close()
+	}
+	if p.kept == nil {
+		return
+	}
+	if err := p.kept.Close(); err != nil {
+		p.log.Error("closing the token store", zap.Error(err))
+	}
+}
+
+// stopGrace is how long closing the idle parts may take after the drain.
+const stopGrace = 2 * time.Second
