@@ -19,8 +19,8 @@ import (
 	"xoauth2-proxy/internal/verify"
 )
 
-// accountsCmd is the commands about the accounts file. A running proxy notices
-// what they write.
+// accountsCmd has the commands for the accounts file. A running proxy notices their
+// changes.
 type accountsCmd struct {
 	List   accountsListCmd   `cmd:"" help:"List the accounts."`
 	Show   accountsShowCmd   `cmd:"" help:"Show one account and what is in force for it."`
@@ -31,7 +31,7 @@ type accountsCmd struct {
 	Seal   accountsSealCmd   `cmd:"" help:"Encrypt the secrets in the accounts file."`
 }
 
-// settings reads config.json alone: the accounts may be what is to be mended.
+// settings reads config.json alone: the command may be there to repair the accounts.
 func (f *files) settings() (*config.Settings, error) {
 	s, err := config.LoadSettings(f.Config, f.Accounts)
 	if err != nil {
@@ -45,7 +45,8 @@ func (f *files) read() (*config.Settings, *account.Snapshot, *keyfile.Report, er
 	return f.readWith(nil)
 }
 
-// readWith is read for a program that does it again and again.
+// readWith is read with a cache of the accounts, for a program that reads again and
+// again.
 func (f *files) readWith(m *accountfile.Cache) (*config.Settings, *account.Snapshot, *keyfile.Report, error) {
 	settings, accounts, report, err := config.Load(f.Config, f.Accounts, m)
 	if err == nil {
@@ -63,8 +64,8 @@ func (f *files) load() (*config.Settings, *account.Snapshot, error) {
 	return settings, accounts, err
 }
 
-// edit changes the accounts file for a command: what a running proxy would refuse
-// at its next reload is not written.
+// edit changes the accounts file for a command. It writes no file that a running
+// proxy would refuse at its next reload.
 func edit(s *config.Settings, how accountfile.EditOptions, change func(*accountfile.List) error) (*account.Snapshot, error) {
 	how.Check = func(after *account.Snapshot) error { return verify.AllKeys(s.AccountsFile, after) }
 	accounts, err := accountfile.Edit(s.Accounts(), how, change)
@@ -74,7 +75,7 @@ func edit(s *config.Settings, how accountfile.EditOptions, change func(*accountf
 	return accounts, nil
 }
 
-// find returns the account of that email or account_id.
+// find returns the account with that email or account_id.
 func find(accounts *account.Snapshot, name string) (*account.Account, error) {
 	folded := account.FoldLogin(name)
 	for _, a := range accounts.All() {
@@ -88,7 +89,7 @@ func find(accounts *account.Snapshot, name string) (*account.Account, error) {
 	return nil, fmt.Errorf("there is no account %q", name)
 }
 
-// form is how a list is shown; at most one of the flags is given.
+// form is the format of a list; at most one of the flags is given.
 type form struct {
 	JSON bool `name:"json" help:"As JSON." xor:"form"`
 	CSV  bool `name:"csv" help:"As CSV with a header." xor:"form"`
@@ -135,7 +136,7 @@ func writeTable(w io.Writer, header []string, rows [][]string) error {
 	return nil
 }
 
-// oneLine keeps what comes from outside from upsetting a terminal.
+// oneLine replaces control characters, which could upset a terminal.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {
@@ -174,7 +175,7 @@ type accountsShowCmd struct {
 	JSON bool   `name:"json" help:"As JSON."`
 }
 
-// field is one line of what is shown of an account.
+// field is a key of an account with its value.
 type field struct{ key, value string }
 
 // Run implements the command.
@@ -202,7 +203,7 @@ func (c *accountsShowCmd) Run() error {
 	return writeTable(os.Stdout, []string{"key", "in force"}, rows)
 }
 
-// describe lists what is in force for an account, without its secrets.
+// describe lists the values in force for an account, without its secrets.
 func describe(a *account.Account) []field {
 	source := "the system's choice"
 	if a.SourceIP.IsValid() {
@@ -231,7 +232,7 @@ func describe(a *account.Account) []field {
 	}
 }
 
-// present says whether there is a secret.
+// present tells whether there is a secret.
 func present(s account.Secret) string {
 	if s.IsZero() {
 		return "none"
@@ -239,7 +240,7 @@ func present(s account.Secret) string {
 	return "set"
 }
 
-// accountsRemoveCmd takes accounts out.
+// accountsRemoveCmd removes accounts.
 type accountsRemoveCmd struct {
 	files
 	Names  []string `arg:"" optional:"" name:"name" help:"Emails or account_ids."`
@@ -280,7 +281,7 @@ func (c *accountsRemoveCmd) Run() error {
 	return nil
 }
 
-// dryRunPrefix marks what was not done.
+// dryRunPrefix marks the result of a dry run.
 func dryRunPrefix(dryRun bool) string {
 	if dryRun {
 		return "dry run: "
@@ -288,7 +289,7 @@ func dryRunPrefix(dryRun bool) string {
 	return ""
 }
 
-// fileError gives mistakes in a file the exit code for them.
+// fileError gives an error in a file its exit code.
 func fileError(err error) error {
 	if _, ok := errors.AsType[exitError](err); ok {
 		return err

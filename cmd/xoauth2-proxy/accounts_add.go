@@ -21,8 +21,8 @@ import (
 	"xoauth2-proxy/internal/verify"
 )
 
-// secretInput is where a secret comes from that must not be on the command
-// line, where every user of the machine sees it.
+// secretInput is the source of a secret. Secrets are not on the command line, where
+// every user of the machine sees them.
 type secretInput struct {
 	name, file, env string
 }
@@ -51,7 +51,7 @@ func (in secretInput) read(ask bool) (account.Secret, error) {
 	return account.Secret{}, nil
 }
 
-// newAccount is the flags that describe an account.
+// newAccount has the flags that describe an account.
 type newAccount struct {
 	Email            string `arg:"" help:"Address of the mailbox, and login name."`
 	Provider         string `help:"gmail, outlook or a section under providers in config.json; told by the domain of well-known addresses." placeholder:"NAME"`
@@ -67,7 +67,7 @@ type newAccount struct {
 	DryRun           bool   `help:"Check everything, write nothing."`
 }
 
-// entry is what the flags say, as it is to stand in the file.
+// entry returns the account of the flags as an entry of the file.
 func (n *newAccount) entry(clientSecret, refreshToken account.Secret) *accountfile.Entry {
 	e := new(accountfile.Entry)
 	for _, f := range []field{
@@ -81,8 +81,8 @@ func (n *newAccount) entry(clientSecret, refreshToken account.Secret) *accountfi
 	return e
 }
 
-// put puts e into the list. An account that is new must be complete by itself;
-// one that is there keeps the keys that e does not have.
+// put puts e into the list. A new account must be complete by itself; an account of
+// the list keeps the keys that e does not have.
 func (n *newAccount) put(settings *config.Settings, l *accountfile.List, e *accountfile.Entry) (replaced bool, err error) {
 	switch there := l.Has(e.Email()); {
 	case there && !n.Overwrite:
@@ -98,9 +98,9 @@ func (n *newAccount) put(settings *config.Settings, l *accountfile.List, e *acco
 	return l.Put(e), nil
 }
 
-// plan finds out whether e can be saved, before anything is done that cannot be
-// done again: a person consents, or a provider replaces the refresh token. It
-// returns the account that would be in force.
+// plan finds out whether e can be saved, before a step that cannot be repeated: a
+// person consents, or a provider replaces the refresh token. It returns the account
+// that would be in force.
 func (n *newAccount) plan(settings *config.Settings, e *accountfile.Entry) (*account.Account, error) {
 	accounts, err := edit(settings, accountfile.EditOptions{Create: true, DryRun: true, Rehearse: !n.DryRun}, func(l *accountfile.List) error {
 		_, err := n.put(settings, l, e)
@@ -112,10 +112,9 @@ func (n *newAccount) plan(settings *config.Settings, e *accountfile.Entry) (*acc
 	return find(accounts, e.Email())
 }
 
-// save puts e into the file, after having verified the account if so wanted.
-// precious says that the refresh token of e exists nowhere else, as is one that
-// the provider gives in its place when it is verified: whatever fails, it is
-// kept somewhere.
+// save puts e into the file, and verifies the account first if verified is true.
+// precious says that the refresh token of e exists nowhere else. Such a token, and
+// one that the provider gives during verification, is kept whatever fails.
 func (n *newAccount) save(ctx context.Context, out io.Writer, settings *config.Settings, e *accountfile.Entry, verified, precious bool) error {
 	a, err := n.plan(settings, e)
 	replaced := false
@@ -142,8 +141,8 @@ func (n *newAccount) save(ctx context.Context, out io.Writer, settings *config.S
 // the refresh token, e has the new one afterwards.
 func (n *newAccount) verify(ctx context.Context, out io.Writer, settings *config.Settings, a *account.Account, e *accountfile.Entry) (replaced bool, err error) {
 	if a.TokenFlow() == account.FlowRefreshToken && e.Get("refresh_token") == "" {
-		// The proxy may have got a newer one meanwhile, and some providers take
-		// the use of an older one for a theft.
+		// The proxy may have a newer one by now, and some providers take the use of
+		// an older one for a theft.
 		fmt.Fprintf(out, "%s keeps its refresh token and is not verified\n", n.Email)
 		return false, nil
 	}
@@ -159,7 +158,7 @@ func (n *newAccount) verify(ctx context.Context, out io.Writer, settings *config
 	return !newest.IsZero(), err
 }
 
-// write puts e into the file.
+// write saves e in the file.
 func (n *newAccount) write(out io.Writer, settings *config.Settings, e *accountfile.Entry) error {
 	if err := e.Seal(settings.Secrets.Key); err != nil {
 		return err
@@ -180,7 +179,7 @@ func (n *newAccount) write(out io.Writer, settings *config.Settings, e *accountf
 	return nil
 }
 
-// accountsAddCmd adds an account whose credentials are there already.
+// accountsAddCmd adds an account that has credentials already.
 type accountsAddCmd struct {
 	files
 	newAccount

@@ -114,8 +114,8 @@ func (c *accountsImportCmd) read(settings *config.Settings) ([]accountfile.Impor
 	return list, nil
 }
 
-// existing returns the account_ids in the file by folded email, and the emails
-// by account_id. A file that is wrong has none: nothing is imported into it.
+// existing returns the account_ids in the file by folded email, and the emails by
+// account_id. It returns none of an invalid file, which takes no import.
 func (c *accountsImportCmd) existing() (ids, owners map[string]string) {
 	ids, owners = make(map[string]string), make(map[string]string)
 	if _, accounts, err := c.load(); err == nil {
@@ -126,10 +126,9 @@ func (c *accountsImportCmd) existing() (ids, owners map[string]string) {
 	return ids, owners
 }
 
-// checkInFile checks what accounts that are right by themselves would be in the
-// file, which has ids by email and owners by account_id: each must have an
-// account_id of its own, given or made, and keys that it can sign with. The file
-// may complete some.
+// checkInFile checks the accounts that are valid by themselves together with the
+// file, which has ids by email and owners by account_id: each needs an account_id of
+// its own, given or made, and keys that it can sign with. The file may complete some.
 func checkInFile(settings *config.Settings, list []accountfile.Imported, completes func(email string) bool, ids, owners map[string]string) {
 	keys := make(verify.Keys)
 	for i := range list {
@@ -149,7 +148,7 @@ func checkInFile(settings *config.Settings, list []accountfile.Imported, complet
 		}
 		email := account.FoldLogin(a.Email)
 		if _, there := ids[email]; there && im.Entry.Get("account_id") == "" {
-			continue // it keeps the one that it has
+			continue // it keeps its account_id
 		}
 		if owner, taken := owners[a.ID]; taken && account.FoldLogin(owner) != email {
 			im.Err = fmt.Errorf("account_id: %q is that of %s", a.ID, owner)

@@ -23,7 +23,7 @@ type accountsSealCmd struct {
 // Run implements the command.
 func (c *accountsSealCmd) Run() error {
 	made := c.NewKey != "" && !c.DryRun
-	if made { // first: config.json may name it already
+	if made { // before config.json is read, which may name it already
 		if err := durable.Create(c.NewKey, []byte(seal.GenerateKey()+"\n")); err != nil {
 			return fmt.Errorf("--new-key: %w", err)
 		}
@@ -35,7 +35,7 @@ func (c *accountsSealCmd) Run() error {
 		}
 		return err
 	}
-	settings.Secrets.Key = keys // what is sealed is checked with them
+	settings.Secrets.Key = keys // for the check of the result
 	var sealed, current, references int
 	_, err = edit(settings, accountfile.EditOptions{DryRun: c.DryRun}, func(l *accountfile.List) error {
 		return l.ReplaceStrings(accountfile.SealedKeys, func(email, key, value string) (string, error) {
@@ -44,7 +44,7 @@ func (c *accountsSealCmd) Run() error {
 			case keys.Current(value) && !seal.IsUnbound(value):
 				current++
 				return value, nil
-			case seal.IsSealed(value): // with an older key, or not for this field
+			case seal.IsSealed(value): // with an older key, or for no field
 				plain, err := keys.OpenField(value, field)
 				if err != nil {
 					return "", fmt.Errorf("%s: %s: %w", email, key, err)
@@ -58,7 +58,7 @@ func (c *accountsSealCmd) Run() error {
 			return keys.SealField(value, field)
 		})
 	})
-	if err != nil && made { // what is sealed may be in the file or in its pending copy
+	if err != nil && made { // sealed values may be in the file or in its pending copy
 		err = fmt.Errorf("%w\nThe new key stays in %s; go on with --key file:PATH", err, c.NewKey)
 	}
 	if err != nil {
@@ -69,7 +69,7 @@ func (c *accountsSealCmd) Run() error {
 	return nil
 }
 
-// prepare finds the keys, and mistakes that would keep anything from being sealed.
+// prepare finds the keys, and errors that would prevent sealing.
 func (c *accountsSealCmd) prepare() (*config.Settings, *seal.Keyring, error) {
 	settings, err := c.settings()
 	if err != nil {

@@ -67,8 +67,8 @@ func (c *accountsVerifyCmd) Run() error {
 	return c.show(verdicts)
 }
 
-// verify verifies the accounts. If a proxy is running for them it is asked: it
-// has their newest refresh tokens, and saves those that providers give.
+// verify verifies the accounts. If a proxy runs for them, verify asks it: the proxy
+// has their newest refresh tokens, and saves new ones.
 func (c *accountsVerifyCmd) verify(ctx context.Context, settings *config.Settings, accounts []*account.Account) ([]verdict, error) {
 	running, err := c.findProxy(ctx, settings)
 	switch {
@@ -104,10 +104,10 @@ func (c *accountsVerifyCmd) ask(ctx context.Context, running *adminclient.Client
 	return out
 }
 
-// askGrace is how much longer than for an account the answer is waited for.
+// askGrace is added to the time for an account in the wait for the answer.
 const askGrace = 10 * time.Second
 
-// verifyAlone verifies the accounts where no proxy is running.
+// verifyAlone verifies the accounts without a running proxy.
 func (c *accountsVerifyCmd) verifyAlone(ctx context.Context, settings *config.Settings, accounts []*account.Account) ([]verdict, error) {
 	kept, err := app.OpenTokenStore(settings)
 	if err != nil {
@@ -137,8 +137,7 @@ func (c *accountsVerifyCmd) verifyAlone(ctx context.Context, settings *config.Se
 	return verdicts, nil
 }
 
-// each calls check for the accounts, several at one time, and shows how far it
-// is.
+// each calls check for the accounts, several at a time, and shows the progress.
 func (c *accountsVerifyCmd) each(ctx context.Context, accounts []*account.Account, check func(context.Context, *account.Account) verdict) []verdict {
 	bar := progressbar.DefaultSilent(int64(len(accounts)))
 	if term.IsTerminal(int(os.Stderr.Fd())) {
@@ -153,7 +152,7 @@ func (c *accountsVerifyCmd) each(ctx context.Context, accounts []*account.Accoun
 		wg.Go(func() {
 			defer func() { <-slots }()
 			verdicts[i] = check(ctx, a)
-			_ = bar.Add(1) // it is only for show
+			_ = bar.Add(1) // errors of the bar do not matter
 		})
 	}
 	wg.Wait()
@@ -170,7 +169,7 @@ func verdictOn(ctx context.Context, v *verify.Verifier, a *account.Account) verd
 	return out
 }
 
-// show writes the verdicts; an account that does not work makes an error.
+// show writes the verdicts. It returns an error if an account does not work.
 func (c *accountsVerifyCmd) show(verdicts []verdict) error {
 	failed := []verdict{}
 	for _, v := range verdicts {

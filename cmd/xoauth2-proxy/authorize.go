@@ -21,8 +21,8 @@ import (
 	"xoauth2-proxy/oauth/consent"
 )
 
-// authorizeCmd gets a person's consent, and with it the refresh token of an
-// account, which it saves.
+// authorizeCmd gets a person's consent, and with it the refresh token of an account,
+// and saves the account.
 type authorizeCmd struct {
 	files
 	newAccount
@@ -57,7 +57,7 @@ func (c *authorizeCmd) run(ctx context.Context, in io.Reader, out io.Writer) err
 	if err != nil {
 		return err
 	}
-	full := secret // what the requests need
+	full := secret // for the requests
 	if secret.IsZero() && old != nil {
 		full = old.ClientSecret
 	}
@@ -80,13 +80,13 @@ func (c *authorizeCmd) run(ctx context.Context, in io.Reader, out io.Writer) err
 // notYet stands for the refresh token while there is none.
 var notYet = account.NewSecret("none-yet")
 
-// adoptExisting takes over from an account with that email what the command
-// line leaves out: to authorize an account anew, its address is enough. It
-// returns nil if there is none. planned is what the command line says; with it
-// the file must be right, so that the consent will not have been in vain.
+// adoptExisting takes the values that the command line leaves out from the account
+// with that email, and returns that account, nil if there is none: to authorize an
+// account again, its address is enough. planned is the account of the command line;
+// with it the file must be valid, so that the person does not consent in vain.
 func (c *authorizeCmd) adoptExisting(settings *config.Settings, planned *accountfile.Entry) (*account.Account, error) {
 	_, accounts, err := c.load()
-	if err != nil { // maybe all that is wrong is that the account has no refresh token yet
+	if err != nil { // the account may just lack its refresh token
 		accounts, err = edit(settings, accountfile.EditOptions{Create: true, DryRun: true}, func(l *accountfile.List) error {
 			if l.Has(c.Email) {
 				l.Put(planned)
@@ -114,7 +114,7 @@ func (c *authorizeCmd) adoptExisting(settings *config.Settings, planned *account
 	return old, nil
 }
 
-// what is what the person is asked for, and where.
+// what returns the consent to ask for, and the endpoints.
 func (c *authorizeCmd) what(settings *config.Settings, secret account.Secret, old *account.Account) (what consent.Config, err error) {
 	name := strings.ToLower(cmp.Or(c.Provider, accountfile.ProviderOf(c.Email)))
 	preset := settings.Providers[name]
@@ -139,8 +139,8 @@ func (c *authorizeCmd) what(settings *config.Settings, secret account.Secret, ol
 	what = consent.Config{ClientID: c.ClientID, ClientSecret: secret, LoginHint: c.Email, Scope: cmp.Or(c.Consent, p.ConsentScope)}
 	if old != nil {
 		what.Proxy, what.CAFile = old.TokenProxy, old.TokenCAFile
-		// Codes are exchanged where they come from, which need not be where the
-		// tokens of persons are refreshed.
+		// A code is exchanged at the provider that issued it. Tokens may be refreshed
+		// at another endpoint.
 		if c.OAuthTokenURL == "" && old.TokenURL != p.TokenURLFor(old.Email) {
 			p = atTokenURL(p, old.TokenURL)
 		}
@@ -156,9 +156,9 @@ func (c *authorizeCmd) what(settings *config.Settings, secret account.Secret, ol
 	return what, nil
 }
 
-// atTokenURL returns p with a token endpoint that an account has of its own. If
-// that is the one of a tenant, its people consent there too: applications of one
-// tenant alone are refused elsewhere.
+// atTokenURL returns p with the token endpoint of an account. If the endpoint belongs
+// to a tenant, people consent at the tenant too: other endpoints refuse applications
+// that belong to one tenant.
 func atTokenURL(p account.Provider, tokenURL string) account.Provider {
 	if u, err := url.Parse(tokenURL); err == nil {
 		tenant, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
@@ -200,7 +200,7 @@ with %s and shows an error: copy that address from the browser, paste it here an
 	return waitOrPaste(ctx, request, in)
 }
 
-// waitOrPaste returns what comes first: the browser, or the address pasted.
+// waitOrPaste waits for the browser or a pasted address, and returns the first.
 func waitOrPaste(ctx context.Context, request *consent.Request, in io.Reader) (*consent.Result, error) {
 	type answer struct {
 		given *consent.Result
@@ -231,7 +231,7 @@ func waitOrPaste(ctx context.Context, request *consent.Request, in io.Reader) (*
 	}
 }
 
-// consentFailure is why there is no consent, with what to do.
+// consentFailure says why there is no consent, and how to get it.
 func consentFailure(err error) string {
 	e, ok := errors.AsType[*oauth.Error](err)
 	if !ok {

@@ -8,7 +8,7 @@ import (
 	"xoauth2-proxy/internal/config"
 )
 
-// checkCmd validates the files and says what they mean.
+// checkCmd checks the files and reports the settings in force.
 type checkCmd struct {
 	files
 }
@@ -33,7 +33,7 @@ func (c *checkCmd) Run() error {
 	return nil
 }
 
-// adminLines says how changes reach a proxy with those settings.
+// adminLines tells how changes reach a proxy with those settings.
 func adminLines(s *config.Settings) (lines []string) {
 	paths, _ := app.AdminSockets(s)
 	if len(paths) > 0 {

@@ -51,7 +51,7 @@ func (c *demoCmd) load(f sandbox.ProxyFiles) (*config.Settings, *account.Snapsho
 	return settings, accounts, report, err
 }
 
-// introduce says how to send a first message, and where to read it.
+// introduce tells how to send a first message, and where to read it.
 func introduce(p *app.Proxy, provider *sandbox.Server, files sandbox.ProxyFiles, mail string) {
 	fmt.Printf(`
 The proxy is ready, and so is a provider to try it with. Nothing leaves this machine.

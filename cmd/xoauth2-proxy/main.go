@@ -1,10 +1,16 @@
 // Command xoauth2-proxy relays mail from clients that know PLAIN and LOGIN to
 // providers that take only AUTH XOAUTH2.
 //
-// Exit codes: 0 done or stopped in order; 1 it could not start or go on; 2
-// the command line is wrong; 3 sessions were cut off because they had not
-// ended by the drain timeout, or a second signal came; 78 a configuration
-// file is wrong (EX_CONFIG of sysexits.h).
+// Exit codes:
+//
+//	0   done, or stopped in order
+//	1   it could not start or go on
+//	2   the command line is wrong
+//	3   sessions were cut off: they had not ended by the drain timeout, or a second
+//	    signal came
+//	78  a configuration file is wrong (EX_CONFIG of sysexits.h)
+//
+// Package internal/app runs the proxy; this package is its command line.
 package main
 
 import (
@@ -22,8 +28,8 @@ const (
 	exitConfig  = 78
 )
 
-// cli is the command line. The flags of serve are those of the Python
-// predecessor, so that a unit file written for it keeps working.
+// cli is the command line. serve has the flags of the Python predecessor, so that a
+// unit file written for it keeps working.
 type cli struct {
 	Serve     serveCmd     `cmd:"" default:"withargs" help:"Run the proxy (the default command)."`
 	Accounts  accountsCmd  `cmd:"" help:"List, add, import, verify and seal accounts."`
@@ -47,7 +53,7 @@ TLS connections to its provider. 250 means that the provider has the message.
 
 func main() { os.Exit(run(os.Args[1:])) }
 
-// exitError carries the code that main is to exit with.
+// exitError carries the exit code of the process. err may be nil.
 type exitError struct {
 	code int
 	err  error
@@ -62,7 +68,7 @@ func (e exitError) Error() string {
 
 func (e exitError) Unwrap() error { return e.err }
 
-// run is main without os.Exit in the middle of it.
+// run is main without os.Exit, and returns the exit code.
 func run(args []string) (code int) {
 	parser, err := kong.New(&cli{},
 		kong.Name("xoauth2-proxy"),
@@ -72,7 +78,7 @@ func run(args []string) (code int) {
 	if err != nil {
 		panic(err) // the struct tags are wrong
 	}
-	defer func() { // --help exits by way of a panic, see above
+	defer func() { // --help exits through a panic, see above
 		if p := recover(); p != nil {
 			e, ok := p.(exitError)
 			if !ok {

@@ -14,12 +14,12 @@ import (
 	"xoauth2-proxy/internal/password"
 )
 
-// passwordCmd is the commands about the passwords of clients.
+// passwordCmd has the commands for the passwords of clients.
 type passwordCmd struct {
 	Hash passwordHashCmd `cmd:"" help:"Hash a password, read from standard input or asked for at the terminal, for client_password in accounts.json or server.shared_password in config.json."`
 }
 
-// passwordHashCmd prints what a password is stored as.
+// passwordHashCmd prints the hash of a password.
 type passwordHashCmd struct{}
 
 // Run implements the command.
@@ -58,7 +58,7 @@ func passwordLine(in *os.File) (string, error) {
 	return checkPassword(bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r")))
 }
 
-// checkPassword refuses what no client can log in with.
+// checkPassword refuses passwords that no client can log in with.
 func checkPassword(text []byte) (string, error) {
 	switch {
 	case len(text) == 0:
@@ -69,10 +69,9 @@ func checkPassword(text []byte) (string, error) {
 	return string(text), nil
 }
 
-// askPassword asks the person at a terminal twice, and shows nothing of what is
-// typed.
+// askPassword asks the person at a terminal twice, and does not show the password.
 func askPassword(in *os.File) (string, error) {
-	old, err := term.MakeRaw(int(in.Fd())) // before the first question: what is typed ahead is not shown either
+	old, err := term.MakeRaw(int(in.Fd())) // before the first question, so that no early key shows
 	if err != nil {
 		return "", err
 	}
@@ -93,7 +92,7 @@ func askPassword(in *os.File) (string, error) {
 	return text, err
 }
 
-// What the keys send that a terminal in raw mode leaves to the program.
+// Octets of the keys that a terminal in raw mode leaves to the program.
 const (
 	keyInterrupt = 'C' & 0x1f
 	keyEnd       = 'D' & 0x1f
@@ -102,8 +101,8 @@ const (
 	keyDelete    = 0x7f
 )
 
-// typed asks a question at a terminal in raw mode and returns the line that is
-// typed, or as much of it as is too long for a password.
+// typed asks a question at a terminal in raw mode and returns the line that the
+// person types. It ignores keys after maxPassword+1 octets.
 func typed(keys *bufio.Reader, question string) (line []byte, err error) {
 	fmt.Fprint(os.Stderr, question)
 	defer fmt.Fprint(os.Stderr, "\r\n")

@@ -11,10 +11,10 @@ import (
 	"xoauth2-proxy/internal/config"
 )
 
-// rescuePause is between two tries to save what can be kept in no place.
+// rescuePause is the time between two tries to save an account that no place takes.
 const rescuePause = 5 * time.Second
 
-// whereRescued tells what to do about accounts that are in the file at path.
+// whereRescued tells what to do with the accounts in the file at path.
 func whereRescued(s *config.Settings, path string) string {
 	command := "xoauth2-proxy accounts import --overwrite --accounts " + s.AccountsFile
 	if s.ConfigFile != "" {
@@ -24,8 +24,8 @@ func whereRescued(s *config.Settings, path string) string {
 		path, s.AccountsFile, command, path)
 }
 
-// keepUnsaved is for an account that is not to be saved, because of failed or
-// for a dry run (nil). If the refresh token of e is precious, it is kept.
+// keepUnsaved handles an account that is not saved because of failed, or for a dry
+// run (nil). It keeps e elsewhere if its refresh token is precious.
 func keepUnsaved(out io.Writer, s *config.Settings, e *accountfile.Entry, precious bool, failed error) error {
 	if !precious {
 		return failed
@@ -41,9 +41,9 @@ func keepUnsaved(out io.Writer, s *config.Settings, e *accountfile.Entry, precio
 	return nil
 }
 
-// keep is for an account whose refresh token exists nowhere else, after write has
-// tried to save it. If it failed, with cause, the account is kept elsewhere, or
-// write is tried again until ctx ends.
+// keep handles an account whose refresh token exists nowhere else, after write has
+// tried to save it. If write failed, with cause, keep puts the account elsewhere, or
+// calls write again until ctx ends.
 func keep(ctx context.Context, out io.Writer, s *config.Settings, e *accountfile.Entry, cause error, write func() error) error {
 	for cause != nil {
 		path, err := accountfile.Rescue(s.Accounts(), []*accountfile.Entry{e})

@@ -21,7 +21,7 @@ type sandboxCmd struct {
 	Latency  *sandbox.Duration `help:"Delay of the reply to the end of data, such as 50ms." placeholder:"TIME"`
 }
 
-// config is the configuration file with the flags applied.
+// config returns the configuration file with the flags applied.
 func (c *sandboxCmd) config() (cfg sandbox.Config, err error) {
 	if c.Config != "" {
 		f, err := os.Open(c.Config)

@@ -14,7 +14,7 @@ import (
 	"xoauth2-proxy/internal/keyfile"
 )
 
-// files are the flags that name the files.
+// files has the flags that name the files.
 type files struct {
 	Config   string `help:"Configuration file. Without it: config.json in the working directory, /etc/xoauth2, /usr/local/etc/xoauth2 or ~/.xoauth2, else the defaults." env:"XOAUTH2_CONFIG" placeholder:"FILE"`
 	Accounts string `help:"Accounts file. Without it: accounts.json in the same places." env:"XOAUTH2_ACCOUNTS" placeholder:"FILE"`
@@ -65,8 +65,8 @@ func (c *serveCmd) load() (*config.Settings, *account.Snapshot, *keyfile.Report,
 	return settings, accounts, report, nil
 }
 
-// options are what a proxy starts with: it reads its files by load, of which cache
-// may be nil. closeLog is for the end of the process.
+// options loads the files and makes the log, for a proxy that reloads by load. cache
+// is what load uses, or nil. closeLog is for the end of the process.
 func options(load app.Loader, cache *accountfile.Cache) (o app.Options, report *keyfile.Report, closeLog func(), err error) {
 	o = app.Options{Load: load, Cache: cache, Since: time.Now(), Version: version, Revision: revision()}
 	if o.Settings, o.Accounts, report, err = load(); err != nil {

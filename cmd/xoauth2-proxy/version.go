@@ -9,7 +9,7 @@ import (
 // version is set by the linker for a release.
 var version = "devel"
 
-// versionCmd says which version this is.
+// versionCmd prints the version.
 type versionCmd struct{}
 
 // Run implements the command.
@@ -18,7 +18,7 @@ func (versionCmd) Run() error {
 	return nil
 }
 
-// revision is the commit that the binary was built from, as far as known.
+// revision returns the commit that the binary was built from, or "unknown".
 func revision() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
