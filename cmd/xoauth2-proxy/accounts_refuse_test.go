@@ -27,7 +27,7 @@ func appEntry(t *testing.T, email, certificate, key string) string {
 
 // TestCommandsCheckKeys has an account in the file whose private key is not that
 // of its certificate: no command writes a file that a running proxy would refuse,
-// and each says why. To take the account out, or to mend it, is no such thing.
+// and each says why. To take the account out, or to mend it, is allowed.
 func TestCommandsCheckKeys(t *testing.T) {
 	_, f := apptest.NewSandbox(t, "user@outlook.com")
 	certificate, key := signingPair()
@@ -88,7 +88,7 @@ func TestImportSaysWhichLine(t *testing.T) {
 		list+`:4: account_id: "outlook_d_e_hotmail_com" is that of d_e@hotmail.com`, "1 added, 1 replaced, 3 wrong; 3 accounts")
 }
 
-// TestImportOfManyLines tells of each line of a long list what is wrong with it.
+// TestImportOfManyLines: the errors of a long list name their lines.
 func TestImportOfManyLines(t *testing.T) {
 	const lines, every = 400, 50
 	var text strings.Builder
@@ -112,8 +112,8 @@ func TestImportOfManyLines(t *testing.T) {
 	}
 }
 
-// TestAddKeepsWhatIsNotGiven changes an account that is there: what the command
-// line does not say stays, and with its refresh token nobody asks the provider.
+// TestAddKeepsWhatIsNotGiven changes an account of the file: the keys that the command
+// line does not give stay, and its refresh token is not used.
 func TestAddKeepsWhatIsNotGiven(t *testing.T) {
 	s, f := apptest.NewSandbox(t, "user@gmail.com")
 	apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "providers": {"mine": {"token_url": %q, "smtp_host": "localhost"}}}`, f.CA, s.TokenURL()))
@@ -127,8 +127,8 @@ func TestAddKeepsWhatIsNotGiven(t *testing.T) {
 	}
 }
 
-// TestAddAsksNobodyInVain has a refresh token that its provider replaces when it
-// is used. It is not used for an account that cannot be saved.
+// TestAddAsksNobodyInVain has a refresh token that its provider replaces at each use.
+// It is not used for an account that cannot be saved.
 func TestAddAsksNobodyInVain(t *testing.T) {
 	s, f := apptest.NewSandbox(t, "user@outlook.com")
 	token := filepath.Join(t.TempDir(), "token")

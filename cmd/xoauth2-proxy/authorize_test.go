@@ -22,8 +22,8 @@ import (
 	"xoauth2-proxy/internal/sandbox"
 )
 
-// consentServer asks nobody: whoever comes has consented. It gives the refresh
-// tokens of a sandbox, whose token endpoint does everything else.
+// consentServer takes every request as a consent. It gives the refresh tokens of a
+// sandbox, whose token endpoint does everything else.
 type consentServer struct {
 	*httptest.Server
 	t     *testing.T

@@ -16,7 +16,7 @@ func signingPair() (certificate, key string) {
 	return string(c), string(k)
 }
 
-// TestKeysAreCheckedAtLoad has an account whose private key is not that of its
+// TestKeysAreCheckedAtLoad has an account whose private key does not belong to its
 // certificate: every command that reads the file says so, and a reload changes
 // nothing.
 func TestKeysAreCheckedAtLoad(t *testing.T) {
@@ -44,9 +44,9 @@ func TestKeysAreCheckedAtLoad(t *testing.T) {
 	s.Want(200, []string{`"added":1`}, "POST", "/admin/reload", "")
 }
 
-// TestKeysAreCheckedBeforeASave has the admin API change a file in which somebody
-// has put a private key that does not fit: it says so and changes nothing, until
-// the account is mended or taken out.
+// TestKeysAreCheckedBeforeASave has the admin API change a file with a private key
+// that does not belong to its certificate: the API says so and changes nothing, until
+// the account is corrected or removed.
 func TestKeysAreCheckedBeforeASave(t *testing.T) {
 	s := newStack(t, "user@gmail.com", "more@gmail.com")
 	certificate, key := signingPair()

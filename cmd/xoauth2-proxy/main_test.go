@@ -136,7 +136,7 @@ func (c *command) ask(method, path, body string) (status int, answer string) {
 	return resp.StatusCode, string(text)
 }
 
-// call is ask for what is answered by 200.
+// call is ask that expects 200.
 func (c *command) call(method, path string) string {
 	c.t.Helper()
 	status, answer := c.ask(method, path, "")

@@ -26,7 +26,7 @@ func mountAccounts(t *testing.T, f sandbox.ProxyFiles, stateDir string) {
 	}
 }
 
-// unsavable are places where an accounts file cannot be saved, with what is said.
+// unsavable are places where an accounts file cannot be saved, with the error.
 // late, if not nil, is called when a proxy has started.
 var unsavable = map[string]struct {
 	prepare func(t *testing.T, f sandbox.ProxyFiles) (late func())

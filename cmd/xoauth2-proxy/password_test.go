@@ -67,7 +67,7 @@ func TestPasswordHash(t *testing.T) {
 }
 
 // TestPasswordHashRefuses gives what cannot be a password, by standard input and
-// at the terminal, which shows what is typed again afterwards.
+// at the terminal, which shows typed characters again afterwards.
 func TestPasswordHashRefuses(t *testing.T) {
 	long := strings.Repeat("x", maxPassword)
 	for _, tt := range []struct{ input, says string }{

@@ -74,7 +74,7 @@ func TestAdminAPITakesNoReferences(t *testing.T) {
 		body = strings.Replace(s.Request("new@gmail.com", ""), "canary-secret-gmail", ref, 1)
 		s.Want(400, []string{"account 1: client_secret: a reference"}, "POST", "/admin/accounts/batch", "["+body+"]")
 	}
-	// What is sealed, of either form, and whatever stands in front of it.
+	// Sealed values of both forms, with and without other characters before them.
 	sealed := s.sealedIn("user@gmail.com")
 	keys, err := seal.LoadKeyring("env:TEST_SEAL_KEY")
 	if err != nil {
@@ -120,8 +120,8 @@ func (s *stack) sealedIn(email string) map[string]string {
 }
 
 // TestSealedValuesStayAtHome moves sealed values in the file: to another account,
-// and to another key. No command and no reload takes that, each says whose value
-// it is not, and what is in force stays.
+// and to another key. No command and no reload takes that; each names the account
+// and the key that the value was not sealed for. The accounts in force stay.
 func TestSealedValuesStayAtHome(t *testing.T) {
 	const one, other = "one@gmail.com", "other@gmail.com"
 	s := newSealedStack(t, one, other)

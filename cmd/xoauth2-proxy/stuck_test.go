@@ -133,7 +133,7 @@ func (c *command) waitFor(path, reason string) {
 	}
 }
 
-// login logs in, as nobody if there is no user, and sends a message.
+// login logs in and sends a message; without a user it uses an unknown name.
 func login(addr, user string) error {
 	c, err := smtp.Dial(addr)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is a pseudo-terminal: what a program in it writes is on the screen,
-// and so is what is typed unless the program has that not shown.
+// terminal is a pseudo-terminal: its screen shows the output of a program, and the
+// typed keys unless the program turns their echo off.
 type terminal struct {
 	t      *testing.T
 	master *os.File
@@ -53,7 +53,7 @@ func newTerminal(t *testing.T) *terminal {
 	return tty
 }
 
-// watch reads what is on the screen, until the program's side is closed.
+// watch reads the screen, until the program's side is closed.
 func (tty *terminal) watch() {
 	defer close(tty.ended)
 	b := make([]byte, 4096)
@@ -64,7 +64,7 @@ func (tty *terminal) watch() {
 		close(tty.more)
 		tty.more = make(chan struct{})
 		tty.mu.Unlock()
-		if err != nil { // EIO when nobody has the other side open
+		if err != nil { // EIO when the other side is closed
 			return
 		}
 	}

@@ -16,7 +16,7 @@ import (
 
 // TestEditorsTogether has the admin API and the command line add accounts at the
 // same time, beside reloads, while other commands are killed at any moment. No
-// account that somebody was told of is lost, and the file is right at the end.
+// account is lost whose addition was confirmed, and the file is valid at the end.
 func TestEditorsTogether(t *testing.T) {
 	const each = 10
 	s := newStack(t, "user@gmail.com")

@@ -139,7 +139,7 @@ func (s *stack) overwrite(body entry, batch, dryRun, verify bool) (int, string) 
 // names another place for their secrets and does not know them: every key that
 // decides it and that a request has, with a dry run and without, verified or not,
 // alone and in a batch. The answer says why not, nothing is saved, no command is
-// run, and nobody is connected to.
+// run, and no connection is made.
 func TestSecretsStayWhereTheyAreFor(t *testing.T) {
 	home, away := newEar(t), newEar(t)
 	ran := filepath.Join(t.TempDir(), "ran")

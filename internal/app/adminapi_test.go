@@ -54,7 +54,7 @@ func TestAdminAPIAddsAndRemoves(t *testing.T) {
 }
 
 // TestAdminAPIMeansEmails has an account whose account_id is the email of another
-// one: what is done to the other leaves it alone.
+// account: changes of the other do not affect it.
 func TestAdminAPIMeansEmails(t *testing.T) {
 	const one, other = "one@outlook.com", "other@gmail.com"
 	s := newStack(t)
@@ -70,7 +70,7 @@ func TestAdminAPIMeansEmails(t *testing.T) {
 		s.Want(200, []string{`"total_accounts":2`}, "POST", "/admin/accounts", s.Request(other, more))
 		s.Want(200, both, "GET", "/admin/accounts", "")
 	}
-	// Its account_id by default is that of another one, but it has got its own.
+	// Another account has its default account_id, but it has one of its own.
 	s.Want(200, []string{`"total_accounts":2`}, "POST", "/admin/accounts", s.Request(other, `, "overwrite": true, "account_id": "its-own"`))
 	s.Want(200, nil, "POST", "/admin/accounts", s.Request(one, `, "overwrite": true, "account_id": "gmail_other_gmail_com"`))
 	s.Want(200, []string{`"account_id":"its-own"`}, "POST", "/admin/accounts", s.Request(other, `, "overwrite": true`))
@@ -79,9 +79,9 @@ func TestAdminAPIMeansEmails(t *testing.T) {
 	s.Want(200, []string{`"email":"` + one + `"`}, "GET", "/admin/accounts", "")
 }
 
-// TestAdminAPIVerifiesWhatTheFileAdds overwrites an account whose endpoints only
-// the file gives, and one that the file has log in as somebody else, whom the
-// provider does not know.
+// TestAdminAPIVerifiesWhatTheFileAdds overwrites an account whose endpoints only the
+// file gives, and an account that logs in, by the file, as a user that the provider
+// does not know.
 func TestAdminAPIVerifiesWhatTheFileAdds(t *testing.T) {
 	const found, lost = "found@gmail.com", "lost@gmail.com"
 	s := newStack(t, found, lost)
@@ -211,8 +211,8 @@ func TestAdminAPIStateAndOrders(t *testing.T) {
 }
 
 // TestResumeReleasesARefusal has a provider refuse an account and the client of
-// others, and somebody put it right there. Nothing in the files has changed, so
-// an operator says it.
+// others, until an administrator of the provider corrects it. The files do not change,
+// so an operator has to resume the accounts.
 func TestResumeReleasesARefusal(t *testing.T) {
 	const disabled, asked, other = "disabled@outlook.com", "asked@gmail.com", "other@gmail.com"
 	s := newStack(t, disabled, asked, other)

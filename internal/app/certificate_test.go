@@ -50,7 +50,7 @@ func shown(t *testing.T, cfg *tls.Config) string {
 	defer theirs.Close()
 	served := make(chan error, 1)
 	go func() { served <- tls.Server(theirs, cfg).Handshake() }()
-	client := tls.Client(ours, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}) // nothing is sent behind the handshake
+	client := tls.Client(ours, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}) // nothing is sent after the handshake
 	if err := client.Handshake(); err != nil {
 		t.Fatal(err)
 	}

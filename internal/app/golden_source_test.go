@@ -47,7 +47,7 @@ func inspectSource(t *testing.T, but []string, visit func(ast.Node)) {
 }
 
 // TestGoldenReplies: these are the SMTP replies of our own making, wherever in
-// the source they stand. What is put into a text when it is made shows as "...".
+// the source they stand. Values that are put into a text show as "...".
 func TestGoldenReplies(t *testing.T) {
 	var replies []string
 	inspectSource(t, nil, func(n ast.Node) {

@@ -14,8 +14,8 @@ import (
 )
 
 // TestReloadByChangedSecret changes the file that a refresh token is in, as a
-// program that hands out secrets does: in place, by renaming, and behind a
-// symbolic link to a directory. Each time the new secret gets the tokens.
+// program that hands out secrets does: in place, by renaming, and by another
+// target of a symbolic link. Each time the new secret gets the tokens.
 func TestReloadByChangedSecret(t *testing.T) {
 	const email = "user@outlook.com"
 	provider, f := apptest.NewSandbox(t, email)
@@ -75,7 +75,7 @@ func TestReloadByChangedSecret(t *testing.T) {
 	if _, err := s.Client(email); err == nil {
 		t.Error("the refresh token behind the changed link is not used")
 	}
-	// What is not readable any more changes nothing.
+	// A file that cannot be read changes nothing.
 	if err := os.Remove(filepath.Join(second, "token")); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestReferredIn(t *testing.T) {
 	if got := referredIn(path); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	// Wherever the file is cut, and behind what is too long.
+	// Wherever the file is cut, and after a reference that is too long.
 	var far []string
 	text := `"file:/` + strings.Repeat("x", 2*referenceWindow)
 	for i := range 2000 {

@@ -24,7 +24,7 @@ import (
 
 // TestRemovedAccountEndsItsSessions takes an account out while one of its sessions
 // is idle, one is in the middle of its content and one waits for the provider. The
-// first is told and closed at once, the others behind their message, which arrives.
+// first is told and closed at once, the others after their message, which arrives.
 func TestRemovedAccountEndsItsSessions(t *testing.T) {
 	const removed = "user@outlook.com"
 	s := newStack(t, removed, "user@gmail.com")
@@ -170,7 +170,7 @@ func TestReloadOfSettings(t *testing.T) {
 // TestReloadUnderTraffic reloads again and again, with accounts that come, go
 // and change, while others send: no message is lost, none is refused.
 func TestReloadUnderTraffic(t *testing.T) {
-	// All with Gmail: what Microsoft takes in a minute is less than what is sent.
+	// All with Gmail: Microsoft takes fewer messages a minute.
 	senders := []string{"user@gmail.com", "user2@gmail.com", "user3@gmail.com", "user4@gmail.com"}
 	s := newStack(t, append(senders, "coming@outlook.com")...)
 	var stop atomic.Bool

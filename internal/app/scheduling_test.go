@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestScheduleAsBatch: all threads that there are have the policy then, and such
-// as are made later.
+// TestScheduleAsBatch: all threads have the policy afterwards, also threads that are
+// made later.
 func TestScheduleAsBatch(t *testing.T) {
 	before := newThreads(t, 4)
 	if err := scheduleAsBatch(); err != nil {
@@ -25,7 +25,7 @@ func TestScheduleAsBatch(t *testing.T) {
 	}
 }
 
-// newThreads are n threads that live as long as the test.
+// newThreads returns n threads that live as long as the test.
 func newThreads(t *testing.T, n int) []int {
 	ids := make(chan int)
 	over := make(chan struct{})
