@@ -28,8 +28,8 @@
 //     did not change stays the same object. A session sees the old accounts or the
 //     new ones, and no token or connection of the old in place of the new; the
 //     sessions of a removed account end after their message;
-//   - log.level, if the file gives another one than before, admin.token, the keys of
-//     secrets, providers, upstream.bind_source_ip and upstream.ipv6.
+//   - log.level, if the file gives another one than before, admin.token, secrets,
+//     providers, global.smtp.use_source_ip_binding and global.smtp.use_ipv6.
 //
 // All other settings need a restart: the log and the answer of the admin API name
 // those that differ. The certificate for clients is not part of a reload: it is
