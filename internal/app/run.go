@@ -15,7 +15,7 @@ import (
 
 var (
 	// ErrCut is returned by Run if sessions were cut off: they had not ended by the
-	// drain timeout.
+	// drain timeout. It is also returned if a stuck part has not ended.
 	ErrCut = errors.New("sessions were cut off")
 	// ErrSecondSignal is returned by Run if a second signal ended the drain.
 	ErrSecondSignal = errors.New("ended at once by a second signal")
@@ -70,8 +70,8 @@ func drain(p *Proxy, end *ending, sig os.Signal, timeout time.Duration) error {
 }
 
 // defaultGOGC is the growth of the heap between two collections, in percent.
-// There is little garbage: unlike Go's default of 100 it saves a third of the memory
-// under load, and costs nothing measurable.
+// There is little garbage: to collect it more often than by Go's default of 100
+// saves a third of the memory under load, and costs nothing measurable.
 const defaultGOGC = 10
 
 // tuneRuntime applies the runtime settings. A loop holds a P while it sleeps in
