@@ -42,7 +42,7 @@ type Server struct {
 
 	nextID   atomic.Uint64
 	active   atomic.Int64 // sessions, from accept to close
-	started  atomic.Bool // engine is set
+	started  atomic.Bool  // engine is set
 	draining atomic.Bool
 	empty    chan struct{}
 }
