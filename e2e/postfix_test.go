@@ -200,7 +200,7 @@ func awaitListener(addr string, exited chan error) error {
 		select {
 		case err := <-exited:
 			exited <- err
-			return fmt.Errorf("it ended: %v", err)
+			return fmt.Errorf("it ended: %w", err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
