@@ -19,19 +19,19 @@ func (l *listener) Stopped() {
 	l.srv.accepting.Done()
 }
 
-// Failed implements loop.Acceptor. It returns true if the spare descriptor has made
-// room.
+// Failed implements loop.Acceptor. It returns true if it has refused a client by means of
+// the spare descriptor.
 func (l *listener) Failed(err error) bool {
 	l.srv.metrics.acceptErrors.Inc()
-	l.srv.log.Warn("accepting a connection", zap.Stringer("listener", l.socket.Addr()), zap.Error(err))
+	l.srv.log.Warn("cannot accept a connection", zap.Stringer("listener", l.socket.Addr()), zap.Error(err))
 	return l.refuseWithSpare(err)
 }
 
-// Accepted implements loop.Acceptor: it makes a session of the socket, or says with
-// 421 why not.
+// Accepted implements loop.Acceptor: it makes a session of the socket, or refuses it with
+// 421.
 func (l *listener) Accepted(on *loop.Loop, fd int, remote netip.AddrPort) {
 	s := l.srv
-	s.learn(s.accounts.Load()) // in time for what the session will ask for
+	s.learn(s.accounts.Load()) // in time for the EHLO of this session
 	sess := &session{srv: s, listener: l, id: s.nextID.Add(1), remote: "unix"}
 	if remote.IsValid() {
 		sess.remote = remote.String()
@@ -57,13 +57,12 @@ func (l *listener) Accepted(on *loop.Loop, fd int, remote netip.AddrPort) {
 	on.Serve(fd, sess)
 }
 
-// reservedDescriptors are kept for what else needs one: connections to providers,
-// files.
+// reservedDescriptors are kept for connections to providers and for files.
 const reservedDescriptors = 8
 
-// fewDescriptors reports whether the process, which has just been given fd, is about
-// to run out of descriptors. They are given out from the lowest number up, so the
-// next one tells; it is asked for when this one is high.
+// fewDescriptors reports whether the process, which has just been given fd, is about to
+// run out of descriptors. The kernel gives out the lowest free number, so the next number
+// tells. fewDescriptors asks for it only if fd is high.
 func fewDescriptors(fd int) bool {
 	var limit unix.Rlimit // may be changed from outside at any time
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || uint64(fd) < limit.Cur/2 {
@@ -77,8 +76,8 @@ func fewDescriptors(fd int) bool {
 	return uint64(next)+reservedDescriptors >= limit.Cur
 }
 
-// refuse says r, where the client does not expect TLS, and closes. The few
-// octets fit any new socket's buffer, so this does not wait for the peer.
+// refuse sends r, unless the client expects TLS, and closes. The few octets fit any new
+// socket's buffer, so refuse does not wait for the peer.
 func (l *listener) refuse(fd int, r codec.Reply) {
 	if l.cfg.TLS != TLSImplicit {
 		_, _ = unix.Write(fd, r.AppendTo(nil))
@@ -86,15 +85,15 @@ func (l *listener) refuse(fd int, r codec.Reply) {
 	_ = unix.Close(fd)
 }
 
-// refuseWithSpare answers one client with 421 when the process is out of
-// descriptors: the spare one makes room for it. It reports whether it did.
+// refuseWithSpare answers one client with 421 when the process is out of descriptors: it
+// accepts the client in place of the spare descriptor. It reports whether it did.
 func (l *listener) refuseWithSpare(err error) bool {
 	if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
 		return false
 	}
 	l.spareMu.Lock()
 	defer l.spareMu.Unlock()
-	if l.spare == nil { // another loop was faster, or had been
+	if l.spare == nil { // it could not be opened again
 		l.spare, _ = os.Open(os.DevNull)
 		return false
 	}

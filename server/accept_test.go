@@ -44,7 +44,7 @@ func TestAcceptErrors(t *testing.T) {
 	}
 	errs := []error{syscall.ENOMEM, syscall.ENOBUFS, syscall.ECONNABORTED, syscall.EPERM, syscall.EPROTO, syscall.ENOMEM}
 	own := &listener{srv: k.Server, socket: &failing{Socket: socket, errs: errs}, policy: k.listeners[0].policy, sources: k.listeners[0].sources}
-	own.offer.Store(k.listeners[0].offer.Load())
+	own.ehlo.Store(k.listeners[0].ehlo.Load())
 	k.accept(own)
 	c := dialTo(t, socket.Addr().String())
 	c.expect("220")
@@ -75,7 +75,7 @@ func TestAcceptedSockets(t *testing.T) {
 			to.IP = net.IPv4(127, 0, 0, 1)
 		}
 		if _, _, err := socket.Accept(); !errors.Is(err, unix.EAGAIN) {
-			t.Errorf("%s: before anybody came: %v", address, err)
+			t.Errorf("%s: before any client came: %v", address, err)
 		}
 		c, err := net.DialTCP("tcp", nil, to)
 		if err != nil {

@@ -62,8 +62,8 @@ func (s *session) onAuthLine(line []byte) (codec.Reply, state) {
 	return s.onPlain(line)
 }
 
-// onPlain takes the message of RFC 4616. An authorization identity, if given,
-// must be the authentication identity: nobody acts for somebody else here.
+// onPlain takes the message of RFC 4616. An authorization identity, if given, must equal
+// the authentication identity.
 func (s *session) onPlain(line []byte) (codec.Reply, state) {
 	msg, ok := s.decode(line)
 	if !ok {
@@ -100,8 +100,7 @@ func (s *session) onLoginPass(line []byte) (codec.Reply, state) {
 	return s.authenticate(user, password)
 }
 
-// decode gives the octets of a base64 line, valid until the next call on this
-// loop.
+// decode returns the octets of a base64 line, valid until the next call on this loop.
 func (s *session) decode(line []byte) ([]byte, bool) {
 	msg, err := codec.DecodeBase64(s.loop.sasl[:0], line)
 	if err != nil {
@@ -145,8 +144,8 @@ func (s *session) tokenReady(err error) {
 	s.resume()
 }
 
-// checkAccount looks again whether the accounts were reloaded since login. It
-// is false when the account is no longer there.
+// checkAccount takes the account from the snapshot in force, if the accounts were reloaded
+// since the login. It reports whether the account is still there.
 func (s *session) checkAccount() bool {
 	current := s.srv.accounts.Load()
 	if current == s.snapshot {

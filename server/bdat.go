@@ -4,9 +4,8 @@ import (
 	"xoauth2-proxy/codec"
 )
 
-// onBDAT starts a chunk (RFC 3030 section 2). The octets of a chunk that
-// cannot be taken are swallowed, whatever the state: that keeps the session
-// in step.
+// onBDAT starts a chunk (RFC 3030 section 2). In every state it discards the octets of a
+// refused chunk: that keeps the session in step.
 func (s *session) onBDAT(args []byte) (codec.Reply, state) {
 	size, last, err := codec.ParseBdat(args)
 	if err != nil { // how many octets follow is unknown: they must not be read as commands
@@ -40,9 +39,9 @@ func (s *session) onBDAT(args []byte) (codec.Reply, state) {
 	return codec.Reply{}, stateBdat
 }
 
-// skipChunk swallows size octets, answers r behind them and goes to next. That
-// is no error of the session: a client may pipeline many chunks before it learns
-// that the first one, or MAIL, was refused.
+// skipChunk discards size octets, answers r after them and enters next. r does not count
+// as an error of the session: a client may pipeline many chunks before it reads that the
+// first one, or MAIL, was refused.
 func (s *session) skipChunk(size int64, r codec.Reply, next state) (codec.Reply, state) {
 	if size == 0 {
 		s.pass(r, next)
@@ -71,7 +70,7 @@ func (s *session) onChunk(b []byte) (rest []byte) {
 	return b[n:]
 }
 
-// chunkDone ends a chunk; behind the last one the message is complete.
+// chunkDone ends a chunk; after the last one the message is complete.
 func (s *session) chunkDone() (codec.Reply, state) {
 	if !s.t.chunkLast {
 		return codec.ReplyChunkOK, stateBdatNext
@@ -85,7 +84,7 @@ func (s *session) chunkDone() (codec.Reply, state) {
 	return codec.Reply{}, s.state
 }
 
-// onSkippedChunk swallows octets of a refused chunk.
+// onSkippedChunk discards octets of a refused chunk.
 func (s *session) onSkippedChunk(b []byte) (rest []byte) {
 	t := &s.t
 	n := int(min(int64(len(b)), t.chunkLeft))

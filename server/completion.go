@@ -9,23 +9,24 @@ import (
 
 // RecipientsReplied implements upstream.Completer.
 func (s *session) RecipientsReplied(tx *upstream.Transaction, on *loop.Loop) {
-	s.hear((*recipientsAnswer)(tx), on)
+	s.deliver((*recipientsAnswer)(tx), on)
 }
 
 // Complete implements upstream.Completer.
 func (s *session) Complete(tx *upstream.Transaction, on *loop.Loop) {
-	s.hear((*completion)(tx), on)
+	s.deliver((*completion)(tx), on)
 }
 
-// answer is what the relay gives back.
+// answer is a transaction that the relay gives back.
 type answer interface {
 	loop.Runner
 	loop.Dropper
 }
 
-// hear has the session handle an answer on its loop: right after the callback that is
-// running if that is the loop on, which the caller is on.
-func (s *session) hear(a answer, on *loop.Loop) {
+// deliver runs an answer on the session's loop. on is the caller's loop: if it is the
+// session's, the answer runs right after the current callback; otherwise it is posted to
+// the mailbox of the session's loop.
+func (s *session) deliver(a answer, on *loop.Loop) {
 	if on == s.loop.Loop {
 		on.Later(a)
 	} else if !s.loop.Post(a) {
@@ -33,8 +34,8 @@ func (s *session) hear(a answer, on *loop.Loop) {
 	}
 }
 
-// recipientsAnswer is a transaction whose recipients have their answers, on its way
-// to its session's loop.
+// recipientsAnswer is a transaction whose recipients have their replies, on its way to
+// its session's loop.
 type recipientsAnswer upstream.Transaction
 
 // Run implements loop.Runner.
@@ -50,8 +51,8 @@ func (a *recipientsAnswer) Dropped() { (*upstream.Transaction)(a).Release() }
 // completion is a transaction with its result, on its way to its session's loop.
 type completion upstream.Transaction
 
-// Run implements loop.Runner. A panic closes the session, not what Done says then:
-// the transaction may have been released and be another session's.
+// Run implements loop.Runner. It reads Done first: at the time of a panic the transaction
+// may have been released and be another session's.
 func (c *completion) Run() {
 	s := c.Done.(*session)
 	defer s.loop.Contain(s)
@@ -64,8 +65,8 @@ func (c *completion) Dropped() {
 	(*upstream.Transaction)(c).Release()
 }
 
-// completed answers end-of-data with what the upstream said. An answer that the
-// client does not get, or may not read, is in the log.
+// completed answers end-of-data with the provider's final reply. If the client does not
+// get the reply, or may not read it, the log has it.
 func (s *session) completed(up *upstream.Transaction) {
 	id, res := up.Account.ID, up.Result
 	up.Release()
@@ -87,7 +88,7 @@ func (s *session) completed(up *upstream.Transaction) {
 	}
 }
 
-// logUnread tells the outcome of a message in place of its client.
+// logUnread logs the outcome of a message whose client may not have read it.
 func (s *session) logUnread(why, account string, res upstream.Result) {
 	s.srv.log.Info(why, zap.Uint64("sid", s.id), zap.String("account", account), zap.Int("code", res.Reply.Code))
 }

@@ -27,7 +27,7 @@ type Listener struct {
 	Allow []netip.Prefix
 	// ProxyFrom are the peers that must send a PROXY protocol header (v1 or
 	// v2), whose source address then counts as the client's. A header from
-	// anybody else is a syntax error.
+	// another peer is a syntax error.
 	ProxyFrom []netip.Prefix
 	// Passwords is whose password a login needs. Default: any will do, which
 	// is for listeners that only trusted clients can reach.
@@ -53,22 +53,22 @@ const (
 	// TLSImplicit starts with the handshake (RFC 8314).
 	TLSImplicit TLSMode = "implicit"
 	// TLSDetect takes a handshake at the start if the client begins with one,
-	// and else offers STARTTLS. A client that waits for the greeting, as it
-	// should in clear, gets it a moment later than on other listeners.
+	// and else offers STARTTLS. A client that waits for the greeting in clear
+	// gets it a second later than on other listeners.
 	TLSDetect TLSMode = "detect"
 )
 
-func (m TLSMode) offered() bool { return m == TLSOffered || m == TLSRequired || m == TLSDetect }
+func (m TLSMode) offersSTARTTLS() bool { return m == TLSOffered || m == TLSRequired || m == TLSDetect }
 
-// Gate holds accounts back: an operator's orders. It is asked on the loops, at
-// every login and message, so it must not block.
+// Gate knows the accounts that an operator has paused. The server asks it on its loops, at
+// every login and every message, so it must not block.
 type Gate interface {
-	// Held reports whether the account takes no mail now, and why, in one line
-	// that is fit for a reply.
+	// Held reports whether the account is paused, and why, in one line that is fit
+	// for a reply.
 	Held(accountID string) (why string, held bool)
 }
 
-// Config is what the server needs to know. All durations must be positive.
+// Config has the settings of a server. All durations must be positive.
 type Config struct {
 	// Hostname is announced in the greeting and in the EHLO reply. Default:
 	// xoauth2-proxy.
@@ -124,11 +124,11 @@ type Config struct {
 	// NormaliseNewlines makes CRLF of each bare CR and bare LF in DATA content,
 	// instead of refusing it with 554. Default: false.
 	NormaliseNewlines bool
-	// Checks is for the workers that compute slow hashes, and Failures for what
-	// wrong passwords come to.
+	// Checks configures the workers that compute slow hashes, Failures the delays
+	// and refusals after wrong passwords.
 	Checks   password.Config
 	Failures password.FailureConfig
-	// Watch notices loops that do not come back; nil: nothing does.
+	// Watch notices stuck loops. Nil: nothing does.
 	Watch *watchdog.Watchdog
 }
 

@@ -22,7 +22,7 @@ import (
 const childEnv = "SERVER_TEST_DESCRIPTORS"
 
 // runAsChild is the other process of TestOutOfDescriptors, a server that may
-// have a few descriptors only, or that of TestPassedSockets. It reports whether
+// have a few descriptors only, or the work of TestPassedSockets. It reports whether
 // it was to run.
 func runAsChild() bool {
 	serve := serveWithFewDescriptors

@@ -11,7 +11,7 @@ import (
 	"xoauth2-proxy/internal/loop"
 )
 
-// end says a last word and closes once the client has had time to read it.
+// end sends a last reply, and closes after the client has had time to read it.
 func (s *session) end(r codec.Reply) {
 	if s.state == stateClosed || s.state == stateLinger {
 		return
@@ -24,16 +24,16 @@ func (s *session) end(r codec.Reply) {
 	s.answer(r, stateLinger)
 }
 
-// leave ends the connection from our side, after the last reply. Closing with
-// input unread would reset the connection, and might take that reply with it.
+// leave ends our side of the connection after the last reply. A close with input unread
+// would reset the connection, and the client might lose that reply.
 func (s *session) leave() {
 	s.conn.CloseNotify()
 	switch {
 	case s.state == stateClosed:
-	case s.conn.Buffered() > 0: // Drained comes back here
+	case s.conn.Buffered() > 0: // Drained calls leave again
 	case s.quit || s.ended:
 		s.close()
-	default: // the input is still swallowed
+	default: // the input is discarded until the client closes
 		s.conn.CloseWrite()
 	}
 }
@@ -52,22 +52,21 @@ func (s *session) Progressed() {
 	}
 }
 
-// close closes now; Closed runs inside.
+// close closes at once. It calls Closed.
 func (s *session) close() {
 	if s.state != stateClosed {
 		s.conn.Close()
 	}
 }
 
-// Closed implements loop.Handler: the connection is gone, or was never opened. A
-// client whose connection broke will read no answer.
+// Closed implements loop.Handler: the connection is closed, or was never opened.
 func (s *session) Closed(err error) {
 	s.listener.left()
 	if s.loop == nil {
 		s.leaveSource()
 		if !errors.Is(err, loop.ErrEnded) {
 			s.srv.metrics.acceptErrors.Inc()
-			s.srv.log.Warn("taking a connection", zap.Error(err))
+			s.srv.log.Warn("cannot serve a connection", zap.Error(err))
 		}
 		return
 	}
@@ -81,8 +80,8 @@ func (s *session) Closed(err error) {
 	s.closed()
 }
 
-// closed is called once, when the connection is gone. A transaction that the
-// relay has goes on: after end-of-data its outcome is logged there.
+// closed releases what the session has; it is called once. A transaction that the relay
+// owns goes on: completed logs its outcome.
 func (s *session) closed() {
 	s.dropTransaction()
 	s.leaveSource()
@@ -94,9 +93,8 @@ func (s *session) closed() {
 	s.login = nil
 }
 
-// EndOfInput implements loop.Handler: the client has said all that it will say. What
-// it has said is carried out and answered, unless it gave up waiting; flush closes
-// after the last answer.
+// EndOfInput implements loop.Handler: the client sends nothing more. Its commands are
+// carried out and answered, unless it gave up waiting; flush closes after the last reply.
 func (s *session) EndOfInput() {
 	if s.ended || s.state == stateClosed {
 		return
@@ -108,15 +106,15 @@ func (s *session) EndOfInput() {
 	s.flush()
 }
 
-// patienceOfClients is how long after end-of-data a client waits at least. One that
-// ends its input sooner sends all at once, and reads the answers then.
+// patienceOfClients is how long after end-of-data a client waits at least before it gives
+// up. A client that ends its input sooner has sent all at once, and reads the replies then.
 const patienceOfClients = time.Second
 
-// gaveUp reports whether a client whose input ends now no longer waits for an answer,
-// and so will send its message again: it has not said QUIT, and has been silent for
-// some time since end-of-data.
+// gaveUp reports whether a client whose input ends now has given up waiting, and so will
+// send its message again: it has not sent QUIT, and was silent for more than
+// patienceOfClients after end-of-data.
 func (s *session) gaveUp() bool {
-	last := s.heard
+	last := s.lastInput
 	if s.state == stateAwaitUpstream {
 		last = s.t.complete
 	}
@@ -133,8 +131,8 @@ func (s *session) saidQuit() bool {
 	return err == nil && cmd.Verb == codec.VerbQUIT
 }
 
-// abandon drops what the client has asked for and nothing was done for yet: input
-// that waits, and a message of which nothing has gone to the provider.
+// abandon drops the input that waits, and the message if nothing of it has gone to the
+// provider.
 func (s *session) abandon() {
 	if s.t.relayed != nil {
 		s.t.relayed.Abandon()

@@ -6,7 +6,8 @@ import (
 	"xoauth2-proxy/internal/loop"
 )
 
-// eventLoop is what the sessions of one event loop share. It belongs to the loop.
+// eventLoop is the state that the sessions of one event loop share. Only the loop uses
+// it.
 type eventLoop struct {
 	*loop.Loop
 
@@ -16,7 +17,7 @@ type eventLoop struct {
 	draining bool
 }
 
-// addLoop has sessions be served on l.
+// addLoop adds a loop that serves sessions.
 func (s *Server) addLoop(l *loop.Loop) {
 	s.loops = append(s.loops, &eventLoop{Loop: l, sessions: make(map[*session]struct{})})
 }
@@ -29,7 +30,7 @@ func (s *Server) Loops() []*loop.Loop {
 	return s.engine.Loops()
 }
 
-// loopOf finds our side of an event loop. There are only a few.
+// loopOf finds the eventLoop of a loop. There are few of them.
 func (s *Server) loopOf(l *loop.Loop) *eventLoop {
 	for _, ours := range s.loops {
 		if ours.Loop == l {
@@ -39,7 +40,7 @@ func (s *Server) loopOf(l *loop.Loop) *eventLoop {
 	panic("server: connection on an unknown loop")
 }
 
-// callbackPanicked tells of a panic that a loop has contained.
+// callbackPanicked reports a panic that a loop has contained.
 func (s *Server) callbackPanicked(in loop.Place, p any, stack []byte) {
 	what := "panic in a session, which is closed"
 	if in == loop.InHandshake {
@@ -48,14 +49,13 @@ func (s *Server) callbackPanicked(in loop.Place, p any, stack []byte) {
 	s.panicked(what, p, stack)
 }
 
-// panicked counts and tells a panic that was contained.
+// panicked counts and logs a panic that was contained.
 func (s *Server) panicked(what string, p any, stack []byte) {
 	s.metrics.panics.Inc()
 	s.log.Error(what, zap.Any("panic", p), zap.ByteString("stack", stack))
 }
 
-// task is something to do on a loop for the session s, which ends if that panics; nil:
-// for none.
+// task is a function to run on a loop. If it panics, the session s ends, if there is one.
 type task struct {
 	s  *session
 	do func()
@@ -71,17 +71,17 @@ func (t task) Failed() {
 	}
 }
 
-// post has do run on the session's loop.
+// post runs do on the session's loop.
 func (s *session) post(do func()) { s.loop.Post(task{s, do}) }
 
-// postAll has do run on each loop.
+// postAll runs do on each loop.
 func (s *Server) postAll(do func(*eventLoop)) {
 	for _, l := range s.loops {
 		l.Post(task{do: func() { do(l) }})
 	}
 }
 
-// visit has do done with the session, which ends if that panics.
+// visit calls do with the session. If do panics, the session ends.
 func (s *session) visit(do func(*session)) {
 	defer s.loop.Contain(s)
 	do(s)

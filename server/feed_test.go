@@ -46,7 +46,7 @@ func newFeeder(t testing.TB, change func(*Config)) *feeder {
 		t.Fatal(err)
 	}
 	ln := &listener{srv: srv, cfg: cfg.Listeners[0], policy: password.PolicyAny}
-	ln.advertise(means{extensions: account.Ext8BITMIME | account.ExtSMTPUTF8})
+	ln.ehlo.Store(ln.newEHLO(capabilities{extensions: account.Ext8BITMIME | account.ExtSMTPUTF8}))
 	f.loop = loop.NewFake(loop.Config{Log: zap.NewNop(), Panicked: srv.callbackPanicked})
 	srv.addLoop(f.loop.Loop)
 	srv.active.Add(1)
@@ -172,7 +172,7 @@ func TestFeedEveryCut(t *testing.T) {
 		{"quit", hello + "QUIT\r\nNOOP\r\n", "250 250 221", nil},
 		{"smuggled", hello + "DATA\r\ntext\n.\r\n" + evil + "NOOP\r\n", "250 250 354 554 250", nil},
 		{"smuggled by CR", hello + "DATA\r\ntext\r.\r" + evil + "NOOP\r\n", "250 250 354 554 250", nil},
-		{"smuggled behind CRLF", hello + "DATA\r\ntext\r\n.\n" + evil + "NOOP\r\n", "250 250 354 554 250", nil},
+		{"smuggled after CRLF", hello + "DATA\r\ntext\r\n.\n" + evil + "NOOP\r\n", "250 250 354 554 250", nil},
 		{"not smuggled with NUL", hello + "DATA\r\ntext\r\n\x00.\r\n" + evil + "NOOP\r\n", "250 250 354 250 250",
 			[]string{"a@example.com:b@example.com:text\r\n\x00.\r\n" + strings.TrimSuffix(evil, ".\r\n")}},
 	}

@@ -70,7 +70,7 @@ func TestClientGivesUp(t *testing.T) {
 				k.fired(t, "think", 1)
 			}
 			k.inspect(t, func(s *session) { // as if it had said that some time ago
-				s.heard -= 2 * patienceOfClients
+				s.lastInput -= 2 * patienceOfClients
 				s.t.complete -= 2 * patienceOfClients
 			})
 			tt.end(c)
@@ -103,7 +103,7 @@ func TestClientGivesUpAtLogin(t *testing.T) {
 		}
 		c.send(in)
 		k.awaitState(t, stateAwaitToken)
-		k.inspect(t, func(s *session) { s.heard -= 2 * patienceOfClients })
+		k.inspect(t, func(s *session) { s.lastInput -= 2 * patienceOfClients })
 		c.fin()
 		if got := c.codes(); got != want {
 			t.Errorf("QUIT %v: the client read %q, want %q", quit, got, want)

@@ -82,7 +82,7 @@ func TestHandshakeTimeout(t *testing.T) {
 	}
 }
 
-// TestHandshakesGiveWay fills all places with handshakes that nobody continues.
+// TestHandshakesGiveWay fills all places with handshakes that no client continues.
 // They do not keep others out.
 func TestHandshakesGiveWay(t *testing.T) {
 	k := newStack(t, withTLS(TLSImplicit), config(func(cfg *Config) { cfg.HandshakeTimeout = time.Hour }))

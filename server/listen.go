@@ -18,11 +18,11 @@ type listener struct {
 	socket loop.Socket
 
 	spareMu sync.Mutex
-	spare   *os.File // a descriptor to give up when there are none left
+	spare   *os.File // a descriptor to give up when the process has no other
 
 	policy password.Policy
 
-	offer atomic.Pointer[offer]
+	ehlo atomic.Pointer[ehloReplies] // swapped when the accounts change
 
 	active atomic.Int64 // sessions
 
@@ -49,7 +49,7 @@ func (s *Server) newListener(cfg Listener, fromSystemd *loop.Passed) (*listener,
 	if err != nil {
 		return nil, err
 	}
-	spare, _ := os.Open(os.DevNull) // without it, EMFILE is only waited out
+	spare, _ := os.Open(os.DevNull) // on an error: without a spare, accepting waits at EMFILE
 	sources := make(map[netip.Addr]int)
 	l := &listener{srv: s, cfg: cfg, socket: socket, spare: spare, policy: cfg.Passwords, sources: sources}
 	if l.policy == "" {

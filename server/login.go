@@ -10,8 +10,8 @@ import (
 	"xoauth2-proxy/internal/password"
 )
 
-// authenticate checks a password against the listener's policy. The answer
-// may have to wait for a slow hash.
+// authenticate checks a password against the listener's policy. The reply may have to
+// wait for a slow hash.
 func (s *session) authenticate(user, pass []byte) (codec.Reply, state) {
 	a := s.lookUp(user)
 	done := func(res password.Result) { s.post(func() { s.passwordChecked(res) }) }
@@ -67,7 +67,7 @@ func (s *session) onCRAM(line []byte) (codec.Reply, state) {
 	return s.decide(a, res)
 }
 
-// lookUp finds the account of a user name, nil if there is none.
+// lookUp returns the account of a user name, nil if there is none.
 func (s *session) lookUp(user []byte) *account.Account {
 	s.snapshot = s.srv.accounts.Load()
 	s.srv.learn(s.snapshot)
@@ -75,8 +75,8 @@ func (s *session) lookUp(user []byte) *account.Account {
 	return a
 }
 
-// storedPassword is the secret of an account; the zero one, which nothing
-// matches, if it has none. config has checked that it can be parsed.
+// storedPassword returns the secret of an account: the zero Secret, which nothing matches,
+// if it has none. internal/accountfile has checked that it can be parsed.
 func storedPassword(a *account.Account) password.Secret {
 	secret, err := password.Parse(a.ClientPassword.Reveal())
 	if err != nil {
@@ -85,8 +85,8 @@ func storedPassword(a *account.Account) password.Secret {
 	return secret
 }
 
-// decide ends the check of the password. An account that does not exist is
-// refused like a wrong password.
+// decide ends the check of the password. It refuses an unknown account like a wrong
+// password.
 func (s *session) decide(a *account.Account, res password.Result) (codec.Reply, state) {
 	switch {
 	case res == password.Busy:
@@ -98,13 +98,13 @@ func (s *session) decide(a *account.Account, res password.Result) (codec.Reply, 
 	return s.refuseLogin()
 }
 
-// checkPanicked tells of a password whose check panicked: its logins are answered
-// like those that there are too many of.
+// checkPanicked reports a panic in the check of a password. The login is answered as if
+// too many checks were under way.
 func (s *Server) checkPanicked(p any, stack []byte) {
 	s.panicked("panic in the check of a password, whose login fails", p, stack)
 }
 
-// passwordChecked is called on the loop when a slow hash was computed.
+// passwordChecked is called on the loop after a slow hash was computed.
 func (s *session) passwordChecked(res password.Result) {
 	a := s.joining
 	s.joining = nil
@@ -115,12 +115,12 @@ func (s *session) passwordChecked(res password.Result) {
 	s.resume()
 }
 
-// refuseLogin counts the failure to the source address, and answers, as late
-// as that address deserves.
+// refuseLogin counts the failure to the source address. The reply is delayed after many
+// failures of that address.
 func (s *session) refuseLogin() (codec.Reply, state) {
 	s.srv.metrics.auth.refused.Inc()
 	var delay time.Duration
-	if s.listener.policy != password.PolicyAny { // there, no password can be guessed
+	if s.listener.policy != password.PolicyAny { // with PolicyAny there is no password to guess
 		delay = s.srv.failures.Failed(s.source, time.Now())
 	}
 	s.srv.log.Info("login refused: wrong password, or no such account",
@@ -132,16 +132,17 @@ func (s *session) refuseLogin() (codec.Reply, state) {
 	return codec.NoReply, stateDelayed
 }
 
-// delayOver gives the answer that was held back.
+// delayOver sends the delayed refusal.
 func (s *session) delayOver() {
 	s.answer(codec.ReplyAuthFailed, stateUnauth)
 	s.resume()
 }
 
-// admitted asks for the token of the account: 235 promises that there is one.
+// admitted answers a login with the right password: 235 as soon as the account has a
+// token.
 func (s *session) admitted(a *account.Account) (codec.Reply, state) {
 	s.srv.failures.Succeeded(s.source, time.Now())
-	if r, held := s.held(a); held {
+	if r, held := s.suspended(a); held {
 		return r, stateUnauth
 	}
 	if s.srv.tokens.Ready(a) {
@@ -152,13 +153,13 @@ func (s *session) admitted(a *account.Account) (codec.Reply, state) {
 	return codec.NoReply, stateAwaitToken
 }
 
-// held reports whether an operator has paused the account, with the reply that
-// says so.
-func (s *session) held(a *account.Account) (codec.Reply, bool) {
+// suspended reports whether an operator has paused the account, and returns the reply
+// that says so.
+func (s *session) suspended(a *account.Account) (codec.Reply, bool) {
 	if s.srv.cfg.Gate == nil {
 		return codec.NoReply, false
 	}
-	if base := a.Base(); base != nil { // a mailbox of a catch-all account follows that
+	if base := a.Base(); base != nil { // a catch-all account's pause holds for its mailboxes
 		a = base
 	}
 	why, held := s.srv.cfg.Gate.Held(a.ID)
@@ -167,4 +168,4 @@ func (s *session) held(a *account.Account) (codec.Reply, bool) {
 
 // offersCRAM reports whether CRAM-MD5 can work on this listener: it needs
 // secrets that are stored recoverably, or none at all.
-func (s *session) offersCRAM() bool { return s.listener.offered().cram }
+func (s *session) offersCRAM() bool { return s.listener.currentEHLO().cram }

@@ -6,7 +6,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain fails when a test leaves a goroutine behind. The two that it
+// TestMain fails when a test leaves a goroutine. The two that it
 // ignores belong to a worker pool that package gnet starts when it is loaded.
 func TestMain(m *testing.M) {
 	if runAsChild() {

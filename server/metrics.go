@@ -6,12 +6,12 @@ import (
 	"xoauth2-proxy/codec"
 )
 
-// serverMetrics are the figures of one server, in the set given to New. The
-// names that the Python predecessor had are kept where they fit.
+// serverMetrics are the metrics of one server, in the set given to New. Where the Python
+// predecessor had a metric of the same meaning, its name is kept.
 type serverMetrics struct {
 	accepted, overCap, notAllowed, acceptErrors *metrics.Counter
 	badProxyHeaders, pauses                     *metrics.Counter
-	timeouts, deafClients, panics               *metrics.Counter
+	timeouts, unreadReplies, panics             *metrics.Counter
 	commands                                    [codec.NumVerbs]*metrics.Counter
 	auth                                        struct {
 		success, refused, decode, mechanism, token, busy, sourceRefused *metrics.Counter
@@ -35,7 +35,7 @@ func newMetrics(set *metrics.Set) *serverMetrics {
 		pauses:          set.NewCounter(`smtp_read_pauses_total`),
 		badProxyHeaders: set.NewCounter(`smtp_bad_proxy_headers_total`),
 		timeouts:        set.NewCounter(`smtp_timeouts_total`),
-		deafClients:     set.NewCounter(`smtp_unread_replies_closed_total`),
+		unreadReplies:   set.NewCounter(`smtp_unread_replies_closed_total`),
 		panics:          set.NewCounter(`smtp_session_panics_total`),
 		contentBytes:    set.NewCounter(`smtp_content_bytes_total`),
 		contentRefusals: set.NewCounter(`smtp_content_refused_total`),

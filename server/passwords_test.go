@@ -23,7 +23,7 @@ const rightPassword, wrongPassword = "correct horse", "battery staple"
 // hashes, they do not measure them.
 const quickHash = "$2a$04$B/daJT3sQObtvH0U5JUccOw9pDRMSoOZ3R4jxKd.iNiVeVPFor9WW"
 
-// withPasswords has a listener for each policy. The shared password and that of
+// withPasswords has a listener for each policy. The shared password and the one of
 // the account gmail are stored as hash or recoverably.
 func withPasswords(shared string, policies ...password.Policy) stackOption {
 	return config(func(cfg *Config) {
@@ -50,10 +50,10 @@ func (k *stack) setPasswords(t *testing.T, stored map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := k.listeners[0].offer.Load()
+	before := k.listeners[0].ehlo.Load()
 	k.store.Swap(snap)
 	k.greeted(t)
-	eventually(t, "the server knows the accounts", func() bool { return k.listeners[0].offer.Load() != before })
+	eventually(t, "the server knows the accounts", func() bool { return k.listeners[0].ehlo.Load() != before })
 }
 
 // exchange logs in by a mechanism, with or without initial response, and gives
@@ -99,10 +99,10 @@ func TestPasswordPolicies(t *testing.T) {
 					try := func(user, pass string) string {
 						c := k.dialAt(t, i)
 						c.expect("220")
-						offer := c.cmd("EHLO client.example.com", "250")
+						reply := c.cmd("EHLO client.example.com", "250")
 						cram := policy == password.PolicyAny || stored == rightPassword
-						if strings.Contains(offer, "CRAM-MD5") != cram {
-							t.Errorf("offered is %q", offer)
+						if strings.Contains(reply, "CRAM-MD5") != cram {
+							t.Errorf("the EHLO reply is %q", reply)
 						}
 						if name == "CRAM-MD5" && !cram {
 							c.cmd("AUTH CRAM-MD5", "504 5.5.4")
@@ -223,7 +223,7 @@ func TestPasswordCheckerBusy(t *testing.T) {
 }
 
 // TestGuessing delays the answers to a source that fails, then refuses it
-// outright, and nobody else; what it pipelines waits.
+// outright, and no other source; what it pipelines waits.
 func TestGuessing(t *testing.T) {
 	const heldBack = 400 * time.Millisecond
 	k := newStack(t, withPasswords(rightPassword, password.PolicyShared), func(cfg *Config, _ *upstream.Config, _ *sandbox.Config) {

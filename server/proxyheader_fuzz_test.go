@@ -7,7 +7,7 @@ import (
 
 // FuzzProxyHeaderSession has a session begin with any octets where a PROXY header
 // is due, cut anywhere: it never greets without a valid header, and what is
-// behind one is read as commands in step.
+// after one is read as commands in step.
 func FuzzProxyHeaderSession(f *testing.F) {
 	f.Add([]byte("PROXY TCP4 192.0.2.7 198.51.100.1 4021 25\r\nNOOP\r\n"), []byte{1})
 	f.Add([]byte("PROXY UNKNOWN\r\nEHLO x\r\n"), []byte{7})

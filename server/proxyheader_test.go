@@ -35,7 +35,7 @@ func proxyV2(command byte, source, destination netip.AddrPort, extra ...byte) st
 }
 
 // TestProxyHeader has headers of both versions from a trusted peer, whole, octet
-// by octet and with the first command behind them, in clear and before TLS. The
+// by octet and with the first command after them, in clear and before TLS. The
 // source that they name is what the allow list is for.
 func TestProxyHeader(t *testing.T) {
 	allow := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
@@ -103,7 +103,7 @@ func TestProxyHeader(t *testing.T) {
 }
 
 // TestProxyHeaderBad has what is no header from a trusted peer: it is closed
-// without a word. From anybody else a header is a line like any other.
+// without a word. From another peer a header is a line like any other.
 func TestProxyHeaderBad(t *testing.T) {
 	k := newStack(t, config(func(cfg *Config) {
 		cfg.Listeners[0].ProxyFrom = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}

@@ -39,7 +39,7 @@ func (v verdict) reply() string {
 }
 
 // TestRecipients has every mix of answers to four recipients, and checks the
-// rule: nobody was told 250 and does not have the message, nobody was refused
+// rule: no recipient was told 250 and does not have the message, and none was refused
 // and has it.
 func TestRecipients(t *testing.T) {
 	k := newStack(t)

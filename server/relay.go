@@ -18,30 +18,30 @@ type Relay interface {
 	TrySubmit(tx *upstream.Transaction) error
 	// Continue takes tx again, with more recipients or with its content.
 	Continue(tx *upstream.Transaction) error
-	// Stuck reports whether some answers do not come any more: then
-	// Transaction.EndWait tells which. Each loop asks every second.
+	// Stuck reports whether a shard is stuck. Transaction.EndWait then tells which
+	// transactions wait for one. Each loop asks every second.
 	Stuck() bool
 }
 
-// Tokens tells whether an access token is to be had for an account.
+// Tokens gets the access tokens of accounts.
 type Tokens interface {
-	// Ready reports whether one is at hand. It is called on a loop.
+	// Ready reports whether a token is cached. It is called on a loop.
 	Ready(a *account.Account) bool
-	// Fetch gets one and calls done once, on another goroutine.
+	// Fetch gets a token and calls done once, on another goroutine.
 	Fetch(a *account.Account, done func(error))
 }
 
-// tokenError is what an error of Tokens may say beyond that there is none.
+// tokenError is an error of Tokens that says more than that there is no token.
 type tokenError interface {
 	error
 	// Permanent is true when only an operator can change it.
 	Permanent() bool
-	// Public is one line that is fit for a reply.
+	// Public returns one line that is fit for a reply.
 	Public() string
 }
 
-// tokenReply tells why a login got no token. The default is transient: the
-// client keeps its messages.
+// tokenReply returns the reply to a login for which there is no token. By default it is
+// transient, so that the client keeps its messages.
 func tokenReply(err error) codec.Reply {
 	r := codec.ReplyTempAuthFailure
 	var te tokenError

@@ -8,25 +8,24 @@ import (
 	"xoauth2-proxy/internal/account"
 )
 
-// AccountsChanged is to be called when the store has other accounts. Sessions
-// whose account is gone end: at once, or behind the message that they are in. It
-// does not wait for that.
+// AccountsChanged is to be called after the store has been given other accounts. It ends
+// the sessions whose account is gone, at once or after their current message, and does
+// not wait until they have ended.
 func (s *Server) AccountsChanged() { s.learn(s.accounts.Load()) }
 
-// learn has keepLearning look at accounts that it has not seen. It is called on
-// loops.
+// learn wakes keepLearning if snapshot is new to it. It never blocks.
 func (s *Server) learn(snapshot *account.Snapshot) {
 	if s.learned.Load() == snapshot {
 		return
 	}
 	select {
 	case s.news <- struct{}{}:
-	default: // it will see the newest
+	default: // keepLearning will load the newest snapshot
 	}
 }
 
-// keepLearning prepares for the accounts of each reload, of which there may be
-// many thousands, and ends the sessions of those that are gone.
+// keepLearning runs prepare after each reload, and ends the sessions whose account is
+// gone. It has a goroutine: there may be many thousands of accounts.
 func (s *Server) keepLearning() {
 	defer s.running.Done()
 	for {
@@ -44,19 +43,19 @@ func (s *Server) keepLearning() {
 	}
 }
 
-// prepareAgain is prepare for a server that runs: a panic in it leaves passwords
-// and offers as they were.
+// prepareAgain runs prepare on a running server: after a panic the passwords and EHLO
+// replies stay as they were.
 func (s *Server) prepareAgain(snapshot *account.Snapshot) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.panicked("panic while preparing for new accounts: offers and unknown logins stay as they were", p, debug.Stack())
+			s.panicked("panic while preparing for new accounts: EHLO replies and unknown logins stay as they were", p, debug.Stack())
 		}
 	}()
 	s.prepare(snapshot)
 }
 
-// endRemoved ends the sessions of a loop whose accounts are gone and that are in
-// no transaction. The others find out by themselves when they are out of it.
+// endRemoved ends the sessions of a loop whose account is gone, unless they are in a
+// transaction: these end after it (flush).
 func (s *Server) endRemoved(l *eventLoop) {
 	w := &walk{loop: l, done: make(chan struct{}, 1)}
 	for more := true; more; more = len(w.left) > 0 {
@@ -71,16 +70,17 @@ func (s *Server) endRemoved(l *eventLoop) {
 	}
 }
 
-// walkStep is how many sessions a walk comes to in one go: it takes 20 to 40 µs to
-// end one.
+// walkStep is how many sessions a walk visits in one callback. Ending a session takes
+// 20 to 40 µs.
 const walkStep = 50
 
-// walk comes to all sessions of a loop, a few at a time. It does not post itself:
-// a loop runs all that is posted before it looks at its sockets again.
+// walk visits all sessions of a loop, walkStep at a time. endRemoved posts each step
+// after the one before has run: a loop empties its mailbox before it polls its sockets,
+// so a walk that posted itself would keep the loop from them.
 type walk struct {
 	loop  *eventLoop
 	begun bool
-	left  []*session // some may have ended meanwhile
+	left  []*session // not visited yet; some may have ended
 	done  chan struct{}
 }
 

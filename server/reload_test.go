@@ -20,7 +20,7 @@ func (k *stack) reload(t *testing.T, users ...string) {
 
 // TestRemovedAccountIsOutAtOnce removes an account with sessions in every phase.
 // Those without a transaction are told and closed, with nothing said by their
-// clients; the others behind their message; those of others go on.
+// clients; the others after their message; sessions of other accounts go on.
 func TestRemovedAccountIsOutAtOnce(t *testing.T) {
 	k := newStack(t, withTLS(TLSOffered))
 	k.setFaults(t, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
@@ -159,7 +159,7 @@ func breakSecret(s *password.Secret) {
 }
 
 // TestPanicWhilePreparing has a reload panic where it looks at the passwords of
-// all accounts: it is counted, the offer stays, removed accounts are out all the
+// all accounts: it is counted, the EHLO replies stay, removed accounts are out all the
 // same, and the next reload is as if nothing had been.
 func TestPanicWhilePreparing(t *testing.T) {
 	k := newStack(t, withPasswords(quickHash, password.PolicyAny), config(func(cfg *Config) { cfg.Loops = 1 }))
@@ -175,8 +175,8 @@ func TestPanicWhilePreparing(t *testing.T) {
 		t.Errorf("the counter says %v", n)
 	}
 	k.metrics.panics.Dec() // was expected
-	before := k.listeners[0].offer.Load()
+	before := k.listeners[0].ehlo.Load()
 	k.reload(t, outlookUser, gmailUser)
-	eventually(t, "the server knows the accounts", func() bool { return k.listeners[0].offer.Load() != before })
+	eventually(t, "the server knows the accounts", func() bool { return k.listeners[0].ehlo.Load() != before })
 	k.login(t, gmailUser)
 }

@@ -2,7 +2,7 @@ package server
 
 import "xoauth2-proxy/codec"
 
-// Replies that only the session has a use for; the others are in codec.
+// Replies that only a session uses; codec has the others.
 var (
 	replyHelloFirst      = codec.Reply{Code: 503, Enhanced: codec.EnhancedCode{5, 5, 1}, Text: "Send EHLO first"}
 	replyAccountRemoved  = codec.Reply{Code: 421, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "The account was removed from the proxy's configuration"}

@@ -37,8 +37,8 @@ func init() { // not a composite literal: the handlers refer to the table
 	}
 }
 
-// step runs one command. What it decides is in its two results; it neither
-// writes to the connection nor waits.
+// step runs one command and returns the reply and the next state. It neither writes
+// to the connection nor waits.
 func (s *session) step(cmd codec.Command) (codec.Reply, state) {
 	r := &rules[cmd.Verb]
 	if r.in.has(s.state) {
@@ -55,8 +55,8 @@ func (s *session) step(cmd codec.Command) (codec.Reply, state) {
 
 func (s *session) onUnknown([]byte) (codec.Reply, state) { return codec.ReplyUnknownVerb, s.state }
 
-// onHTTP ends the session: the lines that follow are what a web page says, and
-// they may be commands.
+// onHTTP ends the session: a web page may have chosen the lines that follow, and they
+// may be SMTP commands.
 func (s *session) onHTTP([]byte) (codec.Reply, state) {
 	s.srv.log.Info("HTTP request in place of SMTP, session ended", zap.Uint64("sid", s.id), zap.String("remote", s.remote))
 	s.dropTransaction()
@@ -70,11 +70,11 @@ func (s *session) onEHLO(args []byte) (codec.Reply, state) {
 		return codec.ReplyBadArgs, s.state
 	}
 	s.dropTransaction()
-	offer := s.listener.offered()
+	ehlo := s.listener.currentEHLO()
 	if s.conn.HasTLS() {
-		return offer.secure, s.greeted()
+		return ehlo.secure, s.greeted()
 	}
-	return offer.clear, s.greeted()
+	return ehlo.clear, s.greeted()
 }
 
 func (s *session) onHELO(args []byte) (codec.Reply, state) {
@@ -115,6 +115,6 @@ func (s *session) onHELP([]byte) (codec.Reply, state) { return codec.ReplyHelp, 
 
 func (s *session) onQUIT([]byte) (codec.Reply, state) {
 	s.dropTransaction()
-	s.quit = len(s.behind) == 0 // more octets may be on their way: a close would reset the connection
+	s.quit = len(s.pipelined) == 0 // with input unread, a close would reset the connection
 	return codec.ReplyClosing, stateLinger
 }

@@ -57,18 +57,17 @@ func (s *Server) startLoops() (err error) {
 	return nil
 }
 
-// Shutdown stops accepting, ends idle sessions with 421, lets running
-// transactions finish until ctx ends, and then closes what is left. The relay
-// must still be running. It returns the number of sessions that it cut off. The
-// loops run on, for the relay's connections, until Stop. A second call does
-// nothing.
+// Shutdown stops accepting, ends idle sessions with 421, lets running transactions finish
+// until ctx ends, and then closes the remaining sessions. It returns how many these were.
+// The relay must still be running. The loops run on, for the relay's connections, until
+// Stop. A second call does nothing.
 func (s *Server) Shutdown(ctx context.Context) (cut int64) {
 	if s.draining.Swap(true) {
 		return 0
 	}
 	s.postAll((*eventLoop).drain)
 	s.engine.StopListening()
-	s.accepting.Wait() // then all sessions that there will be are counted
+	s.accepting.Wait() // after this no session is added
 	for s.active.Load() > 0 && cut == 0 {
 		select {
 		case <-s.empty:
@@ -87,10 +86,10 @@ func (s *Server) Shutdown(ctx context.Context) (cut int64) {
 	return cut
 }
 
-// Stop ends the loops, when Shutdown has returned and the relay is closed.
+// Stop ends the loops. It is to be called after Shutdown and after the relay is closed.
 func (s *Server) Stop() { s.engine.Close() }
 
-// drain ends idle sessions, and the others as they get idle.
+// drain ends idle sessions at once, and the others when they become idle.
 func (l *eventLoop) drain() {
 	l.draining = true
 	for s := range l.sessions {

@@ -34,11 +34,11 @@ type Server struct {
 	passwords    *password.Checker
 	failures     *password.Failures
 	shared       password.Secret
-	learned      atomic.Pointer[account.Snapshot] // what passwords and the offers know
-	news         chan struct{}                    // there is more to learn
+	learned      atomic.Pointer[account.Snapshot] // from which passwords and EHLO replies were made
+	news         chan struct{}                    // wakes keepLearning
 	stopLearning chan struct{}
 	accepting    sync.WaitGroup // listeners whose socket is open
-	running      sync.WaitGroup // the learning goroutine
+	running      sync.WaitGroup // keepLearning
 
 	nextID   atomic.Uint64
 	active   atomic.Int64 // sessions, from accept to close
@@ -47,7 +47,7 @@ type Server struct {
 	empty    chan struct{}
 }
 
-// New makes a server that is not listening yet. Its figures go into set.
+// New makes a server that is not listening yet. It registers its metrics with set.
 func New(
 	cfg Config, accounts *account.Store, tokens Tokens, relay Relay, log *zap.Logger, set *metrics.Set,
 ) (*Server, error) {
@@ -90,7 +90,7 @@ func (s *Server) Addrs() []net.Addr {
 // Active is the number of open sessions.
 func (s *Server) Active() int64 { return s.active.Load() }
 
-// NotReady says why new mail would not be taken; nil if it would.
+// NotReady returns the reasons why the server would refuse new mail; nil: it would not.
 func (s *Server) NotReady() (reasons []string) {
 	if s.draining.Load() {
 		reasons = append(reasons, "draining")
@@ -107,8 +107,8 @@ func (s *Server) NotReady() (reasons []string) {
 	return reasons
 }
 
-// budgetHigh reports whether n more octets of content are above the mark from
-// which no new transaction is begun. What is running may use the rest.
+// budgetHigh reports whether n more octets of content would use more than 80 % of the
+// budget: then no new transaction begins. Running transactions may use the rest.
 func (s *Server) budgetHigh(n int64) bool {
 	return s.budget.Used()+n > s.budget.Limit()/10*8
 }

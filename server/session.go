@@ -23,25 +23,25 @@ type session struct {
 	id       uint64
 	remote   string // for the log
 
-	source       netip.Addr // of the client, behind a PROXY header too; invalid for unix
+	source       netip.Addr // of the client, also with a PROXY header; invalid for unix
 	counted      bool       // is in listener.sources
 	awaitsHeader bool       // begins with a PROXY header
 
 	state    state
 	resumeTo state // where skipLine and bdatSkip go back to
-	quit     bool  // QUIT was the last word of the client: close without lingering
+	quit     bool  // QUIT was the client's last command: close without lingering
 
-	in     *codec.Buffer // input not consumed yet; nil when there is none
-	behind []byte        // the input behind the command that is being run
-	ended  bool          // the client has ended its input, by FIN or a close_notify
-	broken bool          // closed because the connection failed
-	heard  time.Duration // when the client last said something, by the loop's clock
+	in        *codec.Buffer // input not consumed yet; nil: none
+	pipelined []byte        // the input after the command that is being run
+	ended     bool          // the client has ended its input, by FIN or a close_notify
+	broken    bool          // closed because the connection failed
+	lastInput time.Duration // when the client last sent something, by the loop's clock
 
-	snapshot *account.Snapshot // the one that account was looked up in
+	snapshot *account.Snapshot // in which account was looked up
 	account  *account.Account  // nil before a successful AUTH
 	login    []byte            // during AUTH: the user name of LOGIN, the challenge of CRAM-MD5
-	joining  *account.Account  // named by a login that is being decided
-	delay    time.Duration     // for which a refusal is held back
+	joining  *account.Account  // named by a login that waits for its password check or token
+	delay    time.Duration     // before the refusal of a login is sent
 
 	t    transaction
 	data codec.DataDecoder
@@ -55,7 +55,7 @@ type session struct {
 
 // feed consumes what arrived. b is borrowed.
 func (s *session) feed(b []byte) {
-	s.heard = s.loop.Clock()
+	s.lastInput = s.loop.Clock()
 	if s.in != nil {
 		_, _ = s.in.Write(b) // never fails
 		b = s.in.B
@@ -65,7 +65,7 @@ func (s *session) feed(b []byte) {
 	s.flush()
 }
 
-// resume goes on with input that was left unread while the session waited.
+// resume consumes the input that came while the session waited.
 func (s *session) resume() {
 	if s.in != nil && s.state != stateClosed {
 		s.keep(s.consume(s.in.B))
@@ -97,8 +97,9 @@ func (s *session) keep(rest []byte) {
 	}
 }
 
-// pause stops reading from the client, so that TCP holds it back: what it pipelines
-// while its session waits would be read without bound. It reports whether it could.
+// pause stops reading from the client, so that TCP holds the client back. Otherwise a
+// client could pipeline without bound while its session waits. It reports whether
+// reading has stopped.
 func (s *session) pause() bool {
 	if s.conn.Paused() {
 		return true
@@ -110,9 +111,8 @@ func (s *session) pause() bool {
 	return true
 }
 
-// consume runs the state machine over b and returns what must wait: a line
-// that is not complete, or everything behind a command whose answer must come
-// from somebody else.
+// consume runs the state machine over b and returns the input that must wait: an
+// incomplete line, or everything after a command whose reply is not known yet.
 func (s *session) consume(b []byte) (rest []byte) {
 	for len(b) > 0 {
 		switch s.state {
@@ -126,7 +126,7 @@ func (s *session) consume(b []byte) (rest []byte) {
 			n, done := codec.SkipLine(b)
 			b = b[n:]
 			if !done {
-				return b // at most a CR, whose LF is to come
+				return b // at most a CR, whose LF may follow
 			}
 			s.enter(s.resumeTo)
 		case stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass, stateAuthCRAM:
@@ -162,7 +162,7 @@ func (s *session) consume(b []byte) (rest []byte) {
 func (s *session) onCommand(b []byte) (n int, again bool) {
 	cmd, n, err := codec.ParseCommand(b)
 	if errors.Is(err, codec.ErrIncomplete) || s.t.pending > 0 && (err != nil || !s.joins(cmd)) {
-		if s.t.pending > 0 { // their replies come before this command's
+		if s.t.pending > 0 { // the recipients' replies come before this command's
 			s.sendRecipients()
 			return 0, !waiting.has(s.state)
 		}
@@ -176,9 +176,9 @@ func (s *session) onCommand(b []byte) (n int, again bool) {
 	if ce := s.srv.log.Check(zap.DebugLevel, "command"); ce != nil {
 		ce.Write(zap.Uint64("sid", s.id), zap.Stringer("verb", cmd.Verb), zap.Stringer("state", s.state))
 	}
-	s.behind = b[n:]
+	s.pipelined = b[n:]
 	s.answer(s.step(cmd))
-	s.behind = nil // borrowed
+	s.pipelined = nil // borrowed
 	if s.state == stateHandshake {
 		if s.flush(); s.state == stateHandshake {
 			s.startTLS()
@@ -187,7 +187,7 @@ func (s *session) onCommand(b []byte) (n int, again bool) {
 	return n, true
 }
 
-// badLine answers a line that is no command and goes to next.
+// badLine answers a line that is no command and enters next.
 func (s *session) badLine(err error, next state) {
 	if errors.Is(err, codec.ErrLineTooLong) {
 		s.answer(codec.ReplyLineTooLong, next)
@@ -200,8 +200,8 @@ func (s *session) badLine(err error, next state) {
 	s.answer(codec.ReplyBareNewline, next)
 }
 
-// answer queues a reply of ours, unless it is the zero one, and enters next.
-// Too many errors end the session.
+// answer queues a reply of our own, unless it is NoReply, and enters next. Too many 5yz
+// replies end the session.
 func (s *session) answer(r codec.Reply, next state) {
 	s.pass(r, next)
 	if !r.Permanent() || s.state == stateLinger {
@@ -213,21 +213,20 @@ func (s *session) answer(r codec.Reply, next state) {
 	}
 }
 
-// pass queues a reply, also one of the upstream, which is no error of the
-// session, and enters next.
+// pass queues a reply, unless it is NoReply, and enters next. It does not count it as an
+// error of the session: the reply may be the provider's.
 func (s *session) pass(r codec.Reply, next state) {
 	if !r.IsZero() {
 		s.loop.out = r.AppendTo(s.loop.out)
-		if r.Code == 421 { // RFC 5321 section 3.8: the server closes behind it
+		if r.Code == 421 { // RFC 5321 section 3.8: the server closes after it
 			next = stateLinger
 		}
 	}
 	s.enter(next)
 }
 
-// flush writes the queued replies. Closed runs inside a write that fails.
-// A session without a transaction ends here while the server drains, and when
-// its account is gone.
+// flush writes the queued replies. A write that fails calls Closed. flush also ends a
+// session without a transaction, if the server is draining or the account is gone.
 func (s *session) flush() {
 	switch {
 	case s.loop.draining && idle.has(s.state):
@@ -248,7 +247,7 @@ func (s *session) flush() {
 			return
 		}
 		if s.conn.Buffered() > maxOutbound {
-			s.srv.metrics.deafClients.Inc()
+			s.srv.metrics.unreadReplies.Inc()
 			s.close()
 			return
 		}
@@ -281,9 +280,9 @@ func (s *session) Expired() {
 	s.flush()
 }
 
-// enter is the only writer of s.state. It also sets the deadline of the new
-// state; the await states have none of ours, since the relay and the token
-// manager bound them.
+// enter is the only writer of s.state. It also sets the deadline of the new state. The
+// await states have none: the relay, the token manager and the password checker answer
+// in bounded time.
 func (s *session) enter(next state) {
 	s.state = next
 	cfg := &s.srv.cfg
@@ -311,9 +310,8 @@ func (s *session) enter(next state) {
 	}
 }
 
-// expireIn sets the deadline of a state, which is never later than that of the
-// whole session: at once when that has passed, and for the client's part of a
-// message some time later.
+// expireIn sets the deadline of a state. SessionTimeout bounds it: an idle session ends
+// then, a session in a transaction ContentTimeout later.
 func (s *session) expireIn(d time.Duration) {
 	now := s.loop.Now()
 	deadline := now + loop.Ticks(d)

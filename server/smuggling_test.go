@@ -11,7 +11,7 @@ import (
 var lineEnds = []string{"\r\n", "\n", "\r", "\n\r", "\r\r\n", "\r\n\n", "\n\n", "\r\r", "\x00\r\n", "\r\x00\n", "\r\n\x00", "\n\x00", "\r\x00",
 	"\x0b", "\x0c", "\xc2\x85", "\x85", "\xe2\x80\xa8", " \r\n", "\r\n ", "\t\n", "\x00"}
 
-// TestSmuggling sends a dot between any two of lineEnds, and behind it the
+// TestSmuggling sends a dot between any two of lineEnds, and after it the
 // commands of a second message (SMTP smuggling, 2023): they stay content, which
 // is refused where it has a bare CR or LF, or passed on where that is configured.
 // Neither the proxy nor the provider ever takes them for commands.
@@ -22,8 +22,8 @@ func TestSmuggling(t *testing.T) {
 		for _, user := range []string{gmailUser, plainUser} { // by BDAT and by DATA
 			c := k.login(t, user)
 			for i, before := range lineEnds {
-				for _, behind := range lineEnds {
-					content := "text" + before + "." + behind + evil + "\r\n"
+				for _, after := range lineEnds {
+					content := "text" + before + "." + after + evil + "\r\n"
 					if strings.Contains(content, "\r\n.\r\n") {
 						continue // this is the end of data
 					}

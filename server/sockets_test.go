@@ -91,8 +91,8 @@ func leftover(t *testing.T, path string) {
 	}
 }
 
-// TestUnixSocketStale starts over a socket that a killed process left behind, but
-// not over one that somebody listens on, nor over another file.
+// TestUnixSocketStale starts over a socket of a killed process, but
+// not over one that a process listens on, nor over another file.
 func TestUnixSocketStale(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "smtp")
 	leftover(t, path)
@@ -152,7 +152,7 @@ func serveOnPassedSockets() error {
 }
 
 // TestPassedSockets passes sockets to another process as systemd does, a TCP and
-// a unix one, and one that nobody asks for: that one is closed.
+// a unix one, and one that no listener asks for, which is closed.
 func TestPassedSockets(t *testing.T) {
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -225,7 +225,7 @@ func TestPassedSockets(t *testing.T) {
 	dialUnix(t, path).expect("220")
 	_ = files[2].Close()
 	_ = spare.Close()
-	eventually(t, "nobody listens on the spare socket", func() bool {
+	eventually(t, "no process listens on the spare socket", func() bool {
 		c, err := net.DialTimeout("tcp", spare.Addr().String(), time.Second)
 		if err == nil {
 			_ = c.Close()

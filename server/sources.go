@@ -6,7 +6,7 @@ import (
 	"xoauth2-proxy/codec"
 )
 
-// left counts a session out.
+// left decrements the session counts, when a session has ended.
 func (l *listener) left() {
 	l.active.Add(-1)
 	if l.srv.active.Add(-1) == 0 {
@@ -17,8 +17,8 @@ func (l *listener) left() {
 	}
 }
 
-// enterSource counts a session to its source address, or says why it may not
-// go on. A session without a source, of a unix socket, is always let in.
+// enterSource counts a session to its source address, or returns the refusal. It admits
+// every session without a source, which came by a unix socket.
 func (l *listener) enterSource(s *session) codec.Reply {
 	if !s.source.IsValid() {
 		return codec.NoReply
@@ -42,17 +42,17 @@ func (l *listener) enterSource(s *session) codec.Reply {
 	return codec.NoReply
 }
 
-// sourceKey is what connections are counted by: a host with an IPv6 address
-// has at least all of its /64.
+// sourceKey returns the address that counts for a source: of an IPv6 address its /64
+// network, since a host can use all of that.
 func sourceKey(a netip.Addr) netip.Addr {
 	if a.Is4() {
 		return a
 	}
-	network, _ := a.Prefix(64) // fails for lengths that no address has
+	network, _ := a.Prefix(64) // fails only for impossible lengths
 	return network.Addr()
 }
 
-// leaveSource takes the session out of its source's count.
+// leaveSource undoes enterSource.
 func (s *session) leaveSource() {
 	if !s.counted {
 		return

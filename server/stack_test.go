@@ -38,7 +38,7 @@ var extensionsOf = map[string]account.Extensions{"gmail": account.Gmail().Extens
 
 var testUsers = []string{gmailUser, outlookUser, plainUser}
 
-// stack is a server with all that is behind it: relay, token manager, and a
+// stack is a server with all that it needs: relay, token manager, and a
 // sandbox as provider.
 type stack struct {
 	*Server

@@ -9,18 +9,17 @@ import (
 	"xoauth2-proxy/internal/loop"
 )
 
-// onSTARTTLS begins TLS (RFC 3207). Whatever the client sent in clear behind
-// the command must not be read as commands later on: that ends the session
-// (CVE-2011-0411).
+// onSTARTTLS begins TLS (RFC 3207). Input in clear after the command must not be read as
+// commands over TLS: it ends the session (CVE-2011-0411).
 func (s *session) onSTARTTLS(args []byte) (codec.Reply, state) {
 	switch {
-	case !s.conn.HasTLS() && !s.listener.cfg.TLS.offered():
+	case !s.conn.HasTLS() && !s.listener.cfg.TLS.offersSTARTTLS():
 		return codec.ReplyNotImplemented, s.state
 	case s.conn.HasTLS() || s.state != stateUnauth:
 		return codec.ReplyBadSequence, s.state
 	case len(args) > 0:
 		return codec.ReplyBadArgs, s.state
-	case len(s.behind) > 0:
+	case len(s.pipelined) > 0:
 		return codec.ReplyPipelinedTLS, stateLinger
 	}
 	return codec.ReplyStartTLS, stateHandshake
@@ -33,8 +32,8 @@ func (s *session) startTLS() {
 	s.conn.StartTLS(s.srv.cfg.TLS)
 }
 
-// Secured implements loop.Handler: the handshake has ended. After an error the loop
-// closes.
+// Secured implements loop.Handler: the handshake has ended. After an error the loop closes
+// the connection.
 func (s *session) Secured(err error) {
 	m := s.srv.metrics
 	switch {
@@ -46,7 +45,7 @@ func (s *session) Secured(err error) {
 		s.srv.log.Debug("TLS handshake failed", zap.Uint64("sid", s.id), zap.Error(err))
 	default:
 		m.handshakeOK.Inc()
-		if s.upgraded { // what was said in clear is forgotten (RFC 3207 section 4.2)
+		if s.upgraded { // the EHLO in clear counts no more (RFC 3207 section 4.2)
 			s.enter(stateHello)
 		} else {
 			s.greet()

@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// state is where a session stands; doc.go lists them.
+// state is the state of a session; doc.go describes each.
 type state uint8
 
 const (
@@ -56,25 +56,25 @@ func in(states ...state) (set stateSet) {
 func (set stateSet) has(s state) bool { return set&(1<<s) != 0 }
 
 var (
-	// waiting are the states in which the answer must come from somebody
-	// else before the next command is read.
+	// waiting are the states in which no command is read: the reply depends on
+	// a password check, the token or the relay.
 	waiting = in(stateAwaitPassword, stateDelayed, stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream)
-	// answersDue are those in which a client that has ended its input is still to
-	// be told something.
+	// answersDue are the states in which a client that has ended its input still
+	// gets a reply.
 	answersDue = waiting | in(stateLinger, stateClosed)
 	// idle are the states without a transaction: a draining server ends
 	// these sessions at once.
 	idle = in(stateProxyHeader, stateDetect, stateHandshake, stateHello, stateUnauth, stateReady,
 		stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass, stateAuthCRAM)
-	// silent are the states in which the client does not expect to be told
-	// anything: such a session ends without a word.
+	// silent are the states in which the client expects no reply: such a session
+	// ends without one.
 	silent = in(stateProxyHeader, stateHandshake)
 )
 
-// lingerTimeout bounds how long input is swallowed after the last reply, so
-// that the client reads the reply before it sees a reset.
+// lingerTimeout is how long input is discarded after the last reply: a close with input
+// unread would reset the connection before the client reads that reply.
 const lingerTimeout = 2 * time.Second
 
-// detectTimeout is how long TLSDetect waits for a handshake before it greets: so
-// long that a first segment that was lost has been sent again (RFC 6298 section 2).
+// detectTimeout is how long TLSDetect waits for a handshake before it greets. A client
+// retransmits a lost first segment within this time (RFC 6298 section 2).
 const detectTimeout = time.Second

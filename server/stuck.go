@@ -6,18 +6,18 @@ import (
 	"xoauth2-proxy/internal/loop"
 )
 
-// checkInterval is how often a loop asks for answers that do not come.
+// checkInterval is how often a loop asks the relay whether a shard is stuck.
 const checkInterval = 10 // ticks of 100 ms
 
-// check is the asking of one loop.
+// check is the repeated question of one loop.
 type check struct {
 	loop.Timer
 	srv *Server
 	l   *eventLoop
 }
 
-// awaitAnswers has sessions of the loop whose answer does not come give one
-// themselves.
+// awaitAnswers starts the check of a loop: its sessions that wait for a stuck shard
+// answer their clients themselves.
 func (s *Server) awaitAnswers(l *eventLoop) {
 	c := &check{srv: s, l: l}
 	c.Expirer = c
@@ -36,8 +36,8 @@ func (c *check) Expired() {
 	}
 }
 
-// endWait answers the client itself if the shard that it waits for is stuck, as far
-// as the relay lets it (upstream.Transaction.EndWait).
+// endWait answers the client if the session waits for a stuck shard and
+// upstream.Transaction.EndWait allows it.
 func (s *session) endWait(now time.Time) {
 	t := &s.t
 	if t.relayed == nil {

@@ -147,9 +147,9 @@ func TestTLSPolicy(t *testing.T) {
 	for _, tt := range tests {
 		c := k.dialAt(t, tt.listener)
 		c.expect("220")
-		offer := c.cmd("EHLO client.example.com", "250")
-		if strings.Contains(offer, "STARTTLS") != tt.offers || strings.Contains(offer, "AUTH") == tt.noAUTH {
-			t.Errorf("listener %d offers %q", tt.listener, offer)
+		reply := c.cmd("EHLO client.example.com", "250")
+		if strings.Contains(reply, "STARTTLS") != tt.offers || strings.Contains(reply, "AUTH") == tt.noAUTH {
+			t.Errorf("listener %d offers %q", tt.listener, reply)
 		}
 		if tt.offers {
 			c.cmd("STARTTLS now", "501 5.5.4")
@@ -176,9 +176,9 @@ func TestTLSPolicy(t *testing.T) {
 		c.secure(clientConfig(tls.VersionTLS13), nil)
 		c.cmd("MAIL FROM:<a@example.com>", "503 5.5.1 Send EHLO") // what was said in clear is forgotten
 		c.cmd(login, "503 5.5.1")
-		offer = c.cmd("EHLO client.example.com", "250")
-		if strings.Contains(offer, "STARTTLS") || !strings.Contains(offer, "AUTH") {
-			t.Errorf("listener %d offers %q over TLS", tt.listener, offer)
+		reply = c.cmd("EHLO client.example.com", "250")
+		if strings.Contains(reply, "STARTTLS") || !strings.Contains(reply, "AUTH") {
+			t.Errorf("listener %d offers %q over TLS", tt.listener, reply)
 		}
 		c.cmd("STARTTLS", "503 5.5.1")
 		c.cmd(login, "235")
@@ -186,19 +186,19 @@ func TestTLSPolicy(t *testing.T) {
 	c := k.dialAt(t, 4)
 	c.secure(clientConfig(tls.VersionTLS12), nil)
 	c.expect("220")
-	if offer := c.cmd("EHLO client.example.com", "250"); strings.Contains(offer, "STARTTLS") || !strings.Contains(offer, "AUTH") {
-		t.Errorf("implicit TLS offers %q", offer)
+	if reply := c.cmd("EHLO client.example.com", "250"); strings.Contains(reply, "STARTTLS") || !strings.Contains(reply, "AUTH") {
+		t.Errorf("implicit TLS offers %q", reply)
 	}
 	c.cmd("STARTTLS", "503 5.5.1")
 }
 
-// TestSTARTTLSInjection has somebody in the middle put something behind STARTTLS
+// TestSTARTTLSInjection has a man in the middle put something after STARTTLS
 // in clear (CVE-2011-0411 and its kin): nothing of it may ever be read as a
 // command of the session inside.
 func TestSTARTTLSInjection(t *testing.T) {
 	const evil = "MAIL FROM:<evil@example.com>\r\n"
 	login := "EHLO evil.example.com\r\nAUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n" + evil
-	tests := []struct{ name, behind string }{
+	tests := []struct{ name, after string }{
 		{"a command", "RSET\r\n"},
 		{"a login and a command", login},
 		{"half a command", "MAI"},
@@ -216,7 +216,7 @@ func TestSTARTTLSInjection(t *testing.T) {
 				c := k.dialAt(t, listener)
 				c.expect("220")
 				c.cmd("EHLO client.example.com", "250")
-				c.send("STARTTLS\r\n" + tt.behind)
+				c.send("STARTTLS\r\n" + tt.after)
 				c.expect("554 5.5.1")
 				c.expectEnd()
 			})
@@ -234,15 +234,15 @@ func TestSTARTTLSInjection(t *testing.T) {
 // clear: they belong to the handshake, which fails.
 func TestSTARTTLSInjectionLater(t *testing.T) {
 	k := newStack(t, withTLS(TLSOffered))
-	for _, behind := range []string{"NOOP\r\n", "MAIL FROM:<evil@example.com>\r\n", "NOOP\r\n" + string(clientHello(t)), string(clientHello(t)) + "NOOP\r\n"} {
+	for _, after := range []string{"NOOP\r\n", "MAIL FROM:<evil@example.com>\r\n", "NOOP\r\n" + string(clientHello(t)), string(clientHello(t)) + "NOOP\r\n"} {
 		c := k.dial(t)
 		c.expect("220")
 		c.cmd("EHLO client.example.com", "250")
 		c.cmd("STARTTLS", "220")
-		c.send(behind)
+		c.send(after)
 		got, err := io.ReadAll(c.conn) // alerts, which are no lines of SMTP
 		if strings.Contains(string(got), "250") || errors.Is(err, errTimeout(err)) {
-			t.Errorf("%s: the answer is %q, %v", brief(behind), got, err)
+			t.Errorf("%s: the answer is %q, %v", brief(after), got, err)
 		}
 	}
 	if n := k.counter(t, `smtp_commands_total{command="NOOP"}`) + k.counter(t, `smtp_commands_total{command="MAIL"}`); n != 0 {
@@ -280,8 +280,8 @@ func TestTLSDetect(t *testing.T) {
 	eventually(t, "it has gone", func() bool { return k.Active() == 3 })
 }
 
-// TestTLSClose checks that whoever ends a session says so within TLS: close_notify
-// (RFC 8446 section 6.1) behind 221 and 421, and in answer to that of the client.
+// TestTLSClose checks that the side that ends a session says so within TLS: close_notify
+// (RFC 8446 section 6.1) after 221 and 421, and in answer to the client's.
 func TestTLSClose(t *testing.T) {
 	k := newStack(t, withTLS(TLSImplicit), config(func(cfg *Config) { cfg.MaxErrors = 1 }))
 	for name, version := range tlsVersions {

@@ -11,21 +11,21 @@ import (
 // 3.3). It is dropped whole.
 type transaction struct {
 	up       *upstream.Transaction // nil while the relay owns it
-	relayed  *upstream.Transaction // the one that the relay owns, if any
+	relayed  *upstream.Transaction // the transaction while the relay owns it
 	content  *codec.Content        // nil before DATA or the first BDAT
 	ext      codec.Extensions      // what RCPT may use
 	rcpts    int                   // recipients so far, refused ones included
-	accepted int                   // those that the client was told 250 for
-	pending  int                   // the last ones, not yet sent to the upstream
-	answered int                   // index in up.Rcpts of the first recipient without an answer to the client
-	complete time.Duration         // when end-of-data was heard, by the loop's clock
-	opened   bool                  // the upstream transaction is open and waits for us
-	refusal  codec.Reply           // why the whole transaction will be refused, once that is known
-	later    codec.Reply           // with refusal: what further recipients are told
+	accepted int                   // recipients answered with 250
+	pending  int                   // the last recipients, not yet handed to the relay
+	answered int                   // index in up.Rcpts of the first recipient without a reply to the client
+	complete time.Duration         // when end-of-data came, by the loop's clock
+	opened   bool                  // the relay has opened the transaction and given it back
+	refusal  codec.Reply           // the reply to DATA or BDAT, if the transaction is refused already
+	later    codec.Reply           // with refusal: the reply to further recipients
 
 	chunkLeft  int64       // octets of the BDAT chunk still to come
 	chunkLast  bool        // the chunk is the last one
-	chunkReply codec.Reply // what to say behind a chunk that is swallowed
+	chunkReply codec.Reply // the reply after a discarded chunk
 }
 
 // dropTransaction ends the transaction, if there is one, without an answer.
@@ -54,7 +54,7 @@ func (s *session) onMAIL(args []byte) (codec.Reply, state) {
 	if !s.checkAccount() {
 		return replyAccountRemoved, stateLinger
 	}
-	if r, held := s.held(s.account); held {
+	if r, held := s.suspended(s.account); held {
 		return r, s.state
 	}
 	mail, err := codec.ParseMail(args, s.understood())
@@ -96,10 +96,9 @@ func (s *session) maxRecipients() int {
 	return s.srv.cfg.MaxRecipients
 }
 
-// onRCPT answers a first recipient here, unless more of them are there
-// already, and has all others wait in t.pending for the upstream's answer
-// (doc.go, Recipients). Recipients that the client pipelined go out together;
-// onCommand sends them off.
+// onRCPT answers the first recipient itself, unless the client has pipelined another one.
+// All others wait in t.pending for the provider's replies (doc.go, Recipients). Pipelined
+// recipients go out together: onCommand calls sendRecipients.
 func (s *session) onRCPT(args []byte) (codec.Reply, state) {
 	rcpt, err := codec.ParseRcpt(args, s.t.ext)
 	t := &s.t
@@ -123,14 +122,14 @@ func (s *session) onRCPT(args []byte) (codec.Reply, state) {
 	return codec.NoReply, stateRcpt
 }
 
-// anotherRecipient reports whether the next command is a RCPT that is there
+// anotherRecipient reports whether the next command is a RCPT that has arrived
 // already.
 func (s *session) anotherRecipient() bool {
-	cmd, _, err := codec.ParseCommand(s.behind)
+	cmd, _, err := codec.ParseCommand(s.pipelined)
 	return err == nil && s.joins(cmd)
 }
 
-// joins reports whether cmd is one more recipient for the ones in t.pending.
+// joins reports whether cmd is one more recipient for t.pending.
 func (s *session) joins(cmd codec.Command) bool {
 	if cmd.Verb != codec.VerbRCPT || s.t.rcpts >= s.maxRecipients() {
 		return false
@@ -155,7 +154,7 @@ func (s *session) sendRecipients() {
 		return
 	}
 	r := upstream.ClientReply(err)
-	if t.opened || t.accepted == 0 { // gone upstream with its first recipients, or never there
+	if t.opened || t.accepted == 0 { // the relay has ended it, or never had it
 		t.opened = false
 		t.refusal, t.later = r, r
 	}
@@ -169,7 +168,7 @@ func (s *session) sendRecipients() {
 	}
 }
 
-// recipientsReplied takes tx back with an answer for each recipient.
+// recipientsReplied takes up back from the relay, with a reply for each recipient.
 func (s *session) recipientsReplied(up *upstream.Transaction) {
 	if s.state != stateAwaitRcpts {
 		up.Release() // the client has gone
@@ -198,8 +197,8 @@ func (s *session) recipientsReplied(up *upstream.Transaction) {
 	s.resume()
 }
 
-// refuse ends a transaction whose fate is known before its content: for the
-// reason that is known, or because there is nobody to send it to.
+// refuse ends a transaction that is refused before its content, because of t.refusal or
+// because no recipient was accepted.
 func (s *session) refuse() (r codec.Reply, refused bool) {
 	switch {
 	case !s.t.refusal.IsZero():
@@ -213,8 +212,7 @@ func (s *session) refuse() (r codec.Reply, refused bool) {
 	return r, true
 }
 
-// onDATA asks for the content, or refuses the transaction at once if that is
-// what will come of it.
+// onDATA asks for the content, or answers with the refusal that is known already.
 func (s *session) onDATA(args []byte) (codec.Reply, state) {
 	if len(args) > 0 {
 		return codec.ReplyBadArgs, s.state
@@ -237,7 +235,7 @@ func (s *session) onContent(b []byte) (rest []byte) {
 	n, done := s.data.Decode(b, s.t.content)
 	s.srv.metrics.contentBytes.Add(n)
 	err := s.data.Err()
-	if err != nil { // what is left is swallowed: nothing has to be kept for it
+	if err != nil { // the rest of the content is discarded
 		s.dropTransaction()
 	}
 	switch {
@@ -251,7 +249,7 @@ func (s *session) onContent(b []byte) (rest []byte) {
 	return b[n:]
 }
 
-// contentReply says why content was refused.
+// contentReply returns the refusal of content, and counts it.
 func (s *session) contentReply(err error) codec.Reply {
 	r := codec.ReplyForContent(err)
 	if r.Transient() {
@@ -278,6 +276,6 @@ func (s *session) submit() {
 		s.pass(upstream.ClientReply(err), stateReady)
 		return
 	}
-	t.up, t.relayed, t.complete = nil, up, s.heard
+	t.up, t.relayed, t.complete = nil, up, s.lastInput
 	s.enter(stateAwaitUpstream)
 }

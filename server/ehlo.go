@@ -9,17 +9,17 @@ import (
 	"xoauth2-proxy/internal/password"
 )
 
-// offer is what a listener promises in its EHLO replies (RFC 5321 section
-// 4.1.1.1), before and after TLS. It changes with the accounts.
-type offer struct {
-	means         means // what it was made from
+// ehloReplies are a listener's EHLO replies (RFC 5321 section 4.1.1.1), before and
+// after TLS. They change with the accounts.
+type ehloReplies struct {
+	from          capabilities
 	clear, secure codec.Reply
-	cram          bool // CRAM-MD5 is taken, if not for every account
+	cram          bool // CRAM-MD5 works for at least one account
 }
 
-// means is what the accounts allow to promise.
-type means struct {
-	extensions account.Extensions // which every account's provider has
+// capabilities are the parts of an EHLO reply that depend on the accounts.
+type capabilities struct {
+	extensions account.Extensions // that the provider of every account has
 	// someCRAM and allCRAM tell that some, or all, of the accounts with a
 	// password have it stored recoverably.
 	someCRAM, allCRAM bool
@@ -36,27 +36,24 @@ var keywords = []struct {
 	{account.ExtBINARYMIME, "BINARYMIME"},
 }
 
-// offered is the offer for the accounts as they are now: its extensions are
-// right at once, CRAM-MD5 when the passwords of new accounts have been parsed.
-func (l *listener) offered() *offer {
+// currentEHLO returns the EHLO replies for the accounts in force. The extensions are
+// right at once, CRAM-MD5 after the passwords of new accounts have been parsed.
+func (l *listener) currentEHLO() *ehloReplies {
 	snapshot := l.srv.accounts.Load()
 	l.srv.learn(snapshot)
-	o := l.offer.Load()
-	m := o.means
-	if m.extensions = snapshot.Extensions(); m == o.means {
-		return o
+	old := l.ehlo.Load()
+	m := old.from
+	if m.extensions = snapshot.Extensions(); m == old.from {
+		return old
 	}
-	now := l.newOffer(m)
-	l.offer.CompareAndSwap(o, now) // or else a newer one is there
+	now := l.newEHLO(m)
+	l.ehlo.CompareAndSwap(old, now) // fails if newer replies were stored meanwhile
 	return now
 }
 
-// advertise has the next sessions offered what m allows.
-func (l *listener) advertise(m means) { l.offer.Store(l.newOffer(m)) }
-
-// newOffer makes the EHLO replies. CRAM-MD5 stands in them when it works for
-// every account: clients that can do it choose it without asking.
-func (l *listener) newOffer(m means) *offer {
+// newEHLO makes the EHLO replies. They list CRAM-MD5 only if it works for every
+// account: clients that support CRAM-MD5 choose it without asking.
+func (l *listener) newEHLO(m capabilities) *ehloReplies {
 	cram, announced := true, true
 	switch l.policy {
 	case password.PolicyShared:
@@ -77,22 +74,22 @@ func (l *listener) newOffer(m means) *offer {
 	if announced {
 		auth = "\nAUTH CRAM-MD5 PLAIN LOGIN"
 	}
-	o := &offer{means: m, cram: cram}
-	o.secure = codec.Reply{Code: 250, Text: b.String() + auth}
-	o.clear = o.secure
-	if l.cfg.TLS.offered() {
-		o.clear.Text = b.String() + "\nSTARTTLS" + auth
+	r := &ehloReplies{from: m, cram: cram}
+	r.secure = codec.Reply{Code: 250, Text: b.String() + auth}
+	r.clear = r.secure
+	if l.cfg.TLS.offersSTARTTLS() {
+		r.clear.Text = b.String() + "\nSTARTTLS" + auth
 	}
 	if l.cfg.TLS == TLSRequired {
-		o.clear.Text = b.String() + "\nSTARTTLS"
+		r.clear.Text = b.String() + "\nSTARTTLS"
 	}
-	return o
+	return r
 }
 
-// prepare looks at all accounts: what a login that names none of them is to
-// cost, and what may be promised.
+// prepare examines all accounts. It decides how much time the check of an unknown
+// login takes, and renews the EHLO replies.
 func (srv *Server) prepare(snapshot *account.Snapshot) {
-	m := means{extensions: snapshot.Extensions(), allCRAM: true}
+	m := capabilities{extensions: snapshot.Extensions(), allCRAM: true}
 	srv.passwords.Imitate(func(yield func(password.Secret) bool) {
 		more := true
 		for _, a := range snapshot.All() {
@@ -110,17 +107,17 @@ func (srv *Server) prepare(snapshot *account.Snapshot) {
 	})
 	m.allCRAM = m.allCRAM && m.someCRAM
 	for _, l := range srv.listeners {
-		l.advertise(m)
+		l.ehlo.Store(l.newEHLO(m))
 	}
 }
 
-// understood are the extensions whose parameters MAIL takes; whether the
-// account's provider can carry what they ask for is another question.
+// understood are the extensions whose parameters MAIL takes. cannotCarry decides
+// whether the account's provider supports them.
 const understood = codec.ExtSIZE | codec.Ext8BITMIME | codec.ExtSMTPUTF8 |
 	codec.ExtBINARYMIME | codec.ExtCHUNKING | codec.ExtAUTH
 
-// understood are the extensions whose parameters the session's MAIL takes:
-// those about delivery reports are unknown where the provider has none.
+// understood returns the extensions whose parameters the session's MAIL takes: DSN
+// only if the provider has it.
 func (s *session) understood() codec.Extensions {
 	if s.account.Extensions.Has(account.ExtDSN) {
 		return understood | codec.ExtDSN
@@ -128,7 +125,8 @@ func (s *session) understood() codec.Extensions {
 	return understood
 }
 
-// cannotCarry says why a message does not fit the provider; zero if it does.
+// cannotCarry returns the refusal of a message that the provider cannot carry, or
+// NoReply.
 func cannotCarry(m codec.MailArgs, offered account.Extensions) codec.Reply {
 	switch {
 	case m.SMTPUTF8 && !offered.Has(account.ExtSMTPUTF8): // RFC 6531 section 3.6

@@ -19,9 +19,9 @@ func offered(reply string) (all []string) {
 	return all
 }
 
-// TestOfferFollowsProviders advertises what every account's provider can carry,
+// TestEHLOFollowsProviders advertises what every account's provider can carry,
 // and does so from the first EHLO after a reload on.
-func TestOfferFollowsProviders(t *testing.T) {
+func TestEHLOFollowsProviders(t *testing.T) {
 	unknown := func(a *account.Account) { a.Provider, a.Extensions = "own", account.ExtensionsUnknown }
 	tests := []struct {
 		name   string
@@ -52,7 +52,7 @@ func TestOfferFollowsProviders(t *testing.T) {
 			}
 			c := k.dial(t)
 			c.expect("220")
-			k.learned.Store(snap) // whoever is to look at its passwords has not come to it yet
+			k.learned.Store(snap) // keepLearning would look at its passwords later
 			k.store.Swap(snap)
 			if got := offered(c.cmd("EHLO client.example.com", "250")); !slices.Equal(got, strings.Fields(tt.want)) {
 				t.Errorf("offered is %v, want %s", got, tt.want)
@@ -110,9 +110,9 @@ func TestProviderCannotCarry(t *testing.T) {
 	}
 }
 
-// TestOfferOfCRAM announces CRAM-MD5 where it works for every account that has a
+// TestEHLOAnnouncesCRAM announces CRAM-MD5 where it works for every account that has a
 // password, and takes it from those for which it does, wherever there are any.
-func TestOfferOfCRAM(t *testing.T) {
+func TestEHLOAnnouncesCRAM(t *testing.T) {
 	tests := []struct {
 		name      string
 		stored    map[string]string
@@ -130,8 +130,8 @@ func TestOfferOfCRAM(t *testing.T) {
 			k.setPasswords(t, tt.stored)
 			c := k.dial(t)
 			c.expect("220")
-			if offer := c.cmd("EHLO client.example.com", "250"); strings.Contains(offer, "CRAM-MD5") != tt.announced {
-				t.Errorf("offered is %q", offer)
+			if reply := c.cmd("EHLO client.example.com", "250"); strings.Contains(reply, "CRAM-MD5") != tt.announced {
+				t.Errorf("the EHLO reply is %q", reply)
 			}
 			if tt.want == "504" {
 				c.cmd("AUTH CRAM-MD5", "504 5.5.4")
@@ -144,9 +144,9 @@ func TestOfferOfCRAM(t *testing.T) {
 	}
 }
 
-// TestOfferAfterReloadsAtOnce reloads again and again, with passwords that take
-// time to look at: in the end the offer is that for the last accounts.
-func TestOfferAfterReloadsAtOnce(t *testing.T) {
+// TestEHLOAfterReloadsAtOnce reloads again and again, with passwords that take
+// time to look at: in the end the EHLO replies are those for the last accounts.
+func TestEHLOAfterReloadsAtOnce(t *testing.T) {
 	k := newStack(t, withPasswords(quickHash, password.PolicyAccount))
 	many := func(stored string, n int) *account.Snapshot {
 		base := k.snapshot(t, gmailUser).All()[0]
@@ -174,7 +174,7 @@ func TestOfferAfterReloadsAtOnce(t *testing.T) {
 		c.close()
 	}
 	k.stop(t) // and what still looks at older accounts
-	if offer := k.listeners[0].offer.Load(); !strings.Contains(offer.clear.Text, "CRAM-MD5") {
-		t.Errorf("the offer is %q", offer.clear.Text)
+	if now := k.listeners[0].ehlo.Load(); !strings.Contains(now.clear.Text, "CRAM-MD5") {
+		t.Errorf("the EHLO reply is %q", now.clear.Text)
 	}
 }
