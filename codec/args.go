@@ -29,9 +29,9 @@ type RcptArgs struct {
 
 // ParseMail takes the arguments of MAIL apart, "FROM:<reverse-path>" and
 // parameters (RFC 5321 section 4.1.1.2). Only parameters whose extension is in
-// ext are known. White space behind the colon and a mailbox without angle
+// ext are known. White space after the colon and a mailbox without angle
 // brackets are accepted, as by other servers. AUTH is checked and dropped (RFC
-// 4954 section 5): the proxy vouches for nobody. A SIZE above the range of
+// 4954 section 5): the proxy vouches for no sender. A SIZE above the range of
 // int64 gives math.MaxInt64. It does not allocate.
 //
 // Errors: ErrArgSyntax, ErrReversePath, ErrUnknownParam, ErrParamValue,

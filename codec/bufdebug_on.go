@@ -7,7 +7,7 @@ import "sync"
 // poison fills buffers that were put back, so that late readers show.
 const poison = 0xdb
 
-// tracked holds the buffers that someone owns. Its mutex guards the map.
+// tracked holds the buffers that have an owner. Its mutex guards the map.
 var tracked = struct {
 	sync.Mutex
 	live map[*Buffer]struct{}

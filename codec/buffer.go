@@ -2,12 +2,11 @@ package codec
 
 import "github.com/valyala/bytebufferpool"
 
-// Buffer is a pooled byte buffer. Who holds one owns it, until PutBuffer.
+// Buffer is a pooled byte buffer. Its holder owns it, until PutBuffer.
 type Buffer = bytebufferpool.ByteBuffer
 
 // maxPooledLine is the capacity, in octets, above which a line buffer is not
-// kept: a rare long exchange shall not stay in memory. It takes a whole AUTH
-// line.
+// pooled: a rare long line must not stay in memory. A whole AUTH line fits.
 const maxPooledLine = 16 << 10
 
 var linePool bytebufferpool.Pool

@@ -61,8 +61,8 @@ func TestParseCommand(t *testing.T) {
 				t.Errorf("ParseCommand(%q) = %v, %d, %v, want ErrIncomplete", tt.line[:cut], cmd, n, err)
 			}
 		}
-		for _, behind := range []string{"", "QUIT\r\n", "\n"} {
-			cmd, n, err := codec.ParseCommand([]byte(tt.line + behind))
+		for _, after := range []string{"", "QUIT\r\n", "\n"} {
+			cmd, n, err := codec.ParseCommand([]byte(tt.line + after))
 			if cmd.Verb != tt.verb || string(cmd.Args) != tt.args || n != len(tt.line) || err != nil {
 				t.Errorf("ParseCommand(%q) = %v %q, %d, %v", tt.line, cmd.Verb, cmd.Args, n, err)
 			}

@@ -111,8 +111,8 @@ func TestWriteDotStuffed(t *testing.T) {
 		{"dot", ".", "..\r\n.\r\n"},
 		{"dots at line starts", ".a\r\n..b\r\n.\r\n", "..a\r\n...b\r\n..\r\n.\r\n"},
 		{"dots elsewhere", "a.b\r\nc.\r\n", "a.b\r\nc.\r\n.\r\n"},
-		{"behind bare LF", "a\n.b\r\n", "a\n.b\r\n.\r\n"},
-		{"behind bare CR", "a\r.b\r\n", "a\r.b\r\n.\r\n"},
+		{"after bare LF", "a\n.b\r\n", "a\n.b\r\n.\r\n"},
+		{"after bare CR", "a\r.b\r\n", "a\r.b\r\n.\r\n"},
 		{"empty lines", "\r\n\r\n.\r\n", "\r\n\r\n..\r\n.\r\n"},
 	}
 	for _, tt := range tests {

@@ -94,7 +94,7 @@ func decodePieces(t testing.TB, limit int64, normalise bool, pieces ...string) (
 			t.Fatalf("Decode(%q) took %d octets without the end of data", p, m)
 		}
 		if done && (m != 0 || !isDone) {
-			t.Fatalf("Decode behind the end of data = %d, %v", m, isDone)
+			t.Fatalf("Decode after the end of data = %d, %v", m, isDone)
 		}
 		n += m
 		done = isDone
@@ -141,7 +141,7 @@ func TestDataDecoder(t *testing.T) {
 		{name: "three dots", wire: "...\r\n.\r\n", want: "..\r\n"},
 		{name: "NUL and 8-bit octets", wire: "\x00\xff\x80\r\n.\r\n", want: "\x00\xff\x80\r\n"},
 		{name: "dot and space", wire: ". \r\n.\r\n", want: " \r\n"},
-		{name: "pipelined command behind", wire: "a\r\n.\r\nQUIT\r\n", want: "a\r\n", wantRest: "QUIT\r\n"},
+		{name: "pipelined command after", wire: "a\r\n.\r\nQUIT\r\n", want: "a\r\n", wantRest: "QUIT\r\n"},
 		{name: "no end", wire: "a\r\n", want: "a\r\n", open: true},
 		{name: "half of the end", wire: "a\r\n.\r", want: "a\r\n", open: true},
 		{name: "at the limit", wire: "abc\r\n.\r\n", limit: 5, want: "abc\r\n"},
@@ -185,7 +185,7 @@ func TestDataDecoderNormalise(t *testing.T) {
 		{"CRLF.LF stays content", "a\r\n.\nb\r\n.\r\n", "a\r\n.\r\nb\r\n"},
 		{"CRLF.CR stays content", "a\r\n.\rb\r\n.\r\n", "a\r\n.\r\nb\r\n"},
 		{"CR.CRLF stays content", "a\r.\r\nb\r\n.\r\n", "a\r\n.\r\nb\r\n"},
-		{"dots behind a bare LF stay", "a\n..b\r\n.\r\n", "a\r\n..b\r\n"},
+		{"dots after a bare LF stay", "a\n..b\r\n.\r\n", "a\r\n..b\r\n"},
 		{"CRCRLF is two lines", "a\r\r\n.\r\n", "a\r\n\r\n"},
 	}
 	for _, tt := range tests {

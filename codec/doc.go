@@ -1,6 +1,6 @@
 // Package codec is the wire format of SMTP: commands, replies, content and
 // SASL messages, for both sides of the proxy. It does no I/O, reads no
-// configuration and imports nothing else of this module.
+// configuration and imports no other package of this module.
 //
 // # Parsing
 //
@@ -18,7 +18,7 @@
 // of DATA (RFC 5321 section 4.5.2) and is the one incremental parser here. Its
 // states are
 //
-//	lineStart   behind CRLF, or at the very beginning
+//	lineStart   after CRLF, or at the very beginning
 //	afterDot    a dot at the start of a line
 //	afterDotCR  that dot and a CR: with LF it is the end of data
 //	inLine      anywhere else in a line

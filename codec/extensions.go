@@ -1,10 +1,10 @@
 package codec
 
-// Extensions is a set of SMTP service extensions: those that a server
-// advertised, or that both sides agreed on.
+// Extensions is a set of SMTP service extensions, such as a server's EHLO reply
+// lists.
 type Extensions uint16
 
-// The extensions that bear on commands and content here.
+// The extensions that this package knows.
 const (
 	ExtSIZE       Extensions = 1 << iota // RFC 1870
 	Ext8BITMIME                          // RFC 6152

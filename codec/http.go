@@ -8,8 +8,8 @@ var httpVersion = []byte(" HTTP/")
 
 // isHTTP reports whether a line whose first word is no verb of SMTP is the request
 // line of HTTP: the word is a method of HTTP (RFC 9110 section 9, RFC 5789), in any
-// case, or the line has the version in it. A browser sends such a line, and what a
-// web page wants after it, wherever the page says.
+// case, or the line has the version in it. A web page can make a browser send such a
+// line to any port, and after it lines of the page's choice.
 func isHTTP(word, line []byte) bool {
 	var buf [upperWord]byte
 	switch string(upperInto(&buf, word)) {

@@ -4,7 +4,7 @@ package codec
 const ipv6Tag = "IPV6:"
 
 // validLiteral checks the inside of an address literal: an IPv4 address, or an
-// IPv6 address behind its tag. No other tag has been registered.
+// IPv6 address after its tag. No other tag has been registered.
 func validLiteral(b []byte) bool {
 	if len(b) > len(ipv6Tag) {
 		var buf [upperWord]byte

@@ -15,7 +15,7 @@ const (
 )
 
 // cutPath takes "FROM:" or "TO:" (prefix, matched without regard to case) and
-// the path behind it off args. raw is the path without its angle brackets, and
+// the path after it off args. raw is the path without its angle brackets, and
 // empty for "<>"; params starts with the first parameter. errPath tells of a
 // path that does not end.
 func cutPath(args []byte, prefix string, errPath error) (raw, params []byte, err error) {

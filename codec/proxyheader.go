@@ -10,7 +10,7 @@ import (
 
 // ErrProxyHeader means that a connection did not begin with a valid header of
 // the PROXY protocol. Its sender is not a proxy, or the header is damaged: the
-// connection is to be closed without a word.
+// connection is to be closed without a reply.
 var ErrProxyHeader = errors.New("codec: malformed PROXY protocol header")
 
 // MaxProxyHeader is the longest header that ParseProxyHeader takes, in octets.
@@ -46,12 +46,11 @@ var (
 
 // ProxyHeader is what a proxy in front of a listener says about a connection.
 type ProxyHeader struct {
-	// Source is the client's address and port, Destination the one that the
-	// client connected to. Both are the zero AddrPort (not valid) when the
-	// header names none: Local is set, or the client came over something else
-	// than TCP on IPv4 or IPv6. The endpoints of the connection itself count
-	// then. An IPv4 address in IPv6 clothes is given as IPv4, so that it meets
-	// the rules made for it.
+	// Source is the client's address and port, Destination the address and port
+	// that the client connected to. Both are the zero AddrPort (not valid) when
+	// the header names none: Local is set, or the client did not come by TCP on
+	// IPv4 or IPv6. Then the endpoints of the connection itself count. An
+	// IPv4-mapped IPv6 address is given as IPv4, so that rules for IPv4 match it.
 	Source, Destination netip.AddrPort
 	// Local marks a connection that the proxy made on its own behalf, such as
 	// a health check.
@@ -62,8 +61,8 @@ type ProxyHeader struct {
 // the start of a connection and says how many octets it has. It looks at what
 // has arrived so far and answers ErrIncomplete until the header is whole; the
 // result does not depend on how the network cut the input. TLVs are skipped,
-// but a checksum among them is verified. Anything else than a valid header is
-// ErrProxyHeader, as soon as that is certain. It allocates nothing.
+// but a checksum among them is verified. An invalid header is ErrProxyHeader,
+// as soon as that is certain. It allocates nothing.
 func ParseProxyHeader(b []byte) (h ProxyHeader, n int, err error) {
 	switch {
 	case startsWith(b, proxyV1Start):
@@ -133,7 +132,7 @@ func proxyFields(line []byte) (h ProxyHeader, ok bool) {
 // parseProxyV2 reads the binary form.
 func parseProxyV2(b []byte) (ProxyHeader, int, error) {
 	// A wrong octet is refused when it is there, not when the header is whole:
-	// the length behind it may be anything then.
+	// the length after it may be wrong too.
 	if len(b) > 12 && b[12] != proxyV2Local && b[12] != proxyV2Proxy {
 		return ProxyHeader{}, 0, ErrProxyHeader
 	}

@@ -74,7 +74,7 @@ func parseIPv6(b []byte) (netip.Addr, bool) {
 		b = b[i:]
 	}
 	if gap >= 0 {
-		end := len(out) - (n - gap) // what came behind "::" moves to the end
+		end := len(out) - (n - gap) // the groups after "::" move to the end
 		copy(out[end:], out[gap:n])
 		clear(out[gap:end])
 	}

@@ -83,7 +83,7 @@ func TestParseProxyHeader(t *testing.T) {
 		{"v1 TCP6 that wraps IPv4", "PROXY TCP6 ::ffff:192.0.2.1 ::ffff:c633:6407 56324 25\r\n", tcp4},
 		{"v1 UNKNOWN", "PROXY UNKNOWN\r\n", codec.ProxyHeader{}},
 		{"v1 UNKNOWN, longest", "PROXY UNKNOWN " + longest6 + " " + longest6 + " 65535 65535\r\n", codec.ProxyHeader{}},
-		{"v1 UNKNOWN, anything behind it", "PROXY UNKNOWN  \x00 \xff TCP4\r\n", codec.ProxyHeader{}},
+		{"v1 UNKNOWN, anything after it", "PROXY UNKNOWN  \x00 \xff TCP4\r\n", codec.ProxyHeader{}},
 		{"v2 TCP4", proxyV2TCP(v4, v4to), tcp4},
 		{"v2 TCP6", proxyV2TCP(v6, v6to), tcp6},
 		{"v2 TCP6 that wraps IPv4", proxyV2TCP(mapped, mappedTo), tcp4},
@@ -105,10 +105,10 @@ func TestParseProxyHeader(t *testing.T) {
 					t.Fatalf("%q = %v, %d, %v, want ErrIncomplete", tt.wire[:cut], h, n, err)
 				}
 			}
-			for _, behind := range []string{"", "EHLO a\r\n", "\n", "PROXY UNKNOWN\r\n"} {
-				h, n, err := codec.ParseProxyHeader([]byte(tt.wire + behind))
+			for _, after := range []string{"", "EHLO a\r\n", "\n", "PROXY UNKNOWN\r\n"} {
+				h, n, err := codec.ParseProxyHeader([]byte(tt.wire + after))
 				if h != tt.want || n != len(tt.wire) || err != nil {
-					t.Fatalf("%q = %v, %d, %v, want %v, %d", tt.wire+behind, h, n, err, tt.want, len(tt.wire))
+					t.Fatalf("%q = %v, %d, %v, want %v, %d", tt.wire+after, h, n, err, tt.want, len(tt.wire))
 				}
 			}
 		})
@@ -135,7 +135,7 @@ func TestParseProxyHeaderRefuses(t *testing.T) {
 		{"field too many", "PROXY TCP4 192.0.2.1 198.51.100.7 1 2 3\r\n", 41},
 		{"family only", "PROXY TCP4\r\n", 12},
 		{"unknown family", "PROXY UDP4 192.0.2.1 198.51.100.7 1 2\r\n", 39},
-		{"word behind UNKNOWN", "PROXY UNKNOWNX\r\n", 16},
+		{"word after UNKNOWN", "PROXY UNKNOWNX\r\n", 16},
 		{"IPv6 under TCP4", "PROXY TCP4 ::1 ::1 1 2\r\n", 24},
 		{"IPv4 under TCP6", "PROXY TCP6 192.0.2.1 198.51.100.7 1 2\r\n", 39},
 		{"octal number", "PROXY TCP4 192.0.2.01 198.51.100.7 1 2\r\n", 40},

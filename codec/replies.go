@@ -2,10 +2,10 @@ package codec
 
 import "errors"
 
-// NoReply is what a command gives that is answered later or not at all.
+// NoReply is the result of a command that is answered later or not at all.
 var NoReply = Reply{}
 
-// Replies of success, and those that ask for more.
+// Replies of success (2yz), and intermediate ones (3yz).
 var (
 	ReplyOK           = Reply{250, EnhancedCode{2, 0, 0}, "OK"}
 	ReplyClosing      = Reply{221, EnhancedCode{2, 0, 0}, "Service closing transmission channel"}
@@ -22,7 +22,7 @@ var (
 	ReplyAskResponse  = Reply{334, EnhancedCode{}, ""}             // an empty challenge
 )
 
-// Replies to commands that are wrong in themselves or in this place.
+// Replies to commands that are malformed, or out of sequence.
 var (
 	ReplyBareNewline    = Reply{500, EnhancedCode{5, 5, 2}, "Lines must end in CRLF and have no bare CR, bare LF or NUL"}
 	ReplyLineTooLong    = Reply{500, EnhancedCode{5, 5, 6}, "Line too long"}

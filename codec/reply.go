@@ -43,9 +43,9 @@ func (r Reply) Transient() bool { return r.Code >= 400 && r.Code < 500 }
 func (r Reply) Permanent() bool { return r.Code >= 500 && r.Code < 600 }
 
 // AppendTo appends the wire form to dst: each line with the code, the enhanced
-// code (RFC 2034 section 4) and CRLF, all but the last with a hyphen behind
-// the code. A CR or NUL in Text becomes a space, so that no text from
-// elsewhere can end a line.
+// code (RFC 2034 section 4) and CRLF, all but the last with a hyphen after
+// the code. A CR or NUL in Text becomes a space, so that no text of a provider
+// can end a line.
 func (r Reply) AppendTo(dst []byte) []byte {
 	text, more := r.Text, true
 	for more {

@@ -94,7 +94,7 @@ func (r *Reply) setText(b []byte, lines int) {
 }
 
 // nextText returns the text of the first line of b, without code and
-// separator, and the lines behind it.
+// separator, and the lines after it.
 func nextText(b []byte) (text, rest []byte) {
 	i := bytes.IndexByte(b, '\n')
 	text = chopLine(b[:i+1])
@@ -112,7 +112,7 @@ func cleanText(b []byte) string {
 }
 
 // enhancedAt returns the enhanced code that text starts with, zero if there is
-// none that fits the reply code. Leading zeros and a lone space behind the
+// none that fits the reply code. Leading zeros and a lone space after the
 // code are not taken, since AppendTo would not write them.
 func (r *Reply) enhancedAt(text []byte) (e EnhancedCode) {
 	class := r.Code / 100
@@ -130,7 +130,7 @@ func (r *Reply) enhancedAt(text []byte) (e EnhancedCode) {
 	return EnhancedCode{uint16(class), subject, detail}
 }
 
-// statusNumber reads one to three digits at text[i:]; next is the index behind
+// statusNumber reads one to three digits at text[i:]; next is the index after
 // them.
 func statusNumber(text []byte, i int) (v uint16, next int, ok bool) {
 	start := i
@@ -142,7 +142,7 @@ func statusNumber(text []byte, i int) (v uint16, next int, ok bool) {
 }
 
 // afterEnhanced cuts the enhanced code, which text is known to start with if r
-// has one, and the space behind it.
+// has one, and the space after it.
 func (r *Reply) afterEnhanced(text []byte) []byte {
 	if r.Enhanced.IsZero() {
 		return text

@@ -89,7 +89,7 @@ func TestParseReply(t *testing.T) {
 		{"four digits", "550 5.1.1000 a\r\n", codec.Reply{Code: 550, Text: "5.1.1000 a"}},
 		{"version, no code", "220 2.0.x server\r\n", codec.Reply{Code: 220, Text: "2.0.x server"}},
 		{"two numbers", "250 2.0 ok\r\n", codec.Reply{Code: 250, Text: "2.0 ok"}},
-		{"lone space behind the code", "250 2.0.0 \r\n", codec.Reply{Code: 250, Text: "2.0.0 "}},
+		{"lone space after the code", "250 2.0.0 \r\n", codec.Reply{Code: 250, Text: "2.0.0 "}},
 		{"3yz has none", "354 3.0.0 go\r\n", codec.Reply{Code: 354, Text: "3.0.0 go"}},
 		{"CR and NUL in the text", "250-a\rb\r\n250 \x00\r\n", codec.Reply{Code: 250, Text: "a b\n "}},
 		{"EHLO", "250-mail.example at your service\r\n250-SIZE 35882577\r\n250 SMTPUTF8\r\n", codec.Reply{Code: 250, Text: "mail.example at your service\nSIZE 35882577\nSMTPUTF8"}},
@@ -101,8 +101,8 @@ func TestParseReply(t *testing.T) {
 					t.Errorf("ParseReply(%q) = %v, %d, %v, want ErrIncomplete", tt.in[:cut], r, n, err)
 				}
 			}
-			for _, behind := range []string{"", "221 bye\r\n", "x"} {
-				r, n, err := codec.ParseReply([]byte(tt.in + behind))
+			for _, after := range []string{"", "221 bye\r\n", "x"} {
+				r, n, err := codec.ParseReply([]byte(tt.in + after))
 				if r != tt.want || n != len(tt.in) || err != nil {
 					t.Errorf("got %+v, %d, %v, want %+v", r, n, err, tt.want)
 				}
