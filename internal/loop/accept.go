@@ -34,9 +34,9 @@ type socket struct {
 	path string // of a unix socket that is to be removed
 }
 
-// NewSocket takes a listening socket over from package net, whose poller would have
-// a thread woken for each client. It closes ln. path is that of a unix socket that
-// Close removes, or "".
+// NewSocket takes a listening socket over from package net, whose poller would wake a
+// thread for each client. It closes ln. path is a unix socket's path, which Close
+// removes, or "".
 func NewSocket(ln net.Listener, path string) (Socket, error) {
 	defer ln.Close()
 	if u, ok := ln.(*net.UnixListener); ok {
@@ -53,7 +53,7 @@ func NewSocket(ln net.Listener, path string) (Socket, error) {
 	return &socket{fd: fd, addr: ln.Addr(), path: path}, nil
 }
 
-// duplicate gives a descriptor of its own for the socket of c.
+// duplicate returns a duplicate descriptor of the socket of c.
 func duplicate(c syscall.Conn) (fd int, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -66,9 +66,9 @@ func duplicate(c syscall.Conn) (fd int, err error) {
 	return fd, errors.Join(cerr, err)
 }
 
-// prepareAccepted sets on a listening TCP socket what accepted ones inherit: that
-// saves five calls for each. Package net listens by MPTCP, where that takes Linux
-// 6.10, and falls back to TCP alone if it is called for ListenConfig.Control.
+// prepareAccepted sets the options that accepted sockets inherit on a listening TCP
+// socket, which saves five calls for each connection. Package net listens by MPTCP, which
+// takes these options from Linux 6.10 on.
 func prepareAccepted(raw syscall.RawConn) (err error) {
 	cerr := raw.Control(func(fd uintptr) {
 		for _, o := range []struct{ level, name, value int }{
@@ -117,10 +117,10 @@ func (s *socket) Close() error {
 // Acceptor decides about the connections of a listening socket. Its methods are
 // called on any of the loops, at the same time.
 type Acceptor interface {
-	// Accepted is given a connection: it has on serve it, or closes fd.
+	// Accepted is given a connection: it calls on.Serve, or closes fd.
 	Accepted(on *Loop, fd int, remote netip.AddrPort)
-	// Failed is told that accepting failed. It returns true if it has made room, so
-	// that accepting may go on at once.
+	// Failed is told that accepting failed. It returns true if accepting may go on
+	// at once.
 	Failed(err error) bool
 	// Stopped is called once, when no loop accepts any more and the socket is closed.
 	Stopped()
@@ -133,8 +133,8 @@ type Listener struct {
 	loops    atomic.Int32 // that accept
 }
 
-// Listen has all loops accept from the socket, until Engine.StopListening. It takes
-// the socket.
+// Listen lets all loops accept from the socket, until Engine.StopListening. It owns the
+// socket from then on.
 func (e *Engine) Listen(s Socket, a Acceptor) {
 	from := &Listener{socket: s, acceptor: a}
 	from.loops.Store(int32(len(e.loops)))
@@ -157,8 +157,8 @@ func (l *Loop) listen(from *Listener) {
 	l.arm(from)
 }
 
-// arm asks to be told of connections to accept; one of the loops that wait is.
-// It does nothing for a socket that the loop is told of already.
+// arm adds the listening socket to the loop's epoll. For each client, epoll wakes one of
+// the waiting loops. arm does nothing if the socket is in epoll already.
 func (l *Loop) arm(from *Listener) {
 	fd := from.socket.descriptor()
 	event := unix.EpollEvent{Fd: int32(fd), Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE}
@@ -168,8 +168,8 @@ func (l *Loop) arm(from *Listener) {
 	}
 }
 
-// disarm is the reverse of arm. Closing the socket does not do it where the socket
-// is open in another process too, as with systemd.
+// disarm undoes arm. A close of the socket is not enough if another process, such as
+// systemd, has it open too.
 func (l *Loop) disarm(from *Listener) {
 	_ = unix.EpollCtl(l.poller.epoll, unix.EPOLL_CTL_DEL, from.socket.descriptor(), nil)
 }
@@ -196,8 +196,8 @@ func (l *Loop) listenerOf(fd int) *Listener {
 	return nil
 }
 
-// acceptPause is how long accepting rests after an error, so that a lasting
-// one does not keep the loop busy.
+// acceptPause is how long accepting pauses after an error: a lasting error must not keep
+// the loop busy.
 const acceptPause = 10 * time.Millisecond
 
 // accept takes one connection.

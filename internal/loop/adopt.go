@@ -17,7 +17,7 @@ type Stream struct {
 	t *layer
 }
 
-// NewStream makes a stream of a connected socket, which it takes.
+// NewStream makes a stream of a connected socket, which it owns from then on.
 func NewStream(tcp *net.TCPConn) *Stream {
 	s := &Stream{TCPConn: tcp, t: newLayer()}
 	s.t.wire.tcp = tcp
@@ -49,13 +49,13 @@ func (s *Stream) Write(p []byte) (int, error) {
 // SetDeadline implements net.Conn.
 func (s *Stream) SetDeadline(t time.Time) error { return s.TCPConn.SetDeadline(t) }
 
-// errNoTLS: only what is secured is adopted.
+// errNoTLS: a connection to a provider is adopted with TLS only.
 var errNoTLS = errors.New("a loop adopts only a connection that has TLS")
 
-// Adopt has the loop serve a secured stream, for life. It takes the stream, of which
-// no read or write may be under way, and may be called on any goroutine. h is told by
-// Opened, or by Closed alone; what the peer has sent already follows by Received. On
-// an error the connection is closed and h is told nothing.
+// Adopt gives a secured stream to the loop, for life. It owns the stream, of which no
+// read or write may be under way. It may be called on any goroutine. The loop calls Opened
+// of h, or Closed alone, and then Received with what the peer has sent already. On an
+// error Adopt closes the connection and calls nothing of h.
 func (l *Loop) Adopt(s *Stream, h Handler) error {
 	if s.t.conn == nil {
 		return errors.Join(errNoTLS, s.Close())

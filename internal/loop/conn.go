@@ -27,8 +27,8 @@ type Handler interface {
 	// Drained is called when what a Write had to keep has left.
 	Drained()
 	// Closed is called last and once, also inside a Write, Flush or Close of ours.
-	// err is nil after Close, else what the connection broke by. It is the only call
-	// for a connection that could not be opened.
+	// err is nil after Close, else the error that broke the connection. It is the
+	// only call for a connection that could not be opened.
 	Closed(err error)
 }
 
@@ -42,10 +42,10 @@ type Conn struct {
 	loop    *Loop
 	handler Handler
 	gnet    gnet.Conn
-	raw     unsafe.Pointer // the same, for what is linked to
+	raw     unsafe.Pointer // the same, for the linked functions
 	fd      int
 
-	first  bool // it is to a provider: told before others
+	first  bool // it is to a provider: its events come first
 	closed bool
 	paused bool // nothing is read
 	ended  bool // the peer sends nothing more
@@ -53,7 +53,7 @@ type Conn struct {
 	tls    *layer
 }
 
-// Unread is what has come in on a connection and was not read.
+// Unread is what has arrived on a connection and was not read.
 type Unread uint8
 
 const (
@@ -65,7 +65,7 @@ const (
 	Ended
 )
 
-// Loop is the one that serves the connection.
+// Loop is the loop that serves the connection.
 func (c *Conn) Loop() *Loop { return c.loop }
 
 // FD is the descriptor of the socket, which stays the connection's.
@@ -86,7 +86,7 @@ func (c *Conn) open(g gnet.Conn) {
 	defer l.leave()
 	defer l.contain(c)
 	c.handler.Opened(c)
-	if c.tls != nil && c.tls.established { // what came with the end of the login
+	if c.tls != nil && c.tls.established { // adopted: octets may have come with the end of the login
 		c.pump(nil)
 	}
 }
@@ -133,7 +133,7 @@ func (c *Conn) onReady(ev uint32) {
 	if ev&(unix.EPOLLIN|unix.EPOLLPRI) != 0 && !c.closed && !c.ended && !c.paused {
 		c.read(broken)
 	}
-	if broken && !c.closed && (c.ended || c.paused) { // a reading connection meets the error itself
+	if broken && !c.closed && (c.ended || c.paused) { // else read has met the error
 		c.fail(errHangUp)
 	}
 }
@@ -141,7 +141,7 @@ func (c *Conn) onReady(ev uint32) {
 // errHangUp: epoll reported EPOLLERR or EPOLLHUP.
 var errHangUp = errors.New("the peer has hung up")
 
-// progressed tells the handler that something of what was kept has left.
+// progressed tells the handler that kept octets have left.
 func (c *Conn) progressed() {
 	if c.Buffered() > 0 {
 		if h, ok := c.handler.(Progressor); ok {
@@ -155,8 +155,8 @@ func (c *Conn) progressed() {
 	c.handler.Drained()
 }
 
-// read takes what has come in, once, or all of it if the connection is broken: what
-// the peer sent before it broke counts.
+// read reads once, or to the end if the connection is broken: the octets that the peer
+// sent before count.
 func (c *Conn) read(all bool) {
 	for {
 		n, err := unix.Read(c.fd, c.loop.input)
@@ -190,8 +190,8 @@ func (c *Conn) fail(err error) {
 	c.release()
 }
 
-// endOfInput tells the handler once, and has epoll report no more input: FIN would
-// be reported for ever.
+// endOfInput tells the handler once, and asks epoll for no more input: it would report FIN
+// for ever.
 func (c *Conn) endOfInput() {
 	if c.ended || c.closed {
 		return
@@ -222,8 +222,8 @@ func (c *Conn) watch() bool {
 	return unix.EpollCtl(c.loop.poller.epoll, unix.EPOLL_CTL_MOD, c.fd, &event) == nil
 }
 
-// Pause stops reading, so that TCP holds the peer back. What is read already is
-// still handed to Received. It reports whether it could.
+// Pause stops reading, so that TCP holds the peer back. Received still gets the octets
+// that were read already. Pause reports whether reading has stopped.
 func (c *Conn) Pause() bool {
 	if c.closed {
 		return false
@@ -260,9 +260,8 @@ func (c *Conn) Write(b []byte) error {
 	return c.Flush()
 }
 
-// Gather encrypts b for the next Flush. The connection must have TLS, and nothing
-// else may be done with a connection of the loop before Flush. After an error what was
-// gathered is forgotten.
+// Gather encrypts b for the next Flush. The connection must have TLS, and no other
+// connection of the loop may be used before Flush. An error drops all that was gathered.
 func (c *Conn) Gather(b []byte) error {
 	if c.closed {
 		c.loop.Discard()
@@ -307,8 +306,8 @@ func (c *Conn) Buffered() int {
 	return c.gnet.OutboundBuffered()
 }
 
-// CloseWrite tells the peer that nothing more comes: close_notify where there is TLS,
-// and FIN. What is still Buffered must have left before.
+// CloseWrite tells the peer that nothing more comes, by close_notify if there is TLS, and
+// by FIN if nothing is Buffered.
 func (c *Conn) CloseWrite() {
 	if c.closed {
 		return

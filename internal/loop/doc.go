@@ -1,6 +1,6 @@
-// Package loop serves sockets on event loops: those of clients and those to
-// providers alike. It is the only package that knows gnet, uses unsafe memory or
-// links to what another package does not export.
+// Package loop serves sockets on event loops, those of clients and those to providers
+// alike. It is the only package that imports gnet or unsafe, or links to unexported names
+// of another package.
 //
 // # A loop
 //
@@ -14,12 +14,14 @@
 // that is posted before it looks. Later runs something on the loop itself, right
 // after the callback that is running, so that a handler is not entered twice.
 //
-// In one batch of events the connections to providers come first, so that one that
-// has ended is known before a message of a client wants it (Polled).
+// In one batch of events the connections to providers come first: the loop knows which of
+// them have ended before a client's message wants one (Polled).
 //
 // # A connection
 //
-// A [Conn] belongs to its loop for life. Its handler is told:
+// A [Conn] belongs to its loop for life: the loop that accepted it or was given it
+// ([Loop.Serve]), or that adopted it after the login at a provider ([Loop.Adopt]). Its
+// handler is told:
 //
 //	Opened      first
 //	Received    octets of the peer, in clear if the connection has TLS; borrowed
@@ -38,17 +40,17 @@
 // crypto/tls drives the TLS of both sides. For it the loop is a net.Conn below the
 // tls.Conn: "no more input" is an expired read deadline, which by the contract of
 // crypto/tls is not sticky, and what it writes is gathered and leaves in one write.
-// Only a handshake has a goroutine, since it computes for too long: that of a
-// client from its first whole record to its end (there may be maxHandshakes of them,
-// and the oldest gives way), that to a provider with the login that follows, until
-// the connection is adopted ([Loop.Adopt]). A connection has a buffer for records
-// only while there is something in it (memory.go).
+// Only a handshake has a goroutine, since it computes for too long. A client's handshake
+// has one from its first whole record to its end. There may be maxHandshakes of them at a
+// time; the oldest gives way. A handshake with a provider runs on the goroutine that dials
+// and logs in, up to [Loop.Adopt]. A connection has a buffer for records only while
+// there is something in it (memory.go).
 //
 // # Time
 //
 // A [Timer] fires on its loop, within a tick (100 ms) after its time. Moving it later
-// costs one store. A [Heartbeat] is told when a loop is given a tick and when it has
-// come to it, so that a loop that is caught in a callback is noticed.
+// costs one store. A [Heartbeat] is told when a tick is posted to a loop and when the loop
+// runs it, so that a loop that is stuck in a callback is noticed.
 //
 // # Tests
 //

@@ -22,8 +22,7 @@ type Config struct {
 	Log *zap.Logger
 	// Lag is told on each tick of each loop by how many seconds it came late.
 	Lag func(seconds float64)
-	// Heartbeat, if not nil, gives each loop, by its number, what tells that it comes
-	// back.
+	// Heartbeat, if not nil, returns the heartbeat of each loop, by its number.
 	Heartbeat func(i int, l *Loop) Heartbeat
 	// Panicked is told of a panic that was contained, on the goroutine that it
 	// happened on.
@@ -41,7 +40,7 @@ type Heartbeat interface {
 	Remove()
 }
 
-// Running is the method of *Loop that a loop is in while it works, as stacks name it.
+// Running is the method of *Loop that is on the stack while a loop works.
 const Running = "internal/loop.(*Loop).Run"
 
 // Place is where a panic happened.

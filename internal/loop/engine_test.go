@@ -316,7 +316,7 @@ func TestHandshakesGiveWay(t *testing.T) {
 }
 
 // TestBadHandshakes: what is no handshake, or one that stops half-way, ends with an
-// error and leaves nothing behind.
+// error and leaves nothing open.
 func TestBadHandshakes(t *testing.T) {
 	e := startLoops(t, 1, nil)
 	l := e.Loops()[0]

@@ -16,16 +16,16 @@ var (
 	// ErrGaveWay ends a handshake that gave way to others: too many were under way,
 	// and it was the oldest.
 	ErrGaveWay = errors.New("too many TLS handshakes, and this was the oldest")
-	// ErrNoHandshake ends a handshake that the client had not begun when it ended its
-	// input: it has sent no whole record.
+	// ErrNoHandshake ends a handshake whose client ended its input before its first
+	// whole record.
 	ErrNoHandshake = errors.New("the client left before it began a TLS handshake")
 	// errHandshakePanic ends a handshake that panicked.
 	errHandshakePanic = errors.New("internal error")
 )
 
-// handshakes has the goroutines of the handshakes under way. When there are too
-// many, the oldest gives way: a client that means it is done within a round trip
-// or two, so that those that only hold a place do not keep others out.
+// handshakes has the goroutines of the handshakes under way. When there are too many, the
+// oldest gives way: an honest client is done within a round trip or two, and clients that
+// only hold a place must not keep others out.
 type handshakes struct {
 	limit int
 	wg    sync.WaitGroup
@@ -46,7 +46,7 @@ func (h *handshakes) start(t *layer) {
 	h.wg.Go(func() {
 		err := t.handshake()
 		h.mu.Lock()
-		h.order.Remove(place) // nothing happens when it gave way
+		h.order.Remove(place) // does nothing if the handshake gave way
 		h.mu.Unlock()
 		t.c.loop.Post(handshakeEnd{t, err})
 	})

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Runner is something to do on a loop. Run must not block.
+// Runner is a piece of work for a loop. Run must not block.
 type Runner interface{ Run() }
 
 // Loop is one event loop. Its methods may be called on the loop only, but for
@@ -21,22 +21,22 @@ type Loop struct {
 	gnet   gnet.EventLoop
 	poller poller
 
-	ready     [128]unix.EpollEvent
-	input     []byte      // what is read from one socket
-	plain     []byte      // what one connection decrypts
-	cipher    []byte      // what crypto/tls has to write for the connection that is being written to
-	peek      [1]byte     // see Unread
-	conns     []*Conn     // by descriptor
-	listeners []*Listener // accepted from
-	knocking  []*Listener // that a client waits at
-	load      atomic.Int64
-	polled    time.Time
-	started   time.Time
-	clock     time.Duration // see Clock
-	wheel     *wheel
+	ready      [128]unix.EpollEvent
+	input      []byte      // what is read from one socket
+	plain      []byte      // what one connection decrypts
+	cipher     []byte      // what crypto/tls has to write for the connection that is being written to
+	peek       [1]byte     // see Unread
+	conns      []*Conn     // by descriptor
+	listeners  []*Listener // from which the loop accepts
+	acceptable []*Listener // with a client to accept, in the current batch
+	load       atomic.Int64
+	polled     time.Time
+	started    time.Time
+	clock      time.Duration // see Clock
+	wheel      *wheel
 
 	depth     int      // callbacks that are running, one inside the other
-	deferred  []Runner // for when they are over
+	deferred  []Runner // to run after them
 	callbacks uint64   // so far
 	yielded   time.Time
 	tick      tick
@@ -46,7 +46,7 @@ type Loop struct {
 	box       []Runner
 	spare     []Runner
 	scheduled bool
-	stopped   bool // takes no more
+	stopped   bool // Post returns false
 }
 
 const (
@@ -65,8 +65,8 @@ func newLoop(events gnet.EventLoop, p poller) *Loop {
 	return l
 }
 
-// Post has r run on the loop, soon. It is safe for use on any goroutine. It
-// returns false if the loop takes nothing more: then r does not run.
+// Post runs r on the loop, soon. It is safe for use on any goroutine. It returns false
+// if the loop has ended: then r does not run.
 func (l *Loop) Post(r Runner) bool {
 	l.mu.Lock()
 	if l.stopped {
@@ -80,21 +80,21 @@ func (l *Loop) Post(r Runner) bool {
 	}
 	l.scheduled = true
 	l.mu.Unlock()
-	if err := l.wakeUp(); err != nil { // the engine has ended: Engine.Close sees to what is in the box
+	if err := l.wakeUp(); err != nil { // the engine has ended: Engine.Close drops the mailbox
 		l.engine.cfg.failed("cannot wake event loop", err)
 	}
 	return true
 }
 
-// Later has r run right after the callback that is running.
+// Later runs r right after the callback that is running.
 func (l *Loop) Later(r Runner) { l.deferred = append(l.deferred, r) }
 
-// Polled is when the loop last asked the kernel for everything that had come in,
-// and then told the connections to providers first.
+// Polled is when the loop last received all events from the kernel and had handled those
+// of connections to providers.
 func (l *Loop) Polled() time.Time { return l.polled }
 
-// Clock is when the loop last woke, as the time since its start. All that it does
-// until it waits again happens at that time.
+// Clock is when the loop last woke, as the time since its start. It stands still until
+// the loop waits again.
 func (l *Loop) Clock() time.Duration { return l.clock }
 
 // Callbacks is the number of callbacks that the loop has run so far.
@@ -126,7 +126,7 @@ func (l *Loop) leave() {
 // on at each system call, and then looks again every 20 microseconds.
 const longTurn = 7 * time.Millisecond
 
-// yield calls the scheduler if it is time for that.
+// yield calls runtime.Gosched if the loop has run for longTurn.
 func (l *Loop) yield(now time.Time) {
 	if now.Sub(l.yielded) > longTurn {
 		l.yielded = now
@@ -134,7 +134,7 @@ func (l *Loop) yield(now time.Time) {
 	}
 }
 
-// empty runs what is in the mailbox.
+// empty runs all that is in the mailbox.
 func (l *Loop) empty() {
 	l.mu.Lock()
 	box := l.box
@@ -152,7 +152,7 @@ func (l *Loop) empty() {
 	l.mu.Unlock()
 }
 
-// runOne contains a panic in what it runs.
+// runOne runs r. It contains a panic.
 func (l *Loop) runOne(r Runner) {
 	defer l.contain(r)
 	r.Run()
@@ -162,27 +162,27 @@ func (l *Loop) runOne(r Runner) {
 // it can close what it was working on.
 type Failer interface{ Failed() }
 
-// Contain is to be deferred around a part of a callback whose panic shall end no more
-// than what who closes.
+// Contain is to be deferred around a part of a callback: a panic there is reported, and
+// ends only what who.Failed closes.
 func (l *Loop) Contain(who Failer) {
 	if p := recover(); p != nil {
 		l.failed(p, who)
 	}
 }
 
-// contain is deferred around each callback. gnet recovers nothing: one panic would
-// end the process with all connections.
+// contain is deferred around each callback. gnet recovers no panic: one would end the
+// process with all connections.
 func (l *Loop) contain(who any) {
 	if p := recover(); p != nil {
 		l.failed(p, who)
 	}
 }
 
-// Discard forgets what was gathered and not flushed: after a panic that its handler has
-// contained itself, it would leave by another connection.
+// Discard drops what was gathered and not flushed. A handler that contains a panic itself
+// must call it: the octets would leave by another connection.
 func (l *Loop) Discard() { l.cipher = l.cipher[:0] }
 
-// failed reports a panic and has what it happened in closed.
+// failed reports a panic, and closes what it happened in.
 func (l *Loop) failed(p any, who any) {
 	l.Discard()
 	l.engine.cfg.panicked(InCallback, p, debug.Stack())
@@ -195,8 +195,8 @@ func (l *Loop) failed(p any, who any) {
 	}
 }
 
-// serve handles the sockets that are ready, those to providers first. woken is
-// whether there are tasks.
+// serve handles the sockets that are ready, those to providers first. woken reports
+// whether gnet has tasks.
 func (l *Loop) serve(ready []unix.EpollEvent, now time.Time) (woken bool) {
 	for _, first := range []bool{true, false} {
 		for i := range ready {
@@ -206,23 +206,23 @@ func (l *Loop) serve(ready []unix.EpollEvent, now time.Time) (woken bool) {
 					c.onReady(ev)
 				}
 			} else if !first {
-				if fd == l.poller.wake { // edge-triggered: gnet does not learn of it, but goes on with its tasks
+				if fd == l.poller.wake { // edge-triggered: gnet does not see it, but goes on with its tasks
 					woken = true
 				} else if from := l.listenerOf(fd); from != nil {
-					l.knocking = append(l.knocking, from)
-				} // else it was closed meanwhile
+					l.acceptable = append(l.acceptable, from)
+				} // else the socket was closed meanwhile
 			}
 		}
-		if first && len(ready) < len(l.ready) { // else there may be more
+		if first && len(ready) < len(l.ready) { // else the kernel may have more
 			l.polled = now
 		}
 	}
-	// Last, since an accepted socket may get the descriptor of one that was closed
-	// and is still to come in ready.
-	for _, from := range l.knocking {
+	// Accepting comes last: an accepted socket may get the descriptor of a closed one
+	// that still has an event in ready.
+	for _, from := range l.acceptable {
 		l.accept(from)
 	}
-	l.knocking = l.knocking[:0]
+	l.acceptable = l.acceptable[:0]
 	return woken
 }
 
@@ -234,7 +234,7 @@ func (l *Loop) connOf(fd int) *Conn {
 	return nil
 }
 
-// setConn enters the connection of a descriptor; nil: there is none any more.
+// setConn enters the connection of a descriptor; nil removes it.
 func (l *Loop) setConn(fd int, c *Conn) {
 	if fd >= len(l.conns) {
 		l.conns = append(l.conns, make([]*Conn, fd+1-len(l.conns))...)

@@ -16,7 +16,7 @@ import (
 	"xoauth2-proxy/internal/testkit"
 )
 
-// TestMain fails when a test leaves a goroutine behind. The ones that it
+// TestMain fails when a test leaves a goroutine. The ones that it
 // ignores belong to a worker pool that package gnet starts when it is loaded.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,

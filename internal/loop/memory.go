@@ -8,12 +8,11 @@ import (
 	"unsafe"
 )
 
-// crypto/tls keeps for ever what it has read into: 33 KB for a peer that has
-// sent a large record, and the messages of the handshake for every one. So a
-// connection is lent a buffer for records only while there is something to read,
-// and what the handshake left is let go. The fields are not exported; a test
-// shows that they are found in the version of Go that builds this. If they
-// are not, the connections keep their memory.
+// crypto/tls keeps its read buffers for ever: 33 KB for a peer that has sent a large
+// record, and the messages of the handshake for every peer. So a connection is lent a
+// buffer for records only while there is something to read, and the memory of the
+// handshake is released. The fields are not exported. A test shows that they are found in
+// the version of Go that builds this; if they are not, the connections keep their memory.
 
 const (
 	// recordBuffer is the size of a lent buffer in octets: the longest record

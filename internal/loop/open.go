@@ -40,8 +40,8 @@ func asSocket(path string) func(net.Listener, error) (Socket, error) {
 	}
 }
 
-// removeStale removes a unix socket that a process left behind. One that
-// another process still listens on is an error.
+// removeStale removes a unix socket whose process has ended. It is an error if another
+// process still listens on it.
 func removeStale(path string) error {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode()&os.ModeSocket == 0 {
@@ -54,8 +54,8 @@ func removeStale(path string) error {
 	return os.Remove(path)
 }
 
-// Passed are the sockets that systemd passed to this process. They can be asked
-// for once only.
+// Passed are the sockets that systemd passed to this process. Each can be taken once
+// only.
 type Passed struct{ byName map[string][]net.Listener }
 
 // take gives away the socket of that name.
@@ -84,7 +84,7 @@ func (p *Passed) take(name string) (net.Listener, error) {
 	return found[0], nil
 }
 
-// Close closes the sockets that were not taken: nothing would accept on them.
+// Close closes the sockets that were not taken: nothing would accept from them.
 func (p *Passed) Close() {
 	for _, found := range p.byName {
 		for _, ln := range found {

@@ -8,8 +8,8 @@ const recordHandshake = 22
 // the length of what follows.
 const recordHeader = 5
 
-// records follows the TLS records of a stream. crypto/tls is given one at a time: it
-// keeps for ever the memory for the most that it was ever given at once.
+// records follows the TLS records of a stream. crypto/tls is given one at a time: it keeps
+// its largest buffer for ever.
 type records struct {
 	header  [recordHeader]byte
 	have    int // octets of header

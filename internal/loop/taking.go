@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mayExceed is how many connections more than the loop with the fewest one may have
-// and still serve itself those that it accepts.
+// mayExceed is how many connections more than the emptiest loop a loop may have and still
+// serve the connections that it accepts.
 func mayExceed(fewest int64) int64 { return fewest / 16 }
 
-// place is the loop for a connection that l has accepted: l, unless another one
-// has clearly fewer.
+// place returns the loop for a connection that l has accepted: l, or the loop with the
+// fewest connections if that has clearly fewer.
 func (l *Loop) place() *Loop {
 	least := slices.MinFunc(l.engine.loops, func(a, b *Loop) int { return cmp.Compare(a.load.Load(), b.load.Load()) })
 	if fewest := least.load.Load(); l.load.Load() > fewest+mayExceed(fewest) {
@@ -22,14 +22,14 @@ func (l *Loop) place() *Loop {
 	return l
 }
 
-// ErrNotTaken is what Closed is told for a socket that epoll did not take.
+// ErrNotTaken is the error of Closed for a socket that epoll has refused.
 var ErrNotTaken = errors.New("epoll did not take the socket")
 
-// ErrEnded is what Closed is told for a connection whose loop had ended before.
+// ErrEnded is the error of Closed for a connection whose loop had ended before.
 var ErrEnded = errors.New("the event loop has ended")
 
-// Serve has this loop, or another one that has clearly fewer connections, serve an
-// accepted socket. It takes fd. h is told by Opened, or by Closed alone.
+// Serve gives an accepted socket to this loop, or to another one that has clearly fewer
+// connections. It owns fd. It calls Opened of h, or Closed alone.
 func (l *Loop) Serve(fd int, h Handler) {
 	next := l.place()
 	next.load.Add(1)
@@ -43,7 +43,7 @@ func (l *Loop) Serve(fd int, h Handler) {
 	}
 }
 
-// taking is the taking of a socket by a loop.
+// taking is a socket on its way to the loop that will serve it.
 type taking struct {
 	conn Conn
 	fd   int
@@ -54,10 +54,10 @@ func (t *taking) Run() {
 	c := &t.conn
 	if s := c.tls; s != nil { // of a stream: TLS is the loop's from now on
 		s.c, s.wire.tcp, s.established = c, nil, true
-		reclaim(s.conn) // what the handshake needed
+		reclaim(s.conn) // the memory of the handshake
 	}
 	err := c.loop.register(c, t.fd)
-	if c.gnet == nil { // else an error is one of the connection, which is closed, or soon will be
+	if c.gnet == nil { // else the connection is open, or was closed with a call of Closed
 		t.failed(errors.Join(ErrNotTaken, err))
 	}
 }

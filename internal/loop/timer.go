@@ -50,11 +50,11 @@ func newWheel() *wheel {
 // monotonic.
 func (l *Loop) Now() int64 { return l.wheel.now }
 
-// Ticks are so many that d has passed for sure when they have.
+// Ticks returns a number of ticks that is never shorter than d.
 func Ticks(d time.Duration) int64 { return int64((d+Tick-1)/Tick) + 1 }
 
-// SetTimer has t expire when the loop's clock has come to the tick, in place of
-// what was set before.
+// SetTimer lets t expire at that tick of the loop's clock, in place of the deadline that
+// was set before.
 func (l *Loop) SetTimer(t *Timer, tick int64) {
 	t.deadline = tick
 	if t.next == nil || tick < t.slot {
@@ -63,10 +63,10 @@ func (l *Loop) SetTimer(t *Timer, tick int64) {
 	}
 }
 
-// SuspendTimer has t not expire until it is set again.
+// SuspendTimer keeps t from expiring until it is set again.
 func (l *Loop) SuspendTimer(t *Timer) { t.deadline = never }
 
-// Pending reports whether t is in a loop's clock, be it suspended.
+// Pending reports whether t is in a loop's clock. It may be suspended.
 func (t *Timer) Pending() bool { return t.next != nil }
 
 // StopTimer takes t out of the loop's clock.
@@ -128,8 +128,8 @@ type tick struct {
 	arming int64 // when all listeners are armed again, in ticks
 }
 
-// post has the loop's clock move on, unless the loop has not come to the last tick
-// yet: then its timers wait with all else.
+// post posts a tick to the loop, unless the loop has not run the last one yet: then its
+// timers wait like all else.
 func (t *tick) post(now time.Time) {
 	if !t.posted.CompareAndSwap(0, now.UnixNano()) {
 		return
@@ -164,7 +164,8 @@ func (t *tick) Run() {
 	}
 }
 
-// armInterval is how often all listeners are armed, whatever happened to them.
+// armInterval is how often all listeners are armed again, whether or not they were
+// disarmed.
 const armInterval = int64(time.Second / Tick)
 
 // expire contains a panic of an Expirer.

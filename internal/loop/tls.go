@@ -58,8 +58,7 @@ func (c *Conn) StartTLS(cfg *tls.Config) {
 	c.tls = t
 }
 
-// HasTLS reports whether the connection has TLS, be it that the handshake is still
-// under way.
+// HasTLS reports whether the connection has TLS. The handshake may still be under way.
 func (c *Conn) HasTLS() bool { return c.tls != nil }
 
 // TLSState tells of the handshake; nil if there was none.
@@ -153,8 +152,8 @@ func (c *Conn) decrypt() (ended bool) {
 			return false
 		}
 	}
-	// What crypto/tls itself had to say, such as a KeyUpdate. If the connection is
-	// closed, it is forgotten: what is gathered would leave by the next connection.
+	// crypto/tls may have written, such as a KeyUpdate. On a closed connection Flush
+	// drops it: gathered octets would leave by the next connection.
 	_ = c.Flush()
 	return ended
 }
@@ -171,8 +170,8 @@ func (t *layer) drop() {
 	t.wire.mu.Unlock()
 }
 
-// endInput tells a handshake that nothing more comes. What has come may be enough
-// for it.
+// endInput tells a handshake that nothing more comes. The octets that have come may be
+// enough for it.
 func (t *layer) endInput() {
 	t.wire.mu.Lock()
 	t.wire.shut = true
