@@ -1,6 +1,6 @@
 // Package loop serves sockets on event loops, those of clients and those to providers
-// alike. It is the only package that imports gnet or unsafe, or links to unexported names
-// of another package.
+// alike. It is the only package that imports gnet, links to unexported names of another
+// package, or uses unsafe memory for sockets.
 //
 // # A loop
 //
