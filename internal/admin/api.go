@@ -12,50 +12,50 @@ import (
 var (
 	// ErrNotFound: there is no such account. 404.
 	ErrNotFound = errors.New("account not found")
-	// ErrExists: there is one already. 409.
+	// ErrExists: there is such an account already. 409.
 	ErrExists = errors.New("account exists already")
-	// ErrRedirect: secrets that are stored would be used elsewhere than they are
-	// for. 400.
+	// ErrRedirect: the change would send stored secrets to another place than the
+	// one they are for. 400.
 	ErrRedirect = errors.New("nothing was changed, and nothing was sent")
 	// ErrKeys: the file would have an account that cannot sign with the keys it
 	// has. 400.
 	ErrKeys = errors.New("nothing was changed")
-	// ErrUnavailable: a part of the process that is to answer or to act does not. 503.
+	// ErrUnavailable: a part of the process does not answer. 503.
 	ErrUnavailable = errors.New("a part of the proxy does not answer: /health names it if it is stuck")
 )
 
-// API is what the routes below /admin act on. Its methods are called on the
-// goroutines of requests, several at one time, and may block; ctx ends when the
-// server closes. No error may have a secret in it: they are shown.
+// API carries out the requests of the routes below /admin. Its methods are called on
+// the goroutines of requests, several at one time, and may block; ctx ends when the
+// server closes. No error may have a secret in it: answers show errors.
 type API interface {
-	// Accounts are those in force, in the order of the file.
+	// Accounts returns the accounts in force, in the order of the file.
 	Accounts() []Account
-	// Check says what is wrong with a new account by itself.
+	// Check returns what is wrong with a new account by itself.
 	Check(n *NewAccount) error
 	// Verify gets a token for a new account and logs in at its provider, which
 	// may replace the refresh token. It asks neither if Save would return
 	// ErrRedirect.
 	Verify(ctx context.Context, n *NewAccount) error
 	// Save writes the accounts to the file and puts them in force, or does
-	// neither. With dryRun it only tells whether it would. An account that is
-	// there already gets the new values if its Overwrite is set, else the error
-	// is ErrExists; it is ErrRedirect if its stored secrets would go elsewhere,
-	// and ErrKeys if one in the file could not work. It returns how many there are
-	// then. New refresh tokens of accounts that it does not save are kept elsewhere,
-	// and the error says where.
+	// neither. With dryRun it only tells whether it would. An account that exists
+	// already gets the new values if its Overwrite is set, else the error is
+	// ErrExists. The error is ErrRedirect if its stored secrets would go elsewhere,
+	// and ErrKeys if an account in the file could not work. Save returns the number
+	// of accounts afterwards. If it does not save an account whose refresh token was
+	// replaced, it keeps the new token elsewhere, and the error says where.
 	Save(list []*NewAccount, dryRun bool) (total int, err error)
-	// Remove takes the accounts with these addresses out, or none; all means
-	// every account, whatever emails says. With dryRun it only tells whether it
-	// would and could. The error is ErrNotFound if one of
-	// them is not there, and ErrKeys if one of the others could not work.
+	// Remove removes the accounts with these addresses, or none; all means every
+	// account, whatever emails says. With dryRun it only tells whether it could.
+	// The error is ErrNotFound if one of them does not exist, and ErrKeys if one
+	// of the others could not work.
 	Remove(emails []string, all, dryRun bool) (total int, err error)
 	// VerifyAll verifies every account that is in force.
 	VerifyAll(ctx context.Context) ([]Verdict, error)
 	// VerifyOne verifies one account that is in force; ErrNotFound.
 	VerifyOne(ctx context.Context, email string) (*Verified, error)
-	// Info says which proxy this is.
+	// Info describes this proxy.
 	Info() Info
-	// State tells what is known about an account; ErrNotFound, ErrUnavailable.
+	// State returns the state of an account; ErrNotFound, ErrUnavailable.
 	State(email string) (*State, error)
 	// Order pauses, resumes or drains an account; ErrNotFound. Any other error
 	// says that the order is in force and could not be kept for a restart.
@@ -118,8 +118,8 @@ type Verdict struct {
 	Dead bool
 }
 
-// Verified is the outcome of verifying one account, as it is answered. What is
-// after Works is empty if it does.
+// Verified is the outcome of verifying one account, as an answer shows it. If the
+// account works, the fields after Works are empty.
 type Verified struct {
 	Email     string `json:"email"`
 	AccountID string `json:"account_id"`
@@ -148,8 +148,7 @@ type Info struct {
 	AccountsFile string `json:"accounts_file"`
 }
 
-// State is what is known about one account. Times are zero, and then left out,
-// where there is nothing to tell.
+// State is the state of one account. A zero time is left out.
 type State struct {
 	Account     Account     `json:"account"`
 	Flow        string      `json:"flow"`
@@ -168,21 +167,21 @@ type Limit struct {
 	Max  int    `json:"max"`
 }
 
-// Restraint is what the provider's replies have led to.
+// Restraint is a throttle or suspension that the provider's replies have led to.
 type Restraint struct {
 	// State is "throttled", "quota" or "held"; a held account waits
 	// for an operator, whose order "resume" releases it, or for a probe.
 	State  string     `json:"state"`
 	Until  *time.Time `json:"until,omitempty"`
 	Reason string     `json:"reason,omitempty"`
-	// NextProbe is from when on one message of a held account is passed on, to
-	// see whether the provider takes its mail again.
+	// NextProbe is when the next probe may go: one message of a held account is
+	// passed on, to see whether the provider takes its mail again.
 	NextProbe *time.Time `json:"next_probe,omitempty"`
 	// Connections is how many the account may have for now; 0: its limit.
 	Connections int `json:"connections"`
 }
 
-// Hold is what an operator ordered for an account.
+// Hold is an operator's order for an account.
 type Hold struct {
 	// State is "active", "paused" or "draining".
 	State string     `json:"state"`
@@ -199,7 +198,7 @@ type Token struct {
 	RotatedAt   *time.Time `json:"refresh_token_rotated_at,omitempty"`
 }
 
-// Connections are those of an account to its provider.
+// Connections counts the connections of an account to its provider.
 type Connections struct {
 	Dialing int `json:"dialing"`
 	Active  int `json:"active"`
@@ -223,7 +222,7 @@ type LastError struct {
 	Permanent bool `json:"permanent"`
 }
 
-// Order is what an operator can order for an account.
+// Order is an operator's order for an account.
 type Order string
 
 // The orders, each a route POST /admin/accounts/{email}/ORDER.

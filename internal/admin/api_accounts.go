@@ -90,8 +90,8 @@ func (a *apiRoutes) add(ctx *fasthttp.RequestCtx) {
 }
 
 // rehearse finds out whether the accounts can be saved, if any of them is to be
-// verified: the provider may replace its refresh token then, and the new one
-// would be lost.
+// verified: the provider may replace a refresh token at that, and a token that cannot be
+// saved would be lost.
 func (a *apiRoutes) rehearse(list []*NewAccount) error {
 	if !slices.ContainsFunc(list, (*NewAccount).verifies) {
 		return nil
@@ -100,7 +100,7 @@ func (a *apiRoutes) rehearse(list []*NewAccount) error {
 	return err
 }
 
-// remove takes one account out.
+// remove removes one account.
 func (a *apiRoutes) remove(ctx *fasthttp.RequestCtx) {
 	address, ok := email(ctx)
 	if !ok {
@@ -116,7 +116,7 @@ func (a *apiRoutes) remove(ctx *fasthttp.RequestCtx) {
 		TotalAccounts: total, DryRun: dryRun})
 }
 
-// removeAll takes all accounts out, if the request says that it means it.
+// removeAll removes all accounts, if the request has confirm=true.
 func (a *apiRoutes) removeAll(ctx *fasthttp.RequestCtx) {
 	if !flag(ctx, "confirm") {
 		WriteError(ctx, fasthttp.StatusBadRequest, "all accounts would be deleted: add ?confirm=true")
@@ -137,9 +137,9 @@ func (a *apiRoutes) removeAll(ctx *fasthttp.RequestCtx) {
 		TotalAccounts: total, DryRun: dryRun})
 }
 
-// removeInvalid verifies all accounts and takes out those whose credentials the
-// provider has refused for good. Any other failure, above all one that may pass,
-// is told and leaves the account alone.
+// removeInvalid verifies all accounts and removes those whose credentials the provider
+// has refused for good. Any other failure is reported and leaves the account alone: it
+// may pass.
 func (a *apiRoutes) removeInvalid(ctx *fasthttp.RequestCtx) {
 	if _, err := a.api.Remove(nil, false, true); err != nil { // before tokens are fetched
 		fail(ctx, err)

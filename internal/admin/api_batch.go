@@ -11,8 +11,8 @@ import (
 // verifyParallel bounds the accounts of a batch that are verified at one time.
 const verifyParallel = 10
 
-// addBatch adds up to 100 accounts. Those that cannot be verified are left out
-// and told; none is verified unless all can be saved.
+// addBatch adds up to 100 accounts. It leaves out and reports those that cannot be
+// verified. None is verified unless all can be saved.
 func (a *apiRoutes) addBatch(ctx *fasthttp.RequestCtx) {
 	list, err := a.readBatch(ctx)
 	if err != nil {

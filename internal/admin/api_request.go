@@ -38,16 +38,16 @@ type apiRoutes struct {
 	calls  chan struct{} // holds one for each call that within has begun
 }
 
-// maxCalls is how many calls of within there may be, the ones included that were
-// waited for in vain.
+// maxCalls is how many calls of within may run at one time, those included whose
+// request has been answered with ErrUnavailable.
 const maxCalls = 64
 
-// within returns what call does, or ErrUnavailable if that takes longer than
-// Config.CallTimeout: it goes on then.
+// within returns the result of call, or ErrUnavailable if that takes longer than
+// Config.CallTimeout. The call then goes on.
 func within[T any](a *apiRoutes, call func() (T, error)) (out T, err error) {
 	select {
 	case a.calls <- struct{}{}:
-	default: // as many hang
+	default: // maxCalls hang
 		return out, ErrUnavailable
 	}
 	type answer struct {
@@ -86,7 +86,7 @@ func email(ctx *fasthttp.RequestCtx) (string, bool) {
 	return address, true
 }
 
-// isEmail is what the original checks, and that it is not all domain.
+// isEmail checks what the original checks, and that there is a local part.
 func isEmail(s string) bool {
 	at := strings.LastIndexByte(s, '@')
 	return at > 0 && at < len(s)-1 && !strings.ContainsAny(s, " \t\r\n")
@@ -127,7 +127,7 @@ func kindOf(v any) string {
 	return "object"
 }
 
-// checkNew says what is wrong with a new account, as the original words it.
+// checkNew returns what is wrong with a new account, in the words of the original.
 func (a *apiRoutes) checkNew(n *NewAccount) error {
 	var missing []string
 	for _, f := range []struct{ name, value string }{
@@ -156,7 +156,7 @@ func (a *apiRoutes) describe(address string) (Account, bool) {
 	return Account{}, false
 }
 
-// fail answers with what became of a request that the API could not carry out.
+// fail answers a request that the API could not carry out.
 func fail(ctx *fasthttp.RequestCtx, err error) {
 	status := fasthttp.StatusInternalServerError
 	switch {

@@ -13,9 +13,9 @@ import (
 // MinToken is the least length of a bearer token, in octets.
 const MinToken = 16
 
-// SetToken makes token the one that requests below /admin and /debug must carry;
-// "" asks for none, which is for the loopback only, and leaves changes to the
-// admin socket. It may be called while the server runs.
+// SetToken sets the token that requests below /admin and /debug must carry. "" asks for
+// none, which is for the loopback only: then only the admin socket takes changes. It may
+// be called while the server runs.
 func (s *Server) SetToken(token string) {
 	if token == "" {
 		s.token.Store(nil)
@@ -25,8 +25,8 @@ func (s *Server) SetToken(token string) {
 	s.token.Store(&sum)
 }
 
-// guarded reports whether a path is for those who have the token. Metrics and
-// health hold no secret and no account, and are for monitoring.
+// guarded reports whether a path needs the token. Metrics and health need none: they hold
+// no secret and no account, and are for monitoring.
 func guarded(path string) bool {
 	return strings.HasPrefix(path, "/admin") || strings.HasPrefix(path, "/debug")
 }
@@ -37,8 +37,8 @@ func changes(ctx *fasthttp.RequestCtx) bool {
 	return strings.HasPrefix(string(ctx.Path()), "/admin") && !ctx.IsGet() && !ctx.IsHead()
 }
 
-// Requester names who sent a request: "uid 0" for a peer of the admin socket,
-// else the address.
+// Requester names the sender of a request: "uid 0" for a peer of the admin socket, else
+// the address.
 func Requester(ctx *fasthttp.RequestCtx) string {
 	if local, ok := ctx.Conn().(*localConn); ok {
 		return fmt.Sprintf("uid %d", local.uid)
@@ -46,7 +46,7 @@ func Requester(ctx *fasthttp.RequestCtx) string {
 	return ctx.RemoteAddr().String()
 }
 
-// admit answers a request that may not be served, and then returns false. The
+// admit returns true for a request that may be served, and answers any other one. The
 // time it takes does not depend on how much of the token is right.
 func (s *Server) admit(ctx *fasthttp.RequestCtx) bool {
 	local, _ := ctx.Conn().(*localConn)
@@ -90,7 +90,7 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, message string) {
 	WriteError(ctx, fasthttp.StatusUnauthorized, message)
 }
 
-// remedy says how to have a change made while no token is set.
+// remedy says how to make a change while no token is set.
 func (s *Server) remedy() string {
 	const only = "without admin.token, changes, dry runs and verification are served on the admin socket only"
 	if s.socket == "" {

@@ -14,8 +14,8 @@ var ErrNoToken = errors.New("other machines can reach it: a bearer token is need
 
 // Config is how the admin server listens. Start from DefaultConfig.
 type Config struct {
-	// Address is host:port to listen on; port 0 picks a free one. Whoever can
-	// reach it can read the metrics. Default: 127.0.0.1:9090.
+	// Address is host:port to listen on; port 0 picks a free one. Any program that
+	// can reach it can read the metrics. Default: 127.0.0.1:9090.
 	Address string
 	// Token is the bearer token that requests below /admin and /debug must
 	// carry (RFC 6750 section 2.1), at least MinToken octets. Needed when
@@ -23,13 +23,13 @@ type Config struct {
 	Token string
 	// Sockets are paths for the admin socket, in the order of preference: the
 	// first that can be made is used. Its peers need no token; they must be root
-	// or the user of this process. Without Token, what changes anything is served
-	// there alone. Default: none.
+	// or the user of this process. Without Token, only the socket serves requests
+	// that change anything. Default: none.
 	Sockets []string
-	// SocketNeeded has Start fail when none of Sockets can be made.
+	// SocketNeeded lets Start fail when none of Sockets can be made.
 	SocketNeeded bool
 	// Pprof serves profiles of the running process under /debug/pprof/. They
-	// show much of its inside and cost CPU. Default: false.
+	// show its internals and cost CPU. Default: false.
 	Pprof bool
 	// MaxBody caps the body of a request in octets; more gets 413.
 	// Default: 1 MiB.

@@ -10,45 +10,44 @@
 //	GET    /admin/accounts                  all accounts
 //	POST   /admin/accounts                  add one
 //	POST   /admin/accounts/batch            add up to 100
-//	DELETE /admin/accounts?confirm=true     take all out
-//	DELETE /admin/accounts/invalid          take those out that are proven dead
+//	DELETE /admin/accounts?confirm=true     remove all
+//	DELETE /admin/accounts/invalid          remove those that are proven dead
 //	GET    /admin/accounts/{email}          state of one
-//	DELETE /admin/accounts/{email}          take one out
+//	DELETE /admin/accounts/{email}          remove one
 //	POST   /admin/accounts/{email}/pause    and .../resume, .../drain
 //	POST   /admin/accounts/verify           verify one that is in force
 //	GET    /admin/info                      which proxy this is
 //	POST   /admin/reload                    read the files again
 //	GET    /admin/log/level                 and PUT
 //
-// The first six and their answers are those of the original. All that change
-// accounts take ?dry_run=true. configs/openapi.json describes every route,
-// status and field; a test holds it against the server.
+// The original has the first six, with the same answers. All routes that change accounts
+// take ?dry_run=true. configs/openapi.json describes every route, status and field; a test
+// compares it with the server.
 //
 // Any other path is 404, another method on a known path 405, both with the
 // JSON body {"success":false,"error":"..."}, as all errors have it.
 //
-// More routes are added by [Server.Handle] before [Server.Start]. The package
-// imports nothing of the proxy: what it shows comes as functions and metric
-// sets, what it changes is behind [API].
+// [Server.Handle] adds more routes before [Server.Start]. The package knows nothing of
+// mail: it shows the results of functions and metric sets, and changes things through
+// [API].
 //
 // A handler runs on the connection's goroutine, and Close waits for it.
 //
-// # Who may ask what
+// # Access
 //
 // There are two listeners, the address and the admin socket, with the same routes
 // and a cap of connections each.
 //
-// Metrics and health hold no secret and name no account: whoever can reach the
+// Metrics and health hold no secret and name no account: any program that can reach the
 // address may read them. Below /admin and /debug:
 //
 //   - The admin socket (socket.go) asks the system who its peer is. Root and the
 //     user of this process may do everything, others nothing.
 //   - On the address, a bearer token is needed if one is set. Without one the
-//     server listens on the loopback only, and there it serves what only reads:
-//     every other request below /admin is 401, with the socket as the remedy.
+//     server listens on the loopback only, and serves there only requests that read:
+//     every other request below /admin is 401, and the error names the socket.
 //
 // Requests that a web page made a browser send are refused.
 //
-// Each verification is logged with who asked for it: a "uid" of the socket, or an
-// address.
+// Each verification is logged with its requester: a "uid" of the socket, or an address.
 package admin

@@ -34,12 +34,12 @@ var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 func escapeLabel(s string) string { return labelEscaper.Replace(s) }
 
-// health says whether the process lives, with all its parts.
+// health answers whether the process lives, with all its parts.
 func (s *Server) health(ctx *fasthttp.RequestCtx) {
 	probe(ctx, probeReply{Status: "healthy", Service: service}, "unhealthy", s.stuck)
 }
 
-// ready says whether mail is accepted.
+// ready answers whether mail is accepted.
 func (s *Server) ready(ctx *fasthttp.RequestCtx) {
 	probe(ctx, probeReply{Status: "ready"}, "not ready", s.notReady)
 }

@@ -46,8 +46,8 @@ type Server struct {
 	conns   map[net.Conn]bool // true: a request is running
 }
 
-// listener is where connections come from, with a cap of its own: whoever fills
-// one leaves the other open.
+// listener is a source of connections, with a cap of its own: clients that fill one
+// leave the other open.
 type listener struct {
 	net.Listener
 	open int // connections
@@ -139,8 +139,7 @@ func (s *Server) Start() error {
 // Addr is the address that the server listens on, after Start.
 func (s *Server) Addr() net.Addr { return s.listeners[0].Addr() }
 
-// acceptPause is how long accepting rests after a failure such as too many open
-// files.
+// acceptPause is how long accepting pauses after a failure such as too many open files.
 const acceptPause = 100 * time.Millisecond
 
 // accept serves each connection of l on a goroutine of its own, until l is
@@ -152,14 +151,14 @@ func (s *Server) accept(l *listener) {
 			return
 		}
 		if err != nil {
-			s.log.Warn("the admin server cannot accept", zap.Error(err))
+			s.log.Warn("cannot accept an admin connection", zap.Error(err))
 			time.Sleep(acceptPause)
 			continue
 		}
 		if unix, ok := c.(*net.UnixConn); ok {
 			local, err := newLocalConn(unix)
 			if err != nil {
-				s.log.Warn("cannot tell who connected to the admin socket", zap.Error(err))
+				s.log.Warn("cannot identify the peer of the admin socket", zap.Error(err))
 				_ = c.Close()
 				continue
 			}
@@ -276,7 +275,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// errInternal is what a request that panicked is answered by.
+// errInternal is the answer to a request that panicked.
 var errInternal = errors.New("internal error")
 
 // panicked logs a panic without its value, which might hold a secret.
@@ -284,7 +283,7 @@ func (s *Server) panicked(p any, where ...zap.Field) {
 	s.log.Error("admin handler panicked", append(where, zap.String("type", fmt.Sprintf("%T", p)), zap.Stack("stack"))...)
 }
 
-// badRequest answers what could not be read as a request.
+// badRequest answers a malformed request.
 func badRequest(ctx *fasthttp.RequestCtx, err error) {
 	var small *fasthttp.ErrSmallBuffer
 	var timeout net.Error
@@ -300,7 +299,7 @@ func badRequest(ctx *fasthttp.RequestCtx, err error) {
 	}
 }
 
-// debugLogger takes what fasthttp has to say about connections.
+// debugLogger takes fasthttp's log lines about connections.
 type debugLogger struct{ log *zap.Logger }
 
 func (l debugLogger) Printf(format string, args ...any) {

@@ -22,8 +22,8 @@ const (
 	maxSocketPath = 107
 	// socketMode lets the owner and root connect.
 	socketMode = 0o600
-	// lockPatience is how long another process may be at work in the directory
-	// of the socket.
+	// lockPatience is how long to wait for another process that has locked the
+	// directory of the socket.
 	lockPatience = 5 * time.Second
 	// dialTimeout bounds finding out whether another process listens.
 	dialTimeout = time.Second
@@ -32,9 +32,9 @@ const (
 // ErrSocketInUse: another process listens on the admin socket.
 var ErrSocketInUse = errors.New("another process listens there: is a proxy running with these files? Else give each proxy an admin.socket of its own")
 
-// listenOnSocket listens on the first of cfg.Sockets that can be made. It fails
-// if another process has one of them, and, when cfg.SocketNeeded is set, if none
-// can be made; else it logs why there is none.
+// listenOnSocket listens on the first of cfg.Sockets that can be made. It fails if another
+// process has one of them. If none can be made, it fails when cfg.SocketNeeded is set, and
+// else logs why.
 func (s *Server) listenOnSocket() (net.Listener, error) {
 	var errs []error
 	for _, path := range s.cfg.Sockets {
@@ -63,8 +63,8 @@ func (s *Server) listenOnSocket() (net.Listener, error) {
 // SocketPath is where the admin socket is, after Start; "" if there is none.
 func (s *Server) SocketPath() string { return s.socket }
 
-// listenSocket makes a socket that its owner and root can connect to. One that a
-// process left behind is replaced.
+// listenSocket makes a socket that its owner and root can connect to. It replaces a socket
+// whose process has ended.
 func listenSocket(path string) (net.Listener, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("the path of a socket has at most %d octets, this one has %d", maxSocketPath, len(path))
@@ -119,7 +119,7 @@ func removeStale(path string) error {
 	case err == nil:
 		_ = c.Close()
 		return ErrSocketInUse
-	case errors.Is(err, syscall.EAGAIN): // it has more clients than it can take
+	case errors.Is(err, syscall.EAGAIN): // a process listens, its backlog is full
 		return ErrSocketInUse
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return bareError(os.Remove(path))
@@ -149,7 +149,7 @@ type localConn struct {
 	allowed bool   // it is root's, or our own user's
 }
 
-// newLocalConn finds out who has connected.
+// newLocalConn finds out the user of the peer.
 func newLocalConn(c *net.UnixConn) (*localConn, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {

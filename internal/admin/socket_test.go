@@ -96,7 +96,7 @@ func TestSocketPeers(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the socket stays behind: %v", err)
+		t.Errorf("the socket is still there: %v", err)
 	}
 }
 
@@ -173,7 +173,7 @@ func TestLongestPath(t *testing.T) {
 	start(t, newServer(t, cfg, nil))
 }
 
-// TestSocketOfTheDead replaces what a killed process left behind, and leaves the
+// TestSocketOfTheDead replaces the socket of a killed process, and leaves the
 // socket of a living one alone.
 func TestSocketOfTheDead(t *testing.T) {
 	cfg := socketConfig(t)
