@@ -36,7 +36,7 @@ import (
 const apiVersion = 1
 
 const (
-	// infoTimeout bounds finding out who answers.
+	// infoTimeout bounds GET /admin/info.
 	infoTimeout = 10 * time.Second
 	// maxAnswer bounds an answer in octets.
 	maxAnswer = 64 << 20
@@ -57,16 +57,16 @@ var (
 
 // StatusError is an answer of the proxy other than 200.
 type StatusError struct {
-	// Status is that of HTTP.
+	// Status is the HTTP status code.
 	Status int
-	// Message is what the proxy says; it holds no secret.
+	// Message is the proxy's error text; it holds no secret.
 	Message string
 }
 
 // Error implements error.
 func (e *StatusError) Error() string { return e.Message }
 
-// Info says which proxy answers.
+// Info describes the proxy that answers.
 type Info struct {
 	API          int    `json:"api"`
 	Version      string `json:"version"`
@@ -79,18 +79,17 @@ type Info struct {
 type Client struct {
 	// Path is the socket.
 	Path string
-	// Proxy is who answers there.
+	// Proxy is the proxy that answers there.
 	Proxy Info
 
 	transport *http.Transport
 }
 
-// Find returns the proxy that listens on the first of paths where one does. If
-// accounts is not empty, it is the file whose accounts the proxy must serve: any
-// other is passed over. The errors are ErrNotRunning, which names the places,
-// ErrRights, ErrVersion, ErrOther and those of the system; if several places
-// have a fault, the first that is more than ErrNotRunning counts. The caller
-// closes the client.
+// Find returns a client of the first proxy that listens on one of paths. If accounts is
+// not empty, the proxy must serve the accounts of that file; Find passes over any other.
+// The errors are ErrNotRunning, which names the places, ErrRights, ErrVersion, ErrOther and
+// those of the system. Of several errors the first that is not ErrNotRunning is returned.
+// The caller closes the client.
 func Find(ctx context.Context, paths []string, accounts string) (*Client, error) {
 	var fault error
 	for _, path := range paths {
@@ -112,7 +111,7 @@ func Find(ctx context.Context, paths []string, accounts string) (*Client, error)
 	return nil, fault
 }
 
-// Open asks who listens at path. The errors are those of Find.
+// Open returns a client of the proxy that listens at path. The errors are those of Find.
 func Open(ctx context.Context, path string) (*Client, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
@@ -191,7 +190,7 @@ func statusError(status int, text []byte) error {
 	return &StatusError{Status: status, Message: answer.Error}
 }
 
-// atSocket says what a failure to reach the proxy at path means.
+// atSocket makes an error of a failure to reach the proxy at path.
 func atSocket(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
@@ -202,8 +201,8 @@ func atSocket(path string, err error) error {
 	return fmt.Errorf("cannot ask the proxy at %s: %w", path, err)
 }
 
-// usersOf names those who may use a socket: root, and the user that it, or the
-// nearest directory above it that can be seen, belongs to.
+// usersOf names the users who may use a socket: root, and the owner of the socket or, if
+// that cannot be seen, of the nearest directory above it that can.
 func usersOf(path string) string {
 	info, err := os.Lstat(path)
 	for err != nil && path != "/" && path != "." {
@@ -224,8 +223,8 @@ func usersOf(path string) string {
 	return "uid " + uid + " or as root"
 }
 
-// sameFile reports whether two paths name one file. What cannot be looked at is
-// compared by name.
+// sameFile reports whether two paths name one file. If one of them cannot be examined, it
+// compares the names.
 func sameFile(a, b string) bool {
 	x, errA := os.Stat(a)
 	y, errB := os.Stat(b)
