@@ -9,7 +9,7 @@ import (
 	"xoauth2-proxy/internal/watchdog"
 )
 
-// State is what an operator ordered for an account.
+// State is the state of an account by an operator's order.
 type State uint8
 
 const (
@@ -26,7 +26,7 @@ var stateNames = [...]string{Active: "active", Paused: "paused", Draining: "drai
 // String is the state in one word.
 func (s State) String() string { return stateNames[s] }
 
-// replies are what a client is told; one line each, printable ASCII.
+// replies are the texts for clients; one line each, printable ASCII.
 var replies = [...]string{
 	Paused:   "The account is paused by the operator, try again later",
 	Draining: "The account is being drained by the operator, try again later",
@@ -42,13 +42,13 @@ type Order struct {
 // them in memory only. All methods are safe for concurrent use. It must not be
 // copied.
 type Orders struct {
-	// Watch notices when the file cannot be written for a long time; nil: nothing
-	// does. It must not be changed once the orders are used.
+	// Watch notices a write of the file that does not end; nil: nothing does. It
+	// must not be changed after the first use of the orders.
 	Watch *watchdog.Watchdog
 
 	mu      sync.Mutex // serializes changes, the writing of them included
 	path    string     // of the file; "": there is none
-	unkept  bool       // the file has others than current
+	unkept  bool       // the file differs from current
 	current atomic.Pointer[map[string]Order]
 }
 
@@ -80,9 +80,9 @@ func (o *Orders) Of(id string) Order {
 	return Order{}
 }
 
-// Set makes state the order for the account and returns it; Since stays when
-// nothing changes. On an error the order is in force, and the file does not have
-// it: it ends with the process.
+// Set makes state the order for the account and returns it; Since stays when nothing
+// changes. On an error the order is in force but not in the file: it ends with the
+// process.
 func (o *Orders) Set(id string, state State, now time.Time) (Order, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -101,8 +101,8 @@ func (o *Orders) Set(id string, state State, now time.Time) (Order, error) {
 	return order, o.keep(all)
 }
 
-// Retain forgets the orders for accounts that are no longer there. On an error
-// the file still has them.
+// Retain removes the orders of accounts that no longer exist. On an error the file still
+// has them.
 func (o *Orders) Retain(known func(id string) bool) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -26,11 +26,10 @@ type document struct {
 	Orders []record `json:"orders"`
 }
 
-// Open takes the orders over that are in the file at path, which need not
-// exist, and keeps all later ones in it. The file's directory must exist. If the
-// file is damaged, it is renamed, see durable.SetAside, to what damaged then names,
-// and there are no orders. Call it before the orders are used; one process at a
-// time may have the file.
+// Open reads the orders from the file at path, which need not exist, and keeps all later
+// orders in it. The file's directory must exist. A damaged file is renamed, see
+// durable.SetAside; damaged is its new name, and there are no orders. Call Open before the
+// orders are used. One process at a time may have the file.
 func (o *Orders) Open(path string) (damaged string, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
