@@ -24,9 +24,9 @@ import (
 	"strings"
 )
 
-// File is a file that is replaced as a whole, which only its owner may read
-// (mode 0600, but for a file that is overwritten, whose mode stays). One caller
-// at a time may use it, over all processes: the caller has a lock.
+// File is a file that is replaced as a whole. Only its owner may read it (mode 0600; a
+// file that is overwritten keeps its mode). One caller at a time may use it, over all
+// processes: the caller has a lock.
 type File struct {
 	// Path is the file, which is no symbolic link.
 	Path string
@@ -43,9 +43,9 @@ func Replace(path string, data []byte, prepare func(*os.File) error) error {
 	return File{Path: path, Prepare: prepare}.byRename(data)
 }
 
-// Replace makes data the content of the file. After an error the old content
-// stands, unless it was the directory that could not be synced, or the error is
-// ErrTorn. Other errors are ErrMounted and those of the file system.
+// Replace makes data the content of the file. After an error the old content stands,
+// unless only the directory could not be synced, or the error is ErrTorn. Other errors are
+// ErrMounted and those of the file system.
 func (f File) Replace(data []byte) error {
 	if IsMounted(f.Path) {
 		return f.overwriteSafely(data)
@@ -101,9 +101,8 @@ func (f File) write(data []byte) (name string, err error) {
 	return to.Name(), to.Close()
 }
 
-// removeLeftovers removes the files in dir that write made and no later step
-// removed: they have secrets in them, and take room. One that cannot be removed
-// does no harm.
+// removeLeftovers removes the files in dir that write made and no later step removed: they
+// contain secrets, and take room. It ignores a file that cannot be removed.
 func removeLeftovers(dir, prefix string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -117,9 +116,8 @@ func removeLeftovers(dir, prefix string) {
 	}
 }
 
-// Create makes a file with that content, which only its owner may read, durably.
-// What has that name already stays as it is, and the error is fs.ErrExist. After
-// any error there is no new file.
+// Create makes a file with that content, which only its owner may read, durably. If the
+// name exists already, the error is fs.ErrExist. After any error there is no new file.
 func Create(path string, data []byte) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

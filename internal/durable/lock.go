@@ -12,8 +12,8 @@ const lockPause = 20 * time.Millisecond
 
 // LockDir keeps other processes that lock the directory away until unlock is called.
 // It waits for patience, and blocks its goroutine for that long. Errors: those of
-// os.Open, else those of flock(2), of which EWOULDBLOCK says that another process has
-// had the lock for so long.
+// os.Open and of flock(2); EWOULDBLOCK means that another process has had the lock for so
+// long.
 func LockDir(dir string, patience time.Duration) (unlock func(), err error) {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IsMounted reports whether another file is mounted at path: rename(2) would be
-// EBUSY. A path that is not there, or cannot be looked at, is not mounted.
+// IsMounted reports whether another file is mounted at path: rename(2) would fail with
+// EBUSY. It is false for a path that does not exist or cannot be examined.
 func IsMounted(path string) bool {
 	var st unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, 0, &st)
@@ -24,7 +24,7 @@ func IsMounted(path string) bool {
 	return isListed("/proc/self/mountinfo", path) // before Linux 5.8
 }
 
-// attributesOf returns what statx(2) tells of the file at path.
+// attributesOf returns the attributes of the file at path, by statx(2).
 func attributesOf(path string) (attributes uint64, ok bool) {
 	var st unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, 0, &st); err != nil {

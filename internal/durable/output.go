@@ -8,9 +8,9 @@ import (
 	"os"
 )
 
-// CheckNew finds out whether a result may be written to path: there is nothing
-// yet, or a device or a pipe. Anything else stays, and the
-// error, fs.ErrExist, says so. Path "" is none.
+// CheckNew finds out whether a result may be written to path: the path does not exist, or
+// is a device or a pipe. For any other file the error is fs.ErrExist. Path "" is no path,
+// and no error.
 func CheckNew(path string) error {
 	if path == "" {
 		return nil
@@ -28,7 +28,7 @@ func CheckNew(path string) error {
 	return fmt.Errorf("%s is there already (%w) and is not overwritten: name another file, or remove it", path, fs.ErrExist)
 }
 
-// WriteNew has fill write to path, of which CheckNew must think well. After an
+// WriteNew lets fill write to path, for which CheckNew must have returned nil. After an
 // error there is no new file.
 func WriteNew(path string, fill func(io.Writer) error) error {
 	if err := CheckNew(path); err != nil {

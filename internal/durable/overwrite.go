@@ -18,8 +18,8 @@ var (
 	// ErrTorn: the file was half overwritten and could be neither finished nor
 	// restored. Pending has the whole new content, for Finish.
 	ErrTorn = errors.New("the file is half overwritten")
-	// ErrChanged: the file was changed after an overwriting was cut off, and no
-	// longer is what that could have left.
+	// ErrChanged: the file was changed after an overwriting was cut off: an
+	// overwriting cannot have left this content.
 	ErrChanged = errors.New("the file was changed after a save had been cut off")
 )
 
@@ -28,7 +28,7 @@ func cannotRename(err error) bool {
 	return errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EXDEV)
 }
 
-// previous is where the old content is kept while the file is overwritten.
+// previous is the file with the old content while the file is overwritten.
 func (f File) previous() string { return f.Pending + ".previous" }
 
 // beside is a file in the directory of Pending.
@@ -70,8 +70,7 @@ func (f File) openOld() (to *os.File, old []byte, err error) {
 	return to, old, nil
 }
 
-// announce is step 1. It takes the room for data too, so that none is missing
-// later.
+// announce is step 1. It also reserves the room for data, so that step 2 has it.
 func (f File) announce(to *os.File, old, data []byte) error {
 	if err := f.makeDir(); err != nil {
 		return err
@@ -102,7 +101,7 @@ func (f File) makeDir() error {
 	return errors.Join(f.Prepare(d), d.Close())
 }
 
-// allocate has the file system reserve n octets for the file; not every one can.
+// allocate reserves n octets for the file; not every file system can.
 func allocate(to *os.File, n int) error {
 	if n == 0 {
 		return nil
@@ -193,9 +192,9 @@ func (f File) Finish() (finished bool, err error) {
 	return true, f.forget()
 }
 
-// isMixture reports whether now may be what an overwriting of old by data left
-// when it was cut off: of each octet the old or the new one, or, past the old
-// end, the zero of a block that was never written.
+// isMixture reports whether an overwriting of old by data that was cut off may have left
+// now: each octet is the old or the new one, or, past the old end, the zero of a block that
+// was never written.
 func isMixture(now, old, data []byte) bool {
 	if len(now) < min(len(old), len(data)) || len(now) > max(len(old), len(data)) {
 		return false

@@ -29,8 +29,8 @@ func (f File) Rehearse(data []byte) error {
 	return err
 }
 
-// rehearseRename puts the new file in the place of a second name of the old one:
-// a file that cannot be replaced cannot be replaced there either.
+// rehearseRename renames the new file over a second name of the old one: where the old
+// file cannot be replaced, its second name cannot either.
 func (f File) rehearseRename(data []byte) error {
 	name, err := f.write(data)
 	if err != nil {
@@ -62,8 +62,8 @@ func (f File) rehearseRename(data []byte) error {
 	return SyncDir(filepath.Dir(f.Path))
 }
 
-// mayReplace finds what keeps a file from being replaced, where no second name
-// can show it.
+// mayReplace looks for reasons against replacing the file that a second name cannot
+// show.
 func (f File) mayReplace() error {
 	refused := &os.PathError{Op: "replace", Path: f.Path, Err: unix.EPERM}
 	if attributes, ok := attributesOf(f.Path); ok && attributes&(unix.STATX_ATTR_IMMUTABLE|unix.STATX_ATTR_APPEND) != 0 {

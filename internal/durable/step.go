@@ -1,4 +1,4 @@
 package durable
 
-// step is called after each step that a crash may come after. Tests set it.
+// step is called after each step after which a crash matters. Tests set it.
 var step = func(name string) {}
