@@ -51,13 +51,13 @@ func (d *digester) sum(id, stored string, password []byte) digest {
 	return d.out
 }
 
-// cache knows the logins that were found right, up to its limit; beyond it a
-// new one replaces one at random, so that nobody can choose whose. Entries do
-// not expire: whether a password fits a stored secret does not change.
+// cache knows the logins that were found right, up to its limit. Beyond it a new entry
+// replaces one at random, so that no client can choose which. Entries do not expire:
+// whether a password fits a stored secret does not change.
 //
-// Logins are found by the first octets of their digest, which is the output of
-// a keyed function: how long that takes tells nothing that could be used. The
-// rest is compared in constant time.
+// Logins are found by the first octets of their digest, which is the output of a keyed
+// function: the time that takes reveals nothing of use. The rest is compared in constant
+// time.
 type cache struct {
 	mu      sync.RWMutex
 	index   map[uint64]uint32 // into entries

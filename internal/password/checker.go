@@ -60,13 +60,13 @@ type Checker struct {
 
 	mu       sync.Mutex // guards what follows
 	underway map[digest]*computation
-	waiting  int // callbacks that are owed
+	waiting  int // callbacks not called yet
 	closed   bool
 
 	hashes, responses atomic.Uint64 // see Work
 }
 
-// computation is one slow hash, and who waits for it.
+// computation is one slow hash, with the callbacks that wait for it.
 type computation struct {
 	key      digest
 	secret   *stored
@@ -94,9 +94,9 @@ func New(cfg Config, panicked func(p any, stack []byte)) *Checker {
 	return c
 }
 
-// Imitate makes logins without an account cost what a wrong password costs for
-// most of the given secrets, those of the accounts. It is to be called when the
-// accounts were loaded and reloaded. Without any, new hashes are imitated.
+// Imitate makes a login without an account cost as much as a wrong password for most of the
+// given secrets, which are those of the accounts. It is to be called after each load of the
+// accounts. Without any secret, new hashes are imitated.
 func (c *Checker) Imitate(secrets iter.Seq[Secret]) {
 	count := make(map[string]int)
 	model := newSecret("", newArgon2id())
@@ -141,8 +141,8 @@ func (c *Checker) Check(id string, secret Secret, password []byte, done func(Res
 	return c.compute(key, s, password, done)
 }
 
-// CheckUnknown is for a login that names no account. It does and answers what
-// Check does for a wrong password, in the same time.
+// CheckUnknown is for a login that names no account. It does the same as Check for a wrong
+// password, in the same time and with the same answer.
 func (c *Checker) CheckUnknown(login string, password []byte, done func(Result)) Result {
 	return c.Check(login, Secret{}, password, done)
 }
@@ -165,8 +165,8 @@ func (c *Checker) compute(key digest, s *stored, password []byte, done func(Resu
 	return Pending
 }
 
-// Work counts the slow hashes and the CRAM-MD5 responses that were computed: what
-// logins cost, which must not tell whether there is such an account.
+// Work counts the slow hashes and the CRAM-MD5 responses that were computed: the cost of
+// logins, which must not tell whether an account exists.
 func (c *Checker) Work() (hashes, responses uint64) { return c.hashes.Load(), c.responses.Load() }
 
 // Close answers Busy to the logins that are queued, lets the computations

@@ -149,7 +149,7 @@ func TestImitateNothing(t *testing.T) {
 	c := New(testConfig(), nil)
 	defer c.Close()
 	if got, want := c.decoy.Load().v.cost(), "$argon2id$m=19456,t=2,p=1"; got != want {
-		t.Errorf("the decoy costs %q, want that of a new hash, %q", got, want)
+		t.Errorf("the decoy costs %q, want the cost of a new hash, %q", got, want)
 	}
 }
 

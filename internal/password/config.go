@@ -12,7 +12,7 @@ const (
 	maxCacheSize = 1 << 24
 )
 
-// Config is what a Checker needs to know.
+// Config has the settings of a Checker.
 type Config struct {
 	// Workers is the number of goroutines that compute slow hashes; each keeps
 	// a CPU busy while it does. Default: half the CPUs, at least one.

@@ -49,7 +49,7 @@ func TestCheckCRAMMD5(t *testing.T) {
 	}
 }
 
-// TestCRAMMD5StandIn: nobody logs in with the secret that stands in for none.
+// TestCRAMMD5StandIn: no client logs in with the secret that stands in for none.
 func TestCRAMMD5StandIn(t *testing.T) {
 	c := New(testConfig(), nil)
 	defer c.Close()

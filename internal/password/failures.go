@@ -19,11 +19,10 @@ const (
 	maxAnswerDelay = time.Minute
 )
 
-// FailureConfig is what Failures needs to know. All durations must be positive.
+// FailureConfig has the settings of Failures. All durations must be positive.
 type FailureConfig struct {
-	// Sources is how many source addresses are kept in mind, at some 40
-	// octets each. When there are more, those with the fewest failures are
-	// forgotten. Default: 8192.
+	// Sources is how many source addresses are remembered, at some 40 octets each.
+	// Beyond it, those with the fewest failures are forgotten. Default: 8192.
 	Sources int
 	// Free is how many failures of a source are answered without delay.
 	// Default: 3.
@@ -31,7 +30,7 @@ type FailureConfig struct {
 	// Delay is for the first failure beyond, and doubles with each one up to
 	// MaxDelay. Default: 1 s, 8 s.
 	Delay, MaxDelay time.Duration
-	// Limit is how many failures get a source refused, for RefuseFor.
+	// Limit is the number of failures after which a source is refused, for RefuseFor.
 	// Default: 20, 10 min.
 	Limit     int
 	RefuseFor time.Duration
@@ -79,13 +78,13 @@ func (c FailureConfig) Validate() error {
 }
 
 // Failures counts failed logins by source address: an IPv4 address, or the /64
-// of an IPv6 address, which is what one customer has at least. Its memory is
+// of an IPv6 address, since one customer has at least that. Its memory is
 // fixed. The caller gives the time; methods take a short lock, allocate nothing
 // and may be called by any number of event loops. A source that has no address
 // (a unix socket: the zero Addr) is never counted.
 type Failures struct {
 	cfg     FailureConfig
-	seed    maphash.Seed // random, so that nobody can aim at a bucket
+	seed    maphash.Seed // random, so that no client can aim at a bucket
 	start   time.Time
 	buckets []bucket
 }
@@ -95,7 +94,7 @@ type bucket struct {
 	sources [waysPerBucket]source
 }
 
-// source is what is known of one; times are in nanoseconds since start.
+// source has the failures of one source; times are in nanoseconds since start.
 type source struct {
 	key          [2]uint64 // see keyOf; zero: a free place
 	failures     int
@@ -114,8 +113,8 @@ func NewFailures(cfg FailureConfig, now time.Time) *Failures {
 	}
 }
 
-// Failed counts a failed login and returns how long its answer is to be held
-// back. It may also have the source refused from now on.
+// Failed counts a failed login and returns the delay of its answer. From then on the source
+// may be refused.
 func (f *Failures) Failed(addr netip.Addr, now time.Time) (delay time.Duration) {
 	key, ok := keyOf(addr)
 	if !ok {
@@ -132,8 +131,8 @@ func (f *Failures) Failed(addr netip.Addr, now time.Time) (delay time.Duration) 
 	if s.failures == 0 {
 		s.since = t
 	}
-	// The count is bounded, so that whoever failed a thousand times at once is
-	// not refused for a thousand times as long.
+	// The count is bounded, so that a source that failed a thousand times at once
+	// is not refused for a thousand times as long.
 	s.failures = min(s.failures+1, 2*f.cfg.Limit)
 	if s.failures >= f.cfg.Limit && t >= s.refusedUntil {
 		s.refusedUntil = t + int64(f.cfg.RefuseFor)
@@ -156,8 +155,8 @@ func (f *Failures) Succeeded(addr netip.Addr, now time.Time) {
 	}
 }
 
-// Refused returns for how long the source is to be refused outright (421 4.7.0)
-// without looking at what it sends; 0: it is not.
+// Refused returns for how long the source is to be refused (421 4.7.0), whatever it sends;
+// 0: it is not.
 func (f *Failures) Refused(addr netip.Addr, now time.Time) time.Duration {
 	key, ok := keyOf(addr)
 	if !ok {
@@ -207,7 +206,7 @@ func (f *Failures) lock(key [2]uint64) *bucket {
 	return b
 }
 
-// find returns what is known of a source, brought up to date, or nil.
+// find returns the source of that key, brought up to date, or nil.
 func (f *Failures) find(b *bucket, key [2]uint64, t int64) *source {
 	for i := range b.sources {
 		if s := &b.sources[i]; s.key == key {
@@ -227,8 +226,7 @@ func (f *Failures) forget(s *source, t int64) {
 }
 
 // place finds room for a new source: the one with the fewest failures goes.
-// Sources that are refused go last, so that nobody gets free by having many
-// others fail.
+// Refused sources go last, so that no source gets free by failures of many others.
 func (f *Failures) place(b *bucket, t int64) *source {
 	best := &b.sources[0]
 	for i := range b.sources {

@@ -6,5 +6,5 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain fails when a test leaves a goroutine behind.
+// TestMain fails when a test leaves a goroutine.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

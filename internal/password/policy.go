@@ -1,6 +1,6 @@
 package password
 
-// Policy says whose password a listener's clients must know.
+// Policy says which password the clients of a listener must know.
 type Policy string
 
 const (

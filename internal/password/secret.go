@@ -12,7 +12,7 @@ import (
 
 // ErrStored means a stored secret that cannot be used: empty, malformed, of an
 // unknown scheme, or with costs above the limits. The error says which, and
-// holds nothing of the secret itself.
+// contains nothing of the secret.
 var ErrStored = errors.New("password: unusable secret")
 
 const (
@@ -38,9 +38,9 @@ type scheme interface {
 	decoy() Secret
 }
 
-// Secret is what a password is checked against. It never shows itself when it
-// is printed, logged or marshalled. Secrets are immutable and cheap to copy;
-// the zero value is no secret.
+// Secret is a stored secret, to check passwords against. Printing, logging or marshalling
+// it shows nothing of it. Secrets are immutable and cheap to copy; the zero value is no
+// secret.
 type Secret struct{ v *stored }
 
 type stored struct {
@@ -117,8 +117,8 @@ func newPlain(secret string) (scheme, error) {
 	return plain(secret), nil
 }
 
-// verify compares digests, so that the time tells nothing of where or by what
-// length the two differ.
+// verify compares digests, so that the time tells neither where the two differ nor their
+// lengths.
 func (p plain) verify(password []byte) bool {
 	want, got := sha256.Sum256(p), sha256.Sum256(password)
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1

@@ -9,8 +9,8 @@ func (c *Checker) work() {
 	}
 }
 
-// run computes one slow hash, unless the checker is closed meanwhile. A panic,
-// which would end the process, is told and makes it Busy.
+// run computes one slow hash, unless the checker is closed meanwhile. A panic, which would
+// end the process, is reported and makes the result Busy.
 func (c *Checker) run(comp *computation) (r Result) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -30,7 +30,7 @@ func (c *Checker) run(comp *computation) (r Result) {
 	return Refused
 }
 
-// finish tells everybody who waits.
+// finish calls all callbacks that wait for the computation.
 func (c *Checker) finish(comp *computation, r Result) {
 	clear(comp.password)
 	if r == Allowed {
