@@ -1,9 +1,9 @@
-// Package quota keeps how many messages and recipients each account has sent in
-// each of the last hours, in a file, so that limits of a day hold over restarts.
+// Package quota keeps in a file how many messages and recipients each account has sent in
+// each of the last hours, so that limits of a day hold over restarts.
 //
 // The file is a database of go.etcd.io/bbolt, for one process at a time. It has
 // one key for each account and hour. All counts are in memory too: only Open
-// and Flush touch the disk. A process that is killed loses what it did not
+// and Flush touch the disk. A process that is killed loses the counts that it did not
 // flush; the file is whole at every moment.
 //
 // Hours are numbered since the Unix epoch. Those that are older than [Keep] are

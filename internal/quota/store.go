@@ -19,8 +19,8 @@ import (
 const (
 	// Keep is how long an hour is kept: a day, and the hour that runs.
 	Keep = 25 * time.Hour
-	// lockTimeout is how long Open waits for another process to let the file
-	// go, as one that drains before a restart does.
+	// lockTimeout is how long Open waits for another process to close the file,
+	// such as one that drains before a restart.
 	lockTimeout = 5 * time.Second
 	// fileName is the file in the directory that Open is given.
 	fileName = "quota.db"
@@ -49,16 +49,16 @@ type Store struct {
 	db  *bolt.DB
 	now func() time.Time
 
-	mu      sync.Mutex // guards what follows; a leaf
+	mu      sync.Mutex // guards the fields below; a leaf
 	hours   map[string]map[int64]counts
 	unsaved map[hour]counts
 	pruned  int64 // the hour of the last pruning
 }
 
-// Open opens the file in the directory dir, and makes both if they are not
-// there. If the file is damaged, it is renamed, see durable.SetAside, and one
-// without counts takes its place; damaged then is its new name. Errors:
-// ErrLocked, ErrForeign and those of the file system, such as a full disk.
+// Open opens the file in the directory dir. It makes both if they do not exist. A damaged
+// file is renamed, see durable.SetAside, and an empty one takes its place; damaged is the
+// new name. Errors: ErrLocked, ErrForeign and those of the file system, such as a full
+// disk.
 func Open(dir string) (s *Store, damaged string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", fmt.Errorf("quota: %w", err)
@@ -76,7 +76,8 @@ func Open(dir string) (s *Store, damaged string, err error) {
 	return s, damaged, err
 }
 
-// isOfSystem reports whether an error says nothing about what is in the file.
+// isOfSystem reports whether an error is the system's and says nothing about the content
+// of the file.
 func isOfSystem(err error) bool {
 	_, ok := errors.AsType[syscall.Errno](err)
 	return ok
@@ -98,7 +99,7 @@ func open(path string, patience time.Duration) (*Store, error) {
 	return s, nil
 }
 
-// read loads what is in the file, and removes what is too old.
+// read loads the counts of the file, and removes those that are too old.
 func (s *Store) read() error {
 	oldest := s.oldest()
 	return s.db.Update(func(tx *bolt.Tx) error {
@@ -159,8 +160,8 @@ func (s *Store) Save(account string, number int64, messages, recipients uint32) 
 	s.unsaved[h] = c
 }
 
-// Flush writes what was saved. When it returns nil, that is on the disk; after
-// an error the next Flush tries it again.
+// Flush writes the counts that were saved. When it returns nil, they are on the disk; after
+// an error the next Flush tries again.
 func (s *Store) Flush() error {
 	s.mu.Lock()
 	unsaved := s.unsaved
@@ -197,7 +198,7 @@ func (s *Store) Flush() error {
 	return nil
 }
 
-// putBack has the next Flush write what this one could not.
+// putBack leaves the counts that this Flush could not write to the next one.
 func (s *Store) putBack(unsaved map[hour]counts) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -209,7 +210,7 @@ func (s *Store) putBack(unsaved map[hour]counts) {
 	s.pruned = 0
 }
 
-// prune forgets what is older than the hour oldest.
+// prune removes counts from before the hour oldest.
 func (s *Store) prune(oldest int64) {
 	s.pruned = oldest
 	for account, of := range s.hours {
@@ -235,5 +236,5 @@ func pruneFile(b *bolt.Bucket, oldest int64) error {
 	return nil
 }
 
-// Close writes what was saved and closes the file.
+// Close flushes and closes the file.
 func (s *Store) Close() error { return errors.Join(s.Flush(), s.db.Close()) }
