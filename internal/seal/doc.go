@@ -1,5 +1,5 @@
-// Package seal encrypts small secrets, so that files at rest hold none in the
-// clear, and finds out what a secret in a configuration file stands for.
+// Package seal encrypts small secrets, so that files at rest hold none in clear, and
+// resolves the references to secrets in configuration files.
 //
 // # Sealed forms
 //
@@ -9,18 +9,16 @@
 // KEYID is 16 hexadecimal digits that name the key, DATA the nonce and the
 // ciphertext in unpadded base64url. The cipher is XChaCha20-Poly1305 of
 // golang.org/x/crypto: its nonce of 24 octets may be drawn at random for any
-// number of values, it needs no state, and the module is one that we use anyway.
-// (age was looked at: it is made for files, its envelope around a key per file
-// is larger than most tokens, and rotation would need a list of recipients.)
-// What comes before DATA is authenticated together with it, and with a context
-// that says where the value belongs, so that a sealed value cannot be put in
-// another's place.
+// number of values, it needs no state, and we use the module anyway. (age is made for
+// files: its envelope around a key per file is larger than most tokens, and rotation would
+// need a list of recipients.) The octets before DATA are authenticated together with it,
+// and with a context that says where the value belongs, so that a sealed value cannot be
+// put in another's place.
 //
-// In the second form the context is a [Field]: the account and the key of a
-// configuration file. The first form takes any context. The token store uses it
-// with the key of its record. Files of accounts have it from versions that sealed
-// with an empty context: such a value opens in every field, so it is read and
-// sealed in the second form when the file is next saved.
+// In the second form the context is a [Field]: the account and the key of a configuration
+// file. The first form takes any context. The token store uses it with the key of its
+// record. Files of accounts may have it from versions that sealed with an empty context.
+// Such a value opens in every field; the next save of the file seals it in the second form.
 //
 // # Keys
 //
@@ -35,10 +33,10 @@
 //
 // # References
 //
-// [Resolve] turns what stands in a configuration file into the secret itself:
+// [Resolve] turns the value of a configuration file into the secret itself:
 //
 //	env:NAME             an environment variable
-//	file:/path           a file, without the line end behind it
+//	file:/path           a file, without its final line end
 //	credential:NAME      a file in $CREDENTIALS_DIRECTORY (systemd LoadCredential=)
 //	sealed:v2:...        a sealed value
 //	anything else        the secret itself

@@ -61,8 +61,8 @@ type Keyring struct {
 	keys []key
 }
 
-// ParseKeyring reads keys, one a line. The first is the one that seals. Empty
-// lines and those that begin with # are passed over.
+// ParseKeyring reads keys, one a line. The first key seals. Empty lines and those that
+// begin with # are ignored.
 func ParseKeyring(text string) (*Keyring, error) {
 	kr := new(Keyring)
 	for line := range strings.Lines(text) {
@@ -86,7 +86,7 @@ func ParseKeyring(text string) (*Keyring, error) {
 }
 
 // LoadKeyring reads the keys that ref names: "file:/path", "env:NAME" or
-// "credential:NAME". A key file that everybody can read is refused.
+// "credential:NAME". A key file that every user can read is refused.
 func LoadKeyring(ref string) (*Keyring, error) {
 	kind, name, ok := splitReference(ref)
 	if !ok {

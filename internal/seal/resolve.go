@@ -15,7 +15,7 @@ import (
 // octets.
 const maxFile = 64 << 10
 
-// ErrReference says that what a reference names cannot be had.
+// ErrReference says that the secret that a reference names cannot be read.
 var ErrReference = errors.New("the secret that is referred to cannot be read")
 
 var errNoFile = errors.New("it is not a file")
@@ -34,10 +34,10 @@ func IsReference(value string) bool {
 	return ok || IsSealed(value)
 }
 
-// Resolve returns the secret that value stands for: see the package's overview.
-// Plain text is returned as it is, the empty one included. A reference to
-// something that is not there, or is empty, is an error (ErrReference); those
-// of sealed values are those of OpenField. f is where the value stands.
+// Resolve returns the secret that value stands for: see the package's overview. It returns
+// plain text as it is, the empty one included. A reference to a missing or empty secret is
+// an error (ErrReference). The errors of sealed values are those of OpenField. f is where
+// the value stands.
 func Resolve(value string, kr *Keyring, f Field) (string, error) {
 	if IsSealed(value) {
 		return kr.OpenField(value, f)
@@ -58,8 +58,8 @@ func splitReference(value string) (kind, name string, ok bool) {
 	return kind, name, true
 }
 
-// read returns what a reference names. private demands that a file is not for
-// everybody to read.
+// read returns the secret that a reference names. private refuses a file that every user
+// can read.
 func read(kind, name string, private bool) (string, error) {
 	fail := func(format string, args ...any) (string, error) {
 		return "", fmt.Errorf("%s:%s: %w: %w", kind, printable(name), ErrReference, fmt.Errorf(format, args...))
@@ -94,9 +94,9 @@ func read(kind, name string, private bool) (string, error) {
 
 // readFile reads a small file and takes the line end off.
 func readFile(path string, private bool) (string, error) {
-	// Opening a FIFO would wait for its writer, and some devices do things when
-	// they are opened: what is no file is not even opened. O_NONBLOCK is for one
-	// that takes the file's place in between; for files it means nothing.
+	// Opening a FIFO would wait for its writer, and some devices act when they are
+	// opened: only a regular file is opened. O_NONBLOCK is for a FIFO that takes the
+	// file's place in between; for files it means nothing.
 	if info, err := os.Stat(path); err != nil {
 		return "", bareError(err)
 	} else if !info.Mode().IsRegular() {
@@ -114,7 +114,7 @@ func readFile(path string, private bool) (string, error) {
 	case !info.Mode().IsRegular():
 		return "", errNoFile
 	case private && info.Mode().Perm()&0o007 != 0:
-		return "", fmt.Errorf("everybody can read it (mode %04o); chmod 600", info.Mode().Perm())
+		return "", fmt.Errorf("every user can read it (mode %04o); chmod 600", info.Mode().Perm())
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
@@ -130,7 +130,7 @@ func readFile(path string, private bool) (string, error) {
 	return string(text), nil
 }
 
-// bareError drops the path that os puts into its errors: it is there already.
+// bareError drops the path from an error of os: the caller names it.
 func bareError(err error) error {
 	if p, ok := errors.AsType[*os.PathError](err); ok {
 		return p.Err

@@ -15,7 +15,7 @@ const (
 	prefix2 = "sealed:v2:"
 )
 
-// What is wrong with a sealed value, or with the keys for it.
+// Errors of opening a sealed value.
 var (
 	// ErrNoKey: there is no key at all.
 	ErrNoKey = errors.New("the value is sealed and no key is configured")
@@ -135,6 +135,6 @@ func (kr *Keyring) Current(value string) bool {
 	return kr.CanSeal() && (strings.HasPrefix(value, prefix1+kr.ID()+":") || strings.HasPrefix(value, prefix2+kr.ID()+":"))
 }
 
-// associated is what is authenticated beside the plain text. head has a fixed
-// length, so that the two cannot run together.
+// associated returns the associated data, which is authenticated with the plain text. head
+// has a fixed length, so that the two parts cannot run together.
 func associated(head, context string) []byte { return []byte(head + context) }

@@ -242,7 +242,7 @@ func TestResolveOpensFilesOnly(t *testing.T) {
 			}
 		}
 	}
-	// What is behind a symbolic link is read, as orchestrators mount secrets.
+	// The target of a symbolic link is read, as orchestrators mount secrets.
 	file := writeFile(t, 0o600, "secret")
 	link = filepath.Join(dir, "to-file")
 	if err := os.Symlink(file, link); err != nil {
