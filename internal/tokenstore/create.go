@@ -11,7 +11,7 @@ import (
 	"xoauth2-proxy/internal/durable"
 )
 
-// create makes an empty store. It does nothing if there is one by now.
+// create makes an empty store. It does nothing if another process has made one meanwhile.
 func create(cfg Config) error {
 	if err := os.MkdirAll(filepath.Dir(cfg.Path), 0o700); err != nil {
 		return err
@@ -24,9 +24,9 @@ func create(cfg Config) error {
 	return err
 }
 
-// sealAnew puts a store in the place of s that has the same, all of it sealed
-// with the key in use. It is a new file, because what was in clear before would
-// be left in pages that are no longer used. s goes on with the new one.
+// sealAnew replaces the store by one with the same records, all of them sealed with the key
+// in use. It is a new file: in the old one unused pages would still have the clear text. s
+// goes on with the new one.
 func (s *Store) sealAnew(cfg Config) error {
 	old := s.db
 	err := old.View(func(from *bbolt.Tx) error {
@@ -71,7 +71,7 @@ func (s *Store) build(cfg Config, fill func(*bbolt.Tx) error, place func(from, t
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // of no effect once it was renamed
+	defer os.Remove(f.Name()) // has no effect after the rename
 	if err := f.Close(); err != nil {
 		return err
 	}

@@ -2,10 +2,10 @@
 // account the refresh token that its provider rotated to last, and the newest
 // access token.
 //
-// The file is a database of go.etcd.io/bbolt, for one process at a time. What
-// was written is on disk before Save returns, and a process or a machine that
-// dies at any moment leaves the state before or after a Save, never another.
-// Saves at the same time share one write to the disk.
+// The file is a database of go.etcd.io/bbolt, for one process at a time. A record is on
+// disk before Save returns. A process or a machine that dies at any moment leaves the state
+// before or after a Save, never another. Saves at the same time share one write to the
+// disk.
 //
 // # Layout
 //
@@ -17,15 +17,14 @@
 //
 // # Keys
 //
-// With a keyring everything is sealed, and what was in clear or under an older
-// key is sealed anew when the file is opened. A file that is damaged, or sealed
-// with a key that is not there, is not opened and not changed.
+// With a keyring everything is sealed. When the file is opened, records in clear or under
+// an older key are sealed anew. A file that is damaged, or sealed with a missing key, is
+// neither opened nor changed.
 //
-// # What is forgotten
+// # What is removed
 //
-// When a chain is saved, the other chains of its account are forgotten: the
-// operator put in new credentials, and they work. The chain of an account that
-// is gone is kept for [OrphanAge], since it may only be gone from the file for a
-// while; but not if all it has is an access token that has expired, as the
-// mailboxes of catch-all accounts leave behind.
+// When a chain is saved, the other chains of its account are removed: the operator put in
+// new credentials, and they work. The chain of an account that is gone is kept for
+// [OrphanAge], since the account may come back to the file. It is removed at once if it has
+// only an access token that has expired: mailboxes of catch-all accounts leave such chains.
 package tokenstore

@@ -74,8 +74,8 @@ func rotate() int {
 
 // TestKill kills a process that rotates refresh tokens, at random moments, until
 // a thousand were rotated. Each time, every account's store must have the newest
-// refresh token that the provider issued: at most the one that was still on its
-// way may be missing. And it is the one that is used after the restart.
+// refresh token that the provider issued: at most a token that was still on its
+// way may be missing. The newest one is used after the restart.
 func TestKill(t *testing.T) {
 	var accounts []sandbox.Account
 	for i := range killAccounts {

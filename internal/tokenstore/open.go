@@ -15,9 +15,8 @@ import (
 	"xoauth2-proxy/internal/seal"
 )
 
-// Open opens the token store, or makes it. It checks all of it: when it returns
-// no error, all that is in the file can be read. The errors that the caller can
-// do something about are those of this package.
+// Open opens the token store, or makes it. It checks all of it: when it returns no error,
+// every record can be read. The package declares the errors that a caller can act on.
 func Open(cfg Config) (*Store, error) {
 	if cfg.LockTimeout <= 0 {
 		cfg.LockTimeout = time.Second
@@ -82,8 +81,8 @@ func openDB(path string, timeout time.Duration) (db *bbolt.DB, err error) {
 	return db, nil
 }
 
-// openError sorts what bbolt says. What did not come from the system is about
-// the content.
+// openError sorts the errors of bbolt: an error that is not the system's is about the
+// content.
 func openError(err error) error {
 	_, isPath := errors.AsType[*os.PathError](err)
 	_, isErrno := errors.AsType[syscall.Errno](err)
@@ -119,8 +118,8 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// check reads everything. renew says that what is there is not sealed as it
-// should be, but in clear or under an older key.
+// check reads everything. renew reports that a record is in clear or sealed under an older
+// key.
 func (s *Store) check() (renew bool, err error) {
 	err = guard(func() error {
 		return s.db.View(func(tx *bbolt.Tx) error {
@@ -147,9 +146,9 @@ func (s *Store) check() (renew bool, err error) {
 	return renew, err
 }
 
-// checkValue reports whether a record can be read. One that was sealed and can
-// be opened is as we wrote it: to parse ten thousand of them would take longer
-// than all else at the start.
+// checkValue reports whether a record can be read. A sealed record that opens is as we
+// wrote it, and is not parsed: parsing ten thousand records would take longer than all else
+// at the start.
 func (s *Store) checkValue(key []byte, value string) error {
 	if seal.IsSealed(value) {
 		_, err := s.unseal(key, value)

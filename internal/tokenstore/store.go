@@ -22,10 +22,10 @@ const (
 	version = "1"
 	// checkText is what the known text says.
 	checkText = "xoauth2-proxy token store"
-	// checkContext is where it belongs; no chain has this context.
+	// checkContext is the context of the known text; no chain has it.
 	checkContext = "tokenstore check"
-	// batchSize and batchDelay say which saves share a write: refreshes end in
-	// hundreds of milliseconds, so that nobody feels the delay.
+	// batchSize and batchDelay say which saves share a write. A refresh takes
+	// hundreds of milliseconds, so that the delay does not matter.
 	batchSize  = 1000
 	batchDelay = 5 * time.Millisecond
 	// maxID is the length of the longest account ID that a key has room for.
@@ -37,7 +37,7 @@ var (
 	keyVersion, keyCheck                    = []byte("version"), []byte("check")
 )
 
-// Why a store cannot be opened or used.
+// Errors of opening or using a store.
 var (
 	// ErrInUse: another process has the file open.
 	ErrInUse = errors.New("the token store is in use by another process")
@@ -72,7 +72,7 @@ type Store struct {
 
 var _ oauth.Store = (*Store)(nil)
 
-// Close waits for what is being written and closes the file.
+// Close waits for running writes and closes the file.
 func (s *Store) Close() error { return s.db.Close() }
 
 // Load implements oauth.Store.
@@ -157,8 +157,8 @@ func (s *Store) Retain(live func(oauth.Chain) bool) error {
 	}))
 }
 
-// spent reports whether a record is of no use any more: it has an access token
-// that has expired, and no refresh token.
+// spent reports whether a record has no more use: its access token has expired, and it has
+// no refresh token.
 func (s *Store) spent(key []byte, value string, now time.Time) bool {
 	r, err := s.decode(key, value)
 	return err == nil && r.Refresh.IsZero() && !r.Access.IsZero() && now.After(r.Expiry)
@@ -197,7 +197,7 @@ func forget(chains, orphans *bbolt.Bucket, keys [][]byte) error {
 
 func timeBytes(t time.Time) []byte { return binary.BigEndian.AppendUint64(nil, uint64(t.Unix())) }
 
-// timeOf reads what timeBytes made; anything else is long ago.
+// timeOf reads the form of timeBytes; anything else is the zero time.
 func timeOf(b []byte) time.Time {
 	if len(b) != 8 {
 		return time.Time{}

@@ -108,7 +108,7 @@ func TestSaveLoad(t *testing.T) {
 	}
 }
 
-// New credentials of an account end its old chain, and nobody else's.
+// New credentials of an account end its old chain, and no other account's.
 func TestNewChainReplacesOld(t *testing.T) {
 	s := mustOpen(t, storePath(t), nil)
 	for _, id := range []string{"a", "b", "aa", ""} {
