@@ -25,7 +25,7 @@ var kindNames = [numKinds]string{"loop", "shard", "token worker", "quota store",
 // String is the kind as it is named in texts.
 func (k Kind) String() string { return kindNames[k] }
 
-// Task says what a part is and how to find it.
+// Task describes a part, and how to find its goroutine.
 type Task struct {
 	Kind Kind
 	// Number tells parts of a kind apart. A store has none: its operations are
@@ -34,8 +34,8 @@ type Task struct {
 	// Beyond is how much longer than Config.Patience one piece of work may take,
 	// because it has a deadline of its own.
 	Beyond time.Duration
-	// Func is the function, or the method of On if that is not nil, that the part
-	// is in while it works, as stacks name it: "upstream.(*shard).handleFrom".
+	// Func is the function, or the method of On if that is not nil, that is on the
+	// stack while the part works, as stacks name it: "upstream.(*shard).handleFrom".
 	Func string
 	// On is the receiver of Func, a pointer.
 	On any
@@ -44,8 +44,8 @@ type Task struct {
 	Stuck func()
 }
 
-// Part is one thing that must come back. The methods of a nil Part do nothing, so
-// that code under test needs no watchdog.
+// Part is one part of the process that must come back. The methods of a nil Part do
+// nothing, so that code under test needs no watchdog.
 type Part struct {
 	dog  *Watchdog
 	task Task
@@ -54,10 +54,10 @@ type Part struct {
 	begun, ended atomic.Uint64 // pieces of work; the part is idle when they are equal
 	stuck        atomic.Bool
 
-	// What follows belongs to the checker, with Watchdog.mu.
+	// The fields below belong to the checker, under Watchdog.mu.
 
 	seen uint64        // ended when the checker last looked
-	open bool          // there was work then
+	open bool          // the part had work then
 	busy time.Duration // for how long that work has not ended
 }
 
@@ -93,7 +93,7 @@ func (p *Part) Remove() {
 	}
 }
 
-// nameOf is how the part of a task is named.
+// nameOf returns the name of the part of a task.
 func nameOf(t Task) string {
 	switch t.Kind {
 	case Loop, Shard, TokenWorker:

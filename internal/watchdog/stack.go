@@ -8,17 +8,18 @@ import (
 )
 
 const (
-	// firstDump and maxDump bound the memory for the stacks of all goroutines.
+	// firstDump and maxDump are the first and the largest size, in octets, of the
+	// buffer for the stacks of all goroutines.
 	firstDump = 256 << 10
 	maxDump   = 32 << 20
 	// maxStack is how much of them is logged, in octets.
 	maxStack = 16 << 10
 )
 
-// stackOf is the stack of the goroutine that is at work on t: of all that are in
-// its function if none can be told from the others, of all that there are if none
-// is in it. Arguments are left out: they are numbers that tell a reader nothing,
-// and might be a secret's.
+// stackOf returns the stack of the goroutine that works on t. If several are in its
+// function and cannot be told apart, it returns them all; if none is, those of all
+// goroutines. Arguments are left out: they are numbers without meaning for a reader, and
+// might be a secret's.
 func stackOf(t Task) string {
 	all := goroutines()
 	var found [][]byte

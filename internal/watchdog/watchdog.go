@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// Config says what is too long.
+// Config has the time limits.
 type Config struct {
 	// Patience is how long a part may be at one piece of work. Default: 5 s.
 	Patience time.Duration
@@ -26,8 +26,8 @@ func DefaultConfig() Config { return Config{Patience: 5 * time.Second, Withhold:
 // looks is how often the checker looks at a part within Config.Patience.
 const looks = 20
 
-// Watchdog looks at parts. Its methods are safe for concurrent use; those of a nil
-// Watchdog know of no parts.
+// Watchdog looks at parts. Its methods are safe for concurrent use; a nil Watchdog has no
+// parts.
 type Watchdog struct {
 	cfg     Config
 	log     *zap.Logger
@@ -42,8 +42,8 @@ type Watchdog struct {
 	parts []*Part
 }
 
-// New returns a watchdog at work; Close ends it. It puts its metrics into set,
-// which must not have them yet.
+// New starts a watchdog; Close ends it. It puts its metrics into set, which must not have
+// them yet.
 func New(cfg Config, log *zap.Logger, set *metrics.Set) *Watchdog {
 	d := &Watchdog{cfg: cfg, log: log, started: time.Now(), quit: make(chan struct{})}
 	for k := range numKinds {
@@ -61,7 +61,7 @@ func (d *Watchdog) Close() {
 	d.done.Wait()
 }
 
-// Add makes a part, which is idle. Its Remove ends it.
+// Add makes an idle part. Part.Remove ends it.
 func (d *Watchdog) Add(t Task) *Part {
 	if d == nil {
 		return nil
@@ -73,7 +73,7 @@ func (d *Watchdog) Add(t Task) *Part {
 	return p
 }
 
-// Begin makes a part for one piece of work, which its Remove ends.
+// Begin makes a part for one piece of work. Part.Remove ends it.
 func (d *Watchdog) Begin(t Task) *Part {
 	p := d.Add(t)
 	p.Begin()
@@ -173,7 +173,7 @@ func (d *Watchdog) check(step time.Duration) {
 	d.goesOn(freed)
 }
 
-// free has p not be stuck any more. Called with mu.
+// free marks p as not stuck. Called with mu.
 func (d *Watchdog) free(p *Part) []report {
 	if !p.stuck.Swap(false) || d.named(p.name) {
 		return nil
@@ -186,7 +186,7 @@ func (d *Watchdog) named(name string) bool {
 	return slices.ContainsFunc(d.parts, func(p *Part) bool { return p.name == name && p.stuck.Load() })
 }
 
-// report is what there is to tell of a part.
+// report is the content of one log line about a part.
 type report struct {
 	task Task
 	name string
@@ -194,7 +194,7 @@ type report struct {
 	told bool // another part of that name was stuck before
 }
 
-// caught tells of parts that are stuck now.
+// caught logs parts that are stuck now.
 func (d *Watchdog) caught(reports []report) {
 	for _, r := range reports {
 		if r.task.Stuck != nil {
@@ -209,7 +209,7 @@ func (d *Watchdog) caught(reports []report) {
 	}
 }
 
-// goesOn tells of parts that have come back.
+// goesOn logs parts that have come back.
 func (d *Watchdog) goesOn(reports []report) {
 	for _, r := range reports {
 		d.log.Info("a part of the process that was stuck goes on", zap.String("part", r.name))
