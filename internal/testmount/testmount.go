@@ -1,6 +1,5 @@
-// Package testmount has tests run with mounts of their own: files that are
-// mounted by themselves, read-only places and full disks, which no other process
-// sees.
+// Package testmount runs tests with mounts of their own, which no other process sees:
+// single mounted files, read-only places and full disks.
 //
 // A test that calls [Inside] is run again in a child process with a mount
 // namespace of its own. Root makes one as it is; an ordinary user makes it
@@ -22,14 +21,13 @@ import (
 // insideOf is, in the environment of a child, the test that it runs.
 const insideOf = "TESTMOUNT_INSIDE_OF"
 
-// ran is what a child prints when the test has begun there.
+// ran is the line that a child prints when the test has begun there.
 const ran = "testmount: inside of "
 
-// Inside reports whether the test runs with a mount namespace of its own. In the
-// process that go test starts it is false: it has run the test again in a child,
-// whose failure fails the test, which has nothing more to do. Where the system
-// allows no namespace the test is skipped, with the reason. It is for tests, not
-// for subtests.
+// Inside reports whether the test runs with a mount namespace of its own. In the process
+// that go test starts it runs the test again in a child and returns false; then the test
+// has nothing more to do, and a failure of the child fails it. Where the system allows no
+// namespace the test is skipped, with the reason. It is for tests, not for subtests.
 func Inside(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(insideOf) == t.Name() {
@@ -74,8 +72,8 @@ func again(t *testing.T, how syscall.SysProcAttr) ([]byte, error) {
 	return child.CombinedOutput()
 }
 
-// AsUser reports whether the test runs as an ordinary user. Where go test runs as
-// root it is false: the test has been run again as the user "nobody".
+// AsUser reports whether the test runs as an ordinary user. Where go test runs as root, it
+// runs the test again as the user "nobody" and returns false.
 func AsUser(t *testing.T) bool {
 	t.Helper()
 	if os.Geteuid() != 0 {
