@@ -45,9 +45,8 @@ func (e Endpoint) String() string {
 	return net.JoinHostPort(e.Host, strconv.Itoa(e.Port))
 }
 
-// Limits is what may be asked of the provider on behalf of one account. In
-// counts and sizes zero means no limit; durations are always positive in a
-// loaded account.
+// Limits bounds the use of a provider by one account. In counts and sizes zero means no
+// limit; durations are always positive in a loaded account.
 type Limits struct {
 	// MaxConnections caps the connections of the account that are open at one
 	// time, those being opened and closed included.
@@ -104,7 +103,7 @@ type Account struct {
 	// FlowServiceAccount it is the address of the service account.
 	ClientID string
 	// TokenURL is the token endpoint. With FlowExternal it is the endpoint that
-	// hands out access tokens, and empty if TokenCommand does.
+	// issues access tokens, and empty if TokenCommand prints them.
 	TokenURL string
 	// Scope is sent with the request when not empty (RFC 6749 section 3.3).
 	Scope string
@@ -115,8 +114,8 @@ type Account struct {
 	Mechanism Mechanism
 	// InitialResponse is the provider's. Empty means InitialResponseAuto.
 	InitialResponse InitialResponse
-	// ClientPassword is what clients log in to the proxy with, as stored: a
-	// hash or plain text. It has nothing to do with the provider.
+	// ClientPassword is the password of clients for the proxy, as stored: a hash
+	// or plain text. The provider never sees it.
 	ClientPassword Secret
 	// ClientSecret authenticates the client; zero for public clients, and then
 	// it is not sent. An external endpoint gets it as bearer token.
@@ -126,13 +125,13 @@ type Account struct {
 	// Certificate is the client's certificate in PEM form. With it the client
 	// authenticates by a signed assertion (RFC 7523) in place of a secret.
 	Certificate string
-	// PrivateKey signs assertions: the key of Certificate, or that of the
-	// service account. PEM form.
+	// PrivateKey signs assertions: the key of Certificate, or the service
+	// account's key. PEM form.
 	PrivateKey Secret
 	// PrivateKeyID is the key ID of a service account's key.
 	PrivateKeyID string
-	// Subject is the mailbox that a service account acts for; empty means that
-	// of Identity.
+	// Subject is the mailbox that a service account acts for; empty means
+	// Identity.
 	Subject string
 	// TokenCommand is the program, with its arguments, that prints an access
 	// token for FlowExternal. It is run without a shell.
@@ -148,7 +147,7 @@ type Account struct {
 	// SourceIP is the local address to connect from; the zero Addr leaves the
 	// choice to the system.
 	SourceIP netip.Addr
-	// Extensions are those of the provider: what a message may ask for.
+	// Extensions are the provider's: a message may use these.
 	Extensions Extensions
 	// Limits caps the use of the account.
 	Limits Limits

@@ -263,7 +263,7 @@ func mustSnapshot(t testing.TB, accounts ...*Account) *Snapshot {
 	return s
 }
 
-// TestSnapshotExtensions: what may be asked for whoever logs in.
+// TestSnapshotExtensions: the extensions that any client may use.
 func TestSnapshotExtensions(t *testing.T) {
 	for _, tt := range []struct {
 		of   []Extensions

@@ -12,8 +12,7 @@ import (
 // of a domain: "*@example.com".
 const catchAllPrefix = "*@"
 
-// ErrCatchAllFlow is what is wrong with a catch-all account whose tokens are
-// those of one person.
+// ErrCatchAllFlow says that the tokens of a catch-all account open one mailbox only.
 var ErrCatchAllFlow = errors.New(`"*@" needs credentials that open every mailbox of the domain: client_credentials, service_account or external`)
 
 // IsCatchAll reports whether the account stands for every mailbox of a domain;
@@ -35,11 +34,10 @@ func (a *Account) CheckCatchAll() error {
 // nil for an account that is configured by itself.
 func (a *Account) Base() *Account { return a.base }
 
-// ForMailbox returns the account of one mailbox of a catch-all account. Its ID
-// is that of a, a slash and the login folded; its Email is the login in lower
-// case, so that every spelling, in every snapshot, is the same mailbox with the
-// same connections; all else is as in a, other than AuthIdentity and Subject,
-// which are the mailbox's.
+// ForMailbox returns the account of one mailbox of a catch-all account. Its ID is the ID of
+// a, a slash and the folded login. Its Email is the login in lower case, so that every
+// spelling, in every snapshot, is the same mailbox with the same connections. AuthIdentity
+// and Subject are the mailbox's. All else is as in a.
 func (a *Account) ForMailbox(login string) *Account {
 	m := *a
 	m.base = a
@@ -50,20 +48,19 @@ func (a *Account) ForMailbox(login string) *Account {
 	return &m
 }
 
-// mailboxes are the accounts made from one catch-all account, by folded login. An
-// account is remembered as long as anything uses it, so that all uses of a mailbox
-// have the same one, and names that come and go leave nothing. They belong to the
-// catch-all account and not to a snapshot: a reload that leaves that alone leaves
-// them alone.
+// mailboxes are the accounts made from one catch-all account, by folded login. They hold
+// each account by a weak pointer: all users of a mailbox have the same account, and unused
+// ones take no memory. They belong to the catch-all account and not to a snapshot: a reload
+// that keeps the catch-all account keeps them.
 type mailboxes struct {
-	// owner is the catch-all account. A copy of it carries the pointer along, and
-	// its mailboxes are not these.
+	// owner is the catch-all account. A copy of that has the same pointer, but these
+	// are not its mailboxes.
 	owner   *Account
 	byLogin sync.Map // string -> weak.Pointer[Account]
 }
 
-// keepMailboxes has a remember its mailboxes if it is a catch-all account. Not
-// safe for an account that others use already, unless it does so already.
+// keepMailboxes gives a catch-all account its mailboxes, unless it has them. It is not safe
+// for an account without them that others use already.
 func (a *Account) keepMailboxes() {
 	if a.IsCatchAll() && (a.mailboxes == nil || a.mailboxes.owner != a) {
 		a.mailboxes = &mailboxes{owner: a}
@@ -87,7 +84,7 @@ func (m *mailboxes) find(folded, login string) *Account {
 				runtime.AddCleanup(a, mailbox.forget, entry)
 				return a
 			}
-		case m.byLogin.CompareAndSwap(folded, v, entry.account): // nothing used it any more
+		case m.byLogin.CompareAndSwap(folded, v, entry.account): // the account of v is gone
 			runtime.AddCleanup(a, mailbox.forget, entry)
 			return a
 		default:

@@ -24,7 +24,7 @@ func catchAllSnapshot(t *testing.T) *Snapshot {
 func TestCatchAll(t *testing.T) {
 	s := catchAllSnapshot(t)
 	tests := []struct {
-		login, id, identity string // id "": nobody
+		login, id, identity string // id "": none
 	}{
 		{"anna@example.com", "app/anna@example.com", "anna@example.com"},
 		{"ANNA@EXAMPLE.COM", "app/anna@example.com", "anna@example.com"}, // the first spelling stays

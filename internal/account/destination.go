@@ -14,9 +14,8 @@ const (
 	destination
 )
 
-// parts says of each field of Account what it is, and the key of a file that
-// sets it. A test holds the list against the struct: a new field needs a
-// decision.
+// parts lists each field of Account with its kind, and the key of a file that sets it. A
+// test compares the list with the struct: a new field needs a decision.
 var parts = []struct {
 	field, key string
 	part       part
@@ -51,9 +50,8 @@ var parts = []struct {
 	{"KeepAlive", "oauth_keep_alive", apart},
 }
 
-// Redirected returns what differs between a and b in where the secrets and the
-// tokens of an account go, and in whose they are: the keys of a file that set
-// it. It is nil if a secret of a may be used for b.
+// Redirected returns the keys by which a and b differ in where the secrets and tokens of an
+// account go, or in their owner. It is nil if a secret of a may be used for b.
 func (a *Account) Redirected(b *Account) (keys []string) {
 	was, is := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
 	for _, p := range parts {

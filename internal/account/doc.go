@@ -1,5 +1,5 @@
-// Package account holds the mail accounts that the proxy may submit for: who
-// they are, where their provider is, what it allows, and their credentials.
+// Package account holds the mail accounts that the proxy may submit for: names, provider,
+// limits and credentials.
 //
 // An [Account] is immutable once it is part of a [Snapshot], and a snapshot
 // never changes: a reload builds a new one and publishes it whole through
@@ -8,9 +8,9 @@
 // connections, counters) lives elsewhere, keyed by [Account.ID], so that it
 // outlives a reload.
 //
-// Whether state may be kept across a reload is decided by two fingerprints:
-// [Account.CredentialsFingerprint] for tokens and
-// [Account.ConnectionFingerprint] for authenticated connections.
+// Two fingerprints decide whether state may be kept across a reload:
+// [Account.CredentialsFingerprint] for tokens and [Account.ConnectionFingerprint] for
+// authenticated connections.
 //
 // The package also is the only home of secrets ([Secret]) and of the provider
 // presets ([Gmail], [Outlook], [Default]).

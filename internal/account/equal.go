@@ -27,10 +27,10 @@ func (a *Account) sameUse(b *Account) bool {
 		a.RefreshMargin == b.RefreshMargin && a.Retry == b.Retry && a.KeepAlive == b.KeepAlive
 }
 
-// Reusing returns a snapshot that says what s says, with the accounts of old in
-// the place of those that are equal: what keeps an account need not look for
-// what has changed, and what is new is not kept twice. It is old itself if
-// nothing differs, and s if no account is equal to another one of old.
+// Reusing returns a snapshot with the same accounts as s, in which each account that equals
+// one of old is replaced by it. So a holder of an account can compare pointers, and equal
+// accounts are not kept twice. It is old itself if nothing differs, and s if no account is
+// replaced.
 func (s *Snapshot) Reusing(old *Snapshot) *Snapshot {
 	all, same := old.replacing(s.all)
 	switch {
@@ -46,8 +46,8 @@ func (s *Snapshot) Reusing(old *Snapshot) *Snapshot {
 	return reusing
 }
 
-// Renew is NewSnapshot of accounts, Reusing s. It costs little if they are the
-// accounts of s already.
+// Renew is NewSnapshot of accounts, Reusing s. It is cheap if they are the accounts of s
+// already.
 func (s *Snapshot) Renew(accounts []*Account) (*Snapshot, error) {
 	all, same := s.replacing(accounts)
 	if same {

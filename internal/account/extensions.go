@@ -1,7 +1,7 @@
 package account
 
-// Extensions is a set of SMTP service extensions that a message may need of
-// its provider. Those that the proxy can do without are not among them.
+// Extensions is a set of SMTP service extensions that a message may need of its provider.
+// It has none that the proxy can do without.
 type Extensions uint8
 
 const (
@@ -15,8 +15,7 @@ const (
 	ExtBINARYMIME
 )
 
-// ExtensionsUnknown is what is taken for granted of a provider that no preset
-// describes.
+// ExtensionsUnknown are the extensions assumed of a provider that no preset describes.
 const ExtensionsUnknown = Ext8BITMIME
 
 // Has reports whether all of want are in e.

@@ -8,8 +8,8 @@ import (
 // fingerprints are the two hashes of an account, computed once by NewSnapshot
 // because they are compared for every message.
 type fingerprints struct {
-	// owner is the account that was hashed. A copy of the account carries the
-	// pointer along and may then be changed: its hashes are not these.
+	// owner is the account that was hashed. A copy of the account has the same
+	// pointer and may then be changed: these are not its hashes.
 	owner                   *Account
 	credentials, connection [sha256.Size]byte
 }
@@ -45,8 +45,8 @@ func (a *Account) ConnectionFingerprint() [sha256.Size]byte {
 	return a.hashConnection(a.hashCredentials())
 }
 
-// keepFingerprints computes and keeps both hashes. Not safe for an account that
-// others use already, unless they are kept already.
+// keepFingerprints computes and keeps both hashes, unless it has kept them already. It is
+// not safe for an account without them that others use already.
 func (a *Account) keepFingerprints() {
 	if a.prints != nil && a.prints.owner == a {
 		return
@@ -71,8 +71,8 @@ func (a *Account) hashConnection(credentials [sha256.Size]byte) [sha256.Size]byt
 		string(credentials[:]))
 }
 
-// sum hashes the parts, each behind its length: no two lists of parts run
-// together into the same input.
+// sum hashes the parts, each after its length: no two lists of parts run together into the
+// same input.
 func sum(parts ...string) [sha256.Size]byte {
 	var buf [1024]byte // more than most accounts need
 	b := buf[:0]

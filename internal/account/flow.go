@@ -14,8 +14,7 @@ const (
 	// FlowServiceAccount has a Google service account ask on behalf of one
 	// mailbox, by a signed assertion (RFC 7523).
 	FlowServiceAccount Flow = "service_account"
-	// FlowExternal takes access tokens from a command or an HTTP endpoint of
-	// the operator's.
+	// FlowExternal takes access tokens from the operator's command or HTTP endpoint.
 	FlowExternal Flow = "external"
 )
 
@@ -26,7 +25,7 @@ var Flows = []Flow{FlowRefreshToken, FlowClientCredentials, FlowServiceAccount, 
 type Mechanism string
 
 const (
-	// MechanismXOAUTH2 is that of Google and Microsoft.
+	// MechanismXOAUTH2 is the mechanism of Google and Microsoft.
 	MechanismXOAUTH2 Mechanism = "xoauth2"
 	// MechanismOAUTHBEARER is the standard one (RFC 7628).
 	MechanismOAUTHBEARER Mechanism = "oauthbearer"

@@ -5,7 +5,7 @@ import "time"
 // Values that the providers do not publish, chosen with care and used where a
 // preset has nothing better.
 const (
-	// messagesPerConnection retires connections before anybody minds.
+	// messagesPerConnection retires connections before a provider ends them.
 	messagesPerConnection = 100
 	// idleTimeout is well below the shortest idle timeout seen upstream (five
 	// minutes), so that reuse does not race with the provider's close.
@@ -15,7 +15,7 @@ const (
 	// loginsPerMinute is far above what reuse needs and far below what brings
 	// "454 4.7.0 Too many login attempts".
 	loginsPerMinute = 30
-	// idleReason is why nobody may raise idleTimeout.
+	// idleReason is why no configuration may raise idleTimeout.
 	idleReason = "reuse must not race with the provider's own idle timeout, which may be as short as minutes"
 )
 

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Provider is what the accounts of one mail provider have in common. The
-// presets below are starting values: configuration may change and add to them.
+// Provider has the settings that the accounts of one mail provider share. The presets are
+// starting values: configuration may change and add to them.
 type Provider struct {
 	// Name is how accounts refer to it.
 	Name string
@@ -36,7 +36,7 @@ type Provider struct {
 	NeedsClientSecret bool
 	// OmitClientSecret says that a configured secret is not sent on refresh.
 	OmitClientSecret bool
-	// Extensions are those that its submission server offers.
+	// Extensions are the ones that its submission server announces.
 	Extensions Extensions
 	// InitialResponse says how long tokens are sent. Empty means
 	// InitialResponseAuto.
@@ -105,12 +105,12 @@ func (p Provider) ForTenant(tenant string) (forTenant Provider, ok bool) {
 	for _, u := range []*string{&p.TokenURL, &p.AuthURL, &p.DeviceURL} {
 		*u = strings.Replace(*u, anyTenant, "/"+tenant+"/", 1)
 	}
-	p.PersonalDomains = nil // who names a tenant means it
+	p.PersonalDomains = nil // a named tenant holds for all domains
 	return p, true
 }
 
-// FillFlow fills in what the provider gives the account for its flow, where the
-// account says nothing itself: the scope of an application and KeepAlive.
+// FillFlow fills in the provider's values for the account's flow, where the account has
+// none: the scope of an application and KeepAlive.
 func (p *Provider) FillFlow(a *Account) {
 	if a.Scope == "" && (a.Flow == FlowClientCredentials || a.Flow == FlowServiceAccount) {
 		a.Scope = p.AppScope

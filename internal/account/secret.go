@@ -14,9 +14,9 @@ const redacted = "<secret>"
 // way to the value is Reveal. Two secrets are equal (==) when their values are.
 // The zero value is no secret.
 //
-// Format is not always asked: fmt passes it over in a value that it cannot print
-// with the verb it was given, such as an account behind a pointer with %s. The
-// value is behind a pointer that no verb follows.
+// fmt does not always call Format: not for a value inside one that it cannot print with
+// the given verb, such as an account behind a pointer with %s. So the value is behind a
+// pointer that no verb follows.
 type Secret struct{ v unique.Handle[string] }
 
 // NewSecret wraps v.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// ServiceAccount is what a Google service account's key file says.
+// ServiceAccount is the content of a Google service account's key file.
 type ServiceAccount struct {
 	// Email is the service account itself: Account.ClientID.
 	Email string

@@ -18,7 +18,7 @@ type Snapshot struct {
 	extensions Extensions // that every account has
 }
 
-// DuplicateError says that two accounts of one set share what must be unique.
+// DuplicateError says that two accounts of one set share a value that must be unique.
 type DuplicateError struct {
 	// Field is "account_id" or "email".
 	Field string
@@ -34,7 +34,7 @@ func (e *DuplicateError) Error() string {
 }
 
 // NewSnapshot makes a snapshot of accounts, in their order. It takes the
-// accounts: nobody may change them afterwards. The error joins a
+// accounts: the caller must not change them afterwards. The error joins a
 // [*DuplicateError] for each account_id, and for each email under case folding,
 // that is not unique, and one error for each that is empty or too long.
 func NewSnapshot(accounts []*Account) (*Snapshot, error) {
@@ -148,8 +148,8 @@ func (s *Snapshot) ByID(id string) (*Account, bool) {
 // for reading only.
 func (s *Snapshot) All() []*Account { return s.all }
 
-// Extensions returns what the provider of every account has: what may be asked
-// for whoever logs in. Without accounts it is ExtensionsUnknown.
+// Extensions returns the extensions that the provider of every account has: those that any
+// client may use. Without accounts it is ExtensionsUnknown.
 func (s *Snapshot) Extensions() Extensions {
 	if len(s.all) == 0 {
 		return ExtensionsUnknown
