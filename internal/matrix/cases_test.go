@@ -200,7 +200,7 @@ func allCases(add func(name string, c *matrixCase)) {
 			for _, p := range points {
 				for _, f := range faults {
 					one(p, f.name, f.rule, true, "")
-					if p.answer != delivered { // what comes behind the answer is for the next message
+					if p.answer != delivered { // input after the answer is for the next message
 						one(p, f.name, f.rule, false, "")
 					}
 				}

@@ -23,8 +23,8 @@ type client struct {
 
 var clients atomic.Uint32
 
-// login connects and logs user in. The error is that of the connection, or the
-// reply by which the login was refused.
+// login connects and logs user in. The error is the connection's, or the reply by which
+// the login was refused.
 func (k *stack) login(user string) (*client, error) {
 	n := clients.Add(1) // an address of its own: the server counts failed logins by address
 	from := net.TCPAddr{IP: net.IPv4(127, byte(n>>16), byte(n>>8), byte(n))}
@@ -201,7 +201,7 @@ func (c *client) send(l letter, how style) (o outcome) {
 	return o
 }
 
-// content sends the content behind the envelope.
+// content sends the content after the envelope.
 func (c *client) content(l letter, how style, o *outcome) {
 	if how.bdat {
 		o.final, o.err = c.ask("BDAT " + strconv.Itoa(len(l.content)) + " LAST\r\n" + l.content)

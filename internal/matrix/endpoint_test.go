@@ -14,8 +14,8 @@ import (
 	"xoauth2-proxy/upstream"
 )
 
-// TestEndpointFaults has the account's endpoint be one that cannot be reached.
-// Its neighbour's can.
+// TestEndpointFaults gives the account an endpoint that cannot be reached. Its neighbour's
+// can.
 func TestEndpointFaults(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -24,7 +24,7 @@ func TestEndpointFaults(t *testing.T) {
 	}{
 		{"no such host", func(a *account.Account) { a.SMTP.Host = "does-not-exist.invalid" }, unnamed},
 		{"name server fails", func(a *account.Account) { a.SMTP.Host = "server-failure.invalid" }, unnamed},
-		{"nobody listens", func(a *account.Account) { a.SMTP.Port = 1 }, connect},
+		{"no listener", func(a *account.Account) { a.SMTP.Port = 1 }, connect},
 		{"not the source address of this machine", func(a *account.Account) { a.SourceIP = netip.MustParseAddr("192.0.2.1") }, connect},
 	} {
 		for _, rcpts := range []int{1, 3} {
@@ -55,7 +55,7 @@ func TestEndpointFaults(t *testing.T) {
 	}
 }
 
-// TestEndpointDown has the provider be down for all, and come back.
+// TestEndpointDown stops the provider for all accounts, and starts it again.
 func TestEndpointDown(t *testing.T) {
 	t.Parallel()
 	k := newStack(t, defaults(sandbox.PresetGmail))
@@ -181,7 +181,7 @@ func TestDeadAccounts(t *testing.T) {
 
 // TestRefusedAndTaken has a provider refuse the envelope and take the content
 // all the same, as it looks when its replies are out of step: the client must
-// not be told that nobody has the message.
+// not be told that the message was not taken.
 func TestRefusedAndTaken(t *testing.T) {
 	for _, phase := range []sandbox.Phase{sandbox.PhaseMail, sandbox.PhaseRcpt} {
 		for _, reply := range []string{"452 4.2.2 not now", "550 5.1.1 never"} {

@@ -59,7 +59,7 @@ func (l *ledger) audit(t *testing.T, k *stack) (accepted int) {
 			for _, r := range copies[0].Recipients {
 				paths = append(paths, r.Path)
 			}
-			for i, rcpt := range f.to { // nobody who was refused got it
+			for i, rcpt := range f.to { // no refused recipient got it
 				if i < len(f.rcpts) && f.rcpts[i][0] != '2' && slices.Contains(paths, rcpt) {
 					t.Errorf("letter %s went to %s, who was refused: %+v", f.from, rcpt, f.outcome)
 				}

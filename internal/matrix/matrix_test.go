@@ -21,7 +21,7 @@ func TestMatrix(t *testing.T) {
 	})
 }
 
-// contentSize is that of a message in the matrix, in octets.
+// contentSize is the size of a message in the matrix, in octets.
 const contentSize = 4 << 10
 
 // run sends a message into the fault, and then further ones.
@@ -32,11 +32,11 @@ func (c *matrixCase) run(t *testing.T) {
 	}
 	rules := []sandbox.Rule{c.rule}
 	switch c.point.phase {
-	case sandbox.PhaseQuit: // each connection ends behind its first message
+	case sandbox.PhaseQuit: // each connection ends after its first message
 		s.account = func(a *account.Account) { a.Limits.MaxMessagesPerConnection = 1 }
 	case sandbox.PhaseRset: // a refusal has the relay end the transaction
 		rules = append(rules, sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Account: victim, Reply: refusedMail})
-	case sandbox.PhaseIdle: // the first time is behind the login
+	case sandbox.PhaseIdle: // the first time is after the login
 		rules[0].Per, rules[0].Nth = "connection", 2
 	}
 	k := newStack(t, s)
@@ -70,7 +70,7 @@ func (c *matrixCase) run(t *testing.T) {
 	k.stop(t)
 }
 
-// refusedMail is what the provider says in the cases of RSET.
+// refusedMail is the provider's reply in the cases of RSET.
 const refusedMail = "450 4.2.0 later, says the provider"
 
 // struck waits until the fault has struck n times.

@@ -7,10 +7,9 @@ import (
 	"xoauth2-proxy/internal/sandbox"
 )
 
-// TestOutOfStep has a provider say, before it reads the next transaction, something
-// that nobody asked for and that is not 421. Where that crosses a transaction, each
-// reply seems to be that to the next command: nobody may be told anything that was
-// read in such a place.
+// TestOutOfStep lets a provider send an unsolicited reply other than 421 before it reads
+// the next transaction. If that crosses a transaction, each reply seems to be the reply to
+// the next command: no client may be told a reply that was read in such a place.
 func TestOutOfStep(t *testing.T) {
 	for _, reply := range []string{"452 4.2.2 not now", "550 5.1.1 never"} {
 		t.Run(reply[:3], func(t *testing.T) {

@@ -59,7 +59,7 @@ func defaults(preset string) settings {
 	return s
 }
 
-// stack is a server with all that is behind it.
+// stack is a server with relay, token manager and sandbox.
 type stack struct {
 	settings
 	sandbox *sandbox.Server
