@@ -71,5 +71,5 @@ func (e *smtpError) Error() string {
 	return string(e.phase) + ": " + e.text
 }
 
-// errReply is returned for what is not an SMTP reply.
+// errReply is returned for octets that are no SMTP reply.
 var errReply = errors.New("not an SMTP reply")

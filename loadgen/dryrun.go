@@ -12,8 +12,8 @@ type dryRuns struct {
 	dry, delivered float64 // of the proxy's counters, when the run began
 }
 
-// The proxy's counters of messages that it had nobody take, and of those that
-// a provider took.
+// The proxy's counters of messages that it did not send, in dry-run mode, and of those
+// that a provider took.
 const (
 	metricDryRun    = `messages_total{result="dry_run"}`
 	metricDelivered = `messages_total{result="delivered"}`

@@ -24,7 +24,7 @@ type options struct {
 	StepTime time.Duration `group:"Open loop (latency counts from the scheduled instant)" default:"10s" help:"How long each of the --steps lasts."`
 	Ramp     time.Duration `group:"Open loop (latency counts from the scheduled instant)" help:"Go up from nothing to the (first) rate over this time, ahead of the rest."`
 	Arrivals string        `group:"Open loop (latency counts from the scheduled instant)" default:"poisson" enum:"poisson,fixed" help:"How messages follow each other: poisson (as independent senders do) or fixed (evenly spaced)."`
-	Drain    time.Duration `group:"Open loop (latency counts from the scheduled instant)" default:"30s" help:"How long to wait behind the last arrival for what is still queued here. What is not sent by then counts as failed."`
+	Drain    time.Duration `group:"Open loop (latency counts from the scheduled instant)" default:"30s" help:"How long to wait after the last arrival for messages that are still queued here. Those not sent by then count as failed."`
 
 	Messages int           `group:"Length" placeholder:"N" help:"Closed loop: how many messages to send. Default: 10000, unless there is a --duration."`
 	Duration time.Duration `group:"Length" help:"How long to send. Open loop with --rate: 10s if not given."`
@@ -49,7 +49,7 @@ type options struct {
 	Password     string  `group:"Accounts" default:"placeholder" help:"The password, the same for all of them."`
 	Skew         float64 `group:"Accounts" default:"0" help:"0: accounts take turns, connection by connection. Above 1: exponent of a Zipf distribution, few accounts get most connections."`
 
-	Sandbox      string `group:"Proof and cost" placeholder:"URL" help:"HTTP address of the sandbox provider behind the server, as http://127.0.0.1:8025. After the run it is asked what was delivered: every acknowledged message, once, unaltered, under its account."`
+	Sandbox      string `group:"Proof and cost" placeholder:"URL" help:"HTTP address of the sandbox provider that the server relays to, as http://127.0.0.1:8025. After the run it is asked what was delivered: every acknowledged message, once, unaltered, under its account."`
 	Hashes       bool   `group:"Proof and cost" help:"Also compare the SHA-256 of every message as delivered. The sandbox must keep messages, so this is for runs that fit into its memory."`
 	ProxyMetrics string `group:"Proof and cost" placeholder:"URL" help:"Metrics of the server under load, as http://127.0.0.1:9090/metrics: its CPU time per message and its memory are then reported."`
 	DryRun       bool   `group:"Proof and cost" help:"The server is a proxy in dry-run mode (serve --dry-run), which answers as ever and hands nothing over: every acknowledged message must be one that its metrics count as a dry run, and none may be delivered. Needs --proxy-metrics."`

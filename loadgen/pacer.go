@@ -42,19 +42,18 @@ func (p *closedPacer) take(ctx context.Context) (ticket, bool) {
 	return ticket{seq: int(seq), due: time.Now()}, true
 }
 
-// openPacer issues tickets on a schedule, whether or not anybody is free to
-// take them: those not taken in time are had at once, with the time at which
-// they were due.
+// openPacer issues tickets on a schedule, whether or not a worker is free to take them:
+// those not taken in time can be taken at once later, with the time at which they were due.
 //
-// The workers that are free take turns: one of them has the turn and sleeps
-// until the next message is due, which it then sends itself. So nobody has to
-// be woken at the instant that counts.
+// The free workers take turns: one of them has the turn and sleeps until the next message
+// is due, which it then sends itself. So no worker has to be woken at the instant that
+// counts.
 type openPacer struct {
 	sleep func(time.Duration)
 	began time.Time
 
-	turn     chan struct{} // holds one value while nobody has the turn
-	schedule *schedule     // belongs to who has the turn, as does what follows
+	turn     chan struct{} // holds one value while no worker has the turn
+	schedule *schedule     // belongs to the worker with the turn, like seq
 	seq      int
 }
 

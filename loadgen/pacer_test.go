@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestOpenPacer: tickets come when they are due, and those that nobody took in
-// time still say when that was.
+// TestOpenPacer: tickets come when they are due, and those that no worker took in time
+// still say when that was.
 func TestOpenPacer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -22,7 +22,7 @@ func TestOpenPacer(t *testing.T) {
 				t.Errorf("ticket %d, %v: due %v, taken at %v", got.seq, ok, got.due.Sub(start), time.Since(start))
 			}
 		}
-		time.Sleep(10 * time.Second) // a server that answers nobody
+		time.Sleep(10 * time.Second) // a server that answers no client
 		for seq := 5; seq < 10; seq++ {
 			got, ok := p.take(t.Context())
 			if due := start.Add(time.Duration(seq+1) * 100 * time.Millisecond); !ok || !got.due.Equal(due) {

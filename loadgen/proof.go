@@ -37,7 +37,7 @@ type delivery struct {
 	SHA256  string `json:"sha256"`
 }
 
-// A provider is the sandbox behind the server.
+// A provider is the sandbox that the server relays to.
 type provider struct {
 	base   *url.URL
 	client *http.Client

@@ -2,8 +2,8 @@ package main
 
 import "bytes"
 
-// flush sends what is in out, to which a reply is read next: where that spares
-// a system call, it is put off until then.
+// flush sends out, whose reply is read next. Where that saves a system call, it leaves the
+// sending to that read.
 func (s *session) flush() error {
 	if s.turn != nil && len(s.in) == 0 {
 		s.unsent = s.out
@@ -38,7 +38,7 @@ func (s *session) reply() (code int, text []byte, err error) {
 	}
 }
 
-// fill receives more behind what is in s.in.
+// fill receives more, and appends it to s.in.
 func (s *session) fill() error {
 	if len(s.in) == len(s.inBuf) {
 		return errReply // no reply of a submission server is so long

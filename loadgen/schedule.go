@@ -63,7 +63,7 @@ func newSchedule(phases []phase, poisson bool, seed uint64) *schedule {
 	return s
 }
 
-// next returns the next arrival; ok is false behind the last one.
+// next returns the next arrival; ok is false after the last one.
 func (s *schedule) next() (a arrival, ok bool) {
 	if s.phase == len(s.phases) {
 		return arrival{}, false

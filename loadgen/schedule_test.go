@@ -22,7 +22,7 @@ func TestScheduleFixed(t *testing.T) {
 		t.Errorf("second phase: first %v, last %v", got[10], got[29])
 	}
 	if _, ok := s.next(); ok {
-		t.Error("an arrival behind the last one")
+		t.Error("an arrival after the last one")
 	}
 }
 

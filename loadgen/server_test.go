@@ -23,7 +23,7 @@ import (
 	"testing"
 )
 
-// A testServer is a submission server and the sandbox behind it in one: it
+// A testServer is a submission server and its sandbox in one: it
 // takes messages and gives account of them over HTTP. It parses with the
 // standard library, apart from the code under test.
 type testServer struct {

@@ -211,9 +211,9 @@ func (s *session) extend(now time.Time) {
 	}
 }
 
-// stale reports whether a connection that was left alone for a while has been
-// closed by the server, or has something to say (a 421) that nobody asked for.
-// An MTA would see either before it used the connection again.
+// stale reports whether the server has closed a connection that rested for a while, or has
+// sent an unsolicited reply (a 421). An MTA would see either before it used the connection
+// again.
 func (s *session) stale(now time.Time) bool {
 	if now.Sub(s.idleSince) < time.Second {
 		return false

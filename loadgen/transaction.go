@@ -9,7 +9,7 @@ import (
 // fate is what became of a message.
 type fate uint8
 
-// The zero value is that of a message of which nothing was sent.
+// The zero value stands for a message of which nothing was sent.
 const (
 	// fateAccepted: the server took the responsibility for it.
 	fateAccepted fate = iota + 1
@@ -67,7 +67,7 @@ func (s *session) send(t *template, x *id) outcome {
 	if err != nil {
 		return tx.failed(err)
 	}
-	if tx.no.code == 421 { // the server closes, whatever came behind it
+	if tx.no.code == 421 { // the server closes, whatever came after it
 		tx.no.usable = false
 	}
 	return tx.no
@@ -209,8 +209,8 @@ func (tx *transaction) appendBDAT(dst []byte) []byte {
 	return append(dst, " LAST\r\n"...)
 }
 
-// writeContent sends what is in out, the header and the body's chunks, in one
-// write for each of the latter.
+// writeContent sends out, the header and the body's chunks, with one write for each
+// chunk.
 func (tx *transaction) writeContent(chunks []chunk) error {
 	tx.out = tx.header.appendTo(tx.out, tx.id, tx.template.sum(tx.id))
 	for i := range chunks {
@@ -241,8 +241,8 @@ func (tx *transaction) step() (ok bool, err error) {
 	return false, nil
 }
 
-// note keeps the first refusal, since those behind it in a group follow from
-// it; but that of one recipient decides nothing while there are others.
+// note keeps the first refusal, since the later ones of a group follow from it. But the
+// refusal of one recipient decides nothing while there are others.
 func (tx *transaction) note(code int, text []byte) {
 	if tx.no.code == 0 || tx.accepted > 0 {
 		tx.no = outcome{fate: fateRefused, phase: tx.phase, code: code, text: bytes.Clone(text)}

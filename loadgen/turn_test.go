@@ -40,8 +40,8 @@ func turnOn(t *testing.T, conn net.Conn) *turn {
 	return newTurn(conn, raw)
 }
 
-// TestTurn: what is sent arrives, and the answer is seen whether it is there
-// before the wait begins or comes behind it, and however large the question.
+// TestTurn: the question arrives, however large it is, and the answer is seen, whether it
+// comes before or after the wait begins.
 func TestTurn(t *testing.T) {
 	client, server := pair(t)
 	ended := make(chan error, 1)
@@ -94,7 +94,7 @@ func TestTurnEnds(t *testing.T) {
 	}
 	client.SetDeadline(time.Time{})
 	go func() {
-		_, _ = io.ReadFull(server, make([]byte, 2)) // that of the turn above as well
+		_, _ = io.ReadFull(server, make([]byte, 2)) // the octets of the turn above as well
 		server.Close()
 	}()
 	if _, err := turn.take([]byte("x"), make([]byte, 16)); !errors.Is(err, io.EOF) {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Millis is a duration in milliseconds, with microseconds behind the point.
+// Millis is a duration in milliseconds, with microseconds after the point.
 type Millis float64
 
 // String gives three significant digits, at most microseconds.
@@ -51,7 +51,7 @@ type Report struct {
 	Replies []Reply `json:"replies"`
 	// Series is the run over time.
 	Series []Point `json:"series"`
-	// Server is the process under load, nil if nobody said where it is.
+	// Server is the process under load; nil: no flag says where it is.
 	Server *Process `json:"server,omitempty"`
 	// Generator is the load generator itself.
 	Generator *Process `json:"generator"`
@@ -79,7 +79,7 @@ type Phase struct {
 	Accepted int64 `json:"accepted"`
 	Refused  int64 `json:"refused"`
 	// Broken lost their connection before their end was sent; Unknown lost it
-	// between that and the reply, so that nobody knows.
+	// between that and the reply, so that their outcome is not known.
 	Broken  int64 `json:"broken"`
 	Unknown int64 `json:"unknown"`
 	Unsent  int64 `json:"unsent"`
