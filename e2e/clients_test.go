@@ -22,7 +22,7 @@ const clientTimeout = 2 * time.Minute
 func program(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
-	for _, dir := range []string{"/usr/sbin", "/usr/bin"} { // sbin is not in everybody's PATH
+	for _, dir := range []string{"/usr/sbin", "/usr/bin"} { // sbin is not in every user's PATH
 		if err == nil {
 			break
 		}
@@ -94,8 +94,8 @@ func (s *stack) write(t *testing.T, name string, content []byte) string {
 	return path
 }
 
-// freePort returns a port of 127.0.0.1 that nobody listens on, for an MTA that
-// must be told one.
+// freePort returns a port of 127.0.0.1 without a listener, for an MTA that must be told
+// one.
 func freePort(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")

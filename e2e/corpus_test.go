@@ -136,7 +136,7 @@ func sendLetters(t *testing.T, s *stack, letters []letter, send func(t *testing.
 			check(t, m)
 		})
 		if !ok {
-			return // a late arrival would be taken for that of the next message
+			return // a late arrival would be taken for the next message's
 		}
 	}
 }

@@ -145,7 +145,7 @@ func TestConsentByDeviceCode(t *testing.T) {
 }
 
 // refreshAgainAndAgain uses a refresh token that the server replaces each time,
-// over restarts. Whoever uses one for the second time loses the consent.
+// over restarts. A second use of one loses the consent.
 func refreshAgainAndAgain(t *testing.T, server string, refresh account.Secret) {
 	t.Helper()
 	a := &account.Account{ID: "a", Email: "someone@example.com", ClientID: "person", RefreshToken: refresh,

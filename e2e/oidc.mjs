@@ -1,6 +1,6 @@
-// An OAuth2 server for oauth_test.go, on a free port of loopback: oidc-provider,
-// where everybody who is asked for consent is the person that the login hint
-// names and gives it. It prints its address, and ends with its standard input.
+// An OAuth2 server for oauth_test.go, on a free port of loopback: oidc-provider, whose
+// user is always the person that the login hint names, and always consents. It prints its
+// address, and ends with its standard input.
 import { createServer } from 'node:http'
 import { Provider } from 'oidc-provider'
 

@@ -161,7 +161,7 @@ func (p *postfix) logged() string {
 }
 
 // statuses returns what became of each recipient, once all of them are in the
-// log behind its first since octets: "sent", "bounced" or "deferred".
+// log after its first since octets: "sent", "bounced" or "deferred".
 func (p *postfix) statuses(t *testing.T, to []string, since int) map[string]string {
 	t.Helper()
 	timeout := time.After(arrivalTimeout)
@@ -185,8 +185,8 @@ func (p *postfix) statuses(t *testing.T, to []string, since int) map[string]stri
 
 var deliveryStatus = regexp.MustCompile(`postfix/smtp\[.* to=<([^>]+)>.* status=(\w+) `)
 
-// awaitListener polls until a server greets, for servers that tell nobody when
-// they are ready; an exit of the server ends the wait.
+// awaitListener polls until a server greets, for servers that do not tell when they are
+// ready; an exit of the server ends the wait.
 func awaitListener(addr string, exited chan error) error {
 	deadline := time.Now().Add(startTimeout)
 	for {
@@ -254,7 +254,7 @@ func postfixSendmail(t *testing.T) string {
 }
 
 // TestPostfixSMTPSource sends the corpus by smtp-source, which cannot log in,
-// to a Postfix that can. smtp-source puts an empty line behind a file.
+// to a Postfix that can. smtp-source puts an empty line after a file.
 func TestPostfixSMTPSource(t *testing.T) {
 	source := program(t, "smtp-source")
 	s := newStack(t)

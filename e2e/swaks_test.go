@@ -41,8 +41,8 @@ func TestSwaksTLS(t *testing.T) {
 	}, starttls, implicit)
 }
 
-// TestSwaksRefused: without TLS nobody may log in where it is required, and with
-// a wrong password nobody at all.
+// TestSwaksRefused: no client may log in without TLS where it is required, or with a wrong
+// password.
 func TestSwaksRefused(t *testing.T) {
 	swaks := program(t, "swaks")
 	s := newSecured(t)
