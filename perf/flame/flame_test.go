@@ -44,7 +44,7 @@ func TestFold(t *testing.T) {
 		t.Errorf("%d samples, want 3", n)
 	}
 	if n := Fold(p, "no such type").Value; n != 100 {
-		t.Errorf("default type: %d, want that of the last", n)
+		t.Errorf("default type: %d, want the type of the last", n)
 	}
 }
 

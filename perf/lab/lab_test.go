@@ -48,10 +48,10 @@ func TestOver(t *testing.T) {
 		t.Errorf("ratio %v, want 1.5", got)
 	}
 	if got := fast.Over(slow, "load", CPU); got != 0 {
-		t.Errorf("ratio %v to what is not known", got)
+		t.Errorf("ratio %v to an unknown value", got)
 	}
 	if got := fast.Over(nil, "load", Throughput); got != 0 {
-		t.Errorf("ratio %v to nobody", got)
+		t.Errorf("ratio %v to no subject", got)
 	}
 }
 

@@ -139,7 +139,7 @@ func (s *session) taken() {
 	s.say("250 2.0.0 taken\r\n")
 }
 
-// auth accepts everybody, whichever mechanism.
+// auth accepts every login, by any mechanism.
 func (s *session) auth(args []byte) error {
 	mechanism, initial, _ := bytes.Cut(args, []byte(" "))
 	more := 0
