@@ -52,7 +52,7 @@ func (a Arrows) Against() (list []string) {
 	return list
 }
 
-// listed is what `go list -json` tells of a package.
+// listed is a package in the output of `go list -json`.
 type listed struct {
 	ImportPath, Dir, Export string
 	GoFiles                 []string

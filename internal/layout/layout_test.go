@@ -1,4 +1,5 @@
-// Package layout holds the rule of which package may import which.
+// Package layout has the tests of the module's structure: which package may import which,
+// sizes, and the direction of dependencies.
 package layout
 
 import (

@@ -16,8 +16,8 @@ const (
 	maxPackage = 3000
 )
 
-// tooBig lists what is beyond the bounds now, with the bound that holds until
-// it is split.
+// tooBig lists the files and packages beyond the bounds, with the bound that holds until
+// they are split.
 var tooBig = map[string]int{
 	"upstream": 4700,
 }
@@ -71,7 +71,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// bounded reports what has too many lines, and an exception that has become
+// bounded reports a file or package with too many lines, and an exception that has become
 // unnecessary.
 func bounded(t *testing.T, name string, lines, bound int) {
 	t.Helper()

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// unsafeHome is the package that may use unsafe memory and link to what another
-// package does not export.
+// unsafeHome is the package that may use unsafe memory and link to unexported names of
+// another package.
 const unsafeHome = "internal/loop"
 
 // unsafeToo are the files outside of it that use unsafe memory all the same.
