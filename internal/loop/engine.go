@@ -146,7 +146,7 @@ func (e *Engine) Close() {
 // Dropper is a Runner that is told when its loop has ended before it ran.
 type Dropper interface{ Dropped() }
 
-// drop tells what was posted that it will not run.
+// drop tells a posted Runner that it will not run, if it is a Dropper.
 func (l *Loop) drop() {
 	l.mu.Lock()
 	box := l.box

@@ -6,9 +6,9 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// Fake is a loop without sockets, for tests of handlers. Nothing runs by itself: a
-// test has a connection receive and runs what was posted, all on one goroutine. Time
-// stands still, and a connection cannot be paused.
+// Fake is a loop without sockets, for tests of handlers. Nothing runs by itself: the test
+// gives a connection its input and calls RunPosted, all on one goroutine. Time stands
+// still, and a connection cannot be paused.
 type Fake struct{ *Loop }
 
 // NewFake makes a fake loop.

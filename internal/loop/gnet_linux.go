@@ -239,14 +239,14 @@ func (l *Loop) register(c *Conn, fd int) error {
 	return register0(reflect.ValueOf(l.gnet).UnsafePointer(), c.raw)
 }
 
-// sendKept has gnet write what it keeps. It may close the connection.
+// sendKept lets gnet write the octets that it keeps. It may close the connection.
 func (c *Conn) sendKept() { _ = processIO(c.raw, c.fd, unix.EPOLLOUT, 0) }
 
 // release closes the connection: gone runs inside.
 func (c *Conn) release() { _ = c.loop.gnet.Close(c.gnet) } // its error only repeats that it is gone
 
-// Unread says what has come in that the loop has not read yet. It asks the
-// kernel without reading and allocates nothing.
+// Unread reports whether input has arrived that the loop has not read yet. It asks the
+// kernel without reading, and allocates nothing.
 func (c *Conn) Unread() Unread {
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&c.loop.peek)), 1,
 		unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)

@@ -158,8 +158,8 @@ func (l *Loop) runOne(r Runner) {
 	r.Run()
 }
 
-// Failer is a Runner, a Handler or an Expirer that is told of a panic in it, so that
-// it can close what it was working on.
+// Failer is a Runner, a Handler or an Expirer whose Failed is called after a panic in it, so
+// that it can close its connection.
 type Failer interface{ Failed() }
 
 // Contain is to be deferred around a part of a callback: a panic there is reported, and

@@ -27,7 +27,7 @@ type layer struct {
 
 // wire is the net.Conn below crypto/tls. It has three modes, one after the other:
 // blocking I/O on a socket (to a provider, up to its adoption) or input from the
-// loop during a handshake (of a client), and then driven by the loop.
+// loop during a handshake (of a client), and then input from the loop without waiting.
 type wire struct {
 	t   *layer
 	tcp *net.TCPConn // blocking; nil: not, or not any more
@@ -70,8 +70,7 @@ func (c *Conn) TLSState() *tls.ConnectionState {
 	return &state
 }
 
-// FeedTLS takes ciphertext: of the socket, or what was received before StartTLS. raw is
-// borrowed.
+// FeedTLS takes ciphertext, of the socket or received before StartTLS. raw is borrowed.
 func (c *Conn) FeedTLS(raw []byte) {
 	t := c.tls
 	if t.established {
@@ -206,7 +205,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	return w.take(p), nil
 }
 
-// take gives what is there, up to the end of a record.
+// take copies the input that is there to b, up to the end of a record.
 func (w *wire) take(p []byte) int {
 	in := w.in[:min(len(p), len(w.in))]
 	n := w.records.next(in)
