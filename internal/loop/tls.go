@@ -205,7 +205,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	return w.take(p), nil
 }
 
-// take copies the input that is there to b, up to the end of a record.
+// take copies the input that is there to p, up to the end of a record.
 func (w *wire) take(p []byte) int {
 	in := w.in[:min(len(p), len(w.in))]
 	n := w.records.next(in)
