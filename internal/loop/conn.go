@@ -260,12 +260,16 @@ func (c *Conn) Write(b []byte) error {
 	return c.Flush()
 }
 
-// Gather encrypts b for the next Flush. The connection must have TLS, and no other
+// Gather adds b to what the next Flush sends, through TLS where there is TLS. No other
 // connection of the loop may be used before Flush. An error drops all that was gathered.
 func (c *Conn) Gather(b []byte) error {
 	if c.closed {
 		c.loop.Discard()
 		return net.ErrClosed
+	}
+	if c.tls == nil {
+		c.loop.cipher = append(c.loop.cipher, b...)
+		return nil
 	}
 	_, err := c.tls.conn.Write(b)
 	if err != nil {

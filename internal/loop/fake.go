@@ -2,13 +2,14 @@ package loop
 
 import (
 	"context"
+	"time"
 
 	"github.com/panjf2000/gnet/v2"
 )
 
 // Fake is a loop without sockets, for tests of handlers. Nothing runs by itself: the test
-// gives a connection its input and calls RunPosted, all on one goroutine. Time stands
-// still, and a connection cannot be paused.
+// gives a connection its input, calls RunPosted and moves the clock, all on one
+// goroutine. A connection cannot be paused.
 type Fake struct{ *Loop }
 
 // NewFake makes a fake loop.
@@ -21,9 +22,7 @@ func NewFake(cfg Config) Fake {
 // Open has h serve a connection. What is written to it is given to write, which
 // borrows it.
 func (f Fake) Open(h Handler, write func(b []byte)) *Conn {
-	c := &Conn{loop: f.Loop, handler: h, fd: -1}
-	c.open(&fakeConn{conn: c, write: write})
-	return c
+	return f.connect(h, func(b []byte) error { write(b); return nil }, [2]int{-1, -1}).Conn
 }
 
 // Receive gives octets of the peer to the handler of c, which borrows them. A panic
@@ -34,12 +33,45 @@ func (f Fake) Receive(c *Conn, b []byte) {
 	f.leave()
 }
 
+// Do runs what a test has to do on the loop, as a callback: what that gives to Later
+// runs after it.
+func (f Fake) Do(what func()) {
+	f.enter()
+	what()
+	f.leave()
+}
+
 // RunPosted runs all that was posted to the loop, and what that posts.
 func (f Fake) RunPosted() {
 	for f.scheduled {
 		f.empty()
 	}
 }
+
+// RunOnce runs what was posted to the loop, and not what that posts. It reports
+// whether there was anything.
+func (f Fake) RunOnce() bool {
+	if !f.scheduled {
+		return false
+	}
+	f.empty()
+	return true
+}
+
+// Advance moves the clock on by d, in ticks: timers expire.
+func (f Fake) Advance(d time.Duration) {
+	f.enter()
+	for range d / Tick {
+		f.wheel.advance(f.expire)
+	}
+	f.leave()
+}
+
+// SetPolled sets what Polled returns.
+func (f Fake) SetPolled(at time.Time) { f.polled = at }
+
+// End has the loop take nothing more, as Engine.Close does.
+func (f Fake) End() { f.stopped = true }
 
 // fakeLoop is the gnet side of a fake loop.
 type fakeLoop struct{ gnet.EventLoop }
@@ -49,25 +81,6 @@ func (fakeLoop) Execute(context.Context, gnet.Runnable) error { return nil }
 
 // Close implements gnet.EventLoop.
 func (fakeLoop) Close(c gnet.Conn) error {
-	c.(*fakeConn).conn.end(nil)
+	c.(*fakeConn).s.shut(nil)
 	return nil
 }
-
-// fakeConn is the gnet side of a connection of a fake loop.
-type fakeConn struct {
-	gnet.Conn
-	conn  *Conn
-	write func([]byte)
-}
-
-// Write implements gnet.Conn.
-func (c *fakeConn) Write(b []byte) (int, error) {
-	if c.conn.closed {
-		panic("loop: a write to a closed connection, whose descriptor may be another one's by now")
-	}
-	c.write(b)
-	return len(b), nil
-}
-
-// OutboundBuffered implements gnet.Conn.
-func (*fakeConn) OutboundBuffered() int { return 0 }
