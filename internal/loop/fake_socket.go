@@ -118,14 +118,12 @@ func (s *FakeSocket) put(b []byte) error {
 	n := len(b)
 	if s.Room >= 0 {
 		n = min(n, s.Room)
+		s.Room -= n
 	}
 	if n > 0 {
 		if err := s.write(b[:n]); err != nil {
 			return err
 		}
-	}
-	if s.Room >= 0 {
-		s.Room -= n
 	}
 	s.kept = append(s.kept, b[n:]...)
 	return nil

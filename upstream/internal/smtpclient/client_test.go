@@ -274,3 +274,17 @@ func longest(steps []step) (n int) {
 	}
 	return n
 }
+
+// serve has the provider answer what has been written so far, and gives back what that
+// was, until there is nothing to answer any more.
+func (c *client) serve(p *provider) (groups []string) {
+	for {
+		c.loop.RunPosted()
+		replies := p.read(strings.Join(c.groups, ""))
+		groups = append(groups, c.groups...)
+		if c.groups = nil; replies == "" {
+			return groups
+		}
+		c.say(replies)
+	}
+}

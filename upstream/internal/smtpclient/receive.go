@@ -143,13 +143,14 @@ func (c *Conn) dataReply(reply *codec.Reply) {
 // cannot go on, but the answer stands. An acceptance cannot mean what was not sent.
 func (c *Conn) finalReply(reply *codec.Reply) {
 	x := &c.Exchange
+	early := c.state == content || c.conn.Buffered() > 0
 	switch {
 	case c.state == aborting:
 		x.Lost = throttle.Closes(reply)
-	case c.state == content && reply.Code >= 400:
+	case early && reply.Code >= 400:
 		x.refused(throttle.PhaseFinal, *reply)
 		x.Lost = true
-	case c.state == content:
+	case early:
 		x.Left = true // it is unknown what the provider means
 		x.Fail(throttle.PhaseFinal, protocolError(throttle.PhaseContent, reply))
 	default:

@@ -165,7 +165,7 @@ func (c *Conn) sendTurn(commands []byte) {
 		return
 	}
 	n, size, to := x.Content.NumSegments(), 0, c.segment
-	for ; to < n && size < TurnSize; to++ {
+	for ; to < n && size+len(x.Content.Segment(to)) <= TurnSize; to++ {
 		size += len(x.Content.Segment(to))
 	}
 	c.writing = true
