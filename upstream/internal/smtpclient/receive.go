@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"time"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/upstream/internal/throttle"
@@ -165,7 +166,7 @@ func (c *Conn) resetReply(reply *codec.Reply) {
 		return
 	}
 	c.loop.SuspendTimer(&c.timer)
-	c.state = idle
+	c.state, c.since = idle, time.Now()
 	c.owner.Cleared()
 }
 
