@@ -139,10 +139,12 @@ func (c *Conn) gone(err error) {
 		err = net.ErrClosed
 	}
 	c.loop.StopTimer(&c.timer)
+	defer func() { // even if Ended panics
+		c.forget()
+		c.state = closed
+		c.owner.Closed(err)
+	}()
 	c.fail(err)
-	c.forget()
-	c.state = closed
-	c.owner.Closed(err)
 }
 
 // forget gives back the memory for input.
@@ -202,13 +204,13 @@ func (c *Conn) contain() {
 	}
 	c.loop.Discard()
 	err := c.owner.Panicked(p)
-	c.writing = false
 	switch c.state {
+	case closed:
+		return
 	case envelope, content, final, aborting:
 		c.Exchange.Left = true // nothing is known any more
 	}
-	c.fail(err)
-	c.Close()
+	c.gone(err)
 }
 
 // Usable reports whether the connection can go on: it is not closed, and the provider

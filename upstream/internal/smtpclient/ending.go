@@ -47,17 +47,22 @@ func (r *clearance) Run() {
 // Quit says QUIT and closes the connection after the reply, or Config.Quit. It returns
 // false if Closed was called before.
 func (c *Conn) Quit() bool {
-	defer c.contain()
-	switch {
-	case c.state == closed:
+	if c.state == closed {
 		return false
-	case c.broken:
-		c.Close()
-	default:
-		c.state = quitting
-		c.command("QUIT\r\n", c.cfg.Quit)
 	}
+	c.quit()
 	return true
+}
+
+// quit begins to quit.
+func (c *Conn) quit() {
+	defer c.contain()
+	if c.broken {
+		c.Close()
+		return
+	}
+	c.state = quitting
+	c.command("QUIT\r\n", c.cfg.Quit)
 }
 
 // leave closes our side and waits a little for the peer to close too: until then the
