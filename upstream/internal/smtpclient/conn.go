@@ -147,14 +147,6 @@ func (c *Conn) gone(err error) {
 	c.fail(err)
 }
 
-// forget gives back the memory for input.
-func (c *Conn) forget() {
-	if c.in != nil {
-		codec.PutBuffer(c.in)
-		c.in = nil
-	}
-}
-
 // fail ends the exchange under way for that reason, or tells that an idle connection
 // is of no use.
 func (c *Conn) fail(err error) {
@@ -294,14 +286,17 @@ func (c *Conn) proceed() {
 		c.abort()
 	case !x.open():
 		c.end()
+	case c.sent && !c.nextRcpt() && x.Content == nil:
+		c.state, c.since = open, time.Now()
+		c.setTimer(c.cfg.Hold)
+		c.owner.Answered()
+	case c.more: // it came before what is to be sent, and so cannot be its reply
+		x.Fail(c.answered(), errUnasked)
+		c.end()
 	case c.go354:
 		c.sendContent(nil)
 	case !c.sent || c.nextRcpt():
 		c.sendEnvelope()
-	case x.Content == nil:
-		c.state, c.since = open, time.Now()
-		c.setTimer(c.cfg.Hold)
-		c.owner.Answered()
 	case c.Offer.Has(codec.ExtCHUNKING):
 		c.sendContent(nil)
 	default:

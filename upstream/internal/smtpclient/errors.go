@@ -14,6 +14,8 @@ var (
 	ErrProtocol = errors.New("protocol error")
 	// ErrRefused: the provider's reply was a refusal.
 	ErrRefused = errors.New("refused")
+
+	errUnasked = errors.New("the provider said more than it was asked for")
 )
 
 // Error says at which phase a login failed, and why.

@@ -36,6 +36,14 @@ func (c *Conn) keep(rest []byte) {
 	c.in.B = append(c.in.B[:0], rest...)
 }
 
+// forget gives back the memory for input.
+func (c *Conn) forget() {
+	if c.in != nil {
+		codec.PutBuffer(c.in)
+		c.in = nil
+	}
+}
+
 // read handles the replies in b, and returns the beginning of another one.
 func (c *Conn) read(b []byte) (rest []byte) {
 	for len(b) > 0 {
@@ -157,6 +165,17 @@ func (c *Conn) finalReply(reply *codec.Reply) {
 	default:
 		x.final(*reply)
 	}
+}
+
+// answered is the phase of the last reply, before any content.
+func (c *Conn) answered() throttle.Phase {
+	switch {
+	case c.go354:
+		return throttle.PhaseData
+	case c.rcpt > 0:
+		return throttle.PhaseRcpt
+	}
+	return throttle.PhaseMail
 }
 
 // resetReply handles the reply to RSET.

@@ -136,6 +136,13 @@ func TestStrangeReplies(t *testing.T) {
 		{"content accepted after RCPT was refused", all, []string{ok + "550 no\r\n" + ok}, "final reply protocol error lost reset left"},
 		{"354 to BDAT after RCPT was refused", all, []string{ok + "550 no\r\n" + go354}, "final reply protocol error lost reset left"},
 		{"a reply too many before", pipe, []string{ok + ok + ok}, "DATA protocol error lost"},
+		// What came before a command was sent cannot be its reply.
+		{"more than the reply to MAIL", 0, []string{ok + ok}, "MAIL error: the provider said more than it was asked for lost"},
+		{"more than the reply to RCPT", 0, []string{ok, ok + go354}, "RCPT error: the provider said more than it was asked for lost"},
+		{"more than the reply to RCPT, before BDAT", bdat, []string{ok, ok + ok}, "RCPT error: the provider said more than it was asked for lost"},
+		{"more than 354", 0, []string{ok, ok, go354 + ok}, "DATA error: the provider said more than it was asked for lost"},
+		{"half a reply more than 354", 0, []string{ok, ok, go354 + "2"}, "DATA error: the provider said more than it was asked for lost"},
+		{"more than 354, pipelined", pipe, []string{ok + ok + go354 + ok}, "DATA error: the provider said more than it was asked for lost"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newClient(t, newLoop(t), tt.ext)
@@ -143,7 +150,9 @@ func TestStrangeReplies(t *testing.T) {
 			for _, r := range tt.replies {
 				c.say(r)
 			}
-			c.expectTold("ended")
+			if c.count("ended") != 1 {
+				t.Errorf("the owner was told %v", c.told)
+			}
 			c.expectOutcome(tt.outcome)
 			if !c.Exchange.Reply.IsZero() {
 				t.Errorf("reply %v", c.Exchange.Reply)
