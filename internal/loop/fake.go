@@ -37,9 +37,15 @@ func (f Fake) Receive(c *Conn, b []byte) {
 // runs after it.
 func (f Fake) Do(what func()) {
 	f.enter()
-	what()
+	f.runOne(call(what))
 	f.leave()
 }
+
+// call is a function to run.
+type call func()
+
+// Run implements Runner.
+func (c call) Run() { c() }
 
 // RunPosted runs all that was posted to the loop, and what that posts.
 func (f Fake) RunPosted() {

@@ -1,6 +1,7 @@
 package smtpclient
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 )
@@ -9,7 +10,7 @@ import (
 // answer of its own is taken where SMTP allows it.
 type provider struct {
 	// answers are by verb, "." for the end of what DATA begins; several are given one
-	// after the other, the last one for good.
+	// after the other, the last one for good. "": as SMTP has it.
 	answers map[string][]string
 
 	in      string
@@ -129,5 +130,5 @@ func (p *provider) answer(verb, otherwise string) string {
 	if len(all) > 1 {
 		p.answers[verb] = all[1:]
 	}
-	return all[0]
+	return cmp.Or(all[0], otherwise)
 }
