@@ -57,9 +57,6 @@ func newClient(t testing.TB, on loop.Fake, ext codec.Extensions) *client {
 		return nil
 	})
 	t.Cleanup(func() {
-		if c.state == content { // of a test that has failed
-			c.loop.RunPosted()
-		}
 		c.Close()
 		last := slices.DeleteFunc(slices.Clone(c.told), func(s string) bool { return s == "panicked" })
 		if n := c.count("closed"); n != 1 || last[len(last)-1] != "closed" || c.timer.Pending() || c.in != nil {

@@ -42,9 +42,9 @@ func TestWhole(t *testing.T) {
 				c.t.Fatal("the connection is not usable after a message that was taken")
 			}
 		}
-		if c.loop.Advance(testTimeouts.Hold * 10); c.state != idle {
-			c.t.Errorf("the idle connection is %v after a while", c.state)
-		}
+		c.loop.Advance(testTimeouts.Hold * 10)
+		c.expectTold()
+		c.expectState(idle)
 	})
 }
 
