@@ -37,3 +37,53 @@ func TestFake(t *testing.T) {
 		t.Errorf("after the end: %v, wrote %q", err, out)
 	}
 }
+
+// TestFakeSocket: a socket that is full, a write that fails, and the ends of a
+// connection are told as on a real loop.
+func TestFakeSocket(t *testing.T) {
+	f := NewFake(Config{Log: zap.NewNop()})
+	out, fails := "", error(nil)
+	r := newRecorder(nil)
+	s := f.Connect(r, func(b []byte) error {
+		if fails == nil {
+			out += string(b)
+		}
+		return fails
+	})
+	r.expect(t, "opened")
+	s.Room = 3
+	for _, part := range []string{"he", "llo"} {
+		if err := s.Conn.Gather([]byte(part)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Conn.Flush(); err != nil || out != "hel" || s.Conn.Buffered() != 2 {
+		t.Errorf("%v, the socket took %q, %d are kept", err, out, s.Conn.Buffered())
+	}
+	s.Take(1)
+	if out != "hell" || s.Conn.Buffered() != 1 {
+		t.Errorf("the socket took %q, %d are kept", out, s.Conn.Buffered())
+	}
+	s.Take(-1)
+	r.expect(t, "drained")
+	for _, u := range []Unread{NothingUnread, InputUnread, NothingUnread, Ended} {
+		if s.SetUnread(u); s.Conn.Unread() != u {
+			t.Errorf("unread %v, want %v", s.Conn.Unread(), u)
+		}
+	}
+	s.Conn.CloseWrite()
+	if !s.WriteClosed() {
+		t.Error("our side is not closed")
+	}
+	s.EndInput()
+	r.expect(t, "end of input")
+	fails = errHangUp
+	if err := s.Conn.Write([]byte("x")); err != errHangUp || out != "hello" {
+		t.Errorf("a failing write: %v, the socket took %q", err, out)
+	}
+	r.expect(t, "closed")
+	s.Receive([]byte("too late"))
+	if err := s.Conn.Write([]byte("x")); err == nil || len(r.events) > 0 {
+		t.Errorf("after the end: %v, %d events", err, len(r.events))
+	}
+}
