@@ -98,7 +98,7 @@ func TestRecipientsAndContent(t *testing.T) {
 			c.finish("hi\r\n")
 			c.expectTold("ended")
 			c.expectOutcome("final reply 250 2.0.0 OK left")
-			if r := c.Exchange.Rcpts[1].Reply; r.Code != 550 {
+			if r := c.ends[0].Rcpts[1].Reply; r.Code != 550 {
 				t.Errorf("the refused recipient got %v", r)
 			}
 		})
@@ -155,7 +155,8 @@ func TestRepeat(t *testing.T) {
 					}
 					c.expect()
 					c.expectOutcome(tt.outcome)
-					got := []codec.Reply{c.Exchange.Rcpts[0].Reply, c.Exchange.Rcpts[1].Reply, c.Exchange.Rcpts[2].Reply}
+					rcpts := c.ends[0].Rcpts
+					got := []codec.Reply{rcpts[0].Reply, rcpts[1].Reply, rcpts[2].Reply}
 					if !slices.Equal(got, []codec.Reply{refused, first, first}) {
 						t.Errorf("the replies that the client has became %v", got)
 					}
