@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/upstream/internal/failure"
 )
 
 // TestAbandon abandons messages that wait for the only connection, and one that is
@@ -35,8 +36,8 @@ func TestAbandon(t *testing.T) {
 		switch sent := !is || i == 0; {
 		case sent && res.res.Reply.Code != 250:
 			t.Errorf("message %d was answered %v, want 250", i, res.res.Reply)
-		case !sent && (res.res.Reply != replyAbandoned || !errors.Is(res.res.Err, ErrAbandoned)):
-			t.Errorf("message %d was answered %v (%v), want %v", i, res.res.Reply, res.res.Err, replyAbandoned)
+		case !sent && (res.res.Reply != ClientReply(failure.ErrAbandoned) || !errors.Is(res.res.Err, failure.ErrAbandoned)):
+			t.Errorf("message %d was answered %v (%v), want %v", i, res.res.Reply, res.res.Err, ClientReply(failure.ErrAbandoned))
 		}
 		res.tx.Release()
 	}

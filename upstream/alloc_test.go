@@ -52,7 +52,7 @@ func (r *resubmitter) Run() {
 func newEcho(t testing.TB) (*fixture, *stub) {
 	f := newFixture(t, nil)
 	return f, newStub(t, func(c *tls.Conn) {
-		if !login(c, offerBDAT) {
+		if !logIn(c, offerBDAT) {
 			return
 		}
 		buf, replies := make([]byte, 32<<10), []byte("250 2.1.0 OK\r\n250 2.1.5 OK\r\n250 2.0.0 OK\r\n")

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -48,7 +49,7 @@ func (a *attempt) mayRetry(x *smtpclient.Exchange) bool {
 		return false
 	}
 	if x.Reply.IsZero() {
-		return !errors.Is(x.Err, ErrProtocol)
+		return !errors.Is(x.Err, failure.ErrProtocol)
 	}
 	// A connection that was idle for long may be closed by a 421 that crosses
 	// the command; that one speaks of the connection. Other 421s speak of the
@@ -84,7 +85,7 @@ func (a *attempt) retires(x *smtpclient.Exchange) bool {
 // one can see. Where one command is sent at a time, nothing shows whether a refusal
 // of MAIL was that, or something unasked that crossed it.
 func (a *attempt) inStep(x *smtpclient.Exchange, offer smtpclient.Offer) bool {
-	return x.Phase != PhaseMail || !a.reused || offer.Has(codec.ExtPIPELINING)
+	return x.Phase != throttle.PhaseMail || !a.reused || offer.Has(codec.ExtPIPELINING)
 }
 
 // failure returns what went wrong at the peer, nil if the message was accepted.
@@ -93,14 +94,14 @@ func (a *attempt) failure(x *smtpclient.Exchange, peer string) *Error {
 	case x.Err != nil:
 		p := x.Phase
 		if x.Left {
-			p = PhaseFinal
+			p = throttle.PhaseFinal
 		}
-		return &Error{Phase: p, Err: x.Err, upstream: peer}
+		return &Error{Phase: p, Err: x.Err, Upstream: peer}
 	case !x.Reply.Positive():
 		e := a.refusal(x.Phase, x.Reply)
-		e.own = x.Own
-		e.temporary = e.temporary && !x.Own
-		e.upstream = peer
+		e.Own = x.Own
+		e.Temporary = e.Temporary && !x.Own
+		e.Upstream = peer
 		return e
 	}
 	return nil
@@ -108,8 +109,8 @@ func (a *attempt) failure(x *smtpclient.Exchange, peer string) *Error {
 
 // refusal makes an error of the provider's reply.
 func (a *attempt) refusal(p Phase, reply codec.Reply) *Error {
-	e := &Error{Phase: p, Reply: reply, Err: ErrRefused, provider: a.provider, carried: a.reused}
-	e.temporary = a.softQuota && e.verdict().Message == throttle.MessageQuota
+	e := &Error{Phase: p, Reply: reply, Err: failure.ErrRefused, Provider: a.provider, Carried: a.reused}
+	e.Temporary = a.softQuota && e.Verdict().Message == throttle.MessageQuota
 	return e
 }
 
@@ -119,11 +120,11 @@ func (a *attempt) note(reply codec.Reply) codec.Reply {
 	if reply.Code < 400 {
 		return reply
 	}
-	e := a.refusal(PhaseRcpt, reply)
-	if e.verdict().Account > throttle.AccountNone {
-		a.noted = graver(a.noted, e)
+	e := a.refusal(throttle.PhaseRcpt, reply)
+	if e.Verdict().Account > throttle.AccountNone {
+		a.noted = failure.Graver(a.noted, e)
 	}
-	return clientReply(e)
+	return e.ClientReply()
 }
 
 // outcome completes the event that ends a message, while tx is the relay's:
@@ -144,14 +145,14 @@ func (a *attempt) outcome(e *event, x *smtpclient.Exchange, tx *Transaction, res
 		a.note(x.Revoked)
 	}
 	e.taken, e.probe = tx.taken, a.probe
-	e.err = graver(a.noted, res.Err)
+	e.err = failure.Graver(a.noted, res.Err)
 }
 
 // result returns the end of the transaction at the peer.
 func (a *attempt) result(x *smtpclient.Exchange, peer string) Result {
-	res := Result{Reply: x.Reply, Phase: PhaseFinal, Upstream: peer}
+	res := Result{Reply: x.Reply, Phase: throttle.PhaseFinal, Upstream: peer}
 	if res.Err = a.failure(x, peer); res.Err != nil {
-		res.Reply, res.Phase = clientReply(res.Err), res.Err.Phase
+		res.Reply, res.Phase = res.Err.ClientReply(), res.Err.Phase
 	}
 	return res
 }

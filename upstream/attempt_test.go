@@ -5,7 +5,9 @@ import (
 	"testing"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/smtpclient"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 func TestMayRetry(t *testing.T) {
@@ -17,21 +19,21 @@ func TestMayRetry(t *testing.T) {
 		x    smtpclient.Exchange
 		want bool
 	}{
-		{"lost at MAIL", attempt{}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Err: io.EOF}, true},
-		{"lost before 354, envelope accepted", attempt{}, smtpclient.Exchange{Phase: PhaseData, Lost: true, Err: io.EOF}, true},
-		{"lost amid content, its end not sent", attempt{}, smtpclient.Exchange{Phase: PhaseContent, Lost: true, Err: io.EOF}, true},
-		{"lost, end of content may have left", attempt{}, smtpclient.Exchange{Phase: PhaseFinal, Lost: true, Err: io.EOF, Left: true}, false},
-		{"lost before any reply, but all in one flight", attempt{reused: true}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Err: io.EOF, Left: true}, false},
-		{"lost a second time", attempt{retried: true}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Err: io.EOF}, false},
-		{"lost, the client was told of recipients", attempt{told: true}, smtpclient.Exchange{Phase: PhaseRcpt, Lost: true, Err: io.EOF}, false},
-		{"refused", attempt{}, smtpclient.Exchange{Phase: PhaseRcpt, Reply: codec.Reply{Code: 550}}, false},
-		{"accepted", attempt{}, smtpclient.Exchange{Phase: PhaseFinal, Reply: codec.Reply{Code: 250}, Left: true}, false},
-		{"garbage", attempt{}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Err: ErrProtocol}, false},
-		{"421 of an idle timeout crossed MAIL", attempt{reused: true}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Reply: idle}, true},
-		{"421 of an idle timeout, but all was sent", attempt{reused: true}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Reply: idle, Left: true}, false},
-		{"421 without enhanced code", attempt{reused: true}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Reply: codec.Reply{Code: 421}}, true},
-		{"421 on a new connection", attempt{}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Reply: idle}, false},
-		{"421 that throttles", attempt{reused: true}, smtpclient.Exchange{Phase: PhaseMail, Lost: true, Reply: busy}, false},
+		{"lost at MAIL", attempt{}, smtpclient.Exchange{Phase: throttle.PhaseMail, Lost: true, Err: io.EOF}, true},
+		{"lost before 354, envelope accepted", attempt{}, smtpclient.Exchange{Phase: throttle.PhaseData, Lost: true, Err: io.EOF}, true},
+		{"lost amid content, its end not sent", attempt{}, smtpclient.Exchange{Phase: throttle.PhaseContent, Lost: true, Err: io.EOF}, true},
+		{"lost, end of content may have left", attempt{}, smtpclient.Exchange{Phase: throttle.PhaseFinal, Lost: true, Err: io.EOF, Left: true}, false},
+		{"lost before any reply, but all in one flight", attempt{reused: true}, smtpclient.Exchange{Phase: throttle.PhaseMail, Lost: true, Err: io.EOF, Left: true}, false},
+		{"lost a second time", attempt{retried: true}, smtpclient.Exchange{Phase: throttle.PhaseMail, Lost: true, Err: io.EOF}, false},
+		{"lost, the client was told of recipients", attempt{told: true}, smtpclient.Exchange{Phase: throttle.PhaseRcpt, Lost: true, Err: io.EOF}, false},
+		{"refused", attempt{}, smtpclient.Exchange{Phase: throttle.PhaseRcpt, Reply: codec.Reply{Code: 550}}, false},
+		{"accepted", attempt{}, smtpclient.Exchange{Phase: throttle.PhaseFinal, Reply: codec.Reply{Code: 250}, Left: true}, false},
+		{"garbage", attempt{}, smtpclient.Exchange{Phase: throttle.PhaseMail, Lost: true, Err: failure.ErrProtocol}, false},
+		{"421 of an idle timeout crossed MAIL", attempt{reused: true}, smtpclient.Exchange{Phase: throttle.PhaseMail, Lost: true, Reply: idle}, true},
+		{"421 of an idle timeout, but all was sent", attempt{reused: true}, smtpclient.Exchange{Phase: throttle.PhaseMail, Lost: true, Reply: idle, Left: true}, false},
+		{"421 without enhanced code", attempt{reused: true}, smtpclient.Exchange{Phase: throttle.PhaseMail, Lost: true, Reply: codec.Reply{Code: 421}}, true},
+		{"421 on a new connection", attempt{}, smtpclient.Exchange{Phase: throttle.PhaseMail, Lost: true, Reply: idle}, false},
+		{"421 that throttles", attempt{reused: true}, smtpclient.Exchange{Phase: throttle.PhaseMail, Lost: true, Reply: busy}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/failure"
 )
 
 // withMechanism returns a copy of a that logs in with m.
@@ -32,7 +33,7 @@ func TestMechanisms(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFixture(t, func(s *setup) { s.keywords = []string{"8BITMIME", tt.offer} })
 			err := f.verifier().Verify(t.Context(), withMechanism(f.accounts[0], tt.mechanism))
-			if (err == nil) != (tt.want != "") || err != nil && !errors.Is(err, ErrProtocol) {
+			if (err == nil) != (tt.want != "") || err != nil && !errors.Is(err, failure.ErrProtocol) {
 				t.Errorf("got %v", err)
 			}
 			var auth []string

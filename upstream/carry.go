@@ -11,8 +11,16 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/loop"
+	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/smtpclient"
+	"xoauth2-proxy/upstream/internal/throttle"
+)
+
+// Replies of a dry run.
+var (
+	replyDryRun     = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 0, 0}, Text: "dry run: not sent"}
+	replyDryRunRcpt = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 1, 5}, Text: "dry run: not sent"}
 )
 
 // giveToLoop has c carry out its order on its loop. on is the loop of the caller, nil:
@@ -67,10 +75,10 @@ func (c *conn) begin(now time.Time) {
 	c.prepare(tx, now)
 	switch {
 	case ready != smtpclient.Ready: // it was lost before its first message: that is a failure like others
-		c.client.Exchange.Fail(PhaseMail, net.ErrClosed)
+		c.client.Exchange.Fail(throttle.PhaseMail, net.ErrClosed)
 		c.Ended()
 	case !now.Before(c.client.Exchange.Until) || r.ctx.Err() != nil: // the loop came to it too late
-		c.client.Exchange.Fail(PhaseMail, os.ErrDeadlineExceeded)
+		c.client.Exchange.Fail(throttle.PhaseMail, os.ErrDeadlineExceeded)
 		c.Ended()
 	case !c.client.Exchange.Reply.IsZero(): // declined
 		c.Ended()
@@ -110,7 +118,7 @@ func (c *conn) add(tx *Transaction, now time.Time) {
 	c.a.taken = tx.taken
 	for i := x.To; i < len(tx.Rcpts); i++ {
 		if tx.Rcpts[i].Reply.Positive() { // the client counts on it
-			x.Decline(PhaseRcpt, *tx.limited)
+			x.Decline(throttle.PhaseRcpt, *tx.limited)
 		}
 		tx.Rcpts[i].Reply = *tx.limited
 	}
@@ -134,8 +142,9 @@ func (c *conn) admit(tx *Transaction) int {
 		default:
 			c.shard.relay.metrics.limited[limit.RecipientsPerDay].Inc()
 			now := time.Now()
-			e := &limitError{limit.RecipientsPerDay, l.RecipientsPerDay, now.Truncate(time.Hour).Add(time.Hour).Sub(now)}
-			r := e.reply()
+			e := &failure.LimitError{Kind: limit.RecipientsPerDay, Max: l.RecipientsPerDay,
+				After: now.Truncate(time.Hour).Add(time.Hour).Sub(now)}
+			r := e.Reply()
 			tx.limited = &r
 			continue
 		}
@@ -149,7 +158,7 @@ func (c *conn) admit(tx *Transaction) int {
 func (c *conn) pretend() {
 	x := &c.client.Exchange
 	if reply := c.client.CannotCarry(); !reply.IsZero() {
-		x.Decline(PhaseMail, reply)
+		x.Decline(throttle.PhaseMail, reply)
 		c.Ended()
 		return
 	}
@@ -287,7 +296,7 @@ func (c *conn) Closed(err error) {
 	case workDial:
 		d := c.dial
 		c.dial = nil
-		d.failed(&Error{Phase: PhaseConnect, Err: err}, c.loop)
+		d.failed(&Error{Phase: throttle.PhaseConnect, Err: err}, c.loop)
 		return
 	case workHold: // tx is the session's
 		c.learnHeld(e.now)
@@ -313,7 +322,7 @@ func (c *conn) contain() {
 	err := c.shard.relay.panicked(p)
 	if c.tx != nil && c.work == workRelay {
 		c.client.Exchange = smtpclient.Exchange{Left: true} // nothing is known any more
-		c.client.Exchange.Fail(PhaseMail, err)
+		c.client.Exchange.Fail(throttle.PhaseMail, err)
 		c.Ended()
 	}
 	c.client.Close()

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // A shard may not come back from what it is at (watchdog). The sessions that wait
@@ -65,16 +66,16 @@ func (tx *Transaction) EndWait(now time.Time) (reply codec.Reply, ok bool) {
 	claim := tx.claim.Load()
 	switch {
 	case claim == claimShard:
-		res.Err = &Error{Phase: PhaseQueue, Err: ErrStuck}
+		res.Err = &Error{Phase: throttle.PhaseQueue, Err: ErrStuck}
 	case claim == claimCarrier && tx.Content != nil && now.After(tx.deadline):
-		res.Err = &Error{Phase: PhaseFinal, Err: os.ErrDeadlineExceeded, upstream: tx.Account.SMTP.String()}
+		res.Err = &Error{Phase: throttle.PhaseFinal, Err: os.ErrDeadlineExceeded, Upstream: tx.Account.SMTP.String()}
 	case claim == claimKnown:
 		res = tx.known
 	default:
 		return codec.Reply{}, false
 	}
 	if claim != claimKnown {
-		res.Reply, res.Phase, res.Upstream = clientReply(res.Err), res.Err.Phase, tx.Account.SMTP.String()
+		res.Reply, res.Phase, res.Upstream = res.Err.ClientReply(), res.Err.Phase, tx.Account.SMTP.String()
 	}
 	sid, id := tx.SID, tx.Account.ID
 	if !tx.claim.CompareAndSwap(claim, claimGone) {

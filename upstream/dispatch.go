@@ -3,6 +3,9 @@ package upstream
 import (
 	"errors"
 	"time"
+
+	"xoauth2-proxy/upstream/internal/failure"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // onSubmit gives a new transaction a connection, or has it wait for one.
@@ -12,12 +15,12 @@ func (s *shard) onSubmit(tx *Transaction, now time.Time) {
 	probe := st.throttle.MayProbe(now) && !st.backoff.Pausing(now)
 	switch {
 	case s.closing:
-		s.fail(st, tx, &Error{Phase: PhaseQueue, Err: ErrClosed}, now)
+		s.fail(st, tx, &Error{Phase: throttle.PhaseQueue, Err: ErrClosed}, now)
 	case st.waiting.n >= s.relay.cfg.MaxWaitingPerAccount:
 		s.relay.metrics.queueFull.Inc()
-		s.fail(st, tx, &Error{Phase: PhaseQueue, Err: ErrQueueFull}, now)
+		s.fail(st, tx, &Error{Phase: throttle.PhaseQueue, Err: ErrQueueFull}, now)
 	case stopped != nil && !probe:
-		s.fail(st, tx, stopErr(stopped, now), now)
+		s.fail(st, tx, failure.Stopped(stopped, now), now)
 	case st.backoff.Pausing(now) && !st.usable():
 		s.fail(st, tx, st.backoff.Cause(), now)
 	case !s.admit(st, tx, now):
@@ -184,10 +187,10 @@ func (s *shard) onRetry(e *event) {
 	stopped := st.throttle.Suspended(e.now)
 	switch {
 	case s.closing:
-		s.fail(st, e.tx, &Error{Phase: PhaseQueue, Err: ErrClosed}, e.now)
+		s.fail(st, e.tx, &Error{Phase: throttle.PhaseQueue, Err: ErrClosed}, e.now)
 		return
 	case stopped != nil && !e.tx.probe:
-		s.fail(st, e.tx, stopErr(stopped, e.now), e.now)
+		s.fail(st, e.tx, failure.Stopped(stopped, e.now), e.now)
 	case st.backoff.Pausing(e.now) && (e.fresh || !st.usable()):
 		s.fail(st, e.tx, st.backoff.Cause(), e.now)
 	case e.fresh:
@@ -222,7 +225,7 @@ func (s *shard) onDialFailed(e *event) {
 // none. It fails those before it, which were abandoned.
 func (s *shard) first(st *accountState, q *txQueue, now time.Time) *Transaction {
 	for q.head != nil && q.head.abandoned.Load() {
-		s.fail(st, q.pop(), &Error{Phase: PhaseQueue, Err: ErrAbandoned}, now)
+		s.fail(st, q.pop(), &Error{Phase: throttle.PhaseQueue, Err: failure.ErrAbandoned}, now)
 	}
 	return q.head
 }
@@ -247,8 +250,8 @@ func (s *shard) fail(st *accountState, tx *Transaction, err *Error, now time.Tim
 		tx.meter.Settle(now, tx.taken, 0)
 		tx.meter = nil
 	}
-	if e, ok := errors.AsType[*limitError](err.Err); ok {
-		s.relay.metrics.limited[e.kind].Inc()
+	if e, ok := errors.AsType[*failure.LimitError](err.Err); ok {
+		s.relay.metrics.limited[e.Kind].Inc()
 	}
-	s.relay.finish(tx, Result{Reply: clientReply(err), Err: err, Phase: err.Phase, Upstream: st.account.SMTP.String()}, now, s.on)
+	s.relay.finish(tx, Result{Reply: err.ClientReply(), Err: err, Phase: err.Phase, Upstream: st.account.SMTP.String()}, now, s.on)
 }

@@ -38,10 +38,7 @@
 // endpoint, and an account that waits for its turn takes a connection that comes
 // free in the meantime.
 //
-// The response of AUTH goes with the command while the line has at most 512
-// octets, else on a line of its own after the provider's 334 (formFor). A refusal
-// of that form has the other one tried once, which is remembered for the endpoint
-// (authForms). A refusal of a line's syntax says nothing about the token.
+// Package login opens a connection.
 //
 // # Transactions
 //

@@ -205,46 +205,6 @@ func TestPanicDoesNotStopTheTimer(t *testing.T) {
 	})
 }
 
-// TestPanicDoesNotKeepTheBreaker: the try that an open breaker lets through ends in a
-// panic, and the next one may begin.
-func TestPanicDoesNotKeepTheBreaker(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newResting(t, 1)
-		a := r.accounts[0]
-		for range r.relay.cfg.Breaker.Failures {
-			leave, err := r.relay.enter(a.SMTP)
-			if err != nil {
-				t.Fatal(err)
-			}
-			leave(&Error{Phase: PhaseConnect, Err: io.EOF})
-		}
-		if _, err := r.relay.enter(a.SMTP); err != ErrEndpointDown {
-			t.Fatalf("the breaker is not open: %v", err)
-		}
-		<-time.After(r.relay.cfg.Breaker.Recovery)
-		<-time.After(1)
-		leave, err := r.relay.enter(a.SMTP)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.relay.dialer = nil
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("no panic")
-				}
-			}()
-			_, _ = r.relay.reach(t.Context(), a, leave)
-		}()
-		if _, err := r.relay.enter(a.SMTP); err != nil {
-			t.Errorf("after the panic: %v", err)
-		}
-		if err := r.relay.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 // TestFreshTransactionsGoOn: a message that needs a new connection gets the place of
 // one that has become free, and is not kept waiting for it without end.
 func TestFreshTransactionsGoOn(t *testing.T) {

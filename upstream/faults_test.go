@@ -8,6 +8,8 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/upstream/internal/failure"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // code returns reply code and enhanced code, as "451 4.4.2".
@@ -25,26 +27,26 @@ func TestConnectionFailures(t *testing.T) {
 		want  string
 		phase Phase
 	}{
-		{"closed at connect", sandbox.Rule{Phase: sandbox.PhaseConnect, Action: sandbox.ActionClose}, "451 4.4.1", PhaseGreeting},
-		{"reset at connect", sandbox.Rule{Phase: sandbox.PhaseConnect, Action: sandbox.ActionReset}, "451 4.4.1", PhaseQueue}, // PhaseConnect or PhaseGreeting
-		{"greeting 554", sandbox.Rule{Phase: sandbox.PhaseBanner, Action: sandbox.ActionReply, Reply: "554 no"}, "451 4.4.1", PhaseGreeting},
-		{"greeting 421", sandbox.Rule{Phase: sandbox.PhaseBanner, Action: sandbox.ActionReply, Reply: "421 4.3.2 busy"}, "451 4.4.1", PhaseGreeting},
-		{"greeting is garbage", sandbox.Rule{Phase: sandbox.PhaseBanner, Action: sandbox.ActionGarbage}, "451 4.5.0", PhaseGreeting},
-		{"greeting is huge", sandbox.Rule{Phase: sandbox.PhaseBanner, Action: sandbox.ActionHuge}, "451 4.5.0", PhaseGreeting},
-		{"greeting does not come", sandbox.Rule{Phase: sandbox.PhaseBanner, Action: sandbox.ActionStall}, "451 4.4.1", PhaseGreeting},
-		{"EHLO refused", sandbox.Rule{Phase: sandbox.PhaseEHLO, Action: sandbox.ActionReply, Reply: "550 5.7.1 no"}, "451 4.4.1", PhaseEHLO},
-		{"no STARTTLS", sandbox.Rule{Phase: sandbox.PhaseEHLO, Action: sandbox.ActionDropKeyword, Keyword: "STARTTLS"}, "451 4.5.0", PhaseTLS},
-		{"STARTTLS refused", sandbox.Rule{Phase: sandbox.PhaseStartTLS, Action: sandbox.ActionReply, Reply: "454 4.7.0 not now"}, "451 4.7.5", PhaseTLS},
-		{"closed amid the TLS handshake", sandbox.Rule{Phase: sandbox.PhaseTLS, Action: sandbox.ActionCut}, "451 4.7.5", PhaseTLS},
-		{"certificate of another name", sandbox.Rule{Phase: sandbox.PhaseTLS, Action: sandbox.ActionWrongCertificate, Certificate: sandbox.CertificateOtherName}, "451 4.7.5", PhaseTLS},
-		{"certificate of another CA", sandbox.Rule{Phase: sandbox.PhaseTLS, Action: sandbox.ActionWrongCertificate, Certificate: sandbox.CertificateOtherCA}, "451 4.7.5", PhaseTLS},
-		{"certificate has expired", sandbox.Rule{Phase: sandbox.PhaseTLS, Action: sandbox.ActionWrongCertificate, Certificate: sandbox.CertificateExpired}, "451 4.7.5", PhaseTLS},
-		{"no XOAUTH2", sandbox.Rule{Phase: sandbox.PhaseEHLO, Secure: "tls", Action: sandbox.ActionDropKeyword, Keyword: "XOAUTH2"}, "451 4.5.0", PhaseAuth},
-		{"AUTH 454", sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "454 4.7.0 too many logins"}, "454 4.7.0", PhaseAuth},
-		{"AUTH 535, set-up", sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "535 5.7.139 SmtpClientAuthentication is disabled"}, "451 4.7.0", PhaseAuth},
-		{"closed at AUTH", sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionClose}, "451 4.4.1", PhaseAuth},
-		{"token endpoint is down", sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionReply, Status: 503}, "454 4.7.0", PhaseToken},
-		{"grant is revoked", sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionInvalidGrant}, "451 4.7.0", PhaseToken},
+		{"closed at connect", sandbox.Rule{Phase: sandbox.PhaseConnect, Action: sandbox.ActionClose}, "451 4.4.1", throttle.PhaseGreeting},
+		{"reset at connect", sandbox.Rule{Phase: sandbox.PhaseConnect, Action: sandbox.ActionReset}, "451 4.4.1", throttle.PhaseQueue}, // throttle.PhaseConnect or throttle.PhaseGreeting
+		{"greeting 554", sandbox.Rule{Phase: sandbox.PhaseBanner, Action: sandbox.ActionReply, Reply: "554 no"}, "451 4.4.1", throttle.PhaseGreeting},
+		{"greeting 421", sandbox.Rule{Phase: sandbox.PhaseBanner, Action: sandbox.ActionReply, Reply: "421 4.3.2 busy"}, "451 4.4.1", throttle.PhaseGreeting},
+		{"greeting is garbage", sandbox.Rule{Phase: sandbox.PhaseBanner, Action: sandbox.ActionGarbage}, "451 4.5.0", throttle.PhaseGreeting},
+		{"greeting is huge", sandbox.Rule{Phase: sandbox.PhaseBanner, Action: sandbox.ActionHuge}, "451 4.5.0", throttle.PhaseGreeting},
+		{"greeting does not come", sandbox.Rule{Phase: sandbox.PhaseBanner, Action: sandbox.ActionStall}, "451 4.4.1", throttle.PhaseGreeting},
+		{"EHLO refused", sandbox.Rule{Phase: sandbox.PhaseEHLO, Action: sandbox.ActionReply, Reply: "550 5.7.1 no"}, "451 4.4.1", throttle.PhaseEHLO},
+		{"no STARTTLS", sandbox.Rule{Phase: sandbox.PhaseEHLO, Action: sandbox.ActionDropKeyword, Keyword: "STARTTLS"}, "451 4.5.0", throttle.PhaseTLS},
+		{"STARTTLS refused", sandbox.Rule{Phase: sandbox.PhaseStartTLS, Action: sandbox.ActionReply, Reply: "454 4.7.0 not now"}, "451 4.7.5", throttle.PhaseTLS},
+		{"closed amid the TLS handshake", sandbox.Rule{Phase: sandbox.PhaseTLS, Action: sandbox.ActionCut}, "451 4.7.5", throttle.PhaseTLS},
+		{"certificate of another name", sandbox.Rule{Phase: sandbox.PhaseTLS, Action: sandbox.ActionWrongCertificate, Certificate: sandbox.CertificateOtherName}, "451 4.7.5", throttle.PhaseTLS},
+		{"certificate of another CA", sandbox.Rule{Phase: sandbox.PhaseTLS, Action: sandbox.ActionWrongCertificate, Certificate: sandbox.CertificateOtherCA}, "451 4.7.5", throttle.PhaseTLS},
+		{"certificate has expired", sandbox.Rule{Phase: sandbox.PhaseTLS, Action: sandbox.ActionWrongCertificate, Certificate: sandbox.CertificateExpired}, "451 4.7.5", throttle.PhaseTLS},
+		{"no XOAUTH2", sandbox.Rule{Phase: sandbox.PhaseEHLO, Secure: "tls", Action: sandbox.ActionDropKeyword, Keyword: "XOAUTH2"}, "451 4.5.0", throttle.PhaseAuth},
+		{"AUTH 454", sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "454 4.7.0 too many logins"}, "454 4.7.0", throttle.PhaseAuth},
+		{"AUTH 535, set-up", sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "535 5.7.139 SmtpClientAuthentication is disabled"}, "451 4.7.0", throttle.PhaseAuth},
+		{"closed at AUTH", sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionClose}, "451 4.4.1", throttle.PhaseAuth},
+		{"token endpoint is down", sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionReply, Status: 503}, "454 4.7.0", throttle.PhaseToken},
+		{"grant is revoked", sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionInvalidGrant}, "451 4.7.0", throttle.PhaseToken},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -61,7 +63,7 @@ func TestConnectionFailures(t *testing.T) {
 			}
 			f.faults(tt.rule)
 			res := f.send(a, "to@example.com", "a\r\n")
-			if code(res.Reply) != tt.want || tt.phase != PhaseQueue && res.Phase != tt.phase {
+			if code(res.Reply) != tt.want || tt.phase != throttle.PhaseQueue && res.Phase != tt.phase {
 				t.Errorf("reply %v at %v, want %s at %v", res.Reply, res.Phase, tt.want, tt.phase)
 			}
 			if res.Err == nil || res.Err.MaybeAccepted() {
@@ -75,7 +77,7 @@ func TestConnectionFailures(t *testing.T) {
 			f.messages(0)
 			f.box.ClearFaults()
 			f.sendOK(neighbour, "b\r\n")
-			if f.messages(1); tt.phase == PhaseToken {
+			if f.messages(1); tt.phase == throttle.PhaseToken {
 				return // whose memory is the token source's
 			}
 			if setUp {
@@ -190,7 +192,7 @@ func TestRefusedFreshTokenIsNotRepeated(t *testing.T) {
 	f := newFixture(t, nil)
 	f.faults(sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionWrongScope})
 	res := f.send(f.accounts[0], "to@example.com", "a\r\n")
-	if code(res.Reply) != "451 4.7.0" || !errors.Is(res.Err, ErrRefused) || res.Err.Reply.Code != 535 {
+	if code(res.Reply) != "451 4.7.0" || !errors.Is(res.Err, failure.ErrRefused) || res.Err.Reply.Code != 535 {
 		t.Errorf("reply %v, error %v", res.Reply, res.Err)
 	}
 	if !strings.Contains(res.Err.Error(), "status 40") {

@@ -6,6 +6,7 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream/internal/smtpclient"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // A transaction with several recipients is opened at the provider without content.
@@ -81,8 +82,8 @@ func (tx *Transaction) again(now time.Time, on *loop.Loop) {
 	if r.waiting.Add(1) > int64(r.cfg.MaxWaiting) {
 		r.waiting.Add(-1)
 		r.metrics.queueFull.Inc()
-		err := &Error{Phase: PhaseQueue, Err: ErrQueueFull}
-		r.finish(tx, Result{Reply: clientReply(err), Err: err, Phase: err.Phase, Upstream: tx.Account.SMTP.String()}, now, on)
+		err := &Error{Phase: throttle.PhaseQueue, Err: ErrQueueFull}
+		r.finish(tx, Result{Reply: err.ClientReply(), Err: err, Phase: err.Phase, Upstream: tx.Account.SMTP.String()}, now, on)
 		return
 	}
 	tx.shard.postOn(event{kind: evSubmit, tx: tx, now: now}, on)
@@ -137,5 +138,5 @@ func (tx *Transaction) Over() (codec.Reply, bool) {
 	if tx.over == nil {
 		return codec.Reply{}, false
 	}
-	return clientReply(tx.over), true
+	return tx.over.ClientReply(), true
 }

@@ -376,7 +376,7 @@ func TestSpokenToInBetween(t *testing.T) {
 				said := make(chan struct{}, 1)
 				var connections, taken atomic.Int64
 				s := newStub(t, func(c *tls.Conn) {
-					if !login(c, offerBDAT) {
+					if !logIn(c, offerBDAT) {
 						return
 					}
 					if connections.Add(1) > 1 {
@@ -459,7 +459,7 @@ func TestRefusalOrUnasked(t *testing.T) {
 	var connections atomic.Int64
 	rest := make(chan string, 1)
 	s := newStub(t, func(c *tls.Conn) {
-		if !login(c, offerChunking) {
+		if !logIn(c, offerChunking) {
 			return
 		}
 		first := connections.Add(1) == 1

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"time"
 
+	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/limit"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // adoptLimits puts the limits of the account of st in force.
@@ -39,7 +41,7 @@ func (s *shard) limited(st *accountState, n int, now time.Time) *Error {
 }
 
 func limitErr(kind limit.Kind, most int, after time.Duration) *Error {
-	return &Error{Phase: PhaseQueue, Err: &limitError{kind, most, after}}
+	return &Error{Phase: throttle.PhaseQueue, Err: &failure.LimitError{Kind: kind, Max: most, After: after}}
 }
 
 // admit reports whether tx may wait for its place within the limits of the
@@ -59,8 +61,8 @@ func (s *shard) admit(st *accountState, tx *Transaction, now time.Time) bool {
 	if err == nil {
 		return true
 	}
-	e, _ := errors.AsType[*limitError](err)
-	if e.after < st.acquireTimeout() {
+	e, _ := errors.AsType[*failure.LimitError](err)
+	if e.After < st.acquireTimeout() {
 		return true
 	}
 	s.fail(st, tx, err, now)
@@ -129,9 +131,9 @@ func (s *shard) tooLong(st *accountState, now time.Time) *Error {
 	if err := s.limited(st, 1, now); err != nil {
 		return err
 	}
-	cause := ErrBusy
+	cause := failure.ErrBusy
 	if st.blocked {
 		cause = ErrQueueFull // not the account is short of connections but the whole proxy of slots
 	}
-	return &Error{Phase: PhaseQueue, Err: cause}
+	return &Error{Phase: throttle.PhaseQueue, Err: cause}
 }

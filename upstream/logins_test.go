@@ -82,7 +82,7 @@ func newHeldStub(t *testing.T, held func(n int64) bool) (s *stub, release chan s
 		if held(logins.Add(1)) {
 			<-release
 		}
-		for ok := login(c, offerBDAT); ok && oneMessage(c); ok = say(c, threeReplies) {
+		for ok := logIn(c, offerBDAT); ok && oneMessage(c); ok = say(c, threeReplies) {
 		}
 	})
 	return s, release, logins

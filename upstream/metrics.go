@@ -20,28 +20,14 @@ const (
 
 var resultNames = [numResults]string{"delivered", "refused", "deferred", "unknown", "dry_run"}
 
-// Outcomes of attempts to connect and log in.
-const (
-	loginOK = iota
-	loginRefused
-	loginConnect
-	loginTLS
-	loginOther
-	numLogins
-)
-
-var loginNames = [numLogins]string{"success", "refused", "connect_failed", "tls_failed", "failed"}
-
 // Steps whose duration is measured.
 const (
 	phaseQueue    = iota // from the submission until a connection sends it
-	phaseSetup           // connect up to the provider's reply to AUTH
-	phaseTLS             // TLS handshake
 	phaseExchange        // the transaction on its connection
 	numSteps
 )
 
-var stepNames = [numSteps]string{"queue", "connect", "tls", "exchange"}
+var stepNames = [numSteps]string{"queue", "exchange"}
 
 // Reactions to refusals that are of concern to the account.
 const (
@@ -62,32 +48,29 @@ var latencyBuckets = []float64{
 // relayMetrics are the metrics of one relay. Their labels have few values:
 // never an account or an address.
 type relayMetrics struct {
-	results      [numResults]*metrics.Counter
-	logins       [numLogins]*metrics.Counter
-	steps        [numSteps]*metrics.PrometheusHistogram
-	authDuration *metrics.PrometheusHistogram
-	duration     *metrics.PrometheusHistogram
-	stale        *metrics.Counter
-	retries      *metrics.Counter
-	queueFull    *metrics.Counter
-	expired      *metrics.Counter
-	aborted      *metrics.Counter
-	limited      [limit.NumKinds]*metrics.Counter
-	throttled    [numReactions]*metrics.Counter
-	prewarmed    *metrics.Counter
-	panics       *metrics.Counter
+	results   [numResults]*metrics.Counter
+	steps     [numSteps]*metrics.PrometheusHistogram
+	duration  *metrics.PrometheusHistogram
+	stale     *metrics.Counter
+	retries   *metrics.Counter
+	queueFull *metrics.Counter
+	expired   *metrics.Counter
+	aborted   *metrics.Counter
+	limited   [limit.NumKinds]*metrics.Counter
+	throttled [numReactions]*metrics.Counter
+	prewarmed *metrics.Counter
+	panics    *metrics.Counter
 }
 
 func newRelayMetrics(r *Relay, set *metrics.Set) *relayMetrics {
 	m := &relayMetrics{
-		authDuration: set.NewPrometheusHistogramExt("upstream_auth_duration_seconds", latencyBuckets),
-		duration:     set.NewPrometheusHistogramExt("messages_duration_seconds", latencyBuckets),
-		stale:        set.NewCounter("upstream_stale_connections_total"),
-		retries:      set.NewCounter("upstream_retries_total"),
-		queueFull:    set.NewCounter("upstream_queue_full_total"),
-		expired:      set.NewCounter("upstream_hold_expired_total"),
-		aborted:      set.NewCounter("upstream_aborted_total"),
-		panics:       set.NewCounter("upstream_panics_total"),
+		duration:  set.NewPrometheusHistogramExt("messages_duration_seconds", latencyBuckets),
+		stale:     set.NewCounter("upstream_stale_connections_total"),
+		retries:   set.NewCounter("upstream_retries_total"),
+		queueFull: set.NewCounter("upstream_queue_full_total"),
+		expired:   set.NewCounter("upstream_hold_expired_total"),
+		aborted:   set.NewCounter("upstream_aborted_total"),
+		panics:    set.NewCounter("upstream_panics_total"),
 	}
 	for i, name := range resultNames {
 		m.results[i] = set.NewCounter(`messages_total{result="` + name + `"}`)
@@ -100,9 +83,6 @@ func newRelayMetrics(r *Relay, set *metrics.Set) *relayMetrics {
 	}
 	m.prewarmed = set.NewCounter("upstream_prewarm_connections_total")
 	set.NewGauge("upstream_accounts_held", func() float64 { return float64(r.held.Load()) })
-	for i, name := range loginNames {
-		m.logins[i] = set.NewCounter(`upstream_auth_total{result="` + name + `"}`)
-	}
 	for i, name := range stepNames {
 		m.steps[i] = set.NewPrometheusHistogramExt(`upstream_phase_duration_seconds{phase="`+name+`"}`, latencyBuckets)
 	}
@@ -127,8 +107,6 @@ func (r *Relay) connections(state connState) (n int64) {
 }
 
 func (m *relayMetrics) phase(step int, d time.Duration) { m.steps[step].Update(d.Seconds()) }
-
-func (m *relayMetrics) countLogin(err *Error) { m.logins[loginResult(err)].Inc() }
 
 // message counts the outcome of a message.
 func (m *relayMetrics) message(res Result, dryRun bool) {

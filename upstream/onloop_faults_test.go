@@ -48,7 +48,7 @@ type script struct {
 func newScript(t testing.TB, answer func(c *tls.Conn, k, n int64) bool) *script {
 	s := &script{}
 	s.stub = newStub(t, func(c *tls.Conn) {
-		if !login(c, offerBDAT) {
+		if !logIn(c, offerBDAT) {
 			return
 		}
 		k := s.logins.Add(1) - 1
@@ -119,7 +119,7 @@ func TestProviderClosesBehindLogin(t *testing.T) {
 			f := newFixture(t, nil)
 			var logins atomic.Int64
 			s := newStub(t, func(c *tls.Conn) {
-				if login(c, offerBDAT) {
+				if logIn(c, offerBDAT) {
 					logins.Add(1)
 					say(c, last)
 				}

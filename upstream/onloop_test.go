@@ -118,7 +118,7 @@ func newTornStub(t *testing.T, c *tornConn) *stub {
 		}
 		defer c.Conn.Close()
 		tc := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{stubCertificate()}})
-		for ok := login(tc, offerBDAT); ok && oneMessage(tc); ok = say(tc, threeReplies) {
+		for ok := logIn(tc, offerBDAT); ok && oneMessage(tc); ok = say(tc, threeReplies) {
 		}
 	}()
 	t.Cleanup(func() { _ = ln.Close(); <-s.done })

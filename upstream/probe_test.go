@@ -1,8 +1,6 @@
 package upstream
 
 import (
-	"errors"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -16,28 +14,6 @@ import (
 )
 
 const fullMailbox = "550 5.2.251 mailbox full"
-
-// TestErrorAsRefusal: what is no word of the provider on the account is none for its
-// throttle.
-func TestErrorAsRefusal(t *testing.T) {
-	full := parsed(t, fullMailbox)
-	held := &Error{Phase: PhaseFinal, Reply: full, Err: ErrRefused, provider: throttle.ProviderMicrosoft}
-	if got := held.refusal(); got == nil || *got != (throttle.Refusal{Phase: PhaseFinal, Account: throttle.AccountHold, Reason: fullMailbox}) {
-		t.Errorf("%+v", got)
-	}
-	for name, err := range map[string]*Error{
-		"no connection":              {Phase: PhaseConnect, Err: io.EOF},
-		"no token":                   {Phase: PhaseToken, Err: errors.New("no")},
-		"no answer":                  {Phase: PhaseFinal, Err: io.EOF},
-		"not understood":             {Phase: PhaseMail, Reply: parsed(t, "250 what"), Err: ErrProtocol},
-		"the provider was not asked": {Phase: PhaseMail, Reply: parsed(t, "552 5.3.4 too big"), Err: ErrRefused, own: true},
-		"given up by the client":     nil,
-	} {
-		if got := err.refusal(); got != nil {
-			t.Errorf("%s: %+v", name, got)
-		}
-	}
-}
 
 // submitAt submits tx as if it were that time.
 func (f *fixture) submitAt(tx *Transaction, at time.Time) {
@@ -96,14 +72,14 @@ func TestHeldAccountIsProbed(t *testing.T) {
 				if in := time.Until(due); in > hours*time.Hour || in < hours*time.Hour-time.Minute {
 					t.Fatalf("probe %d is due in %v, want %v", i, in, hours*time.Hour)
 				}
-				if res := f.sendAt(a, "to@example.com", due.Add(-time.Second)); code(res.Reply) != "451 4.7.0" || res.Phase != PhaseQueue {
+				if res := f.sendAt(a, "to@example.com", due.Add(-time.Second)); code(res.Reply) != "451 4.7.0" || res.Phase != throttle.PhaseQueue {
 					t.Fatalf("before probe %d: %v", i, res.Reply)
 				}
 				fired++
-				if res := f.sendAt(a, "to@example.com", due); code(res.Reply) != tt.told || res.Phase == PhaseQueue {
+				if res := f.sendAt(a, "to@example.com", due); code(res.Reply) != tt.told || res.Phase == throttle.PhaseQueue {
 					t.Fatalf("probe %d: %v", i, res.Reply)
 				}
-				if res := f.sendAt(a, "to@example.com", due); code(res.Reply) != "451 4.7.0" || res.Phase != PhaseQueue {
+				if res := f.sendAt(a, "to@example.com", due); code(res.Reply) != "451 4.7.0" || res.Phase != throttle.PhaseQueue {
 					t.Fatalf("after probe %d: %v", i, res.Reply)
 				}
 				f.until(func() bool { return f.state(a).Open == 0 })
@@ -146,7 +122,7 @@ func TestProbeIsOneMessage(t *testing.T) {
 			t.Fatalf("the probe: %v", tx.Rcpts[0].Reply)
 		}
 		for range 3 {
-			if res := f.sendAt(a, "to@example.com", due.Add(time.Minute)); code(res.Reply) != "451 4.7.0" || res.Phase != PhaseQueue {
+			if res := f.sendAt(a, "to@example.com", due.Add(time.Minute)); code(res.Reply) != "451 4.7.0" || res.Phase != throttle.PhaseQueue {
 				t.Errorf("beside the probe: %v", res.Reply)
 			}
 		}

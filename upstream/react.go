@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
@@ -38,7 +39,7 @@ func (s *shard) learn(e *event) {
 // react holds the account back as far as a refusal asks for it. What waits is
 // refused if the account is stopped.
 func (s *shard) react(st *accountState, err *Error, now time.Time) {
-	v := err.verdict()
+	v := err.Verdict()
 	if v.Account < throttle.AccountThrottle {
 		return
 	}
@@ -46,7 +47,7 @@ func (s *shard) react(st *accountState, err *Error, now time.Time) {
 	if st.throttle == nil {
 		st.throttle = throttle.New(cfg.ThrottleRecovery)
 	}
-	t, reason, most := st.throttle, quote(err), st.account.Limits.MaxConnections
+	t, reason, most := st.throttle, failure.Quote(err), st.account.Limits.MaxConnections
 	log, count := s.relay.log.With(zap.String("account", st.id), zap.String("reply", reason)), &s.relay.metrics.throttled
 	switch v.Account {
 	case throttle.AccountHold:
@@ -72,7 +73,7 @@ func (s *shard) react(st *accountState, err *Error, now time.Time) {
 // enforce puts a throttle in force that has become tighter.
 func (s *shard) enforce(st *accountState, now time.Time) {
 	if stopped := st.throttle.Suspended(now); stopped != nil {
-		s.failAll(st, stopErr(stopped, now), now)
+		s.failAll(st, failure.Stopped(stopped, now), now)
 	}
 	for st.excess(now) > 0 && st.parked.newest != nil {
 		s.retire(st, st.parked.oldest)
@@ -110,7 +111,7 @@ func (s *shard) probe(st *accountState, tx *Transaction, now time.Time) {
 // probed ends a probe, which was accepted or met err. It releases the account
 // unless the provider still refuses it, or has not come to say.
 func (s *shard) probed(st *accountState, err *Error, accepted bool, now time.Time) {
-	if st.throttle.EndProbe(now, accepted, err.refusal()) {
+	if st.throttle.EndProbe(now, accepted, err.Refusal()) {
 		s.relay.log.Info("account released, the provider takes its mail again", zap.String("account", st.id))
 		s.absolve(st)
 	}
@@ -120,7 +121,7 @@ func (s *shard) probed(st *accountState, err *Error, accepted bool, now time.Tim
 func (s *shard) backOff(st *accountState, err *Error, now time.Time) {
 	cfg := &s.relay.cfg
 	switch {
-	case errors.Is(err, ErrEndpointDown):
+	case errors.Is(err, failure.ErrEndpointDown):
 		st.backoff.Wait(err, now.Add(min(endpointPause, cfg.BackoffMax)))
 		return
 	case tooManyLogins(err):
@@ -134,7 +135,7 @@ func (s *shard) backOff(st *accountState, err *Error, now time.Time) {
 // loginRefused is react for a refusal before MAIL, which backOff has dealt with
 // as far as logins are concerned.
 func (s *shard) loginRefused(st *accountState, err *Error, now time.Time) {
-	v := err.verdict().Account
+	v := err.Verdict().Account
 	if v == throttle.AccountThrottle && st.usable() || v == throttle.AccountHold { // the live connections are concerned too
 		s.react(st, err, now)
 	}
@@ -143,8 +144,8 @@ func (s *shard) loginRefused(st *accountState, err *Error, now time.Time) {
 // tooManyLogins: new logins are unwelcome for a while, live connections are not
 // concerned.
 func tooManyLogins(e *Error) bool {
-	v := e.verdict().Account
-	return e.Phase == PhaseAuth && (v == throttle.AccountLogins || v == throttle.AccountThrottle)
+	v := e.Verdict().Account
+	return e.Phase == throttle.PhaseAuth && (v == throttle.AccountLogins || v == throttle.AccountThrottle)
 }
 
 // tooManyLoginsShift makes the first pause after "too many logins" as long as

@@ -18,7 +18,7 @@ import (
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/dial"
-	"xoauth2-proxy/upstream/internal/smtpclient"
+	"xoauth2-proxy/upstream/internal/login"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
@@ -26,7 +26,6 @@ import (
 // concurrent use.
 type Relay struct {
 	cfg     Config
-	tokens  *oauth.Manager
 	log     *zap.Logger
 	metrics *relayMetrics
 	dialer  *dial.Dialer
@@ -37,9 +36,7 @@ type Relay struct {
 	loginTurn time.Duration           // the constant, but for tests
 	dial      func(*dialing)          // (*dialing).run, but for tests
 	give      func(*conn, *loop.Loop) // giveToLoop, but for tests
-	client    smtpclient.Config       // of all connections
-	breakers  *throttle.Breakers
-	forms     *authForms
+	logins    *login.Opener
 	warmer    warmer
 	saver     saver
 
@@ -67,8 +64,8 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	if err != nil {
 		return nil, err
 	}
-	r := &Relay{cfg: cfg, tokens: tokens, log: log, dialer: d, seed: maphash.MakeSeed(), loginTurn: loginTurn,
-		dial: (*dialing).run, give: giveToLoop, client: cfg.client()}
+	r := &Relay{cfg: cfg, log: log, dialer: d, seed: maphash.MakeSeed(), loginTurn: loginTurn,
+		dial: (*dialing).run, give: giveToLoop}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if cfg.GlobalConcurrency > 0 {
 		r.gate = &gate{free: cfg.GlobalConcurrency}
@@ -80,8 +77,8 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 		s.part = cfg.Watch.Add(watchdog.Task{Kind: watchdog.Shard, Number: i, Func: "upstream.(*shard).handleFrom", On: s})
 	}
 	r.metrics = newRelayMetrics(r, set)
-	r.forms = new(authForms)
-	r.breakers = throttle.NewBreakers(cfg.Breaker, cfg.Breakers, log, set)
+	r.logins = &login.Opener{Tokens: tokens, TokenTimeout: cfg.TokenTimeout, Dialer: d, Client: cfg.client(), Log: log,
+		Breakers: throttle.NewBreakers(cfg.Breaker, cfg.Breakers, log, set), Metrics: login.NewMetrics(set, latencyBuckets)}
 	r.saver.start(r)
 	return r, nil
 }

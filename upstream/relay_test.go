@@ -3,11 +3,14 @@ package upstream
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net/netip"
 	"strings"
 	"testing"
 
+	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/upstream/internal/smtpclient"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 func TestContentArrivesUnchanged(t *testing.T) {
@@ -68,7 +71,7 @@ func TestReplyIsPassedOnVerbatim(t *testing.T) {
 	if got, want := string(res.Reply.AppendTo(nil)), "550-5.7.1 first line\r\n550 5.7.1 https://example.com/?p=1 - gsmtp\r\n"; got != want {
 		t.Errorf("reply %q, want %q", got, want)
 	}
-	if res.Phase != PhaseFinal || res.Err == nil || res.Err.MaybeAccepted() {
+	if res.Phase != throttle.PhaseFinal || res.Err == nil || res.Err.MaybeAccepted() {
 		t.Errorf("phase %v, error %v", res.Phase, res.Err)
 	}
 	f.sendOK(f.accounts[0], "b\r\n")
@@ -97,4 +100,34 @@ func TestAccountsDoNotShareConnections(t *testing.T) {
 	if n := f.box.Stats().Logins; n != 4 {
 		t.Errorf("%d logins, want one for each account", n)
 	}
+}
+
+func TestRepliesNameTheCause(t *testing.T) {
+	f := newFixture(t, nil)
+	f.sendOK(f.accounts[0], "a\r\n")
+	for _, tt := range []struct {
+		id         string
+		change     func(*account.Account)
+		want, text string
+	}{
+		{"no-name", func(a *account.Account) { a.SMTP.Host = "does-not-exist.invalid" }, "451 4.4.4", "does-not-exist.invalid"},
+		{"no-address", func(a *account.Account) { a.SourceIP = netip.MustParseAddr("192.0.2.1") }, "451 4.4.1", "bind: cannot assign requested address"},
+		{"closed", func(a *account.Account) { a.SMTP.Port = 1 }, "451 4.4.1", "connection refused"},
+	} {
+		a := *f.accounts[0]
+		a.ID = tt.id
+		tt.change(&a)
+		res := f.send(&a, "to@example.com", "b\r\n")
+		if code(res.Reply) != tt.want || !strings.Contains(res.Reply.Text, tt.text) {
+			t.Errorf("%s: reply %v, want %s with %q", tt.id, res.Reply, tt.want, tt.text)
+		}
+	}
+	f.messages(1)
+}
+
+func TestSourceAddress(t *testing.T) {
+	f := newFixture(t, nil)
+	f.accounts[0].SourceIP = netip.MustParseAddr("127.0.0.7")
+	f.sendOK(f.accounts[0], "a\r\n")
+	f.messages(1)
 }

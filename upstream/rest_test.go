@@ -18,6 +18,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -217,23 +218,23 @@ func (r *resting) give(c *conn, _ *loop.Loop) {
 // loginFailures are how attempts to connect end, nil for well.
 var loginFailures = []*Error{
 	nil, nil, nil, nil, nil, nil,
-	{Phase: PhaseConnect, Err: io.EOF},
-	{Phase: PhaseConnect, Err: io.ErrUnexpectedEOF},
-	{Phase: PhaseToken, Err: oauth.ErrTokenRefused},
-	refusedAt(PhaseAuth, "535 5.7.8 bad credentials"),
-	refusedAt(PhaseAuth, "535 5.7.139 the account may not submit"),
-	refusedAt(PhaseAuth, "454 4.7.0 too many logins"),
-	refusedAt(PhaseAuth, "421 4.3.2 busy"),
-	refusedAt(PhaseGreeting, "554 5.3.2 not now"),
+	{Phase: throttle.PhaseConnect, Err: io.EOF},
+	{Phase: throttle.PhaseConnect, Err: io.ErrUnexpectedEOF},
+	{Phase: throttle.PhaseToken, Err: oauth.ErrTokenRefused},
+	refusedAt(throttle.PhaseAuth, "535 5.7.8 bad credentials"),
+	refusedAt(throttle.PhaseAuth, "535 5.7.139 the account may not submit"),
+	refusedAt(throttle.PhaseAuth, "454 4.7.0 too many logins"),
+	refusedAt(throttle.PhaseAuth, "421 4.3.2 busy"),
+	refusedAt(throttle.PhaseGreeting, "554 5.3.2 not now"),
 }
 
 // dial is dialing.run for the model.
 func (r *resting) dial(d *dialing) {
 	e := event{kind: evDialFailed, st: d.st, dial: d}
 	defer func() { d.shard.post(e) }()
-	leave, down := r.relay.enter(d.account.SMTP)
-	if down != nil {
-		e.err, e.now = &Error{Phase: PhaseConnect, Err: down}, time.Now()
+	leave, ok := r.relay.logins.Breakers.Of(d.account.SMTP).Enter()
+	if !ok {
+		e.err, e.now = &Error{Phase: throttle.PhaseConnect, Err: failure.ErrEndpointDown}, time.Now()
 		return
 	}
 	r.pass(time.Second)
@@ -241,10 +242,10 @@ func (r *resting) dial(d *dialing) {
 		e.err = loginFailures[r.number(len(loginFailures))]
 	}
 	d.logins, e.now = 1, time.Now()
-	if e.err == nil || e.err.Phase >= PhaseAuth {
-		leave(nil)
+	if e.err == nil || !e.err.Reply.IsZero() {
+		leave(throttle.Alive)
 	} else {
-		leave(e.err)
+		leave(throttle.Dead)
 	}
 	if e.err == nil {
 		e.kind = evDialed
@@ -283,11 +284,11 @@ func (r *resting) carry(c *conn, tx *Transaction) {
 	switch fate := r.number(10); {
 	case trouble && fate == 0:
 		x.Left = r.number(2) == 0
-		x.Fail(PhaseMail, io.EOF)
+		x.Fail(throttle.PhaseMail, io.EOF)
 	case reply.Positive():
-		x.Phase, x.Reply = PhaseFinal, reply
+		x.Phase, x.Reply = throttle.PhaseFinal, reply
 	default:
-		x.Phase, x.Reply, x.Lost = []Phase{PhaseMail, PhaseRcpt, PhaseFinal}[r.number(3)], reply, throttle.Closes(&reply)
+		x.Phase, x.Reply, x.Lost = []Phase{throttle.PhaseMail, throttle.PhaseRcpt, throttle.PhaseFinal}[r.number(3)], reply, throttle.Closes(&reply)
 	}
 	if r.relay.retries(tx, &a, &x, now) {
 		done.kind, done.fresh, done.tx = evRetry, true, tx
@@ -306,7 +307,7 @@ func (r *resting) carry(c *conn, tx *Transaction) {
 }
 
 func refusedAt(p Phase, reply string) *Error {
-	return &Error{Phase: p, Reply: parseReply(reply), Err: ErrRefused}
+	return &Error{Phase: p, Reply: parseReply(reply), Err: failure.ErrRefused}
 }
 
 // noQuota is a store that keeps nothing.

@@ -8,6 +8,7 @@ import (
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/upstream/internal/limit"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 const (
@@ -228,7 +229,7 @@ func (s *shard) handle(e *event) {
 func (s *shard) onClose(now time.Time) {
 	s.closing = true
 	for _, st := range s.accounts {
-		s.failAll(st, &Error{Phase: PhaseQueue, Err: ErrClosed}, now)
+		s.failAll(st, &Error{Phase: throttle.PhaseQueue, Err: ErrClosed}, now)
 		for st.parked.newest != nil {
 			s.retire(st, st.parked.oldest)
 		}

@@ -87,8 +87,8 @@ func (s *stub) account(a *account.Account) *account.Account {
 	return &stubbed
 }
 
-// login plays the provider up to the answer to AUTH.
-func login(c *tls.Conn, keywords []string) bool {
+// logIn plays the provider up to the answer to AUTH.
+func logIn(c *tls.Conn, keywords []string) bool {
 	var buf [16 << 10]byte
 	for _, reply := range []string{
 		"220 stub\r\n",

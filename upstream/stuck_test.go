@@ -258,7 +258,7 @@ func TestStuckShardAfterTheAnswer(t *testing.T) {
 	f := newFixture(t, func(s *setup) { watched(t, s, set) })
 	h := newHangingStore()
 	s := newStub(t, func(c *tls.Conn) {
-		if login(c, offerBDAT) && oneMessage(c) {
+		if logIn(c, offerBDAT) && oneMessage(c) {
 			_ = say(c, "250 2.1.0 OK\r\n250 2.1.5 OK\r\n450 4.7.0 too fast\r\n")
 			oneMessage(c)
 		}

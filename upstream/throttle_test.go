@@ -11,6 +11,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/upstream/internal/failure"
 )
 
 // standing returns the standing of a, which must be known.
@@ -172,7 +173,7 @@ func TestDeadEndpointAnswersAtOnce(t *testing.T) {
 		if code(res.Reply) != "451 4.4.1" {
 			t.Errorf("account %d: %v", i, res.Reply)
 		}
-		if down := strings.Contains(res.Reply.Text, ErrEndpointDown.Error()); down != (i >= 5) {
+		if down := strings.Contains(res.Reply.Text, failure.ErrEndpointDown.Error()); down != (i >= 5) {
 			t.Errorf("account %d: %v", i, res.Reply)
 		}
 	}

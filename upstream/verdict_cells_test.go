@@ -25,16 +25,16 @@ type place struct {
 }
 
 var places = []place{
-	{"greeting", PhaseGreeting, sandbox.PhaseBanner, false, offerBDAT},
-	{"EHLO", PhaseEHLO, sandbox.PhaseEHLO, false, offerBDAT},
-	{"STARTTLS", PhaseTLS, sandbox.PhaseStartTLS, false, offerBDAT},
-	{"AUTH", PhaseAuth, sandbox.PhaseAuth, false, offerBDAT},
-	{"MAIL", PhaseMail, sandbox.PhaseMail, false, offerBDAT},
-	{"the only RCPT", PhaseRcpt, sandbox.PhaseRcpt, false, offerBDAT},
-	{"one RCPT of several", PhaseRcpt, sandbox.PhaseRcpt, true, offerBDAT},
-	{"BDAT", PhaseFinal, sandbox.PhaseAfterEOD, false, offerBDAT},
-	{"DATA", PhaseData, sandbox.PhaseData, false, offerDATA},
-	{"the content", PhaseFinal, sandbox.PhaseAfterEOD, false, offerDATA},
+	{"greeting", throttle.PhaseGreeting, sandbox.PhaseBanner, false, offerBDAT},
+	{"EHLO", throttle.PhaseEHLO, sandbox.PhaseEHLO, false, offerBDAT},
+	{"STARTTLS", throttle.PhaseTLS, sandbox.PhaseStartTLS, false, offerBDAT},
+	{"AUTH", throttle.PhaseAuth, sandbox.PhaseAuth, false, offerBDAT},
+	{"MAIL", throttle.PhaseMail, sandbox.PhaseMail, false, offerBDAT},
+	{"the only RCPT", throttle.PhaseRcpt, sandbox.PhaseRcpt, false, offerBDAT},
+	{"one RCPT of several", throttle.PhaseRcpt, sandbox.PhaseRcpt, true, offerBDAT},
+	{"BDAT", throttle.PhaseFinal, sandbox.PhaseAfterEOD, false, offerBDAT},
+	{"DATA", throttle.PhaseData, sandbox.PhaseData, false, offerDATA},
+	{"the content", throttle.PhaseFinal, sandbox.PhaseAfterEOD, false, offerDATA},
 }
 
 // cell is one reply at one place from one provider.
@@ -86,11 +86,11 @@ func TestEveryCellOfTheTable(t *testing.T) {
 						fresh := throttle.Judge(at, &r)
 						at.Carried = true
 						used := throttle.Judge(at, &r)
-						if p.phase >= PhaseMail {
+						if p.phase >= throttle.PhaseMail {
 							(&cell{f, p, text, r, a, by, true, used}).check()
 							cells++
 						}
-						if p.phase < PhaseMail || fresh != used {
+						if p.phase < throttle.PhaseMail || fresh != used {
 							(&cell{f, p, text, r, a, by, false, fresh}).check()
 							cells++
 						}
@@ -114,7 +114,7 @@ func (c *cell) check() {
 		c.account, a = &own, &own
 		f.sendOK(a, "has a token\r\n")
 	}
-	if c.phase < PhaseMail || !c.carried {
+	if c.phase < throttle.PhaseMail || !c.carried {
 		f.relay.Drain(a.ID)
 		f.until(func() bool { return f.state(a).Open == 0 })
 	} else {
@@ -133,7 +133,7 @@ func (c *cell) check() {
 	told := c.message()
 	f.fired("cell", rule.Times)
 	f.box.ClearFaults()
-	if c.phase < PhaseMail {
+	if c.phase < throttle.PhaseMail {
 		c.checkLogin(told, paused)
 	} else {
 		c.checkMessage(told, throttled)
@@ -178,7 +178,7 @@ func (c *cell) checkLogin(told codec.Reply, paused string) {
 	if st := f.state(a); c.want.Connection != throttle.ConnectionClosed || st.Parked+st.Busy > 0 || st.Failures == 0 {
 		c.failf("state %+v", st)
 	}
-	long := c.phase == PhaseAuth && (c.want.Account == throttle.AccountLogins || c.want.Account == throttle.AccountThrottle)
+	long := c.phase == throttle.PhaseAuth && (c.want.Account == throttle.AccountLogins || c.want.Account == throttle.AccountThrottle)
 	if now := f.metric(`upstream_throttle_events_total{action="logins"}`); (now != paused) != long {
 		c.failf("pauses of logins: %s, before %s", now, paused)
 	}
@@ -227,7 +227,7 @@ func (c *cell) checkMessage(told codec.Reply, throttled string) {
 // retried: a message of which no content has left goes over another connection
 // if this one has been ended.
 func (c *cell) retried() bool {
-	return throttle.Closes(&c.reply) && c.want.Connection == throttle.ConnectionRetired && (c.several || c.phase == PhaseData)
+	return throttle.Closes(&c.reply) && c.want.Connection == throttle.ConnectionRetired && (c.several || c.phase == throttle.PhaseData)
 }
 
 // absolved forgets what the provider's replies have led to.

@@ -8,19 +8,13 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/oauth"
-	"xoauth2-proxy/upstream/internal/dial"
+	"xoauth2-proxy/upstream/internal/login"
 )
 
 // Verifier logs in to providers and sends nothing: what a Relay does before its
 // first message, for one account at a time and apart from its connections. Its
 // methods are safe for concurrent use.
-type Verifier struct {
-	cfg     Config
-	dialer  *dial.Dialer
-	tokens  *oauth.Manager
-	metrics *relayMetrics // of its own: a verification is no login of mail
-	forms   *authForms
-}
+type Verifier struct{ logins *login.Opener }
 
 // NewVerifier returns a verifier that takes access tokens from tokens. It fails
 // if cfg is not valid or its CAFile is not good.
@@ -28,13 +22,13 @@ func NewVerifier(cfg Config, tokens *oauth.Manager) (*Verifier, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	d, err := cfg.dialer(metrics.NewSet())
+	set := metrics.NewSet() // of its own: a verification is no login of mail
+	d, err := cfg.dialer(set)
 	if err != nil {
 		return nil, err
 	}
-	v := &Verifier{cfg: cfg, dialer: d, tokens: tokens, forms: new(authForms)}
-	v.metrics = newRelayMetrics(new(Relay), metrics.NewSet())
-	return v, nil
+	return &Verifier{&login.Opener{Tokens: tokens, TokenTimeout: cfg.TokenTimeout, Dialer: d, Client: cfg.client(), Log: zap.NewNop(),
+		Metrics: login.NewMetrics(set, latencyBuckets)}}, nil
 }
 
 // Verify does the real thing: it gets an access token, connects, secures the
@@ -44,9 +38,8 @@ func NewVerifier(cfg Config, tokens *oauth.Manager) (*Verifier, error) {
 //
 // The connection counts at the provider beside those that carry mail.
 func (v *Verifier) Verify(ctx context.Context, a *account.Account) error {
-	r := &Relay{cfg: v.cfg, client: v.cfg.client(), tokens: v.tokens, dialer: v.dialer, metrics: v.metrics, forms: v.forms, log: zap.NewNop()}
 	var logins int
-	l, err := r.connect(ctx, a, &logins)
+	l, err := v.logins.Open(ctx, a, &logins)
 	if err != nil {
 		if ctx.Err() != nil {
 			err.Err = context.Cause(ctx)

@@ -10,6 +10,8 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/failure"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 func (f *fixture) verifier() *Verifier {
@@ -45,11 +47,11 @@ func TestVerifyTellsWhatFails(t *testing.T) {
 		reply int
 		is    error
 	}{
-		{"grant revoked", sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionInvalidGrant}, PhaseToken, 0, oauth.ErrInvalidGrant},
-		{"token endpoint down", sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionReply, Status: 503}, PhaseToken, 0, oauth.ErrUnavailable},
-		{"wrong certificate", sandbox.Rule{Phase: sandbox.PhaseTLS, Action: sandbox.ActionWrongCertificate, Certificate: "expired"}, PhaseTLS, 0, nil},
-		{"refused", sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "535 5.7.139 disabled"}, PhaseAuth, 535, ErrRefused},
-		{"busy", sandbox.Rule{Phase: sandbox.PhaseBanner, Action: sandbox.ActionReply, Reply: "421 4.7.0 later"}, PhaseGreeting, 421, ErrRefused},
+		{"grant revoked", sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionInvalidGrant}, throttle.PhaseToken, 0, oauth.ErrInvalidGrant},
+		{"token endpoint down", sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionReply, Status: 503}, throttle.PhaseToken, 0, oauth.ErrUnavailable},
+		{"wrong certificate", sandbox.Rule{Phase: sandbox.PhaseTLS, Action: sandbox.ActionWrongCertificate, Certificate: "expired"}, throttle.PhaseTLS, 0, nil},
+		{"refused", sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "535 5.7.139 disabled"}, throttle.PhaseAuth, 535, failure.ErrRefused},
+		{"busy", sandbox.Rule{Phase: sandbox.PhaseBanner, Action: sandbox.ActionReply, Reply: "421 4.7.0 later"}, throttle.PhaseGreeting, 421, failure.ErrRefused},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFixture(t, nil)

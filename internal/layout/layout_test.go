@@ -64,7 +64,9 @@ var allowed = map[string][]string{
 
 	// Rooms of upstream, which alone may import them.
 	"upstream/internal/dial":       {"internal/account"},
+	"upstream/internal/failure":    {"codec", "oauth", "upstream/internal/limit", "upstream/internal/smtpclient", "upstream/internal/throttle"},
 	"upstream/internal/limit":      {"internal/account"},
+	"upstream/internal/login":      {"codec", "oauth", "internal/account", "upstream/internal/dial", "upstream/internal/failure", "upstream/internal/smtpclient", "upstream/internal/throttle"},
 	"upstream/internal/smtpclient": {"codec", "internal/account", "internal/loop", "upstream/internal/throttle"},
 	"upstream/internal/throttle":   {"codec", "internal/account"},
 }

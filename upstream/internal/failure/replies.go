@@ -1,4 +1,4 @@
-package upstream
+package failure
 
 import (
 	"context"
@@ -13,9 +13,10 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/smtpclient"
+	"xoauth2-proxy/upstream/internal/throttle"
 )
 
-// Replies of our own making; clientReply picks one and may lengthen its text.
+// Replies of our own making; ClientReply picks one and may lengthen its text.
 var (
 	replyConnect     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 1}, Text: "Cannot connect to the provider"}
 	replyLost        = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "Connection to the provider lost"}
@@ -30,28 +31,24 @@ var (
 	replyLoginSyntax = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 5, 2}, Text: "The provider did not understand the login"}
 	replyProtocol    = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 5, 0}, Text: "The provider's answer was not understood"}
 	replyExpired     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "The transaction took too long, try again"}
-	replyLaterRcpt   = codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 5, 3}, Text: "Send this recipient in another transaction"}
 	replyAbandoned   = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "Not sent: the client closed its side while the message waited"}
-	replyDryRun      = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 0, 0}, Text: "dry run: not sent"}
-	replyDryRunRcpt  = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 1, 5}, Text: "dry run: not sent"}
 )
 
-// ClientReply returns what the client is to be told of an error of this
-// package: of TrySubmit, of Continue, or in a Result. Its default is 4yz.
+// ClientReply returns what the client is to be told of an error. Its default is 4yz.
 func ClientReply(err error) codec.Reply {
 	if e, ok := errors.AsType[*Error](err); ok {
-		return clientReply(e)
+		return e.ClientReply()
 	}
 	return localReply(err)
 }
 
-// clientReply maps phase and cause to the reply for the client. From MAIL on,
+// ClientReply maps phase and cause to the reply for the client. From MAIL on,
 // the upstream's refusals are passed on as they are; before it nothing was
 // said about the message, so everything is 4yz: an MTA keeps the mail while
 // the trouble lasts.
-func clientReply(e *Error) codec.Reply {
-	if e.Phase >= PhaseMail && !e.Reply.IsZero() && errors.Is(e.Err, ErrRefused) {
-		if e.temporary {
+func (e *Error) ClientReply() codec.Reply {
+	if e.Phase >= throttle.PhaseMail && !e.Reply.IsZero() && errors.Is(e.Err, ErrRefused) {
+		if e.Temporary {
 			return codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 7, 1}, Text: e.Reply.Text}
 		}
 		return e.Reply
@@ -59,21 +56,21 @@ func clientReply(e *Error) codec.Reply {
 	r := localReply(e.Err)
 	switch {
 	case !r.IsZero() && r != codec.ReplyLocalError:
-	case e.Phase == PhaseToken:
+	case e.Phase == throttle.PhaseToken:
 		return tokenReply(e.Err)
-	case e.Phase == PhaseAuth && errors.Is(e.Err, ErrRefused):
+	case e.Phase == throttle.PhaseAuth && errors.Is(e.Err, ErrRefused):
 		if r = replyPermAuth; e.Reply.Transient() {
 			r = replyTempAuth
 		}
-	case errors.Is(e.Err, errLoginSyntax):
+	case errors.Is(e.Err, ErrLoginSyntax):
 		r = replyLoginSyntax
 	case errors.Is(e.Err, ErrProtocol):
 		r = replyProtocol
-	case e.Phase == PhaseTLS, isTLS(e.Err):
+	case e.Phase == throttle.PhaseTLS, isTLS(e.Err):
 		r = replyTLS
-	case e.Phase == PhaseConnect && isDNS(e.Err):
+	case e.Phase == throttle.PhaseConnect && isDNS(e.Err):
 		r = replyDNS
-	case e.Phase < PhaseMail:
+	case e.Phase < throttle.PhaseMail:
 		r = replyConnect
 	case isLost(e.Err):
 		r = replyLost
@@ -83,8 +80,8 @@ func clientReply(e *Error) codec.Reply {
 
 // localReply is for what was decided here, without regard to a phase.
 func localReply(err error) codec.Reply {
-	if e, ok := errors.AsType[*limitError](err); ok {
-		return e.reply()
+	if e, ok := errors.AsType[*LimitError](err); ok {
+		return e.Reply()
 	}
 	if e, ok := errors.AsType[*stopError](err); ok {
 		return e.reply()
@@ -121,20 +118,20 @@ func tokenReply(err error) codec.Reply {
 // explain adds to a reply of ours what the upstream said or what the system
 // reported.
 func explain(r codec.Reply, e *Error) codec.Reply {
-	if e.upstream != "" {
-		r.Text += " (" + e.upstream + ")"
+	if e.Upstream != "" {
+		r.Text += " (" + e.Upstream + ")"
 	}
 	switch {
 	case !e.Reply.IsZero():
 		r.Text += ": " + smtpclient.Cut(e.Reply.String())
-		if e.hint != "" { // on a line of its own: both together may be too long for one
-			r.Text += "\n" + e.hint
+		if e.Hint != "" { // on a line of its own: both together may be too long for one
+			r.Text += "\n" + e.Hint
 		}
 	case errors.Is(e.Err, os.ErrDeadlineExceeded), errors.Is(e.Err, context.DeadlineExceeded):
 		r.Text += ": timeout at " + e.Phase.String()
-	case e.Phase == PhaseConnect, e.Phase > PhaseConnect && !isLost(e.Err):
+	case e.Phase == throttle.PhaseConnect, e.Phase > throttle.PhaseConnect && !isLost(e.Err):
 		r.Text += ": " + smtpclient.Cut(e.Err.Error())
-	case e.Phase > PhaseConnect:
+	case e.Phase > throttle.PhaseConnect:
 		r.Text += " at " + e.Phase.String()
 	}
 	return r

@@ -1,4 +1,4 @@
-package upstream
+package login
 
 import (
 	"encoding/json"
@@ -12,6 +12,7 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -20,9 +21,9 @@ import (
 // Account.InitialResponse says, unless the endpoint was found to take the other
 // form only. A refusal of the form itself has the other one tried, once. On an error
 // the connection is closed.
-func (r *Relay) auth(l *smtpclient.Login, a *account.Account, tok *oauth.Token) *Error {
+func (o *Opener) auth(l *smtpclient.Login, a *account.Account, tok *oauth.Token) *failure.Error {
 	name, response := mechanismName(a), tok.InitialResponse(a.Mechanism)
-	form := r.forms.of(a.SMTP)
+	form := o.forms.of(a.SMTP)
 	if form == 0 {
 		form = formFor(a.InitialResponse, smtpclient.Fits(name, response))
 	}
@@ -34,18 +35,18 @@ func (r *Relay) auth(l *smtpclient.Login, a *account.Account, tok *oauth.Token) 
 		if serr == nil && lineOf(&second, by)&throttle.LineForm == 0 {
 			answer = second
 			if understood(&second, by) {
-				r.forms.learn(a.SMTP, form.Other(), r.log)
+				o.forms.learn(a.SMTP, form.Other(), o.Log)
 			}
 		}
 	}
-	var refusal *Error
+	var refusal *failure.Error
 	if err == nil {
 		err = answer.Err()
 		if refusal = loginError(err); refusal != nil {
 			if lineOf(&answer, by)&throttle.LineSyntax != 0 {
-				refusal.Err = errLoginSyntax
+				refusal.Err = failure.ErrLoginSyntax
 			}
-			refusal.explainAuth(a, answer.Challenge)
+			explain(refusal, a, answer.Challenge)
 		}
 	} else {
 		refusal = loginError(err)
@@ -74,7 +75,7 @@ func lineOf(a *smtpclient.AuthAnswer, by throttle.Provider) throttle.LineEffect 
 	if a.Challenged {
 		return 0
 	}
-	return throttle.Judge(throttle.Occasion{Provider: by, Phase: PhaseAuth}, &a.Reply).Line
+	return throttle.Judge(throttle.Occasion{Provider: by, Phase: throttle.PhaseAuth}, &a.Reply).Line
 }
 
 // understood reports whether the provider has judged the token, which it
@@ -85,12 +86,12 @@ func understood(a *smtpclient.AuthAnswer, by throttle.Provider) bool {
 
 // checkResponse refuses a token whose response no server need take, before a
 // connection is opened for it.
-func checkResponse(a *account.Account, tok *oauth.Token) *Error {
+func checkResponse(a *account.Account, tok *oauth.Token) *failure.Error {
 	n := len(tok.InitialResponse(a.Mechanism))
 	if n <= smtpclient.MaxResponse {
 		return nil
 	}
-	return &Error{Phase: PhaseToken, Err: &oauth.Error{
+	return &failure.Error{Phase: throttle.PhaseToken, Err: &oauth.Error{
 		Class: oauth.ClassMisconfigured,
 		Hint: "the access token is too long to log in with: ask the provider, or the token command, for one with fewer claims " +
 			"(groups, roles, scopes)",
@@ -98,9 +99,9 @@ func checkResponse(a *account.Account, tok *oauth.Token) *Error {
 	}}
 }
 
-// explainAuth adds to a refusal of AUTH what the provider's challenge said, and
+// explain adds to a refusal of AUTH what the provider's challenge said, and
 // what it all means.
-func (e *Error) explainAuth(a *account.Account, challenge string) {
+func explain(e *failure.Error, a *account.Account, challenge string) {
 	if status := challengeStatus(challenge); status != "" {
 		e.Err = fmt.Errorf("%w (status %s)", e.Err, status)
 	}
@@ -111,16 +112,12 @@ func (e *Error) explainAuth(a *account.Account, challenge string) {
 	if !e.Reply.Enhanced.IsZero() {
 		enhanced = e.Reply.Enhanced.String()
 	}
-	if errors.Is(e.Err, errLoginSyntax) {
-		e.class, e.hint = oauth.ClassUnavailable, hintLoginSyntax
+	if errors.Is(e.Err, failure.ErrLoginSyntax) {
+		e.Class, e.Hint = oauth.ClassUnavailable, hintLoginSyntax
 		return
 	}
-	e.class, e.hint = oauth.ExplainAuthRefusal(a.Provider, e.Reply.Code, enhanced, e.Reply.Text, challenge)
+	e.Class, e.Hint = oauth.ExplainAuthRefusal(a.Provider, e.Reply.Code, enhanced, e.Reply.Text, challenge)
 }
-
-// errLoginSyntax: the provider did not understand a line of the login. It has
-// not judged the token.
-var errLoginSyntax = errors.New("not understood, the token was not refused")
 
 const hintLoginSyntax = "the provider did not understand AUTH as it was sent, which is about the length or the form of a line and not about the token: " +
 	"providers.NAME.initial_response in config.json chooses the form; auto sends long tokens on a line of their own"
@@ -139,8 +136,8 @@ func challengeStatus(challenge string) string {
 }
 
 // tokenRefused reports whether another access token may help.
-func tokenRefused(e *Error) bool {
-	return e.Phase == PhaseAuth && e.verdict().Account == throttle.AccountToken
+func tokenRefused(e *failure.Error) bool {
+	return e.Phase == throttle.PhaseAuth && e.Verdict().Account == throttle.AccountToken
 }
 
 // formFor returns the form of a login. fits: AUTH with an initial response is a line

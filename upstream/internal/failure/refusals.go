@@ -1,4 +1,4 @@
-package upstream
+package failure
 
 import (
 	"fmt"
@@ -9,21 +9,21 @@ import (
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
-// limitError refuses a message for a limit of ours.
-type limitError struct {
-	kind  limit.Kind
-	limit int
-	after time.Duration // when to come back
+// LimitError refuses a message for a limit of ours.
+type LimitError struct {
+	Kind  limit.Kind
+	Max   int
+	After time.Duration // when to come back
 }
 
-func (e *limitError) Error() string {
-	return fmt.Sprintf("%d %v for this account; try again in %d s", e.limit, e.kind, seconds(e.after))
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("%d %v for this account; try again in %d s", e.Max, e.Kind, seconds(e.After))
 }
 
-// reply is 451 for limits that free a place soon, 452 for those of the day.
-func (e *limitError) reply() codec.Reply {
+// Reply is 451 for limits that free a place soon, 452 for those of the day.
+func (e *LimitError) Reply() codec.Reply {
 	r := codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 1}, Text: "Limit of " + e.Error()}
-	if e.kind.OfDay() {
+	if e.Kind.OfDay() {
 		r.Code = 452
 	}
 	return r
@@ -36,13 +36,13 @@ type stopError struct {
 	reason string
 }
 
-// stopErr refuses a message because of s.
-func stopErr(s *throttle.Suspension, now time.Time) *Error {
+// Stopped refuses a message because of s.
+func Stopped(s *throttle.Suspension, now time.Time) *Error {
 	e := &stopError{kind: s.Kind, reason: s.Reason}
 	if !s.Until.IsZero() {
 		e.after = s.Until.Sub(now)
 	}
-	return &Error{Phase: PhaseQueue, Err: e}
+	return &Error{Phase: throttle.PhaseQueue, Err: e}
 }
 
 func (e *stopError) Error() string { return e.reply().Text }

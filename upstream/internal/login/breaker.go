@@ -1,10 +1,11 @@
-package upstream
+package login
 
 import (
 	"errors"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/upstream/internal/dial"
+	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
@@ -14,13 +15,13 @@ var errOwnFault = errors.New("fault of this host")
 
 // enter asks the breaker of an endpoint whether a connection may be tried. If so,
 // leave is to be called with what came of it up to the reply to EHLO; else the error
-// is ErrEndpointDown.
-func (r *Relay) enter(endpoint account.Endpoint) (leave func(*Error), err error) {
-	told, ok := r.breakers.Of(endpoint).Enter()
+// is failure.ErrEndpointDown.
+func (o *Opener) enter(endpoint account.Endpoint) (leave func(*failure.Error), err error) {
+	told, ok := o.Breakers.Of(endpoint).Enter()
 	if !ok {
-		return nil, ErrEndpointDown
+		return nil, failure.ErrEndpointDown
 	}
-	return func(err *Error) {
+	return func(err *failure.Error) {
 		switch {
 		case err == nil || !err.Reply.IsZero():
 			told(throttle.Alive)
