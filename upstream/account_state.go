@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -32,11 +33,11 @@ type accountState struct {
 	// account is the one of the last transaction; connections of another
 	// identity are retired, see accountState.adopt.
 	account *account.Account
-	parked  connList
-	inUse   connList // busy or closing
+	parked  carry.List
+	inUse   carry.List // busy or closing
 	count   [numConnStates]int
 	// waiting want any connection; fresh were failed by one and want a new one.
-	waiting, fresh txQueue
+	waiting, fresh carry.Queue
 	backoff        backoff
 	meter          *limit.Meter    // nil: no limits on messages
 	logins         *limit.Window   // nil: none counted yet, or no limit
@@ -80,90 +81,10 @@ func (st *accountState) room(now time.Time) bool { return st.spare(now) > 0 }
 // only one.
 func (st *accountState) mayDial(now time.Time) bool {
 	dialing := st.count[connDialing]
-	if dialing >= min(st.waiting.n, st.startable())+st.fresh.n || !st.room(now) {
+	if dialing >= min(st.waiting.Len(), st.startable())+st.fresh.Len() || !st.room(now) {
 		return false
 	}
 	return st.backoff.Allows(now, dialing) && st.mayLogin(now)
-}
-
-// adopt makes a the account of st. If it is reached or logged in to in another
-// way than before, no connection of before is used any more, and what the
-// provider refused then is forgotten.
-func (s *shard) adopt(st *accountState, a *account.Account) {
-	same := st.account.ConnectionFingerprint() == a.ConnectionFingerprint()
-	st.account = a
-	s.adoptLimits(st)
-	if same {
-		return
-	}
-	st.backoff = backoff{}
-	s.absolve(st)
-	for st.parked.newest != nil {
-		s.retire(st, st.parked.oldest)
-	}
-}
-
-// move changes what a connection of st is doing.
-func (s *shard) move(st *accountState, from, to connState) {
-	if from != connGone {
-		st.count[from]--
-		s.counts[from].Add(-1)
-	}
-	if to != connGone {
-		st.count[to]++
-		s.counts[to].Add(1)
-	}
-}
-
-// use takes c out of the parked connections.
-func (s *shard) use(st *accountState, c *conn, state connState) {
-	c.unlink()
-	st.inUse.push(c)
-	s.move(st, connParked, state)
-}
-
-// gone notes that a connection in that state is closed.
-func (s *shard) gone(st *accountState, c *conn, state connState) {
-	c.unlink()
-	s.move(st, state, connGone)
-}
-
-// retire has a parked connection closed.
-func (s *shard) retire(st *accountState, c *conn) {
-	s.use(st, c, connClosing)
-	s.quit(c)
-}
-
-// quit has c closed by its loop.
-func (s *shard) quit(c *conn) {
-	c.order = orderQuit
-	s.relay.give(c, s.on)
-}
-
-// near is how many of the parked connections are looked at for one that is
-// served by the loop that the transaction comes from.
-const near = 4
-
-// takeParked returns a connection that was used last, or nearly so, and suits
-// tx, now busy.
-func (s *shard) takeParked(st *accountState, tx *Transaction, now time.Time) *conn {
-	for {
-		c := st.parked.newest
-		if c == nil {
-			return nil
-		}
-		for i, other := 0, c; i < near && other != nil; i, other = i+1, other.older {
-			if other.loop == tx.Loop {
-				c = other
-				break
-			}
-		}
-		if c.suits(tx.Account) && !c.worn(st.account, now) {
-			s.use(st, c, connBusy)
-			return c
-		}
-		s.retire(st, c)
-	}
 }
 
 // defaultAcquireTimeout stands in for an account that sets none.
@@ -178,12 +99,12 @@ func (st *accountState) acquireTimeout() time.Duration {
 
 // attempts is how many of the waiting transactions wait for an attempt to connect,
 // which has timeouts of its own.
-func (st *accountState) attempts() int { return max(0, st.count[connDialing]-st.fresh.n) }
+func (st *accountState) attempts() int { return max(0, st.count[connDialing]-st.fresh.Len()) }
 
 // covered is how many of the waiting transactions do not wait for others to end
 // but for such an attempt, or for its turn, which comes.
 func (st *accountState) covered(now time.Time) int {
-	n := st.count[connDialing] - st.fresh.n
+	n := st.count[connDialing] - st.fresh.Len()
 	if st.inLine {
 		n += max(0, st.spare(now))
 	}
@@ -199,46 +120,67 @@ func (st *accountState) linePatience() time.Duration { return max(linePatience, 
 
 // firstUncovered returns the first transaction that waits for others to end.
 func (st *accountState) firstUncovered(now time.Time) *Transaction {
-	tx := st.waiting.head
-	for range st.covered(now) {
-		if tx == nil {
-			return nil
-		}
-		tx = tx.next
-	}
-	return tx
+	return st.waiting.At(st.covered(now))
 }
 
-// expireFresh fails the transactions that waited for too long for room for a
-// connection of their own. Those that an attempt is under way for wait for its
-// timeouts.
-func (s *shard) expireFresh(st *accountState, now time.Time) {
-	attempts := st.count[connDialing]
-	var keep txQueue
-	for i := 0; st.fresh.n > 0; i++ {
-		tx := st.fresh.pop()
-		if i < attempts || now.Sub(tx.submitted) < st.linePatience() {
-			keep.push(tx)
-			continue
-		}
-		s.fail(st, tx, s.tooLong(st, now), now)
-	}
-	st.fresh = keep
+// mayStart reports whether the limits on messages let tx go.
+func (st *accountState) mayStart(tx *Transaction) bool {
+	return st.meter == nil || tx.Place.Meter != nil || st.meter.Room() > 0
 }
 
-// expireWaiting fails the transactions that waited longer than the acquire
-// timeout for a connection to become free.
-func (s *shard) expireWaiting(st *accountState, now time.Time) {
-	attempts, covered := st.attempts(), st.covered(now)
-	var keep txQueue
-	for i := 0; st.waiting.n > 0; i++ {
-		tx := st.waiting.pop()
-		waited := now.Sub(tx.submitted)
-		if i < attempts || i < covered && waited < st.linePatience() || waited < st.acquireTimeout() {
-			keep.push(tx)
-			continue
-		}
-		s.fail(st, tx, s.tooLong(st, now), now)
+// startable is how many of the waiting transactions the limits on messages let
+// go. Those that are tried again, at the head, have their place already.
+func (st *accountState) startable() int {
+	if st.meter == nil {
+		return st.waiting.Len()
 	}
-	st.waiting = keep
+	n := max(0, st.meter.Room())
+	if tx := st.waiting.Head(); tx != nil && tx.Place.Meter != nil {
+		n++
+	}
+	return n
+}
+
+// mayLogin reports whether the limit on logins allows one more.
+func (st *accountState) mayLogin(now time.Time) bool {
+	most := st.account.Limits.LoginsPerMinute
+	if most <= 0 || st.logins == nil {
+		return most <= 0 || st.count[connDialing] < most
+	}
+	st.logins.Advance(now)
+	return st.logins.Sum()+st.count[connDialing] < most
+}
+
+// countLogins counts n logins that have ended.
+func (st *accountState) countLogins(n int, now time.Time) {
+	if st.account.Limits.LoginsPerMinute <= 0 || n == 0 {
+		return
+	}
+	if st.logins == nil {
+		st.logins = limit.NewWindow(time.Minute, 60)
+	}
+	st.logins.Advance(now)
+	st.logins.Add(n)
+}
+
+// unblocked is when a limit lets a waiting transaction go, as far as that is
+// known; zero: no limit is in its way.
+func (st *accountState) unblocked(now time.Time) (t time.Time) {
+	switch {
+	case st.meter != nil && st.startable() <= 0 && st.fresh.Len() == 0:
+		_, t, _ = st.meter.Wait(1)
+	case !st.mayLogin(now):
+		t = now.Add(time.Second)
+		if st.logins != nil && st.logins.Sum() > 0 {
+			t = st.logins.Dropped(1)
+		}
+	case st.throttle.Limit(now) > 0:
+		t = now.Add(st.throttle.Recovery())
+	}
+	return t
+}
+
+// excess is how many connections there are above what a throttle allows.
+func (st *accountState) excess(now time.Time) int {
+	return st.throttle.Excess(now, st.open()-st.count[connClosing])
 }

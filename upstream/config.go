@@ -10,6 +10,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"xoauth2-proxy/internal/watchdog"
+	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/dial"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
@@ -214,6 +215,12 @@ func (c Config) client() smtpclient.Config {
 	return smtpclient.Config{EhloName: c.EhloName, Greeting: c.GreetingTimeout, TLS: c.TLSTimeout, Login: c.LoginTimeout,
 		Command: c.CommandTimeout, Data: c.DataTimeout, Content: c.ContentTimeout, Final: c.FinalTimeout, Hold: c.HoldTimeout,
 		Quit: c.QuitTimeout}
+}
+
+// carry returns the configuration of the transactions.
+func (c Config) carry() carry.Config {
+	return carry.Config{DryRun: c.DryRun, QuotaAsTemporary: c.QuotaAsTemporary, TransactionTimeout: c.TransactionTimeout,
+		FinalTimeout: c.FinalTimeout, MaxWaiting: c.MaxWaiting}
 }
 
 // dialer returns the dialer of a relay that puts its metrics into set.

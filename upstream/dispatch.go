@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -16,8 +17,8 @@ func (s *shard) onSubmit(tx *Transaction, now time.Time) {
 	switch {
 	case s.closing:
 		s.fail(st, tx, &Error{Phase: throttle.PhaseQueue, Err: ErrClosed}, now)
-	case st.waiting.n >= s.relay.cfg.MaxWaitingPerAccount:
-		s.relay.metrics.queueFull.Inc()
+	case st.waiting.Len() >= s.relay.cfg.MaxWaitingPerAccount:
+		s.relay.desk.Metrics.QueueFull.Inc()
 		s.fail(st, tx, &Error{Phase: throttle.PhaseQueue, Err: ErrQueueFull}, now)
 	case stopped != nil && !probe:
 		s.fail(st, tx, failure.Stopped(stopped, now), now)
@@ -28,12 +29,37 @@ func (s *shard) onSubmit(tx *Transaction, now time.Time) {
 		if probe {
 			s.probe(st, tx, now)
 		}
-		st.waiting.push(tx)
+		st.waiting.Push(tx)
 		s.dispatch(st, now)
-		if st.waiting.n > 0 {
-			s.touch(st, tx.submitted.Add(st.acquireTimeout()))
+		if st.waiting.Len() > 0 {
+			s.touch(st, tx.Place.Submitted.Add(st.acquireTimeout()))
 		}
 	}
+}
+
+// admit reports whether tx may wait for its place within the limits of the
+// account, which it must get before the acquire timeout. If not, it fails tx.
+func (s *shard) admit(st *accountState, tx *Transaction, now time.Time) bool {
+	if st.meter == nil && (st.logins == nil || st.usable()) {
+		return true
+	}
+	n := st.waiting.Len() + 1
+	if st.meter != nil {
+		st.meter.Advance(now)
+		if st.meter.Room() >= n && (st.logins == nil || st.usable()) {
+			return true
+		}
+	}
+	err := s.limited(st, n, now)
+	if err == nil {
+		return true
+	}
+	e, _ := errors.AsType[*failure.LimitError](err)
+	if e.After < st.acquireTimeout() {
+		return true
+	}
+	s.fail(st, tx, err, now)
+	return false
 }
 
 // dispatch starts all that waiting transactions of st allow for: first on
@@ -45,30 +71,30 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 	if st.meter != nil {
 		st.meter.Advance(now)
 	}
-	for st.parked.newest != nil && s.first(st, &st.waiting, now) != nil && st.mayStart(st.waiting.head) {
+	for st.parked.Newest() != nil && s.first(st, &st.waiting, now) != nil && st.mayStart(st.waiting.Head()) {
 		if !s.slot() {
 			s.block(st)
 			return
 		}
-		c := s.takeParked(st, st.waiting.head, now)
+		c := s.takeParked(st, st.waiting.Head(), now)
 		if c == nil {
 			s.relay.gate.release()
 			break
 		}
 		s.send(c, s.take(st, &st.waiting))
 	}
-	if st.fresh.n > st.count[connDialing]+st.count[connClosing] && !st.room(now) && st.parked.newest != nil {
-		s.retire(st, st.parked.oldest) // makes room: evClosed comes back here
+	if st.fresh.Len() > st.count[connDialing]+st.count[connClosing] && !st.room(now) && st.parked.Newest() != nil {
+		s.retire(st, st.parked.Oldest()) // makes room: evClosed comes back here
 	}
 	for st.mayDial(now) {
 		d := &dialing{relay: s.relay, shard: s, st: st, account: st.account}
-		if st.fresh.n > 0 {
-			d.account, d.loop = st.fresh.head.Account, st.fresh.head.Loop
+		if st.fresh.Len() > 0 {
+			d.account, d.loop = st.fresh.Head().Account, st.fresh.Head().Loop
 		} else {
 			// Whichever connection comes first is for the head, which may be of a
 			// session from before the credentials changed: any other would be
 			// of no use to it, and a new one be opened for ever.
-			d.account, d.loop = st.waiting.head.Account, st.waiting.at(st.count[connDialing]).Loop
+			d.account, d.loop = st.waiting.Head().Account, st.waiting.At(st.count[connDialing]).Loop
 		}
 		if !s.mayBegin(d, now) {
 			break
@@ -85,7 +111,7 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 // plan has the timer look at st when something that waits may go, or has waited
 // for too long.
 func (s *shard) plan(st *accountState, now time.Time) {
-	if st.waiting.n+st.fresh.n == 0 {
+	if st.waiting.Len()+st.fresh.Len() == 0 {
 		return
 	}
 	s.touch(st, st.nextDue(now))
@@ -93,14 +119,14 @@ func (s *shard) plan(st *accountState, now time.Time) {
 
 // take removes the first transaction of q for a connection. It takes its place
 // among the messages that the limits of the account allow.
-func (s *shard) take(st *accountState, q *txQueue) *Transaction {
-	s.relay.waiting.Add(-1)
-	tx := q.pop()
-	if st.meter != nil && tx.meter == nil {
+func (s *shard) take(st *accountState, q *carry.Queue) *Transaction {
+	s.relay.desk.Waiting.Add(-1)
+	tx := q.Pop()
+	if st.meter != nil && tx.Place.Meter == nil {
 		st.meter.Take()
-		tx.meter = st.meter
+		tx.Place.Meter = st.meter
 	}
-	tx.taken = max(1, tx.taken)
+	tx.Place.Taken = max(1, tx.Place.Taken)
 	return tx
 }
 
@@ -113,145 +139,141 @@ func (s *shard) block(st *accountState) {
 }
 
 // onDialed hands a new connection to the transaction that waits longest.
-func (s *shard) onDialed(e *event) {
-	st := e.st
+func (s *shard) onDialed(st *accountState, e *carry.Event) {
+	d := e.Conn.Login.(*dialing)
+	e.Conn.Login = nil
+	s.loggedIn(d)
 	s.move(st, connDialing, connBusy)
-	st.inUse.push(e.c)
-	st.countLogins(e.dial.logins, e.now)
+	st.inUse.Push(e.Conn)
+	st.countLogins(d.logins, e.Now)
 	st.backoff = backoff{}
 	q := &st.fresh
-	if s.first(st, q, e.now) == nil {
+	if s.first(st, q, e.Now) == nil {
 		q = &st.waiting
 	}
-	s.reuse(e, q)
-}
-
-// onDone takes back a connection.
-func (s *shard) onDone(e *event) {
-	s.learn(e)
-	s.reuse(e, &e.st.waiting)
+	s.reuse(st, e.Conn, q, e.Now)
+	s.callUp(e.Now)
 }
 
 // send has a transaction relayed over a busy connection.
-func (s *shard) send(c *conn, tx *Transaction) {
-	c.order, c.tx = orderRelay, tx
-	s.relay.give(c, s.on)
+func (s *shard) send(c *carry.Conn, tx *Transaction) {
+	s.relay.give(c, tx, s.on)
 }
 
-// reuse gives the busy connection of e its next transaction from q, or parks it, or has
+// reuse gives the busy connection c its next transaction from q, or parks it, or has
 // it closed.
-func (s *shard) reuse(e *event, q *txQueue) {
-	st, c := e.st, e.c
+func (s *shard) reuse(st *accountState, c *carry.Conn, q *carry.Queue, now time.Time) {
 	if st.meter != nil {
-		st.meter.Advance(e.now)
+		st.meter.Advance(now)
 	}
-	s.first(st, q, e.now)
-	if s.closing || c.broken && q.head == nil || st.excess(e.now) > 0 || c.messages > 0 && c.worn(st.account, e.now) || !st.wants(c, q) {
+	s.first(st, q, now)
+	if s.closing || c.SaidBroken && q.Head() == nil || st.excess(now) > 0 || c.Messages > 0 && c.Worn(st.account, now) || !st.wants(c, q) {
 		s.move(st, connBusy, connClosing)
 		s.relay.gate.release()
 		s.quit(c)
-		s.dispatch(st, e.now)
+		s.dispatch(st, now)
 		return
 	}
-	startable := q.head != nil && st.mayStart(q.head)
+	startable := q.Head() != nil && st.mayStart(q.Head())
 	if startable && !s.relay.gate.contended() {
 		s.send(c, s.take(st, q))
 		return
 	}
 	s.move(st, connBusy, connParked)
-	c.reused = true // or used for the first time after a while: it may have ended
-	c.unlink()
-	st.parked.push(c)
+	c.Reused = true // or used for the first time after a while: it may have ended
+	c.Unlink()
+	st.parked.Push(c)
 	if idle := st.account.Limits.IdleTimeout; idle > 0 {
-		s.touch(st, c.lastUsed.Add(idle))
+		s.touch(st, c.LastUsed.Add(idle))
 	}
 	s.relay.gate.release()
 	if startable { // others wait for a slot: they go first
 		s.block(st)
 		s.relay.gate.enlist(s)
 	}
-	if st.fresh.n > 0 { // the one that is parked now may have to make room
-		s.dispatch(st, e.now)
+	if st.fresh.Len() > 0 { // the one that is parked now may have to make room
+		s.dispatch(st, now)
 		return
 	}
-	s.plan(st, e.now)
+	s.plan(st, now)
 }
 
 // onRetry puts back a transaction whose connection failed before anything was
 // lost.
-func (s *shard) onRetry(e *event) {
-	st := e.st
-	s.gone(st, e.c, connBusy)
+func (s *shard) onRetry(st *accountState, e *carry.Event) {
+	s.gone(st, e.Conn, connBusy)
 	s.relay.gate.release()
-	s.relay.waiting.Add(1)
-	stopped := st.throttle.Suspended(e.now)
+	s.relay.desk.Waiting.Add(1)
+	stopped := st.throttle.Suspended(e.Now)
 	switch {
 	case s.closing:
-		s.fail(st, e.tx, &Error{Phase: throttle.PhaseQueue, Err: ErrClosed}, e.now)
+		s.fail(st, e.Tx, &Error{Phase: throttle.PhaseQueue, Err: ErrClosed}, e.Now)
 		return
-	case stopped != nil && !e.tx.probe:
-		s.fail(st, e.tx, failure.Stopped(stopped, e.now), e.now)
-	case st.backoff.Pausing(e.now) && (e.fresh || !st.usable()):
-		s.fail(st, e.tx, st.backoff.Cause(), e.now)
-	case e.fresh:
-		st.fresh.push(e.tx)
+	case stopped != nil && !e.Tx.Place.Probe:
+		s.fail(st, e.Tx, failure.Stopped(stopped, e.Now), e.Now)
+	case st.backoff.Pausing(e.Now) && (e.Fresh || !st.usable()):
+		s.fail(st, e.Tx, st.backoff.Cause(), e.Now)
+	case e.Fresh:
+		st.fresh.Push(e.Tx)
 	default:
-		st.waiting.pushFront(e.tx)
-		s.touch(st, e.now.Add(st.acquireTimeout()))
+		st.waiting.PushFront(e.Tx)
+		s.touch(st, e.Now.Add(st.acquireTimeout()))
 	}
-	s.dispatch(st, e.now)
+	s.dispatch(st, e.Now)
 }
 
 // onDialFailed fails what waits for the attempt, unless another connection may
 // serve it.
-func (s *shard) onDialFailed(e *event) {
-	st := e.st
+func (s *shard) onDialFailed(d *dialing, err *Error, now time.Time) {
+	st := d.st
+	s.loggedIn(d)
 	s.move(st, connDialing, connGone)
 	s.relay.gate.release()
-	st.countLogins(e.dial.logins, e.now)
-	s.backOff(st, e.err, e.now)
-	for st.fresh.n > st.count[connDialing] {
-		s.fail(st, st.fresh.pop(), e.err, e.now)
+	st.countLogins(d.logins, now)
+	s.backOff(st, err, now)
+	for st.fresh.Len() > st.count[connDialing] {
+		s.fail(st, st.fresh.Pop(), err, now)
 	}
 	if !st.usable() {
-		s.failAll(st, e.err, e.now)
+		s.failAll(st, err, now)
 	}
-	s.loginRefused(st, e.err, e.now)
-	s.dispatch(st, e.now)
-	s.touch(st, st.nextDue(e.now))
+	s.loginRefused(st, err, now)
+	s.dispatch(st, now)
+	s.touch(st, st.nextDue(now))
+	s.callUp(now)
 }
 
 // first returns the first transaction of q that is still wanted, nil if there is
 // none. It fails those before it, which were abandoned.
-func (s *shard) first(st *accountState, q *txQueue, now time.Time) *Transaction {
-	for q.head != nil && q.head.abandoned.Load() {
-		s.fail(st, q.pop(), &Error{Phase: throttle.PhaseQueue, Err: failure.ErrAbandoned}, now)
+func (s *shard) first(st *accountState, q *carry.Queue, now time.Time) *Transaction {
+	for q.Head() != nil && q.Head().Abandoned() {
+		s.fail(st, q.Pop(), &Error{Phase: throttle.PhaseQueue, Err: failure.ErrAbandoned}, now)
 	}
-	return q.head
+	return q.Head()
 }
 
 // failAll fails all transactions that wait.
 func (s *shard) failAll(st *accountState, err *Error, now time.Time) {
-	for st.fresh.n > 0 {
-		s.fail(st, st.fresh.pop(), err, now)
+	for st.fresh.Len() > 0 {
+		s.fail(st, st.fresh.Pop(), err, now)
 	}
-	for st.waiting.n > 0 {
-		s.fail(st, st.waiting.pop(), err, now)
+	for st.waiting.Len() > 0 {
+		s.fail(st, st.waiting.Pop(), err, now)
 	}
 }
 
 // fail ends a transaction that has no connection.
 func (s *shard) fail(st *accountState, tx *Transaction, err *Error, now time.Time) {
-	s.relay.waiting.Add(-1)
-	if tx.probe {
+	s.relay.desk.Waiting.Add(-1)
+	if tx.Place.Probe {
 		s.probed(st, err, false, now)
 	}
-	if tx.meter != nil {
-		tx.meter.Settle(now, tx.taken, 0)
-		tx.meter = nil
+	if tx.Place.Meter != nil {
+		tx.Place.Meter.Settle(now, tx.Place.Taken, 0)
+		tx.Place.Meter = nil
 	}
 	if e, ok := errors.AsType[*failure.LimitError](err.Err); ok {
-		s.relay.metrics.limited[e.Kind].Inc()
+		s.relay.desk.Metrics.Limited[e.Kind].Inc()
 	}
-	s.relay.finish(tx, Result{Reply: err.ClientReply(), Err: err, Phase: err.Phase, Upstream: st.account.SMTP.String()}, now, s.on)
+	s.relay.desk.Finish(tx, carry.Failed(err, st.account.SMTP.String()), now, s.on)
 }

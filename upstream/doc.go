@@ -29,7 +29,7 @@
 //	closing  QUIT was or is being sent
 //
 // A goroutine opens a connection, with blocking I/O. Then an event loop has it for
-// life (conn, package smtpclient). The shard gives it an order on that loop, to relay a
+// life (carry.Conn, package smtpclient). The shard gives it an order on that loop, to relay a
 // transaction or to quit, by Later if the shard is being handled there and else by Post,
 // and hears what came of it by an event. So a message needs no goroutine of its own.
 // A loop sees at once when a parked connection ends, and says so by evBroken.
@@ -47,7 +47,7 @@
 // content, at the second recipient, and then changes hands: Completer.RecipientsReplied
 // gives it to the session, Continue back to the relay. While the session has it, its
 // connection is held for Config.HoldTimeout and not for longer, whatever the client
-// takes its time for; after that the envelope is repeated over any connection (hold.go).
+// takes its time for; after that the envelope is repeated over any connection (package carry).
 //
 // # Limits
 //
@@ -100,7 +100,7 @@
 //
 // The answer to a message is the provider's final reply, or the reply by which
 // it refused MAIL or the only RCPT. Nothing is retried once the end of the
-// content may have left this process (see attempt.mayRetry).
+// content may have left this process (package carry, mayRetry).
 //
 // # Locks
 //

@@ -86,14 +86,14 @@ func (s *shard) rearm() {
 // which nothing is left.
 func (s *shard) expire(st *accountState, now time.Time) {
 	idle := st.account.Limits.IdleTimeout
-	for c := st.parked.oldest; c != nil && idle > 0 && now.Sub(c.lastUsed) >= idle; c = st.parked.oldest {
+	for c := st.parked.Oldest(); c != nil && idle > 0 && now.Sub(c.LastUsed) >= idle; c = st.parked.Oldest() {
 		s.retire(st, c)
 	}
 	s.expireFresh(st, now)
 	s.expireWaiting(st, now)
 	s.forgive(st, now)
 	s.dispatch(st, now)
-	if st.open() == 0 && st.waiting.n+st.fresh.n == 0 && !st.blocked && !st.inLine && st.backoff.Forgotten(now) && st.unremarkable(now) {
+	if st.open() == 0 && st.waiting.Len()+st.fresh.Len() == 0 && !st.blocked && !st.inLine && st.backoff.Forgotten(now) && st.unremarkable(now) {
 		s.absolve(st)
 		delete(s.accounts, st.id)
 		heap.Remove(&s.due, st.dueIndex)
@@ -105,7 +105,7 @@ func (s *shard) expire(st *accountState, now time.Time) {
 // unused has the timer look at an account that has no connection and no message
 // any more: perhaps it can be forgotten.
 func (s *shard) unused(st *accountState, now time.Time) {
-	if st.open()+st.waiting.n+st.fresh.n == 0 {
+	if st.open()+st.waiting.Len()+st.fresh.Len() == 0 {
 		s.touch(st, now)
 	}
 }
@@ -137,19 +137,19 @@ func (st *accountState) nextDue(now time.Time) time.Time {
 			next = t
 		}
 	}
-	if c := st.parked.oldest; c != nil && st.account.Limits.IdleTimeout > 0 {
-		sooner(c.lastUsed.Add(st.account.Limits.IdleTimeout))
+	if c := st.parked.Oldest(); c != nil && st.account.Limits.IdleTimeout > 0 {
+		sooner(c.LastUsed.Add(st.account.Limits.IdleTimeout))
 	}
-	if tx := st.fresh.at(st.count[connDialing]); tx != nil {
-		sooner(tx.submitted.Add(st.linePatience()))
+	if tx := st.fresh.At(st.count[connDialing]); tx != nil {
+		sooner(tx.Place.Submitted.Add(st.linePatience()))
 	}
 	if tx := st.firstUncovered(now); tx != nil {
-		sooner(tx.submitted.Add(st.acquireTimeout()))
+		sooner(tx.Place.Submitted.Add(st.acquireTimeout()))
 	}
-	if tx := st.waiting.at(st.attempts()); tx != nil && st.inLine {
-		sooner(tx.submitted.Add(st.linePatience()))
+	if tx := st.waiting.At(st.attempts()); tx != nil && st.inLine {
+		sooner(tx.Place.Submitted.Add(st.linePatience()))
 	}
-	waits := st.waiting.n+st.fresh.n > 0
+	waits := st.waiting.Len()+st.fresh.Len() > 0
 	if t := st.backoff.Until(); waits && st.backoff.Pausing(now) {
 		sooner(t)
 	} else if !st.backoff.Forgotten(now) {

@@ -9,16 +9,17 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // waits has a transaction wait in q that was submitted at some time.
-func (st *accountState) waits(r *Relay, q *txQueue, submitted time.Time) {
+func (st *accountState) waits(r *Relay, q *carry.Queue, submitted time.Time) {
 	tx := GetTransaction()
-	tx.Account, tx.Done, tx.submitted, tx.deadline = st.account, newClient(), submitted, submitted.Add(time.Hour)
-	r.waiting.Add(1)
-	q.push(tx)
+	tx.Account, tx.Done, tx.Place.Submitted = st.account, newClient(), submitted
+	r.desk.Waiting.Add(1)
+	q.Push(tx)
 }
 
 // dueCases are all that an account can be looked at for. Each has something come to
@@ -31,7 +32,9 @@ var dueCases = []struct {
 	put         func(r *Relay, st *accountState, now, at time.Time)
 }{
 	{"idle connection", true, false, func(r *Relay, st *accountState, now, at time.Time) {
-		st.parked.push(&conn{account: st.account, shard: r.shards[0], st: st, lastUsed: at.Add(-st.account.Limits.IdleTimeout)})
+		c := r.desk.NewConn(r.shards[0], st, st.account, nil, nil)
+		c.LastUsed = at.Add(-st.account.Limits.IdleTimeout)
+		st.parked.Push(c)
 		st.count[connParked]++
 	}},
 	{"message waits for a connection", true, false, func(r *Relay, st *accountState, now, at time.Time) {
@@ -196,7 +199,7 @@ func TestPanicDoesNotStopTheTimer(t *testing.T) {
 			bad.account = r.accounts[1]
 		})
 		<-done
-		if n := r.relay.metrics.panics.Get(); n != 1 {
+		if n := r.relay.desk.Metrics.Panics.Get(); n != 1 {
 			t.Errorf("%d panics", n)
 		}
 		if err := r.relay.Close(context.Background()); err != nil {
@@ -221,14 +224,14 @@ func TestFreshTransactionsGoOn(t *testing.T) {
 					s.move(st, connGone, connBusy)
 					r.relay.gate.acquire(s)
 					st.waits(r.relay, &st.fresh, now)
-					tx := st.fresh.head
+					tx := st.fresh.Head()
 					c = tx.Done.(client)
 					tx.Content = content(t, "x\r\n")
 					s.plan(st, now)
 					if free {
-						c := &conn{account: &a, lastUsed: now, born: now, shard: s, st: st}
-						st.inUse.push(c)
-						s.post(event{kind: evDone, st: st, c: c, now: now})
+						c := r.relay.desk.NewConn(s, st, &a, nil, nil)
+						st.inUse.Push(c)
+						s.Enqueue(carry.Event{Kind: carry.Done, Conn: c, Now: now})
 					}
 				})
 				select {

@@ -3,7 +3,6 @@ package upstream
 import (
 	"slices"
 	"sync"
-	"time"
 )
 
 // gate counts the global slots, one for each connection that is being opened or
@@ -19,7 +18,7 @@ type gate struct {
 }
 
 // acquire takes a slot for s. Without one it returns false, and s will be
-// handed one by an evSlot.
+// handed one by onSlot.
 func (g *gate) acquire(s *shard) bool {
 	if g == nil {
 		return true
@@ -36,10 +35,10 @@ func (g *gate) acquire(s *shard) bool {
 	return false
 }
 
-// enlist has s handed a slot by an evSlot.
+// enlist has s handed a slot by onSlot.
 func (g *gate) enlist(s *shard) {
 	if g.acquire(s) {
-		s.post(event{kind: evSlot, now: time.Now()})
+		s.call(s.onSlot, nil)
 	}
 }
 
@@ -58,7 +57,7 @@ func (g *gate) release() {
 	}
 	g.mu.Unlock()
 	if s != nil {
-		s.post(event{kind: evSlot, now: time.Now()})
+		s.call(s.onSlot, nil)
 	}
 }
 
@@ -80,22 +79,4 @@ func (s *shard) slot() bool {
 		return true
 	}
 	return s.relay.gate.acquire(s)
-}
-
-// onSlot gives the slot that was handed to the shard to the account that waits
-// longest for one, or back.
-func (s *shard) onSlot(now time.Time) {
-	s.slots++
-	for s.slots > 0 && len(s.blocked) > 0 {
-		st := s.blocked[0]
-		s.blocked = append(s.blocked[:0], s.blocked[1:]...)
-		st.blocked = false
-		s.dispatch(st, now)
-	}
-	for ; s.slots > 0; s.slots-- {
-		s.relay.gate.release()
-	}
-	if len(s.blocked) > 0 {
-		s.relay.gate.enlist(s)
-	}
 }

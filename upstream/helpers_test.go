@@ -144,7 +144,7 @@ func (f *fixture) account(a sandbox.Account, s setup) *account.Account {
 func (f *fixture) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if f.relay.closing.Load() {
+	if f.relay.desk.Closing.Load() {
 		return
 	}
 	if err := f.relay.Close(ctx); err != nil {
@@ -156,7 +156,7 @@ func (f *fixture) close() {
 // checkIdle fails the test if a closed relay still counts something.
 func (f *fixture) checkIdle() {
 	f.t.Helper()
-	if n := f.relay.waiting.Load(); n != 0 {
+	if n := f.relay.desk.Waiting.Load(); n != 0 {
 		f.t.Errorf("%d transactions are waiting in a closed relay", n)
 	}
 	for state := connGone; state < numConnStates; state++ {

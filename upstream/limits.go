@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"errors"
 	"time"
 
 	"xoauth2-proxy/upstream/internal/failure"
@@ -42,88 +41,6 @@ func (s *shard) limited(st *accountState, n int, now time.Time) *Error {
 
 func limitErr(kind limit.Kind, most int, after time.Duration) *Error {
 	return &Error{Phase: throttle.PhaseQueue, Err: &failure.LimitError{Kind: kind, Max: most, After: after}}
-}
-
-// admit reports whether tx may wait for its place within the limits of the
-// account, which it must get before the acquire timeout. If not, it fails tx.
-func (s *shard) admit(st *accountState, tx *Transaction, now time.Time) bool {
-	if st.meter == nil && (st.logins == nil || st.usable()) {
-		return true
-	}
-	n := st.waiting.n + 1
-	if st.meter != nil {
-		st.meter.Advance(now)
-		if st.meter.Room() >= n && (st.logins == nil || st.usable()) {
-			return true
-		}
-	}
-	err := s.limited(st, n, now)
-	if err == nil {
-		return true
-	}
-	e, _ := errors.AsType[*failure.LimitError](err)
-	if e.After < st.acquireTimeout() {
-		return true
-	}
-	s.fail(st, tx, err, now)
-	return false
-}
-
-// mayStart reports whether the limits on messages let tx go.
-func (st *accountState) mayStart(tx *Transaction) bool {
-	return st.meter == nil || tx.meter != nil || st.meter.Room() > 0
-}
-
-// startable is how many of the waiting transactions the limits on messages let
-// go. Those that are tried again, at the head, have their place already.
-func (st *accountState) startable() int {
-	if st.meter == nil {
-		return st.waiting.n
-	}
-	n := max(0, st.meter.Room())
-	if tx := st.waiting.head; tx != nil && tx.meter != nil {
-		n++
-	}
-	return n
-}
-
-// mayLogin reports whether the limit on logins allows one more.
-func (st *accountState) mayLogin(now time.Time) bool {
-	most := st.account.Limits.LoginsPerMinute
-	if most <= 0 || st.logins == nil {
-		return most <= 0 || st.count[connDialing] < most
-	}
-	st.logins.Advance(now)
-	return st.logins.Sum()+st.count[connDialing] < most
-}
-
-// countLogins counts n logins that have ended.
-func (st *accountState) countLogins(n int, now time.Time) {
-	if st.account.Limits.LoginsPerMinute <= 0 || n == 0 {
-		return
-	}
-	if st.logins == nil {
-		st.logins = limit.NewWindow(time.Minute, 60)
-	}
-	st.logins.Advance(now)
-	st.logins.Add(n)
-}
-
-// unblocked is when a limit lets a waiting transaction go, as far as that is
-// known; zero: no limit is in its way.
-func (st *accountState) unblocked(now time.Time) (t time.Time) {
-	switch {
-	case st.meter != nil && st.startable() <= 0 && st.fresh.n == 0:
-		_, t, _ = st.meter.Wait(1)
-	case !st.mayLogin(now):
-		t = now.Add(time.Second)
-		if st.logins != nil && st.logins.Sum() > 0 {
-			t = st.logins.Dropped(1)
-		}
-	case st.throttle.Limit(now) > 0:
-		t = now.Add(st.throttle.Recovery())
-	}
-	return t
 }
 
 // tooLong says for what a transaction waited in vain.

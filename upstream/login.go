@@ -33,13 +33,13 @@ func (d *dialing) run() {
 	func() {
 		defer func() {
 			if p := recover(); p != nil {
-				err = &Error{Phase: throttle.PhaseConnect, Err: d.relay.panicked(p)}
+				err = &Error{Phase: throttle.PhaseConnect, Err: d.relay.desk.Panicked(p)}
 			}
 		}()
 		err = d.open()
 	}()
 	if err != nil {
-		d.failed(err, nil)
+		d.Failed(err, nil)
 	}
 }
 
@@ -49,22 +49,20 @@ func (d *dialing) open() *Error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	c := &conn{shard: d.shard, st: d.st, loop: d.loop, account: d.account, print: d.account.ConnectionFingerprint(),
-		peer: d.account.SMTP.String(), born: now, lastUsed: now, work: workDial, dial: d}
-	if aerr := l.Adopt(d.loop, c, &c.client); aerr != nil {
+	c := d.relay.desk.NewConn(d.shard, d.st, d.account, d.loop, d)
+	if aerr := c.Adopt(l); aerr != nil {
 		return &Error{Phase: throttle.PhaseConnect, Err: aerr}
 	}
 	return nil
 }
 
-// failed tells the shard that there is no connection.
-func (d *dialing) failed(err *Error, on *loop.Loop) {
+// Failed implements carry.Login: it tells the shard that there is no connection.
+func (d *dialing) Failed(err *Error, on *loop.Loop) {
 	fields := []zap.Field{zap.String("account", d.account.ID), zap.String("upstream", d.account.SMTP.String()),
 		zap.Stringer("phase", err.Phase), zap.Int("code", err.Reply.Code), zap.String("error", smtpclient.Cut(err.Error()))}
 	if class, hint, ok := err.Explain(); ok {
 		fields = append(fields, zap.Stringer("class", class), zap.String("hint", hint))
 	}
 	d.relay.log.Warn("upstream login failed", fields...)
-	d.shard.postOn(event{kind: evDialFailed, st: d.st, dial: d, err: err, now: time.Now()}, on)
+	d.shard.call(func(now time.Time) { d.shard.onDialFailed(d, err, now) }, on)
 }

@@ -219,11 +219,11 @@ func TestPatienceInLineEnds(t *testing.T) {
 	looked := make(chan error, 1)
 	sh.do(func(now time.Time) {
 		st := sh.accounts[last.ID]
-		begun := st.waiting.head.submitted
+		begun := st.waiting.Head().Place.Submitted
 		sh.expire(st, begun.Add(linePatience-1))
 		var err error
-		if due := st.nextDue(now).Sub(begun); st.waiting.n != 1 || due != linePatience {
-			err = fmt.Errorf("%d wait, to be looked at behind %v", st.waiting.n, due)
+		if due := st.nextDue(now).Sub(begun); st.waiting.Len() != 1 || due != linePatience {
+			err = fmt.Errorf("%d wait, to be looked at behind %v", st.waiting.Len(), due)
 		}
 		sh.expire(st, begun.Add(linePatience))
 		looked <- err

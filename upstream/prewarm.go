@@ -84,7 +84,7 @@ func (s *shard) warm(a *account.Account, n int, on *loop.Loop, now time.Time) {
 		return
 	}
 	st := s.state(a)
-	if st.gone || st.open() >= n || st.waiting.n+st.fresh.n > 0 || !st.room(now) || !st.mayLogin(now) ||
+	if st.gone || st.open() >= n || st.waiting.Len()+st.fresh.Len() > 0 || !st.room(now) || !st.mayLogin(now) ||
 		st.throttle.Suspended(now) != nil || !st.backoff.Allows(now, st.count[connDialing]) || s.relay.gate.contended() || !s.slot() {
 		return
 	}

@@ -10,21 +10,31 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 const fullMailbox = "550 5.2.251 mailbox full"
 
+// poolAt is a shard to which all that is submitted comes at that time.
+type poolAt struct {
+	*shard
+	at time.Time
+}
+
+func (p poolAt) Enqueue(e carry.Event) bool {
+	e.Now = p.at
+	return p.shard.Enqueue(e)
+}
+
 // submitAt submits tx as if it were that time.
 func (f *fixture) submitAt(tx *Transaction, at time.Time) {
 	f.t.Helper()
-	submit := func() {
-		f.relay.waiting.Add(1)
-		tx.submitted = time.Now()
-		tx.deadline = tx.submitted.Add(f.relay.cfg.TransactionTimeout)
-		f.relay.shardOf(tx.Account.ID).postOn(event{kind: evSubmit, tx: tx, now: at}, tx.Loop)
-	}
-	onLoop(tx.Loop, submit)
+	onLoop(tx.Loop, func() {
+		if err := f.relay.desk.Submit(tx, poolAt{f.relay.shardOf(tx.Account.ID), at}); err != nil {
+			f.t.Error(err)
+		}
+	})
 }
 
 // sendAt relays one message as if it were that time.

@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -15,24 +16,23 @@ import (
 const endpointPause = time.Second
 
 // learn takes what a transaction tells about the account.
-func (s *shard) learn(e *event) {
-	st := e.st
-	if e.meter != nil {
-		e.meter.Settle(e.now, e.taken, e.accepted)
-		if e.accepted > 0 && s.relay.cfg.Quota != nil && !st.unsaved {
+func (s *shard) learn(st *accountState, e *carry.Event) {
+	if e.Meter != nil {
+		e.Meter.Settle(e.Now, e.Taken, e.Accepted)
+		if e.Accepted > 0 && s.relay.cfg.Quota != nil && !st.unsaved {
 			st.unsaved = true
 			s.unsaved = append(s.unsaved, st)
 		}
 	}
-	if e.probe {
-		s.probed(st, e.err, e.accepted > 0 && (e.err == nil || !e.err.MaybeAccepted()), e.now)
+	if e.Probe {
+		s.probed(st, e.Err, e.Accepted > 0 && (e.Err == nil || !e.Err.MaybeAccepted()), e.Now)
 	}
 	switch {
-	case e.err != nil:
-		s.react(st, e.err, e.now)
-	case st.throttle != nil && e.accepted > 0:
+	case e.Err != nil:
+		s.react(st, e.Err, e.Now)
+	case st.throttle != nil && e.Accepted > 0:
 		st.throttle.Success()
-		s.forgive(st, e.now)
+		s.forgive(st, e.Now)
 	}
 }
 
@@ -75,8 +75,8 @@ func (s *shard) enforce(st *accountState, now time.Time) {
 	if stopped := st.throttle.Suspended(now); stopped != nil {
 		s.failAll(st, failure.Stopped(stopped, now), now)
 	}
-	for st.excess(now) > 0 && st.parked.newest != nil {
-		s.retire(st, st.parked.oldest)
+	for st.excess(now) > 0 && st.parked.Newest() != nil {
+		s.retire(st, st.parked.Oldest())
 	}
 	s.touch(st, st.nextDue(now))
 }
@@ -96,14 +96,9 @@ func (s *shard) absolve(st *accountState) {
 	st.throttle = nil
 }
 
-// excess is how many connections there are above what a throttle allows.
-func (st *accountState) excess(now time.Time) int {
-	return st.throttle.Excess(now, st.open()-st.count[connClosing])
-}
-
 // probe makes tx the probe of its account.
 func (s *shard) probe(st *accountState, tx *Transaction, now time.Time) {
-	tx.probe = true
+	tx.Place.Probe = true
 	st.throttle.StartProbe(now)
 	s.relay.log.Info("account is held, one message tries whether the provider takes it", zap.String("account", st.id))
 }

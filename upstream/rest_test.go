@@ -18,8 +18,8 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/failure"
-	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
@@ -50,6 +50,7 @@ type resting struct {
 	accounts []*account.Account
 	turns    []atomic.Int64 // of the timer, by shard
 	trouble  atomic.Bool
+	retried  sync.Map // transactions that were sent again
 
 	mu     sync.Mutex // guards random
 	random *rand.Rand
@@ -68,7 +69,7 @@ func newResting(t *testing.T, seed uint64) *resting {
 	for i, sh := range r.relay.shards {
 		sh.timer = time.AfterFunc(time.Hour, func() {
 			r.turns[i].Add(1)
-			sh.post(event{kind: evTick, now: time.Now()})
+			sh.call(sh.onTick, nil)
 		})
 		sh.timer.Stop()
 	}
@@ -136,7 +137,7 @@ func (r *resting) rest() {
 		})
 		<-done
 	}
-	if w, f := r.relay.waiting.Load(), r.relay.gate.free; w != 0 || f != r.relay.cfg.GlobalConcurrency {
+	if w, f := r.relay.desk.Waiting.Load(), r.relay.gate.free; w != 0 || f != r.relay.cfg.GlobalConcurrency {
 		r.t.Errorf("%d transactions wait, %d of %d slots are free", w, f, r.relay.cfg.GlobalConcurrency)
 	}
 }
@@ -145,7 +146,7 @@ func (r *resting) rest() {
 // that wait for an operator.
 func (r *resting) checkEmpty(s *shard) {
 	for _, st := range s.accounts {
-		if !st.throttle.Held() || st.open()+st.waiting.n+st.fresh.n > 0 {
+		if !st.throttle.Held() || st.open()+st.waiting.Len()+st.fresh.Len() > 0 {
 			r.t.Errorf("%s is still known: %+v", st.id, st)
 		}
 	}
@@ -185,6 +186,7 @@ func (r *resting) send(a *account.Account) codec.Reply {
 	}
 	select {
 	case ans := <-c:
+		r.retried.Delete(ans.tx)
 		ans.tx.Release()
 		return ans.res.Reply
 	case <-time.After(time.Hour):
@@ -202,16 +204,15 @@ func (r *resting) number(n int) int {
 	return r.random.IntN(n)
 }
 
-// give takes the place of giveToLoop.
-func (r *resting) give(c *conn, _ *loop.Loop) {
-	order, tx := c.order, c.tx
+// give takes the place of carry.Conn.Give.
+func (r *resting) give(c *carry.Conn, tx *Transaction, _ *loop.Loop) {
 	go func() {
-		if order == orderRelay {
+		if tx != nil {
 			r.carry(c, tx)
 			return
 		}
 		r.pass(2 * time.Second)
-		c.shard.post(event{kind: evClosed, st: c.st, c: c, now: time.Now()})
+		c.Tell(carry.Event{Kind: carry.Closed, Conn: c, Now: time.Now()})
 	}()
 }
 
@@ -230,28 +231,31 @@ var loginFailures = []*Error{
 
 // dial is dialing.run for the model.
 func (r *resting) dial(d *dialing) {
-	e := event{kind: evDialFailed, st: d.st, dial: d}
-	defer func() { d.shard.post(e) }()
+	failed := func(err *Error) {
+		d.shard.call(func(now time.Time) { d.shard.onDialFailed(d, err, now) }, nil)
+	}
 	leave, ok := r.relay.logins.Breakers.Of(d.account.SMTP).Enter()
 	if !ok {
-		e.err, e.now = &Error{Phase: throttle.PhaseConnect, Err: failure.ErrEndpointDown}, time.Now()
+		failed(&Error{Phase: throttle.PhaseConnect, Err: failure.ErrEndpointDown})
 		return
 	}
 	r.pass(time.Second)
+	var err *Error
 	if r.trouble.Load() {
-		e.err = loginFailures[r.number(len(loginFailures))]
+		err = loginFailures[r.number(len(loginFailures))]
 	}
-	d.logins, e.now = 1, time.Now()
-	if e.err == nil || !e.err.Reply.IsZero() {
+	d.logins = 1
+	if err == nil || !err.Reply.IsZero() {
 		leave(throttle.Alive)
 	} else {
 		leave(throttle.Dead)
 	}
-	if e.err == nil {
-		e.kind = evDialed
-		e.c = &conn{account: d.account, print: d.account.ConnectionFingerprint(), peer: d.account.SMTP.String(), born: e.now, lastUsed: e.now,
-			shard: d.shard, st: d.st}
+	if err != nil {
+		failed(err)
+		return
 	}
+	c := r.relay.desk.NewConn(d.shard, d.st, d.account, nil, d)
+	c.Tell(carry.Event{Kind: carry.Dialed, Conn: c, Now: time.Now()})
 }
 
 // Replies to messages, some of which speak of the account.
@@ -261,49 +265,56 @@ var messageReplies = []string{
 	"550 5.4.5 daily limit", "554 5.2.0 SubmissionQuotaExceeded", "554 5.2.2 full", "550 5.1.8 bad sender", "421 4.4.2 going away",
 }
 
-// carry is conn.begin and conn.Ended for the model.
-func (r *resting) carry(c *conn, tx *Transaction) {
+// carry is a connection that relays, for the model.
+func (r *resting) carry(c *carry.Conn, tx *Transaction) {
 	r.pass(3 * time.Second)
 	now := time.Now()
 	trouble := r.trouble.Load()
-	done := event{st: c.st, c: c, now: now}
-	if trouble && c.reused && r.number(8) == 0 { // it was lost while it was parked
-		done.kind, done.tx = evRetry, tx
-		c.shard.post(done)
+	done := carry.Event{Kind: carry.Done, Conn: c, Now: now}
+	if trouble && c.Reused && r.number(8) == 0 { // it was lost while it was parked
+		done.Kind, done.Tx = carry.Retry, tx
+		c.Tell(done)
 		return
 	}
-	tx.claim.Store(claimCarrier)
-	c.messages++
-	a := r.relay.newAttempt(c, tx, now)
-	c.reused, c.lastUsed = true, now
+	c.Messages++
+	carried := c.Reused
+	c.Reused, c.LastUsed = true, now
 	reply := parseReply(messageReplies[0])
 	if trouble {
 		reply = parseReply(messageReplies[r.number(len(messageReplies))])
 	}
-	var x smtpclient.Exchange
+	var err *Error
 	switch fate := r.number(10); {
-	case trouble && fate == 0:
-		x.Left = r.number(2) == 0
-		x.Fail(throttle.PhaseMail, io.EOF)
-	case reply.Positive():
-		x.Phase, x.Reply = throttle.PhaseFinal, reply
-	default:
-		x.Phase, x.Reply, x.Lost = []Phase{throttle.PhaseMail, throttle.PhaseRcpt, throttle.PhaseFinal}[r.number(3)], reply, throttle.Closes(&reply)
-	}
-	if r.relay.retries(tx, &a, &x, now) {
-		done.kind, done.fresh, done.tx = evRetry, true, tx
-		c.shard.post(done)
+	case trouble && fate == 0 && r.number(2) == 0 && r.again(tx):
+		done.Kind, done.Fresh, done.Tx = carry.Retry, true, tx
+		c.Tell(done)
 		return
+	case trouble && fate == 0: // the provider may have taken it
+		done.Kind, err = carry.Gone, &Error{Phase: throttle.PhaseFinal, Err: io.EOF}
+	case !reply.Positive():
+		err = &Error{Phase: []Phase{throttle.PhaseMail, throttle.PhaseRcpt, throttle.PhaseFinal}[r.number(3)], Reply: reply,
+			Err: failure.ErrRefused, Provider: throttle.ProviderOf(tx.Account), Carried: carried}
+		if throttle.Closes(&reply) {
+			done.Kind = carry.Gone
+		}
 	}
-	res := a.result(&x, c.peer)
-	learned := event{kind: evLearned, st: c.st, meter: tx.meter, now: now}
-	a.outcome(&learned, &x, tx, &res, false)
-	c.shard.post(learned)
-	r.relay.finish(tx, res, now, nil)
-	if done.kind = evDone; x.Lost {
-		done.kind = evGone
+	learned := carry.Event{Kind: carry.Learned, Conn: c, Meter: tx.Place.Meter, Taken: tx.Place.Taken, Probe: tx.Place.Probe, Err: err, Now: now}
+	if err == nil || err.MaybeAccepted() {
+		learned.Accepted = 1
 	}
-	c.shard.post(done)
+	c.Tell(learned)
+	res := Result{Reply: reply, Phase: throttle.PhaseFinal}
+	if err != nil {
+		res = carry.Failed(err, "")
+	}
+	r.relay.desk.Finish(tx, res, now, nil)
+	c.Tell(done)
+}
+
+// again reports whether tx has not been sent again yet, which it is then.
+func (r *resting) again(tx *Transaction) bool {
+	_, was := r.retried.LoadOrStore(tx, true)
+	return !was
 }
 
 func refusedAt(p Phase, reply string) *Error {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/upstream/internal/carry"
 )
 
 // retainStep is how many accounts of a shard Retain looks at in one go: whoever
@@ -113,7 +114,7 @@ func (st *accountState) belongsTo(id string) bool {
 func (s *AccountState) add(st *accountState) {
 	part := AccountState{
 		Dialing: st.count[connDialing], Busy: st.count[connBusy], Parked: st.count[connParked], Closing: st.count[connClosing],
-		Open: st.open(), Waiting: st.waiting.n + st.fresh.n, Failures: st.backoff.Failures(),
+		Open: st.open(), Waiting: st.waiting.Len() + st.fresh.Len(), Failures: st.backoff.Failures(),
 	}
 	if st.backoff.Failures() > 0 {
 		part.RetryAt, part.LastError = st.backoff.Until(), st.backoff.Cause()
@@ -138,17 +139,17 @@ func (s *AccountState) merge(o AccountState) {
 // to one that was submitted before its account changed or went, or else to
 // those that come. A new connection is always of use to the transaction that it
 // was opened for, or there would be no end of opening them.
-func (st *accountState) wants(c *conn, q *txQueue) bool {
-	if q.head != nil {
-		return c.suits(q.head.Account)
+func (st *accountState) wants(c *carry.Conn, q *carry.Queue) bool {
+	if q.Head() != nil {
+		return c.Suits(q.Head().Account)
 	}
-	return !st.gone && c.suits(st.account)
+	return !st.gone && c.Suits(st.account)
 }
 
 // retireParked closes the parked connections of st.
 func (s *shard) retireParked(st *accountState) {
-	for st.parked.newest != nil {
-		s.retire(st, st.parked.oldest)
+	for st.parked.Newest() != nil {
+		s.retire(st, st.parked.Oldest())
 	}
 }
 
@@ -158,16 +159,13 @@ const askPatience = 2 * time.Second
 // do has f run where the state of the shard may be looked at and changed. It waits
 // for that if nobody handles events, for askPatience at most.
 func (s *shard) do(f func(now time.Time)) {
-	s.mu.Lock()
-	s.calls = append(s.calls, f)
-	s.mu.Unlock()
-	if !s.enqueue(event{kind: evCall, now: time.Now()}) {
+	if !s.enqueue(event{call: f, Event: carry.Event{Now: time.Now()}}) {
 		return
 	}
 	driven := make(chan struct{})
 	go func() { // or the caller would hang where the shard does
 		defer close(driven)
-		s.drive(nil)
+		s.Drive(nil)
 	}()
 	patience := time.NewTimer(askPatience)
 	defer patience.Stop()
@@ -193,13 +191,4 @@ func ask[T any](s *shard, f func(now time.Time) T) (found T, err error) {
 	case <-patience.C:
 		return found, ErrStuck
 	}
-}
-
-// onCall runs the oldest function that was given to do.
-func (s *shard) onCall(now time.Time) {
-	s.mu.Lock()
-	f := s.calls[0]
-	s.calls = s.calls[1:]
-	s.mu.Unlock()
-	f(now)
 }

@@ -13,7 +13,7 @@ var mostAgainst = map[string]int{
 	"server":                          12,
 	"internal/loop":                   24,
 	"internal/sandbox/internal/smtpd": 20,
-	"upstream":                        23,
+	"upstream":                        15,
 	"internal/keyfile":                0,
 	"internal/accountfile":            6,
 	"internal/config":                 0,

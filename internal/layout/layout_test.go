@@ -63,6 +63,7 @@ var allowed = map[string][]string{
 	"oauth/internal/tokentest": {"internal/account", "internal/sandbox"},
 
 	// Rooms of upstream, which alone may import them.
+	"upstream/internal/carry":      {"codec", "internal/account", "internal/loop", "upstream/internal/failure", "upstream/internal/limit", "upstream/internal/smtpclient", "upstream/internal/throttle"},
 	"upstream/internal/dial":       {"internal/account"},
 	"upstream/internal/failure":    {"codec", "oauth", "upstream/internal/limit", "upstream/internal/smtpclient", "upstream/internal/throttle"},
 	"upstream/internal/limit":      {"internal/account"},

@@ -17,7 +17,7 @@ const (
 )
 
 // tooBig lists the files and packages beyond the bounds, with the bound that holds until
-// they are split.
+// they are split. There is none.
 var tooBig = map[string]int{}
 
 // notProduct are folders whose packages may have more lines.

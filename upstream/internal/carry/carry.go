@@ -1,13 +1,9 @@
-package upstream
+package carry
 
 import (
-	"fmt"
 	"net"
 	"os"
-	"runtime/debug"
 	"time"
-
-	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/loop"
@@ -23,24 +19,25 @@ var (
 	replyDryRunRcpt = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 1, 5}, Text: "dry run: not sent"}
 )
 
-// giveToLoop has c carry out its order on its loop. on is the loop of the caller, nil:
-// none. The shard hears of the end by an event.
-func giveToLoop(c *conn, on *loop.Loop) {
+// Give has c relay tx on its loop, or close if tx is nil. on is the loop of the caller,
+// nil: none. The pool hears of the end by an event.
+func (c *Conn) Give(tx *Transaction, on *loop.Loop) {
+	c.tx = tx
 	switch {
-	case on == c.loop:
+	case on == c.Loop:
 		on.Later(c)
-	case c.loop.Post(c):
-	case c.order == orderQuit:
-		c.shard.enqueue(event{kind: evClosed, st: c.st, c: c, now: time.Now()})
+	case c.Loop.Post(c):
+	case tx == nil:
+		c.pool.Enqueue(Event{Kind: Closed, Conn: c, Now: time.Now()})
 	default:
-		c.shard.enqueue(event{kind: evRetry, fresh: true, st: c.st, c: c, tx: c.tx, now: time.Now()})
+		c.pool.Enqueue(Event{Kind: Retry, Fresh: true, Conn: c, Tx: tx, Now: time.Now()})
 	}
 }
 
-// Run implements loop.Runner: it carries out the order.
-func (c *conn) Run() {
+// Run implements loop.Runner: it does what Give says.
+func (c *Conn) Run() {
 	defer c.contain()
-	if c.order == orderQuit {
+	if c.tx == nil {
 		c.work = workQuit
 		if !c.client.Quit() {
 			c.Closed(nil)
@@ -51,26 +48,26 @@ func (c *conn) Run() {
 }
 
 // begin sends the transaction.
-func (c *conn) begin(now time.Time) {
-	tx, r := c.tx, c.shard.relay
+func (c *Conn) begin(now time.Time) {
+	tx, r := c.tx, c.relay
 	ready := c.client.Look(now)
-	if ready == smtpclient.Pending && c.loop.Post(c) { // after what the loop has to read
+	if ready == smtpclient.Pending && c.Loop.Post(c) { // after what the loop has to read
 		return
 	}
-	r.metrics.phase(phaseQueue, now.Sub(tx.submitted))
+	r.Metrics.queue.Update((now.Sub(tx.Place.Submitted)).Seconds())
 	switch {
-	case ready != smtpclient.Ready && c.reused:
-		r.metrics.stale.Inc()
-		c.lose(event{kind: evRetry, tx: tx, now: now})
+	case ready != smtpclient.Ready && c.Reused:
+		r.Metrics.stale.Inc()
+		c.lose(Event{Kind: Retry, Tx: tx, Now: now})
 		return
 	case !tx.claim.CompareAndSwap(claimShard, claimCarrier): // it is not to be sent any more
 		c.tx = nil
-		c.giveBack(event{kind: evDone, meter: tx.meter, taken: tx.taken, now: now})
+		c.giveBack(Event{Kind: Done, Meter: tx.Place.Meter, Taken: tx.Place.Taken, Now: now})
 		tx.release()
 		return
 	}
 	c.work = workRelay
-	c.messages++
+	c.Messages++
 	c.a = r.newAttempt(c, tx, now)
 	c.prepare(tx, now)
 	switch {
@@ -90,7 +87,7 @@ func (c *conn) begin(now time.Time) {
 }
 
 // prepare sets what is to be sent of tx.
-func (c *conn) prepare(tx *Transaction, now time.Time) {
+func (c *Conn) prepare(tx *Transaction, now time.Time) {
 	x := &c.client.Exchange
 	*x = smtpclient.Exchange{Mail: &tx.Mail, Content: tx.Content, Promised: tx.FirstAnswered, Repeat: tx.told,
 		MaxSize: tx.Account.Limits.MaxMessageSize}
@@ -110,12 +107,12 @@ func (c *conn) prepare(tx *Transaction, now time.Time) {
 // add has the exchange go on with what the session has added to tx: recipients, content
 // or both. An account may not have places for all recipients: the others are answered
 // here.
-func (c *conn) add(tx *Transaction, now time.Time) {
+func (c *Conn) add(tx *Transaction, now time.Time) {
 	x := &c.client.Exchange
 	x.Content, x.Rcpts = tx.Content, tx.Rcpts
-	x.Until = now.Add(c.shard.relay.finalTimeout(tx, now))
+	x.Until = now.Add(c.relay.finalTimeout(tx, now))
 	x.To = c.admit(tx)
-	c.a.taken = tx.taken
+	c.a.taken = tx.Place.Taken
 	for i := x.To; i < len(tx.Rcpts); i++ {
 		if tx.Rcpts[i].Reply.Positive() { // the client counts on it
 			x.Decline(throttle.PhaseRcpt, *tx.limited)
@@ -126,7 +123,7 @@ func (c *conn) add(tx *Transaction, now time.Time) {
 
 // admit gives the recipients of tx their places within the limits of the account. From
 // the first one on that gets none, none is sent; it returns the index of that one.
-func (c *conn) admit(tx *Transaction) int {
+func (c *Conn) admit(tx *Transaction) int {
 	l, x := &tx.Account.Limits, &c.client.Exchange
 	for tx.limited == nil && tx.admitted < len(tx.Rcpts) {
 		switch {
@@ -136,11 +133,11 @@ func (c *conn) admit(tx *Transaction) int {
 		case l.MaxRecipients > 0 && tx.admitted >= l.MaxRecipients:
 			tx.limited = &codec.ReplyTooManyRcpts
 			continue
-		case tx.placed < tx.taken:
-		case tx.meter == nil || tx.meter.TakeRecipient():
-			tx.taken++
+		case tx.placed < tx.Place.Taken:
+		case tx.Place.Meter == nil || tx.Place.Meter.TakeRecipient():
+			tx.Place.Taken++
 		default:
-			c.shard.relay.metrics.limited[limit.RecipientsPerDay].Inc()
+			c.relay.Metrics.Limited[limit.RecipientsPerDay].Inc()
 			now := time.Now()
 			e := &failure.LimitError{Kind: limit.RecipientsPerDay, Max: l.RecipientsPerDay,
 				After: now.Truncate(time.Hour).Add(time.Hour).Sub(now)}
@@ -155,7 +152,7 @@ func (c *conn) admit(tx *Transaction) int {
 }
 
 // pretend is Begin for Config.DryRun: nothing is sent.
-func (c *conn) pretend() {
+func (c *Conn) pretend() {
 	x := &c.client.Exchange
 	if reply := c.client.CannotCarry(); !reply.IsZero() {
 		x.Decline(throttle.PhaseMail, reply)
@@ -183,46 +180,51 @@ func (r *Relay) finalTimeout(tx *Transaction, now time.Time) time.Duration {
 	return max(time.Second, min(r.cfg.FinalTimeout, tx.deadline.Sub(now)*7/8))
 }
 
-// giveBack gives the connection back to the shard, by the event.
-func (c *conn) giveBack(e event) {
-	c.work = workNone
-	e.st, e.c = c.st, c
-	c.shard.postOn(e, c.loop)
+// Tell has the pool handle e.
+func (c *Conn) Tell(e Event) {
+	if c.pool.Enqueue(e) {
+		c.pool.Drive(c.Loop)
+	}
 }
 
-// lose closes the connection and tells the shard that it is gone, by the event.
-func (c *conn) lose(e event) {
+// giveBack gives the connection back to the pool, by the event.
+func (c *Conn) giveBack(e Event) {
+	c.work = workNone
+	e.Conn = c
+	c.Tell(e)
+}
+
+// lose closes the connection and tells the pool that it is gone, by the event.
+func (c *Conn) lose(e Event) {
 	c.work, c.tx = workLost, nil
 	c.client.Close()
-	e.st, e.c = c.st, c
-	c.shard.postOn(e, c.loop)
+	e.Conn = c
+	c.Tell(e)
 }
 
 // Opened implements smtpclient.Owner.
-func (c *conn) Opened() {
-	d := c.dial
-	c.dial = nil
-	c.giveBack(event{kind: evDialed, dial: d, now: time.Now()})
+func (c *Conn) Opened() {
+	c.giveBack(Event{Kind: Dialed, Now: time.Now()})
 }
 
 // Answered implements smtpclient.Owner: the recipients have their replies, and tx goes
 // to its session.
-func (c *conn) Answered() {
+func (c *Conn) Answered() {
 	tx := c.tx
 	c.note(tx)
 	c.work = workHold
 	c.answered(tx)
 }
 
-func (c *conn) answered(tx *Transaction) {
+func (c *Conn) answered(tx *Transaction) {
 	c.a.told = true
 	tx.told, tx.held = true, c
-	tx.Done.RecipientsReplied(tx, c.loop)
+	tx.Done.RecipientsReplied(tx, c.Loop)
 }
 
 // note keeps what the refusals of recipients mean for the account, and puts in their
 // place what the client is told.
-func (c *conn) note(tx *Transaction) {
+func (c *Conn) note(tx *Transaction) {
 	for ; tx.noted < c.client.Exchange.To; tx.noted++ {
 		r := &tx.Rcpts[tx.noted].Reply
 		if r.IsZero() {
@@ -233,93 +235,91 @@ func (c *conn) note(tx *Transaction) {
 }
 
 // Ended implements smtpclient.Owner: it tells session and shard what came of tx.
-func (c *conn) Ended() {
-	tx, r, s, a, x := c.tx, c.shard.relay, c.shard, &c.a, &c.client.Exchange
+func (c *Conn) Ended() {
+	tx, r, a, x := c.tx, c.relay, &c.a, &c.client.Exchange
 	now := c.client.Since()
 	if now.Before(a.began) { // nothing was sent
 		now = a.began
 	}
 	if !a.told { // what includes the client's time tells nothing of the provider
-		r.metrics.phase(phaseExchange, now.Sub(a.began))
+		r.Metrics.exchange.Update((now.Sub(a.began)).Seconds())
 	}
 	c.note(tx)
-	c.reused, c.lastUsed, c.retired = true, now, c.retired || a.retires(x)
+	c.Reused, c.LastUsed, c.Retired = true, now, c.Retired || a.retires(x)
 	if r.retries(tx, a, x, now) {
-		c.lose(event{kind: evRetry, fresh: true, tx: tx, now: now})
+		c.lose(Event{Kind: Retry, Fresh: true, Tx: tx, Now: now})
 		return
 	}
 	res := a.result(x, c.peer)
-	done := event{meter: tx.meter, now: now}
+	done := Event{Meter: tx.Place.Meter, Now: now}
 	a.outcome(&done, x, tx, &res, r.cfg.DryRun)
 	c.tx = nil
-	if c.client.Usable() && (!x.Reset || c.retired) {
+	if c.client.Usable() && (!x.Reset || c.Retired) {
 		// Before the client has its answer, so that its next message finds
-		// the connection. The shard goes on even if telling the client panics.
-		done.kind, done.st, done.c, c.work = evDone, c.st, c, workNone
-		if s.enqueue(done) {
-			defer s.drive(c.loop)
+		// the connection. The pool goes on even if telling the client panics.
+		done.Kind, done.Conn, c.work = Done, c, workNone
+		if c.pool.Enqueue(done) {
+			defer c.pool.Drive(c.Loop)
 		}
-		r.finish(tx, res, now, c.loop)
+		r.Finish(tx, res, now, c.Loop)
 		return
 	}
 	// Before the client knows, so that its next message meets what this one has led
 	// to; the connection takes a while yet.
-	done.kind, done.st = evLearned, c.st
+	done.Kind, done.Conn = Learned, c
 	tx.know(res)
-	s.postOn(done, c.loop)
+	c.Tell(done)
 	c.clear(x.Reset && c.client.Usable() && a.inStep(x, c.client.Offer))
-	r.finish(tx, res, now, c.loop)
+	r.Finish(tx, res, now, c.Loop)
 }
 
 // clear makes the connection fit for the next transaction, by RSET, or parts with it.
-func (c *conn) clear(reset bool) {
+func (c *Conn) clear(reset bool) {
 	c.work = workClear
-	if !c.client.Clear(reset && !c.retired) {
+	if !c.client.Clear(reset && !c.Retired) {
 		c.Closed(nil)
 	}
 }
 
 // Cleared implements smtpclient.Owner.
-func (c *conn) Cleared() { c.giveBack(event{kind: evDone, now: time.Now()}) }
+func (c *Conn) Cleared() { c.giveBack(Event{Kind: Done, Now: time.Now()}) }
 
-// Broken implements smtpclient.Owner: the shard is to drop the connection.
-func (c *conn) Broken() {
+// Broken implements smtpclient.Owner: the pool is to drop the connection.
+func (c *Conn) Broken() {
 	if c.work == workNone {
-		c.shard.postOn(event{kind: evBroken, st: c.st, c: c, now: time.Now()}, c.loop)
+		c.Tell(Event{Kind: Broken, Conn: c, Now: time.Now()})
 	}
 }
 
 // Closed implements smtpclient.Owner.
-func (c *conn) Closed(err error) {
-	e := event{kind: evGone, st: c.st, c: c, now: time.Now()}
+func (c *Conn) Closed(err error) {
+	e := Event{Kind: Gone, Conn: c, Now: time.Now()}
 	switch c.work {
 	case workDial:
-		d := c.dial
-		c.dial = nil
-		d.failed(&Error{Phase: throttle.PhaseConnect, Err: err}, c.loop)
+		c.Login.Failed(&failure.Error{Phase: throttle.PhaseConnect, Err: err}, c.Loop)
 		return
 	case workHold: // tx is the session's
-		c.learnHeld(e.now)
+		c.learnHeld(e.Now)
 	case workClear:
 	case workQuit:
-		e.kind = evClosed
+		e.Kind = Closed
 	default:
 		return
 	}
 	c.work = workLost
-	c.shard.postOn(e, c.loop)
+	c.Tell(e)
 }
 
 // Panicked implements smtpclient.Owner.
-func (c *conn) Panicked(p any) error { return c.shard.relay.panicked(p) }
+func (c *Conn) Panicked(p any) error { return c.relay.Panicked(p) }
 
 // contain keeps a panic in the connection it happened on, before anything was sent.
-func (c *conn) contain() {
+func (c *Conn) contain() {
 	p := recover()
 	if p == nil {
 		return
 	}
-	err := c.shard.relay.panicked(p)
+	err := c.relay.Panicked(p)
 	if c.tx != nil && c.work == workRelay {
 		c.client.Exchange = smtpclient.Exchange{Left: true} // nothing is known any more
 		c.client.Exchange.Fail(throttle.PhaseMail, err)
@@ -328,15 +328,10 @@ func (c *conn) contain() {
 	c.client.Close()
 }
 
-// panicked counts and logs a panic and makes an error of it.
-func (r *Relay) panicked(p any) error {
-	r.log.Error("panic while relaying", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
-	r.metrics.panics.Inc()
-	return fmt.Errorf("internal error: %v", p)
-}
+// Break closes a connection, whatever it is doing.
+func (c *Conn) Break() { c.Loop.Post((*breaking)(c)) }
 
-// breaking closes a connection, whatever it is doing: Relay.Close has lost patience.
-type breaking struct{ c *conn }
+type breaking Conn
 
 // Run implements loop.Runner.
-func (b breaking) Run() { b.c.client.Fail(net.ErrClosed) }
+func (b *breaking) Run() { b.client.Fail(net.ErrClosed) }

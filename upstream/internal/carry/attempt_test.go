@@ -1,4 +1,4 @@
-package upstream
+package carry
 
 import (
 	"io"

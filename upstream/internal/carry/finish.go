@@ -1,4 +1,4 @@
-package upstream
+package carry
 
 import (
 	"time"
@@ -13,21 +13,21 @@ import (
 
 var replyLaterRcpt = codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 5, 3}, Text: "Send this recipient in another transaction"}
 
-// finish gives a transaction with its result back to the session, counts and
+// Finish gives a transaction with its result back to the session, counts and
 // logs it. A transaction that could not be opened has no content yet: all
 // recipients without a reply get the refusal, or, where the client was told 250 for the first
 // one, that one gets it with the content and the others are to be sent again.
 // If the session has its answer already, because the shard was stuck, it is told
 // nothing. The caller is on the loop on, or on none if that is nil.
-func (r *Relay) finish(tx *Transaction, res Result, now time.Time, on *loop.Loop) {
+func (r *Relay) Finish(tx *Transaction, res Result, now time.Time, on *loop.Loop) {
 	if tx.claim.Swap(claimOver) == claimGone {
 		r.late(tx, res)
 		return
 	}
-	r.metrics.message(res, r.cfg.DryRun)
+	r.Metrics.message(res, r.cfg.DryRun)
 	sid, id := tx.SID, tx.Account.ID
 	if tx.Content != nil {
-		r.metrics.duration.Update(now.Sub(tx.submitted).Seconds())
+		r.Metrics.duration.Update(now.Sub(tx.Place.Submitted).Seconds())
 		tx.Result = res
 		tx.Done.Complete(tx, on)
 	} else {

@@ -1,10 +1,11 @@
-package upstream
+package carry
 
 import (
 	"time"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/loop"
+	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -18,29 +19,22 @@ import (
 // The connection's loop decides which of the two happens: Transaction.held names the
 // connection, and is good only if that still has the transaction.
 
-// Continue gives back to the relay a transaction that RecipientsReplied gave
-// to the session, with recipients added (their Reply zero), with its Content,
-// or both. RecipientsReplied is called again, or Complete if there is Content. It is
-// called on tx.Loop.
-//
-// On an error the caller owns tx: ErrClosed, or ErrTransactionExpired, which says that the upstream
-// part of the transaction is over, because the first recipient was refused or because
-// the connection was lost; ClientReply of that error is the answer to whatever the
-// client sends next.
+// Continue takes tx back from the session, which has added to it; see
+// upstream.Relay.Continue.
 func (r *Relay) Continue(tx *Transaction) error {
 	switch {
 	case tx.over != nil:
 		return &overError{tx.over}
-	case r.closing.Load():
-		return ErrClosed
+	case r.Closing.Load():
+		return failure.ErrClosed
 	}
-	tx.submitted = time.Now()
-	tx.deadline = tx.submitted.Add(r.cfg.TransactionTimeout)
+	tx.Place.Submitted = time.Now()
+	tx.deadline = tx.Place.Submitted.Add(r.cfg.TransactionTimeout)
 	next := (*continuation)(tx)
-	if on := tx.held.loop; on == tx.Loop {
+	if on := tx.held.Loop; on == tx.Loop {
 		on.Later(next)
 	} else if !on.Post(next) {
-		return ErrClosed
+		return failure.ErrClosed
 	}
 	return nil
 }
@@ -55,7 +49,7 @@ func (n *continuation) Run() {
 	c := tx.held
 	tx.held = nil
 	if c.tx != tx || c.work != workHold {
-		tx.again(now, c.loop)
+		tx.again(now, c.Loop)
 		return
 	}
 	defer c.contain()
@@ -63,7 +57,7 @@ func (n *continuation) Run() {
 		// The provider has closed, or has said something unasked, which would be taken
 		// for the reply to what is sent next.
 		c.letGo(now, false)
-		tx.again(now, c.loop)
+		tx.again(now, c.Loop)
 		return
 	}
 	c.work = workRelay
@@ -73,45 +67,42 @@ func (n *continuation) Run() {
 
 // again has a transaction that has lost its connection sent over another one.
 func (tx *Transaction) again(now time.Time, on *loop.Loop) {
-	r := tx.shard.relay
+	r := tx.relay
 	if !tx.claim.CompareAndSwap(claimCarrier, claimShard) {
 		tx.release()
 		return
 	}
-	tx.meter, tx.taken, tx.limited, tx.probe, tx.retried = nil, 0, nil, false, false
-	if r.waiting.Add(1) > int64(r.cfg.MaxWaiting) {
-		r.waiting.Add(-1)
-		r.metrics.queueFull.Inc()
-		err := &Error{Phase: throttle.PhaseQueue, Err: ErrQueueFull}
-		r.finish(tx, Result{Reply: err.ClientReply(), Err: err, Phase: err.Phase, Upstream: tx.Account.SMTP.String()}, now, on)
+	tx.Place, tx.limited, tx.retried = Place{Submitted: tx.Place.Submitted}, nil, false
+	if !r.room() {
+		r.Finish(tx, Failed(&failure.Error{Phase: throttle.PhaseQueue, Err: failure.ErrQueueFull}, tx.Account.SMTP.String()), now, on)
 		return
 	}
-	tx.shard.postOn(event{kind: evSubmit, tx: tx, now: now}, on)
+	tx.wait(now, on)
 }
 
 // HoldExpired implements smtpclient.Owner.
-func (c *conn) HoldExpired() {
-	c.shard.relay.metrics.expired.Inc()
+func (c *Conn) HoldExpired() {
+	c.relay.Metrics.expired.Inc()
 	c.letGo(time.Now(), true)
 }
 
 // letGo ends the part of the transaction on this connection, and makes the connection
 // fit for others, by RSET if that will do.
-func (c *conn) letGo(now time.Time, reset bool) {
+func (c *Conn) letGo(now time.Time, reset bool) {
 	c.learnHeld(now)
-	c.lastUsed, c.reused = now, true
-	if c.shard.relay.cfg.DryRun {
-		c.giveBack(event{kind: evDone, now: now})
+	c.LastUsed, c.Reused = now, true
+	if c.relay.cfg.DryRun {
+		c.giveBack(Event{Kind: Done, Now: now})
 		return
 	}
 	c.clear(reset)
 }
 
-// learnHeld tells the shard what has come of the transaction on this connection:
+// learnHeld tells the pool what has come of the transaction on this connection:
 // nothing was accepted, its places are free again.
-func (c *conn) learnHeld(now time.Time) {
+func (c *Conn) learnHeld(now time.Time) {
 	a := &c.a
-	c.shard.postOn(event{kind: evLearned, st: c.st, meter: c.tx.meter, taken: a.taken, probe: a.probe, err: a.noted, now: now}, c.loop)
+	c.Tell(Event{Kind: Learned, Conn: c, Meter: c.tx.Place.Meter, Taken: a.taken, Probe: a.probe, Err: a.noted, Now: now})
 	c.tx = nil
 }
 
@@ -124,7 +115,7 @@ func (b *abortion) Run() {
 	tx := (*Transaction)(b)
 	c := tx.held
 	if c.tx == tx && c.work == workHold {
-		c.shard.relay.metrics.aborted.Inc()
+		c.relay.Metrics.aborted.Inc()
 		c.letGo(time.Now(), true)
 	}
 	tx.release()
@@ -140,3 +131,11 @@ func (tx *Transaction) Over() (codec.Reply, bool) {
 	}
 	return tx.over.ClientReply(), true
 }
+
+// overError is ErrTransactionExpired with the reason.
+type overError struct{ cause *failure.Error }
+
+func (e *overError) Error() string {
+	return failure.ErrTransactionExpired.Error() + ": " + e.cause.Error()
+}
+func (e *overError) Unwrap() []error { return []error{e.cause, failure.ErrTransactionExpired} }

@@ -1,4 +1,4 @@
-package upstream
+package carry
 
 import (
 	"errors"
@@ -22,7 +22,7 @@ type attempt struct {
 	retried bool
 	// noted is the gravest refusal that is of concern to the account and is not
 	// the answer: that of one recipient of several.
-	noted *Error
+	noted *failure.Error
 	// provider is the account's.
 	provider throttle.Provider
 	// probe: see Transaction.
@@ -34,8 +34,8 @@ type attempt struct {
 }
 
 // newAttempt begins a try of tx over c.
-func (r *Relay) newAttempt(c *conn, tx *Transaction, now time.Time) attempt {
-	return attempt{began: now, reused: c.reused, retried: tx.retried, taken: tx.taken, provider: throttle.ProviderOf(tx.Account), probe: tx.probe,
+func (r *Relay) newAttempt(c *Conn, tx *Transaction, now time.Time) attempt {
+	return attempt{began: now, reused: c.Reused, retried: tx.retried, taken: tx.Place.Taken, provider: throttle.ProviderOf(tx.Account), probe: tx.Place.Probe,
 		softQuota: r.cfg.QuotaAsTemporary}
 }
 
@@ -60,19 +60,19 @@ func (a *attempt) mayRetry(x *smtpclient.Exchange) bool {
 // retries reports whether tx is sent again, which has a meaning while there is
 // time enough and the client has no answer; it is counted then, and the shard's.
 func (r *Relay) retries(tx *Transaction, a *attempt, x *smtpclient.Exchange, now time.Time) bool {
-	if !a.mayRetry(x) || now.Sub(tx.submitted) >= r.cfg.TransactionTimeout/2 {
+	if !a.mayRetry(x) || now.Sub(tx.Place.Submitted) >= r.cfg.TransactionTimeout/2 {
 		return false
 	}
 	if !tx.claim.CompareAndSwap(claimCarrier, claimShard) {
 		return false
 	}
 	tx.retried = true
-	r.metrics.retries.Inc()
+	r.Metrics.retries.Inc()
 	return true
 }
 
 // judge tells what a reply at the phase means.
-func (a *attempt) judge(p Phase, reply *codec.Reply) throttle.Verdict {
+func (a *attempt) judge(p throttle.Phase, reply *codec.Reply) throttle.Verdict {
 	return throttle.Judge(throttle.Occasion{Provider: a.provider, Phase: p, Carried: a.reused}, reply)
 }
 
@@ -89,14 +89,14 @@ func (a *attempt) inStep(x *smtpclient.Exchange, offer smtpclient.Offer) bool {
 }
 
 // failure returns what went wrong at the peer, nil if the message was accepted.
-func (a *attempt) failure(x *smtpclient.Exchange, peer string) *Error {
+func (a *attempt) failure(x *smtpclient.Exchange, peer string) *failure.Error {
 	switch {
 	case x.Err != nil:
 		p := x.Phase
 		if x.Left {
 			p = throttle.PhaseFinal
 		}
-		return &Error{Phase: p, Err: x.Err, Upstream: peer}
+		return &failure.Error{Phase: p, Err: x.Err, Upstream: peer}
 	case !x.Reply.Positive():
 		e := a.refusal(x.Phase, x.Reply)
 		e.Own = x.Own
@@ -108,8 +108,8 @@ func (a *attempt) failure(x *smtpclient.Exchange, peer string) *Error {
 }
 
 // refusal makes an error of the provider's reply.
-func (a *attempt) refusal(p Phase, reply codec.Reply) *Error {
-	e := &Error{Phase: p, Reply: reply, Err: failure.ErrRefused, Provider: a.provider, Carried: a.reused}
+func (a *attempt) refusal(p throttle.Phase, reply codec.Reply) *failure.Error {
+	e := &failure.Error{Phase: p, Reply: reply, Err: failure.ErrRefused, Provider: a.provider, Carried: a.reused}
 	e.Temporary = a.softQuota && e.Verdict().Message == throttle.MessageQuota
 	return e
 }
@@ -129,14 +129,14 @@ func (a *attempt) note(reply codec.Reply) codec.Reply {
 
 // outcome completes the event that ends a message, while tx is the relay's:
 // what came of it for the limits of the account, and what there is to learn.
-func (a *attempt) outcome(e *event, x *smtpclient.Exchange, tx *Transaction, res *Result, dryRun bool) {
+func (a *attempt) outcome(e *Event, x *smtpclient.Exchange, tx *Transaction, res *Result, dryRun bool) {
 	if !dryRun && tx.Content != nil && (res.Err == nil || res.Err.MaybeAccepted()) {
-		e.accepted = 1
+		e.Accepted = 1
 		if len(tx.Rcpts) > 1 {
-			e.accepted = 0
+			e.Accepted = 0
 			for i := range tx.Rcpts {
 				if tx.Rcpts[i].Reply.Positive() {
-					e.accepted++
+					e.Accepted++
 				}
 			}
 		}
@@ -144,15 +144,14 @@ func (a *attempt) outcome(e *event, x *smtpclient.Exchange, tx *Transaction, res
 	if !x.Revoked.IsZero() {
 		a.note(x.Revoked)
 	}
-	e.taken, e.probe = tx.taken, a.probe
-	e.err = failure.Graver(a.noted, res.Err)
+	e.Taken, e.Probe = tx.Place.Taken, a.probe
+	e.Err = failure.Graver(a.noted, res.Err)
 }
 
 // result returns the end of the transaction at the peer.
 func (a *attempt) result(x *smtpclient.Exchange, peer string) Result {
-	res := Result{Reply: x.Reply, Phase: throttle.PhaseFinal, Upstream: peer}
-	if res.Err = a.failure(x, peer); res.Err != nil {
-		res.Reply, res.Phase = res.Err.ClientReply(), res.Err.Phase
+	if err := a.failure(x, peer); err != nil {
+		return Failed(err, peer)
 	}
-	return res
+	return Result{Reply: x.Reply, Phase: throttle.PhaseFinal, Upstream: peer}
 }

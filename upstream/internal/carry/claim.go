@@ -1,4 +1,4 @@
-package upstream
+package carry
 
 import (
 	"os"
@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
@@ -38,17 +39,6 @@ func (tx *Transaction) know(res Result) {
 	tx.claim.CompareAndSwap(claimCarrier, claimKnown)
 }
 
-// Stuck reports whether a shard does not come back: sessions that wait for the relay
-// are to try Transaction.EndWait. It is cheap.
-func (r *Relay) Stuck() bool {
-	for _, s := range r.shards {
-		if s.part.Stuck() {
-			return true
-		}
-	}
-	return false
-}
-
 // EndWait ends the wait for the answer to tx if its shard is stuck. It is for the
 // session, between TrySubmit or Continue and the answer. On true, reply is the
 // answer, and the session must forget tx without Release: no method of Done is
@@ -58,31 +48,28 @@ func (r *Relay) Stuck() bool {
 // being sent needs no shard for its answer, and has until its own deadline to get
 // it; then it may have been taken.
 func (tx *Transaction) EndWait(now time.Time) (reply codec.Reply, ok bool) {
-	s := tx.shard
-	if !s.part.Stuck() {
+	r := tx.relay
+	if !tx.pool.Stuck() {
 		return codec.Reply{}, false
 	}
 	var res Result
-	claim := tx.claim.Load()
+	claim, peer := tx.claim.Load(), tx.Account.SMTP.String()
 	switch {
 	case claim == claimShard:
-		res.Err = &Error{Phase: throttle.PhaseQueue, Err: ErrStuck}
+		res = Failed(&failure.Error{Phase: throttle.PhaseQueue, Err: failure.ErrStuck}, peer)
 	case claim == claimCarrier && tx.Content != nil && now.After(tx.deadline):
-		res.Err = &Error{Phase: throttle.PhaseFinal, Err: os.ErrDeadlineExceeded, Upstream: tx.Account.SMTP.String()}
+		res = Failed(&failure.Error{Phase: throttle.PhaseFinal, Err: os.ErrDeadlineExceeded, Upstream: peer}, peer)
 	case claim == claimKnown:
 		res = tx.known
 	default:
 		return codec.Reply{}, false
 	}
-	if claim != claimKnown {
-		res.Reply, res.Phase, res.Upstream = res.Err.ClientReply(), res.Err.Phase, tx.Account.SMTP.String()
-	}
 	sid, id := tx.SID, tx.Account.ID
 	if !tx.claim.CompareAndSwap(claim, claimGone) {
 		return codec.Reply{}, false
 	}
-	s.relay.metrics.message(res, s.relay.cfg.DryRun)
-	s.relay.logResult(sid, id, res)
+	r.Metrics.message(res, r.cfg.DryRun)
+	r.logResult(sid, id, res)
 	return res.Reply, true
 }
 

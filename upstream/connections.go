@@ -1,0 +1,121 @@
+package upstream
+
+import (
+	"time"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/upstream/internal/carry"
+)
+
+// adopt makes a the account of st. If it is reached or logged in to in another
+// way than before, no connection of before is used any more, and what the
+// provider refused then is forgotten.
+func (s *shard) adopt(st *accountState, a *account.Account) {
+	same := st.account.ConnectionFingerprint() == a.ConnectionFingerprint()
+	st.account = a
+	s.adoptLimits(st)
+	if same {
+		return
+	}
+	st.backoff = backoff{}
+	s.absolve(st)
+	for st.parked.Newest() != nil {
+		s.retire(st, st.parked.Oldest())
+	}
+}
+
+// move changes what a connection of st is doing.
+func (s *shard) move(st *accountState, from, to connState) {
+	if from != connGone {
+		st.count[from]--
+		s.counts[from].Add(-1)
+	}
+	if to != connGone {
+		st.count[to]++
+		s.counts[to].Add(1)
+	}
+}
+
+// use takes c out of the parked connections.
+func (s *shard) use(st *accountState, c *carry.Conn, state connState) {
+	c.Unlink()
+	st.inUse.Push(c)
+	s.move(st, connParked, state)
+}
+
+// gone notes that a connection in that state is closed.
+func (s *shard) gone(st *accountState, c *carry.Conn, state connState) {
+	c.Unlink()
+	s.move(st, state, connGone)
+}
+
+// retire has a parked connection closed.
+func (s *shard) retire(st *accountState, c *carry.Conn) {
+	s.use(st, c, connClosing)
+	s.quit(c)
+}
+
+// quit has c closed by its loop.
+func (s *shard) quit(c *carry.Conn) {
+	s.relay.give(c, nil, s.on)
+}
+
+// near is how many of the parked connections are looked at for one that is
+// served by the loop that the transaction comes from.
+const near = 4
+
+// takeParked returns a connection that was used last, or nearly so, and suits
+// tx, now busy.
+func (s *shard) takeParked(st *accountState, tx *Transaction, now time.Time) *carry.Conn {
+	for {
+		c := st.parked.Newest()
+		if c == nil {
+			return nil
+		}
+		for i, other := 0, c; i < near && other != nil; i, other = i+1, other.Older() {
+			if other.Loop == tx.Loop {
+				c = other
+				break
+			}
+		}
+		if c.Suits(tx.Account) && !c.Worn(st.account, now) {
+			s.use(st, c, connBusy)
+			return c
+		}
+		s.retire(st, c)
+	}
+}
+
+// expireFresh fails the transactions that waited for too long for room for a
+// connection of their own. Those that an attempt is under way for wait for its
+// timeouts.
+func (s *shard) expireFresh(st *accountState, now time.Time) {
+	attempts := st.count[connDialing]
+	var keep carry.Queue
+	for i := 0; st.fresh.Len() > 0; i++ {
+		tx := st.fresh.Pop()
+		if i < attempts || now.Sub(tx.Place.Submitted) < st.linePatience() {
+			keep.Push(tx)
+			continue
+		}
+		s.fail(st, tx, s.tooLong(st, now), now)
+	}
+	st.fresh = keep
+}
+
+// expireWaiting fails the transactions that waited longer than the acquire
+// timeout for a connection to become free.
+func (s *shard) expireWaiting(st *accountState, now time.Time) {
+	attempts, covered := st.attempts(), st.covered(now)
+	var keep carry.Queue
+	for i := 0; st.waiting.Len() > 0; i++ {
+		tx := st.waiting.Pop()
+		waited := now.Sub(tx.Place.Submitted)
+		if i < attempts || i < covered && waited < st.linePatience() || waited < st.acquireTimeout() {
+			keep.Push(tx)
+			continue
+		}
+		s.fail(st, tx, s.tooLong(st, now), now)
+	}
+	st.waiting = keep
+}

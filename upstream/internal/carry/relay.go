@@ -1,0 +1,128 @@
+package carry
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/loop"
+	"xoauth2-proxy/upstream/internal/failure"
+	"xoauth2-proxy/upstream/internal/limit"
+)
+
+// Config says how transactions are relayed. The fields are those of upstream.Config.
+type Config struct {
+	DryRun, QuotaAsTemporary         bool
+	TransactionTimeout, FinalTimeout time.Duration
+	MaxWaiting                       int
+}
+
+// Relay is what all transactions and connections of one relay share.
+type Relay struct {
+	Metrics *Metrics
+	Waiting atomic.Int64 // transactions taken that have no connection yet
+	Closing atomic.Bool  // nothing more is taken
+
+	cfg Config
+	log *zap.Logger
+	ctx context.Context // when it is over, nothing more is begun
+}
+
+// NewRelay returns a relay that takes transactions until ctx is over.
+func NewRelay(ctx context.Context, cfg Config, log *zap.Logger, m *Metrics) *Relay {
+	return &Relay{cfg: cfg, log: log, ctx: ctx, Metrics: m}
+}
+
+// Pool is where transactions wait for a connection and connections for a transaction.
+// It decides, and hears by events what has happened.
+type Pool interface {
+	// Enqueue adds an event. If it returns true, the caller has to call Drive, soon.
+	Enqueue(e Event) (idle bool)
+	// Drive handles events. on is the loop that it is called on, nil: none.
+	Drive(on *loop.Loop)
+	// Stuck reports whether the pool does not come back from what it is at.
+	Stuck() bool
+}
+
+// Kind says what happened.
+type Kind uint8
+
+// The kinds of events.
+const (
+	Submit  Kind = iota // Tx wants a connection
+	Dialed              // Conn was opened
+	Done                // Conn has ended a transaction, and can take another one
+	Learned             // what is known of a transaction, before Done or Gone
+	Gone                // Conn, which was busy, is closed
+	Retry               // like Gone, and Tx wants another connection
+	Closed              // Conn, which was to quit, is closed
+	Broken              // Conn, which was parked, is of no use any more
+)
+
+// Event is what a Pool is told.
+type Event struct {
+	Kind  Kind
+	Fresh bool // Retry: only a new connection will do
+	Tx    *Transaction
+	Conn  *Conn
+	Err   *failure.Error
+	Now   time.Time
+	// Done or Learned: the meter that the message has its place in, for how many
+	// recipients, and how many of them the provider accepted; with Err, what
+	// it refused. Probe: the transaction was one.
+	Meter           *limit.Meter
+	Taken, Accepted int
+	Probe           bool
+}
+
+// Submit hands tx to p. It does not block. On nil the relay owns tx until it calls a
+// method of tx.Done, which it may do before Submit returns; on an error the caller still
+// owns it: ErrRecipients, ErrClosed, ErrStuck or ErrQueueFull of package failure.
+func (r *Relay) Submit(tx *Transaction, p Pool) error {
+	if n := len(tx.Rcpts); n == 0 || n > 1 && tx.Content != nil {
+		return failure.ErrRecipients
+	}
+	if r.Closing.Load() {
+		return failure.ErrClosed
+	}
+	if p.Stuck() {
+		return failure.ErrStuck
+	}
+	if !r.room() {
+		return failure.ErrQueueFull
+	}
+	now := time.Now()
+	tx.relay, tx.pool, tx.Place, tx.deadline = r, p, Place{Submitted: now}, now.Add(r.cfg.TransactionTimeout)
+	tx.limited, tx.told, tx.held, tx.over = nil, false, nil, nil
+	tx.claim.Store(claimShard)
+	tx.wait(now, tx.Loop)
+	return nil
+}
+
+// room takes a place among the transactions that wait; false if there is none.
+func (r *Relay) room() bool {
+	if r.Waiting.Add(1) > int64(r.cfg.MaxWaiting) {
+		r.Waiting.Add(-1)
+		r.Metrics.QueueFull.Inc()
+		return false
+	}
+	return true
+}
+
+// wait has tx wait in its pool for a connection.
+func (tx *Transaction) wait(now time.Time, on *loop.Loop) {
+	if tx.pool.Enqueue(Event{Kind: Submit, Tx: tx, Now: now}) {
+		tx.pool.Drive(on)
+	}
+}
+
+// Panicked counts and logs a panic and makes an error of it.
+func (r *Relay) Panicked(p any) error {
+	r.log.Error("panic while relaying", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+	r.Metrics.Panics.Inc()
+	return fmt.Errorf("internal error: %v", p)
+}

@@ -1,0 +1,142 @@
+package upstream
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"hash/maphash"
+	"runtime"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/watchdog"
+	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/carry"
+	"xoauth2-proxy/upstream/internal/login"
+	"xoauth2-proxy/upstream/internal/throttle"
+)
+
+// New returns a relay that is ready for transactions. It takes access tokens
+// from tokens and puts its metrics into set, which must not have them yet. It
+// fails if cfg is not valid or its CAFile is not good.
+//
+// cfg.Quota, if any, is used until Close returns.
+func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (*Relay, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	d, err := cfg.dialer(set)
+	if err != nil {
+		return nil, err
+	}
+	r := &Relay{cfg: cfg, log: log, dialer: d, seed: maphash.MakeSeed(), loginTurn: loginTurn,
+		dial: (*dialing).run, give: (*carry.Conn).Give}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.desk = carry.NewRelay(r.ctx, cfg.carry(), log, carry.NewMetrics(set, latencyBuckets))
+	if cfg.GlobalConcurrency > 0 {
+		r.gate = &gate{free: cfg.GlobalConcurrency}
+	}
+	for range cmp.Or(cfg.Shards, runtime.GOMAXPROCS(0)) {
+		r.shards = append(r.shards, newShard(r))
+	}
+	for i, s := range r.shards {
+		s.part = cfg.Watch.Add(watchdog.Task{Kind: watchdog.Shard, Number: i, Func: "upstream.(*shard).handleFrom", On: s})
+	}
+	r.metrics = newRelayMetrics(set)
+	r.gauges(set)
+	r.logins = &login.Opener{Tokens: tokens, TokenTimeout: cfg.TokenTimeout, Dialer: d, Client: cfg.client(), Log: log,
+		Breakers: throttle.NewBreakers(cfg.Breaker, cfg.Breakers, log, set), Metrics: login.NewMetrics(set, latencyBuckets)}
+	r.saver.start(r)
+	return r, nil
+}
+
+// gauges puts into set what is counted elsewhere.
+func (r *Relay) gauges(set *metrics.Set) {
+	set.NewGauge("upstream_accounts_held", func() float64 { return float64(r.held.Load()) })
+	for state, name := range map[connState]string{
+		connDialing: "dialing", connBusy: "active", connParked: "parked", connClosing: "closing",
+	} {
+		set.NewGauge(`upstream_connections{state="`+name+`"}`, func() float64 { return float64(r.connections(state)) })
+	}
+	set.NewGauge("upstream_queue_depth", func() float64 { return float64(r.desk.Waiting.Load()) })
+	set.NewGauge("upstream_messages_in_flight", func() float64 {
+		return float64(r.desk.Waiting.Load() + r.connections(connBusy))
+	})
+}
+
+// connections counts the connections of all accounts in a state.
+func (r *Relay) connections(state connState) (n int64) {
+	for _, s := range r.shards {
+		n += s.counts[state].Load()
+	}
+	return n
+}
+
+// Close fails what waits for a connection, closes the parked connections with
+// QUIT and waits for the running transactions. When ctx ends it breaks their
+// connections, so that they fail, and returns the error of ctx. No goroutine
+// of the relay is left when it returns, unless the error is ErrStuck: it does not wait
+// for a shard that is stuck. The loops must still run.
+func (r *Relay) Close(ctx context.Context) error {
+	if r.desk.Closing.Swap(true) {
+		return errors.New("upstream: relay closed twice")
+	}
+	r.warmer.stop()
+	for _, s := range r.shards {
+		s.call(s.onClose, nil)
+	}
+	err := r.drain(ctx)
+	r.cancel()
+	if err != nil {
+		for _, s := range r.shards {
+			s.call(s.breakAll, nil)
+		}
+		for _, s := range r.shards {
+			if !s.awaitDrained() {
+				err = ErrStuck
+			}
+		}
+	}
+	if !errors.Is(err, ErrStuck) { // else dials may wait for their shard
+		r.dials.Wait()
+	}
+	r.saver.stop()
+	for _, s := range r.shards {
+		s.part.Remove()
+	}
+	return err
+}
+
+// drain waits until no shard has a connection left.
+func (r *Relay) drain(ctx context.Context) error {
+	for _, s := range r.shards {
+		select {
+		case <-s.drained:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// stuckLook is how often Close looks whether a shard is stuck.
+const stuckLook = 100 * time.Millisecond
+
+// awaitDrained waits until nothing is left of the shard, whose connections are being
+// broken; false if it is stuck.
+func (s *shard) awaitDrained() bool {
+	look := time.NewTicker(stuckLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-s.drained:
+			return true
+		case <-look.C:
+			if s.part.Stuck() {
+				return false
+			}
+		}
+	}
+}
