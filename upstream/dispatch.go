@@ -84,7 +84,7 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 		s.send(c, s.take(st, &st.waiting))
 	}
 	if st.fresh.Len() > st.count[connDialing]+st.count[connClosing] && !st.room(now) && st.parked.Newest() != nil {
-		s.retire(st, st.parked.Oldest()) // makes room: evClosed comes back here
+		s.retire(st, st.parked.Oldest()) // makes room: carry.Closed comes back here
 	}
 	for st.mayDial(now) {
 		d := &dialing{relay: s.relay, shard: s, st: st, account: st.account}

@@ -6,17 +6,16 @@
 // A [Relay] is a number of shards. An account's id hashes to one shard, which
 // alone owns the account's connections, its counters, its queue of waiting
 // transactions, its meter, its back-off and its throttle, so none of these has
-// a lock. A shard is
-// an actor: others post events to it, and whoever posts while nobody runs the
-// shard runs it there and then (see shard.post). Handling an event decides; it
-// never blocks and does no I/O.
+// a lock. A shard is an actor: events are posted to it, and the goroutine that posts
+// runs it there and then, unless another one does (shard.Enqueue, Drive). Handling an
+// event decides; it never blocks and does no I/O.
 //
 // The timer of a shard looks at an account when something of it comes to its end: a
 // connection that idles, a message that waits, a pause, a limit. Each account that a
 // shard knows is in one heap by its next due time, which is ten minutes away at the
 // most and, when the timer has just looked, never at hand: what was due has been
 // done. So neither a wrong due time nor a panic can keep a shard busy, or stop its
-// timer, or leave an account behind.
+// timer, or have it forget an account.
 //
 // # Connections
 //
@@ -32,7 +31,7 @@
 // life (carry.Conn, package smtpclient). The shard gives it an order on that loop, to relay a
 // transaction or to quit, by Later if the shard is being handled there and else by Post,
 // and hears what came of it by an event. So a message needs no goroutine of its own.
-// A loop sees at once when a parked connection ends, and says so by evBroken.
+// A loop sees at once when a parked connection ends, and says so by carry.Broken.
 //
 // Logins take turns (loginLine): a shard has few of them under way at one
 // endpoint, and an account that waits for its turn takes a connection that comes
@@ -56,7 +55,7 @@
 // that has such limits. An event counts for the whole span and for at most a
 // 60th of it more (an hour more for the day), and from when the provider
 // answered; until then its place is taken. So no span of the provider's own
-// count has more than the limit, other than with a token bucket. Only what the
+// count has more than the limit, unlike with a token bucket. Only what the
 // provider accepted, or may have, counts. A message that gets its place before
 // the acquire timeout waits for it; another one is refused at once, with the
 // limit and the seconds until there is a place: 451 4.7.1, or 452 4.7.1 for the
@@ -82,9 +81,9 @@
 //
 // # Circuit breakers
 //
-// That of an account is its back-off: the first failure to connect or log in
+// An account has its back-off: the first failure to connect or log in
 // opens it, for a time that doubles, and then one attempt at a time is made.
-// That of an endpoint (throttle.Breakers) is shared by all shards and counts failures
+// The breaker of an endpoint (throttle.Breakers) is shared by all shards and counts failures
 // in a row before the provider has said a word: while it is open all accounts
 // that need a connection there are refused at once, and one connection at a
 // time tries the endpoint. A provider that replies is alive, so accounts whose

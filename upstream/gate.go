@@ -8,8 +8,8 @@ import (
 // gate counts the global slots, one for each connection that is being opened or
 // carries a transaction. It is shared by all shards; a nil gate has no limit.
 //
-// Slots are handed on: while a shard waits none is free, so nobody comes before
-// those who wait longer. A shard that gets one gives it to the account that
+// Slots are handed on: while a shard waits none is free, so no shard comes before
+// those that wait longer. A shard that gets one gives it to the account that
 // waits longest, and waits again at the end of the line for the next.
 type gate struct {
 	mu      sync.Mutex // guards what follows; a leaf
@@ -61,7 +61,7 @@ func (g *gate) release() {
 	}
 }
 
-// contended reports whether somebody waits for a slot.
+// contended reports whether a shard waits for a slot.
 func (g *gate) contended() bool {
 	if g == nil {
 		return false

@@ -15,7 +15,7 @@ const (
 	moreAtOnce  = 2
 	// loginTurn is how long a login keeps others waiting. It is enough where it
 	// is this machine that takes the time; a provider that is far away, slow or
-	// silent has more logins under way, and holds up nobody for long.
+	// silent has more logins under way, and holds others up for a short time only.
 	loginTurn = 40 * time.Millisecond
 )
 
@@ -36,7 +36,7 @@ type lineKey struct {
 	first    bool // connections of accounts that have none
 }
 
-// full reports whether nobody else has a turn in l, the line of that name.
+// full reports whether no further login has a turn in l, the line of that name.
 func (l *loginLine) full(k lineKey) bool {
 	if k.first {
 		return len(l.running) >= firstAtOnce

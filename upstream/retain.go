@@ -9,8 +9,8 @@ import (
 	"xoauth2-proxy/upstream/internal/carry"
 )
 
-// retainStep is how many accounts of a shard Retain looks at in one go: whoever
-// handles the shard's events may be an event loop.
+// retainStep is how many accounts of a shard Retain looks at in one go: the
+// shard's events may be handled on an event loop.
 const retainStep = 64
 
 // Retain makes s the accounts that there are: the parked connections of others,
@@ -153,11 +153,11 @@ func (s *shard) retireParked(st *accountState) {
 	}
 }
 
-// askPatience is how long whoever asks a shard waits for it.
+// askPatience is how long a question to a shard waits for its answer.
 const askPatience = 2 * time.Second
 
 // do has f run where the state of the shard may be looked at and changed. It waits
-// for that if nobody handles events, for askPatience at most.
+// for that if no goroutine handles events, for askPatience at most.
 func (s *shard) do(f func(now time.Time)) {
 	if !s.enqueue(event{call: f, Event: carry.Event{Now: time.Now()}}) {
 		return

@@ -61,7 +61,7 @@ func newShard(r *Relay) *shard {
 }
 
 // call has f called where the state of the shard may be looked at and changed, as the
-// next event. It is called on a loop, or on none if that is nil. If nobody handles
+// next event. It is called on a loop, or on none if that is nil. If no goroutine handles
 // events, the caller does: then it returns when the mailbox is empty, or another
 // goroutine took over.
 func (s *shard) call(f func(now time.Time), on *loop.Loop) {
@@ -76,7 +76,7 @@ func (s *shard) Enqueue(e carry.Event) (idle bool) { return s.enqueue(event{Even
 // Stuck implements carry.Pool.
 func (s *shard) Stuck() bool { return s.part.Stuck() }
 
-// enqueue adds an event to the mailbox. If it returns true, nobody handles
+// enqueue adds an event to the mailbox. If it returns true, no goroutine handles
 // events and the caller has to call Drive, soon.
 func (s *shard) enqueue(e event) (idle bool) {
 	s.mu.Lock()

@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 	"upstream":                          {"codec", "oauth", "internal/account", "internal/loop", "internal/watchdog"},
 	"server":                            {"codec", "upstream", "internal/account", "internal/password", "internal/loop", "internal/watchdog"},
 	"internal/keyfile/keytest":          {"internal/keyfile"},
-	"internal/keyfile":                  {"internal/account", "internal/seal"},
+	"internal/keyfile":                  {"internal/seal"},
 	"internal/accountkeys":              {"internal/account", "internal/keyfile", "internal/password"},
 	"internal/accountfile":              {"internal/account", "internal/accountkeys", "internal/durable", "internal/keyfile", "internal/seal"},
 	"internal/config": {"server", "upstream", "oauth", "internal/account", "internal/accountfile", "internal/accountkeys", "internal/admin", "internal/keyfile",

@@ -21,7 +21,7 @@ type attempt struct {
 	// retried: the transaction has been retried before.
 	retried bool
 	// noted is the gravest refusal that is of concern to the account and is not
-	// the answer: that of one recipient of several.
+	// the answer: the refusal of one recipient of several.
 	noted *failure.Error
 	// provider is the account's.
 	provider throttle.Provider
@@ -43,7 +43,7 @@ func (r *Relay) newAttempt(c *Conn, tx *Transaction, now time.Time) attempt {
 // connection: once, when the connection was lost, and only if the upstream
 // provably has not taken the message and the client knows nothing of this
 // attempt. It has not taken the message if the end of the content cannot have
-// left; what it replied before then binds nobody.
+// left; what it replied before then binds no side.
 func (a *attempt) mayRetry(x *smtpclient.Exchange) bool {
 	if a.retried || a.told || x.Left || !x.Lost {
 		return false
