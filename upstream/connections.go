@@ -19,9 +19,7 @@ func (s *shard) adopt(st *accountState, a *account.Account) {
 	}
 	st.backoff = backoff{}
 	s.absolve(st)
-	for st.parked.Newest() != nil {
-		s.retire(st, st.parked.Oldest())
-	}
+	s.retireParked(st)
 }
 
 // move changes what a connection of st is doing.
@@ -53,6 +51,13 @@ func (s *shard) gone(st *accountState, c *carry.Conn, state connState) {
 func (s *shard) retire(st *accountState, c *carry.Conn) {
 	s.use(st, c, connClosing)
 	s.quit(c)
+}
+
+// retireParked closes the parked connections of st.
+func (s *shard) retireParked(st *accountState) {
+	for st.parked.Newest() != nil {
+		s.retire(st, st.parked.Oldest())
+	}
 }
 
 // quit has c closed by its loop.

@@ -70,9 +70,7 @@ func (s *shard) onClose(now time.Time) {
 	s.closing = true
 	for _, st := range s.accounts {
 		s.failAll(st, &Error{Phase: throttle.PhaseQueue, Err: ErrClosed}, now)
-		for st.parked.Newest() != nil {
-			s.retire(st, st.parked.Oldest())
-		}
+		s.retireParked(st)
 	}
 }
 

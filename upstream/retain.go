@@ -146,13 +146,6 @@ func (st *accountState) wants(c *carry.Conn, q *carry.Queue) bool {
 	return !st.gone && c.Suits(st.account)
 }
 
-// retireParked closes the parked connections of st.
-func (s *shard) retireParked(st *accountState) {
-	for st.parked.Newest() != nil {
-		s.retire(st, st.parked.Oldest())
-	}
-}
-
 // askPatience is how long a question to a shard waits for its answer.
 const askPatience = 2 * time.Second
 

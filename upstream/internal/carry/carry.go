@@ -54,7 +54,7 @@ func (c *Conn) begin(now time.Time) {
 	if ready == smtpclient.Pending && c.Loop.Post(c) { // after what the loop has to read
 		return
 	}
-	r.Metrics.queue.Update((now.Sub(tx.Place.Submitted)).Seconds())
+	r.Metrics.queue.Update(now.Sub(tx.Place.Submitted).Seconds())
 	switch {
 	case ready != smtpclient.Ready && c.Reused:
 		r.Metrics.stale.Inc()
@@ -242,7 +242,7 @@ func (c *Conn) Ended() {
 		now = a.began
 	}
 	if !a.told { // what includes the client's time tells nothing of the provider
-		r.Metrics.exchange.Update((now.Sub(a.began)).Seconds())
+		r.Metrics.exchange.Update(now.Sub(a.began).Seconds())
 	}
 	c.note(tx)
 	c.Reused, c.LastUsed, c.Retired = true, now, c.Retired || a.retires(x)

@@ -39,26 +39,26 @@ func (o *Opener) auth(l *smtpclient.Login, a *account.Account, tok *oauth.Token)
 			}
 		}
 	}
-	var refusal *failure.Error
+	refused := false
 	if err == nil {
 		err = answer.Err()
-		if refusal = loginError(err); refusal != nil {
-			if lineOf(&answer, by)&throttle.LineSyntax != 0 {
-				refusal.Err = failure.ErrLoginSyntax
-			}
-			explain(refusal, a, answer.Challenge)
-		}
-	} else {
-		refusal = loginError(err)
+		refused = err != nil
 	}
 	if err == nil {
 		err = l.Unasked()
-		refusal = loginError(err)
 	}
-	if err != nil {
-		l.Leave(err)
+	if err == nil {
+		return nil
 	}
-	return refusal
+	l.Leave(err)
+	failed := loginError(err)
+	if refused {
+		if lineOf(&answer, by)&throttle.LineSyntax != 0 {
+			failed.Err = failure.ErrLoginSyntax
+		}
+		explain(failed, a, answer.Challenge)
+	}
+	return failed
 }
 
 // mechanismName is the name of the account's SASL mechanism.

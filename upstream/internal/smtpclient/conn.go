@@ -77,7 +77,7 @@ type Conn struct {
 	eof     bool      // the provider sends nothing more
 	more    bool      // there is input after the reply that is being handled
 	since   time.Time // it became idle or open
-	looks   uint8     // see Ready
+	looks   uint8     // see Look
 
 	due     due
 	in      *codec.Buffer // the beginning of a reply; nil: none

@@ -123,7 +123,7 @@ func (c *Conn) reply(reply *codec.Reply) {
 // rcptReply handles the reply to the next recipient of those that were sent.
 func (c *Conn) rcptReply(reply *codec.Reply) {
 	x, d := &c.Exchange, &c.due
-	for !x.Sends(d.rcpt) {
+	for !x.Sends(d.rcpt) { // the last one before rcpts was sent
 		d.rcpt++
 	}
 	if x.whole() {
@@ -132,9 +132,6 @@ func (c *Conn) rcptReply(reply *codec.Reply) {
 		x.recipient(d.rcpt, *reply)
 	}
 	d.rcpt++
-	for d.rcpt < d.rcpts && !x.Sends(d.rcpt) {
-		d.rcpt++
-	}
 }
 
 // dataReply handles the reply to DATA.
