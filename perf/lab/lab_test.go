@@ -146,7 +146,8 @@ func TestBench(t *testing.T) {
 	}
 	bad := b.Start(nil, "/bin/sh", "-c", "echo reason >&2; exit 3")
 	for name, use := range map[string]func(){
-		"a line": func() { bad.Line() }, "its port": func() { bad.WaitReady("127.0.0.1:1") }, "a signal": func() { bad.Signal(0) },
+		"a line": func() { bad.Line() }, "its port": func() { bad.WaitReady("127.0.0.1:1") },
+		"a signal": func() { <-bad.ended; bad.Signal(0) }, // until it is waited for, a program that has ended takes signals
 	} {
 		if err := Try(use); err == nil || !strings.Contains(err.Error(), "reason") {
 			t.Errorf("%s: error %v, want the program's own words", name, err)
