@@ -33,20 +33,21 @@ type point struct {
 	// scoped: faults can be confined to one account.
 	scoped bool
 	// shorten makes a stall there a short one.
-	shorten func(*settings)
+	shorten func(s *settings, brief time.Duration)
 }
 
-// brief is the timeout that a stall is to meet.
+// brief is the timeout that a stall is to meet, where the machine has the time for
+// what comes before it.
 const brief = 250 * time.Millisecond
 
 var points = []point{
-	{"connect", sandbox.PhaseConnect, "", connect, false, func(s *settings) { s.upstream.GreetingTimeout = brief }},
-	{"banner", sandbox.PhaseBanner, "", connect, false, func(s *settings) { s.upstream.GreetingTimeout = brief }},
-	{"ehlo in clear", sandbox.PhaseEHLO, "clear", connect, false, func(s *settings) { s.upstream.LoginTimeout = brief }},
-	{"starttls", sandbox.PhaseStartTLS, "", noTLS, false, func(s *settings) { s.upstream.LoginTimeout = brief }},
-	{"tls", sandbox.PhaseTLS, "", noTLS, false, func(s *settings) { s.upstream.TLSTimeout = brief }},
-	{"ehlo under tls", sandbox.PhaseEHLO, "tls", connect, false, func(s *settings) { s.upstream.LoginTimeout = brief }},
-	{"auth", sandbox.PhaseAuth, "", connect, true, func(s *settings) { s.upstream.LoginTimeout = brief }},
+	{"connect", sandbox.PhaseConnect, "", connect, false, func(s *settings, brief time.Duration) { s.upstream.GreetingTimeout = brief }},
+	{"banner", sandbox.PhaseBanner, "", connect, false, func(s *settings, brief time.Duration) { s.upstream.GreetingTimeout = brief }},
+	{"ehlo in clear", sandbox.PhaseEHLO, "clear", connect, false, func(s *settings, brief time.Duration) { s.upstream.LoginTimeout = brief }},
+	{"starttls", sandbox.PhaseStartTLS, "", noTLS, false, func(s *settings, brief time.Duration) { s.upstream.LoginTimeout = brief }},
+	{"tls", sandbox.PhaseTLS, "", noTLS, false, func(s *settings, brief time.Duration) { s.upstream.TLSTimeout = brief }},
+	{"ehlo under tls", sandbox.PhaseEHLO, "tls", connect, false, func(s *settings, brief time.Duration) { s.upstream.LoginTimeout = brief }},
+	{"auth", sandbox.PhaseAuth, "", connect, true, func(s *settings, brief time.Duration) { s.upstream.LoginTimeout = brief }},
 	{"mail", sandbox.PhaseMail, "", lost, true, shortCommands},
 	{"rcpt", sandbox.PhaseRcpt, "", lost, true, shortCommands},
 	{"data", sandbox.PhaseData, "", lost, true, shortCommands},
@@ -55,12 +56,12 @@ var points = []point{
 	{"after-reply", sandbox.PhaseAfterReply, "", delivered, true, shortCommands},
 	{"idle", sandbox.PhaseIdle, "", delivered, true, shortCommands},
 	{"rset", sandbox.PhaseRset, "", said, true, shortCommands},
-	{"quit", sandbox.PhaseQuit, "", delivered, true, func(s *settings) { s.upstream.QuitTimeout = brief }},
+	{"quit", sandbox.PhaseQuit, "", delivered, true, func(s *settings, brief time.Duration) { s.upstream.QuitTimeout = brief }},
 }
 
 // shortCommands is for a transaction that is under way. The wait for the final
 // reply is never below a second.
-func shortCommands(s *settings) {
+func shortCommands(s *settings, brief time.Duration) {
 	s.upstream.CommandTimeout, s.upstream.DataTimeout, s.upstream.FinalTimeout = brief, brief, brief
 }
 

@@ -47,7 +47,7 @@ func TestProperty(t *testing.T) {
 	s.endpoint = func(user string) string { return []string{"mail", "plain"}[user[len("user")]%2] }
 	s.sandbox.Tokens = sandbox.TokenConfig{Rotation: "on"}
 	s.account = hurried
-	shortCommands(&s)
+	shortCommands(&s, brief)
 	s.upstream.GreetingTimeout, s.upstream.TLSTimeout, s.upstream.LoginTimeout = 2*brief, 2*brief, 2*brief
 	s.upstream.QuitTimeout, s.upstream.HoldTimeout, s.oauth.Timeout = brief, 2*brief, 2*brief
 	k := newStack(t, s)
