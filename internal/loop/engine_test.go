@@ -101,6 +101,27 @@ func TestLoopsAreWoken(t *testing.T) {
 	}
 }
 
+// TestNextGoesOn: what is given to Next runs though nothing wakes the loop.
+func TestNextGoesOn(t *testing.T) {
+	l := startLoops(t, 1, nil).Loops()[0]
+	done := make(chan struct{})
+	left := 1000
+	var again call
+	again = func() {
+		if left--; left > 0 {
+			l.Next(again)
+			return
+		}
+		close(done)
+	}
+	l.Post(again)
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Error("the loop did not go on")
+	}
+}
+
 // TestServeIsSpread: accepted connections come to rest on both loops.
 func TestServeIsSpread(t *testing.T) {
 	e := startLoops(t, 2, nil)

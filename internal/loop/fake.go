@@ -47,20 +47,22 @@ type call func()
 // Run implements Runner.
 func (c call) Run() { c() }
 
-// RunPosted runs all that was posted to the loop, and what that posts.
+// RunPosted runs all that was given to Post and Next, and what that gives them.
 func (f Fake) RunPosted() {
-	for f.scheduled {
-		f.empty()
+	for f.RunOnce() {
 	}
 }
 
-// RunOnce runs what was posted to the loop, and not what that posts. It reports
-// whether there was anything.
+// RunOnce runs what was given to Post, then what was given to Next, and not what that gives
+// Next. It reports whether there was anything.
 func (f Fake) RunOnce() bool {
-	if !f.scheduled {
+	if !f.scheduled && len(f.next) == 0 {
 		return false
 	}
-	f.empty()
+	if f.scheduled {
+		f.empty()
+	}
+	f.runNext()
 	return true
 }
 

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"strings"
 	"testing"
 
 	"go.uber.org/zap"
@@ -85,5 +86,26 @@ func TestFakeSocket(t *testing.T) {
 	s.Receive([]byte("too late"))
 	if err := s.Conn.Write([]byte("x")); err == nil || len(r.events) > 0 {
 		t.Errorf("after the end: %v, %d events", err, len(r.events))
+	}
+}
+
+// TestNext: what is given to Next runs after what was posted, and what it gives Next only
+// in the next round.
+func TestNext(t *testing.T) {
+	f := NewFake(Config{})
+	var got []string
+	note := func(what string) call { return func() { got = append(got, what) } }
+	f.Do(func() {
+		f.Next(call(func() { note("first")(); f.Next(note("again")) }))
+		f.Next(call(func() { f.Later(note("later")); note("second")() }))
+	})
+	f.Post(note("posted"))
+	for _, want := range []string{"posted first second later", "again"} {
+		if got = nil; !f.RunOnce() || strings.Join(got, " ") != want {
+			t.Errorf("ran %q, want %q", got, want)
+		}
+	}
+	if f.RunOnce() {
+		t.Error("something was left")
 	}
 }

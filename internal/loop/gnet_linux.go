@@ -215,7 +215,11 @@ func (l *Loop) Run(context.Context) error {
 		if woken && !l.poller.idle() {
 			return nil
 		}
-		n, err := unix.EpollWait(l.poller.epoll, l.ready[:], -1)
+		timeout := -1
+		if len(l.next) > 0 {
+			timeout = 0
+		}
+		n, err := unix.EpollWait(l.poller.epoll, l.ready[:], timeout)
 		if err == unix.EINTR {
 			continue
 		} else if err != nil {
@@ -225,6 +229,9 @@ func (l *Loop) Run(context.Context) error {
 		l.clock = now.Sub(l.started)
 		l.yield(now)
 		woken = l.serve(l.ready[:n], now)
+		if len(l.next) > 0 {
+			l.runNext()
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package loop
 import (
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,7 @@ type Loop struct {
 
 	depth     int      // callbacks that are running, one inside the other
 	deferred  []Runner // to run after them
+	next      []Runner // to run after the sockets that are ready
 	callbacks uint64   // so far
 	yielded   time.Time
 	tick      tick
@@ -88,6 +90,22 @@ func (l *Loop) Post(r Runner) bool {
 
 // Later runs r right after the callback that is running.
 func (l *Loop) Later(r Runner) { l.deferred = append(l.deferred, r) }
+
+// Next runs r after the sockets that are ready by then: what takes long goes on so, and
+// the others have their turn. Unlike Post it wakes nothing. r does not run if the loop
+// ends first.
+func (l *Loop) Next(r Runner) { l.next = append(l.next, r) }
+
+// runNext runs what Next was given, and not what that gives it.
+func (l *Loop) runNext() {
+	l.enter()
+	n := len(l.next)
+	for i := range n {
+		l.runOne(l.next[i])
+	}
+	l.next = slices.Delete(l.next, 0, n)
+	l.leave()
+}
 
 // Polled is when the loop last received all events from the kernel and had handled those
 // of connections to providers.

@@ -1,12 +1,10 @@
 package smtpclient
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 
 	"xoauth2-proxy/codec"
-	"xoauth2-proxy/internal/loop"
 )
 
 // TestOwnerPanics: whatever the owner is told when it panics, the connection is closed,
@@ -165,29 +163,5 @@ func TestClosedBetween(t *testing.T) {
 				t.Errorf("outcome %s", outcome(x))
 			}
 		})
-	}
-}
-
-// TestLoopEnds: where the loop takes nothing more, a message in turns cannot go on.
-func TestLoopEnds(t *testing.T) {
-	c := newClient(t, newLoop(t), codec.ExtCHUNKING)
-	c.begin(big(3*TurnSize/len(line)), a)
-	c.say(ok)
-	c.loop.End()
-	c.say(ok)
-	c.expectTold("ended", "closed")
-	if x := &c.Exchange; x.Left || !x.Lost {
-		t.Errorf("outcome %s", outcome(x))
-	}
-	c = newClient(t, newLoop(t), codec.ExtCHUNKING)
-	c.begin(big(3*TurnSize/len(line)), a)
-	c.say(ok)
-	c.say(ok)
-	c.sock.SetUnread(loop.InputUnread)
-	c.loop.End()
-	c.loop.RunPosted()
-	c.expectTold("ended", "closed")
-	if c.err == nil || errors.Is(c.err, errReset) || c.Exchange.Left {
-		t.Errorf("closed by %v, outcome %s", c.err, outcome(&c.Exchange))
 	}
 }

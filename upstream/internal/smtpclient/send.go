@@ -190,9 +190,7 @@ func (c *Conn) sendTurn(commands []byte) {
 		c.setTimerUntil(c.cfg.Final)
 	default:
 		c.setTimerUntil(c.cfg.Content)
-		if !c.loop.Post((*turn)(c)) { // after what the loop has to do for others
-			c.Close()
-		}
+		c.loop.Next((*turn)(c))
 	}
 }
 
@@ -246,8 +244,8 @@ func (c *Conn) goOn() {
 	case c.state != content || c.conn == nil || c.conn.Buffered() > 0:
 	case c.conn.Unread() != loop.InputUnread:
 		c.sendTurn(nil)
-	case !c.loop.Post((*turn)(c)):
-		c.Close()
+	default:
+		c.loop.Next((*turn)(c))
 	}
 }
 
