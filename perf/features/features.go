@@ -57,8 +57,8 @@ func (o *Command) measure(b *lab.Bench) {
 	on, off, again := c.Candidates[0], c.Candidates[1], c.Candidates[2]
 	cost := &lab.Table{Title: "What they cost together", Header: []string{"what", "percent of a message's CPU"}}
 	add := func(name string, part float64) { cost.Add(name, strconv.FormatFloat(100*part, 'f', 1, 64)) }
-	add("by the difference between on and off", 1-off.Over(on, load, lab.CPU))
-	add("noise: the difference between on and on, again", 1-again.Over(on, load, lab.CPU))
+	add("by the difference between on and off", 1-off.Over(on, load, lab.CPU).Median())
+	add("noise: the difference between on and on, again", 1-again.Over(on, load, lab.CPU).Median())
 	total := 0.0
 	for _, share := range found.shares {
 		total += share

@@ -31,11 +31,11 @@ func (c *Candidate) Note(load string, rep *report.Report) {
 // Figures are the medians of the candidate's runs of a load.
 func (c *Candidate) Figures(load string) Figures { return Summarize(c.runs[load]) }
 
-// Over returns the median of the ratios to base of a quantity of the
-// candidate's runs of a load, each to the run of base in the same round, so that
-// what slows the machine for some rounds is in neither; 0 if it is not known.
-func (c *Candidate) Over(base *Candidate, load string, quantity func(*report.Report) float64) float64 {
-	var ratios []float64
+// Over returns the ratios to base of a quantity of the candidate's runs of a load, each to
+// the run of base in the same round, so that what slows the machine for some rounds
+// is in neither.
+func (c *Candidate) Over(base *Candidate, load string, quantity func(*report.Report) float64) Ratios {
+	var ratios Ratios
 	for i, rep := range c.runs[load] {
 		if base == nil || i >= len(base.runs[load]) {
 			break
@@ -44,7 +44,21 @@ func (c *Candidate) Over(base *Candidate, load string, quantity func(*report.Rep
 			ratios = append(ratios, quantity(rep)/to)
 		}
 	}
-	return Median(ratios)
+	return ratios
+}
+
+// Ratios are those of the rounds of a comparison.
+type Ratios []float64
+
+// Median is the one in the middle, 0 if there is none.
+func (r Ratios) Median() float64 { return Median(r) }
+
+// String renders the median and the interquartile range.
+func (r Ratios) String() string {
+	if len(r) < 4 {
+		return Number(r.Median())
+	}
+	return fmt.Sprintf("%s (%s to %s)", Number(r.Median()), Number(Quantile(r, .25)), Number(Quantile(r, .75)))
 }
 
 // A Comparison puts the same loads on all candidates, which relay to one sink.

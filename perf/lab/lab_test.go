@@ -44,14 +44,19 @@ func TestOver(t *testing.T) {
 		slow.Note("load", &report.Report{Total: report.Phase{Rate: 100 * speed}})
 		fast.Note("load", &report.Report{Total: report.Phase{Rate: 150 * speed}, Server: &report.Process{CPUPerMessage: 1}})
 	}
-	if got := fast.Over(slow, "load", Throughput); got != 1.5 {
+	if got := fast.Over(slow, "load", Throughput).Median(); got != 1.5 {
 		t.Errorf("ratio %v, want 1.5", got)
 	}
-	if got := fast.Over(slow, "load", CPU); got != 0 {
+	if got := fast.Over(slow, "load", CPU).Median(); got != 0 {
 		t.Errorf("ratio %v to an unknown value", got)
 	}
-	if got := fast.Over(nil, "load", Throughput); got != 0 {
+	if got := fast.Over(nil, "load", Throughput).Median(); got != 0 {
 		t.Errorf("ratio %v to no subject", got)
+	}
+	for text, r := range map[string]Ratios{"-": nil, "1.50": {1, 2}, "3.00 (2.00 to 4.00)": {5, 1, 4, 2, 3}} {
+		if got := r.String(); got != text {
+			t.Errorf("%v is rendered as %q, want %q", []float64(r), got, text)
+		}
 	}
 }
 
