@@ -26,7 +26,7 @@ func Call(method, url string, body any) []byte {
 	text, status, err := call(&client, method, url, body)
 	Check(err)
 	switch status {
-	case http.StatusOK:
+	case http.StatusOK, http.StatusCreated, http.StatusNoContent:
 		return text
 	case http.StatusNotFound:
 		return nil

@@ -157,10 +157,15 @@ func FreeAddress() string {
 // build builds a package of this module into dir and returns the program.
 func build(dir, pkg string) string {
 	program := filepath.Join(dir, filepath.Base(pkg))
-	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "xoauth2-proxy/"+pkg)
+	goBuild(program, "xoauth2-proxy/"+pkg)
+	return program
+}
+
+// goBuild has go build make a program.
+func goBuild(program string, args ...string) {
+	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-o", program}, args...)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		Failf("building %s: %w\n%s", pkg, err, out)
+		Failf("building %s: %w\n%s", args[len(args)-1], err, out)
 	}
-	return program
 }

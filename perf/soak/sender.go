@@ -59,6 +59,14 @@ func (m message) send(c *lab.Client) (fate, error) {
 	return fateOf(err, ended), err
 }
 
+// randomSize is the size of a message in octets: one of 50 has up to 5 MiB.
+func randomSize(random *rand.Rand) int {
+	if random.IntN(50) == 0 {
+		return random.IntN(5 << 20)
+	}
+	return random.IntN(20 << 10)
+}
+
 // usable reports whether the connection goes on after err.
 func usable(err error) bool {
 	r, ok := err.(lab.Refusal)
@@ -82,12 +90,12 @@ func (r *soak) work(ctx context.Context, random *rand.Rand) {
 		if c == nil {
 			left, login = 1+random.IntN(30), r.stand.logins[random.IntN(len(r.stand.logins))]
 			var err error
-			if c, err = open(r.stand.Addr, login, random); err != nil {
+			if c, err = open([]string{r.stand.Addr, r.stand.entrance}[random.IntN(2)], login, random); err != nil {
 				r.ledger.noLogin()
 			}
 		}
 		if c != nil {
-			m := message{r.ledger.run, r.ledger.number(), login, random.IntN(20 << 10), 1 + random.IntN(3)*random.IntN(2), random.IntN(2) == 0}
+			m := message{r.ledger.run, r.ledger.number(), login, randomSize(random), 1 + random.IntN(3)*random.IntN(2), random.IntN(2) == 0}
 			became, err := m.send(c)
 			r.ledger.enter(m.number, became)
 			if left--; !usable(err) || left == 0 {

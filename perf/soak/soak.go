@@ -11,7 +11,7 @@
 //	rounds.go   the rounds and the audits between them
 //	sender.go   one SMTP client
 //	ledger.go   what the clients know, against what the provider has
-//	trouble.go  what goes wrong meanwhile
+//	trouble.go  what goes wrong meanwhile: at the provider, and in the network on both sides
 //	rest.go     failures and a time without anything after them
 //	growth.go   what the proxy uses, over its life
 //

@@ -3,6 +3,7 @@ package soak
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"syscall"
 
@@ -12,6 +13,8 @@ import (
 // stand is the proxy and the sandbox, as processes at fixed addresses.
 type stand struct {
 	*lab.Stand
+	network  *lab.Network
+	entrance string // of the proxy, through the network
 	logins   []string
 	accounts []map[string]any // as the sandbox wrote them
 }
@@ -39,8 +42,19 @@ func newStand(b *lab.Bench, accounts int) *stand {
 			}},
 		}})
 	s.accounts = lab.ReadAccounts(s.Sandbox.Accounts)
+	s.network = b.StartNetwork()
+	s.entrance = s.network.Between(clientSide, s.Addr)
+	_, port, _ := net.SplitHostPort(s.network.Between(providerSide, s.Sandbox.Plain))
+	for _, a := range s.accounts[:len(s.accounts)/2] {
+		a["oauth_endpoint"] = "localhost:" + port
+	}
+	s.reload(len(s.accounts), nil)
 	return s
 }
+
+// The names of the networks between. Half of the clients and half of the accounts go through
+// them.
+const clientSide, providerSide = "clients", "provider"
 
 // reload has the proxy load n of the accounts, which random picks if there is one.
 func (s *stand) reload(n int, random *rand.Rand) {

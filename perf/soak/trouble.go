@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/perf/lab"
 )
 
 // troubleNames are what goes wrong, in the order of the summary.
-var troubleNames = []string{"faults", "reloads", "proxy terminated under load", "proxy killed under load", "sandbox restarts", "rests"}
+var troubleNames = []string{"faults", "faults of the network", "reloads", "proxy terminated under load", "proxy killed under load", "sandbox restarts", "rests"}
 
 // phases are where faults strike; token is the token endpoint.
 var phases = []sandbox.Phase{sandbox.PhaseConnect, sandbox.PhaseTLS, sandbox.PhaseBanner, sandbox.PhaseEHLO, sandbox.PhaseStartTLS,
@@ -50,10 +51,11 @@ func (r *soak) upset(ctx context.Context, random *rand.Rand) {
 		select {
 		case <-ctx.Done():
 			r.stand.faults(nil)
+			r.stand.network.Heal()
 			return
 		case <-time.After(time.Duration(200+random.IntN(1800)) * time.Millisecond):
 		}
-		switch random.IntN(6) {
+		switch random.IntN(8) {
 		case 0, 1:
 			var rules []sandbox.Rule
 			for range 1 + random.IntN(4) {
@@ -61,12 +63,18 @@ func (r *soak) upset(ctx context.Context, random *rand.Rand) {
 			}
 			r.tell("faults", fmt.Sprintf("%s/%s, ...", rules[0].Phase, rules[0].Action))
 			r.stand.faults(rules)
-		case 2, 3, 4:
+		case 2, 3:
 			r.stand.faults(nil)
-		case 5:
+		case 4:
 			n := len(r.stand.accounts) - random.IntN(len(r.stand.accounts)/2)
 			r.tell("reloads", fmt.Sprintf("%d accounts", n))
 			r.stand.reload(n, random)
+		case 5, 6:
+			toxic := lab.RandomToxic(random)
+			r.tell("faults of the network", toxic.Type)
+			r.stand.network.Spoil([]string{clientSide, providerSide}[random.IntN(2)], toxic)
+		case 7:
+			r.stand.network.Heal()
 		}
 		if time.Now().After(r.nextLife) {
 			r.newLife()
@@ -77,9 +85,9 @@ func (r *soak) upset(ctx context.Context, random *rand.Rand) {
 // newLife restarts the proxy under load: in order and by force in turn.
 func (r *soak) newLife() {
 	kill := r.lives%2 == 1
-	what := troubleNames[2]
+	what := "proxy terminated under load"
 	if kill {
-		what = troubleNames[3]
+		what = "proxy killed under load"
 	}
 	r.lives++
 	r.tell(what, "")

@@ -1,0 +1,69 @@
+package lab
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strconv"
+)
+
+// A Network is Toxiproxy: TCP proxies between what is measured, with faults.
+type Network struct {
+	*Process
+	api string
+}
+
+// StartNetwork builds and starts it.
+func (b *Bench) StartNetwork() *Network {
+	program := filepath.Join(b.dir, "toxiproxy")
+	goBuild(program, "-modfile=tools/go.mod", "github.com/Shopify/toxiproxy/v2/cmd/server")
+	addr := FreeAddress()
+	host, port, err := net.SplitHostPort(addr)
+	Check(err)
+	n := &Network{b.Start([]string{"LOG_LEVEL=fatal"}, program, "-host", host, "-port", port), "http://" + addr}
+	n.Discard()
+	n.WaitReady(addr)
+	return n
+}
+
+// Between puts a proxy before a target, and returns its address.
+func (n *Network) Between(name, target string) string {
+	var at struct{ Listen string }
+	answer := Call(http.MethodPost, n.api+"/proxies", map[string]any{"name": name, "listen": "127.0.0.1:0", "upstream": target, "enabled": true})
+	Check(json.Unmarshal(answer, &at))
+	return at.Listen
+}
+
+// A Toxic is a fault of a network.
+type Toxic struct {
+	Name       string         `json:"name"`
+	Type       string         `json:"type"`
+	Stream     string         `json:"stream"` // "upstream": of what the client sends; "downstream": of what it receives
+	Attributes map[string]int `json:"attributes"`
+}
+
+// RandomToxic returns a fault: pieces of a few octets, latency, little bandwidth, a cut after
+// some octets, or a reset.
+func RandomToxic(random *rand.Rand) Toxic {
+	t := []Toxic{
+		{Type: "slicer", Attributes: map[string]int{"average_size": 5, "size_variation": 4}},
+		{Type: "latency", Attributes: map[string]int{"latency": 40, "jitter": 10}},
+		{Type: "bandwidth", Attributes: map[string]int{"rate": 800}}, // KB/s
+		{Type: "limit_data", Attributes: map[string]int{"bytes": 1 + random.IntN(100<<10)}},
+		{Type: "limit_data", Attributes: map[string]int{"bytes": 1 + random.IntN(2<<10)}},
+		{Type: "reset_peer", Attributes: map[string]int{"timeout": random.IntN(500)}}, // ms
+	}[random.IntN(6)]
+	t.Name = strconv.FormatUint(random.Uint64(), 36)
+	t.Stream = []string{"upstream", "downstream"}[random.IntN(2)]
+	return t
+}
+
+// Spoil adds a fault to a proxy.
+func (n *Network) Spoil(proxy string, t Toxic) {
+	Call(http.MethodPost, n.api+"/proxies/"+proxy+"/toxics", t)
+}
+
+// Heal removes all faults.
+func (n *Network) Heal() { Call(http.MethodPost, n.api+"/reset", nil) }
