@@ -170,15 +170,12 @@ func postfixAgent(t *testing.T, s *stack, ca string, later bool) transferAgent {
 		settings = append(settings, "header_checks = static:HOLD\n")
 	}
 	p := startPostfix(t, s, "plain", settings...)
-	queue := func(t *testing.T) string {
-		return strings.TrimSpace(string(mustRun(t, nil, program(t, "postqueue"), "-c", p.config, "-j").stdout))
-	}
 	return transferAgent{
 		inject: func(t *testing.T, m mail) {
 			mustRun(t, withLF(m.content), sendmail, append([]string{"-C", p.config, "-i", "-f", m.from, "--"}, m.to...)...)
 		},
 		flush: func(t *testing.T) {
-			p.await(t, "all are held", func() bool { return strings.Count(queue(t), `"queue_name": "hold"`) == queued })
+			p.await(t, "all are held", func() bool { return strings.Count(p.queue(t), `"queue_name": "hold"`) == queued })
 			if n := len(s.provider.Messages()); n != 0 {
 				t.Errorf("%d messages arrived that are on hold", n)
 			}
@@ -198,9 +195,15 @@ func postfixAgent(t *testing.T, s *stack, ca string, later bool) transferAgent {
 			if n := strings.Count(p.logged(), "status=deferred"); n > 0 {
 				t.Errorf("%d deliveries were deferred", n)
 			}
-			p.await(t, "the queue is empty", func() bool { return queue(t) == "" })
+			p.await(t, "the queue is empty", func() bool { return p.queue(t) == "" })
 		},
 	}
+}
+
+// queue is what Postfix has in its queue, in JSON.
+func (p *postfix) queue(t *testing.T) string {
+	t.Helper()
+	return strings.TrimSpace(string(mustRun(t, nil, program(t, "postqueue"), "-c", p.config, "-j").stdout))
 }
 
 // await waits for cond, which is looked at again and again.

@@ -5,8 +5,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 // A Network is Toxiproxy: TCP proxies between what is measured, with faults.
@@ -18,7 +20,8 @@ type Network struct {
 // StartNetwork builds and starts it.
 func (b *Bench) StartNetwork() *Network {
 	program := filepath.Join(b.dir, "toxiproxy")
-	goBuild(program, "-modfile=tools/go.mod", "github.com/Shopify/toxiproxy/v2/cmd/server")
+	root := filepath.Dir(strings.TrimSpace(string(Must(exec.Command("go", "env", "GOMOD").Output()))))
+	goBuild(program, "-modfile="+filepath.Join(root, "tools", "go.mod"), "github.com/Shopify/toxiproxy/v2/cmd/server")
 	addr := FreeAddress()
 	host, port, err := net.SplitHostPort(addr)
 	Check(err)
