@@ -26,6 +26,8 @@ var allowed = map[string][]string{
 	"internal/quota":                    {"internal/durable"},
 	"internal/seal":                     {},
 	"internal/testkit":                  {},
+	"internal/testkit/backend":          {"internal/account", "internal/sandbox", "internal/testkit", "internal/testkit/provider", "oauth", "upstream"},
+	"internal/testkit/provider":         {"internal/account", "internal/sandbox", "internal/testkit"},
 	"internal/testmount":                {},
 	"internal/loop":                     {},
 	"internal/watchdog":                 {},
@@ -81,7 +83,7 @@ var onlyHome = map[string][]string{
 	"github.com/tailscale/hujson":                 {"internal/keyfile", "internal/accountfile", "internal/config"},
 	"github.com/alecthomas/kong":                  {"cmd/xoauth2-proxy", "loadgen", "perf"},
 	"github.com/valyala/fasthttp":                 {"oauth/internal/httpc", "internal/admin", "internal/sandbox", "perf"},
-	"github.com/VictoriaMetrics/metrics":          {"server", "upstream", "oauth", "internal/admin", "internal/watchdog", "internal/app", "perf"},
+	"github.com/VictoriaMetrics/metrics":          {"server", "upstream", "oauth", "internal/admin", "internal/watchdog", "internal/app", "internal/testkit", "perf"},
 }
 
 func TestImports(t *testing.T) {

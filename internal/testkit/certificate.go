@@ -1,7 +1,7 @@
-// Package testkit has what tests of several packages need: certificates.
 package testkit
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,14 +14,18 @@ import (
 	"time"
 )
 
-// Certificate makes a certificate for names, host names or IP addresses, that
-// signs itself and is valid for an hour; the first name is its common name.
+// Certificate makes a key and a certificate for names, host names or IP addresses, that
+// signs itself and is valid for a year; the first name is its common name.
 func Certificate(names ...string) tls.Certificate {
-	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	return CertificateOf(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), names...)
+}
+
+// CertificateOf is Certificate for a key.
+func CertificateOf(key crypto.Signer, names ...string) tls.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: names[0]},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	for _, n := range names {
 		if ip := net.ParseIP(n); ip != nil {
@@ -46,6 +50,15 @@ func PEM(c tls.Certificate) (certificate, key []byte) {
 	private := must(x509.MarshalPKCS8PrivateKey(c.PrivateKey))
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+}
+
+// Trusting is the client's side of TLS with the holder of one of the certificates in pem.
+func Trusting(pem []byte, name string) *tls.Config {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		panic("no certificate in PEM")
+	}
+	return &tls.Config{RootCAs: pool, ServerName: name}
 }
 
 func must[T any](v T, err error) T {

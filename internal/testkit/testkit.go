@@ -1,0 +1,128 @@
+// Package testkit has what tests of several packages need: certificates, an SMTP client
+// that sends what a test says, waits, loopback listeners, and the reading of metrics.
+// Package provider below it has a sandbox with accounts, package backend all that a
+// server stands on.
+//
+// Functions and methods that take a testing.TB, or return no error, fail the test. They
+// are for its goroutine; the others are for any.
+package testkit
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Patience bounds every wait. It is far above what any wait takes, so that only a hang
+// meets it.
+const Patience = 30 * time.Second
+
+// Context ends after Patience, or after the test with what the test has to clean up.
+func Context(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// Eventually waits until cond holds, where nothing tells when.
+func Eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	Settle(t, func() string {
+		if cond() {
+			return ""
+		}
+		return what
+	})
+}
+
+// Settle waits until missing names nothing any more, where nothing tells when.
+func Settle(t testing.TB, missing func() string) {
+	t.Helper()
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	for deadline := time.Now().Add(Patience); ; <-look.C {
+		what := missing()
+		if what == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still after %v: %s", Patience, what)
+		}
+	}
+}
+
+// Receive waits for a value of the channel.
+func Receive[T any](t testing.TB, what string, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(Patience):
+		t.Fatalf("not after %v: %s", Patience, what)
+	}
+	return v
+}
+
+// Listen opens a port of the loopback until the test ends.
+func Listen(t testing.TB) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	return ln
+}
+
+// HostPort takes an address of the loopback apart.
+func HostPort(t testing.TB, addr string) (host string, port int) {
+	t.Helper()
+	host, text, err := net.SplitHostPort(addr)
+	if err == nil {
+		port, err = strconv.Atoi(text)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return host, port
+}
+
+// Metrics reads the metrics that write exposes, by their names with labels.
+func Metrics(t testing.TB, write func(io.Writer)) map[string]float64 {
+	t.Helper()
+	var text bytes.Buffer
+	write(&text)
+	all := make(map[string]float64)
+	for line := range strings.Lines(text.String()) {
+		i := strings.LastIndexByte(line, ' ')
+		v, err := strconv.ParseFloat(strings.TrimSpace(line[i+1:]), 64)
+		if err != nil {
+			t.Fatalf("metric %q: %v", line, err)
+		}
+		all[line[:i]] = v
+	}
+	return all
+}
+
+// Metric reads one metric by its name with labels. It must be there.
+func Metric(t testing.TB, write func(io.Writer), name string) float64 {
+	t.Helper()
+	v, ok := Metrics(t, write)[name]
+	if !ok {
+		t.Fatalf("there is no metric %s", name)
+	}
+	return v
+}
+
+// Brief quotes s, or its ends when it is long.
+func Brief(s string) string {
+	if len(s) <= 400 {
+		return strconv.Quote(s)
+	}
+	return fmt.Sprintf("%q ... %q (%d octets)", s[:200], s[len(s)-150:], len(s))
+}
