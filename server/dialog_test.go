@@ -165,25 +165,25 @@ func (d *dialog) runWhole(t testing.TB, k *stack) {
 
 // check reads what the server is to say or do.
 func (d *dialog) check(c *client, st step) {
-	c.t.Helper()
+	c.T.Helper()
 	if st.closed {
 		c.expectEnd()
 		return
 	}
 	for {
-		line, err := c.r.ReadString('\n')
+		line, err := c.R.ReadString('\n')
 		if err != nil {
-			c.t.Fatalf("%s:%d: waiting for %q: %v", d.name, st.line, st.want, err)
+			c.T.Fatalf("%s:%d: waiting for %q: %v", d.name, st.line, st.want, err)
 		}
 		text, ok := strings.CutSuffix(line, "\r\n")
 		if !ok || strings.ContainsAny(text, "\r\n") {
-			c.t.Fatalf("%s:%d: %q does not end in CRLF", d.name, st.line, line)
+			c.T.Fatalf("%s:%d: %q does not end in CRLF", d.name, st.line, line)
 		}
 		if st.last && len(text) > 3 && text[3] == '-' {
 			continue
 		}
 		if !matches(st.want, text) {
-			c.t.Fatalf("%s:%d: the server says %q, want %q", d.name, st.line, text, st.want)
+			c.T.Fatalf("%s:%d: the server says %q, want %q", d.name, st.line, text, st.want)
 		}
 		return
 	}
@@ -192,14 +192,14 @@ func (d *dialog) check(c *client, st step) {
 // end checks that the server has nothing more to say: the next reply is that
 // to QUIT.
 func (d *dialog) end(c *client) {
-	c.t.Helper()
+	c.T.Helper()
 	if d.endsClosed() {
 		return
 	}
 	c.send("QUIT\r\n")
 	got, err := c.reply()
 	if err != nil || !strings.HasPrefix(got, "221 2.0.0 ") {
-		c.t.Fatalf("%s: the answer to QUIT at the end is %q (%v): the session is out of step", d.name, got, err)
+		c.T.Fatalf("%s: the answer to QUIT at the end is %q (%v): the session is out of step", d.name, got, err)
 	}
 	c.expectEnd()
 }

@@ -2,11 +2,7 @@ package server
 
 import (
 	"crypto/tls"
-	"errors"
-	"io"
 	"net/netip"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -75,23 +71,6 @@ var (
 	}
 )
 
-// fin closes the sending side of the connection. The server may have closed it, if
-// it has seen an end before.
-func (c *client) fin() {
-	c.t.Helper()
-	if err := c.conn.CloseWrite(); err != nil && !errors.Is(err, syscall.ENOTCONN) {
-		c.t.Fatal(err)
-	}
-}
-
-// notify closes the sending side of TLS.
-func (c *client) notify() {
-	c.t.Helper()
-	if err := c.w.(*tls.Conn).CloseWrite(); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
 // dialVersion connects and reads the greeting, in clear if version is 0.
 func (k *stack) dialVersion(t testing.TB, version uint16) *client {
 	t.Helper()
@@ -126,22 +105,6 @@ func (k *stack) awaitState(t testing.TB, want state) {
 		k.inspect(t, func(s *session) { there = s.state == want })
 		return there
 	})
-}
-
-// codes reads up to the end and gives the code of each reply.
-func (c *client) codes() string {
-	c.t.Helper()
-	text, err := io.ReadAll(c.r)
-	if err != nil {
-		c.t.Fatalf("reading up to the end: %v", err)
-	}
-	var codes []string
-	for line := range strings.Lines(string(text)) {
-		if line[3] == ' ' {
-			codes = append(codes, line[:3])
-		}
-	}
-	return strings.Join(codes, " ")
 }
 
 // count is how many messages of a sender the provider has.

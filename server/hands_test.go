@@ -132,15 +132,15 @@ func (c *sender) attempt(id string, size int, two bool) (acknowledged bool) {
 
 // taken sends a command or the content, and reports whether it was accepted.
 func (c *sender) taken(what string) bool {
-	c.t.Helper()
+	c.T.Helper()
 	c.send(what)
 	r, err := c.reply()
 	switch {
 	case err != nil:
-		c.t.Errorf("after %s: %v", brief(what), err)
+		c.T.Errorf("after %s: %v", brief(what), err)
 		return false
 	case r[0] == '5':
-		c.t.Errorf("after %s: %s", brief(what), r)
+		c.T.Errorf("after %s: %s", brief(what), r)
 	}
 	c.ended = strings.HasPrefix(r, "421")
 	return r[0] == '2' || r[0] == '3'

@@ -59,7 +59,7 @@ func (k *stack) setPasswords(t *testing.T, stored map[string]string) {
 // exchange logs in by a mechanism, with or without initial response, and gives
 // the final reply.
 func (c *client) exchange(mechanism string, initial bool, user, pass string) string {
-	c.t.Helper()
+	c.T.Helper()
 	b64 := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	switch {
 	case mechanism == "PLAIN" && initial:
@@ -77,7 +77,7 @@ func (c *client) exchange(mechanism string, initial bool, user, pass string) str
 	}
 	challenge, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(c.cmd("AUTH CRAM-MD5", "334 "), "334 "))
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	mac := hmac.New(md5.New, []byte(pass))
 	mac.Write(challenge)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // What the provider answers to a recipient.
@@ -146,7 +147,7 @@ func checkMix(t *testing.T, k *stack, c *client, user string, mix []verdict, pip
 		if string(m.Body) != body || m.Account != user {
 			t.Errorf("%s: the provider has %q under %s", mix, m.Body, m.Account)
 		}
-		got = append(got, paths(m)...)
+		got = append(got, provider.Paths(m)...)
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%s: the provider has the message for %q, told 250 were %q", mix, got, want)

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -46,33 +45,18 @@ func (k *stack) dialAt(t testing.TB, listener int) *client {
 // secure runs the handshake, and has all that follows go through TLS. below, if
 // not nil, is what the handshake goes through instead of the connection.
 func (c *client) secure(cfg *tls.Config, below net.Conn) *tls.Conn {
-	c.t.Helper()
-	if below == nil {
-		below = c.conn
+	c.T.Helper()
+	conn, err := c.Handshake(cfg, below)
+	if err != nil {
+		c.T.Fatalf("the handshake: %v", err)
 	}
-	conn := tls.Client(below, cfg)
-	if err := conn.Handshake(); err != nil {
-		c.t.Fatalf("the handshake: %v", err)
-	}
-	c.w, c.r = conn, bufio.NewReader(conn)
 	return conn
 }
 
 // starttls says EHLO, STARTTLS, and EHLO again.
 func (c *client) starttls(cfg *tls.Config, below net.Conn) *tls.Conn {
-	c.t.Helper()
-	c.expect("220")
-	c.cmd("EHLO client.example.com", "250")
-	c.cmd("STARTTLS", "220 2.0.0")
-	conn := c.secure(cfg, below)
-	c.cmd("EHLO client.example.com", "250")
-	return conn
-}
-
-// authenticate logs a user in.
-func (c *client) authenticate(user string) {
-	c.t.Helper()
-	c.cmd("AUTH PLAIN "+plainResponse(user, "any"), "235 2.7.0")
+	c.T.Helper()
+	return c.StartTLS(cfg, below)
 }
 
 // octetwise writes each octet by itself.

@@ -128,7 +128,7 @@ func (c chopped) Write(b []byte) (written int, err error) {
 
 // deliver sends a message in one write and gives the last reply.
 func (c *client) deliver(from, body string) (got string, err error) {
-	_, err = fmt.Fprintf(c.w, "MAIL FROM:<%s>\r\nRCPT TO:<b@example.com>\r\nBDAT %d LAST\r\n%s", from, len(body), body)
+	_, err = fmt.Fprintf(c.Conn, "MAIL FROM:<%s>\r\nRCPT TO:<b@example.com>\r\nBDAT %d LAST\r\n%s", from, len(body), body)
 	for range 3 {
 		if err == nil {
 			got, err = c.reply()
