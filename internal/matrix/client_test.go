@@ -1,25 +1,23 @@
 package matrix
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // client is an SMTP client of the proxy.
-type client struct {
-	conn *net.TCPConn
-	r    *bufio.Reader
-}
+type client struct{ *testkit.Client }
 
 var clients atomic.Uint32
 
@@ -33,10 +31,9 @@ func (k *stack) login(user string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{conn: conn.(*net.TCPConn), r: bufio.NewReader(conn)}
-	token := codec.AppendBase64(nil, []byte("\x00"+user+"\x00any"))
+	c := &client{testkit.NewClient(nil, conn)}
 	_, err = c.reply() // the greeting
-	for _, line := range []string{"EHLO client.matrix.test", "AUTH PLAIN " + string(token)} {
+	for _, line := range []string{"EHLO client.matrix.test", "AUTH PLAIN " + testkit.Plain(user, "any")} {
 		if err == nil {
 			var r string
 			if r, err = c.ask(line + "\r\n"); err == nil && r[0] != '2' {
@@ -56,38 +53,28 @@ type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-func (c *client) close() { c.conn.Close() }
+func (c *client) close() { _ = c.Close() }
 
 // reply reads one reply: its code, a space, and its lines without their codes,
 // parted by "\n".
 func (c *client) reply() (string, error) {
-	if err := c.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return "", err
 	}
-	var lines []string
-	for {
-		line, err := c.r.ReadString('\n')
-		if err != nil {
-			return "", err
-		}
-		text, ok := strings.CutSuffix(line, "\r\n")
-		if !ok || len(text) < 4 || text[3] != ' ' && text[3] != '-' || len(lines) > 0 && text[:3] != lines[0][:3] {
-			return "", fmt.Errorf("%q is no line of a reply", line)
-		}
-		if len(lines) == 0 {
-			lines = append(lines, text[:3]+" "+text[4:])
-		} else {
-			lines = append(lines, text[4:])
-		}
-		if text[3] == ' ' {
-			return strings.Join(lines, "\n"), nil
-		}
+	r, err := c.Reply()
+	if err != nil {
+		return "", err
 	}
+	lines := strings.Split(r, "\n")
+	for i := range lines {
+		lines[i] = lines[i][4:]
+	}
+	return r[:3] + " " + strings.Join(lines, "\n"), nil
 }
 
 // ask sends octets in one write and reads one reply.
 func (c *client) ask(octets string) (string, error) {
-	if _, err := io.WriteString(c.conn, octets); err != nil {
+	if _, err := io.WriteString(c, octets); err != nil {
 		return "", err
 	}
 	return c.reply()
@@ -176,7 +163,7 @@ func (c *client) send(l letter, how style) (o outcome) {
 		commands = []string{strings.Join(commands, "")}
 	}
 	for i, command := range commands {
-		if _, o.err = io.WriteString(c.conn, command); o.err != nil {
+		if _, o.err = io.WriteString(c, command); o.err != nil {
 			return o
 		}
 		if i == 0 && !read(&o.mail) {
@@ -226,11 +213,7 @@ func (k *stack) arrived(l letter) (list []*sandbox.Message) {
 // recipients.
 func checkCopy(t testing.TB, m *sandbox.Message, l letter, to []string) {
 	t.Helper()
-	var paths []string
-	for _, r := range m.Recipients {
-		paths = append(paths, r.Path)
-	}
-	if strings.Join(paths, " ") != strings.Join(to, " ") {
+	if paths := provider.Paths(m); !slices.Equal(paths, to) {
 		t.Errorf("letter %s went to %v, the client knows of %v", l.from, paths, to)
 	}
 	if string(m.Body) != l.content {

@@ -83,8 +83,8 @@ func TestProperty(t *testing.T) {
 	if len(v) > 0 {
 		t.Errorf("breaches of protocol: %v", v)
 	}
-	k.settled(t)
-	k.stop(t)
+	k.Settled(t)
+	k.Stop()
 }
 
 // hurried makes an account one whose messages wait for each other, but not for
@@ -145,7 +145,7 @@ func (p *propertyRun) count() {
 func (c *client) leave(l letter, how style, random *rand.Rand) fate {
 	f := fate{letter: l, left: true}
 	if random.IntN(2) == 0 {
-		_ = c.conn.SetLinger(0) // it is open, and if it were not, nothing would be lost
+		_ = c.TCP.SetLinger(0) // it is open, and if it were not, nothing would be lost
 	}
 	defer c.close()
 	text := "MAIL FROM:<" + l.from + "> BODY=8BITMIME\r\n"
@@ -157,10 +157,10 @@ func (c *client) leave(l letter, how style, random *rand.Rand) fate {
 		if f.whole = random.IntN(2) == 0; !f.whole {
 			text = text[:random.IntN(len(text))]
 		}
-		_, _ = io.WriteString(c.conn, text) // the server may have gone first
+		_, _ = io.WriteString(c, text) // the server may have gone first
 		return f
 	}
-	_, _ = io.WriteString(c.conn, text)
+	_, _ = io.WriteString(c, text)
 	for range random.IntN(len(l.to) + 2) {
 		if _, err := c.reply(); err != nil {
 			break

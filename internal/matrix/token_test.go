@@ -8,6 +8,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // tokenFaults are what can happen at the token endpoint. atLogin is what a
@@ -123,17 +124,17 @@ func (k *stack) afterToken(t *testing.T, c *client, reload bool) {
 		k.reload(t, k.users)
 	}
 	k.deliver(t, c, victim, 1, style{}, true)
-	k.settled(t)
-	k.stop(t)
+	k.Settled(t)
+	k.Stop()
 }
 
 // reload publishes the accounts anew, in the order in which the proxy does.
 func (k *stack) reload(t testing.TB, users []string) {
 	t.Helper()
-	snap := k.snapshot(t, users)
-	k.tokens.Retain(snap)
-	k.store.Swap(snap)
-	k.relay.Retain(snap)
+	snap := k.Snapshot(t, users...)
+	k.Tokens.Retain(snap)
+	k.Store.Swap(snap)
+	k.Relay.Retain(snap)
 }
 
 // TestRetryAfterIsObeyed checks that a token endpoint that asks for time is
@@ -163,7 +164,7 @@ func TestRotation(t *testing.T) {
 	configured := k.sandbox.RefreshToken(victim)
 	for range 3 {
 		k.deliver(t, nil, victim, 1, style{}, true)
-		k.settled(t)
+		k.Settled(t)
 		k.sandbox.ExpireTokens(victim)
 		k.reconnect(t)
 	}
@@ -177,12 +178,12 @@ func TestRotation(t *testing.T) {
 // accounts away and putting them back.
 func (k *stack) reconnect(t testing.TB) {
 	t.Helper()
-	snap := k.store.Load()
+	snap := k.Store.Load()
 	empty, err := account.NewSnapshot(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.relay.Retain(empty)
-	k.relay.Retain(snap)
-	eventually(t, func() bool { return k.sandbox.Stats().Open == 0 }, func() string { return "connections are open" })
+	k.Relay.Retain(empty)
+	k.Relay.Retain(snap)
+	testkit.Eventually(t, "no connection is open", func() bool { return k.sandbox.Stats().Open == 0 })
 }
