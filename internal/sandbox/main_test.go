@@ -1,8 +1,6 @@
 package sandbox
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net/smtp"
 	"net/textproto"
@@ -11,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,15 +35,6 @@ func newServer(t *testing.T, cfg Config) *Server {
 	return s
 }
 
-// xoauth2 is the mechanism of net/smtp with the user and a token.
-type xoauth2 [2]string
-
-func (a xoauth2) Start(*smtp.ServerInfo) (string, []byte, error) {
-	return "XOAUTH2", []byte("user=" + a[0] + "\x01auth=Bearer " + a[1] + "\x01\x01"), nil
-}
-
-func (a xoauth2) Next([]byte, bool) ([]byte, error) { return nil, nil }
-
 // login returns an authenticated client of the account's endpoint.
 func login(t *testing.T, s *Server, user string) *smtp.Client {
 	t.Helper()
@@ -52,12 +43,10 @@ func login(t *testing.T, s *Server, user string) *smtp.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(s.CAPEM())
-	if err := c.StartTLS(&tls.Config{RootCAs: pool, ServerName: "localhost"}); err != nil {
+	if err := c.StartTLS(testkit.Trusting(s.CAPEM(), "localhost")); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Auth(xoauth2{user, s.IssueToken(user, time.Hour)}); err != nil {
+	if err := c.Auth(testkit.XOAuth2Auth(user, s.IssueToken(user, time.Hour))); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -75,21 +64,7 @@ func mustDeliver(t *testing.T, s *Server, user, content string) {
 // refuses.
 func deliver(t *testing.T, s *Server, user, content string) error {
 	t.Helper()
-	c := login(t, s, user)
-	if err := c.Mail("from@a.test"); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Rcpt("to@b.test"); err != nil {
-		t.Fatal(err)
-	}
-	w, err := c.Data()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write([]byte(content)); err != nil {
-		t.Fatal(err)
-	}
-	return w.Close()
+	return testkit.Submit(login(t, s, user), "from@a.test", []string{"to@b.test"}, []byte(content))
 }
 
 // refused reports whether err is a reply of that code whose text begins so.

@@ -48,8 +48,12 @@ func Roots(c tls.Certificate) *x509.CertPool {
 // PEM is the certificate and its private key as they stand in files.
 func PEM(c tls.Certificate) (certificate, key []byte) {
 	private := must(x509.MarshalPKCS8PrivateKey(c.PrivateKey))
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+	return PublicPEM(c), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+}
+
+// PublicPEM is the certificate alone as it stands in a file.
+func PublicPEM(c tls.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]})
 }
 
 // Trusting is the client's side of TLS with the holder of one of the certificates in pem.

@@ -225,7 +225,24 @@ func Plain(user, password string) string {
 
 // XOAuth2 is the initial response of AUTH XOAUTH2 in base64.
 func XOAuth2(user, token string) string {
-	return base64.StdEncoding.EncodeToString([]byte("user=" + user + "\x01auth=Bearer " + token + "\x01\x01"))
+	return base64.StdEncoding.EncodeToString(xoauth2Response(user, token))
+}
+
+// XOAuth2Auth is AUTH XOAUTH2 for the client of the standard library.
+func XOAuth2Auth(user, token string) smtp.Auth { return xoauth2{user, token} }
+
+type xoauth2 struct{ user, token string }
+
+// Start implements smtp.Auth.
+func (a xoauth2) Start(*smtp.ServerInfo) (string, []byte, error) {
+	return "XOAUTH2", xoauth2Response(a.user, a.token), nil
+}
+
+// Next implements smtp.Auth. It cancels the exchange with an empty response.
+func (xoauth2) Next([]byte, bool) ([]byte, error) { return nil, nil }
+
+func xoauth2Response(user, token string) []byte {
+	return []byte("user=" + user + "\x01auth=Bearer " + token + "\x01\x01")
 }
 
 // Submit runs one transaction by the client of the standard library. A nil error is a

@@ -37,22 +37,22 @@ func Eventually(t testing.TB, what string, cond func() bool) {
 		if cond() {
 			return ""
 		}
-		return what
+		return "not so: " + what
 	})
 }
 
-// Settle waits until missing names nothing any more, where nothing tells when.
-func Settle(t testing.TB, missing func() string) {
+// Settle waits until what names nothing any more, where nothing tells when.
+func Settle(t testing.TB, what func() string) {
 	t.Helper()
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
 	for deadline := time.Now().Add(Patience); ; <-look.C {
-		what := missing()
-		if what == "" {
+		left := what()
+		if left == "" {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("still after %v: %s", Patience, what)
+			t.Fatalf("after %v still %s", Patience, left)
 		}
 	}
 }

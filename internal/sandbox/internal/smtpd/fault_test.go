@@ -3,7 +3,6 @@ package smtpd
 import (
 	"crypto/x509"
 	"errors"
-	"io"
 	"net"
 	"strings"
 	"syscall"
@@ -144,11 +143,11 @@ func checkAction(t *testing.T, c *client, r fault.Rule) {
 		c.want("421 4.3.2 go away")
 		c.wantEnd()
 	case fault.ActionClose:
-		if err := c.wantEnd(); err != io.EOF {
+		if err := c.wantEnd(); err != nil {
 			t.Errorf("ended by %v, want EOF", err)
 		}
 	case fault.ActionCut: // crypto/tls does not tell the client of the missing close_notify
-		if err := c.wantEnd(); err != io.EOF {
+		if err := c.wantEnd(); err != nil {
 			t.Errorf("ended by %v, want EOF", err)
 		}
 	case fault.ActionReset:
@@ -163,9 +162,9 @@ func checkAction(t *testing.T, c *client, r fault.Rule) {
 		if got, err := c.reply(); err == nil || got != "" {
 			t.Errorf("a stalled session answered %q, %v", got, err)
 		}
-		c.raw.Close()
+		c.TCP.Close()
 	case fault.ActionGarbage:
-		if got, err := c.br.ReadString('\n'); err != nil || !strings.HasPrefix(got, "\x00\xff") {
+		if got, err := c.R.ReadString('\n'); err != nil || !strings.HasPrefix(got, "\x00\xff") {
 			t.Errorf("garbage %q, %v", got, err)
 		}
 	case fault.ActionHuge:

@@ -135,7 +135,7 @@ func TestOutlookDelaysOverRate(t *testing.T) {
 	if err := s.WaitAccount(testContext(t), outlookUser, func(st mailbox.Stats) bool { return st.RateDelays == 1 }); err != nil {
 		t.Fatal(err)
 	}
-	c.raw.Close() // a client that does not wait: the message is gone
+	c.TCP.Close() // a client that does not wait: the message is gone
 	login(t, s, gmailUser).deliver("the others go on")
 	if n := s.AccountStats(outlookUser).Messages; n != 1 {
 		t.Errorf("%d messages", n)

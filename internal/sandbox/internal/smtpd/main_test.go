@@ -6,12 +6,8 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/base64"
 	"fmt"
-	"net"
 	"net/textproto"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +17,7 @@ import (
 	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 	"xoauth2-proxy/internal/sandbox/internal/store"
+	"xoauth2-proxy/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -126,126 +123,52 @@ func plainConfig(keywords ...string) setup {
 	}
 }
 
-func testContext(t testing.TB) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
+func testContext(t testing.TB) context.Context { return testkit.Context(t) }
 
-// client is an SMTP client that shows every byte.
+// client is an SMTP client that shows every octet.
 type client struct {
-	t   testing.TB
+	*testkit.Client
 	srv *fixture
-	raw *net.TCPConn
-	net.Conn
-	br *bufio.Reader
 }
 
 func dial(t testing.TB, s *fixture, addr string) *client {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	return &client{t, s, conn.(*net.TCPConn), conn, bufio.NewReader(conn)}
+	c := testkit.Dial(t, addr)
+	c.LineLimit = 1 << 20 // of a reply that is too long on purpose
+	return &client{c, s}
 }
 
-func (c *client) send(text string) {
-	c.t.Helper()
-	if _, err := c.Write([]byte(text)); err != nil {
-		c.t.Fatalf("send %q: %v", text, err)
-	}
-}
+// The methods of testkit.Client by the names that the tests of this package use.
 
-// reply reads one reply, its lines joined by '\n'.
-func (c *client) reply() (string, error) {
-	var lines []string
-	for {
-		line, err := c.br.ReadString('\n')
-		if err != nil {
-			return strings.Join(append(lines, line), "\n"), err
-		}
-		line = strings.TrimSuffix(line, "\r\n")
-		lines = append(lines, line)
-		if len(line) < 4 || line[3] != '-' {
-			return strings.Join(lines, "\n"), nil
-		}
-	}
-}
-
-func (c *client) want(prefix string) string {
-	c.t.Helper()
-	got, err := c.reply()
-	if err != nil || !strings.HasPrefix(got, prefix) {
-		c.t.Fatalf("reply %q, %v; want %q", got, err, prefix)
-	}
-	return got
-}
-
-// cmd sends a line and expects a reply that begins with prefix.
-func (c *client) cmd(line, prefix string) string {
-	c.t.Helper()
-	c.send(line + "\r\n")
-	got, err := c.reply()
-	if err != nil || !strings.HasPrefix(got, prefix) {
-		c.t.Fatalf("%q: reply %q, %v; want %q", line, got, err, prefix)
-	}
-	return got
-}
-
-// wantEnd expects the connection to end without another reply.
-func (c *client) wantEnd() error {
-	c.t.Helper()
-	got, err := c.reply()
-	if err == nil {
-		c.t.Fatalf("got %q, want the end of the connection", got)
-	}
-	if ne, ok := err.(net.Error); ok && ne.Timeout() {
-		c.t.Fatalf("connection neither answered nor ended")
-	}
-	return err
-}
+func (c *client) send(text string)               { c.T.Helper(); c.Send(text) }
+func (c *client) reply() (string, error)         { return c.Reply() }
+func (c *client) want(prefix string) string      { c.T.Helper(); return c.Expect(prefix) }
+func (c *client) cmd(line, prefix string) string { c.T.Helper(); return c.Cmd(line, prefix) }
+func (c *client) wantEnd() error                 { c.T.Helper(); return c.ExpectEnd() }
 
 func (c *client) tlsConfig() *tls.Config {
 	return trusting(c.srv)
 }
 
 // trusting trusts the CA of the server alone.
-func trusting(s *fixture) *tls.Config {
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(s.CAPEM())
-	return &tls.Config{RootCAs: pool, ServerName: "localhost"}
-}
+func trusting(s *fixture) *tls.Config { return testkit.Trusting(s.CAPEM(), "localhost") }
 
 func (c *client) handshake(cfg *tls.Config) error {
-	conn := tls.Client(c.raw, cfg)
-	err := conn.Handshake()
-	c.Conn, c.br = conn, bufio.NewReader(conn)
+	_, err := c.Handshake(cfg, nil)
 	return err
 }
 
 // secure greets and does STARTTLS and the second EHLO.
 func (c *client) secure() *client {
-	c.t.Helper()
-	c.want("220 ")
-	c.cmd("EHLO client.test", "250-")
-	c.cmd("STARTTLS", "220 ")
-	if err := c.handshake(c.tlsConfig()); err != nil {
-		c.t.Fatal(err)
-	}
-	c.cmd("EHLO client.test", "250-")
+	c.T.Helper()
+	c.StartTLS(c.tlsConfig(), nil)
 	return c
 }
 
-func xoauth2(user, token string) string {
-	return base64.StdEncoding.EncodeToString([]byte("user=" + user + "\x01auth=Bearer " + token + "\x01\x01"))
-}
+func xoauth2(user, token string) string { return testkit.XOAuth2(user, token) }
 
 func (c *client) auth(user string) *client {
-	c.t.Helper()
+	c.T.Helper()
 	c.cmd("AUTH XOAUTH2 "+xoauth2(user, c.srv.token(user)), "235 2.7.0")
 	return c
 }
@@ -262,7 +185,7 @@ func bdat(from, to, content string) string {
 }
 
 func (c *client) deliver(content string) {
-	c.t.Helper()
+	c.T.Helper()
 	c.send(bdat("from@a.test", "to@b.test", content))
 	c.want("250 2.1.0")
 	c.want("250 2.1.5")

@@ -13,6 +13,7 @@ import (
 
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 	"xoauth2-proxy/internal/sandbox/internal/wait"
+	"xoauth2-proxy/internal/testkit"
 )
 
 func TestKeywords(t *testing.T) {
@@ -56,13 +57,6 @@ func checkKeywords(t *testing.T, reply, want string) {
 	}
 }
 
-type smtpXOAUTH2 struct{ user, token string }
-
-func (a smtpXOAUTH2) Start(*smtp.ServerInfo) (string, []byte, error) {
-	return "XOAUTH2", []byte("user=" + a.user + "\x01auth=Bearer " + a.token + "\x01\x01"), nil
-}
-func (a smtpXOAUTH2) Next([]byte, bool) ([]byte, error) { return nil, nil }
-
 func TestStandardClient(t *testing.T) {
 	s := newServer(t, setup{})
 	content := "Subject: dots\r\n\r\n.\r\n..two\r\nplain\r\n.end\r\n"
@@ -80,15 +74,8 @@ func TestStandardClient(t *testing.T) {
 		cfg := trusting(s)
 		cfg.ServerName = "smtp.sandbox.test"
 		must(c.StartTLS(cfg))
-		must(c.Auth(smtpXOAUTH2{user, s.token(user)}))
-		must(c.Mail("from@a.test"))
-		must(c.Rcpt("one@b.test"))
-		must(c.Rcpt("two@b.test"))
-		w, err := c.Data()
-		must(err)
-		_, err = w.Write([]byte(content))
-		must(err)
-		must(w.Close())
+		must(c.Auth(testkit.XOAuth2Auth(user, s.token(user))))
+		must(testkit.Submit(c, "from@a.test", []string{"one@b.test", "two@b.test"}, []byte(content)))
 		must(c.Quit())
 	}
 	msgs, err := s.WaitFor(testContext(t), 2)
@@ -198,7 +185,7 @@ func TestInClear(t *testing.T) {
 
 // dialog plays "send>reply|send>reply".
 func dialog(c *client, steps string) {
-	c.t.Helper()
+	c.T.Helper()
 	for _, step := range strings.Split(steps, "|") {
 		i := strings.LastIndex(step, ">")
 		c.cmd(strings.ReplaceAll(step[:i], `\n`, "\r\n"), step[i+1:])
@@ -446,7 +433,7 @@ func TestRecordHidesSecrets(t *testing.T) {
 	for _, r := range s.Commands() {
 		lines = append(lines, r.Line)
 	}
-	want := []string{"EHLO client.test", "STARTTLS", "EHLO client.test", "AUTH XOAUTH2", "MAIL FROM:<from@a.test>", "RCPT TO:<to@b.test>", "BDAT 3 LAST"}
+	want := []string{"EHLO client.example.com", "STARTTLS", "EHLO client.example.com", "AUTH XOAUTH2", "MAIL FROM:<from@a.test>", "RCPT TO:<to@b.test>", "BDAT 3 LAST"}
 	if !slices.Equal(lines, want) {
 		t.Errorf("commands %q", lines)
 	}

@@ -9,12 +9,10 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"io"
-	"math/big"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,6 +20,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
+	"xoauth2-proxy/internal/testkit"
 )
 
 const outlookAppScope = "https://outlook.office365.com/.default"
@@ -52,17 +51,6 @@ func get(t *testing.T, s *fixture, path string) (status int, location string) {
 	}
 	resp.Body.Close()
 	return resp.StatusCode, resp.Header.Get("Location")
-}
-
-// testCertificate makes a self-signed certificate for key.
-func testCertificate(t *testing.T, key crypto.Signer) (text string, der []byte) {
-	t.Helper()
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), der
 }
 
 // sign makes an assertion by RS256 or, with an EC key, ES256.
@@ -129,10 +117,9 @@ func TestClientAssertion(t *testing.T) {
 	rsaKey, _ := rsa.GenerateKey(rand.Reader, 2048)
 	ecKey, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	otherKey, _ := rsa.GenerateKey(rand.Reader, 2048)
-	rsaCert, rsaDER := testCertificate(t, rsaKey)
-	ecCert, ecDER := testCertificate(t, ecKey)
+	rsaCert, ecCert := testkit.CertificateOf(rsaKey, "app"), testkit.CertificateOf(ecKey, "app")
 	s := newServer(t, Config{})
-	add(t, s, Client{ID: "rsa", Certificate: rsaCert}, Client{ID: "ec", Certificate: ecCert})
+	add(t, s, Client{ID: "rsa", Certificate: string(testkit.PublicPEM(rsaCert))}, Client{ID: "ec", Certificate: string(testkit.PublicPEM(ecCert))})
 	now := time.Now()
 	type parts struct {
 		header, claims map[string]any
@@ -146,7 +133,7 @@ func TestClientAssertion(t *testing.T) {
 		{"RS256 with x5t", "rsa", func(*parts) {}, true},
 		{"ES256", "ec", func(p *parts) { p.header["alg"], p.key = "ES256", ecKey }, true},
 		{"x5t#S256", "rsa", func(p *parts) {
-			sum := sha256.Sum256(rsaDER)
+			sum := sha256.Sum256(rsaCert.Leaf.Raw)
 			p.header["x5t#S256"] = base64.RawURLEncoding.EncodeToString(sum[:])
 			delete(p.header, "x5t")
 		}, true},
@@ -166,9 +153,9 @@ func TestClientAssertion(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			der := rsaDER
+			der := rsaCert.Leaf.Raw
 			if tt.client == "ec" {
-				der = ecDER
+				der = ecCert.Leaf.Raw
 			}
 			sum := sha1.Sum(der)
 			p := parts{
