@@ -49,7 +49,7 @@ var allowed = map[string][]string{
 	"internal/config": {"server", "upstream", "oauth", "internal/account", "internal/accountfile", "internal/accountkeys", "internal/admin", "internal/keyfile",
 		"internal/password", "internal/seal"},
 	"internal/verify":      {"upstream", "oauth", "internal/account", "internal/config", "internal/keyfile"},
-	"internal/app/apptest": {"internal/accountfile", "internal/config", "internal/sandbox"},
+	"internal/app/apptest": {"internal/accountfile", "internal/config", "internal/sandbox", "internal/testkit", "internal/testkit/provider"},
 	"internal/app": {"server", "upstream", "oauth", "internal/account", "internal/accountfile", "internal/admin", "internal/config", "internal/control", "internal/durable",
 		"internal/keyfile", "internal/quota", "internal/tokenstore", "internal/verify", "internal/watchdog"},
 	"cmd/xoauth2-proxy": {"oauth", "oauth/consent", "internal/account", "internal/accountfile", "internal/admin", "internal/adminclient", "internal/app", "internal/config",
@@ -62,7 +62,7 @@ var allowed = map[string][]string{
 	"oauth/consent":            {"oauth", "oauth/internal/flow", "oauth/internal/httpc", "internal/account"},
 	"oauth/internal/flow":      {"oauth/internal/httpc", "internal/account"},
 	"oauth/internal/httpc":     {"internal/account"},
-	"oauth/internal/tokentest": {"internal/account", "internal/sandbox"},
+	"oauth/internal/tokentest": {"internal/account", "internal/sandbox", "internal/testkit", "internal/testkit/provider"},
 
 	// Rooms of upstream, which alone may import them.
 	"upstream/internal/carry":      {"codec", "internal/account", "internal/loop", "upstream/internal/failure", "upstream/internal/limit", "upstream/internal/smtpclient", "upstream/internal/throttle"},

@@ -5,16 +5,15 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
-	"math/big"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // Users of the sandbox; the scope of an application at Microsoft, and a service
@@ -47,28 +46,14 @@ func AccountLike(a *account.Account, change func(*account.Account)) *account.Acc
 // NewSandbox starts a provider on the loopback.
 func NewSandbox(t *testing.T, cfg sandbox.Config) *sandbox.Server {
 	t.Helper()
-	s, err := sandbox.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("closing the sandbox: %v", err)
-		}
-	})
-	return s
+	return provider.Start(t, cfg)
 }
 
 // SandboxAccount is the proxy's side of an account of the sandbox.
 func SandboxAccount(s *sandbox.Server, email string) *account.Account {
-	for _, a := range s.Accounts() {
-		if a.Email == email {
-			return &account.Account{ID: a.ID, Email: email, Provider: a.Provider, ClientID: a.ClientID,
-				ClientSecret: account.NewSecret(a.ClientSecret), RefreshToken: account.NewSecret(a.RefreshToken),
-				TokenURL: s.TokenURL()}
-		}
-	}
-	panic("the sandbox has no " + email)
+	m := s.Mailbox(email)
+	return &account.Account{ID: m.ID, Email: email, Provider: m.Provider, ClientID: m.ClientID,
+		ClientSecret: account.NewSecret(m.ClientSecret), RefreshToken: account.NewSecret(m.RefreshToken), TokenURL: s.TokenURL()}
 }
 
 // PEMKey returns a key in PEM form, and its public half.
@@ -87,16 +72,8 @@ func PEMKey(t *testing.T, key crypto.Signer) (private account.Secret, public str
 }
 
 // PEMCertificate returns a certificate that key has signed for itself.
-func PEMCertificate(t *testing.T, key crypto.Signer) string {
-	t.Helper()
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"}, NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+func PEMCertificate(_ *testing.T, key crypto.Signer) string {
+	return string(testkit.PublicPEM(testkit.CertificateOf(key, "app")))
 }
 
 // RSAKey returns a new key.
