@@ -1,10 +1,6 @@
 package upstream
 
 import (
-	"bytes"
-	"context"
-	"encoding/pem"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -20,6 +16,8 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/oauth"
 )
 
@@ -98,56 +96,36 @@ func newFixture(t testing.TB, change func(*setup)) *fixture {
 	for i := range s.box.Accounts {
 		s.box.Accounts[i].Endpoint = "smtp"
 	}
-	box, err := sandbox.New(s.box)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fixture{t: t, box: box, set: metrics.NewSet()}
-	t.Cleanup(func() { _ = box.Close() })
+	f := &fixture{t: t, box: provider.Start(t, s.box), set: metrics.NewSet()}
 	s.relay.CAFile = filepath.Join(t.TempDir(), "ca.pem")
-	authorities := append(box.CAPEM(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: stubCertificate().Certificate[0]})...)
-	if err := os.WriteFile(s.relay.CAFile, authorities, 0o600); err != nil {
+	if err := os.WriteFile(s.relay.CAFile, append(f.box.CAPEM(), testkit.PublicPEM(stubCertificate())...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	f.tokens = oauth.New(oauth.DefaultConfig(), zap.NewNop(), f.set)
 	t.Cleanup(f.tokens.Close)
+	var err error
 	if f.relay, err = New(s.relay, f.tokens, zap.NewNop(), f.set); err != nil {
 		t.Fatal(err)
 	}
 	f.loop, _ = loops()
 	t.Cleanup(f.close)
-	for _, a := range box.Accounts() {
-		f.accounts = append(f.accounts, f.account(a, s))
+	for _, sa := range f.box.Accounts() {
+		a := provider.Account(t, f.box, sa.Email)
+		a.Limits, a.RefreshMargin, a.Retry.BackoffFactor = s.limits, time.Minute, 2
+		if s.implicit {
+			a.SMTP.TLS = account.TLSImplicit
+			_, a.SMTP.Port = testkit.HostPort(t, f.box.TLSAddr("smtp"))
+		}
+		f.accounts = append(f.accounts, a)
 	}
 	return f
 }
 
-func (f *fixture) account(a sandbox.Account, s setup) *account.Account {
-	addr, mode := f.box.Addr("smtp"), account.TLSStartTLS
-	if s.implicit {
-		addr, mode = f.box.TLSAddr("smtp"), account.TLSImplicit
-	}
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	n, _ := strconv.Atoi(port)
-	return &account.Account{
-		ID: a.ID, Email: a.Email, Provider: a.Provider, ClientID: a.ClientID, TokenURL: f.box.TokenURL(),
-		ClientSecret: account.NewSecret(a.ClientSecret), RefreshToken: account.NewSecret(a.RefreshToken),
-		SMTP:   account.Endpoint{Host: host, Port: n, TLS: mode},
-		Limits: s.limits, RefreshMargin: time.Minute,
-		Retry: account.RetryPolicy{MaxAttempts: 1, BackoffFactor: 2, MaxDelay: time.Second},
-	}
-}
-
 func (f *fixture) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
 	if f.relay.desk.Closing.Load() {
 		return
 	}
-	if err := f.relay.Close(ctx); err != nil {
+	if err := f.relay.Close(testkit.Context(f.t)); err != nil {
 		f.t.Errorf("Close: %v", err)
 	}
 	f.checkIdle()
@@ -169,19 +147,13 @@ func (f *fixture) checkIdle() {
 // faults sets the sandbox's fault script.
 func (f *fixture) faults(rules ...sandbox.Rule) {
 	f.t.Helper()
-	if err := f.box.SetFaults(rules...); err != nil {
-		f.t.Fatal(err)
-	}
+	provider.Faults(f.t, f.box, rules...)
 }
 
 // metric returns the value of a counter or gauge.
 func (f *fixture) metric(name string) string {
-	var b bytes.Buffer
-	f.set.WritePrometheus(&b)
-	for line := range strings.Lines(b.String()) {
-		if v, ok := strings.CutPrefix(line, name+" "); ok {
-			return strings.TrimSpace(v)
-		}
+	if v, ok := testkit.Metrics(f.t, f.set.WritePrometheus)[name]; ok {
+		return strconv.FormatFloat(v, 'f', -1, 64)
 	}
 	return ""
 }
@@ -201,14 +173,9 @@ func (c client) Complete(tx *Transaction, _ *loop.Loop) {
 	c <- answer{tx: tx, res: tx.Result, complete: true}
 }
 func newClient() client { return make(client, 1) }
-func (c client) next(t testing.TB) (a answer) {
+func (c client) next(t testing.TB) answer {
 	t.Helper()
-	select {
-	case a = <-c:
-	case <-time.After(20 * time.Second):
-		t.Fatal("no answer from the relay")
-	}
-	return a
+	return testkit.Receive(t, "an answer from the relay", c)
 }
 
 // message makes a transaction with content.
@@ -278,26 +245,13 @@ func (f *fixture) sendOK(a *account.Account, body string) {
 // messages waits until the sandbox has n messages, and fails if it has more.
 func (f *fixture) messages(n int) []*sandbox.Message {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if n > 0 {
-		if _, err := f.box.WaitFor(ctx, n); err != nil {
-			f.t.Fatal(err)
-		}
-	}
-	all := f.box.Messages()
-	if len(all) != n {
-		f.t.Fatalf("the upstream has %d messages, want %d", len(all), n)
-	}
-	return all
+	return provider.Messages(f.t, f.box, n)
 }
 
 // noViolations fails the test if the sandbox saw a breach of protocol.
 func (f *fixture) noViolations() {
 	f.t.Helper()
-	for name, n := range f.box.Stats().Violations {
-		f.t.Errorf("%d violations of protocol: %s", n, name)
-	}
+	provider.NoViolations(f.t, f.box)
 }
 
 // state is Relay.State of an account.
@@ -327,26 +281,20 @@ func (f *fixture) commands() (lines []string) {
 func (f *fixture) eventually(a *account.Account) {
 	f.t.Helper()
 	before := len(f.box.Messages())
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		res := f.send(a, "to@example.com", "c\r\n")
-		if res.Err == nil {
-			f.messages(before + 1)
-			return
-		}
-		if time.Now().After(deadline) {
-			f.t.Fatalf("still refused after the fault: %v", res.Err)
-		}
-	}
+	f.until(func() bool { return f.send(a, "to@example.com", "c\r\n").Err == nil })
+	f.messages(before + 1)
+}
+
+// until waits for something that raises no event.
+func (f *fixture) until(ok func() bool) {
+	f.t.Helper()
+	testkit.Eventually(f.t, "what is waited for", ok)
 }
 
 // fired waits until the named fault has struck n times.
 func (f *fixture) fired(name string, n int64) {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := f.box.WaitFired(ctx, name, n); err != nil {
-		f.t.Fatal(err)
-	}
+	provider.Fired(f.t, f.box, name, n)
 }
 
 // parsed is a reply line in the form that the relay has of it.

@@ -136,16 +136,6 @@ func TestConnectionsAreRetired(t *testing.T) {
 	}
 }
 
-// until waits for something that raises no event.
-func (f *fixture) until(ok func() bool) {
-	f.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			f.t.Fatal("does not happen")
-		}
-	}
-}
-
 // parkedEnds waits until no connection of the accounts is open: the loops see the end
 // of those that are parked by themselves.
 func (f *fixture) parkedEnds() {

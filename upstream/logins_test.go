@@ -3,7 +3,6 @@ package upstream
 import (
 	"crypto/tls"
 	"fmt"
-	"net"
 	"net/netip"
 	"strconv"
 	"sync/atomic"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // oneShard makes turns last for as long as the test, if the logins do.
@@ -171,10 +171,7 @@ func (f *fixture) lines() int {
 // neither the accounts of others nor, for longer than a turn, its own.
 func TestSilentProvider(t *testing.T) {
 	f := oneShard(t, false)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := testkit.Listen(t)
 	mute := &stub{t: t, ln: ln, done: make(chan struct{})}
 	var accepted atomic.Int64
 	silence := make(chan struct{})

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"context"
 	"crypto/tls"
 	"io"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // threeReplies are the answers to a message in one flight.
@@ -154,9 +154,7 @@ func TestSilenceDuringClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-silent
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	if err := f.relay.Close(ctx); err != nil {
+	if err := f.relay.Close(testkit.Context(t)); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 	ans := c.next(t)

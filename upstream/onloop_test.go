@@ -15,6 +15,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 )
 
@@ -106,12 +107,10 @@ func (c *tornConn) Write(b []byte) (int, error) {
 
 // newTornStub is an upstream of one connection, which writes through c.
 func newTornStub(t *testing.T, c *tornConn) *stub {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := testkit.Listen(t)
 	s := &stub{t: t, ln: ln, done: make(chan struct{})}
 	go func() {
+		var err error
 		c.Conn, err = ln.Accept()
 		if close(s.done); err != nil {
 			return

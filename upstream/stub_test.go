@@ -1,21 +1,16 @@
 package upstream
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
-	"math/big"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // stub is an upstream that allocates nothing while messages come in, and that
@@ -32,29 +27,12 @@ type stub struct {
 func (s *stub) wait() { s.open.Wait() }
 
 // stubCertificate is for 127.0.0.1; fixtures trust it.
-var stubCertificate = sync.OnceValue(func() tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-})
+var stubCertificate = sync.OnceValue(func() tls.Certificate { return testkit.Certificate("127.0.0.1") })
 
 // newStub serves each connection by serve, from behind the TLS handshake.
 func newStub(t testing.TB, serve func(c *tls.Conn)) *stub {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := testkit.Listen(t)
 	s := &stub{t: t, ln: ln, done: make(chan struct{})}
 	cfg := &tls.Config{Certificates: []tls.Certificate{stubCertificate()}}
 	go func() {
@@ -80,8 +58,7 @@ func newStub(t testing.TB, serve func(c *tls.Conn)) *stub {
 
 // account returns a copy of a that is submitted for at the stub.
 func (s *stub) account(a *account.Account) *account.Account {
-	host, port, _ := net.SplitHostPort(s.ln.Addr().String())
-	n, _ := strconv.Atoi(port)
+	host, n := testkit.HostPort(s.t, s.ln.Addr().String())
 	stubbed := *a
 	stubbed.SMTP = account.Endpoint{Host: host, Port: n, TLS: account.TLSImplicit}
 	return &stubbed

@@ -11,6 +11,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/upstream/internal/failure"
 )
 
@@ -151,10 +152,7 @@ func (f *fixture) forgive(a *account.Account) {
 // deadPort returns an address of this host where nobody listens.
 func deadPort(t *testing.T) int {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := testkit.Listen(t)
 	defer ln.Close()
 	return ln.Addr().(*net.TCPAddr).Port
 }

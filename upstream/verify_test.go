@@ -9,6 +9,7 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/throttle"
@@ -86,22 +87,15 @@ func TestVerifyEndsWithItsContext(t *testing.T) {
 	go func() { done <- f.verifier().Verify(ctx, f.accounts[0]) }()
 	f.fired("silent", 1)
 	cancel(why)
-	select {
-	case err := <-done:
-		if !errors.Is(err, why) {
-			t.Errorf("got %v", err)
-		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("it does not end")
+	if err := testkit.Receive(t, "the check ends", done); !errors.Is(err, why) {
+		t.Errorf("got %v", err)
 	}
 }
 
 // waitAccount waits until the sandbox's counters of the account say so.
 func (f *fixture) waitAccount(a *account.Account, cond func(sandbox.AccountStats) bool) {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	if err := f.box.WaitAccount(ctx, a.Email, cond); err != nil {
+	if err := f.box.WaitAccount(testkit.Context(f.t), a.Email, cond); err != nil {
 		f.t.Fatal(err)
 	}
 }

@@ -245,6 +245,23 @@ func xoauth2Response(user, token string) []byte {
 	return []byte("user=" + user + "\x01auth=Bearer " + token + "\x01\x01")
 }
 
+// LogIn connects with the client of the standard library and says AUTH PLAIN.
+func LogIn(addr, user, password string) (*smtp.Client, error) {
+	c, err := smtp.Dial(addr)
+	if err != nil {
+		return nil, err
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err == nil {
+		err = c.Auth(smtp.PlainAuth("", user, password, host))
+	}
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
 // Submit runs one transaction by the client of the standard library. A nil error is a
 // positive reply to the end of the content, which may have any lines.
 func Submit(c *smtp.Client, from string, to []string, content []byte) error {
