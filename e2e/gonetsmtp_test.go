@@ -4,9 +4,10 @@ package e2e
 
 import (
 	"crypto/tls"
-	"net"
 	"net/smtp"
 	"testing"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 func TestGoNetSMTP(t *testing.T) {
@@ -28,19 +29,7 @@ func TestGoNetSMTP(t *testing.T) {
 
 // dial connects and logs in.
 func dial(addr, login string) (*smtp.Client, error) {
-	c, err := smtp.Dial(addr)
-	if err != nil {
-		return nil, err
-	}
-	host, _, err := net.SplitHostPort(addr)
-	if err == nil {
-		err = c.Auth(smtp.PlainAuth("", login, clientPassword, host))
-	}
-	if err != nil {
-		c.Close()
-		return nil, err
-	}
-	return c, nil
+	return testkit.LogIn(addr, login, clientPassword)
 }
 
 // TestGoNetSMTPTLS logs in by the mechanisms that net/smtp knows, within TLS of
@@ -98,20 +87,5 @@ func (s *secured) dialTLS(mode string, cfg *tls.Config) (*smtp.Client, error) {
 
 // send runs one transaction. A nil error is a 250 at the end of the content.
 func send(c *smtp.Client, m mail) error {
-	if err := c.Mail(m.from); err != nil {
-		return err
-	}
-	for _, to := range m.to {
-		if err := c.Rcpt(to); err != nil {
-			return err
-		}
-	}
-	w, err := c.Data()
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(m.content); err != nil {
-		return err
-	}
-	return w.Close()
+	return testkit.Submit(c, m.from, m.to, m.content)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // ledger is the deliveries that clients were told of, by recipient: the tests
@@ -44,7 +45,7 @@ func (l *ledger) check(t *testing.T, s *stack) {
 	left := maps.Clone(l.acked)
 	seen := map[string]bool{}
 	for _, got := range s.provider.Messages() {
-		to := paths(got)
+		to := provider.Paths(got)
 		if len(to) != 1 {
 			t.Errorf("a message to %q arrived, want one recipient", to)
 			continue
@@ -189,7 +190,7 @@ func (s *stack) arrivedOnce(t *testing.T, n int) {
 	}
 	seen := map[string]bool{}
 	for _, m := range messages {
-		for _, to := range paths(m) {
+		for _, to := range provider.Paths(m) {
 			if seen[to] {
 				t.Errorf("a message to %s arrived twice", to)
 			}

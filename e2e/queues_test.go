@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // queued is how many messages a mail transfer agent is given, and injectors how many
@@ -109,7 +110,7 @@ func (s *stack) arrivedEach(t *testing.T, want []mail) {
 		missing[strings.Join(m.to, " ")] = m
 	}
 	for _, m := range got {
-		to := paths(m)
+		to := provider.Paths(m)
 		slices.Sort(to)
 		key := strings.Join(to, " ")
 		expected, ok := missing[key]

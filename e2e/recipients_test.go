@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // Recipients that the provider refuses in these tests.
@@ -100,7 +101,7 @@ func checkFates(t *testing.T, s *stack, m mail, told fates) {
 	}
 	if !told.taken {
 		if got := s.provider.Messages(); len(got) != 0 {
-			t.Errorf("the client was refused, but %d messages are at the provider, to %q", len(got), paths(got[0]))
+			t.Errorf("the client was refused, but %d messages are at the provider, to %q", len(got), provider.Paths(got[0]))
 		}
 		if !slices.Contains(m.to, unknownRecipient) {
 			t.Error("the client was refused though no recipient is bad")

@@ -3,21 +3,13 @@
 package e2e
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"testing"
-	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // Ways of TLS, as tests name them.
@@ -53,7 +45,7 @@ func newSecuredWith(t *testing.T, cfg sandbox.Config) *secured {
 	t.Helper()
 	s := &secured{implicitPort: freePort(t)}
 	s.stack = newStackChanged(t, cfg, func(st *stack, files sandbox.ProxyFiles) {
-		cert, key := certificate(t)
+		cert, key := testkit.PEM(testkit.Certificate("localhost", "127.0.0.1"))
 		s.ca = st.write(t, "proxy-cert.pem", cert)
 		keyFile := st.write(t, "proxy-key.pem", key)
 		edit(t, files.Config, func(root map[string]any) {
@@ -92,29 +84,6 @@ func edit(t *testing.T, name string, change func(map[string]any)) {
 	}
 }
 
-// certificate makes a certificate for this host that is its own authority.
-func certificate(t *testing.T) (cert, key []byte) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
-}
-
 // tlsConfig trusts the proxy's certificate.
 func (s *secured) tlsConfig(t *testing.T) *tls.Config {
 	t.Helper()
@@ -122,9 +91,7 @@ func (s *secured) tlsConfig(t *testing.T) *tls.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(text)
-	return &tls.Config{RootCAs: pool, ServerName: "localhost"}
+	return testkit.Trusting(text, "localhost")
 }
 
 // eachMechanism runs send, by each mechanism and way of TLS, for the small

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // The two accounts that a stack has unless told otherwise.
@@ -61,24 +62,14 @@ func newStackChanged(t *testing.T, cfg sandbox.Config, change func(*stack, sandb
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	provider, err := sandbox.New(cfg)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	box := provider.Start(t, cfg)
+	t.Cleanup(func() { provider.NoViolations(t, box) })
+	files, err := box.WriteProxyFiles(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if v := provider.Stats().Violations; len(v) > 0 {
-			t.Errorf("the provider saw breaches of protocol: %v", v)
-		}
-		if err := provider.Close(); err != nil {
-			t.Errorf("closing the sandbox: %v", err)
-		}
-		os.RemoveAll(dir)
-	})
-	files, err := provider.WriteProxyFiles(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &stack{dir: dir, provider: provider}
+	s := &stack{dir: dir, provider: box}
 	if change != nil {
 		change(s, files)
 	}
@@ -148,7 +139,7 @@ func (s *stack) checkArrived(t *testing.T, want mail, traced bool) {
 	if m.ReversePath != want.from {
 		t.Errorf("reverse-path %q, want %q", m.ReversePath, want.from)
 	}
-	to, wantTo := paths(m), slices.Clone(want.to)
+	to, wantTo := provider.Paths(m), slices.Clone(want.to)
 	if traced { // it sorts them
 		slices.Sort(to)
 		slices.Sort(wantTo)
@@ -166,15 +157,6 @@ func (s *stack) checkArrived(t *testing.T, want mail, traced bool) {
 	if !bytes.Equal(content, want.content) {
 		t.Errorf("the content differs: %s", firstDifference(content, want.content))
 	}
-}
-
-// paths returns the accepted recipients of a message.
-func paths(m *sandbox.Message) []string {
-	to := make([]string, len(m.Recipients))
-	for i, r := range m.Recipients {
-		to[i] = r.Path
-	}
-	return to
 }
 
 func digest(b []byte) string {

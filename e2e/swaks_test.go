@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestSwaks sends the corpus. With --no-data-fixup swaks sends a file as it
@@ -83,8 +85,8 @@ func TestSwaksOperatorsLine(t *testing.T) {
 		t.Fatalf("%d messages are at the provider, want 1", len(got))
 	}
 	m := got[0]
-	if m.Account != gmailUser || m.ReversePath != "test@example.com" || strings.Join(paths(m), ",") != "recipient@gmail.com" {
-		t.Errorf("arrived: login %s, from %s, to %s", m.Account, m.ReversePath, paths(m))
+	if m.Account != gmailUser || m.ReversePath != "test@example.com" || strings.Join(provider.Paths(m), ",") != "recipient@gmail.com" {
+		t.Errorf("arrived: login %s, from %s, to %s", m.Account, m.ReversePath, provider.Paths(m))
 	}
 	if id := messageID(o.stdout); id == "" || id != messageID(m.Body) {
 		t.Errorf("Message-Id %q arrived, want %q as in the transcript", messageID(m.Body), id)

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/loadgen/report"
 	"xoauth2-proxy/perf/lab"
 )
@@ -55,8 +56,7 @@ type stand struct {
 func newStand(b *lab.Bench) *stand {
 	dir, secure := b.Folder(), lab.FreeAddress()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	cert, key, err := lab.Certificate()
-	lab.Check(err)
+	cert, key := testkit.PEM(testkit.Certificate("localhost", "127.0.0.1"))
 	lab.Check(os.WriteFile(certFile, cert, 0o600))
 	lab.Check(os.WriteFile(keyFile, key, 0o600))
 	return &stand{secure: secure, Stand: b.NewStand(lab.Sandbox{Accounts: accounts, Preset: "gmail"}, lab.Setup{Connections: 20, Sections: map[string]any{

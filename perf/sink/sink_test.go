@@ -3,7 +3,6 @@ package sink
 import (
 	"bufio"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -14,10 +13,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
-// startSink starts a sink and returns it with the pool that trusts it.
-func startSink(t *testing.T) (*sink, *x509.CertPool) {
+// startSink starts a sink and returns it with the client's side of TLS.
+func startSink(t *testing.T) (*sink, *tls.Config) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ca.pem")
 	s, err := start(file, 0)
@@ -29,9 +30,7 @@ func startSink(t *testing.T) (*sink, *x509.CertPool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(pem)
-	return s, pool
+	return s, testkit.Trusting(pem, "localhost")
 }
 
 // get returns the body of an answer.
@@ -50,7 +49,7 @@ func get(t *testing.T, resp *http.Response, err error) string {
 
 // TestSink sends through both ports with the standard library's client.
 func TestSink(t *testing.T) {
-	s, pool := startSink(t)
+	s, trusting := startSink(t)
 	for _, encrypted := range []bool{false, true} {
 		addr := s.addresses.Plain
 		if encrypted {
@@ -61,7 +60,7 @@ func TestSink(t *testing.T) {
 			t.Fatal(err)
 		}
 		if encrypted {
-			if err := c.StartTLS(&tls.Config{RootCAs: pool, ServerName: "localhost"}); err != nil {
+			if err := c.StartTLS(trusting); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -69,18 +68,7 @@ func TestSink(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, content := range []string{"", "one line\r\n", ".dot\r\n..\r\n", strings.Repeat("a long message\r\n", 10000)} {
-			if err := c.Mail("a@example.com"); err != nil {
-				t.Fatal(err)
-			}
-			if err := c.Rcpt("b@example.com"); err != nil {
-				t.Fatal(err)
-			}
-			w, err := c.Data()
-			if err != nil {
-				t.Fatal(err)
-			}
-			io.WriteString(w, content)
-			if err := w.Close(); err != nil {
+			if err := testkit.Submit(c, "a@example.com", []string{"b@example.com"}, []byte(content)); err != nil {
 				t.Fatal(err)
 			}
 		}
