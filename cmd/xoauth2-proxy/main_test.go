@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/smtp"
 	"os"
 	"os/exec"
 	"regexp"
@@ -113,27 +112,11 @@ func (c *command) end(sig syscall.Signal) string {
 // ask sends a request to the admin API and returns its answer.
 func (c *command) ask(method, path, body string) (status int, answer string) {
 	c.t.Helper()
-	req, err := http.NewRequestWithContext(c.t.Context(), method, c.admin+path, strings.NewReader(body))
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	tr := &http.Transport{}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	} else {
+	if c.token == "" {
 		tr = apptest.OverSocket(c.socket)
 	}
-	defer tr.CloseIdleConnections()
-	resp, err := tr.RoundTrip(req)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return resp.StatusCode, string(text)
+	return apptest.Ask(c.t, tr, method, c.admin+path, body, c.token)
 }
 
 // call is ask that expects 200.
@@ -148,15 +131,7 @@ func (c *command) call(method, path string) string {
 
 // login logs in and sends a message.
 func (c *command) login(email string) error {
-	client, err := smtp.Dial(c.addr)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if err := client.Auth(smtp.PlainAuth("", email, "placeholder", "127.0.0.1")); err != nil {
-		return err
-	}
-	return apptest.Send(client, "hello")
+	return apptest.Deliver(c.addr, email, "placeholder", "hello")
 }
 
 // TestOrdersSurviveARestart pauses one account and drains another; the process

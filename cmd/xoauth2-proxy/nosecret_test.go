@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/smtp"
 	"os"
 	"os/exec"
 	"runtime/debug"
@@ -45,15 +44,7 @@ func TestNoSecretFromTheProgram(t *testing.T) {
 	}
 	p.token = "canary-admin-token"
 	login := func(email, password string) error {
-		c, err := smtp.Dial(p.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if err := c.Auth(smtp.PlainAuth("", email, password, "127.0.0.1")); err != nil {
-			return err
-		}
-		return apptest.Send(c, "hello")
+		return apptest.Deliver(p.addr, email, password, "hello")
 	}
 	if err := login(good, "canary-password"); err != nil {
 		t.Error(err)

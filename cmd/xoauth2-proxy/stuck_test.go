@@ -2,8 +2,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
-	"net/smtp"
 	"os"
 	"strings"
 	"syscall"
@@ -18,6 +18,7 @@ import (
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/keyfile"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // hangAt in the environment is the log line that hangs its writer, in the
@@ -120,32 +121,20 @@ func TestSignalsEndWhatHangs(t *testing.T) {
 // waitFor asks a probe until its answer is 503 and names that reason.
 func (c *command) waitFor(path, reason string) {
 	c.t.Helper()
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	for deadline := time.Now().Add(apptest.Patience); ; <-look.C {
+	testkit.Settle(c.t, func() string {
 		status, body := c.ask("GET", path, "")
 		if status == http.StatusServiceUnavailable && strings.Contains(body, reason) {
-			return
+			return ""
 		}
-		if time.Now().After(deadline) {
-			c.t.Fatalf("%s: %d %s", path, status, body)
-		}
-	}
+		return fmt.Sprint(path, status, body)
+	})
 }
 
 // login logs in and sends a message; without a user it uses an unknown name.
 func login(addr, user string) error {
-	c, err := smtp.Dial(addr)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
 	name := user
 	if name == "" {
 		name = "nobody@example.com"
 	}
-	if err := c.Auth(smtp.PlainAuth("", name, "placeholder", "127.0.0.1")); err != nil {
-		return err
-	}
-	return apptest.Send(c, "stuck")
+	return apptest.Deliver(addr, name, "placeholder", "stuck")
 }

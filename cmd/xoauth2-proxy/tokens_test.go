@@ -16,18 +16,9 @@ import (
 // is used after a restart, is sealed on disk, and belongs to one process.
 func TestTokenStore(t *testing.T) {
 	const email = "user@outlook.com"
-	cfg := sandbox.Config{Limits: "off", Accounts: []sandbox.Account{apptest.Account(email)},
-		Tokens: sandbox.TokenConfig{InvalidateOld: true}}
-	provider, err := sandbox.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = provider.Close() })
-	dir := t.TempDir()
-	f, err := provider.WriteProxyFiles(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	provider, f := apptest.NewProvider(t, sandbox.Config{Limits: "off", Accounts: []sandbox.Account{apptest.Account(email)},
+		Tokens: sandbox.TokenConfig{InvalidateOld: true}})
+	dir := filepath.Dir(f.Config)
 	t.Setenv("TEST_SEAL_KEY", seal.GenerateKey())
 	store := filepath.Join(dir, "state", "tokens.db")
 	apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "secrets": {"key": "env:TEST_SEAL_KEY"}, "oauth": {"token_store": %q}}`, f.CA, store))

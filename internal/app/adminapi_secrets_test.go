@@ -19,6 +19,7 @@ import (
 
 	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // ear is a listener on loopback that counts who connects. Nothing that is sent
@@ -30,10 +31,7 @@ type ear struct {
 
 func newEar(t *testing.T) *ear {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := testkit.Listen(t)
 	e := &ear{Listener: ln}
 	done := make(chan struct{})
 	go func() {
@@ -263,15 +261,7 @@ func TestSecretsThatStayMayBeKept(t *testing.T) {
 // who know the one in the file do not get the newest one sent elsewhere.
 func TestRotatedTokenStaysWhereItIsFor(t *testing.T) {
 	const email = "user@outlook.com"
-	provider, err := sandbox.New(sandbox.Config{Limits: "off", Accounts: []sandbox.Account{apptest.Account(email)}, Tokens: sandbox.TokenConfig{InvalidateOld: true}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = provider.Close() })
-	f, err := provider.WriteProxyFiles(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	provider, f := apptest.NewProvider(t, sandbox.Config{Limits: "off", Accounts: []sandbox.Account{apptest.Account(email)}, Tokens: sandbox.TokenConfig{InvalidateOld: true}})
 	s, away := startStack(t, provider, f), newEar(t)
 	body := strings.Replace(s.Request(email, `, "overwrite": true, "verify": false`), s.Provider.TokenURL(), "https://"+away.Addr().String()+"/token", 1)
 	s.Want(200, nil, "POST", "/admin/accounts?dry_run=true", body) // the file's is the only one

@@ -1,10 +1,8 @@
 package app
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/textproto"
 	"os"
 	"slices"
 	"strings"
@@ -12,6 +10,7 @@ import (
 
 	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // ownProvider has the accounts of f at a provider that no preset knows, with
@@ -39,51 +38,34 @@ func TestConfiguredExtensions(t *testing.T) {
 	const rcpt = "RCPT TO:<b@example.com> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;old@example.com"
 	tests := []struct {
 		name, section, offer string
-		code                 int // of MAIL
+		reply                string // to MAIL
 	}{
-		{"none", ``, "PIPELINING SIZE 8BITMIME CHUNKING ENHANCEDSTATUSCODES AUTH", 555},
+		{"none", ``, "PIPELINING SIZE 8BITMIME CHUNKING ENHANCEDSTATUSCODES AUTH", "555"},
 		{"all", `, "extensions": ["8BITMIME", "SMTPUTF8", "DSN", "CHUNKING", "BINARYMIME", "SIZE=36700160"]`,
-			"PIPELINING SIZE 8BITMIME SMTPUTF8 DSN BINARYMIME CHUNKING ENHANCEDSTATUSCODES AUTH", 250},
+			"PIPELINING SIZE 8BITMIME SMTPUTF8 DSN BINARYMIME CHUNKING ENHANCEDSTATUSCODES AUTH", "250"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			provider, f := apptest.NewSandbox(t, user)
 			ownProvider(t, f, tt.section)
 			s := startStack(t, provider, f)
-			c, err := textproto.Dial("tcp", s.ClientAddrs()[0].String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			cmd := func(octets string, code int) string {
-				t.Helper()
-				if _, err := c.W.WriteString(octets); err != nil {
-					t.Fatal(err)
-				}
-				if err := c.W.Flush(); err != nil {
-					t.Fatal(err)
-				}
-				_, text, err := c.ReadResponse(code)
-				if err != nil {
-					t.Fatalf("%s: %v", octets, err)
-				}
-				return text
-			}
-			cmd("", 220)
+			c := testkit.Dial(t, s.ClientAddrs()[0].String())
+			c.Expect("220")
 			var offer []string
-			for _, line := range strings.Split(cmd("EHLO client.example.com\r\n", 250), "\n")[1:] {
-				offer = append(offer, strings.Fields(line)[0])
+			for _, line := range strings.Split(c.Cmd("EHLO client.example.com", "250"), "\n")[1:] {
+				offer = append(offer, strings.Fields(line[4:])[0])
 			}
 			if !slices.Equal(offer, strings.Fields(tt.offer)) {
 				t.Errorf("offered is %v, want %s", offer, tt.offer)
 			}
-			cmd("AUTH PLAIN "+base64.StdEncoding.EncodeToString([]byte("\x00"+user+"\x00placeholder"))+"\r\n", 235)
-			cmd(mail+"\r\n", tt.code)
-			if tt.code != 250 {
+			c.Login(user, "placeholder")
+			c.Cmd(mail, tt.reply)
+			if tt.reply != "250" {
 				return
 			}
-			cmd(rcpt+"\r\n", 250)
-			cmd("BDAT 5 LAST\r\na\nb\x00c", 250)
+			c.Cmd(rcpt, "250")
+			c.Send("BDAT 5 LAST\r\na\nb\x00c")
+			c.Expect("250")
 			got := provider.Messages()
 			if len(got) != 1 || string(got[0].Body) != "a\nb\x00c" || strings.Join(got[0].Params, " ") != "SIZE=5 BODY=BINARYMIME SMTPUTF8 RET=HDRS ENVID=id1" ||
 				len(got[0].Recipients) != 1 || strings.Join(got[0].Recipients[0].Params, " ") != "NOTIFY=SUCCESS,DELAY ORCPT=rfc822;old@example.com" {

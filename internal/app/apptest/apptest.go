@@ -7,19 +7,19 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	"net/smtp"
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // Patience bounds every wait. It is far above what any wait takes, so that only a
 // hang meets it.
-const Patience = 30 * time.Second
+const Patience = testkit.Patience
 
 // Timeout returns a context that ends with the test, or after Patience.
 func Timeout(t *testing.T) (context.Context, context.CancelFunc) {
@@ -67,13 +67,14 @@ func NewSandbox(t *testing.T, emails ...string) (*sandbox.Server, sandbox.ProxyF
 	for _, e := range emails {
 		cfg.Accounts = append(cfg.Accounts, Account(e))
 	}
-	s, err := sandbox.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	dir := t.TempDir()
-	f, err := s.WriteProxyFiles(dir)
+	return NewProvider(t, cfg)
+}
+
+// NewProvider starts a provider and writes the files for a proxy.
+func NewProvider(t *testing.T, cfg sandbox.Config) (*sandbox.Server, sandbox.ProxyFiles) {
+	t.Helper()
+	s := provider.Start(t, cfg)
+	f, err := s.WriteProxyFiles(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,18 +83,17 @@ func NewSandbox(t *testing.T, emails ...string) (*sandbox.Server, sandbox.ProxyF
 
 // Send sends one message in a session.
 func Send(c *smtp.Client, subject string) error {
-	if err := c.Mail("from@example.com"); err != nil {
-		return err
-	}
-	if err := c.Rcpt("to@example.com"); err != nil {
-		return err
-	}
-	w, err := c.Data()
+	return testkit.Submit(c, "from@example.com", []string{"to@example.com"}, []byte("Subject: "+subject+"\r\n\r\nbody\r\n"))
+}
+
+// Deliver logs in and sends one message.
+func Deliver(addr, user, password, subject string) error {
+	c, err := testkit.LogIn(addr, user, password)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "Subject: %s\r\n\r\nbody\r\n", subject)
-	return w.Close()
+	defer c.Close()
+	return Send(c, subject)
 }
 
 // WriteFile writes a file that only its owner may read.

@@ -17,6 +17,8 @@ import (
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // Proxy is a running proxy.
@@ -40,7 +42,7 @@ type Stack struct {
 // Start starts a proxy with the files by start, and ends it with the test. None of
 // its log lines, down to debug level, may show a secret, and the provider may see no
 // breach of protocol.
-func Start(t *testing.T, provider *sandbox.Server, f sandbox.ProxyFiles, start func(*zap.Logger, zap.AtomicLevel) (Proxy, error)) *Stack {
+func Start(t *testing.T, box *sandbox.Server, f sandbox.ProxyFiles, start func(*zap.Logger, zap.AtomicLevel) (Proxy, error)) *Stack {
 	t.Helper()
 	lines, level := newLog(), zap.NewAtomicLevelAt(zap.DebugLevel)
 	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), lines, zap.DebugLevel)).
@@ -57,11 +59,9 @@ func Start(t *testing.T, provider *sandbox.Server, f sandbox.ProxyFiles, start f
 	t.Cleanup(func() {
 		end()
 		CheckCanaries(t, "the log", lines.Text())
-		if v := provider.Stats().Violations; len(v) > 0 {
-			t.Errorf("the provider saw breaches of protocol: %v", v)
-		}
+		provider.NoViolations(t, box)
 	})
-	return &Stack{Proxy: p, T: t, Provider: provider, Files: f, Log: lines, End: end}
+	return &Stack{Proxy: p, T: t, Provider: box, Files: f, Log: lines, End: end}
 }
 
 // WaitLog waits for n log lines that have all those parts.
@@ -90,15 +90,7 @@ func (s *Stack) WaitLog(n int, parts ...string) {
 
 // Client logs in and returns the session.
 func (s *Stack) Client(email string) (*smtp.Client, error) {
-	c, err := smtp.Dial(s.ClientAddrs()[0].String())
-	if err != nil {
-		return nil, err
-	}
-	if err := c.Auth(smtp.PlainAuth("", email, "placeholder", "127.0.0.1")); err != nil {
-		_ = c.Close()
-		return nil, err
-	}
-	return c, nil
+	return testkit.LogIn(s.ClientAddrs()[0].String(), email, "placeholder")
 }
 
 // OverSocket returns a transport that connects to a unix socket, whatever the URL.
@@ -121,21 +113,31 @@ func (s *Stack) Call(method, path, body string) (int, string) {
 // CallBy sends a request to the admin server; no answer may show a secret.
 func (s *Stack) CallBy(tr *http.Transport, method, path, body string) (int, string) {
 	s.T.Helper()
-	req, err := http.NewRequestWithContext(s.T.Context(), method, "http://"+s.AdminAddr().String()+path, strings.NewReader(body))
+	status, text := Ask(s.T, tr, method, "http://"+s.AdminAddr().String()+path, body, "")
+	CheckCanaries(s.T, method+" "+path, text)
+	return status, text
+}
+
+// Ask sends a request, with a bearer token unless that is empty, and returns its answer.
+func Ask(t *testing.T, tr *http.Transport, method, url, body, token string) (status int, answer string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
-		s.T.Fatal(err)
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	defer tr.CloseIdleConnections()
 	resp, err := tr.RoundTrip(req)
 	if err != nil {
-		s.T.Fatal(err)
+		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		s.T.Fatal(err)
+		t.Fatal(err)
 	}
-	CheckCanaries(s.T, method+" "+path, string(text))
 	return resp.StatusCode, string(text)
 }
 
