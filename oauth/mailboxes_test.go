@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/oauth/internal/flow"
 	"xoauth2-proxy/oauth/internal/tokentest"
 )
@@ -184,9 +185,6 @@ func TestMailboxClaimed(t *testing.T) {
 	}
 }
 
-// patience is how long a test waits for an event that must come.
-const patience = 20 * time.Second
-
 // soon fails the test if f does not return.
 func soon(t *testing.T, what string, f func()) {
 	t.Helper()
@@ -195,11 +193,7 @@ func soon(t *testing.T, what string, f func()) {
 		defer close(done)
 		f()
 	}()
-	select {
-	case <-done:
-	case <-time.After(patience):
-		t.Errorf("%s waits for the reload", what)
-	}
+	testkit.Receive(t, what+" does not wait for the reload", done)
 }
 
 // TestReloadHoldsNobodyUp stops a reload with 30,000 mailboxes half-way: event loops

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/oauth/internal/flow"
 	"xoauth2-proxy/oauth/internal/httpc"
 	"xoauth2-proxy/oauth/internal/tokentest"
@@ -485,15 +485,13 @@ func TestMetrics(t *testing.T) {
 	if _, err := m.Source(b).Get(t.Context()); err == nil {
 		t.Fatal("no error")
 	}
-	var out strings.Builder
-	set.WritePrometheus(&out)
-	for _, want := range []string{
-		`token_refresh_total{result="success"} 1`, `token_refresh_total{result="invalid_grant"} 1`,
-		`token_refresh_total{result="unavailable"} 0`, `token_refresh_duration_seconds_count 2`,
-		"tokens_cached 1", "token_refreshes_in_flight 0", "token_refresh_queue_depth 0", "token_rotations_total 0",
+	for name, want := range map[string]float64{
+		`token_refresh_total{result="success"}`: 1, `token_refresh_total{result="invalid_grant"}`: 1,
+		`token_refresh_total{result="unavailable"}`: 0, `token_refresh_duration_seconds_count`: 2,
+		"tokens_cached": 1, "token_refreshes_in_flight": 0, "token_refresh_queue_depth": 0, "token_rotations_total": 0,
 	} {
-		if !strings.Contains(out.String(), want+"\n") {
-			t.Errorf("%s is not in\n%s", want, out.String())
+		if got := testkit.Metric(t, set.WritePrometheus, name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
 }

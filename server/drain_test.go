@@ -8,6 +8,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // TestDrain shuts down while sessions are idle, within a transaction and
@@ -26,11 +27,7 @@ func TestDrain(t *testing.T) {
 	k.fired(t, "think", 1)
 
 	done := make(chan int64)
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		done <- k.Shutdown(ctx)
-	}()
+	go func() { done <- k.Shutdown(testkit.Context(t)) }()
 	for _, c := range []*client{fresh, ready} {
 		c.expect("421 4.3.2")
 		c.expectEnd()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // TestHandshakeGarbage sends what is no handshake, or stops being one: the
@@ -135,11 +136,7 @@ func TestDrainTLS(t *testing.T) {
 	k.fired(t, "think", 1)
 
 	done := make(chan int64)
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		done <- k.Shutdown(ctx)
-	}()
+	go func() { done <- k.Shutdown(testkit.Context(t)) }()
 	for _, c := range []*client{half, silent, upgrading} {
 		got, err := io.ReadAll(c.conn)
 		if err != nil && err == errTimeout(err) || strings.Contains(string(got), "421") {

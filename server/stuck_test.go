@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/upstream"
 )
@@ -61,17 +63,13 @@ func watchedStack(t *testing.T) (*stack, hangingStore, *watchdog.Watchdog) {
 // there is no name.
 func waitStuck(t *testing.T, dog *watchdog.Watchdog, name string) {
 	t.Helper()
-	look := time.NewTicker(time.Millisecond)
-	defer look.Stop()
-	for deadline := time.Now().Add(patience); ; <-look.C {
+	testkit.Settle(t, func() string {
 		all := dog.Stuck()
 		if name == "" && len(all) == 0 || name != "" && len(all) == 1 && strings.HasPrefix(all[0], name) {
-			return
+			return ""
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("stuck: %q, want %q", all, name)
-		}
-	}
+		return fmt.Sprintf("stuck: %q, want %q", all, name)
+	})
 }
 
 // TestStuckShard: sessions whose shard hangs are answered by their own loops, those

@@ -3,12 +3,14 @@ package loop
 import (
 	"bytes"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 // echo writes back what comes.
@@ -291,16 +293,11 @@ func TestUnread(t *testing.T) {
 	p := serveOver(t, l, 0, r)
 	see := func(want Unread) {
 		t.Helper()
-		for deadline := time.Now().Add(patience); ; {
+		testkit.Eventually(t, fmt.Sprint("unread is ", want), func() bool {
 			var got Unread
 			do(t, l, func() { got = r.conn.Unread() })
-			if got == want {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%v, want %v", got, want)
-			}
-		}
+			return got == want
+		})
 	}
 	do(t, l, func() { r.conn.Pause() })
 	see(NothingUnread)

@@ -11,6 +11,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 // echoAcceptor has accepted sockets echo.
@@ -31,10 +33,7 @@ func (a *echoAcceptor) Stopped() { close(a.stopped) }
 
 func listen(t *testing.T, e *Engine) (address string, a *echoAcceptor) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := testkit.Listen(t)
 	address = ln.Addr().String()
 	s, err := NewSocket(ln, "")
 	if err != nil {
@@ -161,10 +160,7 @@ func TestNotTaken(t *testing.T) {
 // provider is the other end of a stream.
 func provider(t *testing.T, version uint16, talk func(*tls.Conn)) *Stream {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := testkit.Listen(t)
 	defer ln.Close()
 	over := make(chan struct{})
 	t.Cleanup(func() { <-over })

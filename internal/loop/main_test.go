@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds what is waited for, so that a failing test ends.
-const patience = 30 * time.Second
+const patience = testkit.Patience
 
 // startLoops starts n loops for the test.
 func startLoops(t testing.TB, n int, change func(*Config)) *Engine {
@@ -88,13 +88,7 @@ func (r *recorder) Closed(err error)  { r.tell(event{name: "closed", err: err}) 
 // next is the next event, those of octets received joined.
 func (r *recorder) next(t *testing.T) event {
 	t.Helper()
-	select {
-	case e := <-r.events:
-		return e
-	case <-time.After(patience):
-		t.Fatal("the handler is told nothing")
-		return event{}
-	}
+	return testkit.Receive(t, "the handler is told something", r.events)
 }
 
 // expect waits for events of these names. Octets received before them are joined
@@ -130,10 +124,7 @@ func (r *recorder) receive(t *testing.T, want string) {
 // connect gives a client's end of a TCP connection whose other end a loop serves.
 func connect(t *testing.T, l *Loop, h Handler) *net.TCPConn {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := testkit.Listen(t)
 	defer ln.Close()
 	client, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {

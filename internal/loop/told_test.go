@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"time"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 // progressing is a recorder that is told of progress too.
@@ -148,13 +150,8 @@ func TestHeartbeat(t *testing.T) {
 	e := startLoops(t, 1, func(c *Config) { c.Heartbeat = func(int, *Loop) Heartbeat { return b } })
 	next := func(want string) {
 		t.Helper()
-		select {
-		case got := <-b.told:
-			if got != want {
-				t.Fatalf("told %q, want %q", got, want)
-			}
-		case <-time.After(patience):
-			t.Fatalf("not told %q", want)
+		if got := testkit.Receive(t, want, b.told); got != want {
+			t.Fatalf("told %q, want %q", got, want)
 		}
 	}
 	next("begin")

@@ -1,7 +1,6 @@
 package watchdog
 
 import (
-	"bytes"
 	"runtime"
 	"strings"
 	"testing"
@@ -12,6 +11,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 // fixture is a watchdog in a bubble.
@@ -59,15 +60,8 @@ func (f *fixture) want(stuck, caught, freed int, names ...string) {
 	}
 }
 
-func (f *fixture) metric(name string) string {
-	var b bytes.Buffer
-	f.set.WritePrometheus(&b)
-	for line := range strings.Lines(b.String()) {
-		if v, ok := strings.CutPrefix(line, name+" "); ok {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
+func (f *fixture) metric(name string) float64 {
+	return testkit.Metric(f.t, f.set.WritePrometheus, name)
 }
 
 // TestIdleIsNotStuck: parts that wait for work, and parts that do much of it, are not
@@ -119,8 +113,8 @@ func TestStuckAndBack(t *testing.T) {
 					after(time.Second)
 					f.want(1, round+1, round, tt.name+" has been stuck for ")
 					<-told
-					if !p.Stuck() || f.metric(gauge) != "1" || f.metric(counter) != string('1'+rune(round)) {
-						t.Errorf("stuck: %t, gauge %s, counter %s", p.Stuck(), f.metric(gauge), f.metric(counter))
+					if !p.Stuck() || f.metric(gauge) != 1 || f.metric(counter) != float64(1+round) {
+						t.Errorf("stuck: %t, gauge %v, counter %v", p.Stuck(), f.metric(gauge), f.metric(counter))
 					}
 					after(50 * time.Second)
 					if !f.Alive() {
@@ -133,8 +127,8 @@ func TestStuckAndBack(t *testing.T) {
 					p.End()
 					after(time.Second)
 					f.want(0, round+1, round+1)
-					if p.Stuck() || f.metric(gauge) != "0" || !f.Alive() {
-						t.Errorf("recovered: stuck %t, gauge %s, alive %t", p.Stuck(), f.metric(gauge), f.Alive())
+					if p.Stuck() || f.metric(gauge) != 0 || !f.Alive() {
+						t.Errorf("recovered: stuck %t, gauge %v, alive %t", p.Stuck(), f.metric(gauge), f.Alive())
 					}
 				}
 				if len(told) > 0 {
