@@ -14,6 +14,7 @@ import (
 
 	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // runAsCommand in the environment has the test binary be the program itself.
@@ -112,11 +113,13 @@ func (c *command) end(sig syscall.Signal) string {
 // ask sends a request to the admin API and returns its answer.
 func (c *command) ask(method, path, body string) (status int, answer string) {
 	c.t.Helper()
-	tr := &http.Transport{}
+	var resp *http.Response
 	if c.token == "" {
-		tr = apptest.OverSocket(c.socket)
+		resp, answer = testkit.Ask(c.t, testkit.OverSocket(c.socket), method, c.admin+path, body)
+	} else {
+		resp, answer = testkit.Ask(c.t, nil, method, c.admin+path, body, "Authorization", "Bearer "+c.token)
 	}
-	return apptest.Ask(c.t, tr, method, c.admin+path, body, c.token)
+	return resp.StatusCode, answer
 }
 
 // call is ask that expects 200.

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 const testToken = "0123456789abcdef-token"
@@ -304,23 +304,7 @@ func TestToken(t *testing.T) {
 	f, url := newAPI(t, testToken, "have@a.test")
 	get := func(path string, header ...string) int {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), "GET", url+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := 0; i < len(header); i += 2 {
-			req.Header.Set(header[i], header[i+1])
-		}
-		tr := &http.Transport{}
-		defer tr.CloseIdleConnections()
-		resp, err := tr.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			t.Fatal(err)
-		}
+		resp, _ := testkit.Ask(t, nil, "GET", url+path, "", header...)
 		if (resp.StatusCode == 401) != (resp.Header.Get("WWW-Authenticate") != "") {
 			t.Errorf("%s: %d with WWW-Authenticate %q", path, resp.StatusCode, resp.Header.Get("WWW-Authenticate"))
 		}

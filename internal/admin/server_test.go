@@ -16,6 +16,8 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 func testConfig() Config {
@@ -62,29 +64,12 @@ func socketIn(t *testing.T) string {
 // "socket:" names a socket, which ends in ".sock".
 func do(t *testing.T, method, url, body string) (*http.Response, string) {
 	t.Helper()
-	tr := &http.Transport{}
+	var tr *http.Transport
 	if rest, ok := strings.CutPrefix(url, "socket:"); ok {
 		path, at, _ := strings.Cut(rest, ".sock")
-		url = "http://admin.socket" + at
-		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path+".sock")
-		}
+		url, tr = "http://admin.socket"+at, testkit.OverSocket(path+".sock")
 	}
-	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tr.CloseIdleConnections()
-	resp, err := tr.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, string(text)
+	return testkit.Ask(t, tr, method, url, body)
 }
 
 func TestRoutes(t *testing.T) {

@@ -18,6 +18,8 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 // asPeer has the test binary connect to the socket that it names, and print the
@@ -359,18 +361,7 @@ func TestVerificationsByAddressAreLogged(t *testing.T) {
 	}
 	s.HandleAPI(&fakeAPI{accounts: []Account{{Email: "dead1@a.test"}, {Email: "good@a.test"}}})
 	url := start(t, s)
-	req, err := http.NewRequestWithContext(t.Context(), "DELETE", url+"/admin/accounts/invalid?dry_run=true", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+testToken)
-	tr := &http.Transport{}
-	defer tr.CloseIdleConnections()
-	resp, err := tr.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
+	resp, _ := testkit.Ask(t, nil, "DELETE", url+"/admin/accounts/invalid?dry_run=true", "", "Authorization", "Bearer "+testToken)
 	all := logs.FilterMessage("account verified by the admin API").All()
 	if resp.StatusCode != 200 || len(all) != 2 {
 		t.Fatalf("%d, %d lines", resp.StatusCode, len(all))

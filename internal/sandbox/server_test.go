@@ -5,12 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 func TestStoreDir(t *testing.T) {
@@ -64,20 +64,13 @@ func TestHTTP(t *testing.T) {
 	content := "Subject: over HTTP\r\n\r\n\x80\r\n"
 	mustDeliver(t, s, gmailUser, content)
 	mustDeliver(t, s, outlookUser, HeaderLoadID+"run/3\r\n\r\n")
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	do := func(method, path, body string, want int) []byte {
 		t.Helper()
-		req, _ := http.NewRequest(method, "http://"+s.HTTPAddr()+path, strings.NewReader(body))
-		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		b, _ := io.ReadAll(resp.Body)
+		resp, text := testkit.Ask(t, nil, method, "http://"+s.HTTPAddr()+path, body)
 		if resp.StatusCode != want {
-			t.Fatalf("%s %s: %d %s", method, path, resp.StatusCode, b)
+			t.Fatalf("%s %s: %d %s", method, path, resp.StatusCode, text)
 		}
-		return b
+		return []byte(text)
 	}
 	var list []Message
 	json.Unmarshal(do("GET", "/messages", "", 200), &list)

@@ -17,6 +17,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/oauth/internal/flow"
 	"xoauth2-proxy/oauth/internal/tokentest"
@@ -216,13 +217,7 @@ func TestAuthCodePasted(t *testing.T) {
 	s := tokentest.NewSandbox(t, sandbox.Config{})
 	z := sandboxAuthorizer(t, s, tokentest.OutlookUser, nil)
 	paste := func(r *Request) string {
-		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-		resp, err := client.Get(r.URL())
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
+		resp, _ := testkit.Ask(t, nil, "GET", r.URL(), "")
 		return resp.Header.Get("Location")
 	}
 	r := newRequest(t, z)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/smtp"
 	"net/textproto"
 	"os"
@@ -31,20 +30,6 @@ func startSink(t *testing.T) (*sink, *tls.Config) {
 		t.Fatal(err)
 	}
 	return s, testkit.Trusting(pem, "localhost")
-}
-
-// get returns the body of an answer.
-func get(t *testing.T, resp *http.Response, err error) string {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
 }
 
 // TestSink sends through both ports with the standard library's client.
@@ -76,12 +61,10 @@ func TestSink(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	resp, err := http.Get("http://" + s.addresses.HTTP + "/count")
-	if got := get(t, resp, err); got != "8\n" {
+	if _, got := testkit.Ask(t, nil, "GET", "http://"+s.addresses.HTTP+"/count", ""); got != "8\n" {
 		t.Errorf("%q messages, want 8", got)
 	}
-	resp, err = http.Post("http://"+s.addresses.HTTP+"/token", "application/x-www-form-urlencoded", strings.NewReader("grant_type=refresh_token"))
-	if got := get(t, resp, err); !strings.Contains(got, `"access_token"`) {
+	if _, got := testkit.Ask(t, nil, "POST", "http://"+s.addresses.HTTP+"/token", "grant_type=refresh_token", "Content-Type", "application/x-www-form-urlencoded"); !strings.Contains(got, `"access_token"`) {
 		t.Errorf("token answer %q", got)
 	}
 }

@@ -2,7 +2,6 @@ package apptest
 
 import (
 	"context"
-	"io"
 	"net"
 	"net/http"
 	"net/smtp"
@@ -94,11 +93,7 @@ func (s *Stack) Client(email string) (*smtp.Client, error) {
 }
 
 // OverSocket returns a transport that connects to a unix socket, whatever the URL.
-func OverSocket(path string) *http.Transport {
-	return &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}}
-}
+func OverSocket(path string) *http.Transport { return testkit.OverSocket(path) }
 
 // Call sends a request to the admin server: a GET to its address, all others to the
 // admin socket. No answer may show a secret.
@@ -113,32 +108,9 @@ func (s *Stack) Call(method, path, body string) (int, string) {
 // CallBy sends a request to the admin server; no answer may show a secret.
 func (s *Stack) CallBy(tr *http.Transport, method, path, body string) (int, string) {
 	s.T.Helper()
-	status, text := Ask(s.T, tr, method, "http://"+s.AdminAddr().String()+path, body, "")
+	resp, text := testkit.Ask(s.T, tr, method, "http://"+s.AdminAddr().String()+path, body)
 	CheckCanaries(s.T, method+" "+path, text)
-	return status, text
-}
-
-// Ask sends a request, with a bearer token unless that is empty, and returns its answer.
-func Ask(t *testing.T, tr *http.Transport, method, url, body, token string) (status int, answer string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	defer tr.CloseIdleConnections()
-	resp, err := tr.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(text)
+	return resp.StatusCode, text
 }
 
 // Want is Call that checks the status and parts of the answer.

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // rawToken refreshes the token of gmailUser and returns the answer as it came.
@@ -19,17 +19,11 @@ func rawToken(t *testing.T, s *fixture) (*http.Response, []byte) {
 	box := s.Mailbox(gmailUser)
 	form := url.Values{"grant_type": {"refresh_token"}, "client_id": {box.ClientID}, "refresh_token": {s.RefreshToken(gmailUser)},
 		"client_secret": {box.ClientSecret}}
-	client := &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}
-	resp, err := client.PostForm(s.TokenURL(), form)
+	resp, body, err := testkit.TryPost(&http.Transport{DisableCompression: true}, s.TokenURL(), form)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, body
+	return resp, []byte(body)
 }
 
 // TestAlteredToken has answers of the token endpoint that are odd in one thing.

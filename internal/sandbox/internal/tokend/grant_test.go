@@ -12,8 +12,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -28,28 +26,19 @@ const outlookAppScope = "https://outlook.office365.com/.default"
 // postToken posts a form to a path of the HTTP server.
 func postToken(t *testing.T, s *fixture, path string, form url.Values) tokenAnswer {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
-	resp, err := client.PostForm("http://"+s.HTTPAddr()+path, form)
+	resp, text, err := testkit.TryPost(nil, "http://"+s.HTTPAddr()+path, form)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	b, _ := io.ReadAll(resp.Body)
-	ans := tokenAnswer{Status: resp.StatusCode, Raw: string(b)}
-	json.Unmarshal(b, &ans)
+	ans := tokenAnswer{Status: resp.StatusCode, Raw: text}
+	json.Unmarshal([]byte(text), &ans)
 	return ans
 }
 
 // get asks for a path without following a redirect, and returns where it leads.
 func get(t *testing.T, s *fixture, path string) (status int, location string) {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := client.Get("http://" + s.HTTPAddr() + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
+	resp, _ := testkit.Ask(t, nil, "GET", "http://"+s.HTTPAddr()+path, "")
 	return resp.StatusCode, resp.Header.Get("Location")
 }
 

@@ -2,7 +2,6 @@ package tokend
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/wait"
+	"xoauth2-proxy/internal/testkit"
 )
 
 type tokenAnswer struct {
@@ -37,15 +37,12 @@ func refresh(t *testing.T, s *fixture, email string, edit func(url.Values)) (tok
 	if edit != nil {
 		edit(form)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
-	resp, err := client.PostForm(s.TokenURL(), form)
-	if err != nil {
+	resp, text, err := testkit.TryPost(nil, s.TokenURL(), form)
+	if resp == nil {
 		return tokenAnswer{}, err
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	ans := tokenAnswer{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After"), Raw: string(b)}
-	json.Unmarshal(b, &ans) // garbage is one of the answers
+	ans := tokenAnswer{Status: resp.StatusCode, RetryAfter: resp.Header.Get("Retry-After"), Raw: text}
+	json.Unmarshal([]byte(text), &ans) // garbage is one of the answers
 	return ans, err
 }
 
@@ -193,11 +190,7 @@ func TestTokenStall(t *testing.T) {
 	s := newServer(t, Config{}, fault.Rule{Name: "f", Phase: fault.PhaseToken, Action: fault.ActionStall})
 	done := make(chan error, 1)
 	go func() {
-		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		resp, err := client.PostForm(s.TokenURL(), url.Values{})
-		if err == nil {
-			resp.Body.Close()
-		}
+		_, _, err := testkit.TryPost(nil, s.TokenURL(), url.Values{})
 		done <- err
 	}()
 	if err := s.WaitFired(t.Context(), "f", 1); err != nil {
