@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net"
 	"testing"
 	"time"
 )
@@ -23,14 +22,7 @@ func TestListenerCaps(t *testing.T) {
 	eventually(t, "there is room", func() bool { return k.listeners[0].active.Load() == 1 })
 	k.dialAt(t, 0).expect("220")
 
-	from := func(source string) *client {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
-		conn, err := d.Dial("tcp", k.Addrs()[1].String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return newClient(t, conn)
-	}
+	from := func(source string) *client { return dialFrom(t, source, k.Addrs()[1].String()) }
 	a := from("127.0.0.1")
 	a.expect("220")
 	from("127.0.0.1").expect("421 4.7.0")

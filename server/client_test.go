@@ -29,6 +29,17 @@ func dialTo(t testing.TB, addr string) *client {
 	return &client{c, c.TCP}
 }
 
+// dialFrom connects from an address of the loopback.
+func dialFrom(t testing.TB, source, addr string) *client {
+	t.Helper()
+	d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+	conn, err := d.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newClient(t, conn)
+}
+
 // greeted connects and says EHLO.
 func (k *stack) greeted(t testing.TB) *client {
 	t.Helper()

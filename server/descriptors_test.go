@@ -60,13 +60,12 @@ func serveWithFewDescriptors() error {
 	return err
 }
 
-// TestOutOfDescriptors takes all descriptors of a server: it answers those that
-// it cannot serve, keeps the sessions it has, and serves new ones again when
-// there is room.
-func TestOutOfDescriptors(t *testing.T) {
+// startChild starts this test binary with more in its environment and those files open,
+// until the test ends. It returns what reads a line of its output.
+func startChild(t *testing.T, files []*os.File, env ...string) (line func() string) {
+	t.Helper()
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), childEnv+"=1")
-	child.Stderr = os.Stderr
+	child.Env, child.ExtraFiles, child.Stderr = append(os.Environ(), env...), files, os.Stderr
 	stdin, err := child.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -78,17 +77,28 @@ func TestOutOfDescriptors(t *testing.T) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		stdin.Close()
 		if err := child.Wait(); err != nil {
 			t.Errorf("the server: %v", err)
 		}
-	}()
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
+	})
+	lines := bufio.NewReader(stdout)
+	return func() string {
+		t.Helper()
+		text, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(text)
 	}
-	addr := strings.TrimSpace(line)
+}
+
+// TestOutOfDescriptors takes all descriptors of a server: it answers those that
+// it cannot serve, keeps the sessions it has, and serves new ones again when
+// there is room.
+func TestOutOfDescriptors(t *testing.T) {
+	addr := startChild(t, nil, childEnv+"=1")()
 
 	first := dialTo(t, addr)
 	first.expect("220")

@@ -2,8 +2,8 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"strings"
 	"syscall"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/upstream"
 )
 
@@ -293,23 +294,10 @@ func TestAllowList(t *testing.T) {
 		{3, "127.0.0.1", "220"},
 	}
 	for _, tt := range tests {
-		_, port, err := net.SplitHostPort(k.Addrs()[tt.listener].String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(tt.source)}}
-		conn, err := d.Dial("tcp", net.JoinHostPort("127.0.0.1", port))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := make([]byte, 512)
-		n, err := conn.Read(b)
-		if err != nil || !strings.HasPrefix(string(b[:n]), tt.want) {
-			t.Errorf("from %s at listener %d: %q, %v, want %s", tt.source, tt.listener, b[:n], err, tt.want)
-		}
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
+		_, port := testkit.HostPort(t, k.Addrs()[tt.listener].String())
+		c := dialFrom(t, tt.source, fmt.Sprint("127.0.0.1:", port))
+		c.expect(tt.want)
+		c.close()
 	}
 	if n := k.counter(t, `smtp_connections_total{result="not_allowed"}`); n != 2 {
 		t.Errorf("the counter says %v, want 2", n)

@@ -1,13 +1,11 @@
 package server
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // dialUnix connects to a unix socket.
@@ -154,21 +153,14 @@ func serveOnPassedSockets() error {
 // TestPassedSockets passes sockets to another process as systemd does, a TCP and
 // a unix one, and one that no listener asks for, which is closed.
 func TestPassedSockets(t *testing.T) {
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tcp.Close()
+	tcp := testkit.Listen(t)
 	path := filepath.Join(t.TempDir(), "smtp")
 	local, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer local.Close()
-	spare, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	spare := testkit.Listen(t)
 	var files []*os.File
 	for _, ln := range []interface{ File() (*os.File, error) }{tcp.(*net.TCPListener), local.(*net.UnixListener), spare.(*net.TCPListener)} {
 		file, err := ln.File()
@@ -179,34 +171,7 @@ func TestPassedSockets(t *testing.T) {
 		files = append(files, file)
 	}
 	start := func(names string) (line func() string) {
-		child := exec.Command(os.Args[0])
-		child.Env = append(os.Environ(), socketsEnv+"="+names, "LISTEN_FDS=3", "LISTEN_FDNAMES=smtp:local:spare")
-		child.ExtraFiles, child.Stderr = files, os.Stderr
-		stdin, err := child.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		stdout, err := child.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			stdin.Close()
-			if err := child.Wait(); err != nil {
-				t.Errorf("the server: %v", err)
-			}
-		})
-		lines := bufio.NewReader(stdout)
-		return func() string {
-			text, err := lines.ReadString('\n')
-			if err != nil {
-				t.Fatal(err)
-			}
-			return strings.TrimSpace(text)
-		}
+		return startChild(t, files, socketsEnv+"="+names, "LISTEN_FDS=3", "LISTEN_FDNAMES=smtp:local:spare")
 	}
 	if got := start("other")(); !strings.Contains(got, `no listening socket of name "other"`) {
 		t.Errorf("a socket that is not there: %q", got)
