@@ -3,24 +3,20 @@
 package e2e
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
-	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 )
 
-// Bounds on what the proxy may take, far above what it takes on a slow
-// machine.
+// Bounds on what programs may take, far above what they take on a slow machine.
 const (
 	startTimeout = 30 * time.Second
 	stopTimeout  = 60 * time.Second
@@ -31,82 +27,24 @@ type proxy struct {
 	addr  string // where it listens for clients
 	admin string // where it serves metrics and health
 
-	cmd    *exec.Cmd
-	exited chan struct{} // closed once cmd has ended and log is complete
-
-	mu  sync.Mutex // guards log
-	log bytes.Buffer
+	*testkit.Program
 }
-
-// logAddress finds the address in a line about a listener, be the log in JSON
-// or in text.
-var logAddress = regexp.MustCompile(`"address":\s*"([^"]+)"`)
 
 // startProxy starts the proxy with the files and waits until it listens. When
 // the test ends, it must end in order.
 func startProxy(t *testing.T, files sandbox.ProxyFiles) *proxy {
 	t.Helper()
-	p := &proxy{exited: make(chan struct{})}
-	p.cmd = exec.Command(proxyBinary, "serve", "--config", files.Config, "--accounts", files.Accounts,
-		"--host", "127.0.0.1", "--port", "0", "--admin-host", "127.0.0.1", "--admin-port", "0")
-	stderr, err := p.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	p := &proxy{Program: testkit.StartProgram(t, exec.Command(proxyBinary, "serve", "--config", files.Config, "--accounts", files.Accounts,
+		"--host", "127.0.0.1", "--port", "0", "--admin-host", "127.0.0.1", "--admin-port", "0"))}
+	p.addr, p.admin = p.Clients, p.Admin
 	t.Cleanup(func() { p.finish(t) })
-	listening := make(chan struct{})
-	go func() {
-		defer close(p.exited)
-		p.readLog(stderr, listening)
-		p.cmd.Wait() // its error is in ProcessState
-	}()
-	select {
-	case <-listening:
-	case <-p.exited:
-		t.Fatalf("the proxy did not start: %v\n%s", p.cmd.ProcessState, p.logged())
-	case <-time.After(startTimeout):
-		t.Fatalf("the proxy does not listen after %v\n%s", startTimeout, p.logged())
-	}
 	return p
-}
-
-// readLog keeps the log, and closes listening once both addresses are known.
-func (p *proxy) readLog(r io.Reader, listening chan struct{}) {
-	for lines := bufio.NewReader(r); ; {
-		line, err := lines.ReadString('\n')
-		p.mu.Lock()
-		p.log.WriteString(line)
-		p.mu.Unlock()
-		if m := logAddress.FindStringSubmatch(line); m != nil && (p.addr == "" || p.admin == "") {
-			switch {
-			case strings.Contains(line, "listening for clients") && p.addr == "": // the first listener
-				p.addr = m[1]
-			case strings.Contains(line, "listening for metrics and health"):
-				p.admin = m[1]
-			}
-			if p.addr != "" && p.admin != "" {
-				close(listening)
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (p *proxy) logged() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
 }
 
 // terminate sends SIGTERM and does not wait.
 func (p *proxy) terminate(t *testing.T) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatalf("SIGTERM: %v", err)
 	}
 }
@@ -114,11 +52,11 @@ func (p *proxy) terminate(t *testing.T) {
 // wait returns the exit code once the proxy has ended.
 func (p *proxy) wait() (int, error) {
 	select {
-	case <-p.exited:
-		return p.cmd.ProcessState.ExitCode(), nil
+	case <-p.Exited:
+		return p.Cmd.ProcessState.ExitCode(), nil
 	case <-time.After(stopTimeout):
-		_ = p.cmd.Process.Kill()
-		<-p.exited
+		_ = p.Cmd.Process.Kill()
+		<-p.Exited
 		return -1, fmt.Errorf("the proxy had not ended %v after SIGTERM", stopTimeout)
 	}
 }
@@ -126,10 +64,10 @@ func (p *proxy) wait() (int, error) {
 // finish stops the proxy at the end of a test and checks how it ended, what it
 // logged, and before that what its metrics say.
 func (p *proxy) finish(t *testing.T) {
-	if p.running() && p.admin != "" {
+	if p.Running() {
 		p.checkMetrics(t)
 	}
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && p.running() {
+	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil && p.Running() {
 		t.Errorf("SIGTERM: %v", err)
 	}
 	code, err := p.wait()
@@ -137,9 +75,9 @@ func (p *proxy) finish(t *testing.T) {
 	case err != nil:
 		t.Error(err)
 	case code != 0:
-		t.Errorf("the proxy ended with %v, not exit code 0", p.cmd.ProcessState)
+		t.Errorf("the proxy ended with %v, not exit code 0", p.Cmd.ProcessState)
 	}
-	log := p.logged()
+	log := p.Log()
 	checkSecrets(t, "the log", log)
 	if t.Failed() {
 		t.Logf("log of the proxy:\n%s", tail(log, 16<<10))
@@ -202,15 +140,6 @@ func (p *proxy) metrics() (string, error) {
 		err = fmt.Errorf("%s: %s", resp.Status, text)
 	}
 	return string(text), err
-}
-
-func (p *proxy) running() bool {
-	select {
-	case <-p.exited:
-		return false
-	default:
-		return true
-	}
 }
 
 // tail returns the last n bytes of s.

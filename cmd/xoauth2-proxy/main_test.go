@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,65 +32,27 @@ func TestMain(m *testing.M) {
 
 // command is the program as a process of its own.
 type command struct {
+	*testkit.Program
 	t           *testing.T
-	cmd         *exec.Cmd
 	addr, admin string
-	socket      string      // of the admin API
-	token       string      // for the admin API; "": the socket is used
-	log         chan string // all that it logged, when it has ended
+	token       string // for the admin API; "": the socket is used
 }
-
-var (
-	loggedAddress = regexp.MustCompile(`"address":"([^"]+)"`)
-	loggedSocket  = regexp.MustCompile(`"socket":"([^"]*)"`)
-)
 
 // startCommand starts the proxy and waits until it listens. It does not outlive
 // the test.
 func startCommand(t *testing.T, f sandbox.ProxyFiles, env ...string) *command {
 	t.Helper()
-	c := &command{t: t, log: make(chan string, 1)}
-	c.cmd = exec.Command(os.Args[0], "serve", "--config", f.Config, "--accounts", f.Accounts, "--port", "0", "--admin-port", "0")
-	c.cmd.Env = append(append(os.Environ(), runAsCommand+"=1"), env...)
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.cmd.Stdout, c.cmd.Stderr = w, w
-	err = c.cmd.Start()
-	_ = w.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
+	cmd := exec.Command(os.Args[0], "serve", "--config", f.Config, "--accounts", f.Accounts, "--port", "0", "--admin-port", "0")
+	cmd.Env = append(append(os.Environ(), runAsCommand+"=1"), env...)
+	p := testkit.StartProgram(t, cmd)
+	c := &command{Program: p, t: t, addr: p.Clients, admin: "http://" + p.Admin}
 	t.Cleanup(c.kill)
-	var text strings.Builder
-	lines := bufio.NewReader(r)
-	for c.admin == "" {
-		line, err := lines.ReadString('\n')
-		text.WriteString(line)
-		if err != nil {
-			t.Fatalf("the program ended:\n%s", text.String())
-		}
-		at := loggedAddress.FindStringSubmatch(line)
-		switch {
-		case at == nil:
-		case strings.Contains(line, "listening for clients"):
-			c.addr = at[1]
-		case strings.Contains(line, "listening for metrics"):
-			c.admin, c.socket = "http://"+at[1], loggedSocket.FindStringSubmatch(line)[1]
-		}
-	}
-	go func() {
-		_, _ = io.Copy(&text, lines)
-		_ = r.Close()
-		c.log <- text.String()
-	}()
 	return c
 }
 
 // kill ends the process as a power failure would.
 func (c *command) kill() {
-	if c.cmd.ProcessState == nil {
+	if c.Running() {
 		c.end(syscall.SIGKILL)
 	}
 }
@@ -101,13 +60,12 @@ func (c *command) kill() {
 // end ends the process by a signal and returns all that it wrote, which may show
 // no secret.
 func (c *command) end(sig syscall.Signal) string {
-	if err := c.cmd.Process.Signal(sig); err != nil {
+	if err := c.Cmd.Process.Signal(sig); err != nil {
 		c.t.Error(err)
 	}
-	_ = c.cmd.Wait() // it says by which signal it ended
-	text := <-c.log
-	apptest.CheckCanaries(c.t, "what the program wrote", text)
-	return text
+	<-c.Exited
+	apptest.CheckCanaries(c.t, "what the program wrote", c.Log())
+	return c.Log()
 }
 
 // ask sends a request to the admin API and returns its answer.
@@ -115,7 +73,7 @@ func (c *command) ask(method, path, body string) (status int, answer string) {
 	c.t.Helper()
 	var resp *http.Response
 	if c.token == "" {
-		resp, answer = testkit.Ask(c.t, testkit.OverSocket(c.socket), method, c.admin+path, body)
+		resp, answer = testkit.Ask(c.t, testkit.OverSocket(c.Socket), method, c.admin+path, body)
 	} else {
 		resp, answer = testkit.Ask(c.t, nil, method, c.admin+path, body, "Authorization", "Bearer "+c.token)
 	}

@@ -100,13 +100,13 @@ func TestSignalsEndWhatHangs(t *testing.T) {
 				}
 			}
 			for range tt.signals - 1 {
-				if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				if err := c.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 					t.Fatal(err)
 				}
 				c.waitFor("/ready", "draining") // two that come together are one
 			}
 			text := c.end(syscall.SIGTERM)
-			if code := c.cmd.ProcessState.ExitCode(); code != exitCut {
+			if code := c.Cmd.ProcessState.ExitCode(); code != exitCut {
 				t.Errorf("exit code %d", code)
 			}
 			for _, want := range []string{"a part of the process is stuck", `"part":"` + tt.part, "goroutine ", "the process ends although not all has stopped"} {
