@@ -2,7 +2,6 @@ package accountkeys
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -13,32 +12,16 @@ import (
 	"xoauth2-proxy/internal/password"
 )
 
-// CheckTokenURL accepts an https URL with a host, and http to a loopback host:
-// the request carries the refresh token.
+// CheckTokenURL accepts what account.CheckTokenURL does.
 func CheckTokenURL(s string) (string, error) {
 	u, err := url.Parse(s)
-	switch {
-	case err != nil || u.Opaque != "" || u.Hostname() == "":
-		return "", errors.New(`must be a URL such as "https://host/path"`)
-	case u.User != nil:
-		return "", errors.New("must not contain a user name or password")
-	case u.Fragment != "":
-		return "", errors.New("must not contain a fragment (#)")
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
-		return s, nil
-	case u.Scheme == "http":
-		return "", errors.New("must be https; http, which shows the refresh token to the network, is for loopback hosts only")
+	if err != nil {
+		u = new(url.URL) // which has no host
 	}
-	return "", fmt.Errorf("must be https, not %q", u.Scheme)
-}
-
-// isLoopback reports whether host is a loopback address or "localhost".
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
+	if err := account.CheckTokenURL(u); err != nil {
+		return "", err
 	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
+	return s, nil
 }
 
 // CheckHost accepts a host name or an IP address.

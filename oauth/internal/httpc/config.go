@@ -3,10 +3,8 @@ package httpc
 import (
 	"crypto/x509"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"xoauth2-proxy/internal/account"
@@ -85,21 +83,10 @@ func CheckURL(raw string) error {
 }
 
 func checkURL(u *url.URL) error {
-	host := u.Hostname()
-	switch {
-	case host == "" || u.User != nil:
+	if account.CheckTokenURL(u) != nil {
 		return ErrURL
-	case u.Scheme == "https":
-		return nil
-	case u.Scheme == "http" && (strings.EqualFold(host, "localhost") || isLoopback(host)):
-		return nil
 	}
-	return ErrURL
-}
-
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
+	return nil
 }
 
 // CheckProxy returns ErrProxyURL if s is no URL of a proxy. No proxy is good.

@@ -192,7 +192,7 @@ func askProxy(conn net.Conn, user *url.Userinfo, addr string) error {
 // resolves to.
 func refuseRemote(_, address string, _ syscall.RawConn) error {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil || !isLoopback(host) {
+	if err != nil || !account.IsLoopback(host) {
 		return ErrURL
 	}
 	return nil
