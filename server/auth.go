@@ -8,6 +8,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/upstream"
 )
 
 // onAUTH starts a SASL exchange (RFC 4954). After one successful login the
@@ -134,7 +135,7 @@ func (s *session) tokenReady(err error) {
 		return // the client has gone
 	}
 	if err != nil {
-		r := tokenReply(err)
+		r := upstream.TokenReply(err, codec.ReplyTempAuthFailure, codec.ReplyAuthFailed)
 		s.srv.metrics.auth.token.Inc()
 		s.srv.log.Info("login refused: no access token", zap.Uint64("sid", s.id), zap.String("account", a.ID), zap.Int("code", r.Code), zap.Error(err))
 		s.answer(r, stateUnauth)

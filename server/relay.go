@@ -1,9 +1,6 @@
 package server
 
 import (
-	"errors"
-
-	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/upstream"
 )
@@ -29,29 +26,4 @@ type Tokens interface {
 	Ready(a *account.Account) bool
 	// Fetch gets a token and calls done once, on another goroutine.
 	Fetch(a *account.Account, done func(error))
-}
-
-// tokenError is an error of Tokens that says more than that there is no token.
-type tokenError interface {
-	error
-	// Permanent is true when only an operator can change it.
-	Permanent() bool
-	// Public returns one line that is fit for a reply.
-	Public() string
-}
-
-// tokenReply returns the reply to a login for which there is no token. By default it is
-// transient, so that the client keeps its messages.
-func tokenReply(err error) codec.Reply {
-	r := codec.ReplyTempAuthFailure
-	var te tokenError
-	if errors.As(err, &te) {
-		if te.Permanent() {
-			r = codec.ReplyAuthFailed
-		}
-		if text := te.Public(); text != "" {
-			r.Text = text
-		}
-	}
-	return r
 }

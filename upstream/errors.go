@@ -24,3 +24,9 @@ type Error = failure.Error
 // ClientReply returns what the client is to be told of an error of this
 // package: of TrySubmit, of Continue, or in a Result. Its default is 4yz.
 func ClientReply(err error) codec.Reply { return failure.ClientReply(err) }
+
+// TokenReply returns what a client is to be told of an error of getting a token: the
+// reply temporary, or permanent if only an operator can help, with the error's own text.
+func TokenReply(err error, temporary, permanent codec.Reply) codec.Reply {
+	return failure.TokenReply(err, temporary, permanent)
+}

@@ -57,7 +57,7 @@ func (e *Error) ClientReply() codec.Reply {
 	switch {
 	case !r.IsZero() && r != codec.ReplyLocalError:
 	case e.Phase == throttle.PhaseToken:
-		return tokenReply(e.Err)
+		return TokenReply(e.Err, replyTempAuth, replyPermAuth)
 	case e.Phase == throttle.PhaseAuth && errors.Is(e.Err, ErrRefused):
 		if r = replyPermAuth; e.Reply.Transient() {
 			r = replyTempAuth
@@ -103,12 +103,13 @@ func localReply(err error) codec.Reply {
 	return codec.ReplyLocalError
 }
 
-// tokenReply tells why there is no access token.
-func tokenReply(err error) codec.Reply {
-	r := replyTempAuth
+// TokenReply tells why there is no access token, by temporary or, if only an operator can
+// help, by permanent.
+func TokenReply(err error, temporary, permanent codec.Reply) codec.Reply {
+	r := temporary
 	if e, ok := errors.AsType[*oauth.Error](err); ok {
 		if e.Permanent() {
-			r = replyPermAuth
+			r = permanent
 		}
 		r.Text = e.Public()
 	}
