@@ -21,6 +21,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 // A testServer is a submission server and its sandbox in one: it
@@ -61,10 +63,7 @@ type testDelivery struct {
 // startServer starts s, until the end of the test.
 func startServer(t *testing.T, s *testServer) *testServer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := testkit.Listen(t)
 	s.addr, s.logins = l.Addr().String(), make(map[string]int)
 	web := httptest.NewServer(http.HandlerFunc(s.serveHTTP))
 	s.url = web.URL

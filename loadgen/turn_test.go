@@ -7,16 +7,16 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 // pair returns both ends of a TCP connection on loopback.
 func pair(t *testing.T) (client, server net.Conn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := testkit.Listen(t)
 	defer l.Close()
+	var err error
 	if client, err = net.Dial("tcp", l.Addr().String()); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 // Server is a token endpoint on the loopback whose answers are scripted.
@@ -96,10 +98,7 @@ func GiveError(status int, code, description string) http.HandlerFunc {
 // RawServer runs handle for each connection to a loopback port.
 func RawServer(t *testing.T, handle func(n int, c net.Conn)) (addr string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := testkit.Listen(t)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var conns []net.Conn

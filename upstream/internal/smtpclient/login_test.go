@@ -113,11 +113,7 @@ func TestLeave(t *testing.T) {
 // logIn logs in to such a provider, and leaves; it returns what the provider was told.
 func logIn(t *testing.T, replies []string, trusted bool) (said []string, err *Error) {
 	cert := testkit.Certificate("127.0.0.1")
-	ln, lerr := net.Listen("tcp", "127.0.0.1:0")
-	if lerr != nil {
-		t.Fatal(lerr)
-	}
-	defer ln.Close()
+	ln := testkit.Listen(t)
 	p := &loginPeer{replies: replies, lines: make(chan string, 100)}
 	go func() {
 		c, err := ln.Accept()
