@@ -22,11 +22,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(withLoops{m}, // the HTTP server of the sandbox cleans up at its leisure
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
-		// a worker pool that package gnet starts when it is loaded
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
+	testkit.VerifyNoLeaks(withLoops{m}, // the HTTP server of the sandbox cleans up at its leisure
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }
 
 // EHLO keywords for each way of sending a message.

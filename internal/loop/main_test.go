@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
@@ -19,10 +18,7 @@ import (
 // TestMain fails when a test leaves a goroutine. The ones that it
 // ignores belong to a worker pool that package gnet starts when it is loaded.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"),
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*goWorker).run.func1"))
+	testkit.VerifyNoLeaks(m)
 }
 
 // patience bounds what is waited for, so that a failing test ends.

@@ -7,9 +7,8 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // parallelCases is how many cases run at one time: most of them wait for a
@@ -24,10 +23,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", parallelCases); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(leakless{m},
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"),
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*goWorker).run.func1"))
+	testkit.VerifyNoLeaks(leakless{m})
 }
 
 // leakless runs the tests and fails when segments of content are left.
