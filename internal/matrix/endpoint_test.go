@@ -48,8 +48,8 @@ func TestEndpointFaults(t *testing.T) {
 				k.account = nil // the operator puts it right
 				k.reload(t, k.users)
 				k.deliver(t, c, victim, rcpts, style{}, true)
-				k.Settled(t)
-				k.Stop()
+				k.settled(t)
+				k.stop(t)
 			})
 		}
 	}
@@ -76,7 +76,7 @@ func TestEndpointDown(t *testing.T) {
 	}
 	k.deliver(t, c, victim, 1, style{}, true)
 	k.deliver(t, nil, neighbour, 1, style{}, true)
-	k.Settled(t)
+	k.settled(t)
 }
 
 // TestLargeContentCut resets the connection in content that is too large for
@@ -102,8 +102,8 @@ func TestLargeContentCut(t *testing.T) {
 				checkTold(t, k, l, o.told(0), want)
 				k.sandbox.ClearFaults()
 				k.deliver(t, c, victim, rcpts, style{}, false)
-				k.Settled(t)
-				k.Stop()
+				k.settled(t)
+				k.stop(t)
 			})
 		}
 	}
@@ -173,8 +173,8 @@ func TestDeadAccounts(t *testing.T) {
 				}
 				k.deliver(t, nil, neighbour, 1, style{}, false)
 			}
-			k.Settled(t)
-			k.Stop()
+			k.settled(t)
+			k.stop(t)
 		})
 	}
 }
@@ -200,8 +200,8 @@ func TestRefusedAndTaken(t *testing.T) {
 				}
 				k.sandbox.ClearFaults()
 				k.deliver(t, c, victim, 1, style{}, false)
-				k.Settled(t)
-				k.Stop()
+				k.settled(t)
+				k.stop(t)
 			})
 		}
 	}

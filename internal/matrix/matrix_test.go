@@ -57,7 +57,7 @@ func (c *matrixCase) run(t *testing.T, timeout time.Duration) (struck bool) {
 		if !c.stall {
 			t.Fatal("the fault did not strike")
 		}
-		k.Stop()
+		k.stop(t)
 		return false
 	}
 	c.check(t, k, l, o)
@@ -78,8 +78,8 @@ func (c *matrixCase) run(t *testing.T, timeout time.Duration) (struck bool) {
 	k.deliver(t, first, victim, c.rcpts, c.how, true)
 	k.deliver(t, nil, neighbour, c.rcpts, c.how, c.stall || c.rule.Action == sandbox.ActionDropKeyword)
 	c.recheck(t, k, l, o)
-	k.Settled(t)
-	k.Stop()
+	k.settled(t)
+	k.stop(t)
 	return true
 }
 

@@ -39,8 +39,8 @@ func TestOutOfStep(t *testing.T) {
 			k.sandbox.ClearFaults()
 			told.audit(t, k)
 			k.deliver(t, nil, victim, 1, style{}, true)
-			k.Settled(t)
-			k.Stop()
+			k.settled(t)
+			k.stop(t)
 		})
 	}
 }

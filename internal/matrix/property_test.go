@@ -83,8 +83,8 @@ func TestProperty(t *testing.T) {
 	if len(v) > 0 {
 		t.Errorf("breaches of protocol: %v", v)
 	}
-	k.Settled(t)
-	k.Stop()
+	k.settled(t)
+	k.stop(t)
 }
 
 // hurried makes an account one whose messages wait for each other, but not for

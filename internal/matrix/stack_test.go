@@ -92,6 +92,11 @@ func newStack(t testing.TB, s settings) *stack {
 // endpoint says of a client holds for all accounts of it.
 func clientOf(user string) string { return "client-of-" + user }
 
+func (k *stack) settled(t testing.TB) { t.Helper(); k.Settled(t) }
+
+// stop ends the stack and checks that nothing is left.
+func (k *stack) stop(testing.TB) { k.Stop() }
+
 // setFaults sets the fault script of the provider.
 func (k *stack) setFaults(t testing.TB, rules ...sandbox.Rule) {
 	t.Helper()

@@ -124,8 +124,8 @@ func (k *stack) afterToken(t *testing.T, c *client, reload bool) {
 		k.reload(t, k.users)
 	}
 	k.deliver(t, c, victim, 1, style{}, true)
-	k.Settled(t)
-	k.Stop()
+	k.settled(t)
+	k.stop(t)
 }
 
 // reload publishes the accounts anew, in the order in which the proxy does.
@@ -164,7 +164,7 @@ func TestRotation(t *testing.T) {
 	configured := k.sandbox.RefreshToken(victim)
 	for range 3 {
 		k.deliver(t, nil, victim, 1, style{}, true)
-		k.Settled(t)
+		k.settled(t)
 		k.sandbox.ExpireTokens(victim)
 		k.reconnect(t)
 	}
