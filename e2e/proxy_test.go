@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -129,17 +128,11 @@ func (p *proxy) checkMetrics(t *testing.T) {
 }
 
 func (p *proxy) metrics() (string, error) {
-	client := http.Client{Timeout: 5 * time.Second}
-	resp, err := client.Get("http://" + p.admin + "/metrics")
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
+	resp, text, err := testkit.TryAsk(nil, http.MethodGet, "http://"+p.admin+"/metrics", "")
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s: %s", resp.Status, text)
 	}
-	return string(text), err
+	return text, err
 }
 
 // tail returns the last n bytes of s.
