@@ -53,7 +53,8 @@ func NewSandbox(t *testing.T, cfg sandbox.Config) *sandbox.Server {
 func SandboxAccount(s *sandbox.Server, email string) *account.Account {
 	m := s.Mailbox(email)
 	return &account.Account{ID: m.ID, Email: email, Provider: m.Provider, ClientID: m.ClientID,
-		ClientSecret: account.NewSecret(m.ClientSecret), RefreshToken: account.NewSecret(m.RefreshToken), TokenURL: s.TokenURL()}
+		ClientSecret: account.NewSecret(m.ClientSecret), RefreshToken: account.NewSecret(m.RefreshToken),
+		TokenURL: s.TokenURL()}
 }
 
 // PEMKey returns a key in PEM form, and its public half.
