@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/perf/lab"
 )
 
@@ -116,7 +117,7 @@ func (s *stack) arrivedAll(t *testing.T, want []mail) {
 	}
 	known := maps.Clone(missing)
 	for _, got := range s.provider.Messages() {
-		to := paths(got)[0]
+		to := provider.Paths(got)[0]
 		m, ok := known[to]
 		if !ok || got.Account != m.login || digest(withoutTrace(t, got.Body, len(m.content))) != digest(m.content) {
 			t.Errorf("a message to %s of %d octets under the login %s is not one that was sent", to, len(got.Body), got.Account)
