@@ -198,10 +198,14 @@ func (s *shard) reuse(st *accountState, c *carry.Conn, q *carry.Queue, now time.
 	s.plan(st, now)
 }
 
-// onRetry puts back a transaction whose connection failed before anything was
-// lost.
+// onRetry puts back a transaction that its connection has not sent.
 func (s *shard) onRetry(st *accountState, e *carry.Event) {
-	s.gone(st, e.Conn, connBusy)
+	if e.Open {
+		s.move(st, connBusy, connClosing)
+		s.quit(e.Conn)
+	} else {
+		s.gone(st, e.Conn, connBusy)
+	}
 	s.relay.gate.release()
 	s.relay.desk.Waiting.Add(1)
 	stopped := st.throttle.Suspended(e.Now)

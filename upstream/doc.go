@@ -98,8 +98,10 @@
 // # Truth
 //
 // The answer to a message is the provider's final reply, or the reply by which
-// it refused MAIL or the only RCPT. Nothing is retried once the end of the
-// content may have left this process (package carry, mayRetry).
+// it refused MAIL or the only RCPT. Once the end of the content may have left this
+// process, a message is sent again only if the provider's own replies prove that it has
+// not taken it, and another connection helps: this one had carried enough, or the
+// provider does not know BDAT (package carry, mayRetry).
 //
 // # Locks
 //

@@ -132,7 +132,8 @@ func TestTransactionFaults(t *testing.T) {
 			want{code: "554 5.2.0", retries: "0"}, want{code: "554 5.2.0", retries: "0"}},
 		{"421 at MAIL", sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Reply: "421 4.7.0 throttled"},
 			want{code: "421 4.7.0", retries: "0"}, want{code: "421 4.7.0", retries: "0"}},
-		{"421 of an idle timeout", sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Reply: "421 4.4.2 idle"}, want{code: "421 4.4.2", retries: "0"}, retried},
+		{"421 of an idle timeout", sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Reply: "421 4.4.2 idle"}, retried, retried},
+		{"421 of a used-up connection after the content", sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionReply, Reply: "421 bye"}, retried, retried},
 		{"421 after the content", sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionReply, Reply: "421 4.3.0 later"},
 			want{code: "421 4.3.0", retries: "0"}, want{code: "421 4.3.0", retries: "0"}},
 	}

@@ -47,6 +47,7 @@ type cell struct {
 	provider throttle.Provider
 	carried  bool // the connection has carried a message
 	want     throttle.Verdict
+	odd      bool // one message more before: no two refusals in a row are at the same count
 }
 
 func (c *cell) failf(format string, args ...any) {
@@ -75,7 +76,7 @@ func TestEveryCellOfTheTable(t *testing.T) {
 				})
 				a := f.accounts[0]
 				a.Provider = [throttle.NumProviders]string{throttle.ProviderGoogle: "gmail", throttle.ProviderMicrosoft: "outlook", throttle.ProviderOther: "own"}[by]
-				cells := 0
+				cells, odd := 0, false
 				for _, p := range places {
 					if !slices.Equal(p.keywords, keywords) {
 						continue
@@ -86,12 +87,16 @@ func TestEveryCellOfTheTable(t *testing.T) {
 						fresh := throttle.Judge(at, &r)
 						at.Carried = true
 						used := throttle.Judge(at, &r)
+						if p.name == "BDAT" && throttle.RefusesBDAT(&r, true, true) {
+							continue // that is not about the message: see TestBDATDoesNotWork
+						}
 						if p.phase >= throttle.PhaseMail {
-							(&cell{f, p, text, r, a, by, true, used}).check()
+							(&cell{f, p, text, r, a, by, true, used, odd}).check()
 							cells++
+							odd = odd != (used.Connection == throttle.ConnectionRetired)
 						}
 						if p.phase < throttle.PhaseMail || fresh != used {
-							(&cell{f, p, text, r, a, by, false, fresh}).check()
+							(&cell{f, p, text, r, a, by, false, fresh, false}).check()
 							cells++
 						}
 					}
@@ -119,7 +124,9 @@ func (c *cell) check() {
 		f.until(func() bool { return f.state(a).Open == 0 })
 	} else {
 		f.sendOK(a, "used\r\n")
-		f.sendOK(a, "used\r\n") // over a loop, if there is one
+		if c.odd {
+			f.sendOK(a, "used\r\n")
+		}
 	}
 	rule := sandbox.Rule{Name: "cell", Phase: c.at, Action: sandbox.ActionReply, Reply: c.text, Times: 1}
 	if c.several {
@@ -224,11 +231,8 @@ func (c *cell) checkMessage(told codec.Reply, throttled string) {
 	}
 }
 
-// retried: a message of which no content has left goes over another connection
-// if this one has been ended.
-func (c *cell) retried() bool {
-	return throttle.Closes(&c.reply) && c.want.Connection == throttle.ConnectionRetired && (c.several || c.phase == throttle.PhaseData)
-}
+// retried: the message goes over a fresh connection if this one has done its share.
+func (c *cell) retried() bool { return c.want.Connection == throttle.ConnectionRetired }
 
 // absolved forgets what the provider's replies have led to.
 func (f *fixture) absolved(a *account.Account) {
@@ -247,7 +251,7 @@ func (f *fixture) absolved(a *account.Account) {
 // TestEveryOtherCode has a provider refuse a message with each code that is not
 // in the table: the connection and the account go on as if nothing had been.
 func TestEveryOtherCode(t *testing.T) {
-	f := newFixture(t, func(s *setup) { s.accounts, s.limits.MaxConnections = 3, 1 })
+	f := newFixture(t, func(s *setup) { s.accounts, s.limits.MaxConnections, s.keywords = 3, 1, offerDATA })
 	f.accounts[2].Provider = "own"
 	for _, a := range f.accounts {
 		f.sendOK(a, "a\r\n")

@@ -155,14 +155,13 @@ func (c *matrixCase) expect() {
 }
 
 // retries reports whether a lost connection may be made good by another one:
-// not once the end of the content may have left, nor once the client knows what
-// the provider said about a recipient.
+// not once the end of the content may have left.
 func (c *matrixCase) retries() bool {
 	switch c.point.phase {
 	case sandbox.PhaseMail, sandbox.PhaseRcpt:
 		return c.preset == sandbox.PresetPlain || c.rcpts > 1 // else all is in one flight
 	case sandbox.PhaseData:
-		return c.preset == sandbox.PresetPlain && c.rcpts == 1
+		return c.preset == sandbox.PresetPlain
 	}
 	return false // the whole content fits into one write
 }

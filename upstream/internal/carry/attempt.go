@@ -16,6 +16,8 @@ type attempt struct {
 	began time.Time
 	// reused: the connection has carried a message before, or was parked.
 	reused bool
+	// carried is how many messages that was.
+	carried int
 	// told: the session has been given replies of this attempt.
 	told bool
 	// retried: the transaction has been retried before.
@@ -35,26 +37,37 @@ type attempt struct {
 
 // newAttempt begins a try of tx over c.
 func (r *Relay) newAttempt(c *Conn, tx *Transaction, now time.Time) attempt {
-	return attempt{began: now, reused: c.Reused, retried: tx.retried, taken: tx.Place.Taken, provider: throttle.ProviderOf(tx.Account), probe: tx.Place.Probe,
+	return attempt{began: now, reused: c.Reused, carried: c.Messages - 1, retried: tx.retried, taken: tx.Place.Taken, provider: throttle.ProviderOf(tx.Account), probe: tx.Place.Probe,
 		softQuota: r.cfg.QuotaAsTemporary}
 }
 
-// mayRetry is the only rule by which a transaction is sent again, on a fresh
-// connection: once, when the connection was lost, and only if the upstream
-// provably has not taken the message and the client knows nothing of this
-// attempt. It has not taken the message if the end of the content cannot have
-// left; what it replied before then binds no side.
+// mayRetry is the only rule by which a transaction is sent again, on a fresh connection.
+// The provider must provably not have taken the message, and another connection must help:
+// the provider refuses BDAT itself, so the content goes by DATA; or, once, this connection
+// has done its share, or was lost. Recipients that the client was told about are repeated,
+// and all have to be accepted again.
 func (a *attempt) mayRetry(x *smtpclient.Exchange) bool {
-	if a.retried || a.told || x.Left || !x.Lost {
+	switch {
+	case !x.Untaken():
 		return false
+	case refusesBDAT(x):
+		return true
+	case a.retried:
+		return false
+	case x.Reply.IsZero():
+		return x.Lost && !errors.Is(x.Err, failure.ErrProtocol)
 	}
-	if x.Reply.IsZero() {
-		return !errors.Is(x.Err, failure.ErrProtocol)
-	}
-	// A connection that was idle for long may be closed by a 421 that crosses
-	// the command; that one speaks of the connection. Other 421s speak of the
-	// account or the service: another connection would make them worse.
-	return throttle.Closes(&x.Reply) && a.retires(x)
+	return a.retires(x)
+}
+
+// mayRepeat reports whether the content may have to be sent again after its end has left.
+func (a *attempt) mayRepeat(offer smtpclient.Offer) bool {
+	return a.reused && !a.retried || offer.Has(codec.ExtCHUNKING)
+}
+
+// refusesBDAT reports whether the answer is the refusal of BDAT itself.
+func refusesBDAT(x *smtpclient.Exchange) bool {
+	return x.NoBDAT && x.Phase == throttle.PhaseFinal && x.Err == nil && !x.Own
 }
 
 // retries reports whether tx is sent again, which has a meaning while there is
@@ -67,6 +80,9 @@ func (r *Relay) retries(tx *Transaction, a *attempt, x *smtpclient.Exchange, now
 		return false
 	}
 	tx.retried = true
+	if a.retires(x) {
+		tx.wornAt = a.carried
+	}
 	r.Metrics.retries.Inc()
 	return true
 }
@@ -76,9 +92,15 @@ func (a *attempt) judge(p throttle.Phase, reply *codec.Reply) throttle.Verdict {
 	return throttle.Judge(throttle.Occasion{Provider: a.provider, Phase: p, Carried: a.reused}, reply)
 }
 
-// retires reports whether the connection has done its share, by the answer.
+// retires reports whether the connection has done its share, by the provider's answer.
 func (a *attempt) retires(x *smtpclient.Exchange) bool {
-	return x.Reply.Code >= 400 && !x.Own && a.judge(x.Phase, &x.Reply).Connection == throttle.ConnectionRetired
+	reply := &x.Reply
+	if !x.Revoked.IsZero() {
+		reply = &x.Revoked
+	} else if x.Own {
+		return false
+	}
+	return reply.Code >= 400 && a.judge(x.Phase, reply).Connection == throttle.ConnectionRetired
 }
 
 // inStep reports whether the next reply will be that to the next command, as far as
@@ -148,8 +170,13 @@ func (a *attempt) outcome(e *Event, x *smtpclient.Exchange, tx *Transaction, res
 	e.Err = failure.Graver(a.noted, res.Err)
 }
 
-// result returns the end of the transaction at the peer.
+// result returns the end of the transaction at the peer. A refusal of BDAT itself says
+// nothing about the message.
 func (a *attempt) result(x *smtpclient.Exchange, peer string) Result {
+	if refusesBDAT(x) {
+		x.Decline(throttle.PhaseFinal, codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 0},
+			Text: "Not sent: the provider refuses BDAT, which it offers: " + smtpclient.Cut(x.Reply.String())})
+	}
 	if err := a.failure(x, peer); err != nil {
 		return Failed(err, peer)
 	}

@@ -5,18 +5,10 @@ import (
 	"os"
 	"time"
 
-	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream/internal/failure"
-	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
-)
-
-// Replies of a dry run.
-var (
-	replyDryRun     = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 0, 0}, Text: "dry run: not sent"}
-	replyDryRunRcpt = codec.Reply{Code: 250, Enhanced: codec.EnhancedCode{2, 1, 5}, Text: "dry run: not sent"}
 )
 
 // Give has c relay tx on its loop, or close if tx is nil. on is the loop of the caller,
@@ -58,6 +50,7 @@ func (c *Conn) begin(now time.Time) {
 	switch {
 	case ready != smtpclient.Ready && c.Reused:
 		r.Metrics.stale.Inc()
+		c.endedBehind(now)
 		c.lose(Event{Kind: Retry, Tx: tx, Now: now})
 		return
 	case !tx.claim.CompareAndSwap(claimShard, claimCarrier): // it is not to be sent any more
@@ -84,100 +77,6 @@ func (c *Conn) begin(now time.Time) {
 	default:
 		c.client.Begin()
 	}
-}
-
-// prepare sets what is to be sent of tx.
-func (c *Conn) prepare(tx *Transaction, now time.Time) {
-	x := &c.client.Exchange
-	*x = smtpclient.Exchange{Mail: &tx.Mail, Content: tx.Content, Promised: tx.FirstAnswered, Repeat: tx.told,
-		MaxSize: tx.Account.Limits.MaxMessageSize}
-	if tx.Content != nil {
-		tx.Mail.Size = tx.Content.Size()
-	}
-	if !tx.told {
-		for i := range tx.Rcpts {
-			tx.Rcpts[i].Reply = codec.Reply{}
-		}
-		tx.noted = 0
-	}
-	tx.admitted, tx.placed = 0, 0
-	c.add(tx, now)
-}
-
-// add has the exchange go on with what the session has added to tx: recipients, content
-// or both. An account may not have places for all recipients: the others are answered
-// here.
-func (c *Conn) add(tx *Transaction, now time.Time) {
-	x := &c.client.Exchange
-	x.Content, x.Rcpts = tx.Content, tx.Rcpts
-	x.Until = now.Add(c.relay.finalTimeout(tx, now))
-	x.To = c.admit(tx)
-	c.a.taken = tx.Place.Taken
-	for i := x.To; i < len(tx.Rcpts); i++ {
-		if tx.Rcpts[i].Reply.Positive() { // the client counts on it
-			x.Decline(throttle.PhaseRcpt, *tx.limited)
-		}
-		tx.Rcpts[i].Reply = *tx.limited
-	}
-}
-
-// admit gives the recipients of tx their places within the limits of the account. From
-// the first one on that gets none, none is sent; it returns the index of that one.
-func (c *Conn) admit(tx *Transaction) int {
-	l, x := &tx.Account.Limits, &c.client.Exchange
-	for tx.limited == nil && tx.admitted < len(tx.Rcpts) {
-		switch {
-		case !x.Sends(tx.admitted): // it was refused before
-			tx.admitted++
-			continue
-		case l.MaxRecipients > 0 && tx.admitted >= l.MaxRecipients:
-			tx.limited = &codec.ReplyTooManyRcpts
-			continue
-		case tx.placed < tx.Place.Taken:
-		case tx.Place.Meter == nil || tx.Place.Meter.TakeRecipient():
-			tx.Place.Taken++
-		default:
-			c.relay.Metrics.Limited[limit.RecipientsPerDay].Inc()
-			now := time.Now()
-			e := &failure.LimitError{Kind: limit.RecipientsPerDay, Max: l.RecipientsPerDay,
-				After: now.Truncate(time.Hour).Add(time.Hour).Sub(now)}
-			r := e.Reply()
-			tx.limited = &r
-			continue
-		}
-		tx.placed++
-		tx.admitted++
-	}
-	return tx.admitted
-}
-
-// pretend is Begin for Config.DryRun: nothing is sent.
-func (c *Conn) pretend() {
-	x := &c.client.Exchange
-	if reply := c.client.CannotCarry(); !reply.IsZero() {
-		x.Decline(throttle.PhaseMail, reply)
-		c.Ended()
-		return
-	}
-	if x.Content != nil {
-		x.Reply = replyDryRun
-		c.Ended()
-		return
-	}
-	tx := c.tx
-	for i := range tx.Rcpts {
-		if r := &tx.Rcpts[i].Reply; r.IsZero() {
-			*r = replyDryRunRcpt
-		}
-	}
-	c.letGo(time.Now(), false)
-	c.answered(tx)
-}
-
-// finalTimeout is how long the provider may take for the final reply: never longer than
-// the client waits.
-func (r *Relay) finalTimeout(tx *Transaction, now time.Time) time.Duration {
-	return max(time.Second, min(r.cfg.FinalTimeout, tx.deadline.Sub(now)*7/8))
 }
 
 // Tell has the pool handle e.
@@ -246,9 +145,13 @@ func (c *Conn) Ended() {
 	}
 	c.note(tx)
 	c.Reused, c.LastUsed, c.Retired = true, now, c.Retired || a.retires(x)
+	c.observe(tx, now)
 	if r.retries(tx, a, x, now) {
-		c.lose(Event{Kind: Retry, Fresh: true, Tx: tx, Now: now})
+		c.passOn(tx, now)
 		return
+	}
+	if tx.Content != nil {
+		tx.Content.Discard() // its memory, whenever the session comes to the answer
 	}
 	res := a.result(x, c.peer)
 	done := Event{Meter: tx.Place.Meter, Now: now}
@@ -273,9 +176,29 @@ func (c *Conn) Ended() {
 	r.Finish(tx, res, now, c.Loop)
 }
 
-// clear makes the connection fit for the next transaction, by RSET, or parts with it.
+// passOn gives tx back to the pool, for a fresh connection. This one says QUIT, unless it
+// is of no use any more.
+func (c *Conn) passOn(tx *Transaction, now time.Time) {
+	if c.a.noted != nil {
+		c.Tell(Event{Kind: Learned, Conn: c, Err: c.a.noted, Now: now})
+	}
+	e := Event{Kind: Retry, Fresh: true, Tx: tx, Now: now}
+	if !c.client.Usable() {
+		c.lose(e)
+		return
+	}
+	c.tx, e.Open = nil, true
+	c.giveBack(e)
+}
+
+// clear makes the connection fit for the next transaction, by RSET, or parts with it. A
+// provider that does not know BDAT must not get RSET: it reads the content as commands.
 func (c *Conn) clear(reset bool) {
 	c.work = workClear
+	if c.client.Exchange.NoBDAT {
+		c.client.Close()
+		return
+	}
 	if !c.client.Clear(reset && !c.Retired) {
 		c.Closed(nil)
 	}
@@ -287,6 +210,7 @@ func (c *Conn) Cleared() { c.giveBack(Event{Kind: Done, Now: time.Now()}) }
 // Broken implements smtpclient.Owner: the pool is to drop the connection.
 func (c *Conn) Broken() {
 	if c.work == workNone {
+		c.endedBehind(time.Now())
 		c.Tell(Event{Kind: Broken, Conn: c, Now: time.Now()})
 	}
 }
@@ -297,6 +221,9 @@ func (c *Conn) Closed(err error) {
 	switch c.work {
 	case workDial:
 		c.Login.Failed(&failure.Error{Phase: throttle.PhaseConnect, Err: err}, c.Loop)
+		return
+	case workRelay: // by a panic: Ended was not called, or did not come to its end
+		c.drop(err, e.Now)
 		return
 	case workHold: // tx is the session's
 		c.learnHeld(e.Now)
@@ -313,19 +240,37 @@ func (c *Conn) Closed(err error) {
 // Panicked implements smtpclient.Owner.
 func (c *Conn) Panicked(p any) error { return c.relay.Panicked(p) }
 
-// contain keeps a panic in the connection it happened on, before anything was sent.
+// contain keeps a panic in the connection it happened on.
 func (c *Conn) contain() {
 	p := recover()
 	if p == nil {
 		return
 	}
 	err := c.relay.Panicked(p)
-	if c.tx != nil && c.work == workRelay {
-		c.client.Exchange = smtpclient.Exchange{Left: true} // nothing is known any more
-		c.client.Exchange.Fail(throttle.PhaseMail, err)
-		c.Ended()
+	if c.work == workRelay {
+		c.drop(err, time.Now())
 	}
 	c.client.Close()
+}
+
+// drop ends the relaying of tx after a panic: nothing is known any more, but that tx has
+// to have an answer and the pool to hear that the connection is gone.
+func (c *Conn) drop(err error, now time.Time) {
+	tx, gone := c.tx, Event{Kind: Gone, Conn: c, Now: now}
+	c.work, c.tx = workLost, nil
+	if tx == nil {
+		c.Tell(gone)
+		return
+	}
+	res := Failed(&failure.Error{Phase: throttle.PhaseRcpt, Err: err, Upstream: c.peer}, c.peer)
+	learned := Event{Kind: Learned, Conn: c, Meter: tx.Place.Meter, Taken: tx.Place.Taken, Probe: tx.Place.Probe, Err: res.Err, Now: now}
+	if tx.Content != nil { // which may have left
+		res.Err.Phase, res.Phase, learned.Accepted = throttle.PhaseFinal, throttle.PhaseFinal, tx.Place.Taken
+	}
+	tx.know(res)
+	c.Tell(learned)
+	c.Tell(gone)
+	c.relay.Finish(tx, res, now, c.Loop)
 }
 
 // Break closes a connection, whatever it is doing.

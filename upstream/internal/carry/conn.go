@@ -20,6 +20,7 @@ type Conn struct {
 	account *account.Account
 	print   [32]byte // ConnectionFingerprint of account
 	peer    string   // the endpoint, "host:port"
+	at      *endpoint
 
 	Born, LastUsed time.Time
 	Messages       int  // transactions carried
@@ -37,6 +38,7 @@ type Conn struct {
 	tx    *Transaction // to relay, being relayed or held open; nil: none
 	work  work
 	a     attempt
+	ended bool // the provider has ended it right after a 250, which is noted
 }
 
 // Login is the opening of a connection.
@@ -47,8 +49,8 @@ type Login interface {
 
 // NewConn returns a connection of a that the loop on is to take, for Adopt.
 func (r *Relay) NewConn(p Pool, of any, a *account.Account, on *loop.Loop, l Login) *Conn {
-	now := time.Now()
-	return &Conn{relay: r, pool: p, Of: of, Loop: on, account: a, print: a.ConnectionFingerprint(), peer: a.SMTP.String(),
+	now, peer := time.Now(), a.SMTP.String()
+	return &Conn{relay: r, pool: p, Of: of, Loop: on, account: a, print: a.ConnectionFingerprint(), peer: peer, at: r.endpoint(peer),
 		Born: now, LastUsed: now, work: workDial, Login: l}
 }
 
@@ -84,7 +86,7 @@ func (c *Conn) Suits(a *account.Account) bool {
 
 // Worn reports whether c has done its share and is to be closed.
 func (c *Conn) Worn(a *account.Account, now time.Time) bool {
-	l := &a.Limits
-	return c.Retired || l.MaxMessagesPerConnection > 0 && c.Messages >= l.MaxMessagesPerConnection ||
+	l, most := &a.Limits, c.at.most(now)
+	return c.Retired || most > 0 && c.Messages >= most || l.MaxMessagesPerConnection > 0 && c.Messages >= l.MaxMessagesPerConnection ||
 		l.ConnectionMaxAge > 0 && now.Sub(c.Born) >= l.ConnectionMaxAge
 }

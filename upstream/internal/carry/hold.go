@@ -53,6 +53,7 @@ func (n *continuation) Run() {
 		return
 	}
 	defer c.contain()
+	c.work = workRelay
 	if c.client.Look(now) != smtpclient.Ready {
 		// The provider has closed, or has said something unasked, which would be taken
 		// for the reply to what is sent next.
@@ -60,7 +61,6 @@ func (n *continuation) Run() {
 		tx.again(now, c.Loop)
 		return
 	}
-	c.work = workRelay
 	c.add(tx, now)
 	c.client.Continue()
 }
@@ -73,6 +73,7 @@ func (tx *Transaction) again(now time.Time, on *loop.Loop) {
 		return
 	}
 	tx.Place, tx.limited, tx.retried = Place{Submitted: tx.Place.Submitted}, nil, false
+	tx.wornAt = 0
 	if !r.room() {
 		r.Finish(tx, Failed(&failure.Error{Phase: throttle.PhaseQueue, Err: failure.ErrQueueFull}, tx.Account.SMTP.String()), now, on)
 		return

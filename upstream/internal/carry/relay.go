@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,8 @@ type Relay struct {
 	Metrics *Metrics
 	Waiting atomic.Int64 // transactions taken that have no connection yet
 	Closing atomic.Bool  // nothing more is taken
+
+	endpoints sync.Map // "host:port": *endpoint
 
 	cfg Config
 	log *zap.Logger
@@ -67,6 +70,7 @@ const (
 type Event struct {
 	Kind  Kind
 	Fresh bool // Retry: only a new connection will do
+	Open  bool // Retry: Conn is not closed yet, but has done its share
 	Tx    *Transaction
 	Conn  *Conn
 	Err   *failure.Error
@@ -97,7 +101,7 @@ func (r *Relay) Submit(tx *Transaction, p Pool) error {
 	}
 	now := time.Now()
 	tx.relay, tx.pool, tx.Place, tx.deadline = r, p, Place{Submitted: now}, now.Add(r.cfg.TransactionTimeout)
-	tx.limited, tx.told, tx.held, tx.over = nil, false, nil, nil
+	tx.limited, tx.told, tx.held, tx.over, tx.retried, tx.wornAt = nil, false, nil, nil, false, 0
 	tx.claim.Store(claimShard)
 	tx.wait(now, tx.Loop)
 	return nil

@@ -62,6 +62,7 @@ type Transaction struct {
 	next     *Transaction // in a Queue
 	deadline time.Time    // its answer is due
 	retried  bool         // one connection failed it already
+	wornAt   int          // messages that this one had carried, if it had done its share
 	admitted int          // the first recipients, which are to be sent or were refused
 	placed   int          // those of them that have a place
 	limited  *codec.Reply // the answer to all recipients after those

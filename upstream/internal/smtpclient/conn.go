@@ -21,7 +21,8 @@ type Owner interface {
 	Answered()
 	// HoldExpired is called in place of what Answered waits for, after Config.Hold.
 	HoldExpired()
-	// Ended is called once for each exchange. The connection is idle, unless
+	// Ended is called once for each exchange, but for one that is open when the owner
+	// calls Clear, or when the connection ends. The connection is idle, unless
 	// Conn.Usable says otherwise or Exchange.Reset asks for Clear.
 	Ended()
 	// Cleared is called when Clear has made the connection idle.
@@ -75,7 +76,7 @@ type Conn struct {
 	broken  bool      // closed, or the provider has said something unasked
 	writing bool      // inside of a write, which may close the connection
 	eof     bool      // the provider sends nothing more
-	more    bool      // there is input after the reply that is being handled
+	rest    []byte    // input after the reply that is being handled
 	since   time.Time // it became idle or open
 	looks   uint8     // see Look
 
@@ -123,6 +124,7 @@ func (c *Conn) EndOfInput() {
 func (c *Conn) Closed(err error) {
 	defer c.contain()
 	c.conn = nil
+	c.eof = c.eof || err != nil
 	if !c.writing { // else what writes sees it
 		c.gone(err)
 	}
@@ -152,6 +154,9 @@ func (c *Conn) gone(err error) {
 func (c *Conn) fail(err error) {
 	switch c.state {
 	case envelope, content, final, aborting:
+		if !c.saidAll() {
+			c.Exchange.missing(err)
+		}
 		c.Exchange.Fail(c.phase(), err)
 		c.end()
 	case open, clearing:
@@ -161,6 +166,11 @@ func (c *Conn) fail(err error) {
 	case resetting:
 		c.leave()
 	}
+}
+
+// saidAll reports whether the provider has ended the connection, after a whole reply.
+func (c *Conn) saidAll() bool {
+	return c.eof && c.in == nil && (c.conn == nil || !c.conn.PartialRecord())
 }
 
 // spoil has the owner drop an idle connection.
@@ -207,57 +217,22 @@ func (c *Conn) contain() {
 
 // Usable reports whether the connection can go on: it is not closed, and the provider
 // has said nothing unasked.
-func (c *Conn) Usable() bool { return !c.broken && !c.more && c.conn != nil && !c.Exchange.Lost }
-
-// Readiness is what a look at an idle or open connection shows.
-type Readiness uint8
-
-const (
-	// Ready: an exchange can begin or go on.
-	Ready Readiness = iota
-	// Pending: something has come in that the loop has not read yet. Look again after
-	// the loop has served its sockets.
-	Pending
-	// Stale: the connection has ended, or the provider has said something unasked.
-	Stale
-)
-
-const (
-	// recent is how long ago the loop may have asked for what has come in.
-	recent = time.Millisecond
-	// mostLooks is how often Look returns Pending, one time after the other.
-	mostLooks = 3
-)
-
-// Look tells whether the connection can be used after a rest.
-func (c *Conn) Look(now time.Time) Readiness {
-	if c.broken || c.conn == nil || c.conn.PartialRecord() || c.in != nil {
-		return Stale
-	}
-	if at := c.loop.Polled(); at.After(c.since) && now.Sub(at) < recent {
-		return Ready // whatever had come was handed to Received
-	}
-	unread := c.conn.Unread()
-	switch {
-	case unread == loop.NothingUnread:
-		c.looks = 0
-		return Ready
-	case unread == loop.InputUnread && c.looks < mostLooks:
-		c.looks++
-		return Pending
-	}
-	return Stale
+func (c *Conn) Usable() bool {
+	return !c.broken && len(c.rest) == 0 && c.conn != nil && !c.Exchange.Lost
 }
 
 // Since is when the connection became idle or open.
 func (c *Conn) Since() time.Time { return c.since }
 
 // Begin sends the first commands of Exchange, which the owner has set. The connection
-// must be idle.
+// must be idle, or closed: then the exchange ends at once.
 func (c *Conn) Begin() {
 	defer c.contain()
 	c.due, c.sent, c.rcpt, c.segment = due{}, false, 0, 0
-	c.go354, c.dots, c.more, c.looks = false, false, false, 0
+	c.go354, c.dots, c.rest, c.looks = false, false, nil, 0
+	if c.refuseClosed() {
+		return
+	}
 	c.state = envelope
 	if reply := c.CannotCarry(); !reply.IsZero() {
 		c.Exchange.Decline(throttle.PhaseMail, reply)
@@ -269,6 +244,9 @@ func (c *Conn) Begin() {
 // content or both.
 func (c *Conn) Continue() {
 	defer c.contain()
+	if c.refuseClosed() {
+		return
+	}
 	c.state, c.looks = envelope, 0
 	x := &c.Exchange
 	if x.Content != nil && x.open() && c.tooBig(x.Content.Size()) {
@@ -276,6 +254,16 @@ func (c *Conn) Continue() {
 		x.Reset = true
 	}
 	c.proceed()
+}
+
+// refuseClosed ends an exchange that a closed connection is to begin or to continue.
+func (c *Conn) refuseClosed() bool {
+	if c.state != closed {
+		return false
+	}
+	c.Exchange.Fail(c.answered(), net.ErrClosed)
+	c.owner.Ended()
+	return true
 }
 
 // proceed sends what comes next, when no reply is due, or ends the exchange.
@@ -290,7 +278,7 @@ func (c *Conn) proceed() {
 		c.state, c.since = open, time.Now()
 		c.setTimer(c.cfg.Hold)
 		c.owner.Answered()
-	case c.more: // it came before what is to be sent, and so cannot be its reply
+	case len(c.rest) > 0: // it came before what is to be sent, and so cannot be its reply
 		x.Fail(c.answered(), errUnasked)
 		c.end()
 	case c.go354:

@@ -30,15 +30,18 @@
 //	Quit:            idle -> quitting -> closed
 //	Clear(false):    any  -> leaving  -> closed
 //
-// Any state goes to closed when the connection ends. A connection that said something
+// Any state goes to closed when the connection ends. That ends the exchange too, but an
+// open one, of which only Closed is told. A connection that said something
 // unasked is broken: it ends its exchange and takes no other one.
 //
 // # Truth
 //
 // Exchange.Left is set by the write that holds the end of the content, and by nothing
-// before it: until then the provider cannot have taken the message. A reply that
-// accepts after a refusal of what it needs shows that the replies are out of step: then
-// none of them is passed on.
+// before it: until then the provider cannot have taken the message. After it, its own
+// refusal proves that it has not (Exchange.Untaken). A reply that accepts after a refusal
+// of what it needs shows that the replies are out of step: then none of them is passed on.
+// So do missing replies, unless the provider has ended the connection. A 421 that content
+// has crossed therefore ends the exchange only with the connection, or after Config.Quit.
 //
 // # Time
 //

@@ -26,8 +26,10 @@ type Exchange struct {
 	// To is how many of Rcpts are sent: those after them have replies of ours.
 	To int
 	// Content is the message; nil: not there yet. Its memory is given back when its end
-	// has left.
+	// has left, unless Keep is set.
 	Content *codec.Content
+	// Keep: the message may have to be sent again after its end has left.
+	Keep bool
 	// MaxSize is the most octets of content that the account may send; 0: any number.
 	MaxSize int64
 	// Promised: the client was told 250 for the first recipient, so its refusal is that
@@ -55,6 +57,10 @@ type Exchange struct {
 	Reset bool
 	// Left: the end of the content may have left this process.
 	Left bool
+	// BDAT: content has gone by BDAT.
+	BDAT bool
+	// NoBDAT: the provider has refused BDAT, whatever the content is.
+	NoBDAT bool
 }
 
 // open reports whether nothing has gone wrong yet.
@@ -100,6 +106,35 @@ func (x *Exchange) revoke(reply codec.Reply) {
 	x.Lost = x.Lost || throttle.Closes(&reply)
 }
 
+// Untaken reports whether the provider cannot have taken the message: the end of the
+// content has not left, or the provider has refused the content or what it needs. After a
+// refusal that content has crossed, every later reply was a refusal too, or the connection
+// has ended without one: missing and outOfStep take the answer away in all other cases.
+func (x *Exchange) Untaken() bool {
+	return !x.Left || x.Err == nil && !x.Own && x.Reply.Code >= 400
+}
+
+// anyRecipient reports whether the provider has accepted a recipient. Of a whole message
+// there is only one, whose refusal is the answer.
+func (x *Exchange) anyRecipient() bool {
+	for i := range x.Rcpts[:x.To] {
+		if x.Rcpts[i].Reply.Positive() {
+			return true
+		}
+	}
+	return x.whole()
+}
+
+// missing notes that replies are missing, though the content was on its way and the
+// provider has not ended the connection. After a refusal the provider may then have said
+// something else than it was asked for.
+func (x *Exchange) missing(err error) {
+	if x.Left && !x.Reply.IsZero() {
+		x.Err = fmt.Errorf("%w: no reply after the refusal %q: %w", ErrProtocol, Cut(x.Reply.String()), err)
+		x.Reply, x.Lost = codec.Reply{}, true
+	}
+}
+
 // outOfStep reports whether the replies cannot be those to our commands: a recipient,
 // or the content, is accepted after a refusal of what it needs. There was a reply too
 // many then, which crossed the first command, and each one since belongs to the command
@@ -110,9 +145,14 @@ func (x *Exchange) outOfStep(reply *codec.Reply) bool {
 	if x.Reply.IsZero() || !reply.Positive() {
 		return false
 	}
+	x.contradict(reply)
+	return true
+}
+
+// contradict takes the answer away, which the reply contradicts.
+func (x *Exchange) contradict(reply *codec.Reply) {
 	x.Err = fmt.Errorf("%w: %q after the refusal %q", ErrProtocol, Cut(reply.String()), Cut(x.Reply.String()))
 	x.Reply, x.Lost = codec.Reply{}, true
-	return true
 }
 
 // heard takes note of the reply to MAIL, DATA or the content, or to the recipient of a

@@ -63,9 +63,9 @@ func (c *Conn) read(b []byte) (rest []byte) {
 			return nil
 		}
 		b = b[n:]
-		c.more = len(b) > 0
+		c.rest = b
 		c.reply(&reply)
-		c.more = false
+		c.rest = nil
 	}
 	return nil
 }
@@ -113,10 +113,15 @@ func (c *Conn) reply(reply *codec.Reply) {
 		d.ending = false
 		c.finalReply(reply)
 	}
-	if x.Lost {
-		c.end()
-	} else if !d.any() {
+	switch {
+	case !d.any():
 		c.proceed()
+	case x.Lost && x.Left && !x.Reply.IsZero():
+		// 421 to the envelope, and the content is on its way: what else the provider says
+		// before it closes shows whether that is the answer.
+		c.setTimer(c.cfg.Quit)
+	case x.Lost:
+		c.end()
 	}
 }
 
@@ -150,6 +155,7 @@ func (c *Conn) dataReply(reply *codec.Reply) {
 func (c *Conn) finalReply(reply *codec.Reply) {
 	x := &c.Exchange
 	early := c.state == content || c.conn.Buffered() > 0
+	x.NoBDAT = c.refusesBDAT(reply)
 	switch {
 	case c.state == aborting:
 		x.Lost = throttle.Closes(reply)
@@ -161,6 +167,34 @@ func (c *Conn) finalReply(reply *codec.Reply) {
 		x.Fail(throttle.PhaseFinal, protocolError(throttle.PhaseContent, reply))
 	default:
 		x.final(*reply)
+	}
+	if x.NoBDAT {
+		c.withoutBDAT()
+	}
+}
+
+// refusesBDAT reports whether the reply to BDAT is that of a provider that offers BDAT and
+// does not know it: it is not about the content then.
+func (c *Conn) refusesBDAT(reply *codec.Reply) bool {
+	x := &c.Exchange
+	return x.BDAT && throttle.RefusesBDAT(reply, x.open() && x.anyRecipient(), x.Content.Size() < c.Offer.Size)
+}
+
+// withoutBDAT parts with a provider that has refused BDAT: it reads the content as
+// commands, and so it must not get RSET, and what it accepts now is not the message.
+func (c *Conn) withoutBDAT() {
+	x := &c.Exchange
+	x.Lost = true
+	for b := c.rest; ; {
+		reply, n, err := codec.ParseReply(b)
+		switch {
+		case err != nil:
+			return
+		case reply.Code < 400 && !x.Reply.IsZero():
+			x.contradict(&reply)
+			return
+		}
+		b = b[n:]
 	}
 }
 
@@ -177,7 +211,7 @@ func (c *Conn) answered() throttle.Phase {
 
 // resetReply handles the reply to RSET.
 func (c *Conn) resetReply(reply *codec.Reply) {
-	if reply.Code/100 != 2 || c.more {
+	if reply.Code/100 != 2 || len(c.rest) > 0 {
 		c.leave()
 		return
 	}

@@ -42,6 +42,9 @@ func TestRefusals(t *testing.T) {
 					}
 					c.begin("hi\r\n", a)
 					sent := strings.Join(c.serve(p), "")
+					if p.closed && len(c.ends) == 0 { // the content has crossed the 421
+						c.sock.EndInput()
+					}
 					want := strings.ReplaceAll(tt.outcomes[i], "{}", reply)
 					if reply[:3] == "421" {
 						want = strings.ReplaceAll(want, " reset", " lost reset")

@@ -150,6 +150,7 @@ func (c *Conn) sendContent(line *codec.Buffer) {
 		line = codec.GetBuffer()
 		defer codec.PutBuffer(line)
 	}
+	x.BDAT = true
 	line.B = append(line.B, "BDAT "...)
 	line.B = strconv.AppendInt(line.B, x.Content.Size(), 10)
 	line.B = append(line.B, " LAST\r\n"...)
@@ -181,7 +182,9 @@ func (c *Conn) sendTurn(commands []byte) {
 	c.segment = to
 	if to == n {
 		c.state, x.Left = final, true
-		x.Content.Discard() // it is not sent again, and the answer may take long
+		if !x.Keep {
+			x.Content.Discard() // the answer may take long
+		}
 	}
 	switch {
 	case c.conn.Buffered() > 0:

@@ -56,6 +56,14 @@ Before MAIL nothing was said about the message, so the client is told 451 or 454
 before MAIL the connection is closed and the login refused; from MAIL on the client gets the reply, and the connection
 is kept unless the code is 421.
 
+After a reply that retires the connection, the message is sent once more over a fresh connection, and the client hears
+of the second answer only. That needs a proof that the provider has not taken the message: the content has not left,
+or the provider has refused the content or what it needs, and nothing positive came after that.
+
+A provider that announces CHUNKING may not know BDAT. 500, 502 and 504 to BDAT, 503 though MAIL and RCPT were accepted,
+and 552 5.3.4 to content below the announced SIZE say so. The connection is closed, the message is sent by DATA over a
+fresh one, and for 24 hours no BDAT is sent to that endpoint.
+
 `
 
 // page returns the page of a table.

@@ -31,6 +31,22 @@ const (
 // 5321 section 3.8).
 func Closes(r *codec.Reply) bool { return r.Code == 421 }
 
+// RefusesBDAT reports whether the reply to BDAT is that of a provider that announces
+// CHUNKING and does not know BDAT (RFC 5321 section 4.2.4): it says nothing about the
+// content. accepted: MAIL and a recipient were accepted. fits: the content is smaller than
+// the SIZE that the provider announces.
+func RefusesBDAT(r *codec.Reply, accepted, fits bool) bool {
+	switch r.Code {
+	case 500, 502, 504:
+		return true
+	case 503: // the sequence of commands was right
+		return accepted
+	case 552:
+		return accepted && fits && r.Enhanced == codec.EnhancedCode{5, 3, 4}
+	}
+	return false
+}
+
 // verdictRows is the table: what a refusal means beyond the message, by provider,
 // phase and code. A row has an effect on the account only if the code is about the
 // account, the provider uses it so, and the phase allows that meaning: the reply to
