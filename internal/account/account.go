@@ -114,6 +114,8 @@ type Account struct {
 	Mechanism Mechanism
 	// InitialResponse is the provider's. Empty means InitialResponseAuto.
 	InitialResponse InitialResponse
+	// Avoid is the provider's.
+	Avoid Keywords
 	// ClientPassword is the password of clients for the proxy, as stored: a hash
 	// or plain text. The provider never sees it.
 	ClientPassword Secret

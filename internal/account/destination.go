@@ -31,7 +31,8 @@ var parts = []struct {
 	{"AuthIdentity", "auth_identity", destination},
 	{"Mechanism", "auth_mechanism", apart},
 	{"InitialResponse", "initial_response", apart}, // in which line the token is sent
-	{"ClientPassword", "client_password", apart},   // what clients send to the proxy
+	{"Avoid", "avoid", apart},
+	{"ClientPassword", "client_password", apart}, // what clients send to the proxy
 	{"ClientSecret", "client_secret", secret},
 	{"RefreshToken", "refresh_token", secret},
 	{"Certificate", "client_certificate", apart}, // public

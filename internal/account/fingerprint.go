@@ -67,8 +67,8 @@ func (a *Account) hashConnection(credentials [sha256.Size]byte) [sha256.Size]byt
 	if a.SourceIP.IsValid() {
 		source = a.SourceIP.String()
 	}
-	return sum("connection/1", a.SMTP.String(), string(a.SMTP.TLS), source, a.Identity(), string(a.Mechanism),
-		string(credentials[:]))
+	return sum("connection/2", a.SMTP.String(), string(a.SMTP.TLS), source, a.Identity(), string(a.Mechanism),
+		string(rune(a.Avoid)), string(credentials[:]))
 }
 
 // sum hashes the parts, each after its length: no two lists of parts run together into the

@@ -41,6 +41,9 @@ type Provider struct {
 	// InitialResponse says how long tokens are sent. Empty means
 	// InitialResponseAuto.
 	InitialResponse InitialResponse
+	// Avoid are the keywords whose extensions are not used, whatever its submission
+	// server announces.
+	Avoid Keywords
 	// Limits are in force where configuration says nothing.
 	Limits Limits
 	// Ceilings are what configuration may not exceed.

@@ -59,6 +59,7 @@ type providerDraft struct {
 	refreshMargin   keyfile.Given[time.Duration]
 	extensions      keyfile.Given[announced]
 	initialResponse keyfile.Given[account.InitialResponse]
+	avoid           keyfile.Given[account.Keywords]
 }
 
 // consentDraft is how a person consents, and which scope applications have.

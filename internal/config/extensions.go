@@ -47,6 +47,21 @@ func readExtensions(v *keyfile.Value) (a announced, ok bool) {
 	return a, len(*v.File.Problems) == before
 }
 
+// readAvoid reads a list of EHLO keywords that are not to be used.
+func readAvoid(v *keyfile.Value) (avoid account.Keywords, ok bool) {
+	before := len(*v.File.Problems)
+	v.EachElement(func(e *keyfile.Value) {
+		problems := len(*v.File.Problems)
+		name, _ := keyfile.Text(e)
+		k := account.KeywordOf(name)
+		if len(*v.File.Problems) == problems && k == 0 {
+			e.Fail("%q is none of %s", name, account.AllKeywords)
+		}
+		avoid = avoid.With(k)
+	})
+	return avoid, len(*v.File.Problems) == before
+}
+
 // add takes one more keyword, with or without its argument, as in "SIZE=1000" or
 // "SIZE 1000".
 func (a *announced) add(name string) error {

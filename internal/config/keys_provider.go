@@ -40,6 +40,8 @@ var providerTable = keyfile.NewTable(
 		keyfile.Opt("initial_response", keyfile.OneOf(nil, account.InitialResponseAuto, account.InitialResponseAlways, account.InitialResponseNever),
 			func(p *providerDraft) *keyfile.Given[account.InitialResponse] { return &p.initialResponse },
 			`how the access token is sent at login: "always" in the AUTH line, "never" there but on a line of its own after the provider's 334, or "auto": in the AUTH line up to 512 octets, which is as much as every server takes; default "auto"; a provider that refuses one way by 501 or 504 is asked the other way`),
+		keyfile.Opt("avoid", readAvoid, func(p *providerDraft) *keyfile.Given[account.Keywords] { return &p.avoid },
+			`what is not used with it though its EHLO reply announces it, because it does not work there: a list of "CHUNKING", "PIPELINING", "SIZE", "8BITMIME", "SMTPUTF8", "DSN" and "BINARYMIME"; default []; without CHUNKING content goes by DATA; a provider that refuses BDAT is avoided so for 24 hours by itself`),
 		keyfile.Opt("max_concurrent_messages", keyfile.Whole(1, 1_000_000), func(p *providerDraft) *keyfile.Given[int] { return &p.limits.MaxConcurrent },
 			"messages of an account at one time, each on a connection of its own; the lower of it and connection_pool.max_connections_per_account holds"),
 	},

@@ -2,9 +2,12 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/tailscale/hujson"
@@ -112,12 +115,26 @@ func isAccounts(f *keyfile.File) bool {
 	return false
 }
 
-// noteProviders says what limits the accounts of each provider have.
+// noteProviders says what limits the accounts of each provider have, and what is used with
+// it.
 func noteProviders(s *Settings, report *keyfile.Report) {
 	for _, name := range []string{"gmail", "outlook"} {
 		l := s.Providers[name].Limits
 		report.Notef("%s: for each account %d connections, %d messages per connection, connections closed after %v or %v idle",
 			name, l.MaxConnections, l.MaxMessagesPerConnection, l.ConnectionMaxAge, l.IdleTimeout)
+	}
+	clouds := account.Clouds()
+	for _, name := range slices.Sorted(maps.Keys(s.Providers)) {
+		p := s.Providers[name]
+		isCloud := slices.ContainsFunc(clouds, func(c account.Provider) bool { return c.Name == name })
+		if p.Avoid == 0 && (isCloud || name == "default") { // nothing is configured for it, or no account need be of it
+			continue
+		}
+		line := fmt.Sprintf("%s: used where its EHLO reply announces it: %v", name, account.AllKeywords&^p.Avoid)
+		if p.Avoid != 0 {
+			line += fmt.Sprintf("; avoided: %v", p.Avoid)
+		}
+		report.Notef("%s", line)
 	}
 }
 

@@ -19,6 +19,7 @@ func (d *draft) settle(p *account.Provider, section *providerDraft) {
 	}
 	section.settleEndpoints(p)
 	section.settleExtensions(p)
+	section.settleAvoid(p)
 	d.settleConnections(p, &section.limits)
 	section.limits.Settle(&p.Limits, &p.Ceilings)
 	section.retry.Settle(&p.Retry)
@@ -160,4 +161,12 @@ func (d *providerDraft) settleExtensions(p *account.Provider) {
 		p.Limits.MaxMessageSize = a.size
 		p.Ceilings.MaxMessageSize = p.Ceilings.MaxMessageSize.Lower(a.size, fmt.Sprintf("%s has SIZE=%d", d.extensions.Entry.Key, a.size))
 	}
+}
+
+// settleAvoid settles what is not used with p. Messages cannot need it then.
+func (d *providerDraft) settleAvoid(p *account.Provider) {
+	if d.avoid.OK() {
+		p.Avoid = d.avoid.Value
+	}
+	p.Extensions &^= p.Avoid.Extensions()
 }

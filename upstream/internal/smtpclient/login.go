@@ -120,7 +120,7 @@ func (l *Login) ehlo() (codec.Reply, *Error) {
 	if err := expect(throttle.PhaseEHLO, reply, 250); err != nil {
 		return reply, err
 	}
-	l.Offer = parseOffer(reply.Text)
+	l.Offer = parseOffer(reply.Text, l.account.Avoid)
 	return reply, nil
 }
 
@@ -203,8 +203,8 @@ type Offer struct {
 }
 
 // parseOffer reads the EHLO keywords: one a line, after the line with the server's
-// name. Unknown ones and strange arguments are passed over.
-func parseOffer(text string) (o Offer) {
+// name. Unknown ones, those to avoid and strange arguments are passed over.
+func parseOffer(text string, avoid account.Keywords) (o Offer) {
 	_, text, more := strings.Cut(text, "\n")
 	for more {
 		var line string
@@ -216,6 +216,9 @@ func parseOffer(text string) (o Offer) {
 		keyword, args := words[0], words[1:]
 		if mech, ok := strings.CutPrefix(keyword, "AUTH="); ok { // the form of a draft of RFC 2554
 			keyword, args = "AUTH", append([]string{mech}, args...)
+		}
+		if k := account.KeywordOf(keyword); k != 0 && avoid.Has(k) {
+			continue
 		}
 		switch o.Extensions |= keywords[keyword]; keyword {
 		case "SIZE":

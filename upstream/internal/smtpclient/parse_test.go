@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/account"
 )
 
 func TestParseOffer(t *testing.T) {
@@ -31,7 +32,7 @@ func TestParseOffer(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got, want := parseOffer(tt.text), (Offer{tt.ext, tt.size, tt.offered}); got != want {
+			if got, want := parseOffer(tt.text, 0), (Offer{tt.ext, tt.size, tt.offered}); got != want {
 				t.Errorf("%+v, want %+v", got, want)
 			}
 		})
@@ -87,4 +88,29 @@ func FuzzReplyReader(f *testing.F) {
 			return
 		}
 	})
+}
+
+// TestAvoidedKeywords: what is to be avoided counts as not announced.
+func TestAvoidedKeywords(t *testing.T) {
+	const text = "mx\nSIZE 1000\n8BITMIME\nSMTPUTF8\nDSN\nchunking\nBINARYMIME\nPIPELINING\nAUTH XOAUTH2"
+	all := parseOffer(text, 0)
+	for name, ext := range keywords {
+		k := account.KeywordOf(name)
+		if name == "AUTH" {
+			if k != 0 {
+				t.Error("AUTH can be avoided")
+			}
+			continue
+		}
+		want := all
+		if want.Extensions &^= ext; name == "SIZE" {
+			want.Size = 0
+		}
+		if got := parseOffer(text, k); k == 0 || got != want {
+			t.Errorf("without %s: %+v, want %+v", name, got, want)
+		}
+	}
+	if got := parseOffer(text, account.AllKeywords); got.Extensions != codec.ExtAUTH || got.Size != 0 {
+		t.Errorf("without any: %+v", got)
+	}
 }
