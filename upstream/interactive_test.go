@@ -274,13 +274,13 @@ func TestSlowClientHoldsNothing(t *testing.T) {
 	}
 }
 
-// TestRevokedRecipient: a recipient that was accepted is refused when the envelope is
-// repeated. Nothing of the content is sent then, and the whole message gets 451.
+// TestRevokedRecipient: the sender or a recipient that was accepted is refused when the
+// envelope is repeated. Nothing of the content is sent then, and the whole message gets 451.
 func TestRevokedRecipient(t *testing.T) {
 	for _, offer := range offers {
 		for _, reply := range []string{"550 5.1.1 no such user", "450 4.2.1 over rate", "421 4.7.0 go away"} {
-			for _, last := range []bool{true, false} {
-				t.Run(fmt.Sprintf("%s/%s/last %t", offer.name, reply, last), func(t *testing.T) {
+			for _, revoked := range []string{"a@good.test", "c@good.test", "the sender"} {
+				t.Run(fmt.Sprintf("%s/%s/%s", offer.name, reply, revoked), func(t *testing.T) {
 					f := newFixture(t, func(s *setup) {
 						s.keywords = offer.keywords
 						s.relay.HoldTimeout = 20 * time.Millisecond
@@ -291,11 +291,11 @@ func TestRevokedRecipient(t *testing.T) {
 					}
 					c.next(t)
 					f.until(func() bool { return f.state(f.accounts[0]).Parked == 1 })
-					revoked := "a@good.test"
-					if last {
-						revoked = "c@good.test"
+					rule := sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: revoked, Action: sandbox.ActionReply, Reply: reply}
+					if revoked == "the sender" {
+						rule.Phase, rule.Recipient = sandbox.PhaseMail, ""
 					}
-					f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: revoked, Action: sandbox.ActionReply, Reply: reply})
+					f.faults(rule)
 					tx.Content = content(t, "slow\r\n")
 					if err := f.goOn(tx); err != nil {
 						t.Fatal(err)
@@ -311,12 +311,36 @@ func TestRevokedRecipient(t *testing.T) {
 							t.Errorf("the content was sent: %v", f.commands())
 						}
 					}
+					f.box.ClearFaults()
 					f.eventually(f.accounts[1])
 					f.noViolations()
 				})
 			}
 		}
 	}
+}
+
+// TestRevokedSenderIsHeld: what the refusal of a repeated MAIL says of the account counts.
+func TestRevokedSenderIsHeld(t *testing.T) {
+	f := newFixture(t, func(s *setup) { s.relay.HoldTimeout = 20 * time.Millisecond })
+	a := f.accounts[1] // at Microsoft
+	tx, c := f.envelope(a, "a@good.test", "b@good.test")
+	if err := f.trySubmit(tx); err != nil {
+		t.Fatal(err)
+	}
+	c.next(t)
+	f.until(func() bool { return f.state(a).Parked == 1 })
+	f.faults(sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Reply: "550 5.7.501 spam"})
+	tx.Content = content(t, "slow\r\n")
+	if err := f.goOn(tx); err != nil {
+		t.Fatal(err)
+	}
+	ans := c.next(t)
+	if code(ans.res.Reply) != "451 4.3.0" {
+		t.Errorf("told %v", ans.res.Reply)
+	}
+	ans.tx.Release()
+	f.refusedFor(a, "451 4.7.0", "held until an operator acts", "550 5.7.501")
 }
 
 // TestConnectionLostBetweenRecipients: the envelope is repeated over a fresh connection, and

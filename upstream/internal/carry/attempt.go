@@ -136,13 +136,13 @@ func (a *attempt) refusal(p throttle.Phase, reply codec.Reply) *failure.Error {
 	return e
 }
 
-// note keeps the refusal of a recipient if it is of concern to the account. It
+// note keeps a refusal that is not the answer if it is of concern to the account. It
 // returns what the client is told.
-func (a *attempt) note(reply codec.Reply) codec.Reply {
+func (a *attempt) note(p throttle.Phase, reply codec.Reply) codec.Reply {
 	if reply.Code < 400 {
 		return reply
 	}
-	e := a.refusal(throttle.PhaseRcpt, reply)
+	e := a.refusal(p, reply)
 	if e.Verdict().Account > throttle.AccountNone {
 		a.noted = failure.Graver(a.noted, e)
 	}
@@ -164,7 +164,7 @@ func (a *attempt) outcome(e *Event, x *smtpclient.Exchange, tx *Transaction, res
 		}
 	}
 	if !x.Revoked.IsZero() {
-		a.note(x.Revoked)
+		a.note(x.Phase, x.Revoked)
 	}
 	e.Taken, e.Probe = tx.Place.Taken, a.probe
 	e.Err = failure.Graver(a.noted, res.Err)

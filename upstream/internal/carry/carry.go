@@ -129,7 +129,7 @@ func (c *Conn) note(tx *Transaction) {
 		if r.IsZero() {
 			return
 		}
-		*r = c.a.note(*r)
+		*r = c.a.note(throttle.PhaseRcpt, *r)
 	}
 }
 

@@ -35,7 +35,8 @@ type Exchange struct {
 	// Promised: the client was told 250 for the first recipient, so its refusal is that
 	// of the transaction.
 	Promised bool
-	// Repeat: all recipients that were accepted before have to be accepted again.
+	// Repeat: the sender, and all recipients that were accepted before, have to be accepted
+	// again.
 	Repeat bool
 	// Until is when the provider must have answered the content.
 	Until time.Time
@@ -48,8 +49,8 @@ type Exchange struct {
 	Err error
 	// Own: Reply is not the provider's.
 	Own bool
-	// Revoked is the provider's refusal of a recipient that it accepted before, zero if
-	// there is none. Reply quotes it.
+	// Revoked is the provider's refusal, at Phase, of the sender or of a recipient that it
+	// accepted before, zero if there is none. Reply quotes it.
 	Revoked codec.Reply
 	// Lost: the connection is of no use any more.
 	Lost bool
@@ -95,12 +96,16 @@ func (x *Exchange) Decline(p throttle.Phase, reply codec.Reply) {
 	x.Phase, x.Reply, x.Own = p, reply, true
 }
 
-// revoke notes that a recipient is refused that was accepted before.
-func (x *Exchange) revoke(reply codec.Reply) {
+// revoke notes that the sender or a recipient is refused that was accepted before.
+func (x *Exchange) revoke(p throttle.Phase, reply codec.Reply) {
 	if x.open() {
-		x.Phase, x.Revoked, x.Own = throttle.PhaseRcpt, reply, true
+		what := "a recipient"
+		if p == throttle.PhaseMail {
+			what = "the sender"
+		}
+		x.Phase, x.Revoked, x.Own = p, reply, true
 		x.Reply = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 0},
-			Text: "Not sent: the provider refuses a recipient that it accepted before: " + Cut(reply.String())}
+			Text: "Not sent: the provider refuses " + what + " that it accepted before: " + Cut(reply.String())}
 	}
 	x.Reset = true
 	x.Lost = x.Lost || throttle.Closes(&reply)
@@ -164,6 +169,8 @@ func (x *Exchange) heard(p throttle.Phase, reply *codec.Reply) {
 	}
 	switch {
 	case p == throttle.PhaseRcpt && x.outOfStep(reply):
+	case p == throttle.PhaseMail && x.Repeat && reply.Code >= 400:
+		x.revoke(p, *reply)
 	case reply.Code >= 400:
 		x.refused(p, *reply)
 	case reply.Code/100 != want:
@@ -184,7 +191,7 @@ func (x *Exchange) recipient(i int, reply codec.Reply) {
 		x.Fail(throttle.PhaseRcpt, protocolError(throttle.PhaseRcpt, &reply))
 		return
 	case again && reply.Code >= 400:
-		x.revoke(reply)
+		x.revoke(throttle.PhaseRcpt, reply)
 		return
 	case throttle.Closes(&reply), i == 0 && x.Promised && reply.Code >= 400:
 		x.refused(throttle.PhaseRcpt, reply)
