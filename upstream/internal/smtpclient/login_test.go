@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,7 +97,7 @@ func TestLeave(t *testing.T) {
 			"EHLO me,STARTTLS,EHLO me,AUTH XOAUTH2 c2VjcmV0,QUIT", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			said, err := logIn(t, tt.replies, tt.name != "certificate not trusted")
+			said, err := logIn(t, tt.replies, loginWay{form: FormInitial, untrusted: tt.name == "certificate not trusted"})
 			if strings.Join(said, ",") != tt.said {
 				t.Errorf("the provider was told %q, want %q", said, tt.said)
 			}
@@ -110,8 +111,81 @@ func TestLeave(t *testing.T) {
 	}
 }
 
+// TestLoginForms: the response of AUTH goes in the form that is asked for, over TLS from
+// the beginning or after STARTTLS.
+func TestLoginForms(t *testing.T) {
+	const greeting, yes, bearer = "220 hi\r\n", "235 2.7.0 yes\r\n", "250-host\r\n250 AUTH XOAUTH2 OAUTHBEARER\r\n"
+	for _, tt := range []struct {
+		name    string
+		form    AuthForm
+		replies []string
+		said    string
+	}{
+		{"initial", FormInitial, []string{yes}, "AUTH XOAUTH2 c2VjcmV0,QUIT"},
+		{"alone", FormAlone, []string{"334 \r\n", yes}, "AUTH XOAUTH2,c2VjcmV0,QUIT"},
+		{"alone, 334 with text", FormAlone, []string{"334 VXNlcm5hbWU6\r\n", yes}, "AUTH XOAUTH2,c2VjcmV0,QUIT"},
+		{"alone, then a challenge", FormAlone, []string{"334 \r\n", "334 eyJ9\r\n", "535 5.7.8 no\r\n"}, "AUTH XOAUTH2,c2VjcmV0,,QUIT"},
+		{"alone, refused at once", FormAlone, []string{"504 5.5.4 no\r\n"}, "AUTH XOAUTH2,QUIT"},
+		{"initial, passed over", FormInitial, []string{"334 \r\n", yes}, "AUTH XOAUTH2 c2VjcmV0,c2VjcmV0,QUIT"},
+		{"initial, passed over, then a challenge", FormInitial, []string{"334\r\n", "334 eyJ9\r\n", "535 5.7.8 no\r\n"}, "AUTH XOAUTH2 c2VjcmV0,c2VjcmV0,,QUIT"},
+	} {
+		for _, implicit := range []bool{false, true} {
+			replies, before := []string{greeting, "250-host\r\n250 STARTTLS\r\n", "220 2.0.0 go\r\n", "TLS", bearer}, "EHLO me,STARTTLS,EHLO me,"
+			if implicit {
+				replies, before = []string{greeting, bearer}, "EHLO me,"
+			}
+			said, err := logIn(t, append(replies, tt.replies...), loginWay{form: tt.form, implicit: implicit})
+			if got := strings.Join(said, ","); got != before+tt.said {
+				t.Errorf("%s, implicit %t: the provider was told %q, want %q", tt.name, implicit, got, before+tt.said)
+			}
+			if (err == nil) != strings.Contains(strings.Join(tt.replies, ""), yes) {
+				t.Errorf("%s, implicit %t: the login ended with %v", tt.name, implicit, err)
+			}
+		}
+	}
+}
+
+// TestImplicitTLSNotSpoken: a provider that speaks first in clear is not secure, and gets no
+// QUIT.
+func TestImplicitTLSNotSpoken(t *testing.T) {
+	said, err := logIn(t, []string{"220 hi\r\n"}, loginWay{implicit: true, clear: true})
+	if err == nil || err.Phase.String() != "TLS" || slices.Contains(said, "QUIT") { // the other lines are of the handshake
+		t.Errorf("told %q, the login ended with %v", said, err)
+	}
+}
+
+// TestUnaskedAfterLogin: what the provider says after its 235 is why the connection is of
+// no use, and nothing more is said to it.
+func TestUnaskedAfterLogin(t *testing.T) {
+	for _, tt := range []struct{ more, want string }{
+		{"", ""}, {"421 4.7.0 bye\r\n", `AUTH: refused: "421 4.7.0 bye"`}, {"250 2.0.0 more\r\n", `AUTH: protocol error: "250 2.0.0 more"`},
+		{"what\r\n", "AUTH: protocol error"},
+	} {
+		replies := []string{"220 hi\r\n", "250-host\r\n250 AUTH XOAUTH2\r\n", "235 2.7.0 yes\r\n" + tt.more}
+		said, err := logIn(t, replies, loginWay{form: FormInitial, implicit: true})
+		text, end := "", "QUIT"
+		if err != nil {
+			text, end = err.Error(), ""
+		}
+		if !strings.HasPrefix(text, tt.want) || (text == "") != (tt.want == "") {
+			t.Errorf("after %q the login ended with %q, want %q", tt.more, text, tt.want)
+		}
+		if got := strings.TrimPrefix(strings.Join(said, ","), "EHLO me,AUTH XOAUTH2 c2VjcmV0"); strings.TrimPrefix(got, ",") != end {
+			t.Errorf("after %q the provider was told %q", tt.more, said)
+		}
+	}
+}
+
+// loginWay is how a login goes.
+type loginWay struct {
+	form      AuthForm
+	untrusted bool // the certificate is another host's
+	implicit  bool // TLS from the beginning
+	clear     bool // but not by the provider
+}
+
 // logIn logs in to such a provider, and leaves; it returns what the provider was told.
-func logIn(t *testing.T, replies []string, trusted bool) (said []string, err *Error) {
+func logIn(t *testing.T, replies []string, way loginWay) (said []string, err *Error) {
 	cert := testkit.Certificate("127.0.0.1")
 	ln := testkit.Listen(t)
 	p := &loginPeer{replies: replies, lines: make(chan string, 100)}
@@ -121,7 +195,11 @@ func logIn(t *testing.T, replies []string, trusted bool) (said []string, err *Er
 			close(p.lines)
 			return
 		}
-		p.serve(c, &tls.Config{Certificates: []tls.Certificate{cert}})
+		secure := &tls.Config{Certificates: []tls.Certificate{cert}}
+		if way.implicit && !way.clear {
+			c = tls.Server(c, secure)
+		}
+		p.serve(c, secure)
 	}()
 	tcp, derr := net.Dial("tcp", ln.Addr().String())
 	if derr != nil {
@@ -130,14 +208,21 @@ func logIn(t *testing.T, replies []string, trusted bool) (said []string, err *Er
 	const long = time.Minute
 	cfg := &Config{EhloName: "me", Greeting: long, TLS: long, Login: long, Quit: long}
 	secure := &tls.Config{RootCAs: testkit.Roots(cert), ServerName: "127.0.0.1"}
-	if !trusted {
+	if way.untrusted {
 		secure.ServerName = "another.example.com"
 	}
-	l, err := cfg.Open(context.Background(), tcp.(*net.TCPConn), &account.Account{}, secure)
+	a := new(account.Account)
+	if way.implicit {
+		a.SMTP.TLS = account.TLSImplicit
+	}
+	l, err := cfg.Open(context.Background(), tcp.(*net.TCPConn), a, secure)
 	if err == nil {
 		var answer AuthAnswer
-		if answer, err = l.Auth("XOAUTH2", []byte("c2VjcmV0"), FormInitial); err == nil {
+		if answer, err = l.Auth("XOAUTH2", []byte("c2VjcmV0"), way.form); err == nil {
 			err = answer.Err()
+		}
+		if err == nil {
+			err = l.Unasked()
 		}
 		if err == nil {
 			l.Quit()
