@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // usedUpCase is a fault of a connection that has carried a message, or of BDAT.
@@ -95,7 +96,7 @@ func (c *usedUpCase) run(t *testing.T, kind *matrixCase) {
 			t.Errorf("%d times BDAT", n)
 		}
 	}
-	if n := k.gauges(t)[`upstream_throttle_events_total{action="concurrency"}`]; c.throttle != (n > 0) {
+	if n := testkit.Metrics(t, k.Metrics.WritePrometheus)[`upstream_throttle_events_total{action="concurrency"}`]; c.throttle != (n > 0) {
 		t.Errorf("throttled %v times", n)
 	}
 	if cl != nil {
