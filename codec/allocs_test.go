@@ -39,8 +39,8 @@ func TestNoAllocations(t *testing.T) {
 	multiline := codec.Reply{Code: 550, Enhanced: codec.EnhancedCode{5, 1, 1}, Text: "a\nb\rc\nd"}
 
 	gates := map[string]func(){
-		"ParseCommand":      func() { codec.ParseCommand(line) },
-		"ParseLine":         func() { codec.ParseLine(line, codec.MaxAuthLine) },
+		"ParseCommand":      func() { codec.ParseCommand(line, codec.EndCRLF) },
+		"ParseLine":         func() { codec.ParseLine(line, codec.MaxAuthLine, codec.EndCRLF) },
 		"ParseMail":         func() { codec.ParseMail(mail, allExtensions) },
 		"ParseRcpt":         func() { codec.ParseRcpt(rcpt, allExtensions) },
 		"ParseBdat":         func() { codec.ParseBdat([]byte("100 LAST")) },

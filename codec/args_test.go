@@ -392,7 +392,7 @@ func FuzzMailArgs(f *testing.F) {
 			checkMailbox(t, m.Path)
 		}
 		line := m.AppendTo(nil, ext)
-		cmd, n, err := codec.ParseCommand(line)
+		cmd, n, err := codec.ParseCommand(line, codec.EndCRLF)
 		if err == codec.ErrLineTooLong {
 			return
 		}
@@ -419,7 +419,7 @@ func FuzzRcptArgs(f *testing.F) {
 		}
 		checkMailbox(t, r.Path)
 		line := r.AppendTo(nil, ext)
-		cmd, n, err := codec.ParseCommand(line)
+		cmd, n, err := codec.ParseCommand(line, codec.EndCRLF)
 		if err == codec.ErrLineTooLong {
 			return
 		}

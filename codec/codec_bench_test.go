@@ -20,7 +20,7 @@ func BenchmarkParseCommand(b *testing.B) {
 			b.SetBytes(int64(len(in)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, n, err := codec.ParseCommand(in); err != nil || n != len(in) {
+				if _, n, err := codec.ParseCommand(in, codec.EndCRLF); err != nil || n != len(in) {
 					b.Fatalf("n = %d, err = %v", n, err)
 				}
 			}

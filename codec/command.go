@@ -12,6 +12,16 @@ const (
 	MaxAuthLine = 12288 + 2
 )
 
+// LineEnd says what ends a line of the client.
+type LineEnd bool
+
+const (
+	// EndCRLF: CRLF ends a line, and nothing else (RFC 5321 section 2.3.8).
+	EndCRLF LineEnd = false
+	// EndLF: an LF without a CR before it ends a line too.
+	EndLF LineEnd = true
+)
+
 // Verb is an SMTP command verb.
 type Verb uint8
 
@@ -77,14 +87,13 @@ type Command struct {
 // 4.1.1). The verb is matched without regard to case; a line without a known
 // verb, also an empty one, is VerbUnknown, unless it is a request line of HTTP:
 // then it is VerbHTTP, and n may be short of its end if it is too long. n is the number of octets to
-// discard, which is the whole line with its CRLF when err is nil.
+// discard, which is the whole line with its end when err is nil.
 //
-// Errors: ErrIncomplete (n is 0), ErrLineTooLong above MaxCommandLine, for
-// AUTH above MaxAuthLine (n octets are part of the line but not its end, the
-// rest is for SkipLine), ErrBareNewline (n is the line up to its LF, be it
-// bare or not).
-func ParseCommand(b []byte) (cmd Command, n int, err error) {
-	line, n, err := ParseLine(b, commandCap(b))
+// Errors: ErrIncomplete (n is 0), ErrLineTooLong above LineCap and ErrBareLF (the n octets
+// are part of the line but not its end, the rest is for SkipLine), ErrBareNewline (n is
+// the whole line).
+func ParseCommand(b []byte, ends LineEnd) (cmd Command, n int, err error) {
+	line, n, err := ParseLine(b, LineCap(b), ends)
 	if err != nil {
 		if word, _ := cutWord(bytes.TrimRight(b[:n], "\r\n")); verbOrHTTP(word, b[:n]) == VerbHTTP {
 			return Command{Verb: VerbHTTP}, n, nil
@@ -104,8 +113,9 @@ func verbOrHTTP(word, line []byte) Verb {
 	return verb
 }
 
-// commandCap returns the cap for the line that starts with b.
-func commandCap(b []byte) int {
+// LineCap returns the cap for the command line that starts with b: MaxAuthLine for AUTH,
+// MaxCommandLine for the others.
+func LineCap(b []byte) int {
 	if len(b) > 4 && isSpace(b[4]) && verbOf(b[:4]) == VerbAUTH {
 		return MaxAuthLine
 	}
@@ -148,9 +158,9 @@ func verbOf(word []byte) Verb {
 }
 
 // ParseLine reads the line at the start of b, at most limit octets with its
-// CRLF, as in an AUTH exchange (RFC 4954 section 4). line comes without CRLF
+// end, as in an AUTH exchange (RFC 4954 section 4). line comes without its end
 // and borrows from b. n and the errors are those of ParseCommand.
-func ParseLine(b []byte, limit int) (line []byte, n int, err error) {
+func ParseLine(b []byte, limit int, ends LineEnd) (line []byte, n int, err error) {
 	i := bytes.IndexByte(b[:min(len(b), limit)], '\n')
 	if i < 0 {
 		if len(b) < limit {
@@ -162,10 +172,13 @@ func ParseLine(b []byte, limit int) (line []byte, n int, err error) {
 		}
 		return nil, n, ErrLineTooLong
 	}
-	if i == 0 || b[i-1] != '\r' {
-		return nil, i + 1, ErrBareNewline
+	line = b[:i]
+	switch {
+	case i > 0 && b[i-1] == '\r':
+		line = b[:i-1]
+	case ends == EndCRLF:
+		return nil, i + 1, ErrBareLF
 	}
-	line = b[:i-1]
 	if bytes.IndexByte(line, '\r') >= 0 || bytes.IndexByte(line, 0) >= 0 {
 		return nil, i + 1, ErrBareNewline
 	}
@@ -174,12 +187,16 @@ func ParseLine(b []byte, limit int) (line []byte, n int, err error) {
 
 var crlf = []byte("\r\n")
 
-// SkipLine discards the rest of a line that was too long: n octets of b are
-// part of it, and done is true when they include its CRLF. A CR at the end of
-// b stays, since its LF may be yet to come.
-func SkipLine(b []byte) (n int, done bool) {
-	if i := bytes.Index(b, crlf); i >= 0 {
-		return i + len(crlf), true
+// SkipLine discards the rest of a refused line: n octets of b are part of it, and done
+// is true when they include its end. A CR at the end of b stays, since its LF may be
+// yet to come.
+func SkipLine(b []byte, ends LineEnd) (n int, done bool) {
+	end := crlf
+	if ends == EndLF {
+		end = lf
+	}
+	if i := bytes.Index(b, end); i >= 0 {
+		return i + len(end), true
 	}
 	if len(b) > 0 && b[len(b)-1] == '\r' {
 		return len(b) - 1, false

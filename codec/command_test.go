@@ -57,12 +57,12 @@ func TestParseCommand(t *testing.T) {
 	}
 	for _, tt := range tests {
 		for cut := range len(tt.line) {
-			if cmd, n, err := codec.ParseCommand([]byte(tt.line[:cut])); err != codec.ErrIncomplete || n != 0 {
+			if cmd, n, err := codec.ParseCommand([]byte(tt.line[:cut]), codec.EndCRLF); err != codec.ErrIncomplete || n != 0 {
 				t.Errorf("ParseCommand(%q) = %v, %d, %v, want ErrIncomplete", tt.line[:cut], cmd, n, err)
 			}
 		}
 		for _, after := range []string{"", "QUIT\r\n", "\n"} {
-			cmd, n, err := codec.ParseCommand([]byte(tt.line + after))
+			cmd, n, err := codec.ParseCommand([]byte(tt.line+after), codec.EndCRLF)
 			if cmd.Verb != tt.verb || string(cmd.Args) != tt.args || n != len(tt.line) || err != nil {
 				t.Errorf("ParseCommand(%q) = %v %q, %d, %v", tt.line, cmd.Verb, cmd.Args, n, err)
 			}
@@ -78,9 +78,11 @@ func TestParseCommandRefuses(t *testing.T) {
 		n        int
 		err      error
 	}{
-		{"bare LF", "NOOP\nQUIT\r\n", 5, codec.ErrBareNewline},
-		{"bare LF only", "\n", 1, codec.ErrBareNewline},
+		{"bare LF", "NOOP\nQUIT\r\n", 5, codec.ErrBareLF},
+		{"bare LF only", "\n", 1, codec.ErrBareLF},
 		{"bare CR", "NOOP\rQUIT\r\nRSET\r\n", 11, codec.ErrBareNewline},
+		{"bare CR and bare LF", "NOOP\rQUIT\nRSET\r\n", 10, codec.ErrBareLF},
+		{"NUL and bare LF", "NOOP\x00\nRSET\r\n", 6, codec.ErrBareLF},
 		{"two CR", "NOOP\r\r\n", 7, codec.ErrBareNewline},
 		{"NUL", "NOOP \x00\r\nRSET\r\n", 8, codec.ErrBareNewline},
 		{"NUL, no line end yet", "NOOP \x00", 0, codec.ErrIncomplete},
@@ -94,7 +96,7 @@ func TestParseCommandRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, n, err := codec.ParseCommand([]byte(tt.in)); n != tt.n || err != tt.err {
+			if _, n, err := codec.ParseCommand([]byte(tt.in), codec.EndCRLF); n != tt.n || err != tt.err {
 				t.Errorf("got %d, %v, want %d, %v", n, err, tt.n, tt.err)
 			}
 		})
@@ -102,11 +104,11 @@ func TestParseCommandRefuses(t *testing.T) {
 }
 
 func TestParseLine(t *testing.T) {
-	line, n, err := codec.ParseLine([]byte(" AGEA \r\nx"), codec.MaxAuthLine)
+	line, n, err := codec.ParseLine([]byte(" AGEA \r\nx"), codec.MaxAuthLine, codec.EndCRLF)
 	if string(line) != " AGEA " || n != 8 || err != nil {
 		t.Errorf("got %q, %d, %v", line, n, err)
 	}
-	if _, n, err = codec.ParseLine([]byte("abc\r\n"), 4); n != 3 || err != codec.ErrLineTooLong {
+	if _, n, err = codec.ParseLine([]byte("abc\r\n"), 4, codec.EndCRLF); n != 3 || err != codec.ErrLineTooLong {
 		t.Errorf("CR at the cap: got %d, %v", n, err)
 	}
 }
@@ -129,37 +131,37 @@ func TestParseCommandFindsHTTP(t *testing.T) {
 		{"NUL", "POST /\x00 HTTP/1.1\r\n", 18},
 	} {
 		for cut := range tt.n {
-			if _, n, err := codec.ParseCommand([]byte(tt.in[:cut])); err != codec.ErrIncomplete || n != 0 {
+			if _, n, err := codec.ParseCommand([]byte(tt.in[:cut]), codec.EndCRLF); err != codec.ErrIncomplete || n != 0 {
 				t.Fatalf("%s: %d octets of it: %d, %v", tt.name, cut, n, err)
 			}
 		}
-		if cmd, n, err := codec.ParseCommand([]byte(tt.in)); cmd.Verb != codec.VerbHTTP || n != tt.n || err != nil {
+		if cmd, n, err := codec.ParseCommand([]byte(tt.in), codec.EndCRLF); cmd.Verb != codec.VerbHTTP || n != tt.n || err != nil {
 			t.Errorf("%s: %v, %d, %v", tt.name, cmd.Verb, n, err)
 		}
 	}
 	for _, in := range []string{"QUIT / HTTP/1.1\nEHLO x\r\n", "MAIL FROM:<" + long + "> HTTP/1.1\r\n"} {
-		if cmd, _, err := codec.ParseCommand([]byte(in)); cmd.Verb != codec.VerbUnknown || err == nil {
+		if cmd, _, err := codec.ParseCommand([]byte(in), codec.EndCRLF); cmd.Verb != codec.VerbUnknown || err == nil {
 			t.Errorf("%.20q: %v, %v", in, cmd.Verb, err)
 		}
 	}
 }
 
 // readCommands runs the command parser over pieces as a session does: it keeps
-// what was not taken, and skips the rest of a line that is too long.
-func readCommands(pieces ...[]byte) (commands []string) {
+// what was not taken, and skips the rest of a line that is too long or has a bare LF.
+func readCommands(ends codec.LineEnd, pieces ...[]byte) (commands []string) {
 	var buf []byte
 	skipping := false
 	for _, p := range pieces {
 		buf = append(buf, p...)
 		for {
 			if skipping {
-				n, done := codec.SkipLine(buf)
+				n, done := codec.SkipLine(buf, ends)
 				buf, skipping = buf[n:], !done
 				if !done {
 					break
 				}
 			}
-			cmd, n, err := codec.ParseCommand(buf)
+			cmd, n, err := codec.ParseCommand(buf, ends)
 			if err == codec.ErrIncomplete {
 				break
 			}
@@ -168,7 +170,7 @@ func readCommands(pieces ...[]byte) (commands []string) {
 				commands = append(commands, cmd.Verb.String()+" "+string(cmd.Args))
 			default:
 				commands = append(commands, err.Error())
-				skipping = err == codec.ErrLineTooLong
+				skipping = err == codec.ErrLineTooLong || err == codec.ErrBareLF
 			}
 			buf = buf[n:]
 		}
@@ -177,12 +179,28 @@ func readCommands(pieces ...[]byte) (commands []string) {
 }
 
 func TestSkipLineEveryCut(t *testing.T) {
-	in := []byte("NOOP\r\n" + strings.Repeat("x", 2*codec.MaxCommandLine) + "\ry\nz\r\r\nQUIT\r\n")
-	want := []string{"NOOP ", codec.ErrLineTooLong.Error(), "QUIT "}
-	for cut := range len(in) + 1 {
-		got := readCommands(in[:cut], in[cut:])
-		if strings.Join(got, "|") != strings.Join(want, "|") {
-			t.Fatalf("cut at %d: %q", cut, got)
+	tooLong, bareLF := codec.ErrLineTooLong.Error(), codec.ErrBareLF.Error()
+	long := strings.Repeat("x", 2*codec.MaxCommandLine)
+	for _, tt := range []struct {
+		ends codec.LineEnd
+		in   string
+		want []string
+	}{
+		{codec.EndCRLF, "NOOP\r\n" + long + "\ry\nz\r\r\nQUIT\r\n", []string{"NOOP ", tooLong, "QUIT "}},
+		{codec.EndLF, "NOOP\n" + long + "\ry\nRSET\r\nQUIT\n", []string{"NOOP ", tooLong, "RSET ", "QUIT "}},
+		{codec.EndCRLF, "NOOP\nRSET\r\nQUIT\r\n", []string{bareLF, "QUIT "}},
+		{codec.EndCRLF, "NOOP\n\nRSET\rRSET\n\r\nQUIT\r\n", []string{bareLF, "QUIT "}},
+		{codec.EndCRLF, "\n\r\nQUIT\r\n", []string{bareLF, "QUIT "}},
+		{codec.EndCRLF, "NOOP\n" + long + "\r\nQUIT\r\n", []string{bareLF, "QUIT "}},
+		{codec.EndLF, "NOOP\nRSET\r\nQUIT\n", []string{"NOOP ", "RSET ", "QUIT "}},
+		{codec.EndLF, "\nNO\rOP\n\r\n", []string{"unknown ", codec.ErrBareNewline.Error(), "unknown "}},
+		{codec.EndLF, "NOOP\x00\nNOOP \r\n", []string{codec.ErrBareNewline.Error(), "NOOP "}},
+	} {
+		for cut := range len(tt.in) + 1 {
+			got := readCommands(tt.ends, []byte(tt.in[:cut]), []byte(tt.in[cut:]))
+			if strings.Join(got, "|") != strings.Join(tt.want, "|") {
+				t.Fatalf("%.40q cut at %d: %q, want %q", tt.in, cut, got, tt.want)
+			}
 		}
 	}
 }
@@ -196,11 +214,13 @@ func FuzzCommand(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte, cut uint16) {
 		at := int(cut) % (len(in) + 1)
-		whole, cutInTwo := readCommands(in), readCommands(in[:at], in[at:])
-		if strings.Join(whole, "\n") != strings.Join(cutInTwo, "\n") {
-			t.Fatalf("whole %q, cut at %d %q", whole, at, cutInTwo)
+		for _, ends := range []codec.LineEnd{codec.EndCRLF, codec.EndLF} {
+			whole, cutInTwo := readCommands(ends, in), readCommands(ends, in[:at], in[at:])
+			if strings.Join(whole, "\n") != strings.Join(cutInTwo, "\n") {
+				t.Fatalf("whole %q, cut at %d %q", whole, at, cutInTwo)
+			}
 		}
-		cmd, n, err := codec.ParseCommand(in)
+		cmd, n, err := codec.ParseCommand(in, codec.EndCRLF)
 		if n < 0 || n > len(in) || (n == 0) != (err == codec.ErrIncomplete) {
 			t.Fatalf("n = %d, err = %v", n, err)
 		}
@@ -211,7 +231,7 @@ func FuzzCommand(f *testing.F) {
 			t.Fatalf("line %q, arguments %q", in[:n], cmd.Args)
 		}
 		if cmd.Verb != codec.VerbUnknown && cmd.Verb != codec.VerbHTTP {
-			again, _, err := codec.ParseCommand([]byte(cmd.Verb.String() + " " + string(cmd.Args) + "\r\n"))
+			again, _, err := codec.ParseCommand([]byte(cmd.Verb.String()+" "+string(cmd.Args)+"\r\n"), codec.EndCRLF)
 			if err == nil && (again.Verb != cmd.Verb || !bytes.Equal(again.Args, cmd.Args)) {
 				t.Fatalf("%v %q became %v %q", cmd.Verb, cmd.Args, again.Verb, again.Args)
 			}
@@ -221,7 +241,7 @@ func FuzzCommand(f *testing.F) {
 
 func TestVerbString(t *testing.T) {
 	for v := codec.VerbEHLO; v < codec.VerbHTTP; v++ {
-		cmd, _, err := codec.ParseCommand([]byte(strings.ToLower(v.String()) + "\r\n"))
+		cmd, _, err := codec.ParseCommand([]byte(strings.ToLower(v.String())+"\r\n"), codec.EndCRLF)
 		if cmd.Verb != v || err != nil {
 			t.Errorf("%v parses as %v, %v", v, cmd.Verb, err)
 		}

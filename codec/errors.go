@@ -7,11 +7,11 @@ var (
 	// ErrIncomplete asks for more bytes: the line or reply has not ended yet.
 	ErrIncomplete = errors.New("codec: incomplete")
 	// ErrLineTooLong means that no line end came within the cap. The caller
-	// discards the rest of the line with SkipLine.
+	// discards the rest of the line with SkipLine, also after ErrBareLF.
 	ErrLineTooLong = errors.New("codec: line too long")
-	// ErrBareNewline means a line with a bare LF, a bare CR or a NUL
-	// (RFC 5321 sections 2.3.8 and 4.1.1).
-	ErrBareNewline = errors.New("codec: bare CR, bare LF or NUL in command line")
+	// ErrBareNewline means a line with a bare CR or a NUL in it (RFC 5321 sections
+	// 2.3.8 and 4.1.1).
+	ErrBareNewline = errors.New("codec: bare CR or NUL in command line")
 	// ErrReplySyntax means that the peer does not speak SMTP: no three-digit
 	// code, a code outside 200..599, or lines of different codes.
 	ErrReplySyntax = errors.New("codec: malformed reply")
@@ -39,8 +39,8 @@ var (
 
 // Errors of content.
 var (
-	// ErrBareLF means an LF in content that no CR comes before.
-	ErrBareLF = errors.New("codec: bare LF in content")
+	// ErrBareLF means an LF, in content or in a command line, that no CR comes before.
+	ErrBareLF = errors.New("codec: bare LF")
 	// ErrBareCR means a CR in content that no LF follows.
 	ErrBareCR = errors.New("codec: bare CR in content")
 	// ErrTooBig means content above the decoder's limit.

@@ -11,7 +11,7 @@ import (
 func ExampleParseCommand() {
 	in := []byte("MAIL FROM:<ann@example.com> SIZE=1000\r\nRCPT TO:")
 	for {
-		cmd, n, err := codec.ParseCommand(in)
+		cmd, n, err := codec.ParseCommand(in, codec.EndCRLF)
 		if errors.Is(err, codec.ErrIncomplete) {
 			fmt.Printf("wait for more after %q\n", in)
 			return

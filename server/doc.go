@@ -32,7 +32,7 @@
 //	awaitToken     login named an account, its access token is being fetched
 //	awaitRcpts     the relay has the recipients, no replies to them yet
 //	awaitUpstream  the relay has the content, no final reply yet
-//	skipLine       discarding the rest of an over-long line
+//	skipLine       discarding the rest of a refused line
 //	linger         last reply sent, discarding input until the client closes
 //	closed         the connection is gone
 //

@@ -123,11 +123,11 @@ func (s *session) gaveUp() bool {
 
 // saidQuit reports whether QUIT is the last line of the input that waits.
 func (s *session) saidQuit() bool {
-	if s.in == nil || !bytes.HasSuffix(s.in.B, []byte("\r\n")) {
+	if s.in == nil || !bytes.HasSuffix(s.in.B, []byte("\n")) {
 		return false
 	}
-	before := s.in.B[:len(s.in.B)-2]
-	cmd, _, err := codec.ParseCommand(s.in.B[bytes.LastIndexByte(before, '\n')+1:])
+	before := s.in.B[:len(s.in.B)-1]
+	cmd, _, err := codec.ParseCommand(s.in.B[bytes.LastIndexByte(before, '\n')+1:], s.srv.lineEnd)
 	return err == nil && cmd.Verb == codec.VerbQUIT
 }
 

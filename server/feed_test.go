@@ -166,7 +166,7 @@ func TestFeedEveryCut(t *testing.T) {
 		{"refused chunks", "BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", "503 503 250", nil},
 		{"long line", "NOOP " + strings.Repeat("x", 2100) + "\r\nNOOP\r\n", "500 250", nil},
 		{"long line of CRs", "NOOP " + strings.Repeat("\r", 2100) + "\r\nNOOP\r\n", "500 250", nil},
-		{"bare line ends", "NOOP\nNOOP\r\nNO\rOP\r\nNOOP\r\n", "500 250 500 250", nil},
+		{"bare line ends", "NOOP\nNOOP\r\nNO\rOP\r\nNOOP\r\n", "500 500 250", nil},
 		{"pending recipients and an error", hello + "RCPT TO:<c@example.com>\r\nRCPT TO:<\r\nRCPT TO:<d@example.com>\r\nBOGUS\r\nNOOP\r\n",
 			"250 250 250 501 250 500 250", nil},
 		{"quit", hello + "QUIT\r\nNOOP\r\n", "250 250 221", nil},

@@ -27,6 +27,7 @@ type Server struct {
 	metrics  *serverMetrics
 	helo     codec.Reply
 	greeting []byte
+	lineEnd  codec.LineEnd // of clients' command lines
 
 	engine       *loop.Engine
 	loops        []*eventLoop
@@ -75,6 +76,7 @@ func New(
 	set.NewGauge(`smtp_content_segments_live`, func() float64 { return float64(codec.LiveSegments()) })
 	s.greeting = replyGreeting(cfg.Hostname).AppendTo(nil)
 	s.helo = replyHelo(cfg.Hostname)
+	s.lineEnd = codec.LineEnd(cfg.NormaliseNewlines)
 	return s, nil
 }
 

@@ -29,6 +29,7 @@ type session struct {
 
 	state    state
 	resumeTo state // where skipLine and bdatSkip go back to
+	skipLeft int   // octets that skipLine may discard before the session ends
 	quit     bool  // QUIT was the client's last command: close without lingering
 
 	in        *codec.Buffer // input not consumed yet; nil: none
@@ -123,20 +124,19 @@ func (s *session) consume(b []byte) (rest []byte) {
 		case stateBdatSkip:
 			b = s.onSkippedChunk(b)
 		case stateSkipLine:
-			n, done := codec.SkipLine(b)
+			n, done := s.skipLine(b)
 			b = b[n:]
 			if !done {
 				return b // at most a CR, whose LF may follow
 			}
-			s.enter(s.resumeTo)
 		case stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass, stateAuthCRAM:
-			line, n, err := codec.ParseLine(b, codec.MaxAuthLine)
+			line, n, err := codec.ParseLine(b, codec.MaxAuthLine, s.srv.lineEnd)
 			if errors.Is(err, codec.ErrIncomplete) {
 				return b
 			}
 			b = b[n:]
 			if err != nil {
-				s.badLine(err, s.greeted())
+				s.badLine(err, codec.MaxAuthLine-n, s.greeted())
 				continue
 			}
 			s.answer(s.onAuthLine(line))
@@ -160,7 +160,7 @@ func (s *session) consume(b []byte) (rest []byte) {
 
 // onCommand reads one command. again is false when the input must wait.
 func (s *session) onCommand(b []byte) (n int, again bool) {
-	cmd, n, err := codec.ParseCommand(b)
+	cmd, n, err := codec.ParseCommand(b, s.srv.lineEnd)
 	if errors.Is(err, codec.ErrIncomplete) || s.t.pending > 0 && (err != nil || !s.joins(cmd)) {
 		if s.t.pending > 0 { // the recipients' replies come before this command's
 			s.sendRecipients()
@@ -169,7 +169,7 @@ func (s *session) onCommand(b []byte) (n int, again bool) {
 		return 0, false
 	}
 	if err != nil {
-		s.badLine(err, s.state)
+		s.badLine(err, codec.LineCap(b)-n, s.state)
 		return n, true
 	}
 	s.srv.metrics.commands[cmd.Verb].Inc()
@@ -185,19 +185,6 @@ func (s *session) onCommand(b []byte) (n int, again bool) {
 		}
 	}
 	return n, true
-}
-
-// badLine answers a line that is no command and enters next.
-func (s *session) badLine(err error, next state) {
-	if errors.Is(err, codec.ErrLineTooLong) {
-		s.answer(codec.ReplyLineTooLong, next)
-		if s.state == next { // not ended by too many errors
-			s.resumeTo = next
-			s.enter(stateSkipLine)
-		}
-		return
-	}
-	s.answer(codec.ReplyBareNewline, next)
 }
 
 // answer queues a reply of our own, unless it is NoReply, and enters next. Too many 5yz

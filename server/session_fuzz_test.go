@@ -24,6 +24,7 @@ type oracle struct {
 
 	commands int      // lines that were commands
 	rcpts    int      // accepted in this transaction
+	endless  bool     // the last line ends the session
 	bdat     []byte   // chunks so far
 	bodies   []string // of the messages acknowledged
 	counts   []int    // their numbers of recipients
@@ -45,7 +46,8 @@ func (o *oracle) reply() string {
 }
 
 // line takes a line off the input. ok is false when it is none that is run: too
-// long, or with a bare CR, LF or NUL in it.
+// long, or with a bare CR, LF or NUL in it. One with a bare LF goes on up to CRLF; without
+// one within the limit, endless is set.
 func (o *oracle) line(limit int) (line string, ok bool) {
 	end := bytes.IndexByte(o.in[:min(len(o.in), limit)], '\n')
 	if end < 0 && len(o.in) < limit {
@@ -62,6 +64,14 @@ func (o *oracle) line(limit int) (line string, ok bool) {
 	line = string(o.in[:end+1])
 	o.in = o.in[end+1:]
 	text, ok := strings.CutSuffix(line, "\r\n")
+	if !ok {
+		if !bytes.Contains(o.in, []byte("\r\n")) {
+			o.need("\r\n")
+		}
+		skip := bytes.Index(o.in, []byte("\r\n")) + 2
+		o.endless = end+1+skip > limit
+		o.in = o.in[skip:]
+	}
 	return text, ok && !strings.ContainsAny(text, "\r\x00")
 }
 
@@ -95,7 +105,7 @@ func (o *oracle) command() (ended bool) {
 		default:
 			o.t.Fatalf("a bad line is answered %s", code)
 		}
-		return false
+		return o.toldEndless()
 	}
 	o.commands++
 	verb, args, _ := strings.Cut(strings.TrimRight(strings.ReplaceAll(text, "\t", " "), " "), " ")
@@ -111,7 +121,7 @@ func (o *oracle) command() (ended bool) {
 	case code == "354":
 		o.onContent()
 	case code == "334":
-		o.onAuth()
+		return o.onAuth()
 	case code == "221" || code == "421":
 		return true
 	case code == "554" && verb == "STARTTLS":
@@ -126,15 +136,24 @@ func (o *oracle) command() (ended bool) {
 	return false
 }
 
+// toldEndless reports whether the last line has ended the session, and reads the reply
+// that says so.
+func (o *oracle) toldEndless() bool {
+	if o.endless && o.reply() != "421" {
+		o.t.Fatal("a line without CRLF does not end the session")
+	}
+	return o.endless
+}
+
 // onAuth follows an AUTH exchange.
-func (o *oracle) onAuth() {
+func (o *oracle) onAuth() (ended bool) {
 	for {
 		if len(o.in) == 0 {
 			o.need("*\r\n")
 		}
 		o.line(12290)
-		if o.reply() != "334" {
-			return
+		if code := o.reply(); code != "334" {
+			return code == "421" || o.toldEndless()
 		}
 	}
 }

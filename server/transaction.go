@@ -125,7 +125,7 @@ func (s *session) onRCPT(args []byte) (codec.Reply, state) {
 // anotherRecipient reports whether the next command is a RCPT that has arrived
 // already.
 func (s *session) anotherRecipient() bool {
-	cmd, _, err := codec.ParseCommand(s.pipelined)
+	cmd, _, err := codec.ParseCommand(s.pipelined, s.srv.lineEnd)
 	return err == nil && s.joins(cmd)
 }
 
