@@ -25,6 +25,9 @@
 //	afterCR     a CR in a line: with LF it ends the line, else it is bare
 //	atEnd       the end of data was read
 //
+// Content that came in chunks (RFC 3030) is checked by [Content.CheckText], or appended
+// by a [Normaliser].
+//
 // End of data is CRLF.CRLF and nothing else. A bare CR or LF makes the decoder
 // refuse the content (or, by choice, normalise it), but never moves the end of
 // data, so no byte of content can be read as a command.

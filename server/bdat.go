@@ -27,6 +27,7 @@ func (s *session) onBDAT(args []byte) (codec.Reply, state) {
 	}
 	if t.content == nil {
 		t.content = codec.NewContent(s.srv.budget)
+		t.lines.Limit = s.maxSize()
 	}
 	if size > s.maxSize()-t.content.Size() {
 		s.dropTransaction()
@@ -55,7 +56,7 @@ func (s *session) skipChunk(size int64, r codec.Reply, next state) (codec.Reply,
 func (s *session) onChunk(b []byte) (rest []byte) {
 	t := &s.t
 	n := int(min(int64(len(b)), t.chunkLeft))
-	if err := t.content.Append(b[:n]); err != nil {
+	if err := s.appendChunk(b[:n]); err != nil {
 		left := t.chunkLeft
 		s.dropTransaction()
 		s.answer(s.skipChunk(left, s.contentReply(err), stateReady))
@@ -70,13 +71,34 @@ func (s *session) onChunk(b []byte) (rest []byte) {
 	return b[n:]
 }
 
+// appendChunk adds octets of a chunk to the content.
+func (s *session) appendChunk(b []byte) error {
+	if s.srv.cfg.NormaliseNewlines && !s.binary() {
+		return s.t.lines.Append(b, s.t.content)
+	}
+	return s.t.content.Append(b)
+}
+
+// binary reports whether the content is no text (RFC 3030 section 3).
+func (s *session) binary() bool { return s.t.up.Mail.Body == codec.BodyBinaryMIME }
+
+// endChunks ends the content after its last chunk.
+func (s *session) endChunks() error {
+	switch {
+	case s.binary():
+		return nil
+	case s.srv.cfg.NormaliseNewlines:
+		return s.t.lines.End(s.t.content)
+	}
+	return s.t.content.CheckText()
+}
+
 // chunkDone ends a chunk; after the last one the message is complete.
 func (s *session) chunkDone() (codec.Reply, state) {
 	if !s.t.chunkLast {
 		return codec.ReplyChunkOK, stateBdatNext
 	}
-	binary := s.t.up.Mail.Body == codec.BodyBinaryMIME
-	if err := s.t.content.CheckText(); err != nil && !binary {
+	if err := s.endChunks(); err != nil {
 		s.dropTransaction()
 		return s.contentReply(err), stateReady
 	}

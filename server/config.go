@@ -121,8 +121,9 @@ type Config struct {
 	// HandshakeTimeout is for a TLS handshake, and for a PROXY header. Default:
 	// 10 s.
 	HandshakeTimeout time.Duration
-	// NormaliseNewlines makes CRLF of each bare CR and bare LF in DATA content,
-	// instead of refusing it with 554. Default: false.
+	// NormaliseNewlines makes CRLF of each bare CR and bare LF in content, unless it is
+	// BINARYMIME, instead of refusing it with 554; and a bare LF ends a command line,
+	// which else is refused with 500. Default: false.
 	NormaliseNewlines bool
 	// Checks configures the workers that compute slow hashes, Failures the delays
 	// and refusals after wrong passwords.

@@ -23,9 +23,10 @@ type transaction struct {
 	refusal  codec.Reply           // the reply to DATA or BDAT, if the transaction is refused already
 	later    codec.Reply           // with refusal: the reply to further recipients
 
-	chunkLeft  int64       // octets of the BDAT chunk still to come
-	chunkLast  bool        // the chunk is the last one
-	chunkReply codec.Reply // the reply after a discarded chunk
+	lines      codec.Normaliser // of BDAT content, where that is configured
+	chunkLeft  int64            // octets of the BDAT chunk still to come
+	chunkLast  bool             // the chunk is the last one
+	chunkReply codec.Reply      // the reply after a discarded chunk
 }
 
 // dropTransaction ends the transaction, if there is one, without an answer.

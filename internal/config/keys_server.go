@@ -17,7 +17,7 @@ var count = keyfile.Whole(1, 10_000_000)
 // levels are the predecessor's names of log levels that differ from ours.
 var levels = map[string]string{"warning": "warn", "critical": "error", "fatal": "error"}
 
-// readBareNewlines reports whether content with a bare CR or LF is to be normalised.
+// readBareNewlines reports whether bare CRs and LFs are to be normalised.
 func readBareNewlines(v *keyfile.Value) (normalise, ok bool) {
 	word, ok := keyfile.OneOf(nil, "refuse", "normalise")(v)
 	return word == "normalise", ok
@@ -58,7 +58,7 @@ var serverKeys = []keyfile.Key[draft]{
 	keyfile.Set("server.session_timeout", keyfile.Duration(accountkeys.MinTimeout, maxSession), func(d *draft) *time.Duration { return &d.settings.Server.SessionTimeout },
 		`age at which a session ends with 421; a message that is under way may still be finished; default "24h"`),
 	keyfile.Set("server.bare_newlines", readBareNewlines, func(d *draft) *bool { return &d.settings.Server.NormaliseNewlines },
-		`what becomes of DATA content with a CR or LF that stands alone: "refuse" (554) or "normalise" (CRLF instead, so that the content is not what the client sent); default "refuse"`),
+		`what becomes of content with a CR or LF that stands alone, unless it is BINARYMIME: "refuse" (554) or "normalise" (CRLF instead, so that the content is not what the client sent; and an LF alone ends a command line, which is else refused with 500); default "refuse"`),
 	keyfile.Set("server.cert_file", keyfile.Text, func(d *draft) *string { return &d.settings.Server.CertFile },
 		"PEM file of the certificate chain for listeners with TLS, read again when it changes; default none"),
 	keyfile.Set("server.key_file", keyfile.Text, func(d *draft) *string { return &d.settings.Server.KeyFile },
