@@ -69,19 +69,20 @@ func (l *listener) newEHLO(m capabilities) *ehloReplies {
 			b.WriteString("\n" + k.keyword)
 		}
 	}
-	b.WriteString("\nCHUNKING\nENHANCEDSTATUSCODES")
-	auth := "\nAUTH PLAIN LOGIN"
+	head, auth := b.String(), "\nAUTH PLAIN LOGIN"
 	if announced {
 		auth = "\nAUTH CRAM-MD5 PLAIN LOGIN"
 	}
+	// Simple clients look for "250-AUTH" and "250-STARTTLS", so neither is the last line.
+	const last = "\nCHUNKING\nENHANCEDSTATUSCODES"
 	r := &ehloReplies{from: m, cram: cram}
-	r.secure = codec.Reply{Code: 250, Text: b.String() + auth}
+	r.secure = codec.Reply{Code: 250, Text: head + auth + last}
 	r.clear = r.secure
 	if l.cfg.TLS.offersSTARTTLS() {
-		r.clear.Text = b.String() + "\nSTARTTLS" + auth
+		r.clear.Text = head + "\nSTARTTLS" + auth + last
 	}
 	if l.cfg.TLS == TLSRequired {
-		r.clear.Text = b.String() + "\nSTARTTLS"
+		r.clear.Text = head + "\nSTARTTLS" + last
 	}
 	return r
 }

@@ -29,11 +29,11 @@ func TestEHLOFollowsProviders(t *testing.T) {
 		change func(*account.Account)
 		want   string
 	}{
-		{"Gmail and Microsoft 365", testUsers, nil, "PIPELINING SIZE 8BITMIME SMTPUTF8 CHUNKING ENHANCEDSTATUSCODES AUTH"},
-		{"Gmail", []string{gmailUser}, nil, "PIPELINING SIZE 8BITMIME SMTPUTF8 CHUNKING ENHANCEDSTATUSCODES AUTH"},
-		{"Microsoft 365", []string{outlookUser}, nil, "PIPELINING SIZE 8BITMIME SMTPUTF8 DSN BINARYMIME CHUNKING ENHANCEDSTATUSCODES AUTH"},
-		{"a provider that no preset knows", []string{outlookUser}, unknown, "PIPELINING SIZE 8BITMIME CHUNKING ENHANCEDSTATUSCODES AUTH"},
-		{"no account", nil, nil, "PIPELINING SIZE 8BITMIME CHUNKING ENHANCEDSTATUSCODES AUTH"},
+		{"Gmail and Microsoft 365", testUsers, nil, "PIPELINING SIZE 8BITMIME SMTPUTF8 AUTH CHUNKING ENHANCEDSTATUSCODES"},
+		{"Gmail", []string{gmailUser}, nil, "PIPELINING SIZE 8BITMIME SMTPUTF8 AUTH CHUNKING ENHANCEDSTATUSCODES"},
+		{"Microsoft 365", []string{outlookUser}, nil, "PIPELINING SIZE 8BITMIME SMTPUTF8 DSN BINARYMIME AUTH CHUNKING ENHANCEDSTATUSCODES"},
+		{"a provider that no preset knows", []string{outlookUser}, unknown, "PIPELINING SIZE 8BITMIME AUTH CHUNKING ENHANCEDSTATUSCODES"},
+		{"no account", nil, nil, "PIPELINING SIZE 8BITMIME AUTH CHUNKING ENHANCEDSTATUSCODES"},
 	}
 	k := newStack(t)
 	for _, tt := range tests {
@@ -58,6 +58,30 @@ func TestEHLOFollowsProviders(t *testing.T) {
 				t.Errorf("offered is %v, want %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestEHLOEndsWithAnotherKeyword: simple clients look for "250-AUTH" or "250-STARTTLS",
+// and so miss the last line.
+func TestEHLOEndsWithAnotherKeyword(t *testing.T) {
+	srv := newFeeder(t, nil).s.srv
+	for _, mode := range []TLSMode{TLSNone, TLSOffered, TLSRequired, TLSImplicit, TLSDetect} {
+		for _, policy := range []password.Policy{password.PolicyAny, password.PolicyShared, password.PolicyAccount} {
+			for _, extensions := range []account.Extensions{0, account.ExtensionsUnknown, account.Gmail().Extensions, account.Outlook().Extensions} {
+				l := &listener{srv: srv, cfg: Listener{TLS: mode}, policy: policy}
+				r := l.newEHLO(capabilities{extensions: extensions})
+				for _, reply := range []string{string(r.clear.AppendTo(nil)), string(r.secure.AppendTo(nil))} {
+					last := reply[strings.LastIndex(reply, "250 "):]
+					if strings.Contains(last, "AUTH") || strings.Contains(last, "STARTTLS") {
+						t.Errorf("TLS %q, passwords %q: the last line is %q", mode, policy, last)
+					}
+					offersTLS := strings.Contains(reply, "\r\n250-STARTTLS\r\n")
+					if strings.Contains(reply, "\r\n250-AUTH ") == (mode == TLSRequired && offersTLS) {
+						t.Errorf("TLS %q, passwords %q: %q", mode, policy, reply)
+					}
+				}
+			}
+		}
 	}
 }
 

@@ -40,9 +40,9 @@ func TestConfiguredExtensions(t *testing.T) {
 		name, section, offer string
 		reply                string // to MAIL
 	}{
-		{"none", ``, "PIPELINING SIZE 8BITMIME CHUNKING ENHANCEDSTATUSCODES AUTH", "555"},
+		{"none", ``, "PIPELINING SIZE 8BITMIME AUTH CHUNKING ENHANCEDSTATUSCODES", "555"},
 		{"all", `, "extensions": ["8BITMIME", "SMTPUTF8", "DSN", "CHUNKING", "BINARYMIME", "SIZE=36700160"]`,
-			"PIPELINING SIZE 8BITMIME SMTPUTF8 DSN BINARYMIME CHUNKING ENHANCEDSTATUSCODES AUTH", "250"},
+			"PIPELINING SIZE 8BITMIME SMTPUTF8 DSN BINARYMIME AUTH CHUNKING ENHANCEDSTATUSCODES", "250"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
