@@ -69,14 +69,15 @@ func AppendBase64(dst, src []byte) []byte { return base64.StdEncoding.AppendEnco
 
 // ParsePlain takes a message of PLAIN apart (RFC 4616 section 2):
 // authorization identity, NUL, authentication identity, NUL, password. The
-// results borrow from msg. Error: ErrSASL.
+// password may be empty, as in the other mechanisms. The results borrow from msg.
+// Error: ErrSASL.
 func ParsePlain(msg []byte) (authzid, authcid, passwd []byte, err error) {
 	authzid, rest, ok := cutByte(msg, 0)
 	if !ok {
 		return nil, nil, nil, ErrSASL
 	}
 	authcid, passwd, ok = cutByte(rest, 0)
-	if !ok || len(authcid) == 0 || len(passwd) == 0 || bytes.IndexByte(passwd, 0) >= 0 {
+	if !ok || len(authcid) == 0 || bytes.IndexByte(passwd, 0) >= 0 {
 		return nil, nil, nil, ErrSASL
 	}
 	return authzid, authcid, passwd, nil

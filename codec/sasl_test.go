@@ -56,7 +56,10 @@ func TestParsePlain(t *testing.T) {
 	if string(authzid) != "z" || string(authcid) != "user@example.com" || string(passwd) != "p w" || err != nil {
 		t.Errorf("got %q, %q, %q, %v", authzid, authcid, passwd, err)
 	}
-	for _, msg := range []string{"", "a", "a\x00b", "\x00\x00", "\x00u\x00", "\x00\x00p", "\x00u\x00p\x00", "\x00u\x00p\x00q"} {
+	if _, authcid, passwd, err = codec.ParsePlain([]byte("\x00u\x00")); string(authcid) != "u" || len(passwd) != 0 || err != nil {
+		t.Errorf("an empty password: got %q, %q, %v", authcid, passwd, err)
+	}
+	for _, msg := range []string{"", "a", "a\x00b", "\x00\x00", "\x00\x00p", "\x00u\x00p\x00", "\x00u\x00p\x00q"} {
 		if _, _, _, err := codec.ParsePlain([]byte(msg)); err != codec.ErrSASL {
 			t.Errorf("ParsePlain(%q): %v", msg, err)
 		}
@@ -69,7 +72,8 @@ func FuzzPlain(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		authzid, authcid, passwd, err := codec.ParsePlain(msg)
-		valid := bytes.Count(msg, []byte{0}) == 2 && !bytes.Contains(msg, []byte{0, 0}) && !bytes.HasSuffix(msg, []byte{0})
+		parts := bytes.Split(msg, []byte{0})
+		valid := len(parts) == 3 && len(parts[1]) > 0
 		if (err == nil) != valid {
 			t.Fatalf("ParsePlain(%q): %v", msg, err)
 		}

@@ -10,14 +10,16 @@ import (
 	"xoauth2-proxy/internal/password"
 )
 
-// authenticate checks a password against the listener's policy. The reply may have to
-// wait for a slow hash.
+// authenticate checks a password against the listener's policy. An empty one is right with
+// PolicyAny only. The reply may have to wait for a slow hash.
 func (s *session) authenticate(user, pass []byte) (codec.Reply, state) {
 	a := s.lookUp(user)
 	done := func(res password.Result) { s.post(func() { s.passwordChecked(res) }) }
 	checker := s.srv.passwords
 	var res password.Result
 	switch {
+	case len(pass) == 0 && s.listener.policy != password.PolicyAny:
+		res = password.Refused
 	case s.listener.policy == password.PolicyShared:
 		res = checker.Check("", s.srv.shared, pass, done)
 	case s.listener.policy == password.PolicyAny && a != nil:

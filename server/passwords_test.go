@@ -143,6 +143,44 @@ func TestPasswordPolicies(t *testing.T) {
 	}
 }
 
+// TestEmptyPassword: it is a password like others for each mechanism, right under "any" and
+// wrong elsewhere, even where one is stored; each refusal is logged and counted.
+func TestEmptyPassword(t *testing.T) {
+	policies := []password.Policy{password.PolicyAny, password.PolicyShared, password.PolicyAccount}
+	const ofEmpty = "$2a$04$eO7yOGL6BFyzZ0PW7f9qMeC7HmwW81ZUGiuBDOR03XTbCKddbzLO2"
+	for _, stored := range []string{rightPassword, quickHash, ofEmpty} {
+		k := newStack(t, withPasswords(stored, policies...))
+		k.setPasswords(t, map[string]string{gmailUser: stored, outlookUser: stored})
+		for i, policy := range policies {
+			for _, mechanism := range []string{"PLAIN", "PLAIN initial", "LOGIN", "LOGIN initial", "CRAM-MD5"} {
+				name, _, _ := strings.Cut(mechanism, " ")
+				if name == "CRAM-MD5" && policy != password.PolicyAny && stored != rightPassword {
+					continue
+				}
+				for _, user := range []string{gmailUser, "nobody@gmail.test"} {
+					want := "535 5.7.8"
+					if policy == password.PolicyAny && user == gmailUser {
+						want = "235 2.7.0"
+					}
+					refused := k.counter(t, `auth_attempts_total{result="refused"}`)
+					lines := k.logs.FilterMessageSnippet("login refused").Len()
+					c := k.dialAt(t, i)
+					c.expect("220")
+					c.cmd("EHLO client.example.com", "250")
+					if got := c.exchange(name, strings.HasSuffix(mechanism, "initial"), user, ""); !strings.HasPrefix(got, want) {
+						t.Errorf("stored %.4s, policy %s, %s, %s: %q, want %s", stored, policy, mechanism, user, got, want)
+					}
+					if want[0] == '5' && (k.counter(t, `auth_attempts_total{result="refused"}`) != refused+1 ||
+						k.logs.FilterMessageSnippet("login refused").Len() != lines+1) {
+						t.Errorf("stored %.4s, policy %s, %s, %s: the refusal is not counted and logged once", stored, policy, mechanism, user)
+					}
+					c.close()
+				}
+			}
+		}
+	}
+}
+
 // TestRefusalsCostAlike counts the slow hashes: an unknown account costs one like
 // a wrong password does, a login that was right before costs none.
 func TestRefusalsCostAlike(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 	"weak"
 )
 
@@ -110,8 +112,8 @@ func (e mailbox) forget() { e.of.byLogin.CompareAndDelete(e.folded, e.account) }
 
 // mailboxOf returns the account of a login that is not configured by itself.
 func (s *Snapshot) mailboxOf(folded, login string) (*Account, bool) {
-	i := strings.LastIndexByte(folded, '@')
-	if i <= 0 || folded[:i] == "*" {
+	i := strings.IndexByte(folded, '@')
+	if i <= 0 || folded[:i] == "*" || !isMailbox(login) {
 		return nil, false
 	}
 	base, ok := s.byLogin["*"+folded[i:]]
@@ -119,6 +121,21 @@ func (s *Snapshot) mailboxOf(folded, login string) (*Account, bool) {
 		return nil, false
 	}
 	return base.mailboxes.find(folded, login), true
+}
+
+// isMailbox reports whether a login can name a mailbox: one "@", and no control character
+// or white space. The name goes to the provider, where a control character would end it
+// in the response of XOAUTH2.
+func isMailbox(login string) bool {
+	if !utf8.ValidString(login) || strings.Count(login, "@") != 1 {
+		return false
+	}
+	for _, r := range login {
+		if unicode.IsControl(r) || unicode.IsSpace(r) {
+			return false
+		}
+	}
+	return true
 }
 
 // mailboxByID returns the account of an ID that ForMailbox made.

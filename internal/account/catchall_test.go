@@ -66,6 +66,28 @@ func TestCatchAll(t *testing.T) {
 	}
 }
 
+// TestCatchAllNames: a login goes to the provider as the user's name.
+func TestCatchAllNames(t *testing.T) {
+	s := catchAllSnapshot(t)
+	for _, local := range []string{
+		"ceo@other.example\x01x=", "a@b", "a@", "\"a@b\"", " anna", "anna ", "an na", "\tanna", "anna\r\n", "an\x00na", "\x01", "\x1fanna", "anna\x7f",
+		"anna\u0085", "anna\u0091", "an\u00a0na", "an\u2003na", "an\u2028na", "anna\u3000", "an\xffna", "\xe2\x80",
+	} {
+		login := local + "@example.com"
+		if a, ok := s.ByLogin([]byte(login)); ok {
+			t.Errorf("%q logs in as %q", login, a.Email)
+		}
+		if a, ok := s.ByID("app/" + FoldLogin(login)); ok {
+			t.Errorf("%q is found as %q", login, a.Email)
+		}
+	}
+	for _, login := range []string{"an.na+x@example.com", "o'neil@example.com", "a/b@example.com", "\u00fcmit@example.com", "\u674e@example.com", "anna@EXAMPLE.com"} {
+		if _, ok := s.ByLogin([]byte(login)); !ok {
+			t.Errorf("%q does not log in", login)
+		}
+	}
+}
+
 func TestCheckCatchAll(t *testing.T) {
 	for _, flow := range append(Flows, "") {
 		a := Account{Email: "*@example.com", Flow: flow}

@@ -59,10 +59,13 @@ func TestCatchAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer news.Close()
-	for _, login := range []string{"*@contoso.example", "sales@other.example", "@contoso.example"} {
+	for _, login := range []string{"*@contoso.example", "sales@other.example", "@contoso.example",
+		"sales@contoso.example\x01x=@contoso.example", "sales\x01@contoso.example", "sa les@contoso.example", "sales@x@contoso.example"} {
 		if c, err := s.Client(login); err == nil {
 			_ = c.Close()
-			t.Errorf("%s logs in", login)
+			t.Errorf("%q logs in", login)
+		} else if !strings.Contains(err.Error(), "535") && !strings.Contains(err.Error(), "5.7.8") {
+			t.Errorf("%q is refused by %v, want 535 5.7.8", login, err)
 		}
 	}
 	if err := apptest.Send(sales, "one"); err != nil {
