@@ -77,6 +77,9 @@ func (s *session) completed(up *upstream.Transaction) {
 	}
 	leaving := s.ended && !s.saidQuit()
 	s.t = transaction{}
+	if res.Reply.Positive() {
+		s.errors = 0
+	}
 	s.pass(res.Reply, stateReady)
 	s.resume()
 	switch {

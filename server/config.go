@@ -98,8 +98,9 @@ type Config struct {
 	// MaxRecipients caps the recipients of a transaction; more get 452 4.5.3.
 	// RFC 5321 section 4.5.3.1.8 asks for at least 100. Default: 1000.
 	MaxRecipients int
-	// MaxErrors ends a session with 421 after so many 5yz replies of ours.
-	// Default: 20.
+	// MaxErrors ends a session with 421 after so many 5yz replies of ours without a
+	// message that the provider accepts. The malformed recipients of a transaction count
+	// as one. Default: 20.
 	MaxErrors int
 	// MaxPipelined caps the unread input, in octets, while the session waits
 	// for the upstream; above it nothing more is read from the client. Default:

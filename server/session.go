@@ -48,7 +48,7 @@ type session struct {
 	data codec.DataDecoder
 	ends int64 // when the session is too old, in ticks of the loop
 
-	errors   int // our 5yz replies so far
+	errors   int // our 5yz replies since a message was accepted
 	messages int // transactions begun
 
 	timer loop.Timer // of the state

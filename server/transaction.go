@@ -10,18 +10,19 @@ import (
 // transaction is the client's side of one mail transaction (RFC 5321 section
 // 3.3). It is dropped whole.
 type transaction struct {
-	up       *upstream.Transaction // nil while the relay owns it
-	relayed  *upstream.Transaction // the transaction while the relay owns it
-	content  *codec.Content        // nil before DATA or the first BDAT
-	ext      codec.Extensions      // what RCPT may use
-	rcpts    int                   // recipients so far, refused ones included
-	accepted int                   // recipients answered with 250
-	pending  int                   // the last recipients, not yet handed to the relay
-	answered int                   // index in up.Rcpts of the first recipient without a reply to the client
-	complete time.Duration         // when end-of-data came, by the loop's clock
-	opened   bool                  // the relay has opened the transaction and given it back
-	refusal  codec.Reply           // the reply to DATA or BDAT, if the transaction is refused already
-	later    codec.Reply           // with refusal: the reply to further recipients
+	up        *upstream.Transaction // nil while the relay owns it
+	relayed   *upstream.Transaction // the transaction while the relay owns it
+	content   *codec.Content        // nil before DATA or the first BDAT
+	ext       codec.Extensions      // what RCPT may use
+	rcpts     int                   // recipients so far, refused ones included
+	accepted  int                   // recipients answered with 250
+	pending   int                   // the last recipients, not yet handed to the relay
+	malformed bool                  // there was a malformed RCPT, which is one error of the session
+	answered  int                   // index in up.Rcpts of the first recipient without a reply to the client
+	complete  time.Duration         // when end-of-data came, by the loop's clock
+	opened    bool                  // the relay has opened the transaction and given it back
+	refusal   codec.Reply           // the reply to DATA or BDAT, if the transaction is refused already
+	later     codec.Reply           // with refusal: the reply to further recipients
 
 	lines      codec.Normaliser // of BDAT content, where that is configured
 	chunkLeft  int64            // octets of the BDAT chunk still to come
@@ -104,7 +105,11 @@ func (s *session) onRCPT(args []byte) (codec.Reply, state) {
 	rcpt, err := codec.ParseRcpt(args, s.t.ext)
 	t := &s.t
 	switch {
+	case err != nil && t.malformed: // counted already
+		s.pass(codec.ReplyForArgs(err), s.state)
+		return codec.NoReply, s.state
 	case err != nil:
+		t.malformed = true
 		return codec.ReplyForArgs(err), s.state
 	case t.rcpts >= s.maxRecipients():
 		return codec.ReplyTooManyRcpts, s.state

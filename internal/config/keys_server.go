@@ -42,7 +42,7 @@ var serverKeys = []keyfile.Key[draft]{
 	keyfile.Set("server.max_recipients", keyfile.Whole(100, 100_000), func(d *draft) *int { return &d.settings.Server.MaxRecipients },
 		"recipients of one message, more get 452; default 1000; RFC 5321 asks for at least 100; the provider's own limit applies besides"),
 	keyfile.Set("server.max_errors", count, func(d *draft) *int { return &d.settings.Server.MaxErrors },
-		"refused commands after which a session ends with 421; default 20"),
+		"refused commands after which a session ends with 421; a message that is accepted sets the count to 0, and the malformed recipients of a message count as one; default 20"),
 	keyfile.Set("server.max_pipelined", keyfile.Whole(4096, 16<<20), func(d *draft) *int { return &d.settings.Server.MaxPipelined },
 		"octets that a client may send ahead while it waits for a reply, more end the session with 421; default 65536"),
 	keyfile.Set("server.content_budget", keyfile.Size(1<<20, 1<<50), func(d *draft) *int64 { return &d.settings.Server.ContentBudget },
