@@ -185,7 +185,7 @@ func ParseLine(b []byte, limit int, ends LineEnd) (line []byte, n int, err error
 	return line, i + 1, nil
 }
 
-var crlf = []byte("\r\n")
+var crlf, lf = []byte("\r\n"), []byte("\n")
 
 // SkipLine discards the rest of a refused line: n octets of b are part of it, and done
 // is true when they include its end. A CR at the end of b stays, since its LF may be

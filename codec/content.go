@@ -27,17 +27,25 @@ func LiveSegments() int64 { return liveSegments.Load() }
 // pooled segments. It has one owner at a time and is not safe for concurrent
 // use.
 type Content struct {
-	budget   *Budget
+	memory   Memory
 	segments []*Buffer
 	size     int64
 	charged  int64
 	inline   [4]*Buffer // first backing of segments
 }
 
+// Memory is what the segments of contents are charged to: a Budget, or a Share of one.
+type Memory interface {
+	// TryReserve takes n octets, or none and returns false.
+	TryReserve(n int64) bool
+	// Release gives back n octets that TryReserve took.
+	Release(n int64)
+}
+
 // NewContent returns an empty content, owned by the caller, whose segments are
-// charged to b. A nil b does not limit it.
-func NewContent(b *Budget) *Content {
-	c := &Content{budget: b}
+// charged to m. Nil does not limit it.
+func NewContent(m Memory) *Content {
+	c := &Content{memory: m}
 	c.segments = c.inline[:0]
 	return c
 }
@@ -84,20 +92,23 @@ func (c *Content) free() int {
 
 // reserve charges the segments that n more octets need to the budget.
 func (c *Content) reserve(n int) error {
-	var need int64
+	need := further(int64(n))
 	if len(c.segments) == 0 {
-		need = FirstSegmentSize
-		n -= FirstSegmentSize
+		need = Capacity(int64(n))
 	}
-	if n > 0 {
-		need += (int64(n) + SegmentSize - 1) / SegmentSize * SegmentSize
-	}
-	if c.budget != nil && !c.budget.TryReserve(need) {
+	if c.memory != nil && !c.memory.TryReserve(need) {
 		return ErrBudget
 	}
 	c.charged += need
 	return nil
 }
+
+// Capacity returns the capacity of the segments of a content of n octets; a segment at
+// least.
+func Capacity(n int64) int64 { return FirstSegmentSize + further(n-FirstSegmentSize) }
+
+// further returns the capacity of the segments for n octets beyond the first segment.
+func further(n int64) int64 { return (max(n, 0) + SegmentSize - 1) / SegmentSize * SegmentSize }
 
 // grow adds an empty segment.
 func (c *Content) grow() {
@@ -147,8 +158,8 @@ func (c *Content) Discard() {
 		}
 		c.segments[i] = nil
 	}
-	if c.budget != nil {
-		c.budget.Release(c.charged)
+	if c.memory != nil {
+		c.memory.Release(c.charged)
 	}
 	c.segments, c.charged = nil, 0
 }

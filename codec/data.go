@@ -15,8 +15,6 @@ const (
 	dataAtEnd
 )
 
-var lf = []byte("\n")
-
 // DataDecoder takes the wire form of DATA apart (RFC 5321 section 4.5.2): it
 // removes the dots that were added and finds the end of data, CRLF.CRLF on the
 // wire or ".CRLF" at the very beginning, and nothing else. The zero value is

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"net/netip"
-	"os"
 	"syscall"
 
 	"go.uber.org/zap"
@@ -11,18 +10,19 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/loop"
+	"xoauth2-proxy/server/internal/descriptors"
 )
 
 // Stopped implements loop.Acceptor.
 func (l *listener) Stopped() {
-	_ = l.spare.Close()
+	l.spare.Close()
 	l.srv.accepting.Done()
 }
 
 // Failed implements loop.Acceptor. It returns true if it has refused a client by means of
 // the spare descriptor.
 func (l *listener) Failed(err error) bool {
-	l.srv.metrics.acceptErrors.Inc()
+	l.srv.metrics.AcceptErrors.Inc()
 	l.srv.log.Warn("cannot accept a connection", zap.Stringer("listener", l.socket.Addr()), zap.Error(err))
 	return l.refuseWithSpare(err)
 }
@@ -40,9 +40,9 @@ func (l *listener) Accepted(on *loop.Loop, fd int, remote netip.AddrPort) {
 	}
 	total, here := s.active.Add(1), l.active.Add(1)
 	most, mostHere := int64(s.cfg.MaxConnections), int64(l.cfg.MaxConnections)
-	if total > most || mostHere > 0 && here > mostHere || fewDescriptors(fd) {
+	if total > most || mostHere > 0 && here > mostHere || descriptors.Few(fd) {
 		l.left()
-		s.metrics.overCap.Inc()
+		s.metrics.OverCap.Inc()
 		l.refuse(fd, codec.ReplyTooManyConnections)
 		return
 	}
@@ -53,27 +53,8 @@ func (l *listener) Accepted(on *loop.Loop, fd int, remote netip.AddrPort) {
 			return
 		}
 	}
-	s.metrics.accepted.Inc()
+	s.metrics.Accepted.Inc()
 	on.Serve(fd, sess)
-}
-
-// reservedDescriptors are kept for connections to providers and for files.
-const reservedDescriptors = 8
-
-// fewDescriptors reports whether the process, which has just been given fd, is about to
-// run out of descriptors. The kernel gives out the lowest free number, so the next number
-// tells. fewDescriptors asks for it only if fd is high.
-func fewDescriptors(fd int) bool {
-	var limit unix.Rlimit // may be changed from outside at any time
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || uint64(fd) < limit.Cur/2 {
-		return false
-	}
-	next, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return true
-	}
-	_ = unix.Close(next)
-	return uint64(next)+reservedDescriptors >= limit.Cur
 }
 
 // refuse sends r, unless the client expects TLS, and closes. The few octets fit any new
@@ -91,17 +72,13 @@ func (l *listener) refuseWithSpare(err error) bool {
 	if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
 		return false
 	}
-	l.spareMu.Lock()
-	defer l.spareMu.Unlock()
-	if l.spare == nil { // it could not be opened again
-		l.spare, _ = os.Open(os.DevNull)
-		return false
-	}
-	_ = l.spare.Close()
-	fd, _, err := l.socket.Accept()
-	if err == nil {
-		l.refuse(fd, codec.ReplyTooManyConnections)
-	}
-	l.spare, _ = os.Open(os.DevNull)
-	return err == nil
+	refused := false
+	l.spare.Lend(func() {
+		var fd int
+		if fd, _, err = l.socket.Accept(); err == nil {
+			l.refuse(fd, codec.ReplyTooManyConnections)
+			refused = true
+		}
+	})
+	return refused
 }

@@ -18,7 +18,7 @@ func (s *session) onAUTH(args []byte) (codec.Reply, state) {
 		return codec.ReplyTLSRequired, s.state
 	}
 	if s.srv.failures.Refused(s.source, time.Now()) > 0 {
-		s.srv.metrics.auth.sourceRefused.Inc()
+		s.srv.metrics.Auth.SourceRefused.Inc()
 		return replyTooManyFailures, stateLinger
 	}
 	mech, initial, err := codec.ParseAuth(args)
@@ -42,7 +42,7 @@ func (s *session) onAUTH(args []byte) (codec.Reply, state) {
 	case mech == codec.MechLOGIN:
 		return codec.ReplyAskUsername, stateAuthLoginUser
 	}
-	s.srv.metrics.auth.mechanism.Inc()
+	s.srv.metrics.Auth.Mechanism.Inc()
 	return codec.ReplyUnknownMechanism, s.state
 }
 
@@ -112,7 +112,7 @@ func (s *session) decode(line []byte) ([]byte, bool) {
 }
 
 func (s *session) badAuth() (codec.Reply, state) {
-	s.srv.metrics.auth.decode.Inc()
+	s.srv.metrics.Auth.Decode.Inc()
 	return codec.ReplyAuthMalformed, stateUnauth
 }
 
@@ -123,8 +123,18 @@ func (s *session) loggedIn(a *account.Account) (codec.Reply, state) {
 		s.account = nil
 		return s.refuseLogin()
 	}
-	s.srv.metrics.auth.success.Inc()
+	s.share = s.srv.shares.Of(shareKey(a))
+	s.srv.metrics.Auth.Success.Inc()
 	return codec.ReplyAuthOK, stateReady
+}
+
+// shareKey returns the id by which an account has its share of the memory for content. All
+// mailboxes of a catch-all account have one: their names are the clients' choice.
+func shareKey(a *account.Account) string {
+	if base := a.Base(); base != nil {
+		return base.ID
+	}
+	return a.ID
 }
 
 // tokenReady ends the wait for the token.
@@ -136,7 +146,7 @@ func (s *session) tokenReady(err error) {
 	}
 	if err != nil {
 		r := upstream.TokenReply(err, codec.ReplyTempAuthFailure, codec.ReplyAuthFailed)
-		s.srv.metrics.auth.token.Inc()
+		s.srv.metrics.Auth.Token.Inc()
 		s.srv.log.Info("login refused: no access token", zap.Uint64("sid", s.id), zap.String("account", a.ID), zap.Int("code", r.Code), zap.Error(err))
 		s.answer(r, stateUnauth)
 	} else {

@@ -26,7 +26,7 @@ func (s *session) onBDAT(args []byte) (codec.Reply, state) {
 		return s.skipChunk(size, r, stateReady)
 	}
 	if t.content == nil {
-		t.content = codec.NewContent(s.srv.budget)
+		t.content = codec.NewContent(s.share)
 		t.lines.Limit = s.maxSize()
 	}
 	if size > s.maxSize()-t.content.Size() {
@@ -62,9 +62,9 @@ func (s *session) onChunk(b []byte) (rest []byte) {
 		s.answer(s.skipChunk(left, s.contentReply(err), stateReady))
 		return b
 	}
-	s.srv.metrics.contentBytes.Add(n)
+	s.cameIn(n)
 	if t.chunkLeft -= int64(n); t.chunkLeft > 0 {
-		s.enter(stateBdat) // the timeout is for each read
+		s.enter(stateBdat) // the content timeout is for each read
 	} else if r, next := s.chunkDone(); next != stateAwaitUpstream {
 		s.answer(r, next)
 	}
@@ -110,6 +110,7 @@ func (s *session) chunkDone() (codec.Reply, state) {
 func (s *session) onSkippedChunk(b []byte) (rest []byte) {
 	t := &s.t
 	n := int(min(int64(len(b)), t.chunkLeft))
+	s.times.pace.Add(s.loop.Now(), n)
 	if t.chunkLeft -= int64(n); t.chunkLeft > 0 {
 		s.enter(stateBdatSkip)
 	} else {

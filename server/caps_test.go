@@ -30,12 +30,7 @@ func TestListenerCaps(t *testing.T) {
 	k.dialAt(t, 2).expect("220")
 	a.cmd("QUIT", "221")
 	a.expectEnd()
-	eventually(t, "its source is forgotten", func() bool {
-		l := k.listeners[1]
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return len(l.sources) == 1
-	})
+	eventually(t, "its source is forgotten", func() bool { return k.listeners[1].sources.Len() == 1 })
 	from("127.0.0.1").expect("220")
 }
 

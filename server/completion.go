@@ -61,7 +61,7 @@ func (c *completion) Run() {
 
 // Dropped implements loop.Dropper.
 func (c *completion) Dropped() {
-	c.Done.(*session).srv.metrics.lostReplies.Inc()
+	c.Done.(*session).srv.metrics.LostReplies.Inc()
 	(*upstream.Transaction)(c).Release()
 }
 
@@ -71,7 +71,7 @@ func (s *session) completed(up *upstream.Transaction) {
 	id, res := up.Account.ID, up.Result
 	up.Release()
 	if s.state != stateAwaitUpstream {
-		s.srv.metrics.lostReplies.Inc()
+		s.srv.metrics.LostReplies.Inc()
 		s.logUnread("client had gone before the final reply", id, res)
 		return
 	}
@@ -84,7 +84,7 @@ func (s *session) completed(up *upstream.Transaction) {
 	s.resume()
 	switch {
 	case s.broken:
-		s.srv.metrics.lostReplies.Inc()
+		s.srv.metrics.LostReplies.Inc()
 		s.logUnread("cannot write the final reply: the connection is broken", id, res)
 	case leaving:
 		s.logUnread("client had closed its side before the final reply and may not read it", id, res)

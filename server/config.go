@@ -107,13 +107,15 @@ type Config struct {
 	// 64 KiB.
 	MaxPipelined int
 	// ContentBudget caps the memory, in octets, of all content in flight. At
-	// 80 % new transactions get 452 4.3.1, running ones go on. Default: 1 GiB.
+	// 80 % new transactions get 452 4.3.1, running ones go on. Once half of it is in
+	// use, an account has a share at most (codec.Share). Default: 1 GiB.
 	ContentBudget int64
 	// GreetingTimeout is for the first command, CommandTimeout for each later
 	// one, IdleTimeout for the next command of a client that is logged in and
 	// has no transaction, ContentTimeout for each read of content (RFC 5321
 	// section 4.5.3.2 asks for at least 5 minutes for commands and 3 for the
-	// latter). Defaults: 5 min, 5 min, 5 min, 3 min.
+	// latter). Content that comes at less than 1 KiB a second, averaged over 60 s, ends
+	// the session in any case. Defaults: 5 min, 5 min, 5 min, 3 min.
 	GreetingTimeout, CommandTimeout, IdleTimeout, ContentTimeout time.Duration
 	// SessionTimeout is the age at which a session ends with 421: when it has
 	// no transaction, and in any case ContentTimeout later, unless the provider

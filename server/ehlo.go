@@ -1,12 +1,10 @@
 package server
 
 import (
-	"fmt"
-	"strings"
-
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/server/internal/ehlo"
 )
 
 // ehloReplies are a listener's EHLO replies (RFC 5321 section 4.1.1.1), before and
@@ -23,17 +21,6 @@ type capabilities struct {
 	// someCRAM and allCRAM tell that some, or all, of the accounts with a
 	// password have it stored recoverably.
 	someCRAM, allCRAM bool
-}
-
-// keywords are the EHLO keywords that depend on the providers.
-var keywords = []struct {
-	need    account.Extensions
-	keyword string
-}{
-	{account.Ext8BITMIME, "8BITMIME"},
-	{account.ExtSMTPUTF8, "SMTPUTF8"},
-	{account.ExtDSN, "DSN"},
-	{account.ExtBINARYMIME, "BINARYMIME"},
 }
 
 // currentEHLO returns the EHLO replies for the accounts in force. The extensions are
@@ -62,28 +49,12 @@ func (l *listener) newEHLO(m capabilities) *ehloReplies {
 	case password.PolicyAccount:
 		cram, announced = m.someCRAM, m.allCRAM
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\nPIPELINING\nSIZE %d", l.srv.cfg.Hostname, l.srv.cfg.MaxMessageSize)
-	for _, k := range keywords {
-		if m.extensions.Has(k.need) {
-			b.WriteString("\n" + k.keyword)
-		}
+	offer := ehlo.Offer{
+		Hostname: l.srv.cfg.Hostname, MaxSize: l.srv.cfg.MaxMessageSize, Extensions: m.extensions, Auth: true, CRAM: announced,
 	}
-	head, auth := b.String(), "\nAUTH PLAIN LOGIN"
-	if announced {
-		auth = "\nAUTH CRAM-MD5 PLAIN LOGIN"
-	}
-	// Simple clients look for "250-AUTH" and "250-STARTTLS", so neither is the last line.
-	const last = "\nCHUNKING\nENHANCEDSTATUSCODES"
-	r := &ehloReplies{from: m, cram: cram}
-	r.secure = codec.Reply{Code: 250, Text: head + auth + last}
-	r.clear = r.secure
-	if l.cfg.TLS.offersSTARTTLS() {
-		r.clear.Text = head + "\nSTARTTLS" + auth + last
-	}
-	if l.cfg.TLS == TLSRequired {
-		r.clear.Text = head + "\nSTARTTLS" + last
-	}
+	r := &ehloReplies{from: m, cram: cram, secure: offer.Reply()}
+	offer.StartTLS, offer.Auth = l.cfg.TLS.offersSTARTTLS(), l.cfg.TLS != TLSRequired
+	r.clear = offer.Reply()
 	return r
 }
 
@@ -110,31 +81,4 @@ func (srv *Server) prepare(snapshot *account.Snapshot) {
 	for _, l := range srv.listeners {
 		l.ehlo.Store(l.newEHLO(m))
 	}
-}
-
-// understood are the extensions whose parameters MAIL takes. cannotCarry decides
-// whether the account's provider supports them.
-const understood = codec.ExtSIZE | codec.Ext8BITMIME | codec.ExtSMTPUTF8 |
-	codec.ExtBINARYMIME | codec.ExtCHUNKING | codec.ExtAUTH
-
-// understood returns the extensions whose parameters the session's MAIL takes: DSN
-// only if the provider has it.
-func (s *session) understood() codec.Extensions {
-	if s.account.Extensions.Has(account.ExtDSN) {
-		return understood | codec.ExtDSN
-	}
-	return understood
-}
-
-// cannotCarry returns the refusal of a message that the provider cannot carry, or
-// NoReply.
-func cannotCarry(m codec.MailArgs, offered account.Extensions) codec.Reply {
-	switch {
-	case m.SMTPUTF8 && !offered.Has(account.ExtSMTPUTF8): // RFC 6531 section 3.6
-		return codec.ReplyNoUTF8Upstream
-	case m.Body == codec.Body8BitMIME && !offered.Has(account.Ext8BITMIME), // RFC 6152 section 3
-		m.Body == codec.BodyBinaryMIME && !offered.Has(account.ExtBINARYMIME): // RFC 3030 section 3
-		return codec.ReplyCannotConvert
-	}
-	return codec.NoReply
 }

@@ -47,7 +47,7 @@ func (s *session) Drained() {
 
 // Progressed implements loop.Progressor: the client reads.
 func (s *session) Progressed() {
-	if s.state == stateLinger && s.loop.Now() < s.ends {
+	if s.state == stateLinger && s.loop.Now() < s.times.ends {
 		s.enter(stateLinger)
 	}
 }
@@ -65,7 +65,7 @@ func (s *session) Closed(err error) {
 	if s.loop == nil {
 		s.leaveSource()
 		if !errors.Is(err, loop.ErrEnded) {
-			s.srv.metrics.acceptErrors.Inc()
+			s.srv.metrics.AcceptErrors.Inc()
 			s.srv.log.Warn("cannot serve a connection", zap.Error(err))
 		}
 		return

@@ -51,7 +51,7 @@ func (s *Server) callbackPanicked(in loop.Place, p any, stack []byte) {
 
 // panicked counts and logs a panic that was contained.
 func (s *Server) panicked(what string, p any, stack []byte) {
-	s.metrics.panics.Inc()
+	s.metrics.Panics.Inc()
 	s.log.Error(what, zap.Any("panic", p), zap.ByteString("stack", stack))
 }
 

@@ -88,10 +88,10 @@ func (f *feeder) end(t testing.TB) {
 	if n := f.s.srv.budget.Used(); n != 0 {
 		t.Errorf("%d octets of the budget are left in use", n)
 	}
-	if n := f.s.srv.metrics.panics.Get(); n != 0 {
+	if n := f.s.srv.metrics.Panics.Get(); n != 0 {
 		t.Errorf("%d panics", n)
 	}
-	if f.s.in != nil || f.s.timer.Pending() {
+	if f.s.in != nil || f.s.times.timer.Pending() {
 		t.Error("a closed session holds a buffer or has a timer")
 	}
 }

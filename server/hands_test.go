@@ -20,8 +20,8 @@ import (
 // once, all else at most once, and nothing is left.
 func TestHandsChangeUnderFaults(t *testing.T) {
 	const clients, rounds = 8, 40
-	_ = descriptors(t) // makes the runtime open its own
-	before := descriptors(t)
+	_ = openDescriptors(t) // makes the runtime open its own
+	before := openDescriptors(t)
 	k := newStack(t, func(cfg *Config, up *upstream.Config, box *sandbox.Config) {
 		up.BackoffMin, up.BackoffMax = time.Millisecond, 2*time.Millisecond
 		up.ThrottleRecovery, up.Breaker.Recovery = time.Millisecond, time.Millisecond
@@ -101,7 +101,7 @@ func TestHandsChangeUnderFaults(t *testing.T) {
 	if acknowledged < clients*rounds/2 {
 		t.Errorf("%d of %d messages were acknowledged", acknowledged, clients*rounds)
 	}
-	eventually(t, "no descriptor is left", func() bool { return descriptors(t) <= before })
+	eventually(t, "no descriptor is left", func() bool { return openDescriptors(t) <= before })
 }
 
 // sender is a client of which the session may have been ended by a 421.
@@ -147,7 +147,7 @@ func (c *sender) taken(what string) bool {
 }
 
 // descriptors counts those of the process.
-func descriptors(t *testing.T) int {
+func openDescriptors(t *testing.T) int {
 	t.Helper()
 	all, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

@@ -2,13 +2,12 @@ package server
 
 import (
 	"fmt"
-	"net/netip"
-	"os"
-	"sync"
 	"sync/atomic"
 
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/server/internal/descriptors"
+	"xoauth2-proxy/server/internal/sources"
 )
 
 // listener is one open listening socket: its loop.Acceptor.
@@ -17,8 +16,7 @@ type listener struct {
 	cfg    Listener
 	socket loop.Socket
 
-	spareMu sync.Mutex
-	spare   *os.File // a descriptor to give up when the process has no other
+	spare descriptors.Spare
 
 	policy password.Policy
 
@@ -26,8 +24,7 @@ type listener struct {
 
 	active atomic.Int64 // sessions
 
-	mu      sync.Mutex // guards sources
-	sources map[netip.Addr]int
+	sources *sources.Count
 }
 
 func (s *Server) listen() error {
@@ -49,9 +46,8 @@ func (s *Server) newListener(cfg Listener, fromSystemd *loop.Passed) (*listener,
 	if err != nil {
 		return nil, err
 	}
-	spare, _ := os.Open(os.DevNull) // on an error: without a spare, accepting waits at EMFILE
-	sources := make(map[netip.Addr]int)
-	l := &listener{srv: s, cfg: cfg, socket: socket, spare: spare, policy: cfg.Passwords, sources: sources}
+	l := &listener{srv: s, cfg: cfg, socket: socket, policy: cfg.Passwords, sources: sources.New(cfg.MaxPerSource)}
+	l.spare.Open() // on an error: without a spare, accepting waits at EMFILE
 	if l.policy == "" {
 		l.policy = password.PolicyAny
 	}
@@ -62,6 +58,6 @@ func (s *Server) newListener(cfg Listener, fromSystemd *loop.Passed) (*listener,
 func (s *Server) closeListeners() {
 	for _, l := range s.listeners {
 		_ = l.socket.Close()
-		_ = l.spare.Close()
+		l.spare.Close()
 	}
 }

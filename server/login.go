@@ -92,7 +92,7 @@ func storedPassword(a *account.Account) password.Secret {
 func (s *session) decide(a *account.Account, res password.Result) (codec.Reply, state) {
 	switch {
 	case res == password.Busy:
-		s.srv.metrics.auth.busy.Inc()
+		s.srv.metrics.Auth.Busy.Inc()
 		return codec.ReplyTempAuthFailure, stateUnauth
 	case res == password.Allowed && a != nil:
 		return s.admitted(a)
@@ -120,7 +120,7 @@ func (s *session) passwordChecked(res password.Result) {
 // refuseLogin counts the failure to the source address. The reply is delayed after many
 // failures of that address.
 func (s *session) refuseLogin() (codec.Reply, state) {
-	s.srv.metrics.auth.refused.Inc()
+	s.srv.metrics.Auth.Refused.Inc()
 	var delay time.Duration
 	if s.listener.policy != password.PolicyAny { // with PolicyAny there is no password to guess
 		delay = s.srv.failures.Failed(s.source, time.Now())
@@ -130,7 +130,7 @@ func (s *session) refuseLogin() (codec.Reply, state) {
 	if delay == 0 {
 		return codec.ReplyAuthFailed, stateUnauth
 	}
-	s.delay = delay
+	s.times.delay = delay
 	return codec.NoReply, stateDelayed
 }
 

@@ -9,8 +9,8 @@ import (
 func (s *session) Opened(c *loop.Conn) {
 	s.conn, s.loop = c, s.srv.loopOf(c.Loop())
 	s.loop.sessions[s] = struct{}{}
-	s.timer.Expirer = s
-	s.ends = s.loop.Now() + loop.Ticks(s.srv.cfg.SessionTimeout)
+	s.times.timer.Expirer = s
+	s.times.ends = s.loop.Now() + loop.Ticks(s.srv.cfg.SessionTimeout)
 	switch {
 	case s.loop.draining:
 		if s.plainStart() {

@@ -30,7 +30,7 @@ func TestPanicClosesOneSession(t *testing.T) {
 		t.Errorf("the counter says %v", n)
 	}
 	k.messages(t, 1)
-	k.metrics.panics.Dec() // was expected
+	k.metrics.Panics.Dec() // was expected
 }
 
 // TestPanicInHandshake has a handshake panic: its session ends, and the others go
@@ -62,5 +62,5 @@ func TestPanicInHandshake(t *testing.T) {
 	if n := k.counter(t, "smtp_session_panics_total"); n != 2 {
 		t.Errorf("the counter says %v", n)
 	}
-	k.metrics.panics.Add(-2) // were expected
+	k.metrics.Panics.Add(-2) // were expected
 }

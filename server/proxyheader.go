@@ -21,7 +21,7 @@ func (s *session) feedProxyHeader(b []byte) {
 		s.keep(b)
 		return
 	case err != nil:
-		s.srv.metrics.badProxyHeaders.Inc()
+		s.srv.metrics.BadProxyHeaders.Inc()
 		s.srv.log.Info("bad PROXY header", zap.Uint64("sid", s.id), zap.String("remote", s.remote))
 		s.close()
 		return

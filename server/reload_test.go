@@ -149,7 +149,7 @@ func TestPanicInPasswordCheck(t *testing.T) {
 	if n := k.counter(t, "smtp_session_panics_total"); n != 1 {
 		t.Errorf("the counter says %v", n)
 	}
-	k.metrics.panics.Dec() // was expected
+	k.metrics.Panics.Dec() // was expected
 }
 
 // breakSecret takes away how a secret is verified: doing so dereferences nil.
@@ -174,7 +174,7 @@ func TestPanicWhilePreparing(t *testing.T) {
 	if n := k.counter(t, "smtp_session_panics_total"); n != 1 {
 		t.Errorf("the counter says %v", n)
 	}
-	k.metrics.panics.Dec() // was expected
+	k.metrics.Panics.Dec() // was expected
 	before := k.listeners[0].ehlo.Load()
 	k.reload(t, outlookUser, gmailUser)
 	eventually(t, "the server knows the accounts", func() bool { return k.listeners[0].ehlo.Load() != before })

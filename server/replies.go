@@ -10,6 +10,7 @@ var (
 	replyTooManyFailures = codec.Reply{Code: 421, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "Too many failed logins from this address, try again later"}
 	replyTooManyMessages = codec.Reply{Code: 421, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "Enough messages on this connection, open another one"}
 	replyHTTP            = codec.Reply{Code: 421, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "This is SMTP, HTTP is not spoken here"}
+	replyTooSlow         = codec.Reply{Code: 421, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "Content came at less than 1 KiB a second for a minute, closing the connection"}
 	replyNoCRLF          = codec.Reply{Code: 421, Enhanced: codec.EnhancedCode{4, 5, 2}, Text: "No CRLF in the rest of a line with a bare LF, closing the connection"}
 	replyNotAllowed      = codec.Reply{Code: 421, Enhanced: codec.EnhancedCode{4, 7, 1}, Text: "This address may not connect here"}
 )

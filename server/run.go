@@ -41,7 +41,7 @@ func (s *Server) accept(l *listener) {
 func (s *Server) startLoops() (err error) {
 	s.engine, err = loop.Start(loop.Config{
 		Loops: s.cfg.Loops, Pin: s.cfg.Pin, Log: s.log,
-		Lag: s.metrics.loopLag.Update, Panicked: s.callbackPanicked,
+		Lag: s.metrics.LoopLag.Update, Panicked: s.callbackPanicked,
 		Heartbeat: func(i int, l *loop.Loop) loop.Heartbeat {
 			return s.cfg.Watch.Add(watchdog.Task{Kind: watchdog.Loop, Number: i, Func: loop.Running, On: l})
 		},

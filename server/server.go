@@ -14,6 +14,8 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/server/internal/counters"
+	"xoauth2-proxy/server/internal/shares"
 )
 
 // Server accepts clients and runs their sessions.
@@ -23,8 +25,9 @@ type Server struct {
 	tokens   Tokens
 	relay    Relay
 	budget   *codec.Budget
+	shares   *shares.Shares
 	log      *zap.Logger
-	metrics  *serverMetrics
+	metrics  *counters.Counters
 	helo     codec.Reply
 	greeting []byte
 	lineEnd  codec.LineEnd // of clients' command lines
@@ -57,7 +60,7 @@ func New(
 	}
 	s := &Server{
 		cfg: cfg, accounts: accounts, tokens: tokens, relay: relay, log: log,
-		budget:       codec.NewBudget(cfg.ContentBudget),
+		budget:       newBudget(cfg),
 		news:         make(chan struct{}, 1),
 		stopLearning: make(chan struct{}),
 		empty:        make(chan struct{}, 1),
@@ -68,8 +71,9 @@ func New(
 			return nil, fmt.Errorf("server: shared password: %w", err)
 		}
 	}
+	s.shares = shares.New(s.budget, cfg.MaxMessageSize)
 	s.failures = password.NewFailures(cfg.Failures, time.Now())
-	s.metrics = newMetrics(set)
+	s.metrics = counters.New(set)
 	set.NewGauge(`smtp_connections_active`, func() float64 { return float64(s.active.Load()) })
 	set.NewGauge(`smtp_content_budget_used_bytes`, func() float64 { return float64(s.budget.Used()) })
 	set.NewGauge(`smtp_content_budget_limit_bytes`, func() float64 { return float64(s.budget.Limit()) })
@@ -103,14 +107,18 @@ func (s *Server) NotReady() (reasons []string) {
 	if s.active.Load() >= int64(s.cfg.MaxConnections) {
 		reasons = append(reasons, "client connection limit reached")
 	}
-	if s.budgetHigh(0) {
+	if s.budget.High() {
 		reasons = append(reasons, "the memory for content is used up")
 	}
 	return reasons
 }
 
-// budgetHigh reports whether n more octets of content would use more than 80 % of the
-// budget: then no new transaction begins. Running transactions may use the rest.
-func (s *Server) budgetHigh(n int64) bool {
-	return s.budget.Used()+n > s.budget.Limit()/10*8
+// newBudget makes the budget. Segments are charged whole, so that a message of the largest
+// size, which is to fit, needs a little more than its size.
+func newBudget(cfg Config) *codec.Budget {
+	limit := cfg.ContentBudget
+	if limit >= cfg.MaxMessageSize {
+		limit = max(limit, codec.Capacity(cfg.MaxMessageSize))
+	}
+	return codec.NewBudget(limit)
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"math"
 	"net/netip"
 	"time"
 
@@ -40,18 +41,17 @@ type session struct {
 
 	snapshot *account.Snapshot // in which account was looked up
 	account  *account.Account  // nil before a successful AUTH
+	share    *codec.Share      // of the memory for content; nil as account
 	login    []byte            // during AUTH: the user name of LOGIN, the challenge of CRAM-MD5
 	joining  *account.Account  // named by a login that waits for its password check or token
-	delay    time.Duration     // before the refusal of a login is sent
 
 	t    transaction
 	data codec.DataDecoder
-	ends int64 // when the session is too old, in ticks of the loop
 
 	errors   int // our 5yz replies since a message was accepted
 	messages int // transactions begun
 
-	timer loop.Timer // of the state
+	times deadlines
 }
 
 // feed consumes what arrived. b is borrowed.
@@ -108,7 +108,7 @@ func (s *session) pause() bool {
 	if !s.conn.Pause() {
 		return false
 	}
-	s.srv.metrics.pauses.Inc()
+	s.srv.metrics.Pauses.Inc()
 	return true
 }
 
@@ -172,7 +172,7 @@ func (s *session) onCommand(b []byte) (n int, again bool) {
 		s.badLine(err, codec.LineCap(b)-n, s.state)
 		return n, true
 	}
-	s.srv.metrics.commands[cmd.Verb].Inc()
+	s.srv.metrics.Commands[cmd.Verb].Inc()
 	if ce := s.srv.log.Check(zap.DebugLevel, "command"); ce != nil {
 		ce.Write(zap.Uint64("sid", s.id), zap.Stringer("verb", cmd.Verb), zap.Stringer("state", s.state))
 	}
@@ -185,6 +185,45 @@ func (s *session) onCommand(b []byte) (n int, again bool) {
 		}
 	}
 	return n, true
+}
+
+// badLine answers a line that is no command, and enters next after its end. left is how
+// much of the line the cap allows for still.
+//
+// A line with a bare LF is answered at the LF, since its client may wait for that. What
+// follows belongs to the line all the same, up to CRLF: read as a command, it would be
+// one that the client's side may have taken for a part of an address. A client that sends
+// no CRLF within the cap will send none.
+func (s *session) badLine(err error, left int, next state) {
+	switch {
+	case errors.Is(err, codec.ErrBareLF):
+		s.answer(codec.ReplyBareNewline, next)
+	case errors.Is(err, codec.ErrLineTooLong):
+		s.answer(codec.ReplyLineTooLong, next)
+		left = math.MaxInt
+	default:
+		s.answer(codec.ReplyBareNewline, next)
+		return
+	}
+	if s.state == next { // not ended by too many errors
+		s.resumeTo, s.skipLeft = next, left
+		s.enter(stateSkipLine)
+	}
+}
+
+// skipLine discards the rest of a refused line. done is true when that has ended, or the
+// session.
+func (s *session) skipLine(b []byte) (n int, done bool) {
+	n, done = codec.SkipLine(b, s.srv.lineEnd)
+	if n > s.skipLeft {
+		s.end(replyNoCRLF)
+		return n, true
+	}
+	s.skipLeft -= n
+	if done {
+		s.enter(s.resumeTo)
+	}
+	return n, done
 }
 
 // answer queues a reply of our own, unless it is NoReply, and enters next. Too many 5yz
@@ -234,7 +273,7 @@ func (s *session) flush() {
 			return
 		}
 		if s.conn.Buffered() > maxOutbound {
-			s.srv.metrics.unreadReplies.Inc()
+			s.srv.metrics.UnreadReplies.Inc()
 			s.close()
 			return
 		}
@@ -262,52 +301,27 @@ func (s *session) Expired() {
 		s.delayOver()
 		return
 	}
-	s.srv.metrics.timeouts.Inc()
-	s.end(codec.ReplyTimeout)
+	up, tooSlow := s.times.expired(s.loop.Loop)
+	if !up {
+		return
+	}
+	r := codec.ReplyTimeout
+	if tooSlow {
+		r = replyTooSlow
+	}
+	s.srv.metrics.Timeouts.Inc()
+	s.end(r)
 	s.flush()
 }
 
-// enter is the only writer of s.state. It also sets the deadline of the new state. The
-// await states have none: the relay, the token manager and the password checker answer
-// in bounded time.
+// enter is the only writer of s.state. It also sets the deadline of the new state.
 func (s *session) enter(next state) {
 	s.state = next
-	cfg := &s.srv.cfg
-	switch next {
-	case stateProxyHeader, stateHandshake:
-		s.expireIn(cfg.HandshakeTimeout)
-	case stateDetect:
-		s.expireIn(detectTimeout)
-	case stateHello:
-		s.expireIn(cfg.GreetingTimeout)
-	case stateReady:
-		s.expireIn(cfg.IdleTimeout)
-	case stateData, stateBdat, stateBdatSkip:
-		s.expireIn(cfg.ContentTimeout)
-	case stateDelayed:
-		s.expireIn(s.delay)
-	case stateAwaitPassword, stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream:
-		s.loop.SuspendTimer(&s.timer)
-	case stateLinger:
-		s.expireIn(lingerTimeout)
-	case stateClosed:
-		s.loop.StopTimer(&s.timer)
-	default:
-		s.expireIn(cfg.CommandTimeout)
-	}
+	s.times.enter(s.loop.Loop, &s.srv.cfg, next)
 }
 
-// expireIn sets the deadline of a state. SessionTimeout bounds it: an idle session ends
-// then, a session in a transaction ContentTimeout later.
-func (s *session) expireIn(d time.Duration) {
-	now := s.loop.Now()
-	deadline := now + loop.Ticks(d)
-	switch {
-	case s.state == stateLinger || s.state == stateDelayed:
-	case idle.has(s.state):
-		deadline = min(deadline, max(s.ends, now+1))
-	default:
-		deadline = min(deadline, max(s.ends+loop.Ticks(s.srv.cfg.ContentTimeout), now+1))
-	}
-	s.loop.SetTimer(&s.timer, deadline)
+// cameIn counts octets of content.
+func (s *session) cameIn(n int) {
+	s.srv.metrics.ContentBytes.Add(n)
+	s.times.pace.Add(s.loop.Now(), n)
 }

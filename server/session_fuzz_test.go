@@ -261,7 +261,7 @@ func FuzzSession(f *testing.F) {
 		}
 		count := func() (n uint64) {
 			for v := range codec.NumVerbs {
-				n += k.metrics.commands[v].Get()
+				n += k.metrics.Commands[v].Get()
 			}
 			return n
 		}
@@ -306,7 +306,7 @@ func FuzzSession(f *testing.F) {
 		if n := count() - before; n != uint64(o.commands) {
 			t.Fatalf("the server ran %d commands, the client sent %d", n, o.commands)
 		}
-		if n := k.metrics.panics.Get(); n != 0 {
+		if n := k.metrics.Panics.Get(); n != 0 {
 			t.Fatalf("%d panics", n)
 		}
 		eventually(t, "nothing is left", func() bool { return k.budget.Used() == 0 })

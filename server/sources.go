@@ -24,46 +24,25 @@ func (l *listener) enterSource(s *session) codec.Reply {
 		return codec.NoReply
 	}
 	if !contains(l.cfg.Allow, s.source) && len(l.cfg.Allow) > 0 {
-		l.srv.metrics.notAllowed.Inc()
+		l.srv.metrics.NotAllowed.Inc()
 		return replyNotAllowed
 	}
-	if l.cfg.MaxPerSource == 0 {
+	if !l.sources.Limited() {
 		return codec.NoReply
 	}
-	key := sourceKey(s.source)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.sources[key] >= l.cfg.MaxPerSource {
-		l.srv.metrics.overCap.Inc()
+	if !l.sources.Enter(s.source) {
+		l.srv.metrics.OverCap.Inc()
 		return codec.ReplyTooManyConnections
 	}
-	l.sources[key]++
 	s.counted = true
 	return codec.NoReply
 }
 
-// sourceKey returns the address that counts for a source: of an IPv6 address its /64
-// network, since a host can use all of that.
-func sourceKey(a netip.Addr) netip.Addr {
-	if a.Is4() {
-		return a
-	}
-	network, _ := a.Prefix(64) // fails only for impossible lengths
-	return network.Addr()
-}
-
 // leaveSource undoes enterSource.
 func (s *session) leaveSource() {
-	if !s.counted {
-		return
-	}
-	s.counted = false
-	l := s.listener
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	key := sourceKey(s.source)
-	if l.sources[key]--; l.sources[key] == 0 {
-		delete(l.sources, key)
+	if s.counted {
+		s.counted = false
+		s.listener.sources.Leave(s.source)
 	}
 }
 

@@ -39,12 +39,12 @@ func (s *session) Secured(err error) {
 	switch {
 	case s.state != stateHandshake || errors.Is(err, loop.ErrNoHandshake):
 	case errors.Is(err, loop.ErrGaveWay):
-		m.evicted.Inc()
+		m.Evicted.Inc()
 	case err != nil:
-		m.handshakeFailed.Inc()
+		m.HandshakeFailed.Inc()
 		s.srv.log.Debug("TLS handshake failed", zap.Uint64("sid", s.id), zap.Error(err))
 	default:
-		m.handshakeOK.Inc()
+		m.HandshakeOK.Inc()
 		if s.upgraded { // the EHLO in clear counts no more (RFC 3207 section 4.2)
 			s.enter(stateHello)
 		} else {

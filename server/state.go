@@ -66,6 +66,8 @@ var (
 	// these sessions at once.
 	idle = in(stateProxyHeader, stateDetect, stateHandshake, stateHello, stateUnauth, stateReady,
 		stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass, stateAuthCRAM)
+	// receiving are the states in which content comes in, or is to come on.
+	receiving = in(stateData, stateBdat, stateBdatNext, stateBdatSkip)
 	// silent are the states in which the client expects no reply: such a session
 	// ends without one.
 	silent = in(stateProxyHeader, stateHandshake)

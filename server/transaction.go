@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/server/internal/ehlo"
 	"xoauth2-proxy/upstream"
 )
 
@@ -47,7 +48,7 @@ func (s *session) onMAIL(args []byte) (codec.Reply, state) {
 	if s.loop.draining {
 		return codec.ReplyShutdown, stateLinger
 	}
-	if s.loop.Now() >= s.ends {
+	if s.loop.Now() >= s.times.ends {
 		return codec.ReplyTimeout, stateLinger
 	}
 	if limit := s.listener.cfg.MaxMessages; limit > 0 && s.messages >= limit {
@@ -59,25 +60,25 @@ func (s *session) onMAIL(args []byte) (codec.Reply, state) {
 	if r, held := s.suspended(s.account); held {
 		return r, s.state
 	}
-	mail, err := codec.ParseMail(args, s.understood())
+	mail, err := codec.ParseMail(args, ehlo.Understood(s.account.Extensions))
 	if err != nil {
 		return codec.ReplyForArgs(err), s.state
 	}
-	if r := cannotCarry(mail, s.account.Extensions); !r.IsZero() {
+	if r := ehlo.CannotCarry(mail, s.account.Extensions); !r.IsZero() {
 		return r, s.state
 	}
 	if mail.Size > s.maxSize() {
 		return codec.ReplyTooBig, s.state
 	}
-	if s.srv.budgetHigh(max(mail.Size, 0)) {
-		s.srv.metrics.budgetRefusals.Inc()
+	if !s.share.MayBegin(max(mail.Size, 0)) {
+		s.srv.metrics.BudgetRefusals.Inc()
 		return codec.ReplyNoStorage, s.state
 	}
 	s.messages++
 	up := upstream.GetTransaction()
 	up.Account, up.Done, up.SID, up.Loop = s.account, s, s.id, s.loop.Loop
 	up.SetMail(mail)
-	s.t.up, s.t.ext = up, s.understood()
+	s.t.up, s.t.ext = up, ehlo.Understood(s.account.Extensions)
 	if !mail.SMTPUTF8 { // RFC 6531 section 3.4
 		s.t.ext &^= codec.ExtSMTPUTF8
 	}
@@ -230,7 +231,7 @@ func (s *session) onDATA(args []byte) (codec.Reply, state) {
 	if s.t.up.Mail.Body == codec.BodyBinaryMIME { // RFC 3030 section 3: by BDAT only
 		return codec.ReplyBadSequence, s.state
 	}
-	s.t.content = codec.NewContent(s.srv.budget)
+	s.t.content = codec.NewContent(s.share)
 	s.data.Normalise = s.srv.cfg.NormaliseNewlines
 	s.data.Reset(s.maxSize())
 	return codec.ReplyStartData, stateData
@@ -239,14 +240,14 @@ func (s *session) onDATA(args []byte) (codec.Reply, state) {
 // onContent takes DATA content up to end-of-data.
 func (s *session) onContent(b []byte) (rest []byte) {
 	n, done := s.data.Decode(b, s.t.content)
-	s.srv.metrics.contentBytes.Add(n)
+	s.cameIn(n)
 	err := s.data.Err()
 	if err != nil { // the rest of the content is discarded
 		s.dropTransaction()
 	}
 	switch {
 	case !done:
-		s.enter(stateData) // the timeout is for each read
+		s.enter(stateData) // the content timeout is for each read
 	case err != nil:
 		s.answer(s.contentReply(err), stateReady)
 	default:
@@ -259,9 +260,9 @@ func (s *session) onContent(b []byte) (rest []byte) {
 func (s *session) contentReply(err error) codec.Reply {
 	r := codec.ReplyForContent(err)
 	if r.Transient() {
-		s.srv.metrics.budgetRefusals.Inc()
+		s.srv.metrics.BudgetRefusals.Inc()
 	}
-	s.srv.metrics.contentRefusals.Inc()
+	s.srv.metrics.ContentRefusals.Inc()
 	return r
 }
 

@@ -64,6 +64,14 @@ var allowed = map[string][]string{
 	"oauth/internal/httpc":     {"internal/account"},
 	"oauth/internal/tokentest": {"internal/account", "internal/sandbox", "internal/testkit", "internal/testkit/provider"},
 
+	// Rooms of server, which alone may import them.
+	"server/internal/counters":    {"codec"},
+	"server/internal/descriptors": {},
+	"server/internal/ehlo":        {"codec", "internal/account"},
+	"server/internal/pace":        {},
+	"server/internal/sources":     {},
+	"server/internal/shares":      {"codec"},
+
 	// Rooms of upstream, which alone may import them.
 	"upstream/internal/carry":      {"codec", "internal/account", "internal/loop", "upstream/internal/failure", "upstream/internal/limit", "upstream/internal/smtpclient", "upstream/internal/throttle"},
 	"upstream/internal/dial":       {"internal/account"},
