@@ -2,13 +2,9 @@ package server
 
 import (
 	"bytes"
-	"time"
-
-	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
-	"xoauth2-proxy/internal/account"
-	"xoauth2-proxy/upstream"
+	"xoauth2-proxy/internal/password"
 )
 
 // onAUTH starts a SASL exchange (RFC 4954). After one successful login the
@@ -16,10 +12,6 @@ import (
 func (s *session) onAUTH(args []byte) (codec.Reply, state) {
 	if s.listener.cfg.TLS == TLSRequired && !s.conn.HasTLS() {
 		return codec.ReplyTLSRequired, s.state
-	}
-	if s.srv.failures.Refused(s.source, time.Now()) > 0 {
-		s.srv.metrics.Auth.SourceRefused.Inc()
-		return replyTooManyFailures, stateLinger
 	}
 	mech, initial, err := codec.ParseAuth(args)
 	if err != nil {
@@ -71,14 +63,12 @@ func (s *session) onPlain(line []byte) (codec.Reply, state) {
 		return s.badAuth()
 	}
 	defer clear(msg)
-	authzid, authcid, password, err := codec.ParsePlain(msg)
+	authzid, authcid, pass, err := codec.ParsePlain(msg)
 	if err != nil {
 		return s.badAuth()
 	}
-	if len(authzid) > 0 && !bytes.EqualFold(authzid, authcid) {
-		return s.refuseLogin()
-	}
-	return s.authenticate(authcid, password)
+	wrong := len(authzid) > 0 && !bytes.EqualFold(authzid, authcid)
+	return s.authenticate(authcid, password.Login{Password: pass, Wrong: wrong})
 }
 
 func (s *session) onLoginUser(line []byte) (codec.Reply, state) {
@@ -91,14 +81,29 @@ func (s *session) onLoginUser(line []byte) (codec.Reply, state) {
 }
 
 func (s *session) onLoginPass(line []byte) (codec.Reply, state) {
-	password, ok := s.decode(line)
+	pass, ok := s.decode(line)
 	user := s.login
 	s.login = nil
 	if !ok {
 		return s.badAuth()
 	}
-	defer clear(password)
-	return s.authenticate(user, password)
+	defer clear(pass)
+	return s.authenticate(user, password.Login{Password: pass})
+}
+
+// onCRAM takes the response of CRAM-MD5 (RFC 2195): user, space, digest.
+func (s *session) onCRAM(line []byte) (codec.Reply, state) {
+	challenge := s.login
+	s.login = nil
+	msg, ok := s.decode(line)
+	if !ok {
+		return s.badAuth()
+	}
+	user, digest, err := codec.ParseCRAMMD5(msg)
+	if err != nil {
+		return s.badAuth()
+	}
+	return s.authenticate(user, password.Login{Challenge: challenge, Response: digest})
 }
 
 // decode returns the octets of a base64 line, valid until the next call on this loop.
@@ -114,45 +119,6 @@ func (s *session) decode(line []byte) ([]byte, bool) {
 func (s *session) badAuth() (codec.Reply, state) {
 	s.srv.metrics.Auth.Decode.Inc()
 	return codec.ReplyAuthMalformed, stateUnauth
-}
-
-// loggedIn ends a login, unless the account was removed while it was decided.
-func (s *session) loggedIn(a *account.Account) (codec.Reply, state) {
-	s.account = a
-	if !s.checkAccount() {
-		s.account = nil
-		return s.refuseLogin()
-	}
-	s.share = s.srv.shares.Of(shareKey(a))
-	s.srv.metrics.Auth.Success.Inc()
-	return codec.ReplyAuthOK, stateReady
-}
-
-// shareKey returns the id by which an account has its share of the memory for content. All
-// mailboxes of a catch-all account have one: their names are the clients' choice.
-func shareKey(a *account.Account) string {
-	if base := a.Base(); base != nil {
-		return base.ID
-	}
-	return a.ID
-}
-
-// tokenReady ends the wait for the token.
-func (s *session) tokenReady(err error) {
-	a := s.joining
-	s.joining = nil
-	if s.state != stateAwaitToken {
-		return // the client has gone
-	}
-	if err != nil {
-		r := upstream.TokenReply(err, codec.ReplyTempAuthFailure, codec.ReplyAuthFailed)
-		s.srv.metrics.Auth.Token.Inc()
-		s.srv.log.Info("login refused: no access token", zap.Uint64("sid", s.id), zap.String("account", a.ID), zap.Int("code", r.Code), zap.Error(err))
-		s.answer(r, stateUnauth)
-	} else {
-		s.answer(s.loggedIn(a))
-	}
-	s.resume()
 }
 
 // checkAccount takes the account from the snapshot in force, if the accounts were reloaded

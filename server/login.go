@@ -10,63 +10,37 @@ import (
 	"xoauth2-proxy/internal/password"
 )
 
-// authenticate checks a password against the listener's policy. An empty one is right with
-// PolicyAny only. The reply may have to wait for a slow hash.
-func (s *session) authenticate(user, pass []byte) (codec.Reply, state) {
+// authenticate checks a login against the listener's policy. An empty password is right with
+// PolicyAny only. The reply may have to wait for a slow hash, or for other logins.
+func (s *session) authenticate(user []byte, l password.Login) (codec.Reply, state) {
 	a := s.lookUp(user)
-	done := func(res password.Result) { s.post(func() { s.passwordChecked(res) }) }
-	checker := s.srv.passwords
-	var res password.Result
-	switch {
-	case len(pass) == 0 && s.listener.policy != password.PolicyAny:
-		res = password.Refused
-	case s.listener.policy == password.PolicyShared:
-		res = checker.Check("", s.srv.shared, pass, done)
-	case s.listener.policy == password.PolicyAny && a != nil:
-		res = password.Allowed
-	case s.listener.policy == password.PolicyAny:
-		res = password.Refused
-	case a != nil:
-		res = checker.Check(a.ID, storedPassword(a), pass, done)
-	default:
-		res = checker.CheckUnknown(string(user), pass, done)
+	if s.listener.policy == password.PolicyAny { // there is no password to guess
+		if a == nil || l.Wrong {
+			return s.decide(a, password.Verdict{Result: password.Refused})
+		}
+		return s.decide(a, password.Verdict{Result: password.Allowed})
 	}
-	if res == password.Pending {
+	l.Source, l.Unknown = s.source, a == nil
+	l.Wrong = l.Wrong || l.Challenge == nil && len(l.Password) == 0
+	if a != nil {
+		l.Name = "=" + a.ID
+	} else {
+		l.Name = "?" + account.FoldLogin(string(user))
+	}
+	switch {
+	case s.listener.policy == password.PolicyShared: // known and unknown names do not differ
+		l.Secret = s.srv.shared
+	case a != nil:
+		l.ID, l.Secret = a.ID, storedPassword(a)
+	default:
+		l.ID = string(user)
+	}
+	v := s.srv.guard.Check(l, func(v password.Verdict) { s.post(func() { s.passwordChecked(v) }) })
+	if v.Result == password.Pending {
 		s.joining = a
 		return codec.NoReply, stateAwaitPassword
 	}
-	return s.decide(a, res)
-}
-
-// onCRAM takes the response of CRAM-MD5 (RFC 2195): user, space, digest.
-func (s *session) onCRAM(line []byte) (codec.Reply, state) {
-	challenge := s.login
-	s.login = nil
-	msg, ok := s.decode(line)
-	if !ok {
-		return s.badAuth()
-	}
-	user, digest, err := codec.ParseCRAMMD5(msg)
-	if err != nil {
-		return s.badAuth()
-	}
-	a := s.lookUp(user)
-	res := password.Refused
-	switch s.listener.policy {
-	case password.PolicyAny:
-		if a != nil {
-			res = password.Allowed
-		}
-	case password.PolicyShared:
-		res = s.srv.passwords.CheckCRAMMD5(s.srv.shared, challenge, digest)
-	default:
-		var secret password.Secret
-		if a != nil {
-			secret = storedPassword(a)
-		}
-		res = s.srv.passwords.CheckCRAMMD5(secret, challenge, digest)
-	}
-	return s.decide(a, res)
+	return s.decide(a, v)
 }
 
 // lookUp returns the account of a user name, nil if there is none.
@@ -89,15 +63,18 @@ func storedPassword(a *account.Account) password.Secret {
 
 // decide ends the check of the password. It refuses an unknown account like a wrong
 // password.
-func (s *session) decide(a *account.Account, res password.Result) (codec.Reply, state) {
-	switch {
-	case res == password.Busy:
+func (s *session) decide(a *account.Account, v password.Verdict) (codec.Reply, state) {
+	switch v.Result {
+	case password.Busy:
 		s.srv.metrics.Auth.Busy.Inc()
 		return codec.ReplyTempAuthFailure, stateUnauth
-	case res == password.Allowed && a != nil:
+	case password.Limited:
+		s.srv.metrics.Auth.SourceRefused.Inc()
+		return replyTooManyFailures, stateUnauth
+	case password.Allowed:
 		return s.admitted(a)
 	}
-	return s.refuseLogin()
+	return s.refuseLogin(v.Delay)
 }
 
 // checkPanicked reports a panic in the check of a password. The login is answered as if
@@ -107,24 +84,19 @@ func (s *Server) checkPanicked(p any, stack []byte) {
 }
 
 // passwordChecked is called on the loop after a slow hash was computed.
-func (s *session) passwordChecked(res password.Result) {
+func (s *session) passwordChecked(v password.Verdict) {
 	a := s.joining
 	s.joining = nil
 	if s.state != stateAwaitPassword {
 		return // the client has gone
 	}
-	s.answer(s.decide(a, res))
+	s.answer(s.decide(a, v))
 	s.resume()
 }
 
-// refuseLogin counts the failure to the source address. The reply is delayed after many
-// failures of that address.
-func (s *session) refuseLogin() (codec.Reply, state) {
+// refuseLogin refuses a login, after a delay if there were many failures.
+func (s *session) refuseLogin(delay time.Duration) (codec.Reply, state) {
 	s.srv.metrics.Auth.Refused.Inc()
-	var delay time.Duration
-	if s.listener.policy != password.PolicyAny { // with PolicyAny there is no password to guess
-		delay = s.srv.failures.Failed(s.source, time.Now())
-	}
 	s.srv.log.Info("login refused: wrong password, or no such account",
 		zap.Uint64("sid", s.id), zap.String("remote", s.remote), zap.Duration("delay", delay))
 	if delay == 0 {
@@ -143,7 +115,6 @@ func (s *session) delayOver() {
 // admitted answers a login with the right password: 235 as soon as the account has a
 // token.
 func (s *session) admitted(a *account.Account) (codec.Reply, state) {
-	s.srv.failures.Succeeded(s.source, time.Now())
 	if r, held := s.suspended(a); held {
 		return r, stateUnauth
 	}
@@ -153,6 +124,45 @@ func (s *session) admitted(a *account.Account) (codec.Reply, state) {
 	s.joining = a
 	s.srv.tokens.Fetch(a, func(err error) { s.post(func() { s.tokenReady(err) }) })
 	return codec.NoReply, stateAwaitToken
+}
+
+// loggedIn ends a login, unless the account was removed while it was decided.
+func (s *session) loggedIn(a *account.Account) (codec.Reply, state) {
+	s.account = a
+	if !s.checkAccount() {
+		s.account = nil
+		return s.refuseLogin(0)
+	}
+	s.share = s.srv.shares.Of(shareKey(a))
+	s.srv.metrics.Auth.Success.Inc()
+	return codec.ReplyAuthOK, stateReady
+}
+
+// shareKey returns the id by which an account has its share of the memory for content. All
+// mailboxes of a catch-all account have one: their names are the clients' choice.
+func shareKey(a *account.Account) string {
+	if base := a.Base(); base != nil {
+		return base.ID
+	}
+	return a.ID
+}
+
+// tokenReady ends the wait for the token.
+func (s *session) tokenReady(err error) {
+	a := s.joining
+	s.joining = nil
+	if s.state != stateAwaitToken {
+		return // the client has gone
+	}
+	if err != nil {
+		r := upstream.TokenReply(err, codec.ReplyTempAuthFailure, codec.ReplyAuthFailed)
+		s.srv.metrics.Auth.Token.Inc()
+		s.srv.log.Info("login refused: no access token", zap.Uint64("sid", s.id), zap.String("account", a.ID), zap.Int("code", r.Code), zap.Error(err))
+		s.answer(r, stateUnauth)
+	} else {
+		s.answer(s.loggedIn(a))
+	}
+	s.resume()
 }
 
 // suspended reports whether an operator has paused the account, and returns the reply

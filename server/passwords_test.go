@@ -294,15 +294,60 @@ func TestGuessing(t *testing.T) {
 			t.Errorf("guess %d was answered after %v", i, d)
 		}
 	}
-	c.cmd(guess, "421 4.7.0")
-	c.expectEnd()
+	c.cmd(guess, "454 4.7.0")
 	c = connect("192.0.2.1")
-	c.cmd("AUTH PLAIN "+plainResponse(gmailUser, rightPassword), "421 4.7.0")
-	c.expectEnd()
+	c.cmd("AUTH PLAIN "+plainResponse(gmailUser, rightPassword), "454 4.7.0")
 	c = connect("192.0.2.2")
-	c.cmd("AUTH PLAIN "+plainResponse(gmailUser, rightPassword), "235")
+	c.cmd("AUTH PLAIN "+plainResponse(outlookUser, rightPassword), "235")
 	if n := k.counter(t, `auth_attempts_total{result="source_refused"}`); n != 2 {
 		t.Errorf("the counter says %v", n)
+	}
+}
+
+// TestParallelGuesses begins many exchanges before it sends the first password: no more are
+// checked than if one came after the other, and none is told that its password is wrong
+// without a check.
+func TestParallelGuesses(t *testing.T) {
+	const limit, guesses = 10, 60
+	for _, stored := range []string{rightPassword, quickHash} {
+		for _, mechanism := range []string{"LOGIN", "PLAIN"} {
+			k := newStack(t, withPasswords(stored, password.PolicyAccount), config(func(cfg *Config) {
+				cfg.Failures.Free, cfg.Failures.Limit = limit, limit
+			}))
+			k.setPasswords(t, map[string]string{gmailUser: stored, outlookUser: stored})
+			var clients []*client
+			for range guesses {
+				c := k.greeted(t)
+				c.cmd("AUTH "+mechanism, "334")
+				if mechanism == "LOGIN" {
+					c.cmd(base64.StdEncoding.EncodeToString([]byte(gmailUser)), "334")
+				}
+				clients = append(clients, c)
+			}
+			for i, c := range clients {
+				guess := fmt.Sprint("guess", i)
+				if mechanism == "LOGIN" {
+					c.send(base64.StdEncoding.EncodeToString([]byte(guess)) + "\r\n")
+				} else {
+					c.send(plainResponse(gmailUser, guess) + "\r\n")
+				}
+			}
+			refused := 0
+			for _, c := range clients {
+				switch got := c.expect(""); {
+				case strings.HasPrefix(got, "535"):
+					refused++
+				case !strings.HasPrefix(got, "454 4.7.0 Too many failed logins"):
+					t.Errorf("the answer is %q", got)
+				}
+			}
+			if refused != limit {
+				t.Errorf("stored %.4s, %s: %d guesses were checked, want %d", stored, mechanism, refused, limit)
+			}
+			if n := k.counter(t, `auth_attempts_total{result="source_refused"}`); n != guesses-limit {
+				t.Errorf("the counter says %v", n)
+			}
+		}
 	}
 }
 

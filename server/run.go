@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/loop"
@@ -20,6 +21,7 @@ func (s *Server) Start() error {
 		return err
 	}
 	s.passwords = password.New(s.cfg.Checks, s.checkPanicked)
+	s.guard = password.NewGuard(s.passwords, s.cfg.Failures, time.Now())
 	accounts := s.accounts.Load()
 	s.learned.Store(accounts)
 	s.prepare(accounts)

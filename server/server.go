@@ -5,7 +5,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/zap"
@@ -36,7 +35,7 @@ type Server struct {
 	loops        []*eventLoop
 	listeners    []*listener
 	passwords    *password.Checker
-	failures     *password.Failures
+	guard        *password.Guard // of the passwords
 	shared       password.Secret
 	learned      atomic.Pointer[account.Snapshot] // from which passwords and EHLO replies were made
 	news         chan struct{}                    // wakes keepLearning
@@ -72,7 +71,6 @@ func New(
 		}
 	}
 	s.shares = shares.New(s.budget, cfg.MaxMessageSize)
-	s.failures = password.NewFailures(cfg.Failures, time.Now())
 	s.metrics = counters.New(set)
 	set.NewGauge(`smtp_connections_active`, func() float64 { return float64(s.active.Load()) })
 	set.NewGauge(`smtp_content_budget_used_bytes`, func() float64 { return float64(s.budget.Used()) })

@@ -25,6 +25,9 @@ const (
 	// panicked, or the checker was closed. It is for 454 4.7.0 (RFC 4954
 	// section 6).
 	Busy
+	// Limited means that nothing was checked: there were too many failures of the
+	// source or the account. It is for 454 4.7.0 too.
+	Limited
 )
 
 // String implements [fmt.Stringer].
@@ -38,6 +41,8 @@ func (r Result) String() string {
 		return "refused"
 	case Busy:
 		return "busy"
+	case Limited:
+		return "limited"
 	}
 	return fmt.Sprintf("Result(%d)", uint8(r))
 }
@@ -52,13 +57,14 @@ type Checker struct {
 	panicked  func(p any, stack []byte)
 
 	limit  int // of waiting
-	queue  chan *computation
 	memory *semaphore.Weighted
 	ctx    context.Context // ends at Close
 	stop   context.CancelFunc
 	done   sync.WaitGroup // the workers
 
 	mu       sync.Mutex // guards what follows
+	work     sync.Cond  // there is something in queue, or closed is set
+	queue    turns
 	underway map[digest]*computation
 	waiting  int // callbacks not called yet
 	closed   bool
@@ -82,14 +88,14 @@ func New(cfg Config, panicked func(p any, stack []byte)) *Checker {
 		digesters: digesterPool(),
 		cache:     newCache(cfg.CacheSize),
 		limit:     cfg.MaxWaiting,
-		queue:     make(chan *computation, cfg.MaxWaiting),
 		memory:    semaphore.NewWeighted(cfg.MaxMemory),
 		underway:  make(map[digest]*computation),
 	}
+	c.work.L = &c.mu
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.Imitate(func(func(Secret) bool) {})
 	for range cfg.Workers {
-		c.done.Go(c.work)
+		c.done.Go(c.compute)
 	}
 	return c
 }
@@ -120,8 +126,12 @@ func (c *Checker) Imitate(secrets iter.Seq[Secret]) {
 // if that can be said at once; done is not called then. Else it answers
 // Pending, and done is called once with one of the three, by another goroutine
 // and possibly before Check returns: it must only post. The password is
-// borrowed for the call. With no secret (the zero value) it is CheckUnknown.
-func (c *Checker) Check(id string, secret Secret, password []byte, done func(Result)) Result {
+// borrowed for the call. Sources take turns: the slow hashes of one wait behind one of
+// each other.
+//
+// With no secret (the zero value) the login names no account: Check does the same as for a
+// wrong password, in the same time and with the same answer.
+func (c *Checker) Check(source key, id string, secret Secret, password []byte, done func(Result)) Result {
 	if secret.IsZero() {
 		secret = *c.decoy.Load()
 	}
@@ -133,35 +143,30 @@ func (c *Checker) Check(id string, secret Secret, password []byte, done func(Res
 		return Refused
 	}
 	d := c.digesters.Get().(*digester)
-	key := d.sum(id, s.text, password)
+	sum := d.sum(id, s.text, password)
 	c.digesters.Put(d)
-	if c.cache.has(&key) {
+	if c.cache.has(&sum) {
 		return Allowed
 	}
-	return c.compute(key, s, password, done)
+	return c.enqueue(source, sum, s, password, done)
 }
 
-// CheckUnknown is for a login that names no account. It does the same as Check for a wrong
-// password, in the same time and with the same answer.
-func (c *Checker) CheckUnknown(login string, password []byte, done func(Result)) Result {
-	return c.Check(login, Secret{}, password, done)
-}
-
-// compute joins the computation for that login, or queues a new one.
-func (c *Checker) compute(key digest, s *stored, password []byte, done func(Result)) Result {
+// enqueue joins the computation for that login, or queues a new one.
+func (c *Checker) enqueue(source key, d digest, s *stored, password []byte, done func(Result)) Result {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || c.waiting >= c.limit {
 		return Busy
 	}
 	c.waiting++
-	if running := c.underway[key]; running != nil {
+	if running := c.underway[d]; running != nil {
 		running.waiting = append(running.waiting, done)
 		return Pending
 	}
-	started := &computation{key: key, secret: s, password: bytes.Clone(password), waiting: []func(Result){done}}
-	c.underway[key] = started
-	c.queue <- started // never blocks: its capacity is the limit of waiting
+	started := &computation{key: d, secret: s, password: bytes.Clone(password), waiting: []func(Result){done}}
+	c.underway[d] = started
+	c.queue.add(source, started)
+	c.work.Signal()
 	return Pending
 }
 
@@ -177,7 +182,7 @@ func (c *Checker) Close() {
 	if !c.closed {
 		c.closed = true
 		c.stop()
-		close(c.queue)
+		c.work.Broadcast()
 	}
 	c.mu.Unlock()
 	c.done.Wait()

@@ -58,7 +58,7 @@ func TestCheck(t *testing.T) {
 			}
 			var hashes uint64
 			for _, s := range steps {
-				got, atOnce := await(func(done func(Result)) Result { return c.Check(s.id, secret, []byte(s.password), done) })
+				got, atOnce := await(func(done func(Result)) Result { return c.Check(key{}, s.id, secret, []byte(s.password), done) })
 				if got != s.want || atOnce != s.atOnce {
 					t.Errorf("%s: %v, at once %v, want %v, %v", s.what, got, atOnce, s.want, s.atOnce)
 				}
@@ -88,7 +88,7 @@ func TestChangedSecret(t *testing.T) {
 		want   Result
 	}{{argon2Stored, Allowed}, {bcryptStored, Refused}, {argon2Lanes, Allowed}} {
 		got, atOnce := await(func(done func(Result)) Result {
-			return c.Check("a", parse(t, tt.stored), []byte(argon2Password), done)
+			return c.Check(key{}, "a", parse(t, tt.stored), []byte(argon2Password), done)
 		})
 		if got != tt.want || atOnce {
 			t.Errorf("%s: %v, at once %v", tt.stored, got, atOnce)
@@ -133,9 +133,9 @@ func TestUnknownDoesTheSameWork(t *testing.T) {
 				return c.hashes.Load() - before, atOnce
 			}
 			for range 2 {
-				wrong, wrongAtOnce := work(func(done func(Result)) Result { return c.Check("a", secrets[0], []byte("wrong"), done) })
-				none, noneAtOnce := work(func(done func(Result)) Result { return c.CheckUnknown("nobody", []byte("wrong"), done) })
-				zero, zeroAtOnce := work(func(done func(Result)) Result { return c.Check("b", Secret{}, []byte("wrong"), done) })
+				wrong, wrongAtOnce := work(func(done func(Result)) Result { return c.Check(key{}, "a", secrets[0], []byte("wrong"), done) })
+				none, noneAtOnce := work(func(done func(Result)) Result { return c.Check(key{}, "nobody", Secret{}, []byte("wrong"), done) })
+				zero, zeroAtOnce := work(func(done func(Result)) Result { return c.Check(key{}, "b", Secret{}, []byte("wrong"), done) })
 				if wrong != none || wrong != zero || wrongAtOnce != noneAtOnce || wrongAtOnce != zeroAtOnce {
 					t.Errorf("wrong password: %d hashes, at once %v; unknown account: %d, %v; no secret: %d, %v",
 						wrong, wrongAtOnce, none, noneAtOnce, zero, zeroAtOnce)
@@ -186,7 +186,7 @@ func TestSharedComputation(t *testing.T) {
 			} else if i%3 == 2 {
 				id = "b"
 			}
-			if r := c.Check(id, secret, []byte(password), func(r Result) {
+			if r := c.Check(key{}, id, secret, []byte(password), func(r Result) {
 				mu.Lock()
 				results[i%3] = append(results[i%3], r)
 				mu.Unlock()
@@ -220,7 +220,7 @@ func TestBusy(t *testing.T) {
 		secret := newSecret("gate", g)
 		var allowed atomic.Int64
 		check := func(id string) Result {
-			return c.Check(id, secret, []byte("right"), func(r Result) {
+			return c.Check(key{}, id, secret, []byte("right"), func(r Result) {
 				if r == Allowed {
 					allowed.Add(1)
 				}
@@ -235,7 +235,7 @@ func TestBusy(t *testing.T) {
 		if r := check("0"); r != Busy {
 			t.Errorf("one more that would share a computation: %v, want busy", r)
 		}
-		if r := c.Check("a", parse(t, "s3cret"), []byte("s3cret"), nil); r != Allowed {
+		if r := c.Check(key{}, "a", parse(t, "s3cret"), []byte("s3cret"), nil); r != Allowed {
 			t.Errorf("what needs no worker: %v, want allowed", r)
 		}
 		close(g.open)
@@ -261,7 +261,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		g := newGate(10)
 		var done atomic.Int64
 		for i := range 20 {
-			c.Check(fmt.Sprint(i), newSecret("gate", g), []byte("right"), func(Result) { done.Add(1) })
+			c.Check(key{}, fmt.Sprint(i), newSecret("gate", g), []byte("right"), func(Result) { done.Add(1) })
 		}
 		for i := range 20 {
 			synctest.Wait()
@@ -290,7 +290,7 @@ func TestClose(t *testing.T) {
 		got := map[Result]int{}
 		var allowed string  // a login that was: any two of the first three run
 		for i := range 10 { // two run, one waits for memory, the rest for a worker
-			c.Check(fmt.Sprint(i), secret, []byte("right"), func(r Result) {
+			c.Check(key{}, fmt.Sprint(i), secret, []byte("right"), func(r Result) {
 				mu.Lock()
 				if got[r]++; r == Allowed {
 					allowed = fmt.Sprint(i)
@@ -314,7 +314,7 @@ func TestClose(t *testing.T) {
 		if got[Busy] != 8 || got[Allowed] != 0 {
 			t.Errorf("while two run: %v, want 8 busy", got)
 		}
-		if r := c.Check("x", secret, []byte("right"), nil); r != Busy {
+		if r := c.Check(key{}, "x", secret, []byte("right"), nil); r != Busy {
 			t.Errorf("after Close: %v, want busy", r)
 		}
 		close(g.open)
@@ -322,7 +322,7 @@ func TestClose(t *testing.T) {
 		if got[Busy] != 8 || got[Allowed] != 2 || c.waitingNow() != 0 {
 			t.Errorf("%v, %d wait", got, c.waitingNow())
 		}
-		if r := c.Check(allowed, secret, []byte("right"), nil); r != Allowed {
+		if r := c.Check(key{}, allowed, secret, []byte("right"), nil); r != Allowed {
 			t.Errorf("a cached login after Close: %v, want allowed", r)
 		}
 	})
@@ -335,7 +335,7 @@ func TestPasswordIsCopied(t *testing.T) {
 		g := newGate(0)
 		var got Result
 		password := []byte("right")
-		c.Check("a", newSecret("gate", g), password, func(r Result) { got = r })
+		c.Check(key{}, "a", newSecret("gate", g), password, func(r Result) { got = r })
 		copy(password, "xxxxx")
 		close(g.open)
 		synctest.Wait()
@@ -365,7 +365,7 @@ func TestManyLoops(t *testing.T) {
 						t.Errorf("%v, want %v", r, want)
 					}
 				}
-				if r := c.Check(fmt.Sprint(i%20, loop%2), secret, []byte(password), done); r != Pending {
+				if r := c.Check(key{}, fmt.Sprint(i%20, loop%2), secret, []byte(password), done); r != Pending {
 					done(r)
 				}
 				c.Imitate(slices.Values([]Secret{secret}))
@@ -416,7 +416,7 @@ func TestPanic(t *testing.T) {
 	defer c.Close()
 	bad, good := newSecret("faulty", faulty{gate{size: cfg.MaxMemory}}), parse(t, argon2Stored)
 	for range 3 {
-		got, atOnce := await(func(done func(Result)) Result { return c.Check("a", bad, []byte("x"), done) })
+		got, atOnce := await(func(done func(Result)) Result { return c.Check(key{}, "a", bad, []byte("x"), done) })
 		if got != Busy || atOnce {
 			t.Errorf("the check that panics: %v, at once %v", got, atOnce)
 		}
@@ -424,7 +424,7 @@ func TestPanic(t *testing.T) {
 			t.Errorf("told is %v", p)
 		}
 	}
-	got, _ := await(func(done func(Result)) Result { return c.Check("a", good, []byte(argon2Password), done) })
+	got, _ := await(func(done func(Result)) Result { return c.Check(key{}, "a", good, []byte(argon2Password), done) })
 	if got != Allowed || c.waitingNow() != 0 {
 		t.Errorf("the next check: %v, %d wait", got, c.waitingNow())
 	}

@@ -22,7 +22,7 @@
 // # Timing
 //
 // A login that names no account takes the same path as one with a wrong
-// password, down to the slow hash: [Checker.CheckUnknown] verifies a decoy,
+// password, down to the slow hash: [Checker.Check] verifies a decoy,
 // made like most of the secrets in use ([Checker.Imitate]). With the policy
 // [PolicyShared] the secret is to be checked first, under an empty account id,
 // and the account looked up afterwards: known and unknown accounts then do not
@@ -34,13 +34,20 @@
 // nothing has to be invalidated.
 //
 // Wrong passwords are not cached. A guesser tries each one once: caching would gain nothing
-// and push out entries of value. A misconfigured MTA repeats its wrong password. [Failures]
-// slows it down: it counts failed logins by source address, delays the answers to them,
-// and in the end refuses a source for a while.
+// and push out entries of value. A misconfigured MTA repeats its wrong password, which [Guard]
+// slows down.
+//
+// # Guessing
+//
+// [Guard] stands before the Checker. It counts failed logins by source address, by account,
+// and by both, delays the answers to them, and in the end checks nothing for a while
+// ([Limited]: 454 4.7.0). A check under way counts as a failure, so that guesses sent at one
+// time are no more than guesses one after the other: logins above the limit wait for it.
 //
 // # Locks
 //
-// Checker.mu guards the computations under way, cache.mu the cache, and each
-// bucket of Failures has its own. None is held during a hash or a callback, and
-// they do not nest.
+// Guard.mu guards the checks under way and the logins that wait for them, Checker.mu the
+// queue of slow hashes, cache.mu the cache, and each bucket of failures has its own. None is
+// held during a hash or a callback. Guard.mu may be held when a bucket's is taken; no others
+// nest.
 package password

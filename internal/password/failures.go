@@ -19,7 +19,7 @@ const (
 	maxAnswerDelay = time.Minute
 )
 
-// FailureConfig has the settings of Failures. All durations must be positive.
+// FailureConfig has the settings of the counts of a Guard. All durations must be positive.
 type FailureConfig struct {
 	// Sources is how many source addresses are remembered, at some 40 octets each.
 	// Beyond it, those with the fewest failures are forgotten. Default: 8192.
@@ -77,35 +77,42 @@ func (c FailureConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Failures counts failed logins by source address: an IPv4 address, or the /64
-// of an IPv6 address, since one customer has at least that. Its memory is
-// fixed. The caller gives the time; methods take a short lock, allocate nothing
-// and may be called by any number of event loops. A source that has no address
-// (a unix socket: the zero Addr) is never counted.
-type Failures struct {
+// failures counts failed logins by key. Its memory is fixed. The caller gives the time;
+// methods take a short lock, allocate nothing and may be called by any number of event
+// loops.
+type failures struct {
 	cfg     FailureConfig
 	seed    maphash.Seed // random, so that no client can aim at a bucket
 	start   time.Time
 	buckets []bucket
 }
 
+// key is what failures are counted by: a source, an account or both (see Guard). The zero
+// key is none.
+type key [2]uint64
+
 type bucket struct {
 	mu      sync.Mutex // guards sources
-	sources [waysPerBucket]source
+	sources [waysPerBucket]entry
 }
 
-// source has the failures of one source; times are in nanoseconds since start.
-type source struct {
-	key          [2]uint64 // see keyOf; zero: a free place
+// entry has the failures of one key; times are in nanoseconds since start.
+type entry struct {
+	key          key // zero: a free place
 	failures     int
 	since        int64 // from when on failures are to be forgotten
 	refusedUntil int64
+
+	// Of a source and an account together:
+	counted int    // of failures: counted to the source and the account too
+	wrong   uint64 // hash of the last wrong password
+	right   bool   // the last login was right
 }
 
-// NewFailures makes an empty table. No later time given to it may be before
+// newFailures makes an empty table. No later time given to it may be before
 // now. The configuration must be valid.
-func NewFailures(cfg FailureConfig, now time.Time) *Failures {
-	return &Failures{
+func newFailures(cfg FailureConfig, now time.Time) *failures {
+	return &failures{
 		cfg:     cfg,
 		seed:    maphash.MakeSeed(),
 		start:   now,
@@ -113,66 +120,60 @@ func NewFailures(cfg FailureConfig, now time.Time) *Failures {
 	}
 }
 
-// Failed counts a failed login and returns the delay of its answer. From then on the source
+// failed counts a failed login and returns the delay of its answer. From then on the key
 // may be refused.
-func (f *Failures) Failed(addr netip.Addr, now time.Time) (delay time.Duration) {
-	key, ok := keyOf(addr)
-	if !ok {
-		return 0
-	}
-	t := int64(now.Sub(f.start))
-	b := f.lock(key)
-	defer b.mu.Unlock()
-	s := f.find(b, key, t)
-	if s == nil {
-		s = f.place(b, t)
-		*s = source{key: key}
-	}
-	if s.failures == 0 {
-		s.since = t
+func (f *failures) failed(k key, now time.Time) (delay time.Duration) {
+	f.update(k, now, true, func(e *entry, t int64) { delay = f.fail(e, t) })
+	return delay
+}
+
+// fail counts a failure of e.
+func (f *failures) fail(e *entry, t int64) (delay time.Duration) {
+	if e.failures == 0 {
+		e.since = t
 	}
 	// The count is bounded, so that a source that failed a thousand times at once
 	// is not refused for a thousand times as long.
-	s.failures = min(s.failures+1, 2*f.cfg.Limit)
-	if s.failures >= f.cfg.Limit && t >= s.refusedUntil {
-		s.refusedUntil = t + int64(f.cfg.RefuseFor)
+	e.failures = min(e.failures+1, 2*f.cfg.Limit)
+	if e.failures >= f.cfg.Limit && t >= e.refusedUntil {
+		e.refusedUntil = t + int64(f.cfg.RefuseFor)
 	}
-	return f.delay(s.failures)
+	return f.delay(e.failures)
 }
 
-// Succeeded takes one failure back. It does not clear them all: an MTA that
-// logs in to many accounts and has one wrong password stays below the limit,
-// but a guesser who has an account of its own gains only one guess by it.
-func (f *Failures) Succeeded(addr netip.Addr, now time.Time) {
-	key, ok := keyOf(addr)
-	if !ok {
-		return
-	}
-	b := f.lock(key)
-	defer b.mu.Unlock()
-	if s := f.find(b, key, int64(now.Sub(f.start))); s != nil && s.failures > 0 {
-		s.failures--
-	}
+// forgive takes n failures back.
+func (f *failures) forgive(k key, n int, now time.Time) {
+	f.update(k, now, false, func(e *entry, _ int64) { e.failures = max(0, e.failures-n) })
 }
 
-// Refused returns for how long the source is to be refused (421 4.7.0), whatever it sends;
-// 0: it is not.
-func (f *Failures) Refused(addr netip.Addr, now time.Time) time.Duration {
-	key, ok := keyOf(addr)
-	if !ok {
-		return 0
-	}
+// look returns how many failures count, for how long the key is to be refused (0: it is
+// not), and whether its last login was right.
+func (f *failures) look(k key, now time.Time) (failures int, refused time.Duration, right bool) {
+	f.update(k, now, false, func(e *entry, t int64) {
+		failures, refused, right = e.failures, time.Duration(max(0, e.refusedUntil-t)), e.right
+	})
+	return failures, refused, right
+}
+
+// update calls do with the entry of a key, brought up to date. Without one it makes one, or
+// does nothing.
+func (f *failures) update(k key, now time.Time, make bool, do func(e *entry, t int64)) {
 	t := int64(now.Sub(f.start))
-	b := f.lock(key)
+	b := f.lock(k)
 	defer b.mu.Unlock()
-	if s := f.find(b, key, t); s != nil && s.refusedUntil > t {
-		return time.Duration(s.refusedUntil - t)
+	e := f.find(b, k, t)
+	if e == nil {
+		if !make {
+			return
+		}
+		e = f.place(b, t)
+		*e = entry{key: k}
 	}
-	return 0
+	do(e, t)
 }
 
 // delay is for the answer to that failure.
-func (f *Failures) delay(failures int) time.Duration {
+func (f *failures) delay(failures int) time.Duration {
 	over := failures - f.cfg.Free
 	if over <= 0 {
 		return 0
@@ -186,30 +187,30 @@ func (f *Failures) delay(failures int) time.Duration {
 
 // keyOf gives the key of a source, never zero for one that is counted: the
 // second half tells the families apart.
-func keyOf(addr netip.Addr) (key [2]uint64, ok bool) {
+func keyOf(addr netip.Addr) (k key, ok bool) {
 	addr = addr.Unmap()
 	switch {
 	case addr.Is4():
 		b := addr.As4()
-		return [2]uint64{uint64(binary.BigEndian.Uint32(b[:])), 4}, true
+		return key{uint64(binary.BigEndian.Uint32(b[:])), 4}, true
 	case addr.Is6():
 		b := addr.As16()
-		return [2]uint64{binary.BigEndian.Uint64(b[:]), 6}, true
+		return key{binary.BigEndian.Uint64(b[:]), 6}, true
 	}
-	return key, false
+	return k, false
 }
 
 // lock returns the bucket of a source, locked.
-func (f *Failures) lock(key [2]uint64) *bucket {
-	b := &f.buckets[maphash.Comparable(f.seed, key)%uint64(len(f.buckets))]
+func (f *failures) lock(k key) *bucket {
+	b := &f.buckets[maphash.Comparable(f.seed, k)%uint64(len(f.buckets))]
 	b.mu.Lock()
 	return b
 }
 
 // find returns the source of that key, brought up to date, or nil.
-func (f *Failures) find(b *bucket, key [2]uint64, t int64) *source {
+func (f *failures) find(b *bucket, k key, t int64) *entry {
 	for i := range b.sources {
-		if s := &b.sources[i]; s.key == key {
+		if s := &b.sources[i]; s.key == k {
 			f.forget(s, t)
 			return s
 		}
@@ -218,7 +219,7 @@ func (f *Failures) find(b *bucket, key [2]uint64, t int64) *source {
 }
 
 // forget takes back the failures whose time has passed.
-func (f *Failures) forget(s *source, t int64) {
+func (f *failures) forget(s *entry, t int64) {
 	if n := (t - s.since) / int64(f.cfg.Forget); n > 0 {
 		s.failures = int(max(0, int64(s.failures)-n))
 		s.since += n * int64(f.cfg.Forget)
@@ -227,7 +228,7 @@ func (f *Failures) forget(s *source, t int64) {
 
 // place finds room for a new source: the one with the fewest failures goes.
 // Refused sources go last, so that no source gets free by failures of many others.
-func (f *Failures) place(b *bucket, t int64) *source {
+func (f *failures) place(b *bucket, t int64) *entry {
 	best := &b.sources[0]
 	for i := range b.sources {
 		s := &b.sources[i]

@@ -16,7 +16,7 @@ var began = time.Unix(1_800_000_000, 0)
 func at(d time.Duration) time.Time { return began.Add(d) }
 
 func TestFailuresDelay(t *testing.T) {
-	f := NewFailures(DefaultFailureConfig(), began)
+	f := newFailures(DefaultFailureConfig(), began)
 	addr := netip.MustParseAddr("192.0.2.1")
 	var delays []time.Duration
 	for i := range 20 {
@@ -86,7 +86,7 @@ func TestFailuresOverTime(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f := NewFailures(DefaultFailureConfig(), began)
+			f := newFailures(DefaultFailureConfig(), began)
 			addr := netip.MustParseAddr("2001:db8::1")
 			for i, s := range tt.steps {
 				now := at(s.after)
@@ -105,21 +105,6 @@ func TestFailuresOverTime(t *testing.T) {
 	}
 }
 
-func TestFailuresMTAWithOneWrongPassword(t *testing.T) {
-	f := NewFailures(DefaultFailureConfig(), began)
-	addr := netip.MustParseAddr("192.0.2.1")
-	for i := range 10_000 {
-		if i%2 == 0 {
-			f.Succeeded(addr, began)
-		} else if d := f.Failed(addr, began); d != 0 {
-			t.Fatalf("login %d is delayed by %v", i, d)
-		}
-	}
-	if r := f.Refused(addr, began); r != 0 {
-		t.Errorf("refused for %v", r)
-	}
-}
-
 func TestFailuresSources(t *testing.T) {
 	tests := []struct {
 		name, one, other string
@@ -135,7 +120,7 @@ func TestFailuresSources(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f := NewFailures(DefaultFailureConfig(), began)
+			f := newFailures(DefaultFailureConfig(), began)
 			one, other := netip.MustParseAddr(tt.one), netip.MustParseAddr(tt.other)
 			for range 20 {
 				f.Failed(one, began)
@@ -145,7 +130,7 @@ func TestFailuresSources(t *testing.T) {
 			}
 		})
 	}
-	f := NewFailures(DefaultFailureConfig(), began)
+	f := newFailures(DefaultFailureConfig(), began)
 	for range 100 {
 		if d := f.Failed(netip.Addr{}, began); d != 0 || f.Refused(netip.Addr{}, began) != 0 {
 			t.Fatal("a unix socket is counted")
@@ -159,7 +144,7 @@ func TestFailuresSources(t *testing.T) {
 func TestFailuresTableIsBounded(t *testing.T) {
 	cfg := DefaultFailureConfig()
 	cfg.Sources = waysPerBucket // one bucket
-	f := NewFailures(cfg, began)
+	f := newFailures(cfg, began)
 	addr := func(i int) netip.Addr {
 		var b [4]byte
 		binary.BigEndian.PutUint32(b[:], uint32(i))
@@ -194,7 +179,7 @@ func TestFailuresConcurrently(t *testing.T) {
 	cfg := DefaultFailureConfig()
 	cfg.Sources = 64
 	cfg.Limit = 1 << 15
-	f := NewFailures(cfg, began)
+	f := newFailures(cfg, began)
 	addr := netip.MustParseAddr("192.0.2.1")
 	var wait sync.WaitGroup
 	for loop := range 8 {
@@ -222,4 +207,29 @@ func TestFailureConfigValidate(t *testing.T) {
 			t.Errorf("no problem with %s in: %v", key, err)
 		}
 	}
+}
+
+// Failed, Succeeded and Refused are by source.
+
+func (f *failures) Failed(addr netip.Addr, now time.Time) time.Duration {
+	k, ok := keyOf(addr)
+	if !ok {
+		return 0
+	}
+	return f.failed(k, now)
+}
+
+func (f *failures) Succeeded(addr netip.Addr, now time.Time) {
+	if k, ok := keyOf(addr); ok {
+		f.forgive(k, 1, now)
+	}
+}
+
+func (f *failures) Refused(addr netip.Addr, now time.Time) time.Duration {
+	k, ok := keyOf(addr)
+	if !ok {
+		return 0
+	}
+	_, refused, _ := f.look(k, now)
+	return refused
 }

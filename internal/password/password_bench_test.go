@@ -15,10 +15,10 @@ func BenchmarkCheck(b *testing.B) {
 			c := New(testConfig(), nil)
 			defer c.Close()
 			secret, password := parse(b, bm.stored), []byte(bm.password)
-			await(func(done func(Result)) Result { return c.Check("account", secret, password, done) })
+			await(func(done func(Result)) Result { return c.Check(key{}, "account", secret, password, done) })
 			b.ReportAllocs()
 			for b.Loop() {
-				if r := c.Check("account", secret, password, nil); r != Allowed {
+				if r := c.Check(key{}, "account", secret, password, nil); r != Allowed {
 					b.Fatal(r)
 				}
 			}
@@ -49,7 +49,7 @@ func BenchmarkCheckCRAMMD5(b *testing.B) {
 }
 
 func BenchmarkFailuresRefused(b *testing.B) {
-	f := NewFailures(DefaultFailureConfig(), began)
+	f := newFailures(DefaultFailureConfig(), began)
 	addr := netip.MustParseAddr("2001:db8::1")
 	f.Failed(addr, began)
 	b.ReportAllocs()
