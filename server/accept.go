@@ -11,6 +11,7 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/server/internal/descriptors"
+	"xoauth2-proxy/server/internal/sources"
 )
 
 // Stopped implements loop.Acceptor.
@@ -36,19 +37,21 @@ func (l *listener) Accepted(on *loop.Loop, fd int, remote netip.AddrPort) {
 	if remote.IsValid() {
 		sess.remote = remote.String()
 		sess.source = remote.Addr()
-		sess.awaitsHeader = contains(l.cfg.ProxyFrom, sess.source)
+		sess.awaitsHeader = sources.Contains(l.cfg.ProxyFrom, sess.source)
 	}
 	total, here := s.active.Add(1), l.active.Add(1)
 	most, mostHere := int64(s.cfg.MaxConnections), int64(l.cfg.MaxConnections)
 	if total > most || mostHere > 0 && here > mostHere || descriptors.Few(fd) {
 		l.left()
 		s.metrics.OverCap.Inc()
+		s.journal.Reply(sess.who(), codec.ReplyTooManyConnections)
 		l.refuse(fd, codec.ReplyTooManyConnections)
 		return
 	}
 	if !sess.awaitsHeader {
 		if r := l.enterSource(sess); !r.IsZero() {
 			l.left()
+			s.journal.Reply(sess.who(), r)
 			l.refuse(fd, r)
 			return
 		}

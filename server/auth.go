@@ -14,8 +14,11 @@ func (s *session) onAUTH(args []byte) (codec.Reply, state) {
 		return codec.ReplyTLSRequired, s.state
 	}
 	mech, initial, err := codec.ParseAuth(args)
+	s.tried = ""
 	if err != nil {
-		return codec.ReplyForArgs(err), s.state
+		r := codec.ReplyForArgs(err)
+		s.refused("login refused: malformed", r.Text)
+		return r, s.state
 	}
 	switch {
 	case mech == codec.MechCRAMMD5 && s.offersCRAM():
@@ -118,6 +121,7 @@ func (s *session) decode(line []byte) ([]byte, bool) {
 
 func (s *session) badAuth() (codec.Reply, state) {
 	s.srv.metrics.Auth.Decode.Inc()
+	s.refused("login refused: malformed", codec.ReplyAuthMalformed.Text)
 	return codec.ReplyAuthMalformed, stateUnauth
 }
 

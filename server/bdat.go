@@ -16,7 +16,7 @@ func (s *session) onBDAT(args []byte) (codec.Reply, state) {
 	inTransaction := s.state == stateRcpt || s.state == stateBdatNext
 	switch {
 	case s.state == stateUnauth:
-		return s.skipChunk(size, codec.ReplyAuthRequired, s.state)
+		return s.refuseChunk(size, codec.ReplyAuthRequired, s.state)
 	case s.state == stateHello:
 		return s.skipChunk(size, replyHelloFirst, s.state)
 	case !inTransaction:
@@ -31,13 +31,19 @@ func (s *session) onBDAT(args []byte) (codec.Reply, state) {
 	}
 	if size > s.maxSize()-t.content.Size() {
 		s.dropTransaction()
-		return s.skipChunk(size, s.contentReply(codec.ErrTooBig), stateReady)
+		return s.refuseChunk(size, s.contentReply(codec.ErrTooBig), stateReady)
 	}
 	t.chunkLeft, t.chunkLast = size, last
 	if size == 0 {
 		return s.chunkDone()
 	}
 	return codec.Reply{}, stateBdat
+}
+
+// refuseChunk is skipChunk for a refusal of our own.
+func (s *session) refuseChunk(size int64, r codec.Reply, next state) (codec.Reply, state) {
+	s.srv.journal.Reply(s.who(), r)
+	return s.skipChunk(size, r, next)
 }
 
 // skipChunk discards size octets, answers r after them and enters next. r does not count
@@ -59,7 +65,7 @@ func (s *session) onChunk(b []byte) (rest []byte) {
 	if err := s.appendChunk(b[:n]); err != nil {
 		left := t.chunkLeft
 		s.dropTransaction()
-		s.answer(s.skipChunk(left, s.contentReply(err), stateReady))
+		s.answer(s.refuseChunk(left, s.contentReply(err), stateReady))
 		return b
 	}
 	s.cameIn(n)

@@ -68,7 +68,7 @@ func (c *completion) Dropped() {
 // completed answers end-of-data with the provider's final reply. If the client does not
 // get the reply, or may not read it, the log has it.
 func (s *session) completed(up *upstream.Transaction) {
-	id, res := up.Account.ID, up.Result
+	id, res, recipients, octets := up.Account.ID, up.Result, len(up.Rcpts), up.Content.Size()
 	up.Release()
 	if s.state != stateAwaitUpstream {
 		s.srv.metrics.LostReplies.Inc()
@@ -77,6 +77,7 @@ func (s *session) completed(up *upstream.Transaction) {
 	}
 	leaving := s.ended && !s.saidQuit()
 	s.t = transaction{}
+	s.logOutcome(res.Reply, recipients, octets)
 	if res.Reply.Positive() {
 		s.errors = 0
 	}

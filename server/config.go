@@ -11,6 +11,7 @@ import (
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/internal/watchdog"
+	"xoauth2-proxy/server/internal/journal"
 )
 
 // Listener is one address that clients connect to.
@@ -59,6 +60,9 @@ const (
 )
 
 func (m TLSMode) offersSTARTTLS() bool { return m == TLSOffered || m == TLSRequired || m == TLSDetect }
+
+// MessageLog says which outcomes of messages are logged: "all", "failed" or "none".
+type MessageLog = journal.Messages
 
 // Gate knows the accounts that an operator has paused. The server asks it on its loops, at
 // every login and every message, so it must not block.
@@ -132,6 +136,9 @@ type Config struct {
 	// and refusals after wrong passwords.
 	Checks   password.Config
 	Failures password.FailureConfig
+	// LogMessages says which outcomes of messages are logged. Default: those of messages
+	// that were not accepted.
+	LogMessages MessageLog
 	// Watch notices stuck loops. Nil: nothing does.
 	Watch *watchdog.Watchdog
 }
@@ -155,6 +162,7 @@ func DefaultConfig() Config {
 		HandshakeTimeout: 10 * time.Second,
 		Checks:           password.DefaultConfig(),
 		Failures:         password.DefaultFailureConfig(),
+		LogMessages:      journal.Failed,
 	}
 }
 
@@ -184,6 +192,9 @@ func (c Config) Validate() error {
 		default:
 			bad("listener %s: unknown TLS mode %q", l.Address, l.TLS)
 		}
+	}
+	if !c.LogMessages.Valid() {
+		bad("unknown log of messages %q", c.LogMessages)
 	}
 	if c.Loops < 0 || c.Loops > 256 {
 		bad("loops: %d is not in 0..256", c.Loops)

@@ -13,6 +13,7 @@ import (
 // authenticate checks a login against the listener's policy. An empty password is right with
 // PolicyAny only. The reply may have to wait for a slow hash, or for other logins.
 func (s *session) authenticate(user []byte, l password.Login) (codec.Reply, state) {
+	s.tried = string(user[:min(len(user), account.MaxLogin)])
 	a := s.lookUp(user)
 	if s.listener.policy == password.PolicyAny { // there is no password to guess
 		if a == nil || l.Wrong {
@@ -67,9 +68,11 @@ func (s *session) decide(a *account.Account, v password.Verdict) (codec.Reply, s
 	switch v.Result {
 	case password.Busy:
 		s.srv.metrics.Auth.Busy.Inc()
+		s.refused("login refused: too many wait for a check", codec.ReplyTempAuthFailure.Text)
 		return codec.ReplyTempAuthFailure, stateUnauth
 	case password.Limited:
 		s.srv.metrics.Auth.SourceRefused.Inc()
+		s.refused("login refused: too many failures", replyTooManyFailures.Text)
 		return replyTooManyFailures, stateUnauth
 	case password.Allowed:
 		return s.admitted(a)
@@ -97,8 +100,7 @@ func (s *session) passwordChecked(v password.Verdict) {
 // refuseLogin refuses a login, after a delay if there were many failures.
 func (s *session) refuseLogin(delay time.Duration) (codec.Reply, state) {
 	s.srv.metrics.Auth.Refused.Inc()
-	s.srv.log.Info("login refused: wrong password, or no such account",
-		zap.Uint64("sid", s.id), zap.String("remote", s.remote), zap.Duration("delay", delay))
+	s.refused("login refused: wrong password, or no such account", codec.ReplyAuthFailed.Text, zap.Duration("delay", delay))
 	if delay == 0 {
 		return codec.ReplyAuthFailed, stateUnauth
 	}
@@ -133,18 +135,9 @@ func (s *session) loggedIn(a *account.Account) (codec.Reply, state) {
 		s.account = nil
 		return s.refuseLogin(0)
 	}
-	s.share = s.srv.shares.Of(shareKey(a))
+	s.share = s.srv.shares.Of(a)
 	s.srv.metrics.Auth.Success.Inc()
 	return codec.ReplyAuthOK, stateReady
-}
-
-// shareKey returns the id by which an account has its share of the memory for content. All
-// mailboxes of a catch-all account have one: their names are the clients' choice.
-func shareKey(a *account.Account) string {
-	if base := a.Base(); base != nil {
-		return base.ID
-	}
-	return a.ID
 }
 
 // tokenReady ends the wait for the token.
@@ -157,7 +150,7 @@ func (s *session) tokenReady(err error) {
 	if err != nil {
 		r := upstream.TokenReply(err, codec.ReplyTempAuthFailure, codec.ReplyAuthFailed)
 		s.srv.metrics.Auth.Token.Inc()
-		s.srv.log.Info("login refused: no access token", zap.Uint64("sid", s.id), zap.String("account", a.ID), zap.Int("code", r.Code), zap.Error(err))
+		s.refused("login refused: no access token", err.Error(), zap.String("account", a.ID), zap.Int("code", r.Code))
 		s.answer(r, stateUnauth)
 	} else {
 		s.answer(s.loggedIn(a))

@@ -3,8 +3,6 @@ package server
 import (
 	"errors"
 
-	"go.uber.org/zap"
-
 	"xoauth2-proxy/codec"
 )
 
@@ -22,7 +20,7 @@ func (s *session) feedProxyHeader(b []byte) {
 		return
 	case err != nil:
 		s.srv.metrics.BadProxyHeaders.Inc()
-		s.srv.log.Info("bad PROXY header", zap.Uint64("sid", s.id), zap.String("remote", s.remote))
+		s.refused("bad PROXY header", err.Error())
 		s.close()
 		return
 	}

@@ -1,8 +1,6 @@
 package server
 
 import (
-	"go.uber.org/zap"
-
 	"xoauth2-proxy/codec"
 )
 
@@ -58,9 +56,10 @@ func (s *session) onUnknown([]byte) (codec.Reply, state) { return codec.ReplyUnk
 // onHTTP ends the session: a web page may have chosen the lines that follow, and they
 // may be SMTP commands.
 func (s *session) onHTTP([]byte) (codec.Reply, state) {
-	s.srv.log.Info("HTTP request in place of SMTP, session ended", zap.Uint64("sid", s.id), zap.String("remote", s.remote))
+	s.refused("HTTP request in place of SMTP, session ended", replyHTTP.Text)
 	s.dropTransaction()
-	return replyHTTP, stateLinger
+	s.pass(replyHTTP, stateLinger)
+	return codec.NoReply, stateLinger
 }
 
 // onEHLO also ends a transaction (RFC 5321 section 4.1.4). The login stays:

@@ -20,6 +20,7 @@ func (s *Server) Start() error {
 		s.closeListeners()
 		return err
 	}
+	s.journal.Start()
 	s.passwords = password.New(s.cfg.Checks, s.checkPanicked)
 	s.guard = password.NewGuard(s.passwords, s.cfg.Failures, time.Now())
 	accounts := s.accounts.Load()
@@ -85,6 +86,7 @@ func (s *Server) Shutdown(ctx context.Context) (cut int64) {
 	close(s.stopLearning)
 	s.running.Wait()
 	s.passwords.Close()
+	s.journal.Close()
 	return cut
 }
 

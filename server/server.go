@@ -14,6 +14,7 @@ import (
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/server/internal/counters"
+	"xoauth2-proxy/server/internal/journal"
 	"xoauth2-proxy/server/internal/shares"
 )
 
@@ -26,6 +27,7 @@ type Server struct {
 	budget   *codec.Budget
 	shares   *shares.Shares
 	log      *zap.Logger
+	journal  *journal.Journal
 	metrics  *counters.Counters
 	helo     codec.Reply
 	greeting []byte
@@ -59,7 +61,7 @@ func New(
 	}
 	s := &Server{
 		cfg: cfg, accounts: accounts, tokens: tokens, relay: relay, log: log,
-		budget:       newBudget(cfg),
+		budget:       shares.Budget(cfg.ContentBudget, cfg.MaxMessageSize),
 		news:         make(chan struct{}, 1),
 		stopLearning: make(chan struct{}),
 		empty:        make(chan struct{}, 1),
@@ -72,6 +74,7 @@ func New(
 	}
 	s.shares = shares.New(s.budget, cfg.MaxMessageSize)
 	s.metrics = counters.New(set)
+	s.journal = journal.New(log, s.metrics.LogDropped.Inc)
 	set.NewGauge(`smtp_connections_active`, func() float64 { return float64(s.active.Load()) })
 	set.NewGauge(`smtp_content_budget_used_bytes`, func() float64 { return float64(s.budget.Used()) })
 	set.NewGauge(`smtp_content_budget_limit_bytes`, func() float64 { return float64(s.budget.Limit()) })
@@ -109,14 +112,4 @@ func (s *Server) NotReady() (reasons []string) {
 		reasons = append(reasons, "the memory for content is used up")
 	}
 	return reasons
-}
-
-// newBudget makes the budget. Segments are charged whole, so that a message of the largest
-// size, which is to fit, needs a little more than its size.
-func newBudget(cfg Config) *codec.Budget {
-	limit := cfg.ContentBudget
-	if limit >= cfg.MaxMessageSize {
-		limit = max(limit, codec.Capacity(cfg.MaxMessageSize))
-	}
-	return codec.NewBudget(limit)
 }

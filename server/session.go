@@ -41,6 +41,7 @@ type session struct {
 
 	snapshot *account.Snapshot // in which account was looked up
 	account  *account.Account  // nil before a successful AUTH
+	tried    string            // the last user name of a login, for the log
 	share    *codec.Share      // of the memory for content; nil as account
 	login    []byte            // during AUTH: the user name of LOGIN, the challenge of CRAM-MD5
 	joining  *account.Account  // named by a login that waits for its password check or token
@@ -229,12 +230,16 @@ func (s *session) skipLine(b []byte) (n int, done bool) {
 // answer queues a reply of our own, unless it is NoReply, and enters next. Too many 5yz
 // replies end the session.
 func (s *session) answer(r codec.Reply, next state) {
+	if r.Code >= 400 {
+		s.srv.journal.Reply(s.who(), r)
+	}
 	s.pass(r, next)
 	if !r.Permanent() || s.state == stateLinger {
 		return
 	}
 	if s.errors++; s.errors >= s.srv.cfg.MaxErrors {
 		s.dropTransaction()
+		s.srv.journal.Reply(s.who(), codec.ReplyTooManyErrors)
 		s.pass(codec.ReplyTooManyErrors, stateLinger)
 	}
 }
@@ -310,6 +315,9 @@ func (s *session) Expired() {
 		r = replyTooSlow
 	}
 	s.srv.metrics.Timeouts.Inc()
+	if s.state == stateHandshake {
+		s.refused(handshakeFailed, "timeout")
+	}
 	s.end(r)
 	s.flush()
 }

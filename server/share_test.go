@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"xoauth2-proxy/internal/account"
 )
 
 // TestOneAccountLeavesMemoryToOthers has the sessions of one account hold content without
@@ -62,18 +60,6 @@ func TestLargestMessageFits(t *testing.T) {
 		c.cmd("QUIT", "221")
 	}
 	k.messages(t, 3)
-}
-
-// TestMailboxesShare: the mailboxes of a catch-all account, whose names are the clients'
-// choice, have one share.
-func TestMailboxesShare(t *testing.T) {
-	app := &account.Account{ID: "app", Email: "*@example.com", Flow: account.FlowClientCredentials}
-	if got := shareKey(app.ForMailbox("anna@example.com")); got != "app" {
-		t.Errorf("a mailbox has the share of %q", got)
-	}
-	if got := shareKey(&account.Account{ID: "own"}); got != "own" {
-		t.Errorf("an account has the share of %q", got)
-	}
 }
 
 // TestPaceOfContent has content come at less and at more than 1 KiB a second, in virtual

@@ -1,9 +1,8 @@
 package server
 
 import (
-	"net/netip"
-
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/server/internal/sources"
 )
 
 // left decrements the session counts, when a session has ended.
@@ -23,7 +22,7 @@ func (l *listener) enterSource(s *session) codec.Reply {
 	if !s.source.IsValid() {
 		return codec.NoReply
 	}
-	if !contains(l.cfg.Allow, s.source) && len(l.cfg.Allow) > 0 {
+	if !sources.Contains(l.cfg.Allow, s.source) && len(l.cfg.Allow) > 0 {
 		l.srv.metrics.NotAllowed.Inc()
 		return replyNotAllowed
 	}
@@ -44,13 +43,4 @@ func (s *session) leaveSource() {
 		s.counted = false
 		s.listener.sources.Leave(s.source)
 	}
-}
-
-func contains(prefixes []netip.Prefix, ip netip.Addr) bool {
-	for _, p := range prefixes {
-		if p.Contains(ip) {
-			return true
-		}
-	}
-	return false
 }

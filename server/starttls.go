@@ -3,8 +3,6 @@ package server
 import (
 	"errors"
 
-	"go.uber.org/zap"
-
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/loop"
 )
@@ -32,6 +30,9 @@ func (s *session) startTLS() {
 	s.conn.StartTLS(s.srv.cfg.TLS)
 }
 
+// handshakeFailed is the log line of a handshake that fails.
+const handshakeFailed = "TLS handshake failed"
+
 // Secured implements loop.Handler: the handshake has ended. After an error the loop closes
 // the connection.
 func (s *session) Secured(err error) {
@@ -40,9 +41,10 @@ func (s *session) Secured(err error) {
 	case s.state != stateHandshake || errors.Is(err, loop.ErrNoHandshake):
 	case errors.Is(err, loop.ErrGaveWay):
 		m.Evicted.Inc()
+		s.refused(handshakeFailed, err.Error())
 	case err != nil:
 		m.HandshakeFailed.Inc()
-		s.srv.log.Debug("TLS handshake failed", zap.Uint64("sid", s.id), zap.Error(err))
+		s.refused(handshakeFailed, err.Error())
 	default:
 		m.HandshakeOK.Inc()
 		if s.upgraded { // the EHLO in clear counts no more (RFC 3207 section 4.2)

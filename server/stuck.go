@@ -48,7 +48,9 @@ func (s *session) endWait(now time.Time) {
 		return
 	}
 	if s.state == stateAwaitUpstream {
+		recipients := t.rcpts
 		s.t = transaction{}
+		s.logOutcome(reply, recipients, 0)
 		s.pass(reply, stateReady)
 		s.resume()
 		return

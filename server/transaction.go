@@ -215,7 +215,9 @@ func (s *session) refuse() (r codec.Reply, refused bool) {
 	default:
 		return r, false
 	}
+	recipients := s.t.rcpts
 	s.dropTransaction()
+	s.logOutcome(r, recipients, 0)
 	return r, true
 }
 
@@ -279,8 +281,10 @@ func (s *session) submit() {
 		err = s.srv.relay.TrySubmit(up)
 	}
 	if err != nil {
+		r, recipients, octets := upstream.ClientReply(err), len(up.Rcpts), up.Content.Size()
 		s.dropTransaction()
-		s.pass(upstream.ClientReply(err), stateReady)
+		s.logOutcome(r, recipients, octets)
+		s.pass(r, stateReady)
 		return
 	}
 	t.up, t.relayed, t.complete = nil, up, s.lastInput

@@ -5,7 +5,14 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/server"
 )
+
+// readMessageLog reads which outcomes of messages are logged.
+func readMessageLog(v *keyfile.Value) (server.MessageLog, bool) {
+	word, ok := keyfile.OneOf(nil, "all", "failed", "none")(v)
+	return server.MessageLog(word), ok
+}
 
 // adminKeys are admin, log, runtime and state_dir, which the predecessor did not have.
 var adminKeys = []keyfile.Key[draft]{
@@ -28,6 +35,8 @@ var adminKeys = []keyfile.Key[draft]{
 		"file to log to, which is appended to; default none"),
 	keyfile.Set("log.console", keyfile.Boolean, func(d *draft) *bool { return &d.settings.Log.Console },
 		"logs to standard error; default true"),
+	keyfile.Set("log.messages", readMessageLog, func(d *draft) *server.MessageLog { return &d.settings.Server.LogMessages },
+		`which messages of clients get a line at level "info" with their outcome: "all", "failed" (those that were not accepted) or "none"; default "failed"`),
 
 	keyfile.Set("runtime.gomaxprocs", keyfile.Whole(0, 4096), func(d *draft) *int { return &d.settings.Runtime.GOMAXPROCS },
 		"threads that run Go code at a time; default 0: one more than there are CPUs or loops, or what the environment variable GOMAXPROCS says"),

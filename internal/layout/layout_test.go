@@ -68,9 +68,10 @@ var allowed = map[string][]string{
 	"server/internal/counters":    {"codec"},
 	"server/internal/descriptors": {},
 	"server/internal/ehlo":        {"codec", "internal/account"},
+	"server/internal/journal":     {"codec"},
 	"server/internal/pace":        {},
 	"server/internal/sources":     {},
-	"server/internal/shares":      {"codec"},
+	"server/internal/shares":      {"codec", "internal/account"},
 
 	// Rooms of upstream, which alone may import them.
 	"upstream/internal/carry":      {"codec", "internal/account", "internal/loop", "upstream/internal/failure", "upstream/internal/limit", "upstream/internal/smtpclient", "upstream/internal/throttle"},

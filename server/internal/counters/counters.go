@@ -19,7 +19,7 @@ type Counters struct {
 	}
 	ContentBytes                          *metrics.Counter
 	ContentRefusals, BudgetRefusals       *metrics.Counter
-	LostReplies                           *metrics.Counter
+	LostReplies, LogDropped               *metrics.Counter
 	HandshakeOK, HandshakeFailed, Evicted *metrics.Counter
 	LoopLag                               *metrics.PrometheusHistogram
 }
@@ -43,6 +43,7 @@ func New(set *metrics.Set) *Counters {
 		ContentRefusals: set.NewCounter(`smtp_content_refused_total`),
 		BudgetRefusals:  set.NewCounter(`smtp_content_budget_refusals_total`),
 		LostReplies:     set.NewCounter(`smtp_final_replies_lost_total`),
+		LogDropped:      set.NewCounter(`smtp_log_lines_dropped_total`),
 		HandshakeOK:     set.NewCounter(`smtp_tls_handshakes_total{result="success"}`),
 		HandshakeFailed: set.NewCounter(`smtp_tls_handshakes_total{result="failed"}`),
 		Evicted:         set.NewCounter(`smtp_tls_handshakes_total{result="gave_way"}`),

@@ -50,6 +50,16 @@ func (c *Count) Len() int {
 	return len(c.bySource)
 }
 
+// Contains reports whether one of the prefixes contains the address.
+func Contains(prefixes []netip.Prefix, source netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(source) {
+			return true
+		}
+	}
+	return false
+}
+
 // keyOf returns the address that counts for a source.
 func keyOf(a netip.Addr) netip.Addr {
 	if a.Is4() {
