@@ -18,7 +18,7 @@ func (s *session) onBDAT(args []byte) (codec.Reply, state) {
 	case s.state == stateUnauth:
 		return s.refuseChunk(size, codec.ReplyAuthRequired, s.state)
 	case s.state == stateHello:
-		return s.skipChunk(size, replyHelloFirst, s.state)
+		return s.skipChunk(size, codec.ReplyHelloFirst, s.state)
 	case !inTransaction:
 		return s.skipChunk(size, codec.ReplyBadSequence, s.state)
 	}

@@ -16,8 +16,12 @@ type deadlines struct {
 	pace  pace.Meter    // of the content
 }
 
-// enter sets the deadline of a state. The await states have none: the relay, the token
-// manager and the password checker answer in bounded time.
+// tokenTimeout is how long a login waits for its token. The token manager has timeouts of
+// its own, but not for a disk that hangs.
+const tokenTimeout = time.Minute
+
+// enter sets the deadline of a state. The other await states have none: the relay and the
+// password checker answer in bounded time.
 func (d *deadlines) enter(l *loop.Loop, cfg *Config, next state) {
 	d.keepPace(l.Now(), next)
 	switch next {
@@ -33,7 +37,9 @@ func (d *deadlines) enter(l *loop.Loop, cfg *Config, next state) {
 		d.set(l, cfg, next, cfg.ContentTimeout)
 	case stateDelayed:
 		d.set(l, cfg, next, d.delay)
-	case stateAwaitPassword, stateAwaitToken, stateAwaitRcpts, stateAwaitUpstream:
+	case stateAwaitToken:
+		d.set(l, cfg, next, tokenTimeout)
+	case stateAwaitPassword, stateAwaitRcpts, stateAwaitUpstream:
 		l.SuspendTimer(&d.timer)
 	case stateLinger:
 		d.set(l, cfg, next, lingerTimeout)

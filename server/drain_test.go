@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,6 +51,55 @@ func TestDrain(t *testing.T) {
 		t.Errorf("%d sessions were cut off", cut)
 	}
 	k.messages(t, 2)
+}
+
+// TestDrainEndsWhatIsNoTransaction: a client that is in no transaction does not hold the
+// drain up, whatever it is at.
+func TestDrainEndsWhatIsNoTransaction(t *testing.T) {
+	tests := []struct {
+		name string
+		play func(c *client)
+		in   state
+	}{
+		{"an over-long line", func(c *client) { c.send(strings.Repeat("x", 3000)); c.expect("500") }, stateSkipLine},
+		{"a line with a bare LF", func(c *client) { c.send("NOOP\nMAIL"); c.expect("500") }, stateSkipLine},
+		{"an over-long line in AUTH", func(c *client) {
+			c.cmd("AUTH PLAIN", "334")
+			c.send(strings.Repeat("x", 13000))
+			c.expect("500")
+		}, stateSkipLine},
+		{"a refused chunk", func(c *client) { c.send("BDAT 1000000 LAST\r\ntext") }, stateBdatSkip},
+		{"a refused chunk after a login", func(c *client) {
+			c.authenticate(plainUser)
+			c.send("BDAT 1000000 LAST\r\ntext")
+		}, stateBdatSkip},
+		{"an over-long line after a login", func(c *client) {
+			c.authenticate(plainUser)
+			c.send(strings.Repeat("x", 3000))
+			c.expect("500")
+		}, stateSkipLine},
+		{"AUTH", func(c *client) { c.cmd("AUTH LOGIN", "334") }, stateAuthLoginUser},
+		{"a login without a token", func(c *client) { c.send("AUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n") }, stateAwaitToken},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			k := newStack(t)
+			k.setFaults(t, sandbox.Rule{Phase: sandbox.PhaseToken, Account: "gmail", Action: sandbox.ActionStall, For: sandbox.Duration(5 * time.Second)})
+			c := k.greeted(t)
+			tt.play(c)
+			eventually(t, "the session is at it", func() (there bool) {
+				k.inspect(t, func(s *session) { there = s.state == tt.in })
+				return there
+			})
+			ctx, cancel := context.WithTimeout(context.Background(), patience/2)
+			defer cancel()
+			if cut := k.Shutdown(ctx); cut != 0 {
+				t.Errorf("%d sessions were cut off", cut)
+			}
+			c.expect("421 4.3.2")
+			c.expectEnd()
+		})
+	}
 }
 
 // TestDrainDeadline ends the drain while a client keeps its transaction open.

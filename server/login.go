@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -72,8 +73,8 @@ func (s *session) decide(a *account.Account, v password.Verdict) (codec.Reply, s
 		return codec.ReplyTempAuthFailure, stateUnauth
 	case password.Limited:
 		s.srv.metrics.Auth.SourceRefused.Inc()
-		s.refused("login refused: too many failures", replyTooManyFailures.Text)
-		return replyTooManyFailures, stateUnauth
+		s.refused("login refused: too many failures", codec.ReplyTooManyFailures.Text)
+		return codec.ReplyTooManyFailures, stateUnauth
 	case password.Allowed:
 		return s.admitted(a)
 	}
@@ -124,7 +125,9 @@ func (s *session) admitted(a *account.Account) (codec.Reply, state) {
 		return s.loggedIn(a)
 	}
 	s.joining = a
-	s.srv.tokens.Fetch(a, func(err error) { s.post(func() { s.tokenReady(err) }) })
+	s.attempt++
+	attempt := s.attempt
+	s.srv.tokens.Fetch(a, func(err error) { s.post(func() { s.tokenReady(attempt, err) }) })
 	return codec.NoReply, stateAwaitToken
 }
 
@@ -140,13 +143,16 @@ func (s *session) loggedIn(a *account.Account) (codec.Reply, state) {
 	return codec.ReplyAuthOK, stateReady
 }
 
+// errTokenLate ends the wait for a token that does not come.
+var errTokenLate = errors.New("the access token did not come in time")
+
 // tokenReady ends the wait for the token.
-func (s *session) tokenReady(err error) {
+func (s *session) tokenReady(attempt uint64, err error) {
+	if s.state != stateAwaitToken || attempt != s.attempt {
+		return // the client has gone, or was told already
+	}
 	a := s.joining
 	s.joining = nil
-	if s.state != stateAwaitToken {
-		return // the client has gone
-	}
 	if err != nil {
 		r := upstream.TokenReply(err, codec.ReplyTempAuthFailure, codec.ReplyAuthFailed)
 		s.srv.metrics.Auth.Token.Inc()
@@ -168,7 +174,7 @@ func (s *session) suspended(a *account.Account) (codec.Reply, bool) {
 		a = base
 	}
 	why, held := s.srv.cfg.Gate.Held(a.ID)
-	return replySuspended(why), held
+	return codec.ReplySuspended(why), held
 }
 
 // offersCRAM reports whether CRAM-MD5 can work on this listener: it needs

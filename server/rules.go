@@ -46,7 +46,7 @@ func (s *session) step(cmd codec.Command) (codec.Reply, state) {
 	case s.state == stateUnauth:
 		return codec.ReplyAuthRequired, s.state
 	case s.state == stateHello:
-		return replyHelloFirst, s.state
+		return codec.ReplyHelloFirst, s.state
 	}
 	return codec.ReplyBadSequence, s.state
 }
@@ -56,9 +56,9 @@ func (s *session) onUnknown([]byte) (codec.Reply, state) { return codec.ReplyUnk
 // onHTTP ends the session: a web page may have chosen the lines that follow, and they
 // may be SMTP commands.
 func (s *session) onHTTP([]byte) (codec.Reply, state) {
-	s.refused("HTTP request in place of SMTP, session ended", replyHTTP.Text)
+	s.refused("HTTP request in place of SMTP, session ended", codec.ReplyHTTP.Text)
 	s.dropTransaction()
-	s.pass(replyHTTP, stateLinger)
+	s.pass(codec.ReplyHTTP, stateLinger)
 	return codec.NoReply, stateLinger
 }
 

@@ -79,8 +79,8 @@ func New(
 	set.NewGauge(`smtp_content_budget_used_bytes`, func() float64 { return float64(s.budget.Used()) })
 	set.NewGauge(`smtp_content_budget_limit_bytes`, func() float64 { return float64(s.budget.Limit()) })
 	set.NewGauge(`smtp_content_segments_live`, func() float64 { return float64(codec.LiveSegments()) })
-	s.greeting = replyGreeting(cfg.Hostname).AppendTo(nil)
-	s.helo = replyHelo(cfg.Hostname)
+	s.greeting = codec.ReplyGreeting(cfg.Hostname).AppendTo(nil)
+	s.helo = codec.ReplyHelo(cfg.Hostname)
 	s.lineEnd = codec.LineEnd(cfg.NormaliseNewlines)
 	return s, nil
 }

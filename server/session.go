@@ -41,6 +41,7 @@ type session struct {
 
 	snapshot *account.Snapshot // in which account was looked up
 	account  *account.Account  // nil before a successful AUTH
+	attempt  uint64            // counts the waits for a token
 	tried    string            // the last user name of a login, for the log
 	share    *codec.Share      // of the memory for content; nil as account
 	login    []byte            // during AUTH: the user name of LOGIN, the challenge of CRAM-MD5
@@ -217,7 +218,7 @@ func (s *session) badLine(err error, left int, next state) {
 func (s *session) skipLine(b []byte) (n int, done bool) {
 	n, done = codec.SkipLine(b, s.srv.lineEnd)
 	if n > s.skipLeft {
-		s.end(replyNoCRLF)
+		s.end(codec.ReplyNoCRLF)
 		return n, true
 	}
 	s.skipLeft -= n
@@ -260,10 +261,10 @@ func (s *session) pass(r codec.Reply, next state) {
 // session without a transaction, if the server is draining or the account is gone.
 func (s *session) flush() {
 	switch {
-	case s.loop.draining && idle.has(s.state):
+	case s.loop.draining && s.idle():
 		s.end(codec.ReplyShutdown)
 	case s.state == stateReady && !s.checkAccount():
-		s.end(replyAccountRemoved)
+		s.end(codec.ReplyAccountRemoved)
 	case s.ended && !answersDue.has(s.state):
 		s.dropTransaction()
 		s.enter(stateLinger)
@@ -288,6 +289,15 @@ func (s *session) flush() {
 	}
 }
 
+// idle reports whether the session is in no transaction. What it discards after a refusal,
+// the rest of a line or a chunk, is none.
+func (s *session) idle() bool {
+	if s.state == stateSkipLine || s.state == stateBdatSkip {
+		return idle.has(s.resumeTo)
+	}
+	return idle.has(s.state)
+}
+
 // maxOutbound caps the replies, in octets, that a client leaves unread.
 const maxOutbound = 64 << 10
 
@@ -305,6 +315,9 @@ func (s *session) Expired() {
 	case stateDelayed:
 		s.delayOver()
 		return
+	case stateAwaitToken:
+		s.tokenReady(s.attempt, errTokenLate)
+		return
 	}
 	up, tooSlow := s.times.expired(s.loop.Loop)
 	if !up {
@@ -312,7 +325,7 @@ func (s *session) Expired() {
 	}
 	r := codec.ReplyTimeout
 	if tooSlow {
-		r = replyTooSlow
+		r = codec.ReplyTooSlow
 	}
 	s.srv.metrics.Timeouts.Inc()
 	if s.state == stateHandshake {

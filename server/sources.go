@@ -24,7 +24,7 @@ func (l *listener) enterSource(s *session) codec.Reply {
 	}
 	if !sources.Contains(l.cfg.Allow, s.source) && len(l.cfg.Allow) > 0 {
 		l.srv.metrics.NotAllowed.Inc()
-		return replyNotAllowed
+		return codec.ReplyNotAllowed
 	}
 	if !l.sources.Limited() {
 		return codec.NoReply

@@ -52,10 +52,10 @@ func (s *session) onMAIL(args []byte) (codec.Reply, state) {
 		return codec.ReplyTimeout, stateLinger
 	}
 	if limit := s.listener.cfg.MaxMessages; limit > 0 && s.messages >= limit {
-		return replyTooManyMessages, stateLinger
+		return codec.ReplyTooManyMessages, stateLinger
 	}
 	if !s.checkAccount() {
-		return replyAccountRemoved, stateLinger
+		return codec.ReplyAccountRemoved, stateLinger
 	}
 	if r, held := s.suspended(s.account); held {
 		return r, s.state
@@ -187,7 +187,7 @@ func (s *session) recipientsReplied(up *upstream.Transaction) {
 		t.opened = false
 		t.refusal, t.later = refusal, refusal
 		if up.FirstAnswered {
-			t.later = replyNextTransaction
+			t.later = codec.ReplyNextTransaction
 		}
 	}
 	s.enter(stateRcpt)
