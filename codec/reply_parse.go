@@ -32,6 +32,23 @@ func ParseReply(b []byte) (r Reply, n int, err error) {
 	return r, n, nil
 }
 
+// MayEnd reports whether a reply may end in b[from:], or be malformed there: whether one of
+// its whole lines is no continuation line. next is the from for the next call, when b has
+// grown: the start of that line, or of the first one that is not whole. A reader that calls
+// ParseReply only then reads a reply of many lines in linear time, however it arrives.
+func MayEnd(b []byte, from int) (ends bool, next int) {
+	for {
+		i := bytes.IndexByte(b[from:], '\n')
+		if i < 0 {
+			return false, from
+		}
+		if line := b[from : from+i]; len(line) < 4 || line[3] != '-' || !allOf(line[:3], classDigit) {
+			return true, from
+		}
+		from += i + 1
+	}
+}
+
 // replyLine returns the line at b[from:] without its line end, and its length
 // with it.
 func replyLine(b []byte, from int) (line []byte, size int, err error) {

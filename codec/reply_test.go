@@ -194,3 +194,32 @@ func canonical(in []byte) bool {
 	}
 	return true
 }
+
+// TestMayEnd: what has come of a reply is parsed only when it may end.
+func TestMayEnd(t *testing.T) {
+	for _, tt := range []struct {
+		in       string
+		from     int
+		ends     bool
+		next     int
+		complete bool // for ParseReply, which must not be called in vain or too late
+	}{
+		{"", 0, false, 0, false},
+		{"250 OK\r", 0, false, 0, false},
+		{"250 OK\r\n", 0, true, 0, true},
+		{"250\r\n", 0, true, 0, true},
+		{"250-a\r\n250-b", 0, false, 7, false},
+		{"250-a\r\n250-b\r\n", 7, false, 14, false},
+		{"250-a\r\n250-b\r\n250 c\n", 14, true, 14, true},
+		{"250-a\r\n250 b\r\n250-c\r\n", 0, true, 7, true},
+		{"250-\r\n\r\n", 0, true, 6, false},
+		{"25x-a\r\n", 0, true, 0, false},
+	} {
+		if ends, next := codec.MayEnd([]byte(tt.in), tt.from); ends != tt.ends || next != tt.next {
+			t.Errorf("MayEnd(%q, %d) = %v, %d", tt.in, tt.from, ends, next)
+		}
+		if _, _, err := codec.ParseReply([]byte(tt.in)); (err == nil) != tt.complete || (err != codec.ErrIncomplete) != tt.ends {
+			t.Errorf("ParseReply(%q): %v", tt.in, err)
+		}
+	}
+}

@@ -82,6 +82,7 @@ type Conn struct {
 
 	due     due
 	in      *codec.Buffer // the beginning of a reply; nil: none
+	looked  int           // how much of in has no end of a reply, in octets
 	sent    bool          // MAIL was
 	rcpt    int           // the next recipient to send
 	go354   bool          // DATA has its 354

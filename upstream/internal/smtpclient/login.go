@@ -281,16 +281,21 @@ func (r *replyReader) next(from io.Reader) (codec.Reply, error) {
 // readSize is how much is read at a time, in octets.
 const readSize = 2 << 10
 
-// fill reads more, up to a line end at least, or to the length at which a reply is too
-// long: less is not worth parsing.
+// fill reads more, up to a line that may end a reply, or to the length at which a reply is
+// too long: less is not worth parsing.
 func (r *replyReader) fill(from io.Reader) error {
+	looked := 0
 	for {
 		had := len(r.buf)
 		r.buf = append(r.buf, make([]byte, readSize)...)
 		n, err := from.Read(r.buf[had:])
 		r.buf = r.buf[:had+n]
+		ends := false
+		if bytes.IndexByte(r.buf[had:], '\n') >= 0 {
+			ends, looked = codec.MayEnd(r.buf, looked)
+		}
 		switch {
-		case n > 0 && (bytes.IndexByte(r.buf[had:], '\n') >= 0 || len(r.buf) >= codec.MaxReply):
+		case n > 0 && (ends || len(r.buf) >= codec.MaxReply):
 			return nil
 		case n > 0:
 		case err == nil:

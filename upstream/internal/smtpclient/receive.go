@@ -18,8 +18,14 @@ func (c *Conn) Received(b []byte) {
 		return
 	}
 	c.in.B = append(c.in.B, b...)
-	if bytes.IndexByte(b, '\n') < 0 && len(c.in.B) < codec.MaxReply {
-		return // not worth parsing
+	if len(c.in.B) < codec.MaxReply {
+		ends := false
+		if bytes.IndexByte(b, '\n') >= 0 {
+			ends, c.looked = codec.MayEnd(c.in.B, c.looked)
+		}
+		if !ends {
+			return // not worth parsing
+		}
 	}
 	c.keep(c.read(c.in.B))
 }
@@ -33,7 +39,7 @@ func (c *Conn) keep(rest []byte) {
 	if c.in == nil {
 		c.in = codec.GetBuffer()
 	}
-	c.in.B = append(c.in.B[:0], rest...)
+	c.in.B, c.looked = append(c.in.B[:0], rest...), 0
 }
 
 // forget gives back the memory for input.
