@@ -92,10 +92,11 @@ func (d *deadlines) keepPace(now int64, next state) {
 // expired is to be called when the timer has expired. It reports whether the time is up,
 // and whether that is for the pace of the content.
 func (d *deadlines) expired(l *loop.Loop) (up, tooSlow bool) {
-	if l.Now() >= d.state {
+	now := l.Now()
+	if look := d.pace.Running() && now >= d.pace.Next(); now >= d.state || !look {
 		return true, false
 	}
-	if d.pace.TooSlow(l.Now()) {
+	if d.pace.TooSlow(now) {
 		return true, true
 	}
 	d.arm(l)
