@@ -9,6 +9,7 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/server/internal/journal"
 )
 
 // authenticate checks a login against the listener's policy. An empty password is right with
@@ -180,3 +181,17 @@ func (s *session) suspended(a *account.Account) (codec.Reply, bool) {
 // offersCRAM reports whether CRAM-MD5 can work on this listener: it needs
 // secrets that are stored recoverably, or none at all.
 func (s *session) offersCRAM() bool { return s.listener.currentEHLO().cram }
+
+// who is what the log says of the session.
+func (s *session) who() journal.Client {
+	c := journal.Client{Session: s.id, Remote: s.remote, User: s.tried}
+	if s.account != nil {
+		c.Account, c.Email, c.User = s.account.ID, s.account.Email, ""
+	}
+	return c
+}
+
+// refused logs a refusal that the proxy itself has decided.
+func (s *session) refused(text, reason string, more ...zap.Field) {
+	s.srv.journal.Refused(s.who(), text, reason, more...)
+}

@@ -290,3 +290,10 @@ func (s *session) submit() {
 	t.up, t.relayed, t.complete = nil, up, s.lastInput
 	s.enter(stateAwaitUpstream)
 }
+
+// logOutcome logs the reply to a message, if that is configured.
+func (s *session) logOutcome(r codec.Reply, recipients int, octets int64) {
+	if s.srv.cfg.LogMessages.Wants(r.Positive()) {
+		s.srv.journal.Outcome(s.who(), r, recipients, octets)
+	}
+}

@@ -18,8 +18,8 @@ type Count struct {
 // New makes a count with at most that many sessions of a source; 0: any number.
 func New(most int) *Count { return &Count{most: most, bySource: make(map[netip.Addr]int)} }
 
-// Limited reports whether there is a limit.
-func (c *Count) Limited() bool { return c.most > 0 }
+// Limited reports whether there is a limit; a nil Count has none.
+func (c *Count) Limited() bool { return c != nil && c.most > 0 }
 
 // Enter counts one more session of a source, or returns false if that has too many.
 func (c *Count) Enter(source netip.Addr) bool {
