@@ -9,6 +9,7 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/upstream"
 	"xoauth2-proxy/server/internal/journal"
 )
 
