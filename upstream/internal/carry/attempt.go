@@ -48,7 +48,7 @@ func (r *Relay) newAttempt(c *Conn, tx *Transaction, now time.Time) attempt {
 // and all have to be accepted again.
 func (a *attempt) mayRetry(x *smtpclient.Exchange) bool {
 	switch {
-	case !x.Untaken():
+	case !x.Untaken(), x.Left && !x.Keep: // without its content it cannot be
 		return false
 	case refusesBDAT(x):
 		return true

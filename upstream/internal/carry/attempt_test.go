@@ -49,8 +49,12 @@ func TestMayRetry(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			tt.x.Keep = true
 			if got := tt.a.mayRetry(&tt.x); got != tt.want {
 				t.Errorf("mayRetry() = %v, want %v", got, tt.want)
+			}
+			if tt.x.Keep = false; tt.x.Left && tt.a.mayRetry(&tt.x) {
+				t.Error("mayRetry() without the content")
 			}
 		})
 	}
