@@ -151,6 +151,9 @@ type Account struct {
 	SourceIP netip.Addr
 	// Extensions are the provider's: a message may use these.
 	Extensions Extensions
+	// AnnouncedSize is the provider's SIZE in octets as the operator gives it, in place
+	// of the one in its EHLO reply; 0: that one holds.
+	AnnouncedSize int64
 	// Limits caps the use of the account.
 	Limits Limits
 	// RefreshMargin is how long before its expiry an access token is replaced.

@@ -45,6 +45,7 @@ var parts = []struct {
 	{"SMTP", "oauth_endpoint or tls", destination},
 	{"SourceIP", "ip_address", apart},
 	{"Extensions", "extensions", apart},
+	{"AnnouncedSize", "extensions", apart},
 	{"Limits", "limits", apart},
 	{"RefreshMargin", "refresh_margin", apart},
 	{"Retry", "retry", apart},

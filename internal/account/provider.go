@@ -38,6 +38,9 @@ type Provider struct {
 	OmitClientSecret bool
 	// Extensions are the ones that its submission server announces.
 	Extensions Extensions
+	// AnnouncedSize is the SIZE that the operator gives for it, in octets. 0: the
+	// one in its EHLO reply holds.
+	AnnouncedSize int64
 	// InitialResponse says how long tokens are sent. Empty means
 	// InitialResponseAuto.
 	InitialResponse InitialResponse

@@ -85,6 +85,7 @@ func (r *accountReader) resolve(d *accountDraft, p *account.Provider) {
 	r.resolveSource(d)
 	a.RefreshMargin = p.RefreshMargin
 	a.Extensions = p.Extensions
+	a.AnnouncedSize = p.AnnouncedSize
 	a.InitialResponse, a.Avoid = p.InitialResponse, p.Avoid
 	a.Retry = p.Retry
 	d.retry.Settle(&a.Retry)

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"xoauth2-proxy/internal/account"
@@ -35,6 +37,13 @@ func TestExtensions(t *testing.T) {
 			a, report := oneAccount(t, tt.provider, tt.config, tt.account)
 			if a.Extensions != tt.want || a.Limits.MaxMessageSize != tt.size {
 				t.Errorf("extensions %b and %d octets, want %b and %d", a.Extensions, a.Limits.MaxMessageSize, tt.want, tt.size)
+			}
+			wantSize := int64(0) // that of a preset is no operator's
+			if i := strings.Index(tt.config, "SIZE"); i >= 0 {
+				_, _ = fmt.Sscanf(tt.config[i+len("SIZE="):], "%d", &wantSize)
+			}
+			if a.AnnouncedSize != wantSize {
+				t.Errorf("SIZE %d in place of the announced one, want %d", a.AnnouncedSize, wantSize)
 			}
 			checkReport(t, report, tt.report)
 		})

@@ -36,7 +36,7 @@ var providerTable = keyfile.NewTable(
 		keyfile.Opt("refresh_margin", refreshMargin, func(p *providerDraft) *keyfile.Given[time.Duration] { return &p.refreshMargin },
 			`how long before its expiry an access token is replaced; default "5m", outlook "10m", which is also its least`),
 		keyfile.Opt("extensions", readExtensions, func(p *providerDraft) *keyfile.Given[announced] { return &p.extensions },
-			`what its EHLO reply announces after TLS: a list of "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING", "BINARYMIME" and "SIZE=octets"; messages that ask for more are refused, and clients are offered what the providers of all accounts have; SIZE bounds max_message_size; known for gmail and outlook, default for others ["8BITMIME"]`),
+			`what its EHLO reply announces after TLS: a list of "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING", "BINARYMIME" and "SIZE=octets"; messages that need more are refused, and clients are offered what the providers of all accounts have; SIZE bounds max_message_size and holds in place of the announced one; known for gmail and outlook, default for others ["8BITMIME"]`),
 		keyfile.Opt("initial_response", keyfile.OneOf(nil, account.InitialResponseAuto, account.InitialResponseAlways, account.InitialResponseNever),
 			func(p *providerDraft) *keyfile.Given[account.InitialResponse] { return &p.initialResponse },
 			`how the access token is sent at login: "always" in the AUTH line, "never" there but on a line of its own after the provider's 334, or "auto": in the AUTH line up to 512 octets, which is as much as every server takes; default "auto"; a provider that refuses one way by 501 or 504 is asked the other way`),

@@ -157,7 +157,7 @@ func (d *providerDraft) settleExtensions(p *account.Provider) {
 	}
 	a := d.extensions.Value
 	p.Extensions = a.extensions
-	if a.size > 0 {
+	if p.AnnouncedSize = a.size; a.size > 0 {
 		p.Limits.MaxMessageSize = a.size
 		p.Ceilings.MaxMessageSize = p.Ceilings.MaxMessageSize.Lower(a.size, fmt.Sprintf("%s has SIZE=%d", d.extensions.Entry.Key, a.size))
 	}

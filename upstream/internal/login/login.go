@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -25,7 +26,8 @@ type Opener struct {
 	Metrics      *Metrics
 	Log          *zap.Logger
 
-	forms authForms
+	forms    authForms
+	oddSizes sync.Map // the endpoints that settleSize has warned of, "host:port"
 }
 
 // Open opens a connection of a up to the provider's 235. A token that
@@ -97,6 +99,7 @@ func (o *Opener) login(ctx context.Context, a *account.Account, tok *oauth.Token
 		return nil, err
 	}
 	o.Metrics.setup.Update(time.Since(start).Seconds())
+	o.settleSize(&l.Offer, a)
 	return l, nil
 }
 

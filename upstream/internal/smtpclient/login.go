@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -198,7 +199,9 @@ func (l *Login) Adopt(on *loop.Loop, owner Owner, c *Conn) error {
 type Offer struct {
 	codec.Extensions
 	// Size is the limit of SIZE in octets, 0 if there is none.
-	Size       int64
+	Size int64
+	// OddSize is an argument of SIZE that cannot be meant, and so counts as not announced.
+	OddSize    string
 	mechanisms mechanisms
 }
 
@@ -220,20 +223,38 @@ func parseOffer(text string, avoid account.Keywords) (o Offer) {
 		if k := account.KeywordOf(keyword); k != 0 && avoid.Has(k) {
 			continue
 		}
-		switch o.Extensions |= keywords[keyword]; keyword {
+		switch keyword {
 		case "SIZE":
-			if len(args) > 0 {
-				if n, err := strconv.ParseInt(args[0], 10, 64); err == nil && n > 0 {
-					o.Size = n
-				}
+			if !o.setSize(args) {
+				continue
 			}
 		case "AUTH":
 			for _, mech := range args {
 				o.mechanisms |= mechanismOf(mech)
 			}
 		}
+		o.Extensions |= keywords[keyword]
 	}
 	return o
+}
+
+// leastSize is the content that every server must take, in octets (RFC 5321 section
+// 4.5.3.1.7).
+const leastSize = 64 << 10
+
+// setSize takes the arguments of SIZE (RFC 1870 section 3): none and 0 are no limit. It
+// returns false for a limit that cannot be meant.
+func (o *Offer) setSize(args []string) bool {
+	if len(args) == 0 {
+		return true
+	}
+	n, err := strconv.ParseUint(args[0], 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || n > 0 && n < leastSize {
+		o.OddSize = args[0]
+		return false
+	}
+	o.Size = int64(min(n, math.MaxInt64))
+	return true
 }
 
 // keywords are the extensions that we make use of.

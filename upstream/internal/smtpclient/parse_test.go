@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"testing"
 
 	"xoauth2-proxy/codec"
@@ -21,21 +22,42 @@ func TestParseOffer(t *testing.T) {
 	}{
 		{"nothing", "host", 0, 0, 0},
 		{"all", "host\nSIZE 35882577\n8BITMIME\nSMTPUTF8\nDSN\nBINARYMIME\nCHUNKING\nPIPELINING\nAUTH LOGIN XOAUTH2", all, 35882577, offersXOAUTH2},
-		{"case and space", "host\nsize  7 \n auth xoauth2 ", codec.ExtSIZE | codec.ExtAUTH, 7, offersXOAUTH2},
+		{"case and space", "host\nsize  70000 \n auth xoauth2 ", codec.ExtSIZE | codec.ExtAUTH, 70000, offersXOAUTH2},
 		{"two mechanisms", "host\nAUTH PLAIN OAUTHBEARER XOAUTH2", codec.ExtAUTH, 0, offersXOAUTH2 | offersOAUTHBEARER},
 		{"AUTH= form", "host\nAUTH=LOGIN XOAUTH2", codec.ExtAUTH, 0, offersXOAUTH2},
 		{"AUTH= form, one", "host\nAUTH=XOAUTH2", codec.ExtAUTH, 0, offersXOAUTH2},
 		{"both forms", "host\nAUTH LOGIN\nAUTH=XOAUTH2", codec.ExtAUTH, 0, offersXOAUTH2},
-		{"strange sizes", "host\nSIZE\nSIZE x\nSIZE -1\nSIZE 0", codec.ExtSIZE, 0, 0},
 		{"first line is no keyword", "PIPELINING", 0, 0, 0},
 		{"unknown and empty", "host\n\nX-THING\nXOAUTH2", 0, 0, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got, want := parseOffer(tt.text, 0), (Offer{tt.ext, tt.size, tt.offered}); got != want {
+			if got, want := parseOffer(tt.text, 0), (Offer{Extensions: tt.ext, Size: tt.size, mechanisms: tt.offered}); got != want {
 				t.Errorf("%+v, want %+v", got, want)
 			}
 		})
+	}
+}
+
+// TestParseSize: a SIZE below what every server must take, or that is no number, counts as
+// not announced.
+func TestParseSize(t *testing.T) {
+	for _, tt := range []struct {
+		lines     string
+		size      int64
+		announced bool
+		odd       string
+	}{
+		{"SIZE", 0, true, ""}, {"SIZE 0", 0, true, ""}, {"SIZE 65536", 65536, true, ""}, {"SIZE 35882577 x", 35882577, true, ""},
+		{"SIZE 9223372036854775807", math.MaxInt64, true, ""}, {"SIZE 99999999999999999999", math.MaxInt64, true, ""},
+		{"SIZE 1", 0, false, "1"}, {"SIZE 65535", 0, false, "65535"}, {"SIZE -1", 0, false, "-1"}, {"SIZE +70000", 0, false, "+70000"},
+		{"SIZE x", 0, false, "X"}, {"SIZE 70000K", 0, false, "70000K"}, {"SIZE 7e9", 0, false, "7E9"}, {"SIZE 0x", 0, false, "0X"},
+		{"SIZE 1\nSIZE 70000", 70000, true, "1"}, {"SIZE 70000\nSIZE 1", 70000, true, "1"}, {"SIZE=70000", 0, false, ""},
+	} {
+		o := parseOffer("host\n" + tt.lines, 0)
+		if o.Size != tt.size || o.Has(codec.ExtSIZE) != tt.announced || o.OddSize != tt.odd {
+			t.Errorf("%q: size %d, announced %v, odd %q", tt.lines, o.Size, o.Has(codec.ExtSIZE), o.OddSize)
+		}
 	}
 }
 
