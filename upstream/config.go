@@ -86,7 +86,7 @@ type Config struct {
 	ThrottleRecovery time.Duration
 	// QuotaAsTemporary answers 452 in place of the provider's permanent reply
 	// that the account's quota is used up, so that the client keeps the
-	// message. Default: false, the reply passes as it is.
+	// message. If false, that reply passes as it is. Default: true.
 	QuotaAsTemporary bool
 
 	// Breaker is for every endpoint that has none of its own in Breakers, by
@@ -146,6 +146,7 @@ func DefaultConfig() Config {
 		BackoffMin:           500 * time.Millisecond,
 		BackoffMax:           60 * time.Second,
 		ThrottleRecovery:     30 * time.Second,
+		QuotaAsTemporary:     true,
 		Breaker:              BreakerConfig{Failures: 5, Recovery: 15 * time.Second},
 		DNSCacheTTL:          60 * time.Second,
 		PrewarmRate:          10,

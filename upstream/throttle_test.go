@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -103,6 +104,30 @@ func TestQuotaRefusalPausesTheAccount(t *testing.T) {
 				f.forgive(a)
 				f.sendOK(a, "again\r\n")
 			})
+		}
+	}
+}
+
+// TestQuotaRefusalByDefault: the client keeps the message where the table calls the code a
+// quota, and only there.
+func TestQuotaRefusalByDefault(t *testing.T) {
+	const gmail, outlook = 0, 1
+	for _, tt := range []struct {
+		whose       int
+		reply, want string
+	}{
+		{gmail, "550 5.4.5 Daily user sending limit exceeded", "452 4.7.1 Daily user sending limit exceeded"},
+		{outlook, "550 5.1.90 reached your daily limit", "452 4.7.1 reached your daily limit"},
+		{outlook, "550 5.4.5 Daily user sending limit exceeded", ""},
+		{gmail, "550 5.1.90 reached your daily limit", ""},
+		{outlook, "554 5.2.0 STOREDRV.Submission.Exception:Other", ""},
+		{gmail, "552 5.2.2 quota exceeded, mailbox full", ""},
+	} {
+		f := newFixture(t, nil)
+		a := f.accounts[tt.whose]
+		f.faults(sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Account: a.Email, Action: sandbox.ActionReply, Reply: tt.reply})
+		if got := f.send(a, "to@example.com", "a\r\n").Reply.String(); got != cmp.Or(tt.want, tt.reply) {
+			t.Errorf("%s: the client is told %s", tt.reply, got)
 		}
 	}
 }

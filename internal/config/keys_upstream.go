@@ -37,7 +37,7 @@ var upstreamKeys = []keyfile.Key[draft]{
 	keyfile.Set("upstream.transaction_timeout", keyfile.Duration(time.Second, 9*time.Minute), func(d *draft) *time.Duration { return &d.settings.Upstream.TransactionTimeout },
 		`everything for one message together, waiting included; default "8m"; below the ten minutes that clients wait`),
 	keyfile.Set("upstream.quota_as_temporary", keyfile.Boolean, func(d *draft) *bool { return &d.settings.Upstream.QuotaAsTemporary },
-		"answers 452 where the provider says by a permanent code that a quota of the account is used up (which codes: docs/provider-replies.md), so that the client keeps the message; default false: that reply passes as it is"),
+		"answers 452 where the provider says by a permanent code that a quota of the account is used up (which codes: docs/provider-replies.md), so that the client keeps the message; default true; false passes that reply as it is"),
 	keyfile.Set("upstream.throttle_recovery", keyfile.Duration(time.Second, time.Hour), func(d *draft) *time.Duration { return &d.settings.Upstream.ThrottleRecovery },
 		`time in which an account that the provider asked to slow down gets one connection more; default "30s"`),
 	keyfile.Set("upstream.breaker_failures", keyfile.Whole(0, 1000), func(d *draft) *int { return &d.settings.Upstream.Breaker.Failures },
