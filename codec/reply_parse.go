@@ -11,6 +11,10 @@ const MaxReply = 64 << 10
 // else it stays in Text: for a reply in the form of AppendTo, AppendTo gives
 // the same octets again.
 //
+// A refusal may have lines of differing codes, and after the first line lines
+// without a code: if all codes are 4yz, or all are 5yz, the last one is the
+// reply's. The lines of any other reply must have one code.
+//
 // Errors: ErrIncomplete until the last line is there, ErrReplySyntax,
 // ErrReplyTooLong above MaxReply; n is 0 then.
 func ParseReply(b []byte) (r Reply, n int, err error) {
@@ -21,10 +25,14 @@ func ParseReply(b []byte) (r Reply, n int, err error) {
 			return Reply{}, 0, err
 		}
 		code, isLast, ok := replyHead(line)
-		if !ok || lines > 0 && code != r.Code {
+		refused := r.Code >= 400 // by the lines so far
+		switch {
+		case !ok && refused:
+		case !ok, lines > 0 && code != r.Code && (!refused || code/100 != r.Code/100):
 			return Reply{}, 0, ErrReplySyntax
+		default:
+			r.Code, last = code, isLast
 		}
-		r.Code, last = code, isLast
 		n += size
 		lines++
 	}
@@ -88,11 +96,12 @@ func replyHead(line []byte) (code int, last, ok bool) {
 
 // setText fills in Enhanced and Text from the lines of a whole reply.
 func (r *Reply) setText(b []byte, lines int) {
-	first, others := nextText(b)
+	first, _, others := nextText(b)
 	r.Enhanced = r.enhancedAt(first)
 	for rest := others; len(rest) > 0 && !r.Enhanced.IsZero(); {
 		var text []byte
-		if text, rest = nextText(rest); r.enhancedAt(text) != r.Enhanced {
+		var coded bool
+		if text, coded, rest = nextText(rest); coded && r.enhancedAt(text) != r.Enhanced {
 			r.Enhanced = EnhancedCode{}
 		}
 	}
@@ -103,19 +112,25 @@ func (r *Reply) setText(b []byte, lines int) {
 	all := append(make([]byte, 0, len(b)), r.afterEnhanced(first)...)
 	for rest := others; len(rest) > 0; {
 		var text []byte
-		text, rest = nextText(rest)
+		var coded bool
+		if text, coded, rest = nextText(rest); coded {
+			text = r.afterEnhanced(text)
+		}
 		all = append(all, '\n')
-		all = append(all, r.afterEnhanced(text)...)
+		all = append(all, text...)
 	}
 	r.Text = cleanText(all)
 }
 
-// nextText returns the text of the first line of b, without code and
-// separator, and the lines after it.
-func nextText(b []byte) (text, rest []byte) {
+// nextText returns the text of the first line of b and the lines after it. coded says
+// that the line has a code, which is cut off with its separator.
+func nextText(b []byte) (text []byte, coded bool, rest []byte) {
 	i := bytes.IndexByte(b, '\n')
-	text = chopLine(b[:i+1])
-	return text[min(len(text), 4):], b[i+1:]
+	text, rest = chopLine(b[:i+1]), b[i+1:]
+	if _, _, coded = replyHead(text); coded {
+		text = text[min(len(text), 4):]
+	}
+	return text, coded, rest
 }
 
 // cleanText returns b as a string for Reply.Text, without CR and NUL.

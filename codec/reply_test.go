@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"xoauth2-proxy/codec"
 )
@@ -141,6 +142,114 @@ func TestParseReplyRefuses(t *testing.T) {
 	}
 }
 
+// TestParseReplyOfDifferingCodes: a refusal is one whatever its lines' codes are, as long as
+// they have one class; a line without a code belongs to it.
+func TestParseReplyOfDifferingCodes(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{ // want "": ErrReplySyntax
+		{"550-5.1.1 a\r\n551 5.1.1 b\r\n", "551 5.1.1 a / b"},
+		{"550-5.1.1 a\r\n554 5.7.1 b\r\n", "554 5.1.1 a / 5.7.1 b"},
+		{"450-a\r\n451-b\r\n452 c\r\n", "452 a / b / c"},
+		{"550-a\r\nb\r\n550 c\r\n", "550 a / b / c"},
+		{"550-5.1.1 a\r\n b: see https://x.example\r\n550 5.1.1 c\r\n", "550 5.1.1 a /  b: see https://x.example / c"},
+		{"550-5.1.1 a\r\n\r\n551 5.1.1 c\r\n", "551 5.1.1 a /  / c"},
+		{"421-a\n12345 letters\n4 x\n421\n", "421 a / 12345 letters / 4 x / "},
+		{"550-a\r\n5500 b\r\n550 c\r\n", "550 a / 5500 b / c"},
+		{"550-a\r\n450 b\r\n", ""}, {"450-a\r\n550 b\r\n", ""}, {"250-a\r\n550 b\r\n", ""}, {"550-a\r\n250 b\r\n", ""},
+		{"550-a\r\nb\r\n250 c\r\n", ""}, {"354-a\r\n355 b\r\n", ""}, {"250-a\r\nb\r\n250 c\r\n", ""}, {"354-a\r\nb\r\n", ""},
+		{"a\r\n550 b\r\n", ""},
+	} {
+		for cut := range len(tt.in) {
+			if _, n, err := codec.ParseReply([]byte(tt.in[:cut])); n != 0 || err != codec.ErrIncomplete && (tt.want != "" || err != codec.ErrReplySyntax) {
+				t.Errorf("ParseReply(%q): %d, %v", tt.in[:cut], n, err)
+			}
+		}
+		r, n, err := codec.ParseReply([]byte(tt.in + "250 next\r\n"))
+		switch {
+		case tt.want == "":
+			if err != codec.ErrReplySyntax {
+				t.Errorf("%q: %v, %v", tt.in, r, err)
+			}
+		case err != nil || n != len(tt.in) || r.String() != tt.want:
+			t.Errorf("%q: %q, %d, %v; want %q", tt.in, r, n, err, tt.want)
+		}
+	}
+}
+
+// TestReplyIsFolded: no line is longer than 512 octets, each has the codes, and all
+// characters are there.
+func TestReplyIsFolded(t *testing.T) {
+	words := strings.Repeat("word ", 400) + "end"
+	for _, tt := range []struct {
+		name, text string
+		lines      int // without an enhanced code
+	}{
+		{"one that just fits", strings.Repeat("x", 506), 1},
+		{"words", words, 4},
+		{"one word", strings.Repeat("x", 2000), 4},
+		{"UTF-8", strings.Repeat("\u20ac", 700), 5},
+		{"no UTF-8", strings.Repeat("\x80", 1000), 2},
+		{"several lines", "a\n" + words + "\nb", 6},
+		{"spaces", strings.Repeat(" ", 600), 2},
+	} {
+		for _, enhanced := range []codec.EnhancedCode{{}, {5, 7, 1}} {
+			r := codec.Reply{Code: 550, Enhanced: enhanced, Text: tt.text}
+			wire := string(r.AppendTo(nil))
+			lines := strings.SplitAfter(strings.TrimSuffix(wire, "\r\n"), "\r\n")
+			var text []string
+			for i, line := range lines {
+				head := "550-"
+				if i == len(lines)-1 {
+					head = "550 "
+				}
+				if !enhanced.IsZero() {
+					head += "5.7.1 "
+				}
+				line = strings.TrimSuffix(line, "\r\n")
+				rest, ok := strings.CutPrefix(line, head)
+				if !ok || len(line) > 510 {
+					t.Errorf("%s: line %d has %d octets and begins with %.12q", tt.name, i, len(line), line)
+				}
+				if utf8.ValidString(tt.text) && !utf8.ValidString(rest) {
+					t.Errorf("%s: line %d cuts a character", tt.name, i)
+				}
+				text = append(text, rest)
+			}
+			if enhanced.IsZero() && len(lines) != tt.lines {
+				t.Errorf("%s: %d lines, want %d", tt.name, len(lines), tt.lines)
+			}
+			blanks := strings.NewReplacer(" ", "", "\n", "")
+			if blanks.Replace(strings.Join(text, "")) != blanks.Replace(tt.text) {
+				t.Errorf("%s: the text became %q", tt.name, text)
+			}
+			if again, n, err := codec.ParseReply([]byte(wire)); err != nil || n != len(wire) || again.Enhanced != enhanced {
+				t.Errorf("%s: read again: %v, %d, %v", tt.name, again.Enhanced, n, err)
+			}
+		}
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string][2]string{ // without and with UTF-8
+		"plain ~ text":                 {"plain ~ text", "plain ~ text"},
+		"tab\tand\nline":               {"tab\tand\nline", "tab\tand\nline"},
+		"\x1b[31mred\x07\x00\x7f":      {"?[31mred???", "?[31mred???"},
+		"caf\u00e9 \u20ac":             {"caf? ?", "caf\u00e9 \u20ac"},
+		"c1 \u009b31m":                 {"c1 ?31m", "c1 ?31m"},
+		"bidi \u202e, \u2066":          {"bidi ?, ?", "bidi ?, ?"},
+		"\u2028\ufeff\u200b":           {"???", "???"},
+		"latin \xe9\xff, cut \xe2\x82": {"latin ??, cut ??", "latin ??, cut ??"},
+		"surrogate \xed\xa0\x80":       {"surrogate ???", "surrogate ???"},
+		"\ufffd":                       {"?", "?"},
+		"vertical\x0b\x0c\x85":         {"vertical???", "vertical???"},
+	} {
+		for i, keep := range []bool{false, true} {
+			if got := codec.Printable(in, keep); got != want[i] {
+				t.Errorf("Printable(%q, %v) = %q, want %q", in, keep, got, want[i])
+			}
+		}
+	}
+}
+
 func TestReplyForContent(t *testing.T) {
 	for err, want := range map[error]int{
 		codec.ErrBareLF: 554, codec.ErrBareCR: 554, codec.ErrTooBig: 552, codec.ErrBudget: 452, bytes.ErrTooLarge: 451,
@@ -155,6 +264,7 @@ func FuzzReply(f *testing.F) {
 	for _, s := range []string{
 		"250 2.0.0 OK\r\n", "250-2.0.0 a\r\n250 2.0.0 b\r\n", "250\r\n", "250-\n250 \n", "550 5.1.1\r\n", "550 5.1.1 \r\n",
 		"250-a\r\n251 b\r\n", "354 go\r\nx", "250 \r\r\n", "550-5.1.1 a\r\n550-5.1.1\r\n550 b\r\n",
+		"550-5.1.1 a\r\nb\r\n551 5.1.1 c\r\n", "550 " + strings.Repeat("x", 600) + "\r\n",
 	} {
 		f.Add([]byte(s), uint16(4))
 	}
@@ -188,7 +298,7 @@ func canonical(in []byte) bool {
 	}
 	for line := range bytes.Lines(in) {
 		text, ok := bytes.CutSuffix(line, []byte("\r\n"))
-		if !ok || len(text) < 4 || bytes.ContainsRune(text, '\r') {
+		if !ok || len(text) < 4 || len(line) > 512 || bytes.ContainsRune(text, '\r') || !bytes.Equal(text[:3], in[:3]) || text[3] != ' ' && text[3] != '-' {
 			return false
 		}
 	}

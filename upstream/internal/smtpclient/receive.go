@@ -84,7 +84,11 @@ func (c *Conn) parse(b []byte) (codec.Reply, int, error) {
 			return codec.Reply{Code: code}, n, nil
 		}
 	}
-	return codec.ParseReply(b)
+	reply, n, err := codec.ParseReply(b)
+	if m := c.Exchange.Mail; m != nil { // it may be for the client
+		reply.Text = codec.Printable(reply.Text, m.SMTPUTF8)
+	}
+	return reply, n, err
 }
 
 // unasked notes that the provider has said something unasked.

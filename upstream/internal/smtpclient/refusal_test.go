@@ -1,9 +1,11 @@
 package smtpclient
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"xoauth2-proxy/codec"
 )
@@ -58,6 +60,42 @@ func TestRefusals(t *testing.T) {
 						t.Errorf("usable: %v", c.Usable())
 					}
 				})
+			}
+		}
+	}
+}
+
+// TestOddReplies: each command is answered by lines of differing codes, by a line without a
+// code, or by what no terminal should get. The answer is a refusal of the class that all
+// lines have, in printable characters.
+func TestOddReplies(t *testing.T) {
+	for _, tt := range []struct{ reply, plain, utf8 string }{ // "": a protocol error
+		{"550-5.1.1 a\r\n554 5.1.1 b\r\n", "554 5.1.1 a / b", "554 5.1.1 a / b"},
+		{"450-a\r\n451 b\r\n", "451 a / b", "451 a / b"},
+		{"550-5.7.1 a\r\nb\r\n550 5.7.1 c\r\n", "550 5.7.1 a / b / c", "550 5.7.1 a / b / c"},
+		{"550-a\r\n450 b\r\n", "", ""},
+		{"550 5.1.1 \x1b[31m caf\u00e9 \xff\r\n", "550 5.1.1 ?[31m caf? ?", "550 5.1.1 ?[31m caf\u00e9 ?"},
+	} {
+		for _, verb := range []string{"MAIL", "RCPT", "DATA", ".", "BDAT"} {
+			for _, o := range offers {
+				if chunks := o.ext.Has(codec.ExtCHUNKING); verb == "BDAT" && !chunks || (verb == "DATA" || verb == ".") && chunks {
+					continue
+				}
+				for _, keep := range []bool{false, true} {
+					want := tt.plain
+					if keep {
+						want = tt.utf8
+					}
+					c, p := newClient(t, newLoop(t), o.ext|codec.ExtSMTPUTF8), &provider{answers: map[string][]string{verb: {tt.reply}}}
+					c.Exchange = Exchange{Mail: &codec.MailArgs{Size: -1, SMTPUTF8: keep}, Until: time.Now().Add(time.Hour)}
+					c.add("hi\r\n", a)
+					c.loop.Do(c.Begin)
+					c.serve(p)
+					x := c.ends[0]
+					if want == "" && !errors.Is(x.Err, ErrProtocol) || want != "" && x.Reply.String() != want {
+						t.Errorf("%q to %s, %s, UTF-8 %v: %q, %v; want %q", tt.reply, verb, o.name, keep, x.Reply, x.Err, want)
+					}
+				}
 			}
 		}
 	}
