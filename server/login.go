@@ -9,8 +9,8 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/password"
-	"xoauth2-proxy/upstream"
 	"xoauth2-proxy/server/internal/journal"
+	"xoauth2-proxy/upstream"
 )
 
 // authenticate checks a login against the listener's policy. An empty password is right with

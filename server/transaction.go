@@ -112,6 +112,8 @@ func (s *session) onRCPT(args []byte) (codec.Reply, state) {
 	case err != nil:
 		t.malformed = true
 		return codec.ReplyForArgs(err), s.state
+	case ehlo.CannotName(rcpt.Path, s.account.Extensions):
+		return codec.ReplyNoUTF8Upstream, s.state
 	case t.rcpts >= s.maxRecipients():
 		return codec.ReplyTooManyRcpts, s.state
 	case !t.refusal.IsZero():

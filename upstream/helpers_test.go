@@ -64,6 +64,7 @@ type setup struct {
 	accounts int
 	keywords []string
 	endpoint func(*sandbox.Endpoint) // changes the sandbox's; may be nil
+	log      *zap.Logger             // the relay's
 }
 
 // newFixture starts a sandbox with one endpoint "smtp" and a relay for its
@@ -73,6 +74,7 @@ func newFixture(t testing.TB, change func(*setup)) *fixture {
 	s := setup{
 		relay:    DefaultConfig(),
 		accounts: 2,
+		log:      zap.NewNop(),
 		keywords: offerBDAT,
 		limits: account.Limits{
 			MaxConnections: 3, ConnectionMaxAge: time.Hour, IdleTimeout: time.Hour, AcquireTimeout: time.Minute,
@@ -101,7 +103,7 @@ func newFixture(t testing.TB, change func(*setup)) *fixture {
 	f.tokens = oauth.New(oauth.DefaultConfig(), zap.NewNop(), f.set)
 	t.Cleanup(f.tokens.Close)
 	var err error
-	if f.relay, err = New(s.relay, f.tokens, zap.NewNop(), f.set); err != nil {
+	if f.relay, err = New(s.relay, f.tokens, s.log, f.set); err != nil {
 		t.Fatal(err)
 	}
 	f.loop, _ = loops()

@@ -71,14 +71,20 @@ func Understood(offered account.Extensions) codec.Extensions {
 }
 
 // CannotCarry returns the refusal of a message that a provider with those extensions cannot
-// carry, or NoReply.
+// carry, or NoReply. SMTPUTF8 is needed for an address here; whether headers need it, or
+// content BODY=8BITMIME, the relay sees when the content is there.
 func CannotCarry(m codec.MailArgs, offered account.Extensions) codec.Reply {
 	switch {
-	case m.SMTPUTF8 && !offered.Has(account.ExtSMTPUTF8): // RFC 6531 section 3.6
+	case m.SMTPUTF8 && CannotName(m.Path, offered):
 		return codec.ReplyNoUTF8Upstream
-	case m.Body == codec.Body8BitMIME && !offered.Has(account.Ext8BITMIME), // RFC 6152 section 3
-		m.Body == codec.BodyBinaryMIME && !offered.Has(account.ExtBINARYMIME): // RFC 3030 section 3
+	case m.Body == codec.BodyBinaryMIME && !offered.Has(account.ExtBINARYMIME): // RFC 3030 section 3
 		return codec.ReplyCannotConvert
 	}
 	return codec.NoReply
+}
+
+// CannotName reports whether an address needs SMTPUTF8 that the provider lacks (RFC 6531
+// section 3.6).
+func CannotName(address []byte, offered account.Extensions) bool {
+	return !offered.Has(account.ExtSMTPUTF8) && codec.Has8Bit(address)
 }

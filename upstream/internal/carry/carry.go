@@ -146,6 +146,9 @@ func (c *Conn) Ended() {
 	c.note(tx)
 	c.Reused, c.LastUsed, c.Retired = true, now, c.Retired || a.retires(x)
 	c.observe(tx, now)
+	if x.Undeclared && x.Left {
+		r.undeclared(tx, c.peer)
+	}
 	if r.retries(tx, a, x, now) {
 		c.passOn(tx, now)
 		return

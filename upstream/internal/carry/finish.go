@@ -66,3 +66,14 @@ func (r *Relay) logResult(sid uint64, id string, res Result) {
 	}
 	line.Write(fields...)
 }
+
+// undeclared counts a message whose octets above 127 nothing declares (RFC 6152 section 3),
+// and warns of the first one at an endpoint.
+func (r *Relay) undeclared(tx *Transaction, peer string) {
+	r.Metrics.undeclared.Inc()
+	if _, known := r.undeclaredAt.LoadOrStore(peer, true); known {
+		return
+	}
+	r.log.Warn("8-bit content goes to a provider without 8BITMIME, undeclared by the client", zap.Uint64("sid", tx.SID),
+		zap.String("account", tx.Account.ID), zap.String("upstream", peer))
+}

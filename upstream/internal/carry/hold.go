@@ -54,10 +54,12 @@ func (n *continuation) Run() {
 	}
 	defer c.contain()
 	c.work = workRelay
-	if c.client.Look(now) != smtpclient.Ready {
+	ready := c.client.Look(now) == smtpclient.Ready
+	if !ready || !c.client.Covers(smtpclient.Needs(&tx.Mail, tx.Rcpts, tx.Content)) {
 		// The provider has closed, or has said something unasked, which would be taken
-		// for the reply to what is sent next.
-		c.letGo(now, false)
+		// for the reply to what is sent next; or MAIL does not declare what the message
+		// turns out to need.
+		c.letGo(now, ready)
 		tx.again(now, c.Loop)
 		return
 	}

@@ -21,17 +21,19 @@ var resultNames = [numResults]string{"delivered", "refused", "deferred", "unknow
 // Metrics are those of all messages. Their labels have few values: never an account or
 // an address.
 type Metrics struct {
-	results   [numResults]*metrics.Counter
-	queue     *metrics.PrometheusHistogram // from the submission until a connection sends it
-	exchange  *metrics.PrometheusHistogram // the transaction on its connection
-	duration  *metrics.PrometheusHistogram
-	stale     *metrics.Counter
-	retries   *metrics.Counter
-	expired   *metrics.Counter
-	aborted   *metrics.Counter
-	QueueFull *metrics.Counter
-	Limited   [limit.NumKinds]*metrics.Counter
-	Panics    *metrics.Counter
+	results  [numResults]*metrics.Counter
+	queue    *metrics.PrometheusHistogram // from the submission until a connection sends it
+	exchange *metrics.PrometheusHistogram // the transaction on its connection
+	duration *metrics.PrometheusHistogram
+	stale    *metrics.Counter
+	retries  *metrics.Counter
+	expired  *metrics.Counter
+	aborted  *metrics.Counter
+
+	undeclared *metrics.Counter // messages of 8-bit content that nothing declares
+	QueueFull  *metrics.Counter
+	Limited    [limit.NumKinds]*metrics.Counter
+	Panics     *metrics.Counter
 }
 
 // NewMetrics returns metrics that are in set. buckets are of the durations, in seconds.
@@ -45,7 +47,9 @@ func NewMetrics(set *metrics.Set, buckets []float64) *Metrics {
 		QueueFull: set.NewCounter("upstream_queue_full_total"),
 		expired:   set.NewCounter("upstream_hold_expired_total"),
 		aborted:   set.NewCounter("upstream_aborted_total"),
-		Panics:    set.NewCounter("upstream_panics_total"),
+
+		undeclared: set.NewCounter("upstream_undeclared_8bit_total"),
+		Panics:     set.NewCounter("upstream_panics_total"),
 	}
 	for i, name := range resultNames {
 		m.results[i] = set.NewCounter(`messages_total{result="` + name + `"}`)

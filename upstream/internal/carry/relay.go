@@ -28,7 +28,8 @@ type Relay struct {
 	Waiting atomic.Int64 // transactions taken that have no connection yet
 	Closing atomic.Bool  // nothing more is taken
 
-	endpoints sync.Map // "host:port": *endpoint
+	endpoints    sync.Map // "host:port": *endpoint
+	undeclaredAt sync.Map // endpoints that undeclared has warned of
 
 	cfg Config
 	log *zap.Logger

@@ -80,14 +80,17 @@ type Conn struct {
 	since   time.Time // it became idle or open
 	looks   uint8     // see Look
 
-	due     due
-	in      *codec.Buffer // the beginning of a reply; nil: none
-	looked  int           // how much of in has no end of a reply, in octets
-	sent    bool          // MAIL was
-	rcpt    int           // the next recipient to send
-	go354   bool          // DATA has its 354
-	dots    bool          // the content goes by DATA
-	segment int           // of the content, the next one to send
+	due    due
+	in     *codec.Buffer // the beginning of a reply; nil: none
+	looked int           // how much of in has no end of a reply, in octets
+	sent   bool          // MAIL was
+
+	declared codec.Extensions // by that MAIL
+
+	rcpt    int  // the next recipient to send
+	go354   bool // DATA has its 354
+	dots    bool // the content goes by DATA
+	segment int  // of the content, the next one to send
 }
 
 // due is the queue of replies that are to come, in the order of its fields.
@@ -250,8 +253,8 @@ func (c *Conn) Continue() {
 	}
 	c.state, c.looks = envelope, 0
 	x := &c.Exchange
-	if x.Content != nil && x.open() && c.tooBig(x.Content.Size()) {
-		x.Decline(throttle.PhaseContent, codec.ReplyTooBig)
+	if reply := c.CannotCarry(); x.Content != nil && x.open() && !reply.IsZero() {
+		x.Decline(throttle.PhaseContent, reply)
 		x.Reset = true
 	}
 	c.proceed()

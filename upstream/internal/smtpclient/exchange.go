@@ -41,6 +41,11 @@ type Exchange struct {
 	// Until is when the provider must have answered the content.
 	Until time.Time
 
+	needs codec.Extensions // see Needs
+
+	// Undeclared: the content has octets above 127, which neither the client declared nor
+	// the provider takes by declaration.
+	Undeclared bool
 	// Phase is where the exchange ended.
 	Phase throttle.Phase
 	// Reply is the answer: the first refusal, or the final reply. Zero: there is none.

@@ -54,7 +54,7 @@ func TestParseSize(t *testing.T) {
 		{"SIZE x", 0, false, "X"}, {"SIZE 70000K", 0, false, "70000K"}, {"SIZE 7e9", 0, false, "7E9"}, {"SIZE 0x", 0, false, "0X"},
 		{"SIZE 1\nSIZE 70000", 70000, true, "1"}, {"SIZE 70000\nSIZE 1", 70000, true, "1"}, {"SIZE=70000", 0, false, ""},
 	} {
-		o := parseOffer("host\n" + tt.lines, 0)
+		o := parseOffer("host\n"+tt.lines, 0)
 		if o.Size != tt.size || o.Has(codec.ExtSIZE) != tt.announced || o.OddSize != tt.odd {
 			t.Errorf("%q: size %d, announced %v, odd %q", tt.lines, o.Size, o.Has(codec.ExtSIZE), o.OddSize)
 		}

@@ -226,8 +226,8 @@ func TestCannotCarry(t *testing.T) {
 		text   string
 		answer int
 	}{
-		{"SMTPUTF8", Offer{}, codec.MailArgs{SMTPUTF8: true}, 0, "", codec.ReplyNoUTF8Upstream.Code},
-		{"8BITMIME", Offer{}, codec.MailArgs{Body: codec.Body8BitMIME}, 0, "", 554},
+		{"SMTPUTF8", Offer{}, codec.MailArgs{SMTPUTF8: true, Path: []byte("\xc3\xbc@example.com")}, 0, "", codec.ReplyNoUTF8Upstream.Code},
+		{"8BITMIME", Offer{}, codec.MailArgs{Body: codec.Body8BitMIME}, 0, "\xe9\r\n", 554},
 		{"BINARYMIME without CHUNKING", Offer{Extensions: codec.ExtBINARYMIME}, codec.MailArgs{Body: codec.BodyBinaryMIME}, 0, "", 554},
 		{"SIZE declared", Offer{Size: 3}, codec.MailArgs{Size: 4}, 0, "", 552},
 		{"SIZE of the content", Offer{Size: 3}, codec.MailArgs{Size: -1}, 0, "1234", 552},

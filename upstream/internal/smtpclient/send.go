@@ -24,13 +24,14 @@ var records = sync.Pool{New: func() any { b := make([]byte, 0, recordSize); retu
 // CannotCarry returns the reply for a message that needs what the provider does not
 // offer; zero if there is no such need.
 func (c *Conn) CannotCarry() codec.Reply {
+	c.examine()
 	x := &c.Exchange
 	switch m := x.Mail; {
-	case m.SMTPUTF8 && !c.Offer.Has(codec.ExtSMTPUTF8):
+	case x.needs.Has(codec.ExtSMTPUTF8) && !c.Offer.Has(codec.ExtSMTPUTF8):
 		return codec.ReplyNoUTF8Upstream
 	case m.Body == codec.BodyBinaryMIME && !c.Offer.Has(codec.ExtBINARYMIME|codec.ExtCHUNKING):
 		return replyNoBinaryMIME
-	case m.Body == codec.Body8BitMIME && !c.Offer.Has(codec.Ext8BITMIME):
+	case m.Body == codec.Body8BitMIME && x.needs.Has(codec.Ext8BITMIME) && !c.Offer.Has(codec.Ext8BITMIME):
 		return replyNo8BitMIME
 	}
 	size := x.Mail.Size
@@ -79,7 +80,7 @@ func (c *Conn) sendEnvelope() {
 	line := codec.GetBuffer()
 	defer codec.PutBuffer(line)
 	if !c.sent {
-		line.B = x.Mail.AppendTo(line.B, c.Offer.Extensions)
+		line.B = c.declare().AppendTo(line.B, c.Offer.Extensions)
 		c.sent, c.due.mail = true, true
 	}
 	c.due.rcpt, c.due.rcpts = c.rcpt, c.rcpt
