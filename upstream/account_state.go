@@ -125,7 +125,7 @@ func (st *accountState) firstUncovered(now time.Time) *Transaction {
 
 // mayStart reports whether the limits on messages let tx go.
 func (st *accountState) mayStart(tx *Transaction) bool {
-	return st.meter == nil || tx.Place.Meter != nil || st.meter.Room() > 0
+	return st.meter == nil || tx.Place.Meter != nil || st.meter.Room(&st.account.Limits) > 0
 }
 
 // startable is how many of the waiting transactions the limits on messages let
@@ -134,7 +134,7 @@ func (st *accountState) startable() int {
 	if st.meter == nil {
 		return st.waiting.Len()
 	}
-	n := max(0, st.meter.Room())
+	n := max(0, st.meter.Room(&st.account.Limits))
 	if tx := st.waiting.Head(); tx != nil && tx.Place.Meter != nil {
 		n++
 	}
@@ -168,7 +168,7 @@ func (st *accountState) countLogins(n int, now time.Time) {
 func (st *accountState) unblocked(now time.Time) (t time.Time) {
 	switch {
 	case st.meter != nil && st.startable() <= 0 && st.fresh.Len() == 0:
-		_, t, _ = st.meter.Wait(1)
+		_, t, _ = st.meter.Wait(&st.account.Limits, 1)
 	case !st.mayLogin(now):
 		t = now.Add(time.Second)
 		if st.logins != nil && st.logins.Sum() > 0 {

@@ -46,7 +46,7 @@ func (s *shard) admit(st *accountState, tx *Transaction, now time.Time) bool {
 	n := st.waiting.Len() + 1
 	if st.meter != nil {
 		st.meter.Advance(now)
-		if st.meter.Room() >= n && (st.logins == nil || st.usable()) {
+		if st.meter.Room(&st.account.Limits) >= n && (st.logins == nil || st.usable()) {
 			return true
 		}
 	}

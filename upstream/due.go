@@ -157,7 +157,7 @@ func (st *accountState) nextDue(now time.Time) time.Time {
 	}
 	if waits {
 		if t := st.unblocked(now); !t.IsZero() {
-			sooner(now.Add(t.Sub(now))) // limits count by the wall clock, timers do not
+			sooner(t)
 		}
 	}
 	return next

@@ -29,8 +29,8 @@ func (s *shard) adoptLimits(st *accountState) {
 func (s *shard) limited(st *accountState, n int, now time.Time) *Error {
 	if st.meter != nil {
 		st.meter.Advance(now)
-		if kind, until, ok := st.meter.Wait(n); ok {
-			return limitErr(kind, st.meter.Limit(kind), until.Sub(now))
+		if kind, until, ok := st.meter.Wait(&st.account.Limits, n); ok {
+			return limitErr(kind, kind.Of(&st.account.Limits), until.Sub(now))
 		}
 	}
 	if !st.usable() && !st.mayLogin(now) {

@@ -66,7 +66,7 @@ func (v *saver) save() {
 			}()
 			for i, st := range s.unsaved {
 				st.meter.Advance(now)
-				st.meter.Recent(func(hour int64, messages, recipients uint32) {
+				st.meter.Hours(2, func(hour int64, messages, recipients uint32) {
 					v.relay.cfg.Quota.Save(st.id, hour, messages, recipients)
 				})
 				st.unsaved, s.unsaved[i] = false, nil

@@ -54,7 +54,7 @@ func (st *accountState) standing(now time.Time) (out Standing) {
 		m.Advance(now)
 		for kind := range limit.LoginsPerMinute {
 			if used, ok := m.Used(kind); ok {
-				out.Uses = append(out.Uses, Use{kind.String(), used, m.Limit(kind)})
+				out.Uses = append(out.Uses, Use{kind.String(), used, kind.Of(&st.account.Limits)})
 			}
 		}
 	}

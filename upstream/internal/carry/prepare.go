@@ -65,7 +65,7 @@ func (c *Conn) admit(tx *Transaction) int {
 			tx.limited = &codec.ReplyTooManyRcpts
 			continue
 		case tx.placed < tx.Place.Taken:
-		case tx.Place.Meter == nil || tx.Place.Meter.TakeRecipient():
+		case tx.Place.Meter == nil || tx.Place.Meter.TakeRecipient(l):
 			tx.Place.Taken++
 		default:
 			c.relay.Metrics.Limited[limit.RecipientsPerDay].Inc()

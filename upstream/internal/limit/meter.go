@@ -34,28 +34,30 @@ func (k Kind) Label() string { return labels[k] }
 // OfDay reports whether the limit is for a day. The others have a place free soon.
 func (k Kind) OfDay() bool { return k == MessagesPerDay || k == RecipientsPerDay }
 
-const (
-	hoursOfDay = 24
-	// unlimited is the number of recipients left where there is no limit.
-	unlimited = math.MaxInt64 / 4
-)
+const hoursOfDay = 24
 
-// Meter counts the messages and recipients of one account against its limits. One
-// goroutine uses it, except for TakeRecipient.
+// Of returns a limit on messages, recipients or logins; 0: there is none.
+func (k Kind) Of(l *account.Limits) int {
+	return [...]int{l.MessagesPerMinute, l.MessagesPerHour, l.MessagesPerDay, l.RecipientsPerDay, l.LoginsPerMinute}[k]
+}
+
+// Meter counts the messages and recipients of one mailbox at a provider, whatever accounts
+// send them. Each account compares the counts with its own limits. One goroutine uses a
+// meter, except for TakeRecipient.
 //
 // A message takes its place when it gets a connection. It counts from the end of its
 // transaction on if the provider accepted it or may have; else the place is free
 // again. The provider counts at some moment between the two, so it never counts more
 // than the limit in any minute, hour or day.
 type Meter struct {
-	max     [RecipientsPerDay]int // messages in a minute, hour, day; 0: no limit
-	used    [RecipientsPerDay]*Window
+	used    [RecipientsPerDay]*Window // messages in a minute, hour, day; nil: nothing asks for it
 	rcpts   *Window
-	maxRcpt int
 	running int // messages that have a place and no outcome yet
-	// left is the number of recipients that have no place yet and can get one. It is
-	// changed by any goroutine.
-	left atomic.Int64
+	// taken is the number of recipients that count or have a place. It is changed by
+	// any goroutine.
+	taken atomic.Int64
+	// hours are the numbers that the newest slots of a day have on disk, by slot.
+	hours [hoursOfDay + 1]int64
 }
 
 // Metered reports whether an account needs a meter.
@@ -63,33 +65,33 @@ func Metered(l *account.Limits) bool {
 	return l.MessagesPerMinute > 0 || l.MessagesPerHour > 0 || l.MessagesPerDay > 0 || l.RecipientsPerDay > 0
 }
 
-// NewMeter returns an empty meter without limits.
+// NewMeter returns an empty meter.
 func NewMeter(now time.Time) *Meter {
 	m := &Meter{rcpts: NewWindow(hoursOfDay*time.Hour, hoursOfDay)}
 	m.used[MessagesPerDay] = NewWindow(hoursOfDay*time.Hour, hoursOfDay)
-	m.left.Store(unlimited)
 	m.Advance(now)
+	for age := range int64(len(m.hours)) {
+		*m.hour(age) = hourOf(now) - age
+	}
 	return m
 }
 
-// Adopt puts limits in force. The counts stay.
+// hourOf is the number of an hour on disk: by the clock, since the Unix epoch.
+func hourOf(now time.Time) int64 { return now.Unix() / int64(time.Hour/time.Second) }
+
+// hour is the number on disk of the day's slot of age slots ago.
+func (m *Meter) hour(age int64) *int64 {
+	return &m.hours[(m.rcpts.last-age)%int64(len(m.hours))]
+}
+
+// Adopt has the meter count for limits, too.
 func (m *Meter) Adopt(l *account.Limits, now time.Time) {
-	m.max = [...]int{l.MessagesPerMinute, l.MessagesPerHour, l.MessagesPerDay}
 	for kind, span := range [...]time.Duration{MessagesPerMinute: time.Minute, MessagesPerHour: time.Hour} {
-		if m.max[kind] > 0 && m.used[kind] == nil {
+		if Kind(kind).Of(l) > 0 && m.used[kind] == nil {
 			m.used[kind] = NewWindow(span, 60)
 		}
 	}
 	m.Advance(now)
-	m.left.Add(recipientRoom(l.RecipientsPerDay) - recipientRoom(m.maxRcpt))
-	m.maxRcpt = l.RecipientsPerDay
-}
-
-func recipientRoom(limit int) int64 {
-	if limit <= 0 {
-		return unlimited
-	}
-	return int64(limit)
 }
 
 // Advance drops the counts that are too old.
@@ -99,27 +101,59 @@ func (m *Meter) Advance(now time.Time) {
 			w.Advance(now)
 		}
 	}
-	before := m.rcpts.sum
-	if m.rcpts.Advance(now); m.rcpts.sum != before {
-		m.left.Add(int64(before - m.rcpts.sum))
+	before, slot := m.rcpts.sum, m.rcpts.last
+	m.rcpts.Advance(now)
+	if m.rcpts.sum != before {
+		m.taken.Add(int64(m.rcpts.sum - before))
+	}
+	for age := range min(m.rcpts.last-slot, int64(len(m.hours))) {
+		*m.hour(age) = hourOf(now) - age
 	}
 }
 
-// Room returns the number of messages that can get a place now. The meter must have
-// been advanced.
-func (m *Meter) Room() int {
-	room := max(0, int(min(m.left.Load(), math.MaxInt32)))
-	for kind, limit := range m.max {
-		if limit > 0 {
-			room = min(room, limit-m.used[kind].sum-m.running)
+// Merge counts what another meter counts, too: an account that it has counted for sends
+// from now on from the mailbox of this one.
+func (m *Meter) Merge(other *Meter, now time.Time) {
+	m.Advance(now)
+	other.Advance(now)
+	for kind, w := range other.used {
+		if w == nil {
+			continue
+		}
+		if m.used[kind] == nil {
+			m.used[kind] = NewWindow(w.width*time.Duration(len(w.slots)-1), len(w.slots)-1)
+			m.used[kind].Advance(now)
+		}
+		m.used[kind].Merge(w)
+	}
+	m.rcpts.Merge(other.rcpts)
+	m.taken.Add(int64(other.rcpts.sum))
+}
+
+// recipientsLeft is how many more recipients an account may have.
+func (m *Meter) recipientsLeft(l *account.Limits) int {
+	if l.RecipientsPerDay <= 0 {
+		return math.MaxInt32
+	}
+	return l.RecipientsPerDay - int(m.taken.Load())
+}
+
+// Room returns the number of messages of an account with these limits that can get a place
+// now. The meter must have been advanced.
+func (m *Meter) Room(l *account.Limits) int {
+	room := max(0, m.recipientsLeft(l))
+	for kind, w := range m.used {
+		if limit := Kind(kind).Of(l); limit > 0 {
+			room = min(room, limit-w.sum-m.running)
 		}
 	}
 	return room
 }
 
-// Wait returns when n messages can get a place, as far as that is known, and the limit
-// that they wait for the longest; ok is false if no limit keeps them waiting.
-func (m *Meter) Wait(n int) (kind Kind, until time.Time, ok bool) {
+// Wait returns when n messages of an account with these limits can get a place, as far as
+// that is known, and the limit that they wait for the longest; ok is false if no limit keeps
+// them waiting.
+func (m *Meter) Wait(l *account.Limits, n int) (kind Kind, until time.Time, ok bool) {
 	later := func(k Kind, w *Window, missing int) {
 		if missing <= 0 {
 			return
@@ -128,28 +162,20 @@ func (m *Meter) Wait(n int) (kind Kind, until time.Time, ok bool) {
 			kind, until, ok = k, t, true
 		}
 	}
-	for k, limit := range m.max {
-		if limit > 0 {
-			later(Kind(k), m.used[k], n-(limit-m.used[k].sum-m.running))
+	for k, w := range m.used {
+		if limit := Kind(k).Of(l); limit > 0 {
+			later(Kind(k), w, n-(limit-w.sum-m.running))
 		}
 	}
-	later(RecipientsPerDay, m.rcpts, n-int(min(m.left.Load(), math.MaxInt32)))
+	later(RecipientsPerDay, m.rcpts, n-m.recipientsLeft(l))
 	return kind, until, ok
 }
 
-// Limit returns a limit on messages or recipients; 0: there is none.
-func (m *Meter) Limit(kind Kind) int {
-	if kind == RecipientsPerDay {
-		return m.maxRcpt
-	}
-	return m.max[kind]
-}
-
-// Used returns how much of a limit on messages or recipients is used, places of
-// messages under way included; ok is false if the meter does not count for it.
+// Used returns how much is used of a limit on messages or recipients, places of messages
+// under way included; ok is false if the meter does not count for it.
 func (m *Meter) Used(kind Kind) (n int, ok bool) {
 	if kind == RecipientsPerDay {
-		return int(recipientRoom(m.maxRcpt) - m.left.Load()), true
+		return int(m.taken.Load()), true
 	}
 	w := m.used[kind]
 	if w == nil {
@@ -161,14 +187,14 @@ func (m *Meter) Used(kind Kind) (n int, ok bool) {
 // Take gives a place to a message with one recipient. Room must have found one.
 func (m *Meter) Take() {
 	m.running++
-	m.left.Add(-1)
+	m.taken.Add(1)
 }
 
-// TakeRecipient gives a place to one more recipient of a message; false if none is
-// free. It may be called on any goroutine.
-func (m *Meter) TakeRecipient() bool {
-	if m.left.Add(-1) < 0 {
-		m.left.Add(1)
+// TakeRecipient gives a place to one more recipient of a message of an account with these
+// limits; false if none is free. It may be called on any goroutine.
+func (m *Meter) TakeRecipient(l *account.Limits) bool {
+	if n := m.taken.Add(1); l.RecipientsPerDay > 0 && n > int64(l.RecipientsPerDay) {
+		m.taken.Add(-1)
 		return false
 	}
 	return true
@@ -179,7 +205,7 @@ func (m *Meter) TakeRecipient() bool {
 func (m *Meter) Settle(now time.Time, taken, accepted int) {
 	m.Advance(now)
 	m.running--
-	m.left.Add(int64(taken - accepted))
+	m.taken.Add(int64(accepted - taken))
 	if accepted == 0 {
 		return
 	}
@@ -202,19 +228,31 @@ func (m *Meter) Idle() bool {
 }
 
 // Restore adds the saved counts of an hour, unless that is too old. Hours are numbered
-// since the Unix epoch.
+// since the Unix epoch, by the clock. The next hour counts as this one: the clock was set
+// back.
 func (m *Meter) Restore(hour int64, messages, recipients uint32) {
+	age := *m.hour(0) - hour
+	if age == -1 {
+		age = 0
+	}
 	before := m.rcpts.sum
-	m.used[MessagesPerDay].restore(hour, int(messages))
-	m.rcpts.restore(hour, int(recipients))
-	m.left.Add(int64(before - m.rcpts.sum))
+	m.used[MessagesPerDay].addAt(age, int(messages))
+	m.rcpts.addAt(age, int(recipients))
+	m.taken.Add(int64(m.rcpts.sum - before))
 }
 
-// Recent calls hour for the current hour and the one before: only those change. It
-// skips an hour without a count.
-func (m *Meter) Recent(hour func(n int64, messages, recipients uint32)) {
-	for n := m.rcpts.last - 1; n <= m.rcpts.last; n++ {
-		messages, recipients := m.used[MessagesPerDay].at(n), m.rcpts.at(n)
+// Hours calls hour with the counts of the newest hours, as they are to be on disk: after a
+// change of the clock several slots may have one number. It skips an hour without a count.
+func (m *Meter) Hours(newest int64, hour func(n int64, messages, recipients uint32)) {
+	for age := range newest {
+		n := *m.hour(age)
+		var messages, recipients uint32
+		for a := range int64(len(m.hours)) {
+			if *m.hour(a) == n {
+				messages += m.used[MessagesPerDay].at(a)
+				recipients += m.rcpts.at(a)
+			}
+		}
 		if messages+recipients > 0 {
 			hour(n, messages, recipients)
 		}

@@ -11,11 +11,12 @@ import (
 func BenchmarkMeter(b *testing.B) {
 	now := time.Now()
 	m := NewMeter(now)
-	m.Adopt(&account.Limits{MessagesPerMinute: 1e9, MessagesPerHour: 1e9, MessagesPerDay: 1e9, RecipientsPerDay: 1e9}, now)
+	l := &account.Limits{MessagesPerMinute: 1e9, MessagesPerHour: 1e9, MessagesPerDay: 1e9, RecipientsPerDay: 1e9}
+	m.Adopt(l, now)
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Advance(now)
-		if m.Room() > 0 {
+		if m.Room(l) > 0 {
 			m.Take()
 		}
 		m.Settle(now, 1, 1)
