@@ -33,7 +33,8 @@ type Config struct {
 	// Shards is the number of parts that the accounts are spread over.
 	// Default: 0, GOMAXPROCS when New is called.
 	Shards int
-	// EhloName is announced to the providers in EHLO. Default: localhost.
+	// EhloName is announced to the providers in EHLO. Default: empty, the fully qualified
+	// name of the host or, if it has none, the connection's own address as a literal.
 	EhloName string
 	// CAFile is a PEM file of the authorities that providers' certificates
 	// are verified against instead of the system's. Default: empty.
@@ -128,7 +129,6 @@ type QuotaStore interface {
 // DefaultConfig returns the defaults given at each field.
 func DefaultConfig() Config {
 	return Config{
-		EhloName:             "localhost",
 		MaxWaiting:           10000,
 		MaxWaitingPerAccount: 1000,
 		DialTimeout:          10 * time.Second,
@@ -161,8 +161,8 @@ func (c Config) Validate() error {
 	if c.Shards < 0 || c.Shards > maxShards {
 		bad("shards: %d is not in 0..%d", c.Shards, maxShards)
 	}
-	if !validEhloName(c.EhloName) {
-		bad("ehlo_name: %q is not a host name or an address literal", c.EhloName)
+	if _, err := CheckEhloName(c.EhloName); err != nil {
+		bad("ehlo_name: %w", err)
 	}
 	if c.GlobalConcurrency < 0 {
 		bad("global_concurrency: %d is negative", c.GlobalConcurrency)
@@ -213,7 +213,11 @@ func (c Config) Validate() error {
 
 // client returns the configuration of the connections.
 func (c Config) client() smtpclient.Config {
-	return smtpclient.Config{EhloName: c.EhloName, Greeting: c.GreetingTimeout, TLS: c.TLSTimeout, Login: c.LoginTimeout,
+	name := c.EhloName
+	if own := dial.HostName(); name == "" && validEhloName(own) {
+		name = own
+	}
+	return smtpclient.Config{EhloName: name, Greeting: c.GreetingTimeout, TLS: c.TLSTimeout, Login: c.LoginTimeout,
 		Command: c.CommandTimeout, Data: c.DataTimeout, Content: c.ContentTimeout, Final: c.FinalTimeout, Hold: c.HoldTimeout,
 		Quit: c.QuitTimeout}
 }
@@ -227,6 +231,14 @@ func (c Config) carry() carry.Config {
 // dialer returns the dialer of a relay that puts its metrics into set.
 func (c Config) dialer(set *metrics.Set) (*dial.Dialer, error) {
 	return dial.New(dial.Config{Timeout: c.DialTimeout, CAFile: c.CAFile, CacheTTL: c.DNSCacheTTL, IPv6: c.IPv6}, set)
+}
+
+// CheckEhloName returns the name, or an error if it can be no Config.EhloName.
+func CheckEhloName(name string) (string, error) {
+	if name != "" && !validEhloName(name) {
+		return "", fmt.Errorf("%q is not a host name or an address literal", name)
+	}
+	return name, nil
 }
 
 // validEhloName accepts the characters of domains and address literals; above

@@ -5,6 +5,7 @@ import (
 
 	"xoauth2-proxy/internal/accountkeys"
 	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/upstream"
 )
 
 // upstreamKeys are the sections upstream and oauth, which the predecessor did not
@@ -12,6 +13,8 @@ import (
 var upstreamKeys = []keyfile.Key[draft]{
 	keyfile.Set("upstream.ca_file", keyfile.Text, func(d *draft) *string { return &d.settings.Upstream.CAFile },
 		"PEM file of certificate authorities that are trusted for SMTP instead of the system's; default none"),
+	keyfile.Set("upstream.ehlo_name", keyfile.Checked(upstream.CheckEhloName), func(d *draft) *string { return &d.settings.Upstream.EhloName },
+		`name in EHLO to the providers, with its domain, or an address literal such as "[192.0.2.1]"; default: server.hostname if it has a domain, else the name of this host with its domain, else the address that the connection comes from`),
 	keyfile.Set("upstream.shards", keyfile.Whole(0, 1024), func(d *draft) *int { return &d.settings.Upstream.Shards },
 		"queues that the accounts are spread over; default 0: one for each CPU"),
 	keyfile.Set("upstream.on_loops", keyfile.Boolean, func(d *draft) *bool { return &d.settings.Upstream.OnLoops },

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"strings"
+
 	"xoauth2-proxy/internal/keyfile"
 	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/server"
@@ -35,7 +37,10 @@ func (d *draft) resolve() {
 	if len(s.Server.Listeners) == 0 {
 		s.Server.Listeners = []server.Listener{{Address: "127.0.0.1:2525", TLS: server.TLSNone, Passwords: password.PolicyAny}}
 	}
-	s.Upstream.EhloName, s.Upstream.LoginTimeout = s.Server.Hostname, s.Upstream.CommandTimeout
+	s.Upstream.LoginTimeout = s.Upstream.CommandTimeout
+	if s.Upstream.EhloName == "" && strings.Contains(s.Server.Hostname, ".") {
+		s.Upstream.EhloName = s.Server.Hostname
+	}
 	s.Admin.Address = d.adminAddress.String()
 	s.Providers = d.resolveProviders()
 	for name, section := range d.providers {

@@ -68,8 +68,9 @@ type Server struct {
 	DrainTimeout time.Duration
 }
 
-// Upstream is the side of the providers. Its Quota and Watch are not settings,
-// EhloName is Server.Hostname, and LoginTimeout is CommandTimeout.
+// Upstream is the side of the providers. Its Quota and Watch are not settings, and
+// LoginTimeout is CommandTimeout. A Server.Hostname with a domain is EhloName, too, where
+// that is not set.
 type Upstream struct {
 	upstream.Config
 	// BindSourceIP connects from the account's ip_address; without it, no

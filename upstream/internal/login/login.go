@@ -119,7 +119,11 @@ func (o *Opener) secure(ctx context.Context, a *account.Account) (*smtpclient.Lo
 	}
 	l, lerr := o.Client.Open(ctx, tcp, a, o.Dialer.TLS(a.SMTP.Host))
 	if lerr != nil {
-		return nil, loginError(lerr)
+		failed := loginError(lerr)
+		if failed.Phase == throttle.PhaseEHLO && errors.Is(failed.Err, failure.ErrRefused) {
+			failed.Class, failed.Hint = oauth.ClassMisconfigured, failed.Verdict().Hint
+		}
+		return nil, failed
 	}
 	o.Metrics.tls.Update(l.Secure.Seconds())
 	return l, nil

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +22,7 @@ import (
 
 // Config are the name in EHLO and the timeouts of connections.
 type Config struct {
-	EhloName string
+	EhloName string        // empty: the connection's own address, as a literal
 	Greeting time.Duration // for the greeting
 	TLS      time.Duration // for the TLS handshake
 	Login    time.Duration // for each reply up to that to AUTH
@@ -114,7 +115,11 @@ func (l *Login) startTLS(ctx context.Context, secure *tls.Config) *Error {
 
 // ehlo sends EHLO and notes what is offered.
 func (l *Login) ehlo() (codec.Reply, *Error) {
-	reply, err := l.ask(throttle.PhaseEHLO, []byte("EHLO "+l.cfg.EhloName+"\r\n"), l.cfg.Login)
+	name := l.cfg.EhloName
+	if name == "" {
+		name = addressLiteral(l.stream.LocalAddr())
+	}
+	reply, err := l.ask(throttle.PhaseEHLO, []byte("EHLO "+name+"\r\n"), l.cfg.Login)
 	if err != nil {
 		return reply, err
 	}
@@ -123,6 +128,18 @@ func (l *Login) ehlo() (codec.Reply, *Error) {
 	}
 	l.Offer = parseOffer(reply.Text, l.account.Avoid)
 	return reply, nil
+}
+
+// addressLiteral is the address as a name for EHLO (RFC 5321 section 4.1.3).
+func addressLiteral(a net.Addr) string {
+	ip := netip.IPv4Unspecified()
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		ip = tcp.AddrPort().Addr().Unmap().WithZone("")
+	}
+	if ip.Is4() {
+		return "[" + ip.String() + "]"
+	}
+	return "[IPv6:" + ip.String() + "]"
 }
 
 // ask sends one command, or nothing, and reads one reply whole.

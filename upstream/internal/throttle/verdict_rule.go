@@ -49,6 +49,7 @@ type phaseSet uint16
 
 const (
 	atConnect     = phaseSet(1<<PhaseGreeting | 1<<PhaseEHLO | 1<<PhaseTLS)
+	atEHLO        = phaseSet(1 << PhaseEHLO)
 	atAuth        = phaseSet(1 << PhaseAuth)
 	atMail        = phaseSet(1 << PhaseMail)
 	atRcpt        = phaseSet(1 << PhaseRcpt)

@@ -7,6 +7,7 @@ const (
 	rfc3463     = "RFC 3463"
 	rfc4954     = "RFC 4954 section 4"
 	rfc5321     = "RFC 5321 section 3.8"
+	rfc5321EHLO = "RFC 5321 section 4.1.4"
 	msNDR       = "https://learn.microsoft.com/exchange/mail-flow-best-practices/non-delivery-reports-in-exchange-online/non-delivery-reports-in-exchange-online"
 	msErrors    = "https://learn.microsoft.com/exchange/mail-flow-best-practices/continuous-error-throttling-smtp-auth-submissions"
 	msSubmit    = "https://learn.microsoft.com/exchange/troubleshoot/send-emails/smtp-submission-improvements"
@@ -24,6 +25,7 @@ const (
 	hintTooMuch  = "lower the connections, logins and messages a minute of the account"
 	hintQuota    = "nothing to do: the quota comes back within 24 hours"
 	hintForm     = "providers.NAME.initial_response chooses the form; auto sends long tokens on a line of their own"
+	hintEHLO     = "upstream.ehlo_name sets the name in EHLO: the fully qualified name of this host, as DNS has it"
 	hintSMTPAuth = "enable SMTP AUTH for the tenant and the mailbox"
 )
 
@@ -128,6 +130,10 @@ var verdictRows = []verdictRow{
 		means: "greylisting, or the recipient's rate", source: rfc3463},
 	{by: anyProvider, at: notAtRcpt, code: "450, 451", enhanced: "4.7.x", account: AccountThrottle,
 		means: "the account sends too fast, or the service is busy", hint: hintTooMuch, source: msNDR},
+
+	// The name in EHLO.
+	{by: anyProvider, at: atEHLO, code: "501, 504, 550", account: AccountLogin,
+		means: "the name in EHLO is refused", hint: hintEHLO, source: rfc5321EHLO},
 
 	// Before MAIL. A connection more than the provider takes is refused here:
 	// those that the account has are halved. Without one there is only a pause.
