@@ -27,9 +27,11 @@ const (
 type backoff = throttle.Backoff[*Error]
 
 // accountState is what a shard knows of one account. Everything is keyed by
-// the account's id, so it outlives a reload of the configuration.
+// the account's id and mailbox, so it outlives a reload of the configuration.
 type accountState struct {
-	id string
+	*mailbox
+	id  string
+	key stateKey
 	// account is the one of the last transaction; connections of another
 	// identity are retired, see accountState.adopt.
 	account *account.Account
@@ -39,13 +41,11 @@ type accountState struct {
 	// waiting want any connection; fresh were failed by one and want a new one.
 	waiting, fresh carry.Queue
 	backoff        backoff
-	meter          *limit.Meter    // nil: no limits on messages
-	logins         *limit.Window   // nil: none counted yet, or no limit
 	throttle       *throttle.State // nil: none
 	blocked        bool            // is in shard.blocked
 	inLine         bool            // is in a loginLine
-	gone           bool            // the account was removed: nothing is parked any more
-	unsaved        bool            // is in shard.unsaved
+	gone           bool            // the account was removed, or has another mailbox: nothing is parked any more
+	left           bool            // it has another mailbox, which has its counts
 
 	due      time.Time // when the timer looks at it
 	dueIndex int       // in shard.due, which has every account that the shard knows
@@ -64,11 +64,12 @@ func (st *accountState) usable() bool {
 
 // spare is how many more connections the limits allow, if any.
 func (st *accountState) spare(now time.Time) int {
-	n, open := math.MaxInt32, st.open()
-	for _, most := range [...]int{st.account.Limits.MaxConnections, st.throttle.Limit(now)} {
-		if most > 0 {
-			n = min(n, most-open)
-		}
+	n := math.MaxInt32
+	if most := st.account.Limits.MaxConnections; most > 0 {
+		n = most - st.mailbox.connections
+	}
+	if most := st.throttle.Limit(now); most > 0 {
+		n = min(n, most-st.open())
 	}
 	return n
 }
@@ -145,10 +146,10 @@ func (st *accountState) startable() int {
 func (st *accountState) mayLogin(now time.Time) bool {
 	most := st.account.Limits.LoginsPerMinute
 	if most <= 0 || st.logins == nil {
-		return most <= 0 || st.count[connDialing] < most
+		return most <= 0 || st.mailbox.dialing < most
 	}
 	st.logins.Advance(now)
-	return st.logins.Sum()+st.count[connDialing] < most
+	return st.logins.Sum()+st.mailbox.dialing < most
 }
 
 // countLogins counts n logins that have ended.

@@ -93,6 +93,9 @@ func TestWarmMessageAllocations(t *testing.T) {
 	free, limited := s.account(f.accounts[0]), s.account(f.accounts[1])
 	l := &limited.Limits
 	l.MessagesPerMinute, l.MessagesPerHour, l.MessagesPerDay, l.RecipientsPerDay, l.LoginsPerMinute = 1e6, 1e6, 1e6, 1e6, 1e6
+	if _, err := account.NewSnapshot([]*account.Account{free, limited}); err != nil { // as accounts in use
+		t.Fatal(err)
+	}
 	for _, a := range []*account.Account{free, limited} {
 		send, release := resubmit(t, f, a, 10<<10)
 		if n := testing.AllocsPerRun(10, func() { send(100) }) / 100; n >= mostAllocations+1 {

@@ -26,11 +26,19 @@ func (s *shard) adopt(st *accountState, a *account.Account) {
 func (s *shard) move(st *accountState, from, to connState) {
 	if from != connGone {
 		st.count[from]--
+		st.mailbox.connections--
 		s.counts[from].Add(-1)
 	}
 	if to != connGone {
 		st.count[to]++
+		st.mailbox.connections++
 		s.counts[to].Add(1)
+	}
+	if from == connDialing {
+		st.mailbox.dialing--
+	}
+	if to == connDialing {
+		st.mailbox.dialing++
 	}
 }
 

@@ -105,6 +105,7 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 		}
 		s.login(d, now)
 	}
+	s.makeRoom(st)
 	s.plan(st, now)
 }
 
@@ -167,7 +168,8 @@ func (s *shard) reuse(st *accountState, c *carry.Conn, q *carry.Queue, now time.
 		st.meter.Advance(now)
 	}
 	s.first(st, q, now)
-	if s.closing || c.SaidBroken && q.Head() == nil || st.excess(now) > 0 || c.Messages > 0 && c.Worn(st.account, now) || !st.wants(c, q) {
+	if s.closing || c.SaidBroken && q.Head() == nil || st.excess(now) > 0 || c.Messages > 0 && c.Worn(st.account, now) || !st.wants(c, q) ||
+		st.yields(q.Head()) {
 		s.move(st, connBusy, connClosing)
 		s.relay.gate.release()
 		s.quit(c)
@@ -243,6 +245,7 @@ func (s *shard) onDialFailed(d *dialing, err *Error, now time.Time) {
 	}
 	s.loginRefused(st, err, now)
 	s.dispatch(st, now)
+	s.share(st, now)
 	s.touch(st, st.nextDue(now))
 	s.callUp(now)
 }

@@ -3,7 +3,7 @@
 //
 // # Shards
 //
-// A [Relay] is a number of shards. An account's id hashes to one shard, which
+// A [Relay] is a number of shards. Endpoint and identity of an account hash to one shard, which
 // alone owns the account's connections, its counters, its queue of waiting
 // transactions, its meter, its back-off and its throttle, so none of these has
 // a lock. A shard is an actor: events are posted to it, and the goroutine that posts
@@ -51,8 +51,9 @@
 // # Limits
 //
 // Messages in a minute, an hour and a day, recipients in a day and logins in a
-// minute are counted in sliding windows (internal/limit), by one meter for each account
-// that has such limits. An event counts for the whole span and for at most a
+// minute are counted in sliding windows (internal/limit), by one meter for each mailbox:
+// for the accounts that log in as one identity at one endpoint, which are in one shard and
+// share Limits.MaxConnections too (mailbox.go). An event counts for the whole span and for at most a
 // 60th of it more (an hour more for the day), and from when the provider
 // answered; until then its place is taken. So no span of the provider's own
 // count has more than the limit, unlike with a token bucket. Only what the

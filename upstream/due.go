@@ -21,10 +21,12 @@ const (
 
 // state returns the state of an account, which it makes if there is none.
 func (s *shard) state(a *account.Account) *accountState {
-	st := s.accounts[a.ID]
+	key := keyOf(a)
+	st := s.accounts[key]
 	if st == nil {
-		st = &accountState{id: a.ID, account: a, due: time.Now().Add(recheck)}
-		s.accounts[a.ID] = st
+		st = &accountState{id: a.ID, key: key, account: a, due: time.Now().Add(recheck)}
+		s.accounts[key] = st
+		s.join(st)
 		heap.Push(&s.due, st)
 		s.arm(st.due)
 		s.adoptLimits(st)
@@ -95,7 +97,8 @@ func (s *shard) expire(st *accountState, now time.Time) {
 	s.dispatch(st, now)
 	if st.open() == 0 && st.waiting.Len()+st.fresh.Len() == 0 && !st.blocked && !st.inLine && st.backoff.Forgotten(now) && st.unremarkable(now) {
 		s.absolve(st)
-		delete(s.accounts, st.id)
+		delete(s.accounts, st.key)
+		s.leave(st)
 		heap.Remove(&s.due, st.dueIndex)
 		return
 	}
@@ -113,19 +116,7 @@ func (s *shard) unused(st *accountState, now time.Time) {
 // unremarkable reports whether nothing is counted or in force that must not be
 // forgotten.
 func (st *accountState) unremarkable(now time.Time) bool {
-	if st.meter != nil {
-		st.meter.Advance(now)
-		if !st.meter.Idle() {
-			return false
-		}
-	}
-	if st.logins != nil {
-		st.logins.Advance(now)
-		if st.logins.Sum() > 0 {
-			return false
-		}
-	}
-	return st.gone || st.throttle == nil
+	return (len(st.members) > 1 || st.mailbox.idle(now)) && (st.gone || st.throttle == nil)
 }
 
 // nextDue is when expire has something to do again. It is after now if expire has

@@ -153,7 +153,7 @@ func checkLooked(t *testing.T, s *shard, st *accountState, now time.Time) {
 	t.Helper()
 	s.touch(st, now)
 	s.onTick(now)
-	if s.accounts[st.id] != st {
+	if s.accounts[st.key] != st {
 		return // forgotten
 	}
 	for what, due := range map[string]time.Time{"due": st.nextDue(now), "looked at": st.due} {
@@ -193,7 +193,7 @@ func TestPanicDoesNotStopTheTimer(t *testing.T) {
 		done := make(chan struct{})
 		s.do(func(time.Time) {
 			defer close(done)
-			if _, ok := s.accounts[good.id]; ok {
+			if _, ok := s.accounts[good.key]; ok {
 				t.Error("an account that is of no use is still known")
 			}
 			bad.account = r.accounts[1]
@@ -243,7 +243,7 @@ func TestFreshTransactionsGoOn(t *testing.T) {
 					t.Error("no reply")
 				}
 				if !free {
-					s.do(func(time.Time) { s.move(s.accounts[a.ID], connBusy, connGone) })
+					s.do(func(time.Time) { s.move(s.accounts[keyOf(&a)], connBusy, connGone) })
 				}
 				if err := r.relay.Close(context.Background()); err != nil {
 					t.Error(err)

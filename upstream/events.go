@@ -32,19 +32,24 @@ func (s *shard) hear(e *carry.Event) {
 	case carry.Done:
 		s.learn(st, e)
 		s.reuse(st, e.Conn, &st.waiting, e.Now)
+		s.share(st, e.Now)
 	case carry.Learned:
 		s.learn(st, e)
 		s.dispatch(st, e.Now)
+		s.share(st, e.Now)
 	case carry.Gone:
 		s.gone(st, e.Conn, connBusy)
 		s.relay.gate.release()
 		s.dispatch(st, e.Now)
+		s.share(st, e.Now)
 		s.unused(st, e.Now)
 	case carry.Retry:
 		s.onRetry(st, e)
+		s.share(st, e.Now)
 	case carry.Closed:
 		s.gone(st, e.Conn, connClosing)
 		s.dispatch(st, e.Now)
+		s.share(st, e.Now)
 		s.unused(st, e.Now)
 	case carry.Broken:
 		if e.Conn.In(&st.parked) { // else its loop sees it, unless it is to be parked

@@ -10,18 +10,21 @@ import (
 
 // adoptLimits puts the limits of the account of st in force.
 func (s *shard) adoptLimits(st *accountState) {
-	l := &st.account.Limits
-	if st.meter == nil && !limit.Metered(l) {
-		return
+	if l := &st.account.Limits; st.meter != nil || limit.Metered(l) {
+		s.count(st)
 	}
+}
+
+// count has the mailbox of st count messages for the limits of st.
+func (s *shard) count(st *accountState) {
 	now := time.Now()
 	if st.meter == nil {
 		st.meter = limit.NewMeter(now)
 		if counts := s.relay.cfg.Quota; counts != nil {
-			counts.Load(st.id, st.meter.Restore)
+			counts.Load(st.mailbox.key, st.meter.Restore)
 		}
 	}
-	st.meter.Adopt(l, now)
+	st.meter.Adopt(&st.account.Limits, now)
 }
 
 // limited returns the error for the n-th of the waiting transactions if limits

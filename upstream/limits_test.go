@@ -197,6 +197,11 @@ func TestChangedAccountGetsNewConnections(t *testing.T) {
 	}
 	other := *old
 	other.SMTP.Host = "localhost"
+	snapshot, err := account.NewSnapshot([]*account.Account{&other})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.relay.Retain(snapshot)
 	f.sendOK(&other, "c\r\n")
 	f.until(func() bool { return f.box.Stats().Quits == 1 })
 	if n := f.box.Stats().Logins; n != 2 {

@@ -31,6 +31,7 @@ func copies(a *account.Account, n int) (all []*account.Account) {
 	for i := range n {
 		c := *a
 		c.ID += strconv.Itoa(i)
+		c.AuthIdentity = c.ID // a mailbox of its own
 		all = append(all, &c)
 	}
 	return all
@@ -215,7 +216,7 @@ func TestPatienceInLineEnds(t *testing.T) {
 	sh, last := f.relay.shards[0], accounts[firstAtOnce]
 	looked := make(chan error, 1)
 	sh.do(func(now time.Time) {
-		st := sh.accounts[last.ID]
+		st := sh.accounts[keyOf(last)]
 		begun := st.waiting.Head().Place.Submitted
 		sh.expire(st, begun.Add(linePatience-1))
 		var err error

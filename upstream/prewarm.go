@@ -71,7 +71,7 @@ func (r *Relay) prewarm(ctx context.Context, accounts []*account.Account, on []*
 			case <-ctx.Done():
 				return
 			}
-			s := r.shardOf(a.ID)
+			s := r.shardOf(a)
 			s.do(func(now time.Time) { s.warm(a, n, on[(i+n)%len(on)], now) })
 		}
 	}

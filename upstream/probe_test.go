@@ -31,7 +31,7 @@ func (p poolAt) Enqueue(e carry.Event) bool {
 func (f *fixture) submitAt(tx *Transaction, at time.Time) {
 	f.t.Helper()
 	onLoop(tx.Loop, func() {
-		if err := f.relay.desk.Submit(tx, poolAt{f.relay.shardOf(tx.Account.ID), at}); err != nil {
+		if err := f.relay.desk.Submit(tx, poolAt{f.relay.shardOf(tx.Account), at}); err != nil {
 			f.t.Error(err)
 		}
 	})

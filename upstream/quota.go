@@ -64,12 +64,12 @@ func (v *saver) save() {
 				s.saving.Store(false)
 				answers <- struct{}{}
 			}()
-			for i, st := range s.unsaved {
-				st.meter.Advance(now)
-				st.meter.Hours(2, func(hour int64, messages, recipients uint32) {
-					v.relay.cfg.Quota.Save(st.id, hour, messages, recipients)
+			for i, m := range s.unsaved {
+				m.meter.Advance(now)
+				m.meter.Hours(m.moved, func(hour int64, messages, recipients uint32) {
+					v.relay.cfg.Quota.Save(m.key, hour, messages, recipients)
 				})
-				st.unsaved, s.unsaved[i] = false, nil
+				m.unsaved, m.moved, s.unsaved[i] = false, false, nil
 			}
 			s.unsaved = s.unsaved[:0]
 		})

@@ -232,10 +232,13 @@ type memoryStore struct {
 	flushes int
 }
 
+// identity is what a mailbox's key has after the endpoint, whose port differs from run to run.
+func identity(mailbox string) string { return mailbox[strings.LastIndexByte(mailbox, 0)+1:] }
+
 func (m *memoryStore) Load(account string, hour func(int64, uint32, uint32)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for h, c := range m.hours[account] {
+	for h, c := range m.hours[identity(account)] {
 		hour(h, c[0], c[1])
 	}
 }
@@ -243,10 +246,10 @@ func (m *memoryStore) Load(account string, hour func(int64, uint32, uint32)) {
 func (m *memoryStore) Save(account string, hour int64, messages, recipients uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.hours[account] == nil {
-		m.hours[account] = make(map[int64][2]uint32)
+	if m.hours[identity(account)] == nil {
+		m.hours[identity(account)] = make(map[int64][2]uint32)
 	}
-	m.hours[account][hour] = [2]uint32{messages, recipients}
+	m.hours[identity(account)][hour] = [2]uint32{messages, recipients}
 }
 
 func (m *memoryStore) Flush() error {

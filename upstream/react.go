@@ -19,9 +19,8 @@ const endpointPause = time.Second
 func (s *shard) learn(st *accountState, e *carry.Event) {
 	if e.Meter != nil {
 		e.Meter.Settle(e.Now, e.Taken, e.Accepted)
-		if e.Accepted > 0 && s.relay.cfg.Quota != nil && !st.unsaved {
-			st.unsaved = true
-			s.unsaved = append(s.unsaved, st)
+		if e.Accepted > 0 {
+			s.save(st)
 		}
 	}
 	if e.Probe {

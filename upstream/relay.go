@@ -56,7 +56,7 @@ type Relay struct {
 //
 // Errors: ErrQueueFull, ErrClosed, ErrRecipients, ErrStuck.
 func (r *Relay) TrySubmit(tx *Transaction) error {
-	return r.desk.Submit(tx, r.shardOf(tx.Account.ID))
+	return r.desk.Submit(tx, r.shardOf(tx.Account))
 }
 
 // Continue gives back to the relay a transaction that RecipientsReplied gave
@@ -84,9 +84,10 @@ func (r *Relay) Stuck() bool {
 // SetIPv6 puts another value of Config.IPv6 in force, for new connections.
 func (r *Relay) SetIPv6(on bool) { r.dialer.SetIPv6(on) }
 
-func (r *Relay) shardOf(id string) *shard {
+// shardOf returns the shard of an account, which has all accounts of its mailbox.
+func (r *Relay) shardOf(a *account.Account) *shard {
 	if len(r.shards) == 1 {
 		return r.shards[0]
 	}
-	return r.shards[maphash.String(r.seed, id)%uint64(len(r.shards))]
+	return r.shards[maphash.String(r.seed, a.MailboxKey())%uint64(len(r.shards))]
 }

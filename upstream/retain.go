@@ -35,11 +35,17 @@ func (s *shard) retain(snapshot *account.Snapshot, all []*accountState, now time
 	}
 	n := min(retainStep, len(all))
 	for _, st := range all[:n] {
-		if s.accounts[st.id] != st { // forgotten meanwhile
+		if s.accounts[st.key] != st { // forgotten meanwhile
 			continue
 		}
 		a, ok := snapshot.ByID(st.id)
-		st.gone = !ok
+		if ok && a.MailboxKey() != st.key.mailbox {
+			ok = false
+			s.moveCounts(st, a, now)
+		}
+		if st.gone = !ok; ok {
+			st.left = false
+		}
 		if ok && a != st.account {
 			s.adopt(st, a)
 		}

@@ -34,18 +34,19 @@ type shard struct {
 
 	// What follows belongs to the goroutine that handles events.
 
-	handling []event    // the slice that is swapped with inbox
-	on       *loop.Loop // the one that the goroutine belongs to, nil: none
-	accounts map[string]*accountState
-	lines    map[lineKey]*loginLine
-	due      dueHeap         // all accounts by their next deadline
-	blocked  []*accountState // wait for a global slot, in order
-	slots    int             // global slots in hand; see onSlot
-	unsaved  []*accountState // have counts that Config.Quota does not have yet
-	timer    *time.Timer
-	armed    time.Time // when timer fires; zero: not armed
-	closing  bool
-	drained  chan struct{} // closed when closing and nothing is left
+	handling  []event    // the slice that is swapped with inbox
+	on        *loop.Loop // the one that the goroutine belongs to, nil: none
+	accounts  map[stateKey]*accountState
+	mailboxes map[string]*mailbox // of the accounts, by account.Account.MailboxKey
+	lines     map[lineKey]*loginLine
+	due       dueHeap         // all accounts by their next deadline
+	blocked   []*accountState // wait for a global slot, in order
+	slots     int             // global slots in hand; see onSlot
+	unsaved   []*mailbox      // have counts that Config.Quota does not have yet
+	timer     *time.Timer
+	armed     time.Time // when timer fires; zero: not armed
+	closing   bool
+	drained   chan struct{} // closed when closing and nothing is left
 
 	saving atomic.Bool // was asked for the counts of the day, and has not answered
 
@@ -54,7 +55,7 @@ type shard struct {
 }
 
 func newShard(r *Relay) *shard {
-	s := &shard{relay: r, accounts: make(map[string]*accountState), lines: make(map[lineKey]*loginLine), drained: make(chan struct{})}
+	s := &shard{relay: r, accounts: make(map[stateKey]*accountState), mailboxes: make(map[string]*mailbox), lines: make(map[lineKey]*loginLine), drained: make(chan struct{})}
 	s.timer = time.AfterFunc(time.Hour, func() { s.call(s.onTick, nil) })
 	s.timer.Stop()
 	return s

@@ -38,15 +38,25 @@ type Standing struct {
 // knows of nothing: it has not been used lately, and is free to send. The error is
 // ErrStuck if its shard does not answer.
 func (r *Relay) Standing(id string) (*Standing, error) {
-	s := r.shardOf(id)
-	return ask(s, func(now time.Time) *Standing {
-		a, ok := s.accounts[id]
-		if !ok {
+	var found *Standing
+	for _, s := range r.shards {
+		is, err := ask(s, func(now time.Time) *Standing {
+			for key, st := range s.accounts {
+				if key.id == id && !st.left {
+					is := st.standing(now)
+					return &is
+				}
+			}
 			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		st := a.standing(now)
-		return &st
-	})
+		if is != nil {
+			found = is
+		}
+	}
+	return found, nil
 }
 
 func (st *accountState) standing(now time.Time) (out Standing) {
@@ -59,7 +69,7 @@ func (st *accountState) standing(now time.Time) (out Standing) {
 		}
 	}
 	if most := st.account.Limits.LoginsPerMinute; most > 0 {
-		used := st.count[connDialing]
+		used := st.mailbox.dialing
 		if st.logins != nil {
 			st.logins.Advance(now)
 			used += st.logins.Sum()

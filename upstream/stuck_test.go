@@ -19,14 +19,14 @@ import (
 	"xoauth2-proxy/internal/watchdog"
 )
 
-// hangingStore is a QuotaStore in which the shard that asks for the account "hang"
+// hangingStore is a QuotaStore in which the shard that asks for the identity "hang"
 // stays until it is let go.
 type hangingStore struct{ come, letGo chan struct{} }
 
 func newHangingStore() *hangingStore { return &hangingStore{make(chan struct{}), make(chan struct{})} }
 
 func (h *hangingStore) Load(id string, _ func(int64, uint32, uint32)) {
-	if strings.HasPrefix(id, "hang") {
+	if strings.Contains(id, "\x00hang") {
 		h.come <- struct{}{}
 		<-h.letGo
 	}
@@ -56,6 +56,7 @@ func (f *fixture) hang(h *hangingStore, n int) {
 	})
 	a := *f.accounts[0]
 	a.ID, a.Limits.MessagesPerDay = fmt.Sprintf("hang%d", n), 1
+	a.AuthIdentity = a.ID
 	go f.relay.shards[0].do(func(time.Time) { f.relay.shards[0].state(&a) })
 	<-h.come
 }

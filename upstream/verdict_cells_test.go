@@ -244,11 +244,11 @@ func (c *cell) retried() bool { return c.want.Connection == throttle.ConnectionR
 
 // absolved forgets what the provider's replies have led to.
 func (f *fixture) absolved(a *account.Account) {
-	s := f.relay.shardOf(a.ID)
+	s := f.relay.shardOf(a)
 	done := make(chan struct{})
 	s.do(func(time.Time) {
 		defer close(done)
-		if st := s.accounts[a.ID]; st != nil {
+		if st := s.accounts[keyOf(a)]; st != nil {
 			s.absolve(st)
 			st.throttle, st.backoff = nil, backoff{}
 		}

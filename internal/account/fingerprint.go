@@ -12,6 +12,18 @@ type fingerprints struct {
 	// pointer and may then be changed: these are not its hashes.
 	owner                   *Account
 	credentials, connection [sha256.Size]byte
+	// mailbox is MailboxKey.
+	mailbox string
+}
+
+// MailboxKey names the mailbox at a provider that the account sends from: endpoint and
+// identity, in any case. Accounts with one key share what the provider counts. It begins
+// with NUL, unlike an ID.
+func (a *Account) MailboxKey() string {
+	if a.prints != nil && a.prints.owner == a {
+		return a.prints.mailbox
+	}
+	return "\x00" + FoldLogin(a.SMTP.String()) + "\x00" + FoldLogin(a.Identity())
 }
 
 // ChainFingerprint is a hash of what the operator configured that makes the
@@ -53,6 +65,7 @@ func (a *Account) keepFingerprints() {
 	}
 	p := &fingerprints{owner: a, credentials: a.hashCredentials()}
 	p.connection = a.hashConnection(p.credentials)
+	p.mailbox = a.MailboxKey()
 	a.prints = p
 }
 

@@ -89,6 +89,7 @@ func (p *Proxy) assemble(o *Options, set *metrics.Set) (err error) {
 	toProviders := s.Upstream.Config
 	toProviders.Watch = p.watch
 	if p.quota != nil {
+		countByMailbox(p.quota, o.Accounts)
 		toProviders.Quota = p.quota
 	}
 	if p.relay, err = upstream.New(toProviders, p.tokens, log.Named("upstream"), set); err != nil {

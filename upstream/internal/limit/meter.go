@@ -241,9 +241,25 @@ func (m *Meter) Restore(hour int64, messages, recipients uint32) {
 	m.taken.Add(int64(m.rcpts.sum - before))
 }
 
-// Hours calls hour with the counts of the newest hours, as they are to be on disk: after a
-// change of the clock several slots may have one number. It skips an hour without a count.
-func (m *Meter) Hours(newest int64, hour func(n int64, messages, recipients uint32)) {
+// Clear forgets what is counted. Messages that have a place will count.
+func (m *Meter) Clear() {
+	m.taken.Add(int64(-m.rcpts.sum))
+	for _, w := range append(m.used[:len(m.used):len(m.used)], m.rcpts) {
+		if w != nil {
+			clear(w.slots)
+			w.sum = 0
+		}
+	}
+}
+
+// Hours calls hour with the counts of the hours, as they are to be on disk: after a change
+// of the clock several slots may have one number. Unless all are wanted, it passes over all
+// but the newest two, and those of them without a count.
+func (m *Meter) Hours(all bool, hour func(n int64, messages, recipients uint32)) {
+	newest := int64(2)
+	if all {
+		newest = int64(len(m.hours))
+	}
 	for age := range newest {
 		n := *m.hour(age)
 		var messages, recipients uint32
@@ -253,7 +269,7 @@ func (m *Meter) Hours(newest int64, hour func(n int64, messages, recipients uint
 				recipients += m.rcpts.at(a)
 			}
 		}
-		if messages+recipients > 0 {
+		if all || messages+recipients > 0 {
 			hour(n, messages, recipients)
 		}
 	}

@@ -119,7 +119,7 @@ func TestHoursOnDisk(t *testing.T) {
 			m.Advance(withClock(t, now, clock))
 			m.Take()
 			m.Settle(withClock(t, now, clock), 1, 3)
-			m.Hours(2, func(n int64, messages, recipients uint32) { disk[n] = [2]uint32{messages, recipients} })
+			m.Hours(false, func(n int64, messages, recipients uint32) { disk[n] = [2]uint32{messages, recipients} })
 		}
 		again := NewMeter(withClock(t, now, clock))
 		for n, c := range disk {
