@@ -1,11 +1,13 @@
 package upstream
 
 import (
+	"errors"
 	"math"
 	"time"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/upstream/internal/carry"
+	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -110,6 +112,15 @@ func (st *accountState) covered(now time.Time) int {
 		n += max(0, st.spare(now))
 	}
 	return max(0, n)
+}
+
+// outlasts reports whether a message waits for the end of the pause: one that is shorter than
+// the acquire timeout, after an attempt that no reply of the provider has ended. While the
+// breaker of the endpoint is open there is no waiting.
+func (st *accountState) outlasts(now time.Time) bool {
+	cause := st.backoff.Cause()
+	return cause.Phase >= throttle.PhaseConnect && cause.Reply.IsZero() && !errors.Is(cause, failure.ErrEndpointDown) &&
+		st.backoff.Until().Sub(now) < st.acquireTimeout()
 }
 
 // linePatience is how long a transaction waits for the turn of an attempt, if the

@@ -22,7 +22,7 @@ func (s *shard) onSubmit(tx *Transaction, now time.Time) {
 		s.fail(st, tx, &Error{Phase: throttle.PhaseQueue, Err: ErrQueueFull}, now)
 	case stopped != nil && !probe:
 		s.fail(st, tx, failure.Stopped(stopped, now), now)
-	case st.backoff.Pausing(now) && !st.usable():
+	case st.backoff.Pausing(now) && !st.usable() && !st.outlasts(now):
 		s.fail(st, tx, st.backoff.Cause(), now)
 	case !s.admit(st, tx, now):
 	default:
@@ -217,7 +217,7 @@ func (s *shard) onRetry(st *accountState, e *carry.Event) {
 		return
 	case stopped != nil && !e.Tx.Place.Probe:
 		s.fail(st, e.Tx, failure.Stopped(stopped, e.Now), e.Now)
-	case st.backoff.Pausing(e.Now) && (e.Fresh || !st.usable()):
+	case st.backoff.Pausing(e.Now) && (e.Fresh || !st.usable()) && !st.outlasts(e.Now):
 		s.fail(st, e.Tx, st.backoff.Cause(), e.Now)
 	case e.Fresh:
 		st.fresh.Push(e.Tx)
