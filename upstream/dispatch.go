@@ -109,6 +109,32 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 	s.plan(st, now)
 }
 
+// share has the other members of the mailbox go on, after a connection of st or a place within
+// the limits has become free.
+func (s *shard) share(st *accountState, now time.Time) {
+	if len(st.members) < 2 {
+		return
+	}
+	for _, m := range st.members {
+		if m != st && m.waiting.Len()+m.fresh.Len() > 0 {
+			s.dispatch(m, now)
+		}
+	}
+}
+
+// makeRoom closes a parked connection of another member if st starves.
+func (s *shard) makeRoom(st *accountState) {
+	if len(st.members) < 2 || !st.starves() {
+		return
+	}
+	for _, m := range st.members {
+		if c := m.parked.Oldest(); c != nil {
+			s.retire(m, c)
+			return
+		}
+	}
+}
+
 // plan has the timer look at st when something that waits may go, or has waited
 // for too long.
 func (s *shard) plan(st *accountState, now time.Time) {

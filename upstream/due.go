@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"xoauth2-proxy/internal/account"
@@ -34,6 +35,26 @@ func (s *shard) state(a *account.Account) *accountState {
 		s.adopt(st, a)
 	}
 	return st
+}
+
+// join makes st a member of its mailbox.
+func (s *shard) join(st *accountState) {
+	m := s.mailboxes[st.key.mailbox]
+	if m == nil {
+		m = &mailbox{key: st.key.mailbox}
+		s.mailboxes[m.key] = m
+	}
+	st.mailbox = m
+	m.members = append(m.members, st)
+}
+
+// leave ends the membership of an account that is forgotten.
+func (s *shard) leave(st *accountState) {
+	m := st.mailbox
+	i := slices.Index(m.members, st)
+	if m.members = slices.Delete(m.members, i, i+1); len(m.members) == 0 {
+		delete(s.mailboxes, m.key)
+	}
 }
 
 // arm sets the timer to fire at t or before.

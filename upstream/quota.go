@@ -89,3 +89,11 @@ func (v *saver) save() {
 		v.relay.log.Error("counts of the day are not saved: after a restart accounts may exceed their limits", zap.Error(err))
 	}
 }
+
+// save has the counts of the mailbox of st saved.
+func (s *shard) save(st *accountState) {
+	if s.relay.cfg.Quota != nil && !st.mailbox.unsaved {
+		st.mailbox.unsaved = true
+		s.unsaved = append(s.unsaved, st.mailbox)
+	}
+}

@@ -7,6 +7,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/upstream/internal/carry"
+	"xoauth2-proxy/upstream/internal/limit"
 )
 
 // retainStep is how many accounts of a shard Retain looks at in one go: the
@@ -56,6 +57,34 @@ func (s *shard) retain(snapshot *account.Snapshot, all []*accountState, now time
 	if n < len(all) { // by another goroutine: what is in the mailbox now comes first
 		go s.do(func(now time.Time) { s.retain(snapshot, all[n:], now) })
 	}
+}
+
+// moveCounts has the mailbox that the account of st sends from now on count what this one
+// has counted: with its limits, as if it had always been that one. If others send from this
+// one, its counts stay as well.
+func (s *shard) moveCounts(st *accountState, to *account.Account, now time.Time) {
+	if st.left {
+		return
+	}
+	st.left = true
+	if st.meter == nil {
+		return
+	}
+	counts := limit.NewMeter(now)
+	counts.Merge(st.meter, now)
+	if len(st.members) == 1 {
+		st.meter.Clear()
+		st.mailbox.moved = true
+		s.save(st)
+	}
+	target := s.relay.shardOf(to)
+	go target.do(func(now time.Time) {
+		next := target.state(to)
+		target.count(next)
+		next.meter.Merge(counts, now)
+		next.mailbox.moved = true
+		target.save(next)
+	})
 }
 
 // Drain closes the parked connections of the account with that id. Those of the

@@ -57,7 +57,8 @@ type Meter struct {
 	// any goroutine.
 	taken atomic.Int64
 	// hours are the numbers that the newest slots of a day have on disk, by slot.
-	hours [hoursOfDay + 1]int64
+	hours  [hoursOfDay + 1]int64
+	hourOf func(now time.Time) int64 // the function, but for tests
 }
 
 // Metered reports whether an account needs a meter.
@@ -67,11 +68,15 @@ func Metered(l *account.Limits) bool {
 
 // NewMeter returns an empty meter.
 func NewMeter(now time.Time) *Meter {
-	m := &Meter{rcpts: NewWindow(hoursOfDay*time.Hour, hoursOfDay)}
+	return newMeter(now, hourOf)
+}
+
+func newMeter(now time.Time, hourOf func(time.Time) int64) *Meter {
+	m := &Meter{rcpts: NewWindow(hoursOfDay*time.Hour, hoursOfDay), hourOf: hourOf}
 	m.used[MessagesPerDay] = NewWindow(hoursOfDay*time.Hour, hoursOfDay)
 	m.Advance(now)
 	for age := range int64(len(m.hours)) {
-		*m.hour(age) = hourOf(now) - age
+		*m.hour(age) = m.hourOf(now) - age
 	}
 	return m
 }
@@ -107,7 +112,7 @@ func (m *Meter) Advance(now time.Time) {
 		m.taken.Add(int64(m.rcpts.sum - before))
 	}
 	for age := range min(m.rcpts.last-slot, int64(len(m.hours))) {
-		*m.hour(age) = hourOf(now) - age
+		*m.hour(age) = m.hourOf(now) - age
 	}
 }
 
