@@ -57,6 +57,9 @@ func (m *Manager) retainStored() {
 	snap := m.accounts.Load()
 	err := m.cfg.Store.Retain(func(c Chain) bool {
 		a, ok := snap.ByID(c.AccountID)
+		if !ok && len(snap.LeftOut()) > 0 { // it may be the account of a wrong entry
+			return true
+		}
 		if ok && a.Base() != nil { // every name is a mailbox: the ones in use count
 			_, ok = m.sources.Load(c.AccountID)
 		}

@@ -18,6 +18,9 @@ import (
 func (s *session) authenticate(user []byte, l password.Login) (codec.Reply, state) {
 	s.tried = string(user[:min(len(user), account.MaxLogin)])
 	a := s.lookUp(user)
+	if a == nil && s.snapshot.IsLeftOut(user) {
+		return s.deferLogin()
+	}
 	if s.listener.policy == password.PolicyAny { // there is no password to guess
 		if a == nil || l.Wrong {
 			return s.decide(a, password.Verdict{Result: password.Refused})
@@ -109,6 +112,14 @@ func (s *session) refuseLogin(delay time.Duration) (codec.Reply, state) {
 	}
 	s.times.delay = delay
 	return codec.NoReply, stateDelayed
+}
+
+// deferLogin answers a login for an account whose entry in the file is wrong, whatever
+// the password: the client may try again when the file is right.
+func (s *session) deferLogin() (codec.Reply, state) {
+	s.srv.metrics.Auth.Refused.Inc()
+	s.refused("login refused: the account's entry in the file is wrong", codec.ReplyTempAuthFailure.Text)
+	return codec.ReplyTempAuthFailure, stateUnauth
 }
 
 // delayOver sends the delayed refusal.

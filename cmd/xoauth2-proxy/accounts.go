@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -16,7 +18,6 @@ import (
 	"xoauth2-proxy/internal/app"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/keyfile"
-	"xoauth2-proxy/internal/verify"
 )
 
 // accountsCmd has the commands for the accounts file. A running proxy notices their
@@ -49,25 +50,31 @@ func (f *files) read() (*config.Settings, *account.Snapshot, *keyfile.Report, er
 // again.
 func (f *files) readWith(m *accountfile.Cache) (*config.Settings, *account.Snapshot, *keyfile.Report, error) {
 	settings, accounts, report, err := config.Load(f.Config, f.Accounts, m)
-	if err == nil {
-		err = verify.AllKeys(settings.AccountsFile, accounts)
-	}
 	if err != nil {
 		return nil, nil, report, exitError{exitConfig, err}
 	}
 	return settings, accounts, report, nil
 }
 
-// load is read without the report.
+// load is read without the report. It warns about wrong entries.
 func (f *files) load() (*config.Settings, *account.Snapshot, error) {
 	settings, accounts, _, err := f.read()
+	if err == nil {
+		warnLeftOut(accounts)
+	}
 	return settings, accounts, err
 }
 
-// edit changes the accounts file for a command. It writes no file that a running
-// proxy would refuse at its next reload.
+// warnLeftOut names the wrong entries of the accounts file.
+func warnLeftOut(accounts *account.Snapshot) {
+	for _, e := range accounts.LeftOut() {
+		fmt.Fprintf(os.Stderr, "left out: %v\n", e.Err)
+	}
+}
+
+// edit changes the accounts file for a command. It makes no entry wrong; wrong ones that
+// are there stay.
 func edit(s *config.Settings, how accountfile.EditOptions, change func(*accountfile.List) error) (*account.Snapshot, error) {
-	how.Check = func(after *account.Snapshot) error { return verify.AllKeys(s.AccountsFile, after) }
 	accounts, err := accountfile.Edit(s.Accounts(), how, change)
 	if err != nil {
 		return nil, fileError(err)
@@ -243,10 +250,11 @@ func present(s account.Secret) string {
 // accountsRemoveCmd removes accounts.
 type accountsRemoveCmd struct {
 	files
-	Names  []string `arg:"" optional:"" name:"name" help:"Emails or account_ids."`
-	All    bool     `help:"All accounts; needs --yes."`
-	Yes    bool     `help:"Do not ask."`
-	DryRun bool     `help:"Only say what would happen."`
+	Names []string `arg:"" optional:"" name:"name" help:"Emails or account_ids."`
+	socketFlag
+	All    bool `help:"All accounts; needs --yes."`
+	Yes    bool `help:"Do not ask."`
+	DryRun bool `help:"Only say what would happen."`
 }
 
 // Run implements the command.
@@ -278,6 +286,31 @@ func (c *accountsRemoveCmd) Run() error {
 		return err
 	}
 	fmt.Printf("%s%d removed, %d left\n", dryRunPrefix(c.DryRun), removed, accounts.Len())
+	if c.DryRun || accounts.Len() > 0 && removed <= fewRemoved {
+		return nil
+	}
+	return c.accept(settings)
+}
+
+// fewRemoved is how many accounts a running proxy takes out of force at any reload.
+const fewRemoved = 10
+
+// accept has the running proxy take the removal, if there is one: of itself it refuses a
+// file that lacks most of its accounts.
+func (c *accountsRemoveCmd) accept(settings *config.Settings) error {
+	ctx, cancel := context.WithTimeout(context.Background(), askGrace)
+	defer cancel()
+	running, err := c.findProxy(ctx, settings)
+	switch {
+	case err != nil && c.mayBeAlone(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("the accounts are removed from the file; the running proxy cannot be asked to reload: %w", err)
+	}
+	defer running.Close()
+	if err := running.Do(ctx, http.MethodPost, "/admin/reload?accept_removals=true", nil, new(admin.Reloaded)); err != nil {
+		return fmt.Errorf("the accounts are removed from the file; the running proxy does not reload: %w", err)
+	}
 	return nil
 }
 

@@ -11,7 +11,6 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
-	"xoauth2-proxy/internal/verify"
 )
 
 // accountsImportCmd adds accounts from a list.
@@ -130,20 +129,16 @@ func (c *accountsImportCmd) existing() (ids, owners map[string]string) {
 // file, which has ids by email and owners by account_id: each needs an account_id of
 // its own, given or made, and keys that it can sign with. The file may complete some.
 func checkInFile(settings *config.Settings, list []accountfile.Imported, completes func(email string) bool, ids, owners map[string]string) {
-	keys := make(verify.Keys)
 	for i := range list {
 		im := &list[i]
 		if im.Err != nil {
 			continue
 		}
 		var a *account.Account
-		if a, im.Err = accountfile.ReadEntry(settings.Accounts(), im.Entry); im.Err == nil {
-			im.Err = keys.Check(a)
-		} else if completes != nil && completes(im.Entry.Email()) {
-			im.Err = nil
-			continue
-		}
-		if im.Err != nil {
+		if a, im.Err = accountfile.ReadEntry(settings.Accounts(), im.Entry); im.Err != nil {
+			if completes != nil && completes(im.Entry.Email()) {
+				im.Err = nil
+			}
 			continue
 		}
 		email := account.FoldLogin(a.Email)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,6 +64,12 @@ func (c *accountsVerifyCmd) Run() error {
 	verdicts, err := c.verify(ctx, settings, chosen)
 	if err != nil {
 		return err
+	}
+	if len(c.Names) == 0 {
+		for _, e := range accounts.LeftOut() {
+			verdicts = append(verdicts, verdict{Email: e.Email, AccountID: e.ID, err: e.Err,
+				Failure: verify.Failure{Phase: "file", Class: "wrong_entry", Message: strings.ReplaceAll(e.Err.Error(), "\n", "; "), Permanent: true}})
+		}
 	}
 	return c.show(verdicts)
 }

@@ -16,6 +16,9 @@ type checkCmd struct {
 // Run implements the command.
 func (c *checkCmd) Run() error {
 	settings, accounts, report, err := c.read()
+	if err == nil {
+		err = refuseLeftOut(accounts)
+	}
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/testkit"
 )
@@ -35,7 +34,7 @@ func TestKeysAreCheckedAtLoad(t *testing.T) {
 	write(other)
 	const says = "accounts[0]: app@outlook.com: the certificate must be in PEM form and belong to the private key"
 	for _, command := range []string{"check", "serve", "accounts verify", "accounts list"} {
-		apptest.CheckParts(t, mustRun(t, exitConfig, with(s.Files, strings.Fields(command)...)...), s.Files.Accounts+": "+says)
+		apptest.CheckParts(t, mustRun(t, exitConfig, with(s.Files, strings.Fields(command)...)...), s.Files.Accounts+":1: "+says)
 	}
 	s.Want(422, []string{says}, "POST", "/admin/reload", "")
 	s.Want(200, []string{`"email":"user@gmail.com"`}, "GET", "/admin/accounts", "")
@@ -44,37 +43,37 @@ func TestKeysAreCheckedAtLoad(t *testing.T) {
 	s.Want(200, []string{`"added":1`}, "POST", "/admin/reload", "")
 }
 
-// TestKeysAreCheckedBeforeASave has the admin API change a file with a private key
-// that does not belong to its certificate: the API says so and changes nothing, until
-// the account is corrected or removed.
-func TestKeysAreCheckedBeforeASave(t *testing.T) {
+// TestSaveBesideAWrongEntry has the admin API change a file with an account that cannot
+// sign: the others change, and its entry stays as it is until it is corrected or removed.
+func TestSaveBesideAWrongEntry(t *testing.T) {
 	s := newStack(t, "user@gmail.com", "more@gmail.com")
 	certificate, key := signingPair()
 	_, other := signingPair()
-	put := func(key string) {
+	entry := appEntry(t, "app@outlook.com", certificate, other)
+	begin := strings.TrimSuffix(strings.TrimRight(apptest.ReadAll(t, s.Files.Accounts), " }\n"), "]")
+	apptest.WriteFile(t, s.Files.Accounts, begin+", "+entry+"]}")
+	kept := func(what string) {
 		t.Helper()
-		e := new(accountfile.Entry)
-		for _, f := range []field{{"email", "app@outlook.com"}, {"provider", "outlook"}, {"client_id", "c"}, {"tenant", "example.com"},
-			{"oauth_flow", "client_credentials"}, {"client_certificate", certificate}, {"client_private_key", key}} {
-			e.Set(f.key, f.value)
+		if text := apptest.ReadAll(t, s.Files.Accounts); !strings.Contains(text, entry) {
+			t.Errorf("%s changed the wrong entry:\n%s", what, text)
 		}
-		s.Edit(func(l *accountfile.List) error { l.Put(e); return nil })
 	}
-	put(other)
+	again := s.Request("user@gmail.com", `, "verify": false, "overwrite": true, "vmta_name": "changed"`)
+	for _, path := range []string{"/admin/accounts?dry_run=true", "/admin/accounts"} {
+		s.Want(200, []string{`"total_accounts":2`}, "POST", path, again)
+		kept(path)
+	}
+	s.Want(200, nil, "POST", "/admin/accounts/batch", "["+again+"]")
+	kept("the batch")
+	s.Want(200, []string{`"total_accounts":1`}, "DELETE", "/admin/accounts/more@gmail.com", "")
+	kept("DELETE")
 	before := apptest.ReadAll(t, s.Files.Accounts)
 	says := []string{"nothing was changed", "app@outlook.com: the certificate must be in PEM form and belong to the private key"}
-	again := s.Request("user@gmail.com", `, "verify": false, "overwrite": true, "vmta_name": "changed"`)
-	s.Want(400, says, "POST", "/admin/accounts", again)
-	s.Want(400, says, "POST", "/admin/accounts?dry_run=true", again)
-	s.Want(400, says, "POST", "/admin/accounts/batch", "["+again+"]")
-	s.Want(400, says, "DELETE", "/admin/accounts/user@gmail.com", "")
+	s.Want(400, says, "POST", "/admin/accounts", `{"email": "app@outlook.com", "provider": "outlook", "client_id": "other", "client_secret": "s", "refresh_token": "r", "overwrite": true, "verify": false}`)
 	if apptest.ReadAll(t, s.Files.Accounts) != before {
 		t.Error("the file was changed")
 	}
-	if text := s.Want(200, []string{`"total_accounts":2`}, "GET", "/admin/accounts", ""); strings.Contains(text, "changed") {
-		t.Errorf("in force is %s", text)
-	}
-	s.Want(200, []string{`"total_accounts":2`}, "DELETE", "/admin/accounts/app@outlook.com", "")
-	put(key)
-	s.Want(200, []string{`"total_accounts":3`}, "POST", "/admin/accounts", again)
+	s.Want(200, []string{`"total_accounts":1`}, "DELETE", "/admin/accounts/app@outlook.com", "")
+	apptest.WriteFile(t, s.Files.Accounts, strings.TrimSuffix(strings.TrimRight(apptest.ReadAll(t, s.Files.Accounts), " }\n"), "]")+", "+appEntry(t, "app@outlook.com", certificate, key)+"]}")
+	s.Want(200, []string{`"total_accounts":2`}, "POST", "/admin/accounts", again)
 }

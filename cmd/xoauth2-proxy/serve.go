@@ -28,6 +28,8 @@ type serveCmd struct {
 	AdminHost         string `help:"Serve metrics and health on this address (default 127.0.0.1)." env:"XOAUTH2_ADMIN_HOST" placeholder:"ADDR"`
 	AdminPort         *int   `help:"Serve metrics and health on this port (default 9090); 0 picks a free one." env:"XOAUTH2_ADMIN_PORT" placeholder:"PORT"`
 	GlobalConcurrency *int   `help:"Messages with providers at one time, over all accounts (default: no limit)." env:"XOAUTH2_GLOBAL_CONCURRENCY" placeholder:"N"`
+	Strict            bool   `help:"Do not start, or reload, if an account is wrong. Without it a wrong account is left out, or stays as it was." env:"XOAUTH2_STRICT"`
+	AcceptRemovals    bool   `help:"Let a reload remove most accounts, or all, if the accounts file says so." env:"XOAUTH2_ACCEPT_REMOVALS"`
 	DryRun            bool   `help:"Do everything up to the login at the provider, but send nothing; the replies say so." env:"XOAUTH2_DRY_RUN"`
 
 	cache accountfile.Cache // of the accounts, for reloads
@@ -47,6 +49,7 @@ func (c *serveCmd) Run() error {
 		return err
 	}
 	defer closeLog()
+	o.AcceptRemovals = c.AcceptRemovals
 	for _, line := range report.Lines() {
 		o.Log.Info("configuration", zap.String("says", line))
 	}
@@ -56,6 +59,9 @@ func (c *serveCmd) Run() error {
 // load reads the files and applies the command line.
 func (c *serveCmd) load() (*config.Settings, *account.Snapshot, *keyfile.Report, error) {
 	settings, accounts, report, err := c.readWith(&c.cache)
+	if err == nil && c.Strict {
+		err = refuseLeftOut(accounts)
+	}
 	if err != nil {
 		return nil, nil, report, err
 	}
@@ -63,6 +69,18 @@ func (c *serveCmd) load() (*config.Settings, *account.Snapshot, *keyfile.Report,
 		return nil, nil, report, exitError{exitUsage, err}
 	}
 	return settings, accounts, report, nil
+}
+
+// refuseLeftOut returns what is wrong with entries of the accounts file, nil if nothing is.
+func refuseLeftOut(accounts *account.Snapshot) error {
+	var problems keyfile.Problems
+	for _, e := range accounts.LeftOut() {
+		problems.AddJoined(e.Err)
+	}
+	if err := problems.Err(); err != nil {
+		return exitError{exitConfig, err}
+	}
+	return nil
 }
 
 // options loads the files and makes the log, for a proxy that reloads by load. cache

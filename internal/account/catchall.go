@@ -113,7 +113,7 @@ func (e mailbox) forget() { e.of.byLogin.CompareAndDelete(e.folded, e.account) }
 // mailboxOf returns the account of a login that is not configured by itself.
 func (s *Snapshot) mailboxOf(folded, login string) (*Account, bool) {
 	i := strings.IndexByte(folded, '@')
-	if i <= 0 || folded[:i] == "*" || !isMailbox(login) {
+	if i <= 0 || folded[:i] == "*" || s.leftOutLogins[folded] || !isMailbox(login) {
 		return nil, false
 	}
 	base, ok := s.byLogin["*"+folded[i:]]

@@ -35,7 +35,7 @@ func (s *Snapshot) Reusing(old *Snapshot) *Snapshot {
 	all, same := old.replacing(s.all)
 	switch {
 	case same:
-		return old
+		return old.LeavingOut(s.leftOut)
 	case slices.Equal(all, s.all):
 		return s
 	}
@@ -43,11 +43,11 @@ func (s *Snapshot) Reusing(old *Snapshot) *Snapshot {
 	if err != nil { // what is in the place of an account has its id and email
 		return s
 	}
-	return reusing
+	return reusing.LeavingOut(s.leftOut)
 }
 
 // Renew is NewSnapshot of accounts, Reusing s. It is cheap if they are the accounts of s
-// already.
+// already. The wrong entries that s knows are not of the result, or are.
 func (s *Snapshot) Renew(accounts []*Account) (*Snapshot, error) {
 	all, same := s.replacing(accounts)
 	if same {

@@ -10,12 +10,15 @@ import (
 // concurrent readers.
 type Snapshot struct {
 	all     []*Account
-	byLogin map[string]*Account // by FoldLogin(Email)
+	byLogin map[string]*Account // by loginKey(Email)
 	byID    map[string]*Account
 
 	catchAll bool // there is at least one catch-all account
 
 	extensions Extensions // that every account has
+
+	leftOut       []LeftOut       // the wrong entries of the file
+	leftOutLogins map[string]bool // their emails, by loginKey
 }
 
 // DuplicateError says that two accounts of one set share a value that must be unique.
@@ -159,3 +162,6 @@ func (s *Snapshot) Extensions() Extensions {
 
 // Len returns the number of accounts.
 func (s *Snapshot) Len() int { return len(s.all) }
+
+// Has reports whether an account has that email; a mailbox of a catch-all account has none.
+func (s *Snapshot) Has(email string) bool { return s.byLogin[loginKey(email)] != nil }

@@ -24,4 +24,13 @@ type Basis struct {
 	// Keys open sealed values, and seal those that are not bound to their account
 	// yet; may be nil.
 	Keys *seal.Keyring
+	// Signing checks that accounts can sign with the keys that they have; nil: they
+	// are not checked.
+	Signing Signing
+}
+
+// Signing finds accounts that cannot sign with the keys that they have: all their token
+// requests would fail. The error shows no secret.
+type Signing interface {
+	CheckKeys(*account.Account) error
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/tailscale/hujson"
+
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/keyfile"
 )
@@ -21,9 +23,6 @@ type EditOptions struct {
 	// Rehearse has a dry run do all steps of a change but the last one, even if there
 	// is nothing to change: it fails where a change would fail.
 	Rehearse bool
-	// Check, if not nil, gets the accounts that the file is to have, and may refuse
-	// them.
-	Check func(*account.Snapshot) error
 	// Cache, if not nil, is the cache of the program that loads the file.
 	Cache *Cache
 }
@@ -34,10 +33,12 @@ type EditOptions struct {
 // save that was cut off. Everything that change does not touch stays as it is: the
 // form of the root, unknown keys, comments and order.
 //
+// Wrong entries stay byte for byte, unless change is about them: see ErrEntry.
+//
 // Writers exclude each other by a lock, which is held while change runs. An error of
-// change or how.Check is returned, and nothing is written; nor is anything written
-// when change changes nothing. Other errors join a [*keyfile.Problem] for every
-// mistake, or are of the file system. The snapshot is what the file says now.
+// change is returned, and nothing is written; nor is anything written when change
+// changes nothing. Other errors join a [*keyfile.Problem] for every mistake, or are of
+// the file system. The snapshot is what the file says now.
 func Edit(b *Basis, how EditOptions, change func(*List) error) (*account.Snapshot, error) {
 	if b.Path == "" {
 		return nil, &keyfile.Problem{File: Name, Message: "is nowhere to be found; name the file with --accounts"}
@@ -69,14 +70,7 @@ func Edit(b *Basis, how EditOptions, change func(*List) error) (*account.Snapsho
 	if err := change(list); err != nil {
 		return nil, err
 	}
-	if list.changed {
-		list.bindSealed(b.Keys)
-	}
-	packed := list.pack()
-	snapshot, err := checkText(how.Cache, b, packed)
-	if err == nil && how.Check != nil {
-		err = how.Check(snapshot)
-	}
+	packed, snapshot, err := list.result(how.Cache, b)
 	rehearse := how.DryRun && how.Rehearse
 	if err != nil || !rehearse && (how.DryRun || !list.changed) {
 		return snapshot, err
@@ -89,6 +83,42 @@ func Edit(b *Basis, how EditOptions, change func(*List) error) (*account.Snapsho
 		return nil, fmt.Errorf("%s: %w", b.Path, err)
 	}
 	return snapshot, nil
+}
+
+// ErrEntry says that an account would be wrong that a change makes or changes. It is
+// found in an error that joins a [*keyfile.Problem] for every mistake.
+var ErrEntry = errors.New("the account would be wrong")
+
+// entryError is ErrEntry with the text of its cause alone.
+type entryError struct{ error }
+
+func (e entryError) Unwrap() []error { return []error{ErrEntry, e.error} }
+
+// result returns the text of the changed file and what it says. Entries may be wrong that
+// did not change.
+func (l *List) result(c *Cache, b *Basis) ([]byte, *account.Snapshot, error) {
+	packed := l.pack()
+	snapshot, err := checkText(c, b, packed)
+	if err != nil || !l.changed {
+		return packed, snapshot, err
+	}
+	var errs []error
+	wrong := make(map[*hujson.Object]bool)
+	for _, e := range snapshot.LeftOut() {
+		o := l.objectAt(e.Index)
+		if wrong[o] = true; l.touched[o] {
+			errs = append(errs, e.Err)
+		}
+	}
+	switch {
+	case len(errs) > 0:
+		return nil, nil, entryError{errors.Join(errs...)}
+	case !l.bindSealed(b.Keys, wrong):
+		return packed, snapshot, nil
+	}
+	packed = l.pack()
+	snapshot, err = checkText(c, b, packed)
+	return packed, snapshot, err
 }
 
 // checkText reads data as if it were in the file of b.

@@ -219,7 +219,18 @@ func TestEditRefuses(t *testing.T) {
 			e.Set("provider", "")
 			return l.Add(e)
 		}, nil, "accounts[0].provider: is needed"},
-		{"a file that is wrong", `[{"email": 3}]`, func(l *List) error { return l.Add(newEntry("b@a.test")) }, nil, "accounts.json:1: accounts[0].email"},
+		{"a change that leaves it wrong", "[" + one("a@a.test") + `, {"email": "w@a.test"}]`, func(l *List) error {
+			e := new(Entry)
+			e.Set("email", "w@a.test")
+			e.Set("provider", "outlook")
+			l.Put(e)
+			return nil
+		}, ErrEntry, "accounts.json:1: accounts[1].client_id: is needed"},
+		{"another one's account_id", "[" + identified("x@a.test", "x") + "]", func(l *List) error {
+			e := newEntry("b@a.test")
+			e.Set("account_id", "x")
+			return l.Add(e)
+		}, ErrEntry, `accounts[1].account_id: "x" is in use already`},
 		{"no JSON", `[{"refresh_token": "canary]`, func(l *List) error { return nil }, nil, "not valid JSON"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

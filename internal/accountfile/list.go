@@ -10,6 +10,7 @@ import (
 	"github.com/tailscale/hujson"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile/internal/jsonedit"
 	"xoauth2-proxy/internal/keyfile"
 )
 
@@ -27,8 +28,9 @@ type List struct {
 	array      *hujson.Array
 	indent     string // of the line on which the key of the array stands
 	changed    bool
-	index      *listIndex // nil: not made yet, or no longer right
-	pause      func()     // called between two accounts; may be nil
+	touched    map[*hujson.Object]bool // accounts that are new, or not as they were
+	index      *listIndex              // nil: not made yet, or no longer right
+	pause      func()                  // called between two accounts; may be nil
 }
 
 // newList takes apart the file called name in messages. pause is called between two
@@ -105,9 +107,9 @@ func (l *List) Put(e *Entry) (replaced bool) {
 	}
 	l.forget(object) // its names may change
 	for _, k := range e.keys {
-		setMember(object, k, e.values[k])
+		jsonedit.SetMember(object, k, e.values[k])
 	}
-	l.changed = true
+	l.touch(object)
 	if l.remember(object); l.index != nil && l.index.twice {
 		l.index = nil // it may stand in front of the other one
 	}
@@ -126,7 +128,7 @@ func (l *List) remove(name string, object *hujson.Object) error {
 		return fmt.Errorf("%w: %s", ErrNoAccount, name)
 	}
 	l.forget(object)
-	removeElement(l.array, slices.IndexFunc(l.array.Elements, func(v hujson.Value) bool { return v.Value == hujson.ValueTrimmed(object) }))
+	jsonedit.RemoveElement(l.array, slices.IndexFunc(l.array.Elements, func(v hujson.Value) bool { return v.Value == hujson.ValueTrimmed(object) }))
 	l.changed = true
 	return nil
 }
@@ -148,7 +150,7 @@ func (l *List) ReplaceStrings(keys []string, change func(email, key, value strin
 			continue
 		}
 		for _, key := range keys {
-			old := stringMember(object, key)
+			old := jsonedit.StringMember(object, key)
 			if old == "" {
 				continue
 			}
@@ -157,8 +159,8 @@ func (l *List) ReplaceStrings(keys []string, change func(email, key, value strin
 				return err
 			}
 			if value != old {
-				setMember(object, key, hujson.Value{Value: hujson.String(value)})
-				l.changed = true
+				jsonedit.SetMember(object, key, hujson.Value{Value: hujson.String(value)})
+				l.touch(object)
 			}
 		}
 	}
@@ -167,7 +169,6 @@ func (l *List) ReplaceStrings(keys []string, change func(email, key, value strin
 
 // append adds an element at the end, in the style of those that are there.
 func (l *List) append(e *Entry) {
-	l.changed = true
 	st := l.style()
 	v := e.value(st)
 	before := " "
@@ -178,28 +179,43 @@ func (l *List) append(e *Entry) {
 		if l.array.Elements[n-1].AfterExtra != nil { // a trailing comma
 			v.AfterExtra = hujson.Extra{}
 		}
-		same, rest := splitLine(l.array.AfterExtra)
-		v.BeforeExtra = afterComment(same, before)
+		same, rest := jsonedit.SplitLine(l.array.AfterExtra)
+		v.BeforeExtra = jsonedit.AfterComment(same, before)
 		l.array.AfterExtra = rest
 	} else {
 		// The comments of an empty list go first.
-		v.BeforeExtra = afterComment(bytes.TrimRight(l.array.AfterExtra, " \t\r\n"), before)
+		v.BeforeExtra = jsonedit.AfterComment(bytes.TrimRight(l.array.AfterExtra, " \t\r\n"), before)
 		l.array.AfterExtra = hujson.Extra(st.closing)
 	}
 	l.array.Elements = append(l.array.Elements, v)
 	if object, ok := asObject(&v); ok {
 		l.remember(object)
+		l.touch(object)
 	}
+}
+
+// touch notes that an account is not as it was.
+func (l *List) touch(o *hujson.Object) {
+	if l.touched == nil {
+		l.touched = make(map[*hujson.Object]bool)
+	}
+	l.touched[o], l.changed = true, true
+}
+
+// objectAt returns the account with that index; nil if it is none.
+func (l *List) objectAt(i int) *hujson.Object {
+	o, _ := l.array.Elements[i].Value.(*hujson.Object)
+	return o
 }
 
 // style finds how the list is laid out, from its elements or its surroundings.
 func (l *List) style() style {
-	st := style{closing: "\n" + l.indent, elements: "\n" + l.indent + defaultUnit, lines: true, indent: l.indent + defaultUnit, unit: defaultUnit}
+	st := style{closing: "\n" + l.indent, elements: "\n" + l.indent + jsonedit.DefaultUnit, lines: true, indent: l.indent + jsonedit.DefaultUnit, unit: jsonedit.DefaultUnit}
 	if len(l.array.Elements) == 0 {
 		return st
 	}
 	last := &l.array.Elements[len(l.array.Elements)-1]
-	indent, ok := lastIndent(l.array.Elements[0].BeforeExtra)
+	indent, ok := jsonedit.LastIndent(l.array.Elements[0].BeforeExtra)
 	if !ok {
 		st.elements, indent = "", l.indent
 	} else {
@@ -208,7 +224,7 @@ func (l *List) style() style {
 	st.indent = indent
 	if object, isObject := last.Value.(*hujson.Object); isObject && len(object.Members) > 0 {
 		var inner string
-		if inner, st.lines = memberIndent(object); st.lines {
+		if inner, st.lines = jsonedit.MemberIndent(object); st.lines {
 			if unit, deeper := strings.CutPrefix(inner, indent); deeper && unit != "" {
 				st.unit = unit
 			}
@@ -225,10 +241,10 @@ func (l *List) forget(o *hujson.Object) {
 		l.index = nil
 		return
 	}
-	if name := account.FoldLogin(stringMember(o, "email")); x.emails[name] == o {
+	if name := account.FoldLogin(jsonedit.StringMember(o, "email")); x.emails[name] == o {
 		delete(x.emails, name)
 	}
-	if name := stringMember(o, "account_id"); x.ids[name] == o {
+	if name := jsonedit.StringMember(o, "account_id"); x.ids[name] == o {
 		delete(x.ids, name)
 	}
 }

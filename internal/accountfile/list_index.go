@@ -4,6 +4,7 @@ import (
 	"github.com/tailscale/hujson"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile/internal/jsonedit"
 )
 
 // listIndex finds accounts by name: a list to import may be as long as the file.
@@ -24,6 +25,6 @@ func (x *listIndex) add(o *hujson.Object) {
 			x.twice = true
 		}
 	}
-	put(x.emails, account.FoldLogin(stringMember(o, "email")))
-	put(x.ids, stringMember(o, "account_id"))
+	put(x.emails, account.FoldLogin(jsonedit.StringMember(o, "email")))
+	put(x.ids, jsonedit.StringMember(o, "account_id"))
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/tailscale/hujson"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile/internal/jsonedit"
 )
 
 // TestListIndex changes a list at random, names that stand twice included, and
@@ -16,10 +17,10 @@ func TestListIndex(t *testing.T) {
 	look := func(l *List, name string) (byID *hujson.Object) {
 		for i := range l.array.Elements {
 			object, _ := asObject(&l.array.Elements[i])
-			if account.FoldLogin(stringMember(object, "email")) == account.FoldLogin(name) {
+			if account.FoldLogin(jsonedit.StringMember(object, "email")) == account.FoldLogin(name) {
 				return object
 			}
-			if byID == nil && stringMember(object, "account_id") == name {
+			if byID == nil && jsonedit.StringMember(object, "account_id") == name {
 				byID = object
 			}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tailscale/hujson"
 
+	"xoauth2-proxy/internal/accountfile/internal/jsonedit"
 	"xoauth2-proxy/internal/keyfile"
 )
 
@@ -172,7 +173,7 @@ func partsAround(f *keyfile.File, text []byte, array *hujson.Value) parts {
 	if root, ok := f.Root.Value.(*hujson.Object); ok {
 		for i := range root.Members {
 			if &root.Members[i].Value == array {
-				p.indent, _ = lastIndent(root.Members[i].Name.BeforeExtra)
+				p.indent, _ = jsonedit.LastIndent(root.Members[i].Name.BeforeExtra)
 			}
 		}
 	}

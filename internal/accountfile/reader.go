@@ -66,8 +66,20 @@ func (r *accountReader) read() *account.Account {
 	if a.Email == "" || a.ID == "" {
 		return nil
 	}
+	r.checkSigning(a)
 	alone := *a // the draft is used again
 	return &alone
+}
+
+// checkSigning finds keys that the account cannot sign with, unless there are problems
+// with it already.
+func (r *accountReader) checkSigning(a *account.Account) {
+	if r.basis.Signing == nil || len(*r.f.Problems) > r.before {
+		return
+	}
+	if err := r.basis.Signing.CheckKeys(a); err != nil {
+		r.f.Problem(r.node, strings.TrimSuffix(r.place.Exact, "."), "%s: %v", a.Email, err)
+	}
 }
 
 // resolve fills in what the provider p gives.

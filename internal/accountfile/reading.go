@@ -1,9 +1,10 @@
 package accountfile
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"xoauth2-proxy/internal/account"
@@ -19,7 +20,8 @@ type reading struct {
 	depth    int
 	units    []unit
 	accounts []*account.Account
-	found    []spot // of the accounts
+	found    []place // of the accounts
+	bad      []*spot // the wrong entries
 	problems keyfile.Problems
 
 	grouped    []*keyfile.Entry // of the report, in the order of their first account
@@ -34,14 +36,14 @@ func newReading(c *Cache, b *Basis) *reading {
 	r := &reading{cache: c, basis: b, groups: make(map[*keyfile.Statement]*keyfile.Entry), statements: make(map[keyfile.Statement]*keyfile.Statement)}
 	if c.last != nil {
 		n := len(c.last.units)
-		r.units, r.accounts, r.found = make([]unit, 0, n), make([]*account.Account, 0, n), make([]spot, 0, n)
+		r.units, r.accounts, r.found = make([]unit, 0, n), make([]*account.Account, 0, n), make([]place, 0, n)
 	}
 	r.part = keyfile.NewParts(b.Path, b.Keys, len(accountTable.Keys), &r.problems)
 	return r
 }
 
-// read reads the accounts of b. With problems in them the cache does not change. ok
-// is false if the text cannot be parsed.
+// read reads the accounts of b. The snapshot knows the wrong entries. ok is false if the
+// text cannot be parsed.
 func (c *Cache) read(b *Basis, from source, ps *keyfile.Problems, report *keyfile.Report) (snapshot *account.Snapshot, ok bool) {
 	if c == nil {
 		c = new(Cache)
@@ -63,12 +65,11 @@ func (r *reading) take(p *piece) (known bool, err error) {
 	if r.cache.Pause != nil {
 		defer r.cache.Pause()
 	}
-	r.found = append(r.found, spot{p.index, p.line()})
 	var u unit
 	if p.index > 0 {
 		u.text = digestOf(p.text)
 		if known := r.known.find(u.text); known != nil {
-			r.units, r.accounts = append(r.units, *known), append(r.accounts, known.account)
+			r.add(p, *known, known.account)
 			for _, said := range known.notes {
 				r.say(said, p.before)
 			}
@@ -87,16 +88,21 @@ func (r *reading) take(p *piece) (known bool, err error) {
 			about = append(about, one)
 		}
 	}
+	if len(r.problems) > 0 {
+		r.bad = append(r.bad, r.wrong(p))
+		r.problems = r.problems[:0]
+		return false, nil
+	}
 	if !r.part.Passing {
 		u.account, u.notes = a, about
 	}
-	r.units = append(r.units, u)
-	if a == nil { // there is a problem that says why
-		r.found = r.found[:len(r.found)-1]
-		return false, nil
-	}
-	r.accounts = append(r.accounts, a)
+	r.add(p, u, a)
 	return false, nil
+}
+
+// add takes an account, which stands at p.
+func (r *reading) add(p *piece, u unit, a *account.Account) {
+	r.units, r.accounts, r.found = append(r.units, u), append(r.accounts, a), append(r.found, place{p.index, p.line()})
 }
 
 // begin begins an array of that depth.
@@ -116,6 +122,7 @@ func (r *reading) readAccount(p *piece) (*account.Account, error) {
 		return nil, err
 	}
 	r.part.NextPart(text, p.line()-1, node)
+	r.draft, r.part.Account = accountDraft{}, ""
 	ar := &accountReader{f: r.part, node: node, basis: r.basis, place: placeOf(p.index), draft: &r.draft}
 	return ar.read(), nil
 }
@@ -156,16 +163,17 @@ func (r *reading) finish(p parts, ps *keyfile.Problems, report *keyfile.Report) 
 	if p.array == nil {
 		return nil, true
 	}
-	p.file.Problems, p.file.Report = &r.problems, report
-	var err error
-	if last := r.cache.last; last != nil {
-		snapshot, err = last.snapshot.Renew(r.accounts)
+	p.file.Problems, p.file.Report = ps, report
+	snapshot, err := r.snapshot()
+	if err != nil || len(r.bad) > 0 {
+		leftOut := r.leaveOut()
+		if snapshot, err = r.snapshot(); err != nil { // not possible: names are unique now
+			ps.Add(&keyfile.Problem{File: r.basis.Path, Message: err.Error()})
+			return nil, true
+		}
+		snapshot = snapshot.LeavingOut(leftOut)
 	} else {
-		snapshot, err = account.NewSnapshot(r.accounts)
-	}
-	addDuplicates(p.file, err, r.found)
-	if *ps = append(*ps, r.problems...); len(r.problems) > 0 {
-		return nil, true
+		snapshot = snapshot.LeavingOut(nil)
 	}
 	noteAccounts(p.file, snapshot)
 	for i, a := range snapshot.All() { // one for each unit
@@ -177,35 +185,44 @@ func (r *reading) finish(p parts, ps *keyfile.Problems, report *keyfile.Report) 
 	return snapshot, true
 }
 
-// spot is where an account stands in its file.
-type spot struct{ index, line int }
-
-// placeOf is what the keys of the account with that index are called.
-func placeOf(index int) keyfile.Place {
-	return keyfile.Place{Exact: fmt.Sprintf("accounts[%d].", index), General: "accounts[]."}
-}
-
-// addDuplicates adds a problem for each duplicate of a snapshot, whose accounts were
-// found at these spots.
-func addDuplicates(f *keyfile.File, err error, found []spot) {
-	for _, dup := range duplicates(err) {
-		first, second := found[dup.First], found[dup.Second]
-		f.Problems.Add(&keyfile.Problem{File: f.Name, Line: second.line, Key: placeOf(second.index).Exact + dup.Field,
-			Message: fmt.Sprintf("%q is in use already, by the account on line %d", dup.Value, first.line)})
+// snapshot returns a snapshot of the accounts, with those of the last time in it.
+func (r *reading) snapshot() (*account.Snapshot, error) {
+	if last := r.cache.last; last != nil {
+		return last.snapshot.Renew(r.accounts)
 	}
+	return account.NewSnapshot(r.accounts)
 }
 
-// duplicates returns the duplicates that the error of a snapshot joins.
-func duplicates(err error) []*account.DuplicateError {
-	var dups []*account.DuplicateError
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range joined.Unwrap() {
-			if dup, ok := errors.AsType[*account.DuplicateError](e); ok {
-				dups = append(dups, dup)
-			}
+// place is where an account stands in its file.
+type place struct{ index, line int }
+
+// wrong returns the entry at hand, which has problems.
+func (r *reading) wrong(p *piece) *spot {
+	return &spot{index: p.index, line: p.line(), id: r.draft.a.ID, email: cmp.Or(r.draft.a.Email, r.part.Account), problems: slices.Clone(r.problems)}
+}
+
+// leaveOut takes the accounts out whose names other entries have, and returns all wrong
+// entries.
+func (r *reading) leaveOut() []account.LeftOut {
+	spots := r.bad
+	for i, a := range r.accounts {
+		spots = append(spots, &spot{index: r.found[i].index, line: r.found[i].line, id: a.ID, email: a.Email, account: a})
+	}
+	slices.SortFunc(spots, func(a, b *spot) int { return cmp.Compare(a.index, b.index) })
+	entries := leaveOut(r.basis.Path, spots)
+	n, good := 0, 0 // accounts so far, and how many of them are right
+	for _, s := range spots {
+		if s.account == nil {
+			continue
 		}
+		if len(s.problems) == 0 {
+			r.accounts[good], r.units[good] = r.accounts[n], r.units[n]
+			good++
+		}
+		n++
 	}
-	return dups
+	r.accounts, r.units = r.accounts[:good], r.units[:good]
+	return entries
 }
 
 // noteAccounts adds the line that counts the accounts.
@@ -223,5 +240,9 @@ func noteAccounts(f *keyfile.File, s *account.Snapshot) {
 	if len(names) == 0 {
 		names = []string{"nobody can log in"}
 	}
-	f.Report.Notef("%s: accounts: %d (%s)", f.Name, s.Len(), strings.Join(names, ", "))
+	left := ""
+	if n := len(s.LeftOut()); n > 0 {
+		left = fmt.Sprintf("; %d entries are wrong and left out", n)
+	}
+	f.Report.Notef("%s: accounts: %d (%s)%s", f.Name, s.Len(), strings.Join(names, ", "), left)
 }

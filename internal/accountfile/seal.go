@@ -36,32 +36,40 @@ func (e *Entry) Seal(keys *seal.Keyring) error {
 	return nil
 }
 
-// bindSealed seals values anew that are sealed without their account and key. A value
-// that the keys do not open stays: reading the file reports it.
-func (l *List) bindSealed(keys *seal.Keyring) {
-	unbound := []byte(`"sealed:v1:`)
+// bindSealed seals values anew that are sealed without their account and key, but for
+// those of wrong entries. A value that the keys do not open stays: reading the file
+// reports it. It returns whether there was one to seal.
+func (l *List) bindSealed(keys *seal.Keyring, wrong map[*hujson.Object]bool) (bound bool) {
 	for i := range l.array.Elements {
 		object, ok := l.array.Elements[i].Value.(*hujson.Object)
-		if !ok || !keys.CanSeal() {
+		if !ok || wrong[object] || !keys.CanSeal() {
 			continue
 		}
-		for m := range object.Members {
-			v := &object.Members[m].Value
-			lit, ok := v.Value.(hujson.Literal)
-			if !ok || !bytes.HasPrefix(lit, unbound) || !slices.Contains(SealedKeys, keyfile.MemberName(object, m)) {
-				continue
-			}
-			field := seal.Field{Account: emailOf(object), Key: keyfile.MemberName(object, m)}
-			plain, err := keys.OpenField(lit.String(), field)
-			if err != nil {
-				continue
-			}
-			if sealed, err := keys.SealField(plain, field); err == nil {
-				v.Value = hujson.String(sealed)
-			}
-		}
+		bound = bindMembers(object, keys) || bound
 		l.rest()
 	}
+	return bound
+}
+
+// bindMembers is bindSealed for one account.
+func bindMembers(object *hujson.Object, keys *seal.Keyring) (bound bool) {
+	unbound := []byte(`"sealed:v1:`)
+	for m := range object.Members {
+		v, name := &object.Members[m].Value, keyfile.MemberName(object, m)
+		lit, ok := v.Value.(hujson.Literal)
+		if !ok || !bytes.HasPrefix(lit, unbound) || !slices.Contains(SealedKeys, name) {
+			continue
+		}
+		field := seal.Field{Account: emailOf(object), Key: name}
+		plain, err := keys.OpenField(lit.String(), field)
+		if err != nil {
+			continue
+		}
+		if sealed, err := keys.SealField(plain, field); err == nil {
+			v.Value, bound = hujson.String(sealed), true
+		}
+	}
+	return bound
 }
 
 // notSent are the keys that are declared as secrets and that the proxy does not send

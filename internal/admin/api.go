@@ -60,8 +60,9 @@ type API interface {
 	// Order pauses, resumes or drains an account; ErrNotFound. Any other error
 	// says that the order is in force and could not be kept for a restart.
 	Order(email string, order Order) (*Hold, error)
-	// Reload reads the files again, as SIGHUP does.
-	Reload() (*Reloaded, error)
+	// Reload reads the files again, as SIGHUP does. acceptRemovals lets it remove most
+	// accounts, or all.
+	Reload(acceptRemovals bool) (*Reloaded, error)
 	// LogLevel is the level in force; SetLogLevel changes it until the next
 	// reload that changes it, and fails for a name that is none.
 	LogLevel() string

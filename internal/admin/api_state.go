@@ -53,7 +53,7 @@ func (a *apiRoutes) order(order Order) fasthttp.RequestHandler {
 
 // reload reads the files again.
 func (a *apiRoutes) reload(ctx *fasthttp.RequestCtx) {
-	done, err := a.api.Reload()
+	done, err := a.api.Reload(ctx.QueryArgs().GetBool("accept_removals"))
 	if err != nil {
 		WriteError(ctx, fasthttp.StatusUnprocessableEntity, err.Error())
 		return

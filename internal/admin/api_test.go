@@ -139,8 +139,8 @@ func (f *fakeAPI) find(email string) (Account, error) {
 	return Account{}, ErrNotFound
 }
 
-func (f *fakeAPI) Reload() (*Reloaded, error) {
-	if f.saveErr != nil {
+func (f *fakeAPI) Reload(acceptRemovals bool) (*Reloaded, error) {
+	if f.saveErr != nil && !acceptRemovals {
 		return nil, f.saveErr
 	}
 	return &Reloaded{TotalAccounts: 1, LogLevel: f.level, RestartNeeded: []string{"server.loops"}}, nil
@@ -180,6 +180,7 @@ func newAPI(t *testing.T, token string, emails ...string) (*fakeAPI, string) {
 	}
 	s := newServer(t, cfg, notReady)
 	s.ReportStuck(f.stuck)
+	s.ReportWarnings(func() []string { return []string{"an entry is wrong"} })
 	s.HandleAPI(f)
 	url := start(t, s)
 	if token == "" {

@@ -41,7 +41,11 @@ func (s *Server) health(ctx *fasthttp.RequestCtx) {
 
 // ready answers whether mail is accepted.
 func (s *Server) ready(ctx *fasthttp.RequestCtx) {
-	probe(ctx, probeReply{Status: "ready"}, "not ready", s.notReady)
+	reply := probeReply{Status: "ready"}
+	if s.warnings != nil {
+		reply.Warnings = s.warnings()
+	}
+	probe(ctx, reply, "not ready", s.notReady)
 }
 
 // probeReply is the answer of a probe.
@@ -49,6 +53,8 @@ type probeReply struct {
 	Status  string   `json:"status"`
 	Service string   `json:"service,omitempty"`
 	Reasons []string `json:"reasons,omitempty"`
+	// Warnings are what is wrong beside that, of readiness.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // probe answers 200 with reply, or if there are reasons 503 with them and the

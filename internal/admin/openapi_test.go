@@ -189,6 +189,8 @@ var exchanges = []exchange{
 	{route: "GET /admin/info", status: 200},
 	{route: "POST /admin/reload", status: 200},
 	{route: "POST /admin/reload", status: 422, saveErr: errDisk},
+	{route: "POST /admin/reload", path: "/admin/reload?accept_removals=true", status: 200, saveErr: errDisk},
+	{route: "POST /admin/reload", path: "/admin/reload?accept_removals=false", status: 422, saveErr: errDisk},
 	{route: "GET /admin/log/level", status: 200},
 	{route: "PUT /admin/log/level", status: 200, body: `{"level":"debug"}`},
 	{route: "PUT /admin/log/level", status: 400, body: `{"level":"loud"}`},

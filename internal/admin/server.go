@@ -30,6 +30,7 @@ type Server struct {
 	log      *zap.Logger
 	notReady func() []string
 	stuck    func() []string // nil: no part is watched
+	warnings func() []string // nil: there are none
 	sets     []*metrics.Set
 	router   router
 	http     *fasthttp.Server
@@ -108,6 +109,11 @@ func (s *Server) Handle(method, pattern string, h fasthttp.RequestHandler) {
 // called for each request and must not wait for any part. ReportStuck must not be
 // called after Start.
 func (s *Server) ReportStuck(stuck func() []string) { s.stuck = stuck }
+
+// ReportWarnings has /ready tell what is wrong although mail is accepted. Readiness is
+// told to everyone who can connect: warnings name no mailbox. The rest is as for
+// ReportStuck.
+func (s *Server) ReportWarnings(warnings func() []string) { s.warnings = warnings }
 
 // Start listens and serves in the background. It fails if the address cannot
 // be listened on, with ErrNoToken if other machines can reach it and no token is

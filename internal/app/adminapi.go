@@ -104,8 +104,8 @@ func (a *adminAPI) Info() admin.Info {
 }
 
 // Reload implements admin.API.
-func (a *adminAPI) Reload() (*admin.Reloaded, error) {
-	done, err := a.live.reload("admin API")
+func (a *adminAPI) Reload(acceptRemovals bool) (*admin.Reloaded, error) {
+	done, err := a.live.reload("admin API", acceptRemovals || a.live.accept)
 	if err != nil {
 		return nil, err
 	}

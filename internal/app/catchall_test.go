@@ -86,7 +86,7 @@ func TestCatchAll(t *testing.T) {
 
 	// A reload, after which the same sessions go on, over the same connections.
 	apptest.WriteFile(t, s.Files.Accounts, appAccounts(s.Provider, `, "max_recipients": 9`))
-	if _, err := s.live.reload("test"); err != nil {
+	if _, err := s.live.reload("test", false); err != nil {
 		t.Fatal(err)
 	}
 	if err := apptest.Send(sales, "three"); err != nil {
@@ -114,7 +114,7 @@ func TestCatchAll(t *testing.T) {
 
 	// Without the account, its sessions end.
 	s.Edit(func(l *accountfile.List) error { return l.Remove("*@contoso.example") })
-	if _, err := s.live.reload("test"); err != nil {
+	if _, err := s.live.reload("test", true); err != nil {
 		t.Fatal(err)
 	}
 	if err := sales.Mail("from@example.com"); err == nil || !strings.HasPrefix(err.Error(), "421") {

@@ -69,8 +69,10 @@ func effective(s *config.Settings) string {
 	list("runtime", s.Runtime)
 	list("state_dir", s.StateDir)
 	list("orders", ordersFile(s))
-	list("accounts", *s.Accounts())
-	return b.String()
+	accounts := s.Accounts()
+	accounts.Signing = nil // no setting
+	list("accounts", *accounts)
+	return strings.Replace(b.String(), "accounts.Signing: <nil>\n", "", 1)
 }
 
 // listSettings lists the fields of v, which is called name.

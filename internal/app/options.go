@@ -24,6 +24,8 @@ type Options struct {
 	Load Loader
 	// Cache is what Load uses for the accounts. Nil: it uses none.
 	Cache *accountfile.Cache
+	// AcceptRemovals has reloads remove most accounts, or all, if the file says so.
+	AcceptRemovals bool
 	// Since is a time before the files were read for Settings and Accounts.
 	Since time.Time
 	// Log takes all log lines. Level is the level of Log; reloads and the admin API

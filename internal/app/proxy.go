@@ -108,6 +108,8 @@ func (p *Proxy) assemble(o *Options, set *metrics.Set) (err error) {
 		return err
 	}
 	p.admin.ReportStuck(p.watch.Stuck)
+	p.admin.ReportWarnings(watchLeftOut(store, set))
+	logLeftOut(log, o.Accounts)
 	return p.serveAPI(o, store)
 }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -18,7 +19,6 @@ import (
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/control"
-	"xoauth2-proxy/internal/verify"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/server"
 	"xoauth2-proxy/upstream"
@@ -28,6 +28,7 @@ import (
 // through it, one at a time.
 type reloader struct {
 	load     Loader
+	accept   bool               // reloads may remove most accounts
 	cache    *accountfile.Cache // of load; nil: it has none
 	level    zap.AtomicLevel    // of the log
 	log      *zap.Logger
@@ -51,7 +52,7 @@ type reloader struct {
 // newReloader returns a reloader for the settings of o, which are in force. From
 // now on SIGHUP does not end the process.
 func newReloader(o *Options) *reloader {
-	r := &reloader{load: o.Load, cache: o.Cache, level: o.Level, settings: o.Settings, log: o.Log.Named("reload"), hup: make(chan os.Signal, 1)}
+	r := &reloader{load: o.Load, accept: o.AcceptRemovals, cache: o.Cache, level: o.Level, settings: o.Settings, log: o.Log.Named("reload"), hup: make(chan os.Signal, 1)}
 	r.stamps = r.files.stamps(o.Settings)
 	for i := range r.stamps {
 		if r.stamps[i].modified.After(o.Since.Add(-clockGrain)) { // it may have changed after it was read
@@ -71,13 +72,21 @@ type reloaded struct {
 	restart                        []string // settings that wait for a restart
 }
 
-// reload reads the files again and puts them in force as a whole, but for the
-// settings that need a restart. On an error nothing changes.
-func (r *reloader) reload(cause string) (reloaded, error) {
+// reload reads the files again and puts them in force as a whole, but for the settings
+// that need a restart, and for accounts whose entries are wrong: they stay as they were.
+// On an error nothing changes. Without acceptRemovals, a reload that removes most
+// accounts is an error: see checkRemovals.
+func (r *reloader) reload(cause string, acceptRemovals bool) (reloaded, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	stamps := r.files.stamps(r.settings)
 	settings, accounts, report, err := r.load()
+	if err == nil {
+		before := r.store.Load()
+		if accounts = accounts.Keeping(before); !acceptRemovals {
+			err = checkRemovals(before, accounts)
+		}
+	}
 	if err != nil {
 		r.stamps = stamps // reading the same again would give the same error
 		r.log.Error("reload refused, nothing was changed", zap.String("cause", cause), zap.Strings("problems", strings.Split(err.Error(), "\n")))
@@ -88,6 +97,7 @@ func (r *reloader) reload(cause string) (reloaded, error) {
 		r.log.Debug("configuration", zap.String("says", line))
 	}
 	done := r.publish(accounts)
+	logLeftOut(r.log, accounts)
 	r.adopt(settings)
 	done.restart = r.settings.Differing(settings)
 	r.log.Info("reloaded", zap.String("cause", cause), zap.Int("accounts", done.total), zap.Int("added", done.added),
@@ -103,17 +113,15 @@ func (r *reloader) reload(cause string) (reloaded, error) {
 func (r *reloader) edit(how accountfile.EditOptions, change func(*accountfile.List) error) (*account.Snapshot, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	how.Check = func(s *account.Snapshot) error {
-		if err := verify.AllKeys(r.settings.AccountsFile, s); err != nil {
-			return fmt.Errorf("%w: %s", admin.ErrKeys, strings.ReplaceAll(err.Error(), "\n", "; "))
-		}
-		return nil
-	}
 	how.Cache = r.cache
 	accounts, err := accountfile.Edit(r.settings.Accounts(), how, change)
+	if errors.Is(err, accountfile.ErrEntry) {
+		err = fmt.Errorf("%w: %s", admin.ErrKeys, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
 	if err != nil || how.DryRun {
 		return accounts, err
 	}
+	accounts = accounts.Keeping(r.store.Load())
 	done := r.publish(accounts)
 	r.log.Info("accounts changed by the admin API", zap.Int("accounts", done.total), zap.Int("added", done.added),
 		zap.Int("changed", done.changed), zap.Int("removed", done.removed))
@@ -160,7 +168,7 @@ func (r *reloader) publish(s *account.Snapshot) reloaded {
 	r.relay.Retain(s)
 	if err := r.orders.Retain(func(id string) bool {
 		_, ok := s.ByID(id)
-		return ok
+		return ok || len(s.LeftOut()) > 0 // a wrong entry may be the account's
 	}); err != nil {
 		r.log.Error("the orders for removed accounts are not forgotten for good", zap.Error(err))
 	}

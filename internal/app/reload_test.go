@@ -210,7 +210,7 @@ func TestReloadUnderTraffic(t *testing.T) {
 			}
 			return l.Add(s.Entry("coming@outlook.com"))
 		})
-		if _, err := s.live.reload("test"); err != nil {
+		if _, err := s.live.reload("test", false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -231,7 +231,7 @@ func TestReloadKeepsAccounts(t *testing.T) {
 	before := s.live.store.Load()
 	reload := func() {
 		t.Helper()
-		if _, err := s.live.reload("test"); err != nil {
+		if _, err := s.live.reload("test", false); err != nil {
 			t.Fatal(err)
 		}
 	}

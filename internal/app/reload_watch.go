@@ -28,7 +28,7 @@ func (r *reloader) start() {
 			case <-ctx.Done():
 				return
 			case <-r.hup:
-				_, _ = r.reload("SIGHUP") // it logs the result
+				_, _ = r.reload("SIGHUP", r.accept) // it logs the result
 			}
 		}
 	})
@@ -82,7 +82,7 @@ func (r *reloader) watch(ctx context.Context) {
 				continue
 			}
 			if r.unread(now) {
-				_, _ = r.reload("file") // it logs the result
+				_, _ = r.reload("file", r.accept) // it logs the result
 				r.watchDirs(w)
 			}
 		}

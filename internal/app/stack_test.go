@@ -12,7 +12,6 @@ import (
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/keyfile"
 	"xoauth2-proxy/internal/sandbox"
-	"xoauth2-proxy/internal/verify"
 )
 
 // stack is a running proxy with a sandbox as its provider.
@@ -45,9 +44,6 @@ func optionsFor(t *testing.T, f sandbox.ProxyFiles, log *zap.Logger, level zap.A
 	o := Options{Cache: new(accountfile.Cache), Since: time.Now(), Log: log, Level: level}
 	o.Load = func() (*config.Settings, *account.Snapshot, *keyfile.Report, error) {
 		s, accounts, report, err := config.Load(f.Config, f.Accounts, o.Cache)
-		if err == nil {
-			err = verify.AllKeys(s.AccountsFile, accounts)
-		}
 		if err == nil {
 			err = s.Override(config.Flags{Port: new(int), AdminPort: new(int)})
 		}

@@ -96,13 +96,17 @@ func TestCacheOfAccounts(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "ca.pem")); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := Load(configFile, accountsFile, m); err == nil || !strings.Contains(err.Error(), "oauth_ca_file: cannot be read") {
-		t.Errorf("without a file that is named: %v", err)
+	leftOut := func(what, says string) {
+		t.Helper()
+		_, after, _, err := Load(configFile, accountsFile, m)
+		if err != nil || len(after.LeftOut()) != 1 || !strings.Contains(after.LeftOut()[0].Err.Error(), says) {
+			t.Errorf("%s: %v, %v", what, after, err)
+		}
 	}
+	leftOut("without a file that is named", "oauth_ca_file: cannot be read")
 	write(t, dir, "key", keys[1])
-	if _, _, _, err := Load(configFile, accountsFile, m); err == nil || !strings.Contains(err.Error(), "accounts[2].refresh_token: the value was sealed with another key") {
-		t.Errorf("with another key: %v", err)
-	}
+	write(t, dir, "ca.pem", "")
+	leftOut("with another key", "accounts[2].refresh_token: the value was sealed with another key")
 }
 
 // TestCacheOfEdits edits a file that a program has loaded: what the edit gives is

@@ -1,8 +1,13 @@
 package config
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,10 +18,23 @@ import (
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/keyfile"
 	"xoauth2-proxy/internal/seal"
+	"xoauth2-proxy/internal/testkit"
 )
 
-// somePEM is in PEM form, and no key.
-const somePEM = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"
+// somePEM is a certificate and its RSA key in PEM form, in one.
+var somePEM = func() string {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(365 * 24 * time.Hour)}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	c, k := testkit.PEM(tls.Certificate{Certificate: [][]byte{certificate}, PrivateKey: key})
+	return strings.TrimSpace(string(k) + string(c))
+}()
 
 // quoted is s as a string of a file.
 func quoted(s string) string {

@@ -27,8 +27,10 @@ const (
 // need not be a config.json. A path that is given must exist. A program that calls
 // Load again gives it the same cache each time; others give nil.
 //
-// The error joins a [*keyfile.Problem] for every mistake in both files; then settings
-// and snapshot are nil. The report is never nil.
+// The error joins a [*keyfile.Problem] for every mistake in config.json, or for every
+// mistake in the accounts if none of them is right; then settings and snapshot are nil. An
+// entry that is wrong beside right ones is left out: the snapshot tells. The report is
+// never nil.
 func Load(configPath, accountsPath string, cache *accountfile.Cache) (*Settings, *account.Snapshot, *keyfile.Report, error) {
 	var ps keyfile.Problems
 	report := new(keyfile.Report)
@@ -45,6 +47,11 @@ func Load(configPath, accountsPath string, cache *accountfile.Cache) (*Settings,
 	}
 	if s.OAuth.TokenStore == "" {
 		report.Notef("warning: no oauth.token_store: a refresh token that its provider replaces is in memory only, and lost at a restart")
+	}
+	if snapshot != nil && snapshot.Len() == 0 { // no account is right
+		for _, e := range snapshot.LeftOut() {
+			ps.AddJoined(e.Err)
+		}
 	}
 	if err := ps.Err(); err != nil {
 		return nil, nil, report, err

@@ -54,7 +54,7 @@ func (s *Settings) stateDir() string {
 // Accounts returns what the accounts are read and edited with.
 func (s *Settings) Accounts() *accountfile.Basis {
 	return &accountfile.Basis{Path: s.AccountsFile, StateDir: s.stateDir(), Providers: s.Providers,
-		BindSourceIP: s.Upstream.BindSourceIP, IPv6: s.Upstream.IPv6, Keys: s.Secrets.Key}
+		BindSourceIP: s.Upstream.BindSourceIP, IPv6: s.Upstream.IPv6, Keys: s.Secrets.Key, Signing: signing}
 }
 
 // Server is the side of the clients. Its TLS, Gate and Watch are not settings.

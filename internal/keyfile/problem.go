@@ -41,6 +41,19 @@ type Problems []*Problem
 // Add adds a problem.
 func (ps *Problems) Add(p *Problem) { *ps = append(*ps, p) }
 
+// AddJoined adds the problems that err, an error of Err, joins.
+func (ps *Problems) AddJoined(err error) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return
+	}
+	for _, e := range joined.Unwrap() {
+		if p, ok := errors.AsType[*Problem](e); ok {
+			ps.Add(p)
+		}
+	}
+}
+
 // Err joins the problems in the order of their lines; nil when there are none.
 // Files keep the order in which they were read.
 func (ps Problems) Err() error {

@@ -2,10 +2,8 @@ package verify
 
 import (
 	"context"
-	"errors"
 	"testing"
 
-	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/sandbox"
@@ -50,24 +48,5 @@ func TestExplainPlain(t *testing.T) {
 	got := Explain(context.Canceled)
 	if want := (Failure{Class: "failed", Message: context.Canceled.Error()}); got != want || got.Text() != want.Message {
 		t.Errorf("%+v", got)
-	}
-}
-
-// TestKeysCheckPairsOnce has accounts that share a pair of keys that does not fit:
-// each is named.
-func TestKeysCheckPairsOnce(t *testing.T) {
-	key := account.NewSecret("no key")
-	s, err := account.NewSnapshot([]*account.Account{
-		{ID: "a", Email: "a@example.com"}, {ID: "b", Email: "b@example.com", Flow: account.FlowClientCredentials, Certificate: "no certificate", PrivateKey: key}, {ID: "c", Email: "c@example.com", Flow: account.FlowClientCredentials, Certificate: "no certificate", PrivateKey: key}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = AllKeys("accounts.json", s)
-	joined, ok := errors.AsType[interface {
-		error
-		Unwrap() []error
-	}](err)
-	if !ok || len(joined.Unwrap()) != 2 {
-		t.Errorf("%v", err)
 	}
 }

@@ -1,0 +1,84 @@
+package app
+
+import (
+	"fmt"
+
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/account"
+)
+
+// removable is how many accounts a reload may remove at any time. More than that, and
+// more than half of all, are most likely a mistake.
+const removable = 10
+
+// acceptHint says how a reload is made to remove most accounts.
+const acceptHint = "POST /admin/reload?accept_removals=true on the admin socket, or serve --accept-removals, if that is meant"
+
+// checkRemovals refuses a reload that leaves no accounts, or removes more than half of
+// them and more than a few: a file that was truncated, or another's. The accounts of wrong
+// entries are in after as they were. An account that changed its id or its email, and not
+// both, is still there.
+func checkRemovals(before, after *account.Snapshot) error {
+	if before == after || before.Len() == 0 {
+		return nil
+	}
+	if after.Len() == 0 {
+		return fmt.Errorf("the file has no accounts, and %d are in force: %s", before.Len(), acceptHint)
+	}
+	removed := 0
+	for _, a := range before.All() {
+		if _, ok := after.ByID(a.ID); !ok && !after.Has(a.Email) {
+			removed++
+		}
+	}
+	if removed > removable && 2*removed > before.Len() {
+		return fmt.Errorf("%d of %d accounts would be removed: %s", removed, before.Len(), acceptHint)
+	}
+	return nil
+}
+
+// mostNamed is how many wrong entries are named at one time.
+const mostNamed = 20
+
+// leftOutMessage is the message of the log line about wrong entries.
+const leftOutMessage = "entries of the accounts file are wrong and left out"
+
+// logLeftOut names the wrong entries of the accounts file.
+func logLeftOut(log *zap.Logger, s *account.Snapshot) {
+	entries := s.LeftOut()
+	if len(entries) == 0 {
+		return
+	}
+	var problems []string
+	kept := 0
+	for i, e := range entries {
+		if i < mostNamed {
+			problems = append(problems, e.Err.Error())
+		}
+		if e.Kept {
+			kept++
+		}
+	}
+	log.Error(leftOutMessage, zap.Int("entries", len(entries)), zap.Int("kept_as_before", kept), zap.Strings("problems", problems))
+}
+
+// watchLeftOut shows the wrong entries in force in the metrics, and beside readiness.
+func watchLeftOut(store *account.Store, set *metrics.Set) (warnings func() []string) {
+	set.NewGauge("accounts_left_out", func() float64 { return float64(len(store.Load().LeftOut())) })
+	return func() (lines []string) {
+		for i, e := range store.Load().LeftOut() {
+			if i == mostNamed {
+				break
+			}
+			state := "its account is not in force"
+			if e.Kept {
+				state = "its account is in force as it was before"
+			}
+			// Readiness is told to everyone who can connect: no addresses.
+			lines = append(lines, fmt.Sprintf("accounts[%d] on line %d of the accounts file is wrong: %s", e.Index, e.Line, state))
+		}
+		return lines
+	}
+}
