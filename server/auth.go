@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/password"
 )
 
@@ -70,7 +71,7 @@ func (s *session) onPlain(line []byte) (codec.Reply, state) {
 	if err != nil {
 		return s.badAuth()
 	}
-	wrong := len(authzid) > 0 && !bytes.EqualFold(authzid, authcid)
+	wrong := len(authzid) > 0 && account.FoldLogin(string(authzid)) != account.FoldLogin(string(authcid))
 	return s.authenticate(authcid, password.Login{Password: pass, Wrong: wrong})
 }
 

@@ -37,14 +37,14 @@ func (a *Account) CheckCatchAll() error {
 func (a *Account) Base() *Account { return a.base }
 
 // ForMailbox returns the account of one mailbox of a catch-all account. Its ID is the ID of
-// a, a slash and the folded login. Its Email is the login in lower case, so that every
-// spelling, in every snapshot, is the same mailbox with the same connections. AuthIdentity
-// and Subject are the mailbox's. All else is as in a.
+// a, a slash and the key of the login (FoldLogin). Its Email is that key too, so that every
+// spelling, in every snapshot, is the same mailbox with the same connections, whichever
+// came first. AuthIdentity and Subject are the mailbox's. All else is as in a.
 func (a *Account) ForMailbox(login string) *Account {
 	m := *a
 	m.base = a
 	m.ID = a.ID + "/" + FoldLogin(login)
-	m.Email, m.AuthIdentity, m.Subject = strings.ToLower(login), "", ""
+	m.Email, m.AuthIdentity, m.Subject = FoldLogin(login), "", ""
 	m.prints, m.mailboxes = nil, nil
 	m.keepFingerprints()
 	return &m

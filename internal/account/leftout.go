@@ -34,7 +34,7 @@ func (s *Snapshot) LeavingOut(entries []LeftOut) *Snapshot {
 	with.leftOut, with.leftOutLogins = entries, make(map[string]bool, len(entries))
 	for _, e := range entries {
 		if e.Email != "" {
-			with.leftOutLogins[loginKey(e.Email)] = true
+			with.leftOutLogins[FoldLogin(e.Email)] = true
 		}
 	}
 	return &with
@@ -51,7 +51,7 @@ func (s *Snapshot) IsLeftOut(login []byte) bool {
 	if len(s.leftOut) == 0 || len(login) > MaxLogin {
 		return false
 	}
-	key := loginKey(string(login))
+	key := FoldLogin(string(login))
 	at := strings.LastIndexByte(key, '@')
 	return s.leftOutLogins[key] || at > 0 && s.leftOutLogins["*"+key[at:]]
 }
@@ -65,8 +65,8 @@ func (s *Snapshot) Keeping(old *Snapshot) *Snapshot {
 	entries, all := slices.Clone(s.leftOut), slices.Clone(s.all)
 	kept := make(map[*Account]bool)
 	for i, e := range entries {
-		a := cmp.Or(old.byID[e.ID], old.byLogin[loginKey(e.Email)])
-		if a == nil || s.byID[a.ID] != nil || s.byLogin[loginKey(a.Email)] != nil {
+		a := cmp.Or(old.byID[e.ID], old.byLogin[FoldLogin(e.Email)])
+		if a == nil || s.byID[a.ID] != nil || s.byLogin[FoldLogin(a.Email)] != nil {
 			continue
 		}
 		entries[i].Kept = true

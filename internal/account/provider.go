@@ -128,9 +128,10 @@ func (p *Provider) FillFlow(a *Account) {
 
 // TokenURLFor returns the token endpoint for the mailbox of that address.
 func (p *Provider) TokenURLFor(email string) string {
-	domain := email[strings.LastIndexByte(email, '@')+1:]
+	key := FoldLogin(email)
+	domain := key[strings.LastIndexByte(key, '@')+1:]
 	for _, d := range p.PersonalDomains {
-		if strings.EqualFold(d, domain) {
+		if d == domain {
 			return p.PersonalTokenURL
 		}
 	}

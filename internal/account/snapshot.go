@@ -10,7 +10,7 @@ import (
 // concurrent readers.
 type Snapshot struct {
 	all     []*Account
-	byLogin map[string]*Account // by loginKey(Email)
+	byLogin map[string]*Account // by FoldLogin(Email)
 	byID    map[string]*Account
 
 	catchAll bool // there is at least one catch-all account
@@ -18,7 +18,7 @@ type Snapshot struct {
 	extensions Extensions // that every account has
 
 	leftOut       []LeftOut       // the wrong entries of the file
-	leftOutLogins map[string]bool // their emails, by loginKey
+	leftOutLogins map[string]bool // their emails, by FoldLogin
 }
 
 // DuplicateError says that two accounts of one set share a value that must be unique.
@@ -65,7 +65,7 @@ func newSnapshot(accounts []*Account) (*Snapshot, error) {
 		}
 		s.catchAll = s.catchAll || a.IsCatchAll()
 		s.extensions &= a.Extensions
-		key := loginKey(a.Email)
+		key := FoldLogin(a.Email)
 		if _, ok := s.byLogin[key]; ok {
 			errs = append(errs, &DuplicateError{Field: "email", Value: a.Email, Second: i})
 			continue
@@ -96,34 +96,26 @@ func (s *Snapshot) findFirst(errs []error) {
 		switch dup, ok := errors.AsType[*DuplicateError](err); {
 		case !ok:
 		case dup.Field == "email":
-			dup.First = index[s.byLogin[loginKey(dup.Value)]]
+			dup.First = index[s.byLogin[FoldLogin(dup.Value)]]
 		default:
 			dup.First = index[s.byID[dup.Value]]
 		}
 	}
 }
 
-// loginKey is FoldLogin of an email in a snapshot. Most are folded already, and
-// then it is the email itself.
-func loginKey(email string) string {
-	var buf [MaxLogin]byte
-	folded := appendFold(buf[:0], []byte(email))
-	if string(folded) == email {
-		return email
-	}
-	return string(folded)
-}
-
 // ByLogin finds the account that a client names at AUTH, whatever the case of
 // the letters. login is borrowed. It takes no lock and, but for a mailbox of a
-// catch-all account, does not allocate. The catch-all accounts themselves
+// catch-all account and a login beyond ASCII, does not allocate. The catch-all accounts themselves
 // cannot log in.
 func (s *Snapshot) ByLogin(login []byte) (*Account, bool) {
 	if len(login) > MaxLogin {
 		return nil, false
 	}
 	var buf [MaxLogin]byte
-	folded := appendFold(buf[:0], login)
+	folded, ascii := appendASCII(buf[:0], login)
+	if !ascii {
+		folded = []byte(foldUnicode(string(login)))
+	}
 	a, ok := s.byLogin[string(folded)]
 	if !s.catchAll {
 		return a, ok
@@ -164,4 +156,4 @@ func (s *Snapshot) Extensions() Extensions {
 func (s *Snapshot) Len() int { return len(s.all) }
 
 // Has reports whether an account has that email; a mailbox of a catch-all account has none.
-func (s *Snapshot) Has(email string) bool { return s.byLogin[loginKey(email)] != nil }
+func (s *Snapshot) Has(email string) bool { return s.byLogin[FoldLogin(email)] != nil }

@@ -230,7 +230,8 @@ func (c *importChecker) complete(e *Entry) error {
 // ProviderOf returns the provider that the domain of an address belongs to; "" if the
 // domain does not tell.
 func ProviderOf(email string) string {
-	domain := strings.ToLower(email[strings.LastIndexByte(email, '@')+1:])
+	key := account.FoldLogin(email)
+	domain := key[strings.LastIndexByte(key, '@')+1:]
 	switch {
 	case domain == "gmail.com" || domain == "googlemail.com":
 		return account.Gmail().Name

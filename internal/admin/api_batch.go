@@ -2,10 +2,11 @@ package admin
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/valyala/fasthttp"
+
+	"xoauth2-proxy/internal/account"
 )
 
 // verifyParallel bounds the accounts of a batch that are verified at one time.
@@ -54,11 +55,11 @@ func (a *apiRoutes) addBatch(ctx *fasthttp.RequestCtx) {
 func (a *apiRoutes) duplicates(list []*NewAccount) (twice []string) {
 	there := make(map[string]bool)
 	for _, have := range a.api.Accounts() {
-		there[strings.ToLower(have.Email)] = true
+		there[account.FoldLogin(have.Email)] = true
 	}
 	seen := make(map[string]bool)
 	for _, n := range list {
-		key := strings.ToLower(n.Email)
+		key := account.FoldLogin(n.Email)
 		if seen[key] || there[key] && !n.Overwrite {
 			twice = append(twice, n.Email)
 		}

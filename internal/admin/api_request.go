@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"xoauth2-proxy/internal/account"
 )
 
 // HandleAPI adds the routes of the admin API. Like Handle it is for the time
@@ -148,8 +150,9 @@ func (a *apiRoutes) checkNew(n *NewAccount) error {
 
 // describe returns the account that the API has under that address.
 func (a *apiRoutes) describe(address string) (Account, bool) {
+	key := account.FoldLogin(address)
 	for _, have := range a.api.Accounts() {
-		if strings.EqualFold(have.Email, address) {
+		if account.FoldLogin(have.Email) == key {
 			return have, true
 		}
 	}

@@ -16,7 +16,7 @@ const module = "xoauth2-proxy/"
 var allowed = map[string][]string{
 	"codec":                                  {},
 	"internal/account":                       {},
-	"internal/admin":                         {"internal/durable"},
+	"internal/admin":                         {"internal/account", "internal/durable"},
 	"internal/adminclient":                   {},
 	"internal/control":                       {"internal/durable", "internal/watchdog"},
 	"internal/durable":                       {},
