@@ -2,28 +2,27 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"xoauth2-proxy/internal/app"
+	"xoauth2-proxy/internal/checkup"
 	"xoauth2-proxy/internal/config"
 )
 
-// checkCmd checks the files and reports the settings in force.
+// checkCmd checks the files and this host, and reports the settings in force.
 type checkCmd struct {
 	files
+	Strict bool `help:"Fail on warnings too."`
 }
 
 // Run implements the command.
 func (c *checkCmd) Run() error {
 	settings, accounts, report, err := c.read()
-	if err == nil {
-		err = refuseLeftOut(accounts)
-	}
 	if err != nil {
 		return err
 	}
-	if _, err := report.WriteTo(os.Stdout); err != nil {
-		return err
+	findings := checkup.All(settings, accounts, report)
+	for _, f := range findings {
+		fmt.Println(f)
 	}
 	for _, l := range settings.Server.Listeners {
 		fmt.Printf("clients connect to %s\n", l.Address)
@@ -31,6 +30,14 @@ func (c *checkCmd) Run() error {
 	fmt.Printf("metrics and health on %s\n", settings.Admin.Address)
 	for _, line := range adminLines(settings) {
 		fmt.Println(line)
+	}
+	errs, warnings := findings.Count(checkup.Error), findings.Count(checkup.Warning)
+	fmt.Printf("%d errors, %d warnings, %d notes\n", errs, warnings, findings.Count(checkup.Note))
+	switch {
+	case errs > 0:
+		return exitError{exitConfig, fmt.Errorf("%d accounts: there are errors", accounts.Len())}
+	case c.Strict && warnings > 0:
+		return exitError{exitConfig, fmt.Errorf("%d accounts: there are warnings", accounts.Len())}
 	}
 	fmt.Printf("%d accounts: the files are fine\n", accounts.Len())
 	return nil

@@ -69,3 +69,22 @@ func TestRemoveManyBesideARunningProxy(t *testing.T) {
 	mustRun(t, 0, with(f, "accounts", "remove", "--all", "--yes")...)
 	s.Want(200, []string{`"total_accounts":0,`}, "GET", "/admin/accounts", "")
 }
+
+// TestCheckIsStrict has files with a warning and without an error: check fails only if it
+// is to be strict, and says how many there are of each kind, the worst first.
+func TestCheckIsStrict(t *testing.T) {
+	_, f := apptest.NewSandbox(t, "user@outlook.com")
+	apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"state_dir": %q, "providers": {"gmial": {"max_concurrent_messages": 2}, "outlook": {"connection_pool": {"max_connections_per_account": 50}}}}`, t.TempDir()))
+	for code, args := range map[int][]string{0: {"check"}, exitConfig: {"check", "--strict"}} {
+		said := mustRun(t, code, with(f, args...)...)
+		apptest.CheckParts(t, said, "warning: providers.gmial: no account uses it", "note: "+f.Config+":1: ", "0 errors, ", " warnings, ")
+		if strings.Index(said, "note: ") < strings.Index(said, "warning: providers.gmial") {
+			t.Errorf("not the worst first:\n%s", said)
+		}
+	}
+	apptest.WriteFile(t, f.Accounts, `[{"email": "a@outlook.com", "provider": "outlook", "client_id": "REPLACE-ME", "refresh_token": "canary"}]`)
+	said := mustRun(t, exitConfig, with(f, "check")...)
+	if !strings.HasPrefix(said, "error: a@outlook.com: client_id: is still REPLACE-ME\n") || !strings.Contains(said, "1 errors, ") || strings.Contains(said, "fine") {
+		t.Error(said)
+	}
+}

@@ -110,6 +110,7 @@ func (p *Proxy) assemble(o *Options, set *metrics.Set) (err error) {
 	p.admin.ReportStuck(p.watch.Stuck)
 	p.admin.ReportWarnings(watchLeftOut(store, set))
 	logLeftOut(log, o.Accounts)
+	logMissingSources(log, o.Accounts)
 	return p.serveAPI(o, store)
 }
 

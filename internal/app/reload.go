@@ -98,6 +98,7 @@ func (r *reloader) reload(cause string, acceptRemovals bool) (reloaded, error) {
 	}
 	done := r.publish(accounts)
 	logLeftOut(r.log, accounts)
+	logMissingSources(r.log, accounts)
 	r.adopt(settings)
 	done.restart = r.settings.Differing(settings)
 	r.log.Info("reloaded", zap.String("cause", cause), zap.Int("accounts", done.total), zap.Int("added", done.added),

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/checkup"
 )
 
 // removable is how many accounts a reload may remove at any time. More than that, and
@@ -62,6 +63,14 @@ func logLeftOut(log *zap.Logger, s *account.Snapshot) {
 		}
 	}
 	log.Error(leftOutMessage, zap.Int("entries", len(entries)), zap.Int("kept_as_before", kept), zap.Strings("problems", problems))
+}
+
+// logMissingSources names accounts that cannot connect from here.
+func logMissingSources(log *zap.Logger, s *account.Snapshot) {
+	if missing := checkup.MissingSources(s); len(missing) > 0 {
+		log.Error("accounts cannot connect: this host does not have their addresses", zap.Int("missing", len(missing)),
+			zap.Strings("problems", missing[:min(len(missing), mostNamed)]))
+	}
 }
 
 // watchLeftOut shows the wrong entries in force in the metrics, and beside readiness.

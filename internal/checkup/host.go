@@ -1,0 +1,182 @@
+package checkup
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/keyfile"
+)
+
+// soon is how long before the end of a certificate check warns.
+const soon = 30 * 24 * time.Hour
+
+// certificates finds certificates that have ended, or end soon.
+func (fs *Findings) certificates(s *config.Settings, accounts *account.Snapshot) {
+	if path := s.Server.CertFile; path != "" {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			fs.add(Error, "server.cert_file: cannot be read: %v", err)
+		}
+		fs.certificate("server.cert_file: "+path, string(text))
+	}
+	for _, a := range accounts.All() {
+		fs.certificate(a.Email+": client_certificate", a.Certificate)
+	}
+}
+
+// certificate checks the first certificate of a PEM text.
+func (fs *Findings) certificate(what, text string) {
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return
+		}
+		switch left := time.Until(c.NotAfter); {
+		case left <= 0:
+			fs.add(Error, "%s: the certificate has expired on %s", what, c.NotAfter.UTC().Format(time.DateOnly))
+		case left <= soon:
+			fs.add(Warning, "%s: the certificate expires on %s", what, c.NotAfter.UTC().Format(time.DateOnly))
+		}
+		return
+	}
+}
+
+// directories finds directories that cannot be written to.
+func (fs *Findings) directories(s *config.Settings) {
+	for _, d := range []struct{ key, dir string }{
+		{"state_dir", s.StateDir}, {"oauth.token_store", dirOf(s.OAuth.TokenStore)}, {"log.file", dirOf(s.Log.File)},
+	} {
+		if d.dir == "" {
+			continue
+		}
+		info, err := os.Stat(d.dir)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			fs.add(Error, "%s: the directory %s does not exist", d.key, d.dir)
+		case err != nil:
+			fs.add(Error, "%s: %v", d.key, err)
+		case !info.IsDir():
+			fs.add(Error, "%s: %s is no directory", d.key, d.dir)
+		default:
+			if err := tryFile(d.dir); err != nil {
+				fs.add(Error, "%s: %s cannot be written to by this user: %v", d.key, d.dir, err)
+			}
+		}
+	}
+	if s.AccountsFile != "" {
+		if err := tryFile(dirOf(s.AccountsFile)); err != nil {
+			fs.add(Warning, "%s: its directory cannot be written to by this user (%v): commands and the admin API cannot change accounts", s.AccountsFile, err)
+		}
+	}
+}
+
+// tryFile makes a file in the directory for a moment. The error does not repeat the path.
+func tryFile(dir string) error {
+	f, err := os.CreateTemp(dir, ".xoauth2-proxy-check-*")
+	if err != nil {
+		return keyfile.WithoutPath(err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// dirOf returns the directory of a file, "" for none.
+func dirOf(file string) string {
+	if file == "" {
+		return ""
+	}
+	return filepath.Dir(file)
+}
+
+// addresses finds addresses that this host does not have.
+func (fs *Findings) addresses(s *config.Settings, accounts *account.Snapshot) {
+	for _, l := range s.Server.Listeners {
+		fs.listener("listeners: "+l.Address, l.Address)
+	}
+	fs.listener("admin.address: "+s.Admin.Address, s.Admin.Address)
+	for _, missing := range MissingSources(accounts) {
+		fs.add(Error, "%s", missing)
+	}
+}
+
+// MissingSources names the accounts whose ip_address this host does not have: no
+// connection can be made from it.
+func MissingSources(accounts *account.Snapshot) (missing []string) {
+	lacks := make(map[netip.Addr]bool)
+	for _, a := range accounts.All() {
+		if !a.SourceIP.IsValid() {
+			continue
+		}
+		lack, known := lacks[a.SourceIP]
+		if !known {
+			lack = errors.Is(bind(netip.AddrPortFrom(a.SourceIP, 0).String()), syscall.EADDRNOTAVAIL)
+			lacks[a.SourceIP] = lack
+		}
+		if lack {
+			missing = append(missing, a.Email+": ip_address: this host does not have "+a.SourceIP.String()+"; take it out, or give it to an interface")
+		}
+	}
+	return missing
+}
+
+// listener tries to listen on an address, if it is one of IP.
+func (fs *Findings) listener(what, address string) {
+	if _, err := netip.ParseAddrPort(address); err != nil {
+		return
+	}
+	switch err := bind(address); {
+	case err == nil:
+	case errors.Is(err, syscall.EADDRINUSE):
+		fs.add(Note, "%s: is in use, maybe by the running proxy", what)
+	default:
+		fs.add(Error, "%s: cannot be listened on: %v", what, err)
+	}
+}
+
+// bind listens on an address for a moment.
+func bind(address string) error {
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return err
+	}
+	return ln.Close()
+}
+
+// spareDescriptors are for files, the admin server and token endpoints.
+const spareDescriptors = 200
+
+// descriptors compares the limit of open files with what clients and accounts may need.
+func (fs *Findings) descriptors(s *config.Settings, accounts *account.Snapshot) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return
+	}
+	needed := uint64(s.Server.MaxConnections) + spareDescriptors
+	connections := uint64(0)
+	for _, a := range accounts.All() {
+		connections += uint64(a.Limits.MaxConnections)
+	}
+	if needed += connections; limit.Max < needed {
+		fs.add(Warning, "the limit of open files is %d, and %d may be needed: %s. Raise it (LimitNOFILE= of the unit, ulimit -n), or lower server.max_connections",
+			limit.Max, needed, strings.Join([]string{
+				plural(uint64(s.Server.MaxConnections), "clients"), plural(connections, "connections of accounts"), plural(spareDescriptors, "others")}, ", "))
+	}
+}
+
+func plural(n uint64, what string) string { return strconv.FormatUint(n, 10) + " " + what }
