@@ -46,7 +46,7 @@ func CheckProxyURL(s string) (account.Secret, error) {
 
 // ClientPassword reads the password that clients log in with: a hash or plain text.
 func ClientPassword(v *keyfile.Value) (account.Secret, bool) {
-	return keyfile.CheckedSecret(func(s string) (account.Secret, error) {
+	return keyfile.CheckedPassword(func(s string) (account.Secret, error) {
 		_, err := password.Parse(s)
 		return account.NewSecret(s), err
 	})(v)

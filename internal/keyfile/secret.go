@@ -13,7 +13,7 @@ import (
 // resolve returns the secret that s stands for: itself, or what a reference
 // names (package seal).
 func (v *Value) resolve(s string) (string, bool) {
-	if seal.IsReference(s) && !seal.IsSealed(s) {
+	if isElsewhere(s) {
 		v.File.Passing = true
 	}
 	plain, err := seal.Resolve(s, v.File.Keys, seal.Field{Account: v.File.Account, Key: v.path})
@@ -23,13 +23,45 @@ func (v *Value) resolve(s string) (string, bool) {
 	return plain, err == nil
 }
 
+// isElsewhere reports whether s is a reference to a secret.
+func isElsewhere(s string) bool { return seal.IsReference(s) && !seal.IsSealed(s) }
+
+// IsBlank reports whether r is white space, or is not visible: NO-BREAK SPACE, ZERO WIDTH
+// SPACE, a byte order mark. It is part of no token, key or name.
+func IsBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
+
+// resolveTrimmed is resolve for secrets that never begin or end with blanks: editors and
+// shells leave some around what is referred to. They are taken off; blanks other than line
+// ends at the end are noted.
+func (v *Value) resolveTrimmed(s string) (string, bool) {
+	plain, ok := v.resolve(s)
+	if !ok || !isElsewhere(s) {
+		return plain, ok
+	}
+	trimmed := strings.TrimFunc(plain, IsBlank)
+	if trimmed == "" {
+		v.Fail("what is referred to has nothing but white space")
+		return "", false
+	}
+	if trimmed != strings.TrimRight(plain, "\r\n") && v.Entry != nil {
+		v.Entry.Status, v.Entry.Note = Trimmed, "white space, or characters that are not visible, are around what is referred to; they are left out"
+	}
+	return trimmed, true
+}
+
 // SecretText reads a secret of one line, or what stands for one.
-func SecretText(v *Value) (string, bool) {
+func SecretText(v *Value) (string, bool) { return secretText(v, (*Value).resolveTrimmed) }
+
+// PasswordText is SecretText for a secret that may begin or end with white space. A file
+// loses its last line end only.
+func PasswordText(v *Value) (string, bool) { return secretText(v, (*Value).resolve) }
+
+func secretText(v *Value, resolve func(*Value, string) (string, bool)) (string, bool) {
 	s, ok := Text(v)
 	if !ok {
 		return "", false
 	}
-	if s, ok = v.resolve(s); !ok {
+	if s, ok = resolve(v, s); !ok {
 		return "", false
 	}
 	if strings.ContainsFunc(s, unicode.IsControl) {
@@ -50,7 +82,7 @@ func SecretLines(v *Value) (string, bool) {
 	if s == "" {
 		return "", false
 	}
-	return v.resolve(s)
+	return v.resolveTrimmed(s)
 }
 
 // PEM reads PEM, or what stands for it.
@@ -59,18 +91,36 @@ func PEM(v *Value) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	if block, _ := pem.Decode([]byte(s)); block == nil {
+	switch block, _ := pem.Decode([]byte(s)); {
+	case block == nil:
 		v.Fail("must be in PEM form, which begins with -----BEGIN and has line ends")
+		return "", false
+	case IsEncrypted(block):
+		v.Fail("is an encrypted key, and there is no passphrase for it: decrypt it (openssl pkey -in KEY -out PLAIN), and keep the file to its owner, or seal the value")
 		return "", false
 	}
 	return s, true
 }
 
+// IsEncrypted reports whether a key needs a passphrase (RFC 5958, RFC 1421).
+func IsEncrypted(block *pem.Block) bool {
+	return block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED")
+}
+
 // CheckedSecret reads a secret, or what stands for one, and applies check,
 // whose error must not show it.
 func CheckedSecret[V any](check func(string) (V, error)) Reader[V] {
+	return checkedBy(SecretText, check)
+}
+
+// CheckedPassword is CheckedSecret for a PasswordText.
+func CheckedPassword[V any](check func(string) (V, error)) Reader[V] {
+	return checkedBy(PasswordText, check)
+}
+
+func checkedBy[V any](read Reader[string], check func(string) (V, error)) Reader[V] {
 	return func(v *Value) (x V, ok bool) {
-		s, ok := SecretText(v)
+		s, ok := read(v)
 		if !ok {
 			return x, false
 		}

@@ -233,8 +233,8 @@ func Text(v *Value) (string, bool) {
 	case strings.ContainsFunc(s, unicode.IsControl):
 		v.Fail("must not contain control characters or line ends")
 		return "", false
-	case strings.TrimSpace(s) != s:
-		v.Fail("must not begin or end with white space")
+	case strings.TrimFunc(s, IsBlank) != s:
+		v.Fail("must not begin or end with white space, nor with characters that are not visible, such as U+200B and U+FEFF: type the value anew between the quotes")
 		return "", false
 	}
 	return s, s != ""

@@ -92,7 +92,7 @@ func read(kind, name string, private bool) (string, error) {
 	return text, nil
 }
 
-// readFile reads a small file and takes the line end off.
+// readFile reads a small file and takes its last line end off.
 func readFile(path string, private bool) (string, error) {
 	// Opening a FIFO would wait for its writer, and some devices act when they are
 	// opened: only a regular file is opened. O_NONBLOCK is for a FIFO that takes the
@@ -123,7 +123,7 @@ func readFile(path string, private bool) (string, error) {
 	case len(text) > maxFile:
 		return "", fmt.Errorf("it has more than %d octets", maxFile)
 	}
-	text = bytes.TrimRight(text, "\r\n")
+	text = bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r"))
 	if len(text) == 0 {
 		return "", errors.New("it is empty")
 	}
