@@ -21,7 +21,6 @@ type draft struct {
 	listeners        []server.Listener
 	listenerNodes    []*keyfile.Value // of listeners
 	acquire, margin  keyfile.Given[time.Duration]
-	relayConnections keyfile.Given[int]
 	providers        map[string]*providerDraft
 }
 

@@ -10,6 +10,9 @@ import (
 // noWorkers is the reason that several of the predecessor's keys share.
 const noWorkers = "there is no fixed set of workers; the limits of the accounts and the upstream section bound what runs at one time"
 
+// noRelay is the reason of the keys about token requests.
+const noRelay = "the original did not read this section; oauth.parallel_refreshes bounds the token requests at one time"
+
 // globalKeys are the predecessor's sections global, powermta_relay, features and
 // monitoring.
 var globalKeys = []keyfile.Key[draft]{
@@ -71,13 +74,12 @@ var globalKeys = []keyfile.Key[draft]{
 	keyfile.Set("global.logging.console_output", keyfile.Boolean, func(d *draft) *bool { return &d.settings.Log.Console },
 		"the same as log.console"),
 
-	keyfile.Opt("powermta_relay.max_concurrent_connections_per_account", keyfile.Whole(1, 10_000), func(d *draft) *keyfile.Given[int] { return &d.relayConnections },
-		"connections of any account at one time, whatever its provider; default none"),
+	keyfile.NoEffect[draft]("powermta_relay.max_concurrent_connections_per_account",
+		"the original did not read this section; providers.NAME.connection_pool.max_connections_per_account bounds the connections of an account"),
 	keyfile.NoEffect[draft]("powermta_relay.max_workers", noWorkers),
-	keyfile.NoEffect[draft]("powermta_relay.num_token_fetching_workers", "oauth.parallel_refreshes and num_token_refresh_workers bound the token requests at one time"),
+	keyfile.NoEffect[draft]("powermta_relay.num_token_fetching_workers", noRelay),
 	keyfile.NoEffect[draft]("powermta_relay.num_pre_auth_connections_workers", accountkeys.NoPrewarm),
-	keyfile.Set("powermta_relay.num_token_refresh_workers", keyfile.Whole(1, 10_000), func(d *draft) *int { return &d.settings.OAuth.MaxParallel },
-		"the same as oauth.parallel_refreshes"),
+	keyfile.NoEffect[draft]("powermta_relay.num_token_refresh_workers", noRelay),
 	keyfile.NoEffect[draft]("powermta_relay.num_pool_invalidation_workers", noWorkers),
 	keyfile.NoEffect[draft]("powermta_relay.num_pool_closing_workers", noWorkers),
 

@@ -69,12 +69,11 @@ func TestOriginalFiles(t *testing.T) {
 	if s.Upstream.MaxWaiting != 10000 || s.OAuth.Timeout != 10*time.Second {
 		t.Error("the misplaced keys are not honoured")
 	}
-	if g := s.Providers["gmail"].Limits; g.MaxConnections != 3 || g.MaxMessagesPerConnection != 200 ||
+	if g := s.Providers["gmail"].Limits; g.MaxConnections != 10 || g.MaxMessagesPerConnection != 200 ||
 		g.ConnectionMaxAge != 5*time.Minute || g.IdleTimeout != 30*time.Second {
 		t.Errorf("limits of gmail: %+v", g)
 	}
-	const key = "providers.gmail.connection_pool.max_connections_per_account = 50: clamped: 3 is in force: " +
-		"powermta_relay.max_concurrent_connections_per_account is lower than the provider's limit of 10 (Gmail answers 421"
+	const key = "providers.gmail.connection_pool.max_connections_per_account = 50: clamped: 10 is in force: Gmail answers 421"
 	checkReport(t, report, "config.json:25: ", key)
 	checkReport(t, report, "config.json:46: ", "= 50: clamped: 3 is in force: Microsoft refuses the fourth connection of a mailbox with 432 4.3.2")
 	checkReport(t, report, "config.json:8: global.http_pool.total_connections = 5000: ignored: ")
@@ -101,7 +100,7 @@ func TestOriginalAccounts(t *testing.T) {
 	if a.ID != "gmail_sales_example_com" || a.VMTA != "vmta-gmail-sales" || a.SourceIP != netip.MustParseAddr("192.168.1.100") ||
 		a.SMTP != (account.Endpoint{Host: "smtp.gmail.com", Port: 587, TLS: account.TLSStartTLS}) ||
 		a.RefreshToken.Reveal() != "1//canary-refresh!*$.x" || a.ClientSecret.Reveal() != "canary-secret" ||
-		a.RefreshMargin != 5*time.Minute || a.Limits.MaxConnections != 3 || a.Limits.MessagesPerDay != 2000 {
+		a.RefreshMargin != 5*time.Minute || a.Limits.MaxConnections != 10 || a.Limits.MessagesPerDay != 2000 {
 		t.Errorf("sales@example.com: %+v", a)
 	}
 	if a, ok = snapshot.ByLogin([]byte("news@hotmail.com")); !ok || a.TokenURL != "https://login.live.com/oauth20_token.srf" ||

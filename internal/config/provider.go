@@ -20,7 +20,7 @@ func (d *draft) settle(p *account.Provider, section *providerDraft) {
 	section.settleEndpoints(p)
 	section.settleExtensions(p)
 	section.settleAvoid(p)
-	d.settleConnections(p, &section.limits)
+	settleConnections(p, &section.limits)
 	section.limits.Settle(&p.Limits, &p.Ceilings)
 	section.retry.Settle(&p.Retry)
 	for _, margin := range []keyfile.Given[time.Duration]{d.margin, section.refreshMargin} {
@@ -36,18 +36,8 @@ func (d *draft) settle(p *account.Provider, section *providerDraft) {
 
 // settleConnections settles the connections of an account of p: the lowest bound
 // counts.
-func (d *draft) settleConnections(p *account.Provider, l *accountkeys.Limits) {
+func settleConnections(p *account.Provider, l *accountkeys.Limits) {
 	ceiling := &p.Ceilings.MaxConnections
-	if relay := d.relayConnections; relay.OK() {
-		reason := relay.Entry.Key + " is lower"
-		if ceiling.Max > 0 {
-			reason += fmt.Sprintf(" than the provider's limit of %d (%s)", ceiling.Max, ceiling.Reason)
-		}
-		*ceiling = ceiling.Lower(relay.Value, reason)
-		if ceiling.Max < relay.Value {
-			relay.Entry.Also(fmt.Sprintf("for %s %d is in force: %s", p.Name, ceiling.Max, ceiling.Reason))
-		}
-	}
 	if concurrent := l.MaxConcurrent; concurrent.OK() {
 		wanted := concurrent.Value
 		if ceiling.Exceeded(wanted) {

@@ -142,11 +142,3 @@ func (r *Report) Group() {
 func (e *Entry) Clamp(to any, reason string) {
 	e.Status, e.Note = Clamped, fmt.Sprintf("%v is in force: %s", to, reason)
 }
-
-// Also adds to the note.
-func (e *Entry) Also(note string) {
-	if e.Note != "" {
-		note = e.Note + "; " + note
-	}
-	e.Note = note
-}
