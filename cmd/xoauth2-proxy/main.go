@@ -70,6 +70,7 @@ func (e exitError) Unwrap() error { return e.err }
 
 // run is main without os.Exit, and returns the exit code.
 func run(args []string) (code int) {
+	tidyEnvironment()
 	parser, err := kong.New(&cli{},
 		kong.Name("xoauth2-proxy"),
 		kong.Description(description),

@@ -100,6 +100,8 @@ type NewAccount struct {
 	// Replaced says that the provider has replaced the refresh token of the
 	// request: RefreshToken exists nowhere else. Verify sets it.
 	Replaced bool `json:"-"`
+	// ignored are the fields of the request that mean nothing.
+	ignored []string
 }
 
 // Format implements fmt.Formatter without the secrets.

@@ -21,6 +21,9 @@ type changed struct {
 	DeletedAccounts []string  `json:"deleted_accounts,omitempty"`
 	KeptAccounts    []failure `json:"kept_accounts,omitempty"`
 	DryRun          bool      `json:"dry_run,omitempty"`
+	// IgnoredFields are fields of the request that had no effect: an account of the file
+	// has more keys than the API takes.
+	IgnoredFields []string `json:"ignored_fields,omitempty"`
 }
 
 // refused is the answer to a change that was not made.
@@ -82,7 +85,7 @@ func (a *apiRoutes) add(ctx *fasthttp.RequestCtx) {
 		fail(ctx, err)
 		return
 	}
-	reply := changed{Success: true, Message: fmt.Sprintf("Account %s added successfully", n.Email), TotalAccounts: total, DryRun: dryRun}
+	reply := changed{Success: true, Message: fmt.Sprintf("Account %s added successfully", n.Email), TotalAccounts: total, DryRun: dryRun, IgnoredFields: ignoredIn(n)}
 	if account, ok := a.describe(n.Email); ok {
 		reply.Account = &account
 	}

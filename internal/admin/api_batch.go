@@ -41,7 +41,7 @@ func (a *apiRoutes) addBatch(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	reply := changed{Success: true, Message: fmt.Sprintf("Added %d accounts successfully", added), TotalAccounts: total,
-		AddedCount: &added, DryRun: dryRun}
+		AddedCount: &added, DryRun: dryRun, IgnoredFields: ignoredIn(list...)}
 	status := fasthttp.StatusOK
 	if n := len(failed); n > 0 {
 		status = fasthttp.StatusPartialContent

@@ -59,6 +59,10 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) bool {
 	if !guarded(string(ctx.Path())) {
 		return true
 	}
+	want := s.token.Load()
+	if local == nil && want != nil && hasToken(ctx, want) {
+		return true
+	}
 	if len(ctx.Request.Header.Peek("Origin")) > 0 { // a browser, sent here by some page
 		WriteError(ctx, fasthttp.StatusForbidden, "requests from web pages are not served")
 		return false
@@ -66,7 +70,6 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) bool {
 	if local != nil {
 		return true
 	}
-	want := s.token.Load()
 	if want == nil {
 		if !changes(ctx) {
 			return true
@@ -74,13 +77,16 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) bool {
 		s.refuse(ctx, s.remedy())
 		return false
 	}
-	scheme, token, _ := strings.Cut(string(ctx.Request.Header.Peek("Authorization")), " ")
-	got := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	if subtle.ConstantTimeCompare(got[:], want[:]) == 1 && strings.EqualFold(scheme, "Bearer") {
-		return true
-	}
 	s.refuse(ctx, "a bearer token is needed")
 	return false
+}
+
+// hasToken reports whether a request has the token with that hash. No web page can have it
+// sent by a browser that does not know it.
+func hasToken(ctx *fasthttp.RequestCtx, want *[sha256.Size]byte) bool {
+	scheme, token, _ := strings.Cut(string(ctx.Request.Header.Peek("Authorization")), " ")
+	got := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && strings.EqualFold(scheme, "Bearer")
 }
 
 // refuse answers 401.

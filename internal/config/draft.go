@@ -16,12 +16,12 @@ import (
 // draft is config.json while it is read: the settings that are final at once, and
 // values that are settled after the whole file is read.
 type draft struct {
-	settings         Settings
-	adminAddress     netip.AddrPort
-	listeners        []server.Listener
-	listenerNodes    []*keyfile.Value // of listeners
-	acquire, margin  keyfile.Given[time.Duration]
-	providers        map[string]*providerDraft
+	settings        Settings
+	adminAddress    netip.AddrPort
+	listeners       []server.Listener
+	listenerNodes   []*keyfile.Value // of listeners
+	acquire, margin keyfile.Given[time.Duration]
+	providers       map[string]*providerDraft
 }
 
 func newDraft() *draft { return draftOf(defaults()) }
