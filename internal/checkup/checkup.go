@@ -88,7 +88,7 @@ func (fs *Findings) report(report *keyfile.Report) {
 		status, entry := entries[line]
 		switch {
 		case !entry && (strings.HasPrefix(line, gravities[Warning]) || strings.Contains(line, "lets other users at its secrets")),
-			entry && (status == keyfile.Unknown || status == keyfile.Trimmed):
+			entry && (status == keyfile.Unknown || status == keyfile.Warned):
 			fs.add(Warning, "%s", line)
 		case entry && status != keyfile.InForce:
 			fs.add(Note, "%s", line)

@@ -17,7 +17,12 @@ var secretsKeys = []keyfile.Key[draft]{
 
 // readKey reads the keys, which then open the sealed values in the rest of the file.
 func (d *draft) readKey(v *keyfile.Value) {
-	ring, ok := keyfile.Checked(seal.LoadKeyring)(v)
+	ring, ok := keyfile.Checked(func(ref string) (*seal.Keyring, error) {
+		if warning := seal.Exposed(ref); warning != "" {
+			v.Entry.Status, v.Entry.Note = keyfile.Warned, warning
+		}
+		return seal.LoadKeyring(ref)
+	})(v)
 	if !ok {
 		return
 	}

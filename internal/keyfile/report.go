@@ -18,13 +18,13 @@ const (
 	Clamped
 	// Ignored: the key is known and has no effect, or another key wins.
 	Ignored
-	// Trimmed: the value is used without what is around it.
-	Trimmed
+	// Warned: the value, or what it stands for, is used, and something is wrong with it.
+	Warned
 	// Unknown: the key is not known; perhaps it is misspelled.
 	Unknown
 )
 
-var statusNames = [...]string{InForce: "in force", Clamped: "clamped", Ignored: "ignored", Trimmed: "warning", Unknown: "unknown key"}
+var statusNames = [...]string{InForce: "in force", Clamped: "clamped", Ignored: "ignored", Warned: "warning", Unknown: "unknown key"}
 
 // String returns the words used in the report.
 func (s Status) String() string { return statusNames[s] }

@@ -44,7 +44,7 @@ func (v *Value) resolveTrimmed(s string) (string, bool) {
 		return "", false
 	}
 	if trimmed != strings.TrimRight(plain, "\r\n") && v.Entry != nil {
-		v.Entry.Status, v.Entry.Note = Trimmed, "white space, or characters that are not visible, are around what is referred to; they are left out"
+		v.Entry.Status, v.Entry.Note = Warned, "white space, or characters that are not visible, are around what is referred to; they are left out"
 	}
 	return trimmed, true
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -86,13 +87,13 @@ func ParseKeyring(text string) (*Keyring, error) {
 }
 
 // LoadKeyring reads the keys that ref names: "file:/path", "env:NAME" or
-// "credential:NAME". A key file that every user can read is refused.
+// "credential:NAME". A key file that every user can read is read: see Exposed.
 func LoadKeyring(ref string) (*Keyring, error) {
 	kind, name, ok := splitReference(ref)
 	if !ok {
 		return nil, fmt.Errorf("the key must be given as file:/path, env:NAME or credential:NAME")
 	}
-	text, err := read(kind, name, true)
+	text, err := read(kind, name)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +102,20 @@ func LoadKeyring(ref string) (*Keyring, error) {
 		return nil, fmt.Errorf("%s: %w", ref, err)
 	}
 	return kr, nil
+}
+
+// Exposed returns a warning if ref names a file that every user of this host can read, as
+// the secrets of containers often are; else "".
+func Exposed(ref string) string {
+	kind, name, ok := splitReference(ref)
+	if !ok || kind != kindFile {
+		return ""
+	}
+	info, err := os.Stat(name)
+	if err != nil || info.Mode().Perm()&0o007 == 0 {
+		return ""
+	}
+	return fmt.Sprintf("every user can read the file (mode %04o); chmod 600 is right, unless it is mounted so into a container", info.Mode().Perm())
 }
 
 // CanSeal reports whether there is a key.

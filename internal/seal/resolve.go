@@ -46,7 +46,7 @@ func Resolve(value string, kr *Keyring, f Field) (string, error) {
 	if !ok {
 		return value, nil
 	}
-	return read(kind, name, false)
+	return read(kind, name)
 }
 
 // splitReference takes "env:NAME" and its like apart.
@@ -58,9 +58,8 @@ func splitReference(value string) (kind, name string, ok bool) {
 	return kind, name, true
 }
 
-// read returns the secret that a reference names. private refuses a file that every user
-// can read.
-func read(kind, name string, private bool) (string, error) {
+// read returns the secret that a reference names.
+func read(kind, name string) (string, error) {
 	fail := func(format string, args ...any) (string, error) {
 		return "", fmt.Errorf("%s:%s: %w: %w", kind, printable(name), ErrReference, fmt.Errorf(format, args...))
 	}
@@ -85,7 +84,7 @@ func read(kind, name string, private bool) (string, error) {
 			return fail("the path must begin with /")
 		}
 	}
-	text, err := readFile(name, private && kind == kindFile)
+	text, err := readFile(name)
 	if err != nil {
 		return fail("%w", err)
 	}
@@ -93,7 +92,7 @@ func read(kind, name string, private bool) (string, error) {
 }
 
 // readFile reads a small file and takes its last line end off.
-func readFile(path string, private bool) (string, error) {
+func readFile(path string) (string, error) {
 	// Opening a FIFO would wait for its writer, and some devices act when they are
 	// opened: only a regular file is opened. O_NONBLOCK is for a FIFO that takes the
 	// file's place in between; for files it means nothing.
@@ -113,8 +112,6 @@ func readFile(path string, private bool) (string, error) {
 		return "", bareError(err)
 	case !info.Mode().IsRegular():
 		return "", errNoFile
-	case private && info.Mode().Perm()&0o007 != 0:
-		return "", fmt.Errorf("every user can read it (mode %04o); chmod 600", info.Mode().Perm())
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
