@@ -26,10 +26,6 @@ func (v *Value) resolve(s string) (string, bool) {
 // isElsewhere reports whether s is a reference to a secret.
 func isElsewhere(s string) bool { return seal.IsReference(s) && !seal.IsSealed(s) }
 
-// IsBlank reports whether r is white space, or is not visible: NO-BREAK SPACE, ZERO WIDTH
-// SPACE, a byte order mark. It is part of no token, key or name.
-func IsBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
-
 // resolveTrimmed is resolve for secrets that never begin or end with blanks: editors and
 // shells leave some around what is referred to. They are taken off; blanks other than line
 // ends at the end are noted.

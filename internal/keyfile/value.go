@@ -240,6 +240,10 @@ func Text(v *Value) (string, bool) {
 	return s, s != ""
 }
 
+// IsBlank reports whether r is white space, or is not visible: NO-BREAK SPACE, ZERO WIDTH
+// SPACE, a byte order mark. It is part of no token, key or name.
+func IsBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
+
 // OneOf reads one of the words in any case, and returns it as words spells it. A
 // further name in other stands for its value there.
 func OneOf[V ~string](other map[string]V, words ...V) Reader[V] {
