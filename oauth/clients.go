@@ -73,7 +73,7 @@ type client struct {
 // and how it is reached. Accounts with another secret have another circuit.
 func clientKey(a *account.Account) (key [sha256.Size]byte) {
 	h := sha256.New()
-	parts := []string{string(a.TokenFlow()), a.TokenURL, a.ClientID, a.ClientSecret.Reveal(), a.Certificate,
+	parts := []string{string(a.TokenFlow()), a.TokenURL, a.ClientID, a.ClientSecret.Reveal(), string(a.ClientAuth), a.Certificate,
 		a.PrivateKey.Reveal(), a.TokenProxy.Reveal(), a.TokenCAFile}
 	for _, p := range append(parts, a.TokenCommand...) {
 		var n [8]byte

@@ -27,6 +27,7 @@ type Manager struct {
 	flows   *flow.Flows // what Close closes; nil in tests
 	metrics *managerMetrics
 	clients clients
+	odd     sync.Map // oddAnswer -> nil: what warnOdd has logged
 	started time.Time
 
 	sources  sync.Map                         // account ID -> *Source
@@ -48,6 +49,12 @@ type Manager struct {
 	mailboxes map[string]int     // how many sources of mailboxes there are, by ID of the catch-all account
 
 	workers workers
+}
+
+// oddAnswer is what is odd in the answers to a client.
+type oddAnswer struct {
+	client [sha256.Size]byte
+	fields string // with spaces between
 }
 
 // A fetcher gets access tokens. It must obey ctx and must not keep the grant. Its

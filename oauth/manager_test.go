@@ -315,9 +315,6 @@ func TestTransientFailureAnsweredFromMemory(t *testing.T) {
 		{"token of another type", func(w http.ResponseWriter, _ *http.Request) {
 			tokentest.GiveToken(w, map[string]any{"access_token": "A", "token_type": "mac"})
 		}, ErrUnavailable, 0},
-		{"token that has expired", func(w http.ResponseWriter, _ *http.Request) {
-			tokentest.GiveToken(w, map[string]any{"access_token": "A", "expires_in": -1})
-		}, ErrUnavailable, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -174,7 +174,7 @@ func TestRefreshTokenWithoutToken(t *testing.T) {
 		`{"access_token":"","refresh_token":"R2"}`,
 		`{"access_token":"a b","refresh_token":"R2"}`,
 		`{"access_token":"A","token_type":"mac","refresh_token":"R2"}`,
-		`{"access_token":"A","expires_in":[],"refresh_token":"R2"}`,
+		`{"access_token":{},"token_type":7,"expires_in":[],"refresh_token":"R2"}`,
 		`{"error":"server_error","refresh_token":"R2"}`,
 		"refresh_token=R2",
 	} {

@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -204,9 +205,23 @@ func (s *Source) finish(c *call, got flow.Issued, err *Error, remember bool) {
 	}
 }
 
+// warnOdd names the fields of an answer that could not be read, once for each client.
+func (s *Source) warnOdd(fields []string) {
+	if len(fields) == 0 {
+		return
+	}
+	if _, known := s.m.odd.LoadOrStore(oddAnswer{s.client, strings.Join(fields, " ")}, nil); known {
+		return
+	}
+	a := s.account.Load()
+	s.m.log.Warn("the token endpoint's answers have fields that cannot be read, and count as absent; a token without expires_in counts as good for oauth.default_lifetime",
+		zap.String("account", s.id), zap.String("token_url", a.TokenURL), zap.Strings("answer_fields", fields))
+}
+
 // logOutcome writes the one log line of a refresh.
 func (s *Source) logOutcome(got flow.Issued, rotated bool, took time.Duration, err *Error) {
 	if err == nil {
+		s.warnOdd(got.Odd)
 		if e := s.m.log.Check(zap.DebugLevel, "token refreshed"); e != nil {
 			e.Write(zap.String("account", s.id), zap.Time("expiry", got.Expiry),
 				zap.Bool("rotated", rotated), zap.Duration("took", took))

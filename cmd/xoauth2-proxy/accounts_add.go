@@ -19,6 +19,7 @@ import (
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/verify"
+	"xoauth2-proxy/oauth"
 )
 
 // secretInput is the source of a secret. Secrets are not on the command line, where
@@ -63,8 +64,13 @@ type newAccount struct {
 	Scope            string `help:"Scope to send with a refresh; default: the provider's." placeholder:"SCOPE"`
 	IPAddress        string `name:"ip-address" help:"Local address to connect from." placeholder:"ADDR"`
 	VMTAName         string `name:"vmta-name" help:"Virtual MTA that uses the account, for information." placeholder:"NAME"`
+	AuthIdentity     string `name:"auth-identity" help:"User that logs in at the provider, such as the one of a shared mailbox; default: the mailbox." placeholder:"USER"`
+	Certificate      string `name:"client-certificate" help:"PEM file with the certificate of the client; the account refers to it." placeholder:"FILE"`
+	PrivateKey       string `name:"client-private-key" help:"PEM file with its private key; the account refers to it." placeholder:"FILE"`
 	Overwrite        bool   `help:"Replace an account with that email; keys that are not given stay."`
 	DryRun           bool   `help:"Check everything, write nothing."`
+
+	place tokenPlace
 }
 
 // entry returns the account of the flags as an entry of the file.
@@ -74,11 +80,23 @@ func (n *newAccount) entry(clientSecret, refreshToken account.Secret) *accountfi
 		{"account_id", n.AccountID}, {"email", n.Email}, {"provider", strings.ToLower(n.Provider)}, {"client_id", n.ClientID},
 		{"client_secret", clientSecret.Reveal()}, {"refresh_token", refreshToken.Reveal()},
 		{"oauth_endpoint", n.OAuthEndpoint}, {"oauth_token_url", n.OAuthTokenURL}, {"scope", n.Scope},
-		{"ip_address", n.IPAddress}, {"vmta_name", n.VMTAName},
+		{"ip_address", n.IPAddress}, {"vmta_name", n.VMTAName}, {"auth_identity", n.AuthIdentity},
+		{"client_certificate", fileReference(n.Certificate)}, {"client_private_key", fileReference(n.PrivateKey)},
 	} {
 		e.Set(f.key, f.value)
 	}
 	return e
+}
+
+// fileReference returns the reference to the file at path; "" for "".
+func fileReference(path string) string {
+	if path == "" {
+		return ""
+	}
+	if whole, err := filepath.Abs(path); err == nil {
+		path = whole
+	}
+	return "file:" + path
 }
 
 // put puts e into the list. A new account must be complete by itself; an account of
@@ -102,7 +120,13 @@ func (n *newAccount) put(settings *config.Settings, l *accountfile.List, e *acco
 // person consents, or a provider replaces the refresh token. It returns the account
 // that would be in force.
 func (n *newAccount) plan(settings *config.Settings, e *accountfile.Entry) (*account.Account, error) {
-	accounts, err := edit(settings, accountfile.EditOptions{Create: true, DryRun: true, Rehearse: !n.DryRun}, func(l *accountfile.List) error {
+	return n.preview(settings, e, !n.DryRun)
+}
+
+// preview returns the account that would be in force with e. With rehearse it fails
+// where saving e would fail.
+func (n *newAccount) preview(settings *config.Settings, e *accountfile.Entry, rehearse bool) (*account.Account, error) {
+	accounts, err := edit(settings, accountfile.EditOptions{Create: true, DryRun: true, Rehearse: rehearse}, func(l *accountfile.List) error {
 		_, err := n.put(settings, l, e)
 		return err
 	})
@@ -113,17 +137,24 @@ func (n *newAccount) plan(settings *config.Settings, e *accountfile.Entry) (*acc
 }
 
 // save puts e into the file, and verifies the account first if verified is true.
-// precious says that the refresh token of e exists nowhere else. Such a token, and
-// one that the provider gives during verification, is kept whatever fails.
+// precious says that a person consented to the refresh token of e, which exists nowhere
+// else: it is kept whatever fails, and saved unless its login shows that it is no good.
+// A token that the provider gives during verification is kept too.
 func (n *newAccount) save(ctx context.Context, out io.Writer, settings *config.Settings, e *accountfile.Entry, verified, precious bool) error {
 	a, err := n.plan(settings, e)
-	replaced := false
+	replaced, unproven := false, ""
 	if err == nil && verified {
 		var failed error
 		if replaced, failed = n.verify(ctx, out, settings, a, e); failed != nil {
-			return keepUnsaved(out, settings, e, precious || replaced, failed)
+			why := verify.Explain(failed)
+			if !precious || !mayWorkLater(why) {
+				failed = fmt.Errorf("%s does not work, and was not saved (--no-verify saves it anyhow): %s", n.Email, why.Text())
+				return keepUnsaved(out, settings, e, precious || replaced, failed)
+			}
+			unproven = why.Text()
 		}
 	}
+	n.place.take(e)
 	write := func() error { return n.write(out, settings, e) }
 	if err == nil {
 		err = write()
@@ -132,9 +163,24 @@ func (n *newAccount) save(ctx context.Context, out io.Writer, settings *config.S
 	case n.DryRun:
 		return keepUnsaved(out, settings, e, replaced, err)
 	case precious || replaced:
-		return keep(ctx, out, settings, e, err, write)
+		err = keep(ctx, out, settings, e, err, write)
+	}
+	if err == nil && unproven != "" {
+		fmt.Fprintf(out, "warning: the consent is saved, but the login that was to prove it failed: %s\nTry again with\n  xoauth2-proxy accounts verify %s\n", unproven, n.Email)
 	}
 	return err
+}
+
+// mayWorkLater reports whether the login of an account that failed says nothing against
+// its refresh token: the failure passes, or the mailbox itself may not submit yet.
+func mayWorkLater(f verify.Failure) bool {
+	switch f.Class {
+	case oauth.ClassTokenRefused.String():
+		return false
+	case oauth.ClassLoginRefused.String():
+		return true
+	}
+	return !f.Permanent
 }
 
 // verify logs in as the account a, which e describes. If the provider replaces
@@ -152,14 +198,18 @@ func (n *newAccount) verify(ctx context.Context, out io.Writer, settings *config
 	if !newest.IsZero() {
 		e.Set("refresh_token", newest.Reveal())
 	}
-	if err != nil {
-		err = fmt.Errorf("%s does not work, and was not saved (--no-verify saves it anyhow): %s", n.Email, verify.Explain(err).Text())
-	}
 	return !newest.IsZero(), err
 }
 
 // write saves e in the file.
 func (n *newAccount) write(out io.Writer, settings *config.Settings, e *accountfile.Entry) error {
+	if !n.DryRun {
+		restore, err := n.place.write(out, e)
+		if err != nil {
+			return err
+		}
+		defer restore()
+	}
 	if err := e.Seal(settings.Secrets.Key); err != nil {
 		return err
 	}
@@ -187,8 +237,6 @@ type accountsAddCmd struct {
 	OAuthFlow         string `name:"oauth-flow" help:"How access tokens are got, if not by a refresh token: client_credentials, service_account or external." placeholder:"FLOW"`
 	Tenant            string `help:"Microsoft tenant, a domain or a GUID." placeholder:"TENANT"`
 	Subject           string `help:"Mailbox that a service account acts for; default: the one that logs in." placeholder:"EMAIL"`
-	Certificate       string `name:"client-certificate" help:"PEM file with the certificate of the client; the account refers to it." placeholder:"FILE"`
-	PrivateKey        string `name:"client-private-key" help:"PEM file with its private key; the account refers to it." placeholder:"FILE"`
 	ServiceAccountKey string `name:"service-account-key" help:"JSON key file of a Google service account; the account refers to it." placeholder:"FILE"`
 	Verify            bool   `help:"Log in at the provider before it is saved." default:"true" negatable:""`
 }
@@ -210,18 +258,12 @@ func (c *accountsAddCmd) Run() error {
 		}
 	}
 	e := c.entry(clientSecret, refreshToken)
-	for _, f := range []field{{"oauth_flow", c.OAuthFlow}, {"tenant", c.Tenant}, {"subject", c.Subject}} {
+	for _, f := range []field{{"oauth_flow", c.OAuthFlow}, {"tenant", c.Tenant}, {"subject", c.Subject},
+		{"service_account_key", fileReference(c.ServiceAccountKey)}} {
 		e.Set(f.key, f.value)
 	}
-	for _, f := range []field{{"client_certificate", c.Certificate}, {"client_private_key", c.PrivateKey}, {"service_account_key", c.ServiceAccountKey}} {
-		if f.value == "" {
-			continue
-		}
-		path, err := filepath.Abs(f.value)
-		if err != nil {
-			return err
-		}
-		e.Set(f.key, "file:"+path)
+	if reference, why := c.place.find(settings, c.Email); reference != "" && !refreshToken.IsZero() {
+		fmt.Fprintf(os.Stderr, "warning: the refresh token replaces %s in the accounts file: %v\n", reference, why)
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -33,6 +34,10 @@ type authorizeCmd struct {
 	Consent   string        `name:"consent-scope" help:"Scope to ask consent for; default: the provider's, which lets mail be submitted." placeholder:"SCOPE"`
 	Timeout   time.Duration `help:"Time for the person." default:"15m" placeholder:"TIME"`
 	Verify    bool          `help:"Log in at the provider before the account is saved." default:"true" negatable:""`
+
+	RedirectPort     int    `name:"redirect-port" help:"Port of this machine where the browser comes back, as for ssh -L PORT:127.0.0.1:PORT; default: a free one." placeholder:"PORT"`
+	RedirectURI      string `name:"redirect-uri" help:"Redirect address that is registered for the client; default: http://localhost:PORT." placeholder:"URI"`
+	ReplaceReference bool   `name:"replace-reference" help:"Put the new refresh token into the accounts file where that refers to a place that cannot be written, and do not ask."`
 }
 
 // Run implements the command.
@@ -57,24 +62,41 @@ func (c *authorizeCmd) run(ctx context.Context, in io.Reader, out io.Writer) err
 	if err != nil {
 		return err
 	}
-	full := secret // for the requests
-	if secret.IsZero() && old != nil {
-		full = old.ClientSecret
-	}
-	what, err := c.what(settings, full, old)
+	p, err := c.provider(settings, old)
 	if err != nil {
 		return exitError{exitUsage, err}
 	}
 	c.Overwrite = c.Overwrite || old != nil
-	if _, err := c.plan(settings, e(notYet)); err != nil {
+	planned, err := c.plan(settings, e(notYet))
+	if err != nil {
 		return err
 	}
-	given, err := c.ask(ctx, settings, what, in, out)
+	what, err := c.what(settings, planned, p, secret, e)
+	if err != nil {
+		return err
+	}
+	keyboard := bufio.NewScanner(in)
+	if reference, why := c.place.find(settings, c.Email); reference != "" && !c.ReplaceReference && !c.DryRun {
+		if err := agree(out, keyboard, c.Email, reference, why); err != nil {
+			return exitError{exitUsage, err}
+		}
+	}
+	if c.DryRun {
+		fmt.Fprintf(out, "dry run: %s can be authorized and saved; nothing was asked for\n", c.Email)
+		return nil
+	}
+	given, err := c.ask(ctx, settings, what, keyboard, out)
 	if err != nil {
 		return fmt.Errorf("no consent: %s", consentFailure(err))
 	}
 	fmt.Fprintln(out, "Consent was given.")
-	return c.save(ctx, out, settings, e(given.RefreshToken), c.Verify, true)
+	consented := e(given.RefreshToken)
+	if planned.Certificate == "" && given.SentSecret == planned.ClientSecret.IsZero() {
+		if err := consented.SetJSON("send_client_secret", strconv.FormatBool(given.SentSecret)); err != nil {
+			return err
+		}
+	}
+	return c.save(ctx, out, settings, consented, c.Verify, true)
 }
 
 // notYet stands for the refresh token while there is none.
@@ -114,45 +136,63 @@ func (c *authorizeCmd) adoptExisting(settings *config.Settings, planned *account
 	return old, nil
 }
 
-// what returns the consent to ask for, and the endpoints.
-func (c *authorizeCmd) what(settings *config.Settings, secret account.Secret, old *account.Account) (what consent.Config, err error) {
+// provider returns the endpoints at which old, or a new account, is authorized.
+func (c *authorizeCmd) provider(settings *config.Settings, old *account.Account) (p account.Provider, err error) {
 	name := strings.ToLower(cmp.Or(c.Provider, accountfile.ProviderOf(c.Email)))
 	preset := settings.Providers[name]
 	switch {
 	case name == "":
-		return what, fmt.Errorf("--provider: the domain of %q does not tell it", c.Email)
+		return p, fmt.Errorf("--provider: the domain of %q does not tell it", c.Email)
 	case preset == nil:
-		return what, fmt.Errorf("--provider: %q is neither gmail nor outlook nor a section under providers in config.json", name)
+		return p, fmt.Errorf("--provider: %q is neither gmail nor outlook nor a section under providers in config.json", name)
 	case c.ClientID == "":
-		return what, errors.New("--client-id: is needed")
+		return p, errors.New("--client-id: is needed")
 	}
-	p := *preset
+	p = *preset
 	if c.Tenant != "" {
 		var ok bool
 		if p, ok = p.ForTenant(c.Tenant); !ok {
-			return what, fmt.Errorf("--tenant: %q is no tenant of %s", c.Tenant, name)
+			return p, fmt.Errorf("--tenant: %q is no tenant of %s", c.Tenant, name)
 		}
 		if c.OAuthTokenURL == "" {
 			c.OAuthTokenURL = p.TokenURL
 		}
 	}
-	what = consent.Config{ClientID: c.ClientID, ClientSecret: secret, LoginHint: c.Email, Scope: cmp.Or(c.Consent, p.ConsentScope)}
-	if old != nil {
-		what.Proxy, what.CAFile = old.TokenProxy, old.TokenCAFile
-		// A code is exchanged at the provider that issued it. Tokens may be refreshed
-		// at another endpoint.
-		if c.OAuthTokenURL == "" && old.TokenURL != p.TokenURLFor(old.Email) {
-			p = atTokenURL(p, old.TokenURL)
-		}
+	// A code is exchanged at the provider that issued it. Tokens may be refreshed at
+	// another endpoint.
+	if old != nil && c.OAuthTokenURL == "" && old.TokenURL != p.TokenURLFor(old.Email) {
+		p = atTokenURL(p, old.TokenURL)
 	}
-	what.TokenURL = cmp.Or(c.OAuthTokenURL, p.TokenURL)
-	what.AuthURL, what.DeviceURL = cmp.Or(c.AuthURL, p.AuthURL), cmp.Or(c.DeviceURL, p.DeviceURL)
+	p.TokenURL = cmp.Or(c.OAuthTokenURL, p.TokenURL)
+	p.AuthURL, p.DeviceURL = cmp.Or(c.AuthURL, p.AuthURL), cmp.Or(c.DeviceURL, p.DeviceURL)
 	if c.Method == "auto" {
 		c.Method = "browser"
-		if what.DeviceURL != "" {
+		if p.DeviceURL != "" {
 			c.Method = "device"
 		}
 	}
+	return p, nil
+}
+
+// what returns the consent to ask for at p: the one of the account as planned, with the
+// secret of the command line if there is one, sent or not. e is as in run.
+func (c *authorizeCmd) what(settings *config.Settings, planned *account.Account, p account.Provider, secret account.Secret, e func(account.Secret) *accountfile.Entry) (consent.Config, error) {
+	client := *planned
+	client.TokenURL, client.RefreshToken = p.TokenURL, account.Secret{}
+	what := consent.Config{Account: &client, AuthURL: p.AuthURL, DeviceURL: p.DeviceURL, Scope: cmp.Or(c.Consent, p.ConsentScope)}
+	if client.Certificate != "" || !client.ClientSecret.IsZero() {
+		return what, nil
+	}
+	confidential := e(notYet) // sends the secret that it has, if any
+	if err := confidential.SetJSON("send_client_secret", "true"); err != nil {
+		return what, err
+	}
+	a, err := c.preview(settings, confidential, false)
+	if err != nil {
+		return what, err
+	}
+	what.Spare = a.ClientSecret
+	client.ClientSecret = secret
 	return what, nil
 }
 
@@ -171,21 +211,22 @@ func atTokenURL(p account.Provider, tokenURL string) account.Provider {
 }
 
 // ask gets the consent.
-func (c *authorizeCmd) ask(ctx context.Context, settings *config.Settings, what consent.Config, in io.Reader, out io.Writer) (*consent.Result, error) {
+func (c *authorizeCmd) ask(ctx context.Context, settings *config.Settings, what consent.Config, keyboard *bufio.Scanner, out io.Writer) (*consent.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, errors.New("nobody answered in time"))
 	defer cancel()
 	z := consent.New(settings.OAuth.Config, what)
 	defer z.Close()
+	who := what.Account.Identity()
 	if c.Method == "device" {
 		return z.DeviceAuthorize(ctx, func(p consent.Prompt) {
 			fmt.Fprintf(out, "On any device, open\n\n  %s\n\nand enter the code %s, as %s, until %s.\n",
-				oneLine(p.URL), oneLine(p.Code), c.Email, p.Expiry.Local().Format(time.TimeOnly))
+				oneLine(p.URL), oneLine(p.Code), who, p.Expiry.Local().Format(time.TimeOnly))
 			if p.URLWithCode != "" {
 				fmt.Fprintf(out, "This address has the code in it: %s\n", oneLine(p.URLWithCode))
 			}
 		})
 	}
-	request, err := z.AuthCode()
+	request, err := z.AuthCode(consent.Redirect{Port: c.RedirectPort, URI: c.RedirectURI})
 	if err != nil {
 		return nil, err
 	}
@@ -196,12 +237,13 @@ func (c *authorizeCmd) ask(ctx context.Context, settings *config.Settings, what 
 
 A browser on this machine comes back by itself. One on another machine ends at an address that begins
 with %s and shows an error: copy that address from the browser, paste it here and press Enter.
-`, c.Email, request.URL(), request.RedirectURL())
-	return waitOrPaste(ctx, request, in)
+`, who, request.URL(), request.RedirectURL())
+	return waitOrPaste(ctx, request, keyboard, out)
 }
 
-// waitOrPaste waits for the browser or a pasted address, and returns the first.
-func waitOrPaste(ctx context.Context, request *consent.Request, in io.Reader) (*consent.Result, error) {
+// waitOrPaste waits for the browser or a pasted answer, and returns the first. What is
+// no answer is refused on the screen.
+func waitOrPaste(ctx context.Context, request *consent.Request, keyboard *bufio.Scanner, out io.Writer) (*consent.Result, error) {
 	type answer struct {
 		given *consent.Result
 		err   error
@@ -213,21 +255,29 @@ func waitOrPaste(ctx context.Context, request *consent.Request, in io.Reader) (*
 		given, err := request.Wait(ctx)
 		came <- answer{given, err}
 	}()
-	pasted := make(chan string, 1)
+	pasted := make(chan string)
 	go func() { // ends with the input, or with the process
-		lines := bufio.NewScanner(in)
-		for lines.Scan() {
-			if text := strings.TrimSpace(lines.Text()); text != "" {
-				pasted <- text
-				return
+		for keyboard.Scan() {
+			if text := strings.TrimSpace(keyboard.Text()); text != "" {
+				select {
+				case pasted <- text:
+				case <-ctx.Done():
+					return
+				}
 			}
 		}
 	}()
-	select {
-	case a := <-came:
-		return a.given, a.err
-	case text := <-pasted:
-		return request.Exchange(ctx, text)
+	for {
+		select {
+		case a := <-came:
+			return a.given, a.err
+		case text := <-pasted:
+			given, err := request.Exchange(ctx, text)
+			if !errors.Is(err, consent.ErrNotAnswer) {
+				return given, err
+			}
+			fmt.Fprintf(out, "%v. Paste the address, which begins with %s, and press Enter:\n", err, request.RedirectURL())
+		}
 	}
 }
 
@@ -240,6 +290,9 @@ func consentFailure(err error) string {
 	text := e.Public()
 	if e.Err != nil {
 		text += ": " + e.Err.Error()
+	}
+	if e.Description != "" {
+		text += fmt.Sprintf("; the provider says %q", e.Description)
 	}
 	return text
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/sandbox"
 )
@@ -29,6 +31,12 @@ type consentServer struct {
 	t     *testing.T
 	box   *sandbox.Server
 	email string
+
+	// secret is what a confidential client must send, "" for a public client, which must
+	// send none. certified clients send an assertion.
+	secret    string
+	certified bool
+	hint      string // of the login; "" is email
 
 	mu        sync.Mutex // guards what follows
 	challenge string
@@ -49,7 +57,7 @@ func newConsentServer(t *testing.T, box *sandbox.Server, email string) *consentS
 // authorize sends the browser back with a code.
 func (c *consentServer) authorize(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	if q.Get("response_type") != "code" || q.Get("code_challenge_method") != "S256" || q.Get("login_hint") != c.email {
+	if q.Get("response_type") != "code" || q.Get("code_challenge_method") != "S256" || q.Get("login_hint") != cmp.Or(c.hint, c.email) {
 		c.t.Errorf("authorization request %v", q)
 	}
 	c.mu.Lock()
@@ -75,6 +83,10 @@ func (c *consentServer) token(w http.ResponseWriter, r *http.Request) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if refusal := c.refusal(r.Form); refusal != "" {
+		c.answer(w, 401, map[string]any{"error": "invalid_client", "error_description": refusal})
+		return
+	}
 	switch r.Form.Get("grant_type") {
 	case "authorization_code":
 		sum := sha256.Sum256([]byte(r.Form.Get("code_verifier")))
@@ -88,6 +100,9 @@ func (c *consentServer) token(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	default: // refresh_token: the sandbox knows
+		for _, proof := range []string{"client_secret", "client_assertion", "client_assertion_type"} {
+			r.Form.Del(proof) // the sandbox's client is public
+		}
 		resp, err := http.PostForm(c.box.TokenURL(), r.Form)
 		if err != nil {
 			c.t.Error(err)
@@ -101,6 +116,23 @@ func (c *consentServer) token(w http.ResponseWriter, r *http.Request) {
 	}
 	c.answer(w, 200, map[string]any{"access_token": c.box.IssueToken(c.email, time.Hour), "token_type": "Bearer",
 		"expires_in": 3599, "refresh_token": c.box.RefreshToken(c.email), "scope": "mail"})
+}
+
+// refusal returns why the client of a request is refused, as Microsoft says it.
+func (c *consentServer) refusal(form url.Values) string {
+	secret, assertion := form.Get("client_secret"), form.Get("client_assertion")
+	switch {
+	case c.certified && assertion == "":
+		return "AADSTS700027: Client assertion failed signature validation."
+	case c.certified:
+	case c.secret == "" && secret != "":
+		return "AADSTS700025: Client is public so neither 'client_assertion' nor 'client_secret' should be presented."
+	case c.secret != "" && secret == "":
+		return "AADSTS7000218: The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
+	case secret != c.secret:
+		return "AADSTS7000215: Invalid client secret provided."
+	}
+	return ""
 }
 
 func (c *consentServer) answer(w http.ResponseWriter, status int, v any) {
@@ -192,6 +224,12 @@ func TestAuthorize(t *testing.T) {
 		{"browser elsewhere", "browser", func(t *testing.T, address string, keyboard io.Writer) {
 			fmt.Fprintln(keyboard, browse(t, address, false))
 		}},
+		{"pasted after nonsense", "browser", func(t *testing.T, address string, keyboard io.Writer) {
+			for _, nonsense := range []string{"I do not know", "http://localhost:1/", "http://localhost:1/?code=canary-x&state=other"} {
+				fmt.Fprintln(keyboard, nonsense)
+			}
+			fmt.Fprintln(keyboard, "<"+strings.TrimPrefix(browse(t, address, false), "http://")+">")
+		}},
 		{"device", "auto", func(*testing.T, string, io.Writer) {}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -203,6 +241,9 @@ func TestAuthorize(t *testing.T) {
 				t.Fatalf("%v\n%s", err, text)
 			}
 			apptest.CheckParts(t, text, "Consent was given.")
+			if refused := strings.Count(text, "Paste the address"); refused != 3 && tt.name == "pasted after nonsense" {
+				t.Errorf("%d answers are refused on the screen:\n%s", refused, text)
+			}
 			if tt.method == "auto" {
 				apptest.CheckParts(t, text, "ABCD-EFGH", "https://example.com/device")
 			}
@@ -281,9 +322,15 @@ func TestAuthorizeAtTheTenant(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			what, err := c.what(settings, account.Secret{}, old)
-			if err != nil || what.AuthURL != tt.auth || what.DeviceURL != tt.device || what.TokenURL != tt.code {
-				t.Errorf("%s, %s, %s, %v", what.AuthURL, what.DeviceURL, what.TokenURL, err)
+			p, err := c.provider(settings, old)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Overwrite = true
+			e := func(token account.Secret) *accountfile.Entry { return c.entry(account.Secret{}, token) }
+			what, err := c.what(settings, old, p, account.Secret{}, e)
+			if err != nil || what.AuthURL != tt.auth || what.DeviceURL != tt.device || what.Account.TokenURL != tt.code {
+				t.Errorf("%s, %s, %s, %v", what.AuthURL, what.DeviceURL, what.Account.TokenURL, err)
 			}
 		})
 	}
@@ -303,16 +350,11 @@ func TestAuthorizeRefuses(t *testing.T) {
 		{"unknown provider", func(a *authorizeCmd) { a.Provider = "yahoo" }, "neither gmail nor outlook"},
 		{"no tenant", func(a *authorizeCmd) { a.Tenant = "a/b" }, "--tenant"},
 		{"nobody answers", func(a *authorizeCmd) { a.Timeout = time.Millisecond }, "nobody answered in time"},
-		{"pasted nonsense", func(a *authorizeCmd) {}, "no consent"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cmd := c.command(f, "browser")
 			tt.change(cmd)
-			_, err := authorize(t, cmd, func(_ string, keyboard io.Writer) {
-				if tt.name == "pasted nonsense" {
-					fmt.Fprintln(keyboard, "http://localhost:1/?code=canary-x&state=other")
-				}
-			})
+			_, err := authorize(t, cmd, func(string, io.Writer) {})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %s", err, tt.want)
 			}

@@ -122,6 +122,8 @@ type Account struct {
 	// ClientSecret authenticates the client; zero for public clients, and then
 	// it is not sent. An external endpoint gets it as bearer token.
 	ClientSecret Secret
+	// ClientAuth is how ClientSecret is sent. Empty means ClientSecretPost.
+	ClientAuth ClientAuth
 	// RefreshToken is the configured one. The provider may have rotated it since.
 	RefreshToken Secret
 	// Certificate is the client's certificate in PEM form. With it the client

@@ -15,7 +15,7 @@ func (a *Account) sameNames(b *Account) bool {
 
 func (a *Account) sameCredentials(b *Account) bool {
 	return a.Flow == b.Flow && a.ClientID == b.ClientID && a.TokenURL == b.TokenURL && a.Scope == b.Scope &&
-		a.ClientSecret == b.ClientSecret && a.RefreshToken == b.RefreshToken &&
+		a.ClientSecret == b.ClientSecret && a.ClientAuth == b.ClientAuth && a.RefreshToken == b.RefreshToken &&
 		a.Certificate == b.Certificate && a.PrivateKey == b.PrivateKey && a.PrivateKeyID == b.PrivateKeyID &&
 		a.Subject == b.Subject && slices.Equal(a.TokenCommand, b.TokenCommand) &&
 		a.TokenProxy == b.TokenProxy && a.TokenCAFile == b.TokenCAFile

@@ -70,7 +70,11 @@ func (a *Account) keepFingerprints() {
 }
 
 func (a *Account) hashCredentials() [sha256.Size]byte {
-	return sum(append([]string{"credentials/2", a.ID, a.Email, string(a.TokenFlow()), a.ClientID,
+	form := "credentials/2"
+	if a.ClientAuth == ClientSecretBasic {
+		form += "+basic"
+	}
+	return sum(append([]string{form, a.ID, a.Email, string(a.TokenFlow()), a.ClientID,
 		a.ClientSecret.Reveal(), a.RefreshToken.Reveal(), a.TokenURL, a.Scope, a.Certificate,
 		a.PrivateKey.Reveal(), a.PrivateKeyID, a.TokenSubject()}, a.TokenCommand...)...)
 }

@@ -21,6 +21,17 @@ const (
 // Flows lists all flows.
 var Flows = []Flow{FlowRefreshToken, FlowClientCredentials, FlowServiceAccount, FlowExternal}
 
+// ClientAuth is how a client sends its secret to the token endpoint, by the names of
+// RFC 7591 section 2.
+type ClientAuth string
+
+const (
+	// ClientSecretPost sends it as a field of the form. Google and Microsoft take it so.
+	ClientSecretPost ClientAuth = "client_secret_post"
+	// ClientSecretBasic sends it in the header Authorization (RFC 6749 section 2.3.1).
+	ClientSecretBasic ClientAuth = "client_secret_basic"
+)
+
 // Mechanism is a SASL mechanism that takes a bearer token.
 type Mechanism string
 

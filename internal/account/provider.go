@@ -36,6 +36,8 @@ type Provider struct {
 	NeedsClientSecret bool
 	// OmitClientSecret says that a configured secret is not sent on refresh.
 	OmitClientSecret bool
+	// ClientAuth is how a client's secret is sent. Empty means ClientSecretPost.
+	ClientAuth ClientAuth
 	// Extensions are the ones that its submission server announces.
 	Extensions Extensions
 	// AnnouncedSize is the SIZE that the operator gives for it, in octets. 0: the

@@ -3,9 +3,9 @@ package consent
 import (
 	"context"
 	"errors"
+	"maps"
+	"net/url"
 	"time"
-
-	"golang.org/x/oauth2"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/oauth"
@@ -17,43 +17,40 @@ var (
 	errNoRefreshToken = errors.New("the provider gave no refresh token")
 	errNoDeviceFlow   = errors.New("the provider has no device authorization for mail")
 	errAuthURL        = errors.New("the authorization URL must be https with a host; http is for loopback only")
-	errConsentState   = errors.New("the answer is not for this request")
-	errRedirect       = errors.New("what was pasted is neither the address that the browser was sent to nor a code")
 )
 
 // Config says what a person is asked to consent to, and where.
 type Config struct {
-	// ClientID and ClientSecret are the OAuth2 client; a public one has no
-	// secret.
-	ClientID     string
-	ClientSecret account.Secret
-	// AuthURL (browser), DeviceURL (device code) and TokenURL (both) are the provider's
-	// endpoints.
-	AuthURL, DeviceURL, TokenURL string
+	// Account is the account that the refresh token is for: its client, how that client
+	// proves its identity, and the token endpoint with the way to it.
+	Account *account.Account
+	// Spare is a secret of the client that the account does not send. It is sent if the
+	// provider says that it wants one.
+	Spare account.Secret
+	// AuthURL (browser) and DeviceURL (device code) are the provider's endpoints.
+	AuthURL, DeviceURL string
 	// Scope is the scope to ask for, such as account.Provider.ConsentScope.
 	Scope string
-	// LoginHint is the mailbox; the provider offers it to the person.
-	LoginHint string
-	// Proxy and CAFile are as in account.Account.
-	Proxy  account.Secret
-	CAFile string
 }
 
 // Result is the result of a person's consent.
 type Result struct {
 	// RefreshToken is for the accounts file.
 	RefreshToken account.Secret
-	// Token is the first access token, for a login that proves that all works.
+	// Token is the first access token, for a login that proves that all works. It is
+	// nil if the answer had none that can be used.
 	Token *oauth.Token
 	// Scope is the granted scope as the provider says it; it may be empty.
 	Scope string
+	// SentSecret: the client proved its identity by its secret. Refreshes must do so too.
+	SentSecret bool
 }
 
 // Authorizer asks people for consent. It holds connections: Close it.
 type Authorizer struct {
 	cfg    Config
 	flows  *flow.Flows
-	second time.Duration // of the polling interval; tests have faster ones
+	second time.Duration // of polling intervals and pauses; tests have faster ones
 }
 
 // New returns an authorizer, which sends its requests as requests says.
@@ -63,23 +60,6 @@ func New(requests oauth.Config, cfg Config) *Authorizer {
 
 // Close ends the connections.
 func (z *Authorizer) Close() { z.flows.Close() }
-
-// account returns the settings in the form that flows take.
-func (z *Authorizer) account() *account.Account {
-	return &account.Account{ID: "authorize", Email: z.cfg.LoginHint, ClientID: z.cfg.ClientID,
-		ClientSecret: z.cfg.ClientSecret, TokenURL: z.cfg.TokenURL, TokenProxy: z.cfg.Proxy, TokenCAFile: z.cfg.CAFile}
-}
-
-// conf returns the settings in the form that x/oauth2 takes.
-func (z *Authorizer) conf(redirect string) *oauth2.Config {
-	return &oauth2.Config{
-		ClientID: z.cfg.ClientID, ClientSecret: z.cfg.ClientSecret.Reveal(),
-		Endpoint: oauth2.Endpoint{AuthURL: z.cfg.AuthURL, DeviceAuthURL: z.cfg.DeviceURL,
-			TokenURL: z.cfg.TokenURL, AuthStyle: oauth2.AuthStyleInParams},
-		RedirectURL: redirect,
-		Scopes:      []string{z.cfg.Scope},
-	}
-}
 
 // check refuses endpoints that no secret may be sent to.
 func check(endpoints ...string) error {
@@ -91,45 +71,70 @@ func check(endpoints ...string) error {
 	return nil
 }
 
-// result turns a token response into a Result.
-func (z *Authorizer) result(
-	x *flow.Exchange, tok *oauth2.Token, err error, secrets ...account.Secret,
-) (*Result, error) {
-	if err = x.Fault(err); err != nil {
-		return nil, failure(x, err, secrets...)
+// ask sends a token request of the client with params. If the provider says that the
+// client is of the other kind, public or confidential, ask sends it again as such a
+// client, which it returns. The request goes on after the end of ctx: its answer is all
+// that a person's consent leaves.
+func (z *Authorizer) ask(
+	ctx context.Context, client *account.Account, params url.Values, more ...account.Secret,
+) (as *account.Account, got flow.Issued, err *oauth.Error) {
+	ctx = context.WithoutCancel(ctx) // the transport's timeout bounds it
+	got, err = z.flows.Ask(ctx, flow.Grant{Account: client}, maps.Clone(params), more...)
+	if other := z.otherKind(client, err); other != nil {
+		client = other
+		got, err = z.flows.Ask(ctx, flow.Grant{Account: client}, maps.Clone(params), more...)
 	}
-	got, fault := z.flows.Token(tok)
-	if fault != nil {
-		return nil, fault
+	return client, got, err
+}
+
+// otherKind returns the client with its secret if err says that it needs one, and
+// without if err says that it must send none. It is nil if that changes nothing.
+func (z *Authorizer) otherKind(client *account.Account, err *oauth.Error) *account.Account {
+	if err == nil || client.Certificate != "" {
+		return nil
 	}
-	if got.Refresh.IsZero() {
+	other := *client
+	switch err.ProviderCode {
+	case "AADSTS7000218":
+		other.ClientSecret = z.cfg.Spare
+	case "AADSTS700025", "AADSTS90023":
+		other.ClientSecret = account.Secret{}
+	}
+	if other.ClientSecret == client.ClientSecret {
+		return nil
+	}
+	return &other
+}
+
+// result returns the result of a request that client has sent. A refresh token counts
+// whatever was wrong with the rest of the answer.
+func (z *Authorizer) result(client *account.Account, got flow.Issued, err *oauth.Error) (*Result, error) {
+	switch {
+	case !got.Refresh.IsZero():
+	case err != nil:
+		return nil, explain(err)
+	default:
 		return nil, &oauth.Error{Class: oauth.ClassMisconfigured, Err: errNoRefreshToken,
 			Hint: "ask for offline access: the scope offline_access at Microsoft; at Google, withdraw the consent at https://myaccount.google.com/permissions and give it again"}
 	}
-	scope, _ := tok.Extra("scope").(string)
-	token := oauth.NewToken(z.account(), got.Access, got.Expiry)
-	return &Result{RefreshToken: got.Refresh, Scope: scope, Token: token}, nil
-}
-
-// failure turns the failure of an exchange into an *oauth.Error, which holds nothing
-// of the settings' secrets and of more.
-func failure(x *flow.Exchange, err error, more ...account.Secret) *oauth.Error {
-	e := x.Refusal(x.Fault(err), more...)
-	if h := consentHints[e.Code]; h != "" {
-		e.Hint = h
+	r := &Result{RefreshToken: got.Refresh, Scope: got.Scope, SentSecret: client.Certificate == "" && !client.ClientSecret.IsZero()}
+	if err == nil {
+		r.Token = oauth.NewToken(client, got.Access, got.Expiry)
 	}
-	return e
+	return r, nil
 }
 
-// consentHints say what a refusal means while consent is being given.
-var consentHints = map[string]string{
-	"access_denied":       "the person refused, or the tenant does not let its users consent: have an administrator consent",
-	"expired_token":       "nobody entered the code in time; start again",
-	"invalid_grant":       "the code was used already or is too old, or the redirect address is another one; start again",
-	"unauthorized_client": "allow public client flows in the app registration, or check client_id",
-}
+// passing reports whether a request that failed with err may succeed later.
+func passing(err *oauth.Error) bool { return err != nil && !err.Permanent() }
 
-// exchange returns a new exchange, for one request.
-func (z *Authorizer) exchange(ctx context.Context) *flow.Exchange {
-	return z.flows.Exchange(ctx, z.account())
+// pause waits for d. It returns false if ctx ends before.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

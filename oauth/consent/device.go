@@ -5,13 +5,8 @@ import (
 	"net/url"
 	"time"
 
-	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
-
-	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/oauth/internal/flow"
-	"xoauth2-proxy/oauth/internal/httpc"
 )
 
 const (
@@ -19,6 +14,8 @@ const (
 	// defaultPoll is the polling interval, in seconds, if the endpoint names none, and
 	// the increase for each slow_down (RFC 8628 sections 3.2 and 3.5).
 	defaultPoll = 5
+	// slowestPoll is the longest polling interval, in seconds, that failures lead to.
+	slowestPoll = 60
 	// defaultDeviceLife is how long a code is good if the endpoint does not say, though
 	// it must.
 	defaultDeviceLife = 15 * time.Minute
@@ -40,64 +37,62 @@ func (z *Authorizer) DeviceAuthorize(ctx context.Context, show func(Prompt)) (*R
 	if z.cfg.DeviceURL == "" {
 		return nil, &oauth.Error{Class: oauth.ClassMisconfigured, Err: errNoDeviceFlow, Hint: "use a browser instead"}
 	}
-	if err := check(z.cfg.DeviceURL, z.cfg.TokenURL); err != nil {
+	if err := check(z.cfg.DeviceURL, z.cfg.Account.TokenURL); err != nil {
 		return nil, err
 	}
-	x := z.exchange(ctx)
-	conf := z.conf("")
-	var options []oauth2.AuthCodeOption
-	if !z.cfg.ClientSecret.IsZero() {
-		options = append(options, oauth2.SetAuthURLParam("client_secret", conf.ClientSecret))
+	d, err := z.askDevice(ctx)
+	if err != nil {
+		return nil, explain(err)
 	}
-	d, err := conf.DeviceAuth(x.Context(), options...)
-	if err = x.Fault(err); err != nil {
-		return nil, failure(x, err)
+	life := d.Life
+	if life == 0 {
+		life = defaultDeviceLife
 	}
-	if d.DeviceCode == "" || d.UserCode == "" || d.VerificationURI == "" {
-		return nil, flow.Local(httpc.ErrMalformedReply)
-	}
-	if d.Expiry.IsZero() {
-		d.Expiry = time.Now().Add(defaultDeviceLife)
-	}
-	show(Prompt{URL: d.VerificationURI, Code: d.UserCode, URLWithCode: d.VerificationURIComplete, Expiry: d.Expiry})
-	return z.poll(ctx, d)
+	expiry := time.Now().Add(life)
+	show(Prompt{URL: d.URL, Code: d.UserCode, URLWithCode: d.URLWithCode, Expiry: expiry})
+	return z.poll(ctx, d, expiry)
 }
 
-// poll asks for the token until there is one. (x/oauth2's own loop gives up at
-// the first lost connection, which section 3.5 of RFC 8628 does not want.)
-func (z *Authorizer) poll(ctx context.Context, d *oauth2.DeviceAuthResponse) (*Result, error) {
-	interval := d.Interval
-	if interval <= 0 {
+// askDevice asks for a code, as a client of the other kind if the provider says so.
+func (z *Authorizer) askDevice(ctx context.Context) (flow.DeviceCode, *oauth.Error) {
+	d, err := z.flows.AskDevice(ctx, z.cfg.Account, z.cfg.DeviceURL, z.cfg.Scope)
+	if other := z.otherKind(z.cfg.Account, err); other != nil {
+		d, err = z.flows.AskDevice(ctx, other, z.cfg.DeviceURL, z.cfg.Scope)
+	}
+	return d, err
+}
+
+// poll asks for the token until there is one, the person or the provider refuses, or
+// the code expires. A failure that passes makes the polls slower and does not end them
+// (RFC 8628 section 3.5).
+func (z *Authorizer) poll(ctx context.Context, d flow.DeviceCode, expiry time.Time) (*Result, error) {
+	params := url.Values{"grant_type": {deviceGrant}, "device_code": {d.Code.Reveal()}}
+	interval := int(d.Interval / time.Second)
+	if interval == 0 {
 		interval = defaultPoll
 	}
-	conf := clientcredentials.Config{
-		ClientID: z.cfg.ClientID, ClientSecret: z.cfg.ClientSecret.Reveal(), TokenURL: z.cfg.TokenURL,
-		AuthStyle:      oauth2.AuthStyleInParams,
-		EndpointParams: url.Values{"grant_type": {deviceGrant}, "device_code": {d.DeviceCode}},
-	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	<-timer.C
+	client := z.cfg.Account
+	unanswered := &oauth.Error{Class: oauth.ClassInteractionRequired, Code: "expired_token", Hint: codeHints["expired_token"]}
+	last := unanswered // why there is no token
+	var least float64  // seconds that the endpoint asked us to wait
 	for {
-		timer.Reset(time.Duration(interval) * z.second)
-		select {
-		case <-ctx.Done():
+		wait := time.Duration(max(float64(interval), least) * float64(z.second))
+		if !pause(ctx, min(wait, time.Until(expiry))) {
 			return nil, context.Cause(ctx)
-		case now := <-timer.C:
-			if now.After(d.Expiry) {
-				return nil, &oauth.Error{Class: oauth.ClassInteractionRequired, Code: "expired_token", Hint: consentHints["expired_token"]}
-			}
 		}
-		x := z.exchange(ctx)
-		tok, err := conf.Token(x.Context())
-		switch code := flow.ErrorCode(err); {
-		case code == "authorization_pending":
-		case code == "slow_down":
+		if !time.Now().Before(expiry) {
+			return nil, last
+		}
+		as, got, err := z.ask(ctx, client, params, d.Code)
+		if !got.Refresh.IsZero() || !passing(err) {
+			return z.result(as, got, err)
+		}
+		switch client, last, least = as, unanswered, err.RetryAfter.Seconds(); err.Code {
+		case "authorization_pending":
+		case "slow_down":
 			interval += defaultPoll
-		case err != nil && x.Lost(): // section 3.5 asks for a longer interval after a lost connection
-			interval *= 2
 		default:
-			return z.result(x, tok, err, account.NewSecret(d.DeviceCode))
+			interval, last = max(interval, min(2*interval, slowestPoll)), err
 		}
 	}
 }

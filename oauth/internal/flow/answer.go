@@ -21,7 +21,8 @@ import (
 type answer struct {
 	status int
 	header http.Header
-	body   []byte // as asJSON returns it
+	body   []byte   // as asJSON and plainFields return it
+	odd    []string // fields that could not be read
 }
 
 // ok reports whether the status is one of success.
@@ -147,18 +148,9 @@ func formAsJSON(body []byte) []byte {
 	if !known {
 		return nil
 	}
-	fields := make(map[string]any, len(values))
+	fields := make(map[string]string, len(values))
 	for name := range values {
 		fields[name] = values.Get(name)
-	}
-	for _, name := range []string{"expires_in", "interval"} { // numbers in JSON
-		if n := json.Number(values.Get(name)); n != "" {
-			if _, err := n.Int64(); err == nil {
-				fields[name] = n
-			} else {
-				delete(fields, name)
-			}
-		}
 	}
 	object, err := json.Marshal(fields)
 	if err != nil {

@@ -125,6 +125,9 @@ func classify(err error, secrets []string, now time.Time) *Error {
 		return Local(err)
 	}
 	decodeAnswer(answer)
+	if low := strings.ToLower(strings.TrimSpace(answer.ErrorCode)); isKnownCode(low) {
+		answer.ErrorCode = low
+	}
 	e := &Error{Code: knownCode(answer.ErrorCode, secrets), Description: redact(answer.ErrorDescription, secrets)}
 	if answer.Response != nil {
 		e.Status = answer.Response.StatusCode
@@ -155,6 +158,12 @@ func classify(err error, secrets []string, now time.Time) *Error {
 	return e
 }
 
+// Refused returns what the error of an authorization endpoint's answer means (RFC 6749
+// section 4.1.2.1). It holds nothing of the account's secrets.
+func Refused(a *account.Account, code, description string) *Error {
+	return classify(&oauth2.RetrieveError{ErrorCode: code, ErrorDescription: description}, secretsOf(a), time.Now())
+}
+
 // isRefusal reports whether an answer with an unknown "error" has the form of a
 // refusal: the characters of RFC 6749 section 5.2 and a status that token endpoints
 // refuse with. Such an answer comes from a working token endpoint, which would give
@@ -171,16 +180,6 @@ func isRefusal(status int, code string) bool {
 		}
 	}
 	return code != ""
-}
-
-// ErrorCode returns the "error" of the answer in err, in lower case; "" if err is of
-// no answer.
-func ErrorCode(err error) string {
-	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
-		decodeAnswer(answer)
-		return strings.ToLower(answer.ErrorCode)
-	}
-	return ""
 }
 
 // decodeAnswer fills in the error object of RFC 6749 section 5.2 if x/oauth2 left it
@@ -240,10 +239,15 @@ func hint(e *Error, code, numbered string) string {
 	return e.Class.Hint()
 }
 
+func isKnownCode(code string) bool {
+	_, ok := errorClasses[code]
+	return ok
+}
+
 // knownCode returns an "error" value that can be shown, "" for others: it must look
 // like the codes of the RFC and have no part of a secret in it.
 func knownCode(code string, secrets []string) string {
-	if _, ok := errorClasses[code]; ok {
+	if isKnownCode(code) {
 		return code
 	}
 	if len(code) > 40 || sharesSecret(code, secrets) {

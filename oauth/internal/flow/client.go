@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"encoding/base64"
 	"net/url"
 	"time"
 
@@ -12,63 +13,86 @@ import (
 	"xoauth2-proxy/internal/account"
 )
 
-// refreshToken is the refresh_token grant of RFC 6749 section 6. The request
-// goes through x/oauth2's client credentials, whose grant_type may be replaced:
-// its refresh_token support cannot send a scope, which some endpoints demand.
+// refreshToken is the refresh_token grant of RFC 6749 section 6.
 func (f *Flows) refreshToken(ctx context.Context, g Grant) (Issued, *Error) {
-	if err := checkEndpoint(g.Account); err != nil {
-		return Issued{}, err
-	}
 	if g.Refresh.IsZero() {
 		return Issued{}, &Error{Class: ClassMisconfigured, Hint: "the account has no refresh token"}
 	}
-	return f.ask(ctx, g, url.Values{
+	return f.Ask(ctx, g, withScope(g.Account, url.Values{
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {g.Refresh.Reveal()},
-	})
+	}))
 }
 
 // clientCredentials is the grant of RFC 6749 section 4.4. No refresh token
 // comes with it.
 func (f *Flows) clientCredentials(ctx context.Context, g Grant) (Issued, *Error) {
 	a := g.Account
-	if err := checkEndpoint(a); err != nil {
-		return Issued{}, err
-	}
 	if a.ClientSecret.IsZero() && a.Certificate == "" {
 		return Issued{}, &Error{Class: ClassMisconfigured, Hint: "the account needs client_secret, or a client certificate with its private key"}
 	}
-	got, err := f.ask(ctx, g, url.Values{})
+	got, err := f.Ask(ctx, g, withScope(a, url.Values{}))
 	got.Refresh = account.Secret{}
 	return got, err
 }
 
-// ask sends a token request of the account's client. client_secret and scope are sent
-// if the account has them; a certificate is preferred to a secret.
-func (f *Flows) ask(ctx context.Context, g Grant, params url.Values) (Issued, *Error) {
-	a := g.Account
-	conf := clientcredentials.Config{
-		ClientID:       a.ClientID,
-		ClientSecret:   a.ClientSecret.Reveal(),
-		TokenURL:       a.TokenURL,
-		AuthStyle:      oauth2.AuthStyleInParams,
-		EndpointParams: params,
-	}
-	if a.Certificate != "" {
-		assertion, err := clientAssertion(a, time.Now())
-		if err != nil {
-			return Issued{}, Local(err)
-		}
-		conf.ClientSecret = ""
-		params.Set("client_assertion_type", assertionType)
-		params.Set("client_assertion", assertion)
-	}
+// withScope adds the account's scope to params, if it has one.
+func withScope(a *account.Account, params url.Values) url.Values {
 	if a.Scope != "" {
-		conf.Scopes = []string{a.Scope}
+		params.Set("scope", a.Scope)
 	}
-	x := f.Exchange(ctx, a)
-	tok, err := conf.Token(x.Context())
-	return f.outcome(x, g, tok, err)
+	return params
+}
+
+// Ask sends one request of the account's client to its token endpoint. params are its
+// parameters without the client's; they are changed. The results are as in Fetch; the
+// error holds nothing of more. (x/oauth2's client credentials send any grant: its
+// refresh_token support cannot send a scope, which some endpoints demand.)
+func (f *Flows) Ask(ctx context.Context, g Grant, params url.Values, more ...account.Secret) (Issued, *Error) {
+	a := g.Account
+	if err := checkEndpoint(a); err != nil {
+		return Issued{}, err
+	}
+	secret, err := prove(a, params)
+	if err != nil {
+		return Issued{}, Local(err)
+	}
+	conf := clientcredentials.Config{
+		ClientID: a.ClientID, ClientSecret: secret, TokenURL: a.TokenURL,
+		AuthStyle: oauth2.AuthStyleInParams, EndpointParams: params,
+	}
+	if inHeader(a) {
+		conf.AuthStyle = oauth2.AuthStyleInHeader
+	}
+	x := f.exchange(ctx, a)
+	tok, err := conf.Token(x.context())
+	return f.outcome(x, g, tok, err, more...)
+}
+
+// prove adds the assertion of a client with a certificate to params. For other clients
+// it returns the secret, which is "" for public ones.
+func prove(a *account.Account, params url.Values) (secret string, err error) {
+	if a.Certificate == "" {
+		return a.ClientSecret.Reveal(), nil
+	}
+	assertion, err := clientAssertion(a, time.Now())
+	if err != nil {
+		return "", err
+	}
+	params.Set("client_assertion_type", assertionType)
+	params.Set("client_assertion", assertion)
+	return "", nil
+}
+
+// inHeader reports whether the client's secret goes into the header Authorization.
+func inHeader(a *account.Account) bool {
+	return a.ClientAuth == account.ClientSecretBasic && a.Certificate == "" && !a.ClientSecret.IsZero()
+}
+
+// basic is the header's value of a client's name and secret, each encoded as a form's
+// value is (RFC 6749 section 2.3.1).
+func basic(a *account.Account) string {
+	return base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(a.ClientID) + ":" + url.QueryEscape(a.ClientSecret.Reveal())))
 }
 
 // serviceAccount is the JWT bearer grant of RFC 7523 section 2.1 in Google's
@@ -89,7 +113,7 @@ func (f *Flows) serviceAccount(ctx context.Context, g Grant) (Issued, *Error) {
 		Scopes:       []string{a.Scope},
 		TokenURL:     a.TokenURL,
 	}
-	x := f.Exchange(ctx, a)
-	tok, err := conf.TokenSource(x.Context()).Token()
+	x := f.exchange(ctx, a)
+	tok, err := conf.TokenSource(x.context()).Token()
 	return f.outcome(x, g, tok, err)
 }

@@ -8,9 +8,9 @@
 //	service_account     by the key of a Google service account, for one mailbox (RFC 7523)
 //	external            from a command or an HTTP endpoint of the operator's
 //
-// [Flows.Fetch] runs the flow of an account once. golang.org/x/oauth2 speaks the
-// protocol; an [Exchange] sends its requests, and keeps what x/oauth2 does not
-// pass on.
+// [Flows.Fetch] runs the flow of an account once; [Flows.Ask] and [Flows.AskDevice]
+// send the requests of a person's consent. golang.org/x/oauth2 speaks the protocol;
+// an exchange sends its requests, and keeps what x/oauth2 does not pass on.
 //
 // # Answers
 //
@@ -29,7 +29,7 @@
 //
 // # States, locks, ownership
 //
-// Flows have no state but connections, and no lock of their own. An Exchange
+// Flows have no state but connections, and no lock of their own. An exchange
 // belongs to the goroutine that made it, for one fetch. An Error is immutable.
 // Accounts and grants are borrowed for the call. A token command runs in a
 // process group of its own, which is killed when the context ends.

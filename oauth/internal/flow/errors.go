@@ -154,6 +154,12 @@ func (e *Error) RefreshTokenDead() bool {
 	return !numbered || aadsts[number].class == ClassInvalidGrant
 }
 
+// NumberKnown reports whether Hint says what ProviderCode means.
+func (e *Error) NumberKnown() bool {
+	number, _ := strings.CutPrefix(e.ProviderCode, "AADSTS")
+	return aadsts[number].hint != ""
+}
+
 // EndpointDown reports whether the endpoint itself cannot be reached or does not
 // work.
 func (e *Error) EndpointDown() bool {
@@ -161,7 +167,7 @@ func (e *Error) EndpointDown() bool {
 		return false
 	}
 	for _, own := range []error{
-		context.Canceled, httpc.ErrMalformedReply, httpc.ErrReplyTooLarge, errCommand, errCommandOutput,
+		context.Canceled, httpc.ErrMalformedReply, httpc.ErrReplyTooLarge, errTokenType, errCommand, errCommandOutput,
 	} {
 		if errors.Is(e.Err, own) {
 			return false

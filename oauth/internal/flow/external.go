@@ -5,12 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -43,11 +41,11 @@ var keptEnvironment = []string{"PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"}
 // externalReply is the output of a token command or the answer of an external
 // endpoint: a successful or an error response of RFC 6749 section 5.
 type externalReply struct {
-	AccessToken string      `json:"access_token"`
-	TokenType   string      `json:"token_type"`
-	ExpiresIn   json.Number `json:"expires_in"`
-	Error       string      `json:"error"`
-	Description string      `json:"error_description"`
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int64  `json:"expires_in"`
+	Error       string `json:"error"`
+	Description string `json:"error_description"`
 }
 
 // command runs the account's token command, without a shell. It learns which
@@ -75,7 +73,8 @@ func (f *Flows) command(ctx context.Context, g Grant) (Issued, *Error) {
 	if tooMuch != nil {
 		return Issued{}, commandError(errCommandOutput)
 	}
-	got, e := f.fromReply(printed, g, 0)
+	printed, odd := plainFields(printed)
+	got, e := f.fromReply(printed, odd, g)
 	if err == nil || e != nil && e.Code != "" { // its own error object goes first
 		return got, e
 	}
@@ -136,52 +135,32 @@ func (f *Flows) endpoint(ctx context.Context, g Grant) (Issued, *Error) {
 	if a.Scope != "" {
 		form.Set("scope", a.Scope)
 	}
-	x := f.Exchange(ctx, a)
-	req, err := http.NewRequestWithContext(x.ctx, http.MethodPost, a.TokenURL, strings.NewReader(form.Encode()))
-	if err != nil {
-		return Issued{}, Local(httpc.ErrURL)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
+	x := f.exchange(ctx, a)
+	authorization := ""
 	if !a.ClientSecret.IsZero() {
-		req.Header.Set("Authorization", "Bearer "+a.ClientSecret.Reveal())
+		authorization = "Bearer " + a.ClientSecret.Reveal()
 	}
-	resp, err := x.client().Do(req)
-	if err != nil {
+	if err := x.post(a.TokenURL, form, authorization); err != nil {
 		return f.outcome(x, g, nil, err)
 	}
-	defer resp.Body.Close()
-	if !x.answer.ok() {
-		return f.outcome(x, g, nil, &oauth2.RetrieveError{Response: resp, Body: x.answer.body})
-	}
-	return f.fromReply(x.answer.body, g, resp.StatusCode)
+	return f.fromReply(x.answer.body, x.answer.odd, g)
 }
 
-// fromReply reads a reply. status is 0 for the output of a command.
-func (f *Flows) fromReply(body []byte, g Grant, status int) (Issued, *Error) {
+// fromReply reads a reply in the form of plainFields, which could not read the fields
+// odd.
+func (f *Flows) fromReply(body []byte, odd []string, g Grant) (Issued, *Error) {
 	var r externalReply
 	if json.Unmarshal(body, &r) != nil {
 		return Issued{}, Local(httpc.ErrMalformedReply)
 	}
 	if r.Error != "" {
-		refusal := &oauth2.RetrieveError{ErrorCode: r.Error, ErrorDescription: r.Description}
-		if status != 0 {
-			refusal.Response = &http.Response{StatusCode: status}
-		}
-		e := classify(refusal, secretsOf(g.Account, g.Refresh), time.Now())
+		e := classify(&oauth2.RetrieveError{ErrorCode: r.Error, ErrorDescription: r.Description}, secretsOf(g.Account, g.Refresh), time.Now())
 		hintForFlow(e, g.Account)
 		return Issued{}, e
 	}
 	tok := &oauth2.Token{AccessToken: r.AccessToken, TokenType: r.TokenType}
-	if r.ExpiresIn != "" {
-		secs, err := r.ExpiresIn.Int64()
-		if err != nil || secs <= 0 || secs > maxLifetime {
-			return Issued{}, Local(httpc.ErrMalformedReply)
-		}
-		tok.Expiry = time.Now().Add(time.Duration(secs) * time.Second)
+	if r.ExpiresIn > 0 {
+		tok.Expiry = time.Now().Add(time.Duration(r.ExpiresIn) * time.Second)
 	}
-	return f.Token(tok)
+	return f.token(tok, odd)
 }
-
-// maxLifetime is the longest expires_in that is believed, in seconds: a year.
-const maxLifetime = 365 * 24 * 3600

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -23,6 +24,8 @@ type Issued struct {
 	Refresh account.Secret // for the next refresh; zero: the same as before
 	Expiry  time.Time
 	At      time.Time // when it was issued; zero is now
+	Scope   string    // as the provider says it; may be empty
+	Odd     []string  // fields of the answer that could not be read and count as absent
 }
 
 // Flows runs the flows. Its methods except Close are safe for concurrent use.
@@ -64,18 +67,21 @@ func (f *Flows) Fetch(ctx context.Context, g Grant) (Issued, *Error) {
 	return Issued{}, Local(errFlow)
 }
 
-// outcome turns x/oauth2's result into the result of a fetch, as Fetch returns it.
-func (f *Flows) outcome(x *Exchange, g Grant, tok *oauth2.Token, err error) (Issued, *Error) {
-	if err = x.Fault(err); err != nil {
-		e := x.Refusal(err, g.Refresh)
+// outcome turns x/oauth2's result into the result of a fetch, as Fetch returns it. The
+// error holds nothing of the account's secrets and of more.
+func (f *Flows) outcome(x *exchange, g Grant, tok *oauth2.Token, err error, more ...account.Secret) (Issued, *Error) {
+	if err = x.fault(err); err != nil {
+		e := classify(err, secretsOf(g.Account, append(more, g.Refresh)...), time.Now())
 		hintForFlow(e, g.Account)
 		return Issued{Refresh: x.answer.refreshToken()}, e
 	}
-	got, e := f.Token(tok)
+	got, e := f.token(tok, x.answer.odd)
 	if e != nil {
 		got.Refresh = x.answer.refreshToken()
+		return got, e
 	}
-	return got, e
+	got.Scope, _ = tok.Extra("scope").(string)
+	return got, nil
 }
 
 // checkEndpoint checks the URL of the account's token endpoint and of its proxy.
@@ -90,17 +96,28 @@ func checkEndpoint(a *account.Account) *Error {
 	return nil
 }
 
-// Token checks a token before it becomes part of SASL messages.
-func (f *Flows) Token(tok *oauth2.Token) (Issued, *Error) {
+// token checks a token before it becomes part of SASL messages. odd is for Issued.Odd.
+func (f *Flows) token(tok *oauth2.Token, odd []string) (Issued, *Error) {
 	now := time.Now()
-	out := Issued{Access: tok.AccessToken, Refresh: account.NewSecret(tok.RefreshToken), Expiry: tok.Expiry}
-	if out.Expiry.IsZero() {
+	out := Issued{Access: tok.AccessToken, Refresh: account.NewSecret(tok.RefreshToken), Expiry: tok.Expiry, Odd: odd}
+	if !out.Expiry.After(now) {
 		out.Expiry = now.Add(f.lifetime)
 	}
-	if tok.Type() != "Bearer" || !IsBearer(out.Access) || !out.Expiry.After(now) {
+	if !namesBearer(tok.TokenType) {
+		return Issued{}, Local(errTokenType)
+	}
+	if !IsBearer(out.Access) {
 		return Issued{}, Local(httpc.ErrMalformedReply)
 	}
 	return out, nil
+}
+
+// namesBearer reports whether a token_type means a bearer token. Endpoints that leave
+// it out or write it in their own way mean one too; RFC 6749 section 7.1 forbids the
+// use of a token of another type.
+func namesBearer(tokenType string) bool {
+	word := strings.ToLower(strings.TrimSpace(tokenType))
+	return word == "" || strings.HasPrefix(word, "bearer")
 }
 
 // IsBearer reports whether s can be a bearer token: printable ASCII without
@@ -123,6 +140,9 @@ func secretsOf(a *account.Account, more ...account.Secret) []string {
 		if !s.IsZero() {
 			out = append(out, s.Reveal(), url.QueryEscape(s.Reveal()))
 		}
+	}
+	if inHeader(a) {
+		out = append(out, basic(a))
 	}
 	return out
 }

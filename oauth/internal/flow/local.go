@@ -25,6 +25,7 @@ var (
 	errCertificateKey = errors.New("the certificate must be in PEM form and belong to the private key")
 	errKeyKind        = errors.New("the private key must be one of RSA or of ECDSA with the curve P-256")
 	errFlow           = errors.New("there is no such flow")
+	errTokenType      = errors.New("the token is not of the type Bearer")
 )
 
 // Local classifies a failure without an answer from the endpoint. All are
@@ -48,7 +49,7 @@ func Local(err error) *Error {
 		e.Class, e.Hint = ClassMisconfigured, "check certificate and private key of the account"
 	case errors.Is(e.Err, errFlow):
 		e.Class, e.Hint = ClassMisconfigured, "check the flow of the account"
-	case errors.Is(e.Err, httpc.ErrMalformedReply):
+	case errors.Is(e.Err, httpc.ErrMalformedReply), errors.Is(e.Err, errTokenType):
 		e.Hint = "check that the token URL is a token endpoint"
 	}
 	return e
@@ -58,7 +59,7 @@ func Local(err error) *Error {
 func localCause(err error) error {
 	for _, own := range []error{
 		httpc.ErrURL, httpc.ErrCAFile, httpc.ErrProxyURL, httpc.ErrProxyAuth, httpc.ErrProxy,
-		errPrivateKey, errCertificateKey, errKeyKind, errFlow,
+		errPrivateKey, errCertificateKey, errKeyKind, errFlow, errTokenType,
 		httpc.ErrReplyTooLarge, httpc.ErrMalformedReply, httpc.ErrConnectionLost, context.Canceled,
 	} {
 		if errors.Is(err, own) {
