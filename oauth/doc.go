@@ -14,6 +14,7 @@
 //	oauth/consent         browser and device consent
 //	oauth/internal/flow   the token flows, their errors and error classes
 //	oauth/internal/httpc  requests over fasthttp
+//	oauth/internal/pending  records that could not be written yet
 //
 // The mailboxes of a catch-all account with client credentials share one token.
 // The source of a mailbox of a catch-all account is forgotten after it is out of
@@ -25,7 +26,8 @@
 // refresh token that its provider rotated, so that no crash loses it, and the
 // access token, so that a restart need not ask for ten thousand of them. Refresh
 // tokens of idle accounts are refreshed before they expire from inactivity
-// (keep-alive).
+// (keep-alive). What cannot be saved is kept in memory for all sources of its chain,
+// and tried again every few seconds and at the end.
 //
 // # States of a source
 //

@@ -80,7 +80,6 @@ func (m *Manager) keepAliveOne(a *account.Account) {
 	var s *Source
 	if v, ok := m.sources.Load(a.ID); ok {
 		s = v.(*Source)
-		s.saveAgain()
 	}
 	period := m.keepAlivePeriod(a)
 	if period <= 0 {
@@ -109,7 +108,7 @@ func (m *Manager) keepAlivePeriod(a *account.Account) time.Duration {
 func (m *Manager) recordOf(a *account.Account, s *Source) (r Record, ok bool) {
 	if s != nil {
 		s.mu.Lock()
-		r, ok = s.record, s.loaded || s.unsaved
+		r, ok = s.record, s.loaded
 		s.mu.Unlock()
 		if ok {
 			return r, true
@@ -121,7 +120,9 @@ func (m *Manager) recordOf(a *account.Account, s *Source) (r Record, ok bool) {
 	r, ok, err := m.cfg.Store.Load(ChainOf(a))
 	if err == nil && !ok {
 		r = Record{Seen: time.Now()}
-		err = m.cfg.Store.Save(ChainOf(a), r)
+		if err = m.cfg.Store.Save(ChainOf(a), r); err != nil {
+			m.saveLater()
+		}
 	}
 	if err != nil {
 		m.metrics.storeErrors.Inc()
@@ -149,5 +150,48 @@ func (s *Source) refreshUnused() {
 	defer s.mu.Unlock()
 	if !s.retired && s.call == nil && s.remembered(time.Now()) == nil {
 		s.start(time.Now(), true)
+	}
+}
+
+// saveInterval is the time between two tries to save what could not be saved.
+const saveInterval = 5 * time.Second
+
+// savePending tries to write what could not be written, every saveInterval until all is
+// written or the manager closes.
+func (m *Manager) savePending() {
+	for m.rest(saveInterval) {
+		saved, _ := m.pending.SaveAll() // the failure was logged when it was the first
+		if saved > 0 {
+			m.log.Info("tokens that could not be saved are saved now", zap.Int("accounts", saved))
+		}
+		m.setMu.Lock()
+		m.saving = m.pending.Len() > 0
+		done := !m.saving
+		m.setMu.Unlock()
+		if done {
+			return
+		}
+	}
+}
+
+// saveLater starts savePending, if it does not run.
+func (m *Manager) saveLater() {
+	m.setMu.Lock()
+	start := !m.saving
+	m.saving = true
+	m.setMu.Unlock()
+	if start {
+		m.workers.spawn(m.savePending)
+	}
+}
+
+// saveAtEnd writes what could not be written, for the last time.
+func (m *Manager) saveAtEnd() {
+	if m.pending.Len() == 0 {
+		return
+	}
+	if _, err := m.pending.SaveAll(); err != nil {
+		m.log.Error("tokens cannot be saved: refresh tokens that providers replaced are lost, and their accounts may have to be authorized again",
+			zap.Int("accounts", m.pending.Len()), zap.Error(err))
 	}
 }

@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,27 +133,6 @@ func TestKeepAliveTriesAgain(t *testing.T) {
 		synctest.Wait()
 		if before == 0 || f.count() != before+1 {
 			t.Errorf("%d failures, then %d requests", before, f.count()-before)
-		}
-	})
-}
-
-// What could not be saved is saved later, without a refresh.
-func TestSaveAgain(t *testing.T) {
-	store := new(memoryStore)
-	inBubble(t, withStore(store), func(t *testing.T, m *Manager, f *fakeFlow) {
-		a := bubbleAccount(1)
-		m.Retain(snapshot(t, a))
-		store.fail(errors.New("disk full"))
-		mustGet(t, m.Source(a))
-		if st, _ := m.State(a.ID); !st.Unsaved {
-			t.Error("the state does not say that the tokens are unsaved")
-		}
-		store.fail(nil)
-		time.Sleep(2 * keepAliveRound)
-		synctest.Wait()
-		r, ok, _ := store.Load(ChainOf(a))
-		if st, _ := m.State(a.ID); !ok || r.Access.Reveal() != "access-1" || st.Unsaved {
-			t.Errorf("stored %v %v, unsaved %v", ok, r.Access, st.Unsaved)
 		}
 	})
 }

@@ -103,7 +103,7 @@ func (s *Source) claim() bool {
 }
 
 // unused reports whether the source has been out of use for long enough to be
-// forgotten, and has no refresh, no back-off and nothing unsaved.
+// forgotten, and has no refresh and no back-off.
 func (s *Source) unused(now time.Time) bool {
 	idle := now.Sub(time.Unix(s.used.Load(), 0))
 	if idle < mailboxIdle {
@@ -111,7 +111,7 @@ func (s *Source) unused(now time.Time) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.call != nil || s.unsaved || s.failure != nil && now.Before(s.retryAt) {
+	if s.call != nil || s.failure != nil && now.Before(s.retryAt) {
 		return false
 	}
 	t := s.token.Load()

@@ -124,7 +124,6 @@ func TestMailboxesKept(t *testing.T) {
 			s.mu.Unlock()
 		}, mailboxIdle},
 		{"refresh", own, func(_ *testing.T, s *Source) { s.mu.Lock(); s.call = new(call); s.mu.Unlock() }, 0},
-		{"unsaved", own, func(_ *testing.T, s *Source) { s.mu.Lock(); s.unsaved = true; s.mu.Unlock() }, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

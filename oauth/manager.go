@@ -12,6 +12,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/oauth/internal/flow"
+	"xoauth2-proxy/oauth/internal/pending"
 )
 
 // closeGrace is how long Close lets running refreshes finish: an aborted one may
@@ -30,6 +31,8 @@ type Manager struct {
 	odd     sync.Map // oddAnswer -> nil: what warnOdd has logged
 	started time.Time
 
+	pending *pending.Store[Chain, Record] // in cfg.Store; nil without one
+
 	sources  sync.Map                         // account ID -> *Source
 	accounts atomic.Pointer[account.Snapshot] // nil before Retain
 
@@ -44,9 +47,10 @@ type Manager struct {
 
 	retaining sync.Mutex // one Retain at a time; held for long, so never locked by a caller of Source
 
-	setMu     sync.Mutex         // guards leaving, mailboxes and replacements in sources; never held for long
+	setMu     sync.Mutex         // guards leaving, mailboxes, saving and replacements in sources; never held for long
 	leaving   map[string]*Source // of removed accounts, by ID; see Source.leave
 	mailboxes map[string]int     // how many sources of mailboxes there are, by ID of the catch-all account
+	saving    bool               // savePending runs
 
 	workers workers
 }
@@ -83,16 +87,20 @@ func newManager(cfg Config, f fetcher, log *zap.Logger, set *metrics.Set) *Manag
 	if set == nil {
 		set = metrics.NewSet()
 	}
+	var unsaved *pending.Store[Chain, Record]
 	if cfg.Store != nil {
-		cfg.Store = watchedStore{cfg.Store, cfg.Watch}
+		below := watchedStore{cfg.Store, cfg.Watch}
+		unsaved = pending.New[Chain, Record](below)
+		cfg.Store = keptStore{unsaved, below}
 	}
-	m := &Manager{cfg: cfg, flow: f, log: log, started: time.Now(), quit: make(chan struct{}),
+	m := &Manager{cfg: cfg, pending: unsaved, flow: f, log: log, started: time.Now(), quit: make(chan struct{}),
 		leaving: make(map[string]*Source), mailboxes: make(map[string]int)}
 	m.workers.most = cfg.MaxParallel
 	m.clients = clients{cfg: &m.cfg, byKey: make(map[[sha256.Size]byte]*client)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.metrics = newManagerMetrics(set)
 	set.NewGauge("tokens_cached", func() float64 { return float64(m.countCached()) })
+	set.NewGauge("tokens_unsaved", func() float64 { return float64(m.pending.Len()) })
 	set.NewGauge("token_mailboxes", func() float64 { return float64(m.countMailboxes()) })
 	set.NewGauge("token_clients_refused", func() float64 { return float64(m.clients.countRefused()) })
 	set.NewGauge("token_refreshes_in_flight", func() float64 { return float64(m.running.Load()) })
@@ -305,6 +313,7 @@ func (m *Manager) Close() {
 	m.workers.wg.Wait()
 	grace.Stop()
 	m.cancel()
+	m.saveAtEnd()
 	if m.flows != nil {
 		m.flows.Close()
 	}

@@ -13,7 +13,7 @@ import (
 // refresh token is used, and the next refresh reads the store again.
 func (s *Source) load() {
 	s.mu.Lock()
-	done := s.loaded || s.unsaved
+	done := s.loaded
 	s.mu.Unlock()
 	if done || s.m.cfg.Store == nil {
 		return
@@ -54,10 +54,7 @@ func (s *Source) stored() (got flow.Issued, ok bool) {
 
 // reread returns the refresh token that the store has now, zero if none.
 func (s *Source) reread() account.Secret {
-	s.mu.Lock()
-	unsaved := s.unsaved
-	s.mu.Unlock()
-	if s.m.cfg.Store == nil || unsaved {
+	if s.m.cfg.Store == nil {
 		return account.Secret{}
 	}
 	r, _, err := s.m.cfg.Store.Load(s.chain)
@@ -69,8 +66,8 @@ func (s *Source) reread() account.Secret {
 }
 
 // keep saves what a refresh brought before any caller gets it. After a failure the
-// tokens live on in memory, AccountState.Unsaved is set, and the save is repeated
-// with the next refresh and by keepAlive.
+// tokens live on in memory, AccountState.Unsaved is set, and savePending repeats the
+// save.
 func (s *Source) keep(got flow.Issued, rotated bool) {
 	now := time.Now()
 	s.mu.Lock()
@@ -107,23 +104,10 @@ func (s *Source) save(r Record) {
 	if s.m.cfg.Store == nil {
 		return
 	}
-	err := s.m.cfg.Store.Save(s.chain, r)
-	s.mu.Lock()
-	s.unsaved = err != nil
-	s.mu.Unlock()
-	if err != nil {
+	if err := s.m.cfg.Store.Save(s.chain, r); err != nil {
 		s.m.metrics.storeErrors.Inc()
-		s.m.log.Error("tokens cannot be saved; a rotated refresh token will be lost on exit",
+		s.m.log.Error("tokens cannot be saved; it is tried again every few seconds, and a rotated refresh token will be lost on exit",
 			zap.String("account", s.id), zap.Error(err))
-	}
-}
-
-// saveAgain repeats a save that failed.
-func (s *Source) saveAgain() {
-	s.mu.Lock()
-	r, unsaved := s.record, s.unsaved && s.call == nil
-	s.mu.Unlock()
-	if unsaved {
-		s.save(r)
+		s.m.saveLater()
 	}
 }

@@ -44,10 +44,8 @@ type Source struct {
 	retired bool
 	call    *call // queued or running refresh
 	timer   *time.Timer
-	// record is the chain's record in the store, or will be when unsaved is cleared.
-	record  Record
-	loaded  bool // the store was read
-	unsaved bool // the store could not be written
+	record  Record // of the chain, as in the store or pending
+	loaded  bool   // the store was read
 
 	failure  *Error    // of the last refresh
 	failedAt time.Time // when it was

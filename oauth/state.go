@@ -80,6 +80,7 @@ func (m *Manager) State(accountID string) (st AccountState, ok bool) {
 	st.Flow = a.TokenFlow()
 	r, known := m.recordIfKnown(a, s)
 	st.Issued, st.Expiry, st.LastRotation = r.Refreshed, r.Expiry, r.Rotated
+	st.Unsaved = m.pending.Has(ChainOf(a))
 	if period := m.keepAlivePeriod(a); known && period > 0 {
 		st.KeepAlive = keepAliveDue(r, a, period)
 	}
@@ -105,7 +106,7 @@ func (m *Manager) stateOfClient(st *AccountState, a *account.Account) {
 func (m *Manager) recordIfKnown(a *account.Account, s *Source) (r Record, known bool) {
 	if s != nil {
 		s.mu.Lock()
-		r, known = s.record, s.loaded || s.unsaved
+		r, known = s.record, s.loaded
 		s.mu.Unlock()
 	}
 	if !known && m.cfg.Store != nil {
@@ -123,7 +124,7 @@ func (s *Source) fillState(st *AccountState) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st.Unsaved, st.Failures = s.unsaved, s.failures
+	st.Failures = s.failures
 	if t := s.token.Load(); t != nil {
 		st.HasToken = t.valid(now)
 		st.Issued, st.Expiry, st.NextRefresh = t.issued, t.Expiry, t.renew

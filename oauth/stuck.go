@@ -1,6 +1,9 @@
 package oauth
 
-import "xoauth2-proxy/internal/watchdog"
+import (
+	"xoauth2-proxy/internal/watchdog"
+	"xoauth2-proxy/oauth/internal/pending"
+)
 
 // abandon answers errStuck to those who wait for c, whose worker is stuck, and to
 // later callers. If the worker comes back, its token is published as usual.
@@ -46,3 +49,12 @@ func (s watchedStore) Retain(live func(Chain) bool) error {
 	defer s.begin("Retain").Remove()
 	return s.Store.Retain(live)
 }
+
+// keptStore is a Store that keeps what the store below could not save.
+type keptStore struct {
+	*pending.Store[Chain, Record]
+	below Store
+}
+
+// Retain implements Store.
+func (s keptStore) Retain(live func(Chain) bool) error { return s.below.Retain(live) }

@@ -10,6 +10,7 @@ import (
 	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/seal"
+	"xoauth2-proxy/internal/testmount"
 )
 
 // TestTokenStore has a provider that replaces refresh tokens: what it gave last
@@ -70,5 +71,52 @@ func TestTokenStore(t *testing.T) {
 	t.Setenv("TEST_SEAL_KEY", seal.GenerateKey())
 	if code, _, stderr := runCLI(t, with(f, "accounts", "verify")...); code != exitFailure || !strings.Contains(stderr, "oauth.token_store: ") {
 		t.Errorf("with another key: %d, %s", code, stderr)
+	}
+}
+
+// TestTokensOutliveAFullDisk has the disk of the token store full while a provider
+// replaces refresh tokens: the account's state says so, and the tokens are saved within
+// seconds after there is room, or when the proxy ends.
+func TestTokensOutliveAFullDisk(t *testing.T) {
+	if !testmount.Inside(t) {
+		return
+	}
+	const email = "user@outlook.com"
+	for _, atEnd := range []bool{false, true} {
+		t.Run(fmt.Sprintf("at the end %t", atEnd), func(t *testing.T) {
+			provider, f := apptest.NewSandbox(t, email)
+			dir := t.TempDir()
+			testmount.Disk(t, dir, "1m")
+			// A record that needs new pages.
+			text := apptest.ReadAll(t, f.Accounts)
+			apptest.WriteFile(t, f.Accounts, strings.Replace(text, `"email"`, `"account_id": "`+strings.Repeat("x", 12<<10)+`", "email"`, 1))
+			apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "oauth": {"token_store": %q}, "log": {"format": "json"}}`,
+				f.CA, filepath.Join(dir, "tokens.db")))
+			s := startStack(t, provider, f)
+			empty := testmount.Fill(t, dir)
+			c, err := s.Client(email)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := apptest.Send(c, "while the disk is full"); err != nil {
+				t.Error(err)
+			}
+			_ = c.Close()
+			s.Want(200, []string{`"unsaved":true`}, "GET", "/admin/accounts/"+email, "")
+			empty()
+			if !atEnd {
+				s.WaitLog(1, "tokens that could not be saved are saved now", `"accounts":1`)
+				if _, text := s.Call("GET", "/admin/accounts/"+email, ""); strings.Contains(text, `"unsaved"`) {
+					t.Errorf("the state is %s", text)
+				}
+			}
+			s.End()
+			rotated := provider.RefreshToken(email)
+			provider.ExpireTokens(email) // a new one must be got by the stored refresh token
+			apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "1 of 1 accounts work")
+			if used := provider.UsedRefreshToken(email); used != rotated {
+				t.Error("the refresh token that the provider gave last was not saved")
+			}
+		})
 	}
 }

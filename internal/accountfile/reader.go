@@ -99,6 +99,7 @@ func (r *accountReader) resolve(d *accountDraft, p *account.Provider) {
 	a.Extensions = p.Extensions
 	a.AnnouncedSize = p.AnnouncedSize
 	a.InitialResponse, a.Avoid = p.InitialResponse, p.Avoid
+	a.ClientAuth = p.ClientAuth
 	a.Retry = p.Retry
 	d.retry.Settle(&a.Retry)
 	d.settleLimits(p)

@@ -199,6 +199,8 @@ type Token struct {
 	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
 	NextRefresh *time.Time `json:"next_refresh_at,omitempty"`
 	RotatedAt   *time.Time `json:"refresh_token_rotated_at,omitempty"`
+	// Unsaved says that the newest tokens could not be written to the token store.
+	Unsaved bool `json:"unsaved,omitempty"`
 }
 
 // Connections counts the connections of an account to its provider.

@@ -26,7 +26,7 @@ func (a *adminAPI) State(email string) (*admin.State, error) {
 	}
 	st.Token = admin.Token{
 		Valid: tokens.HasToken, IssuedAt: timeOf(tokens.Issued), ExpiresAt: timeOf(tokens.Expiry),
-		NextRefresh: timeOf(tokens.NextRefresh), RotatedAt: timeOf(tokens.LastRotation),
+		NextRefresh: timeOf(tokens.NextRefresh), RotatedAt: timeOf(tokens.LastRotation), Unsaved: tokens.Unsaved,
 	}
 	if !tokens.Issued.IsZero() {
 		st.Token.AgeSeconds = max(0, int64(time.Since(tokens.Issued)/time.Second)) // the clock may have been set back

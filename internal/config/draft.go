@@ -55,6 +55,7 @@ type providerDraft struct {
 	consent         consentDraft
 	keepAlive       keyfile.Given[time.Duration]
 	sendSecret      keyfile.Given[bool]
+	clientAuth      keyfile.Given[account.ClientAuth]
 	refreshMargin   keyfile.Given[time.Duration]
 	extensions      keyfile.Given[announced]
 	initialResponse keyfile.Given[account.InitialResponse]

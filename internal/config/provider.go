@@ -89,6 +89,9 @@ func (d *providerDraft) settleEndpoints(p *account.Provider) {
 	if d.sendSecret.OK() {
 		p.OmitClientSecret = !d.sendSecret.Value
 	}
+	if d.clientAuth.OK() {
+		p.ClientAuth = d.clientAuth.Value
+	}
 	if d.initialResponse.OK() {
 		p.InitialResponse = d.initialResponse.Value
 	}

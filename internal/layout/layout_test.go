@@ -64,6 +64,7 @@ var allowed = map[string][]string{
 	"oauth/consent":            {"oauth", "oauth/internal/flow", "oauth/internal/httpc", "internal/account"},
 	"oauth/internal/flow":      {"oauth/internal/httpc", "internal/account"},
 	"oauth/internal/httpc":     {"internal/account"},
+	"oauth/internal/pending":   {},
 	"oauth/internal/tokentest": {"internal/account", "internal/sandbox", "internal/testkit", "internal/testkit/provider"},
 
 	// Rooms of server, which alone may import them.
