@@ -38,7 +38,7 @@ func (f *fakeAPI) State(email string) (*State, error) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	st := &State{Account: a, Flow: "refresh_token", Hold: Hold{State: "active"}, Connections: Connections{Parked: 1, Limit: 3}, Limits: []Limit{}}
 	if strings.HasPrefix(email, "slow") {
-		st.Token = Token{Valid: true, IssuedAt: &at, AgeSeconds: 7, ExpiresAt: &at, NextRefresh: &at, RotatedAt: &at}
+		st.Token = Token{Valid: true, IssuedAt: &at, AgeSeconds: 7, ExpiresAt: &at, NextRefresh: &at, RotatedAt: &at, Unsaved: true}
 		st.LastError = &LastError{At: "token", Class: "unavailable", Message: "m", Hint: "h", RetryAt: &at}
 		st.Limits = []Limit{{Name: "messages a day", Used: 7, Max: 2000}}
 		st.Restraint = &Restraint{State: "quota", Until: &at, Reason: "550 5.4.5", Connections: 1, NextProbe: &at}

@@ -17,6 +17,7 @@ var numberHints = map[string]string{
 	"AADSTS54005":  "the code was used already; start again",
 	"AADSTS70000":  "the code is not good for this client or redirect address; start again",
 	"AADSTS70008":  "the code is too old; start again",
+	"AADSTS70017":  "the person refused",
 	"AADSTS70019":  "nobody entered the code in time; start again",
 	"AADSTS70020":  "nobody entered the code in time; start again",
 	"AADSTS70018":  "the code is too old or was mistyped; start again",
@@ -42,8 +43,8 @@ func explain(err *oauth.Error) *oauth.Error {
 	switch {
 	case number != "":
 		e.Hint = number
-	case e.ProviderCode != "" && e.NumberKnown(): // the hint is by its number already
-	case e.ProviderCode != "" && e.Permanent():
+	case e.NumberKnown(): // the hint is by its number already
+	case e.ProviderCode != "" && (e.Code == "invalid_grant" || e.Code == "unauthorized_client"): // a word for many reasons
 		e.Hint = hintOther
 	case byWord != "":
 		e.Hint = byWord

@@ -51,18 +51,21 @@ var errorClasses = map[string]Class{
 
 // Hints for the operator.
 const (
-	HintReconsent   = "authorize the account again and put the new refresh token into the accounts file"
-	hintInvalid     = "the refresh token is expired, revoked or of another client (Google: password changed, 6 months unused, or 7 days old while the consent screen is in testing); " + HintReconsent
-	hintClient      = "check client_id and client_secret; every account of this client is affected"
-	hintRequest     = "check token URL, tenant, client_id and scope of the account"
-	HintScope       = "check the scope of the account: it must be one that was consented to"
-	hintUnknown     = "the provider refuses the request for a reason that the proxy does not know: look at its text in the log, and act on it; a reload or a release of the account has it asked again"
-	hintEndpoint    = "check the token URL of the account: the server that it names has no token endpoint there"
-	hintInteraction = "sign in as this user once to see what is asked for, then " + HintReconsent
+	HintReconsent    = "authorize the account again and put the new refresh token into the accounts file"
+	hintInvalid      = "the refresh token is expired, revoked or of another client (Google: password changed, 6 months unused, or 7 days old while the consent screen is in testing); " + HintReconsent
+	hintClient       = "check client_id and client_secret; every account of this client is affected"
+	hintRequest      = "check token URL, tenant, client_id and scope of the account"
+	HintScope        = "check the scope of the account: it must be one that was consented to"
+	hintUnknown      = "the provider refuses the request for a reason that the proxy does not know: look at its text in the log, and act on it; a reload or a release of the account has it asked again"
+	hintEndpoint     = "check the token URL of the account: the server that it names has no token endpoint there"
+	hintPublicClient = "the client is public and must send no secret: leave client_secret out, or set send_client_secret to false"
+	hintOwnTenant    = "the application belongs to one tenant, and the request names none or another one: set the account's tenant to the application's own"
+	hintRapt         = "the session control of the user's Google Workspace wants the user to sign in again: have its administrator trust the client or exempt the user (Google Admin console, Google Cloud session control), then " + HintReconsent
+	hintInteraction  = "sign in as this user once to see what is asked for, then " + HintReconsent
 )
 
 // LoopDetected is the ProviderCode of a client that asks for tokens in a loop.
-const LoopDetected = "AADSTS50196"
+const LoopDetected = aadsts + "50196"
 
 // classHints are for failures of which nothing more precise is known.
 var classHints = map[Class]string{
@@ -86,35 +89,47 @@ var codeHints = map[string]string{
 	"org_internal":          "the OAuth client is for users of its own organization only: use a client of the user's organization, or make the user type of the consent screen external",
 }
 
-// aadsts is the meaning of the numbers in Microsoft's answers. The class follows
-// "error", as Microsoft asks. A number chooses the hint, gives the class if "error"
-// is missing, and makes a refusal a passing failure if its own class is passing.
-var aadsts = map[string]struct {
+// numbers is the meaning of the numbers in Microsoft's answers, and of what Google says
+// beside "error". The class follows "error", as Microsoft asks. A number chooses the
+// hint, gives the class if "error" is missing, and makes a refusal a passing failure if
+// its own class is passing.
+var numbers = map[string]struct {
 	class Class
 	hint  string
 }{
-	"70000":   {ClassInvalidGrant, "the refresh token is invalid for this client or endpoint; " + HintReconsent},
-	"70008":   {ClassInvalidGrant, "the refresh token expired; " + HintReconsent},
-	"700082":  {ClassInvalidGrant, "the refresh token expired because it was not used for too long; " + HintReconsent},
-	"50173":   {ClassInvalidGrant, "the user's sessions were revoked or the password was changed; " + HintReconsent},
-	"50076":   {ClassInteractionRequired, "multi-factor authentication is required; " + HintReconsent},
-	"50079":   {ClassInteractionRequired, "the user must enrol for multi-factor authentication; " + HintReconsent},
-	"50057":   {ClassInteractionRequired, "the user is disabled in the tenant; enable it, then " + HintReconsent},
-	"50034":   {ClassInteractionRequired, "the user does not exist in the tenant; check the account and the tenant of its token URL"},
-	"53003":   {ClassInteractionRequired, "a conditional access policy blocks the sign-in; have it exempt this client"},
-	"65001":   {ClassInteractionRequired, "nobody has consented to the scope for this client; consent, then " + HintReconsent},
-	"7000215": {ClassInvalidClient, "client_secret is wrong; put in the secret's value, not its ID"},
-	"7000222": {ClassInvalidClient, "client_secret has expired; create a new one in the app registration"},
-	"70002":   {ClassInvalidClient, "the client's credentials are refused; check client_secret, and leave it out for a public client"},
-	"700016":  {ClassInvalidClient, "the application is not known in the tenant; check client_id and the tenant of the token URL"},
-	"90002":   {ClassMisconfigured, "the tenant does not exist; check the token URL"},
-	"900144":  {ClassMisconfigured, "a parameter is missing, usually the scope; set the scope of the account"},
-	"50033":   {ClassUnavailable, ""},
-	"50087":   {ClassUnavailable, ""},
-	"90006":   {ClassUnavailable, ""},
-	"70012":   {ClassUnavailable, ""},
-	"40010":   {ClassUnavailable, ""},
-	"50196":   {ClassThrottled, "the endpoint sees a loop of token requests; find what else uses this client and user"},
+	"70000":     {ClassInvalidGrant, "the refresh token is invalid for this client or endpoint; " + HintReconsent},
+	"70008":     {ClassInvalidGrant, "the refresh token expired; " + HintReconsent},
+	"700082":    {ClassInvalidGrant, "the refresh token expired because it was not used for too long; " + HintReconsent},
+	"50173":     {ClassInvalidGrant, "the user's sessions were revoked or the password was changed; " + HintReconsent},
+	"50076":     {ClassInteractionRequired, "multi-factor authentication is required; " + HintReconsent},
+	"50079":     {ClassInteractionRequired, "the user must enrol for multi-factor authentication; " + HintReconsent},
+	"50057":     {ClassInteractionRequired, "the user is disabled in the tenant; enable it, then " + HintReconsent},
+	"50034":     {ClassInteractionRequired, "the user does not exist in the tenant; check the account and the tenant of its token URL"},
+	"53003":     {ClassInteractionRequired, "a conditional access policy blocks the sign-in; have it exempt this client"},
+	"65001":     {ClassInteractionRequired, "nobody has consented to the scope for this client; consent, then " + HintReconsent},
+	"7000215":   {ClassInvalidClient, "client_secret is wrong; put in the secret's value, not its ID"},
+	"7000222":   {ClassInvalidClient, "client_secret has expired; create a new one in the app registration"},
+	"70002":     {ClassInvalidClient, "the client's credentials are refused; check client_secret, and leave it out for a public client"},
+	"700016":    {ClassInvalidClient, "the application is not known in the tenant; check client_id and the tenant of the token URL"},
+	"7000218":   {ClassInvalidClient, "the provider wants a client_secret: set send_client_secret to true for the account, or allow public client flows in the app registration"},
+	"700025":    {ClassInvalidClient, hintPublicClient},
+	"90023":     {ClassInvalidClient, hintPublicClient},
+	"700027":    {ClassInvalidClient, "the client's certificate is not the one of the app registration, or has expired there; upload it there, and check client_certificate and client_private_key"},
+	"700024":    {ClassInvalidClient, "the client's assertion is not valid now; check the clock of this machine"},
+	"7000229":   {ClassInvalidClient, "the application has no service principal in the tenant; have an administrator of the tenant consent to it"},
+	"90002":     {ClassMisconfigured, "the tenant does not exist; check the token URL"},
+	"50194":     {ClassMisconfigured, hintOwnTenant},
+	"900023":    {ClassMisconfigured, hintOwnTenant},
+	"50059":     {ClassMisconfigured, hintOwnTenant},
+	"9002331":   {ClassMisconfigured, "the application is for personal accounts only; set the tenant consumers"},
+	invalidRAPT: {ClassInteractionRequired, hintRapt},
+	"900144":    {ClassMisconfigured, "a parameter is missing, usually the scope; set the scope of the account"},
+	"50033":     {ClassUnavailable, ""},
+	"50087":     {ClassUnavailable, ""},
+	"90006":     {ClassUnavailable, ""},
+	"70012":     {ClassUnavailable, ""},
+	"40010":     {ClassUnavailable, ""},
+	"50196":     {ClassThrottled, "the endpoint sees a loop of token requests; find what else uses this client and user"},
 }
 
 // classify turns an error of x/oauth2 into an *Error without any of the secrets.
@@ -133,10 +148,10 @@ func classify(err error, secrets []string, now time.Time) *Error {
 		e.Status = answer.Response.StatusCode
 		e.RetryAfter = retryAfter(answer.Response.Header.Get("Retry-After"), now)
 	}
-	number := aadstsNumber(answer.ErrorDescription)
-	known, numbered := aadsts[number]
+	number, shown := providerNumber(answer)
+	known, numbered := numbers[number]
 	if number != "" && !sharesSecret(number, secrets) {
-		e.ProviderCode = "AADSTS" + number
+		e.ProviderCode = shown
 	}
 	class, coded := errorClasses[answer.ErrorCode]
 	switch {
@@ -161,7 +176,8 @@ func classify(err error, secrets []string, now time.Time) *Error {
 // Refused returns what the error of an authorization endpoint's answer means (RFC 6749
 // section 4.1.2.1). It holds nothing of the account's secrets.
 func Refused(a *account.Account, code, description string) *Error {
-	return classify(&oauth2.RetrieveError{ErrorCode: code, ErrorDescription: description}, secretsOf(a), time.Now())
+	refusal := &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusBadRequest}, ErrorCode: code, ErrorDescription: description}
+	return classify(refusal, secretsOf(a), time.Now())
 }
 
 // isRefusal reports whether an answer with an unknown "error" has the form of a
@@ -218,7 +234,7 @@ var flowHints = map[account.Flow]map[string]string{
 
 // hintForFlow replaces a hint about refresh tokens in flows that have none.
 func hintForFlow(e *Error, a *account.Account) {
-	if h := flowHints[a.TokenFlow()][e.Code]; h != "" && e.ProviderCode == "" && e.Permanent() {
+	if h := flowHints[a.TokenFlow()][e.Code]; h != "" && !e.NumberKnown() && e.Permanent() {
 		e.Hint = h
 	}
 }
@@ -261,9 +277,31 @@ func knownCode(code string, secrets []string) string {
 	return code
 }
 
+// invalidRAPT is what Google says when the session control of a Workspace wants the user
+// to sign in again.
+const invalidRAPT = "invalid_rapt"
+
+// providerNumber returns the provider's own code in an answer, as numbers has it and as
+// it is shown; "" if there is none.
+func providerNumber(answer *oauth2.RetrieveError) (number, shown string) {
+	var google struct {
+		Subtype string `json:"error_subtype"`
+	}
+	if json.Unmarshal(answer.Body, &google) == nil && google.Subtype == invalidRAPT || strings.Contains(answer.ErrorDescription, invalidRAPT) {
+		return invalidRAPT, invalidRAPT
+	}
+	if number = aadstsNumber(answer.ErrorDescription); number != "" {
+		shown = aadsts + number
+	}
+	return number, shown
+}
+
+// aadsts begins the numbers that Microsoft shows.
+const aadsts = "AADSTS"
+
 // aadstsNumber finds the first Microsoft error number in a description.
 func aadstsNumber(description string) string {
-	_, rest, ok := strings.Cut(description, "AADSTS")
+	_, rest, ok := strings.Cut(description, aadsts)
 	if !ok {
 		return ""
 	}

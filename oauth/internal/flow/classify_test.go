@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
 func TestClassify(t *testing.T) {
@@ -98,6 +101,17 @@ func TestAADSTS(t *testing.T) {
 		{"7000222", "invalid_client", ErrInvalidClient, ErrInvalidClient, false, "has expired"},
 		{"70002", "invalid_client", ErrInvalidClient, ErrInvalidClient, false, "check client_secret"},
 		{"700016", "unauthorized_client", ErrMisconfigured, ErrInvalidClient, false, "check client_id"},
+		{"7000218", "invalid_client", ErrInvalidClient, ErrInvalidClient, false, "send_client_secret to true"},
+		{"700025", "invalid_client", ErrInvalidClient, ErrInvalidClient, false, "leave client_secret out"},
+		{"90023", "unauthorized_client", ErrMisconfigured, ErrInvalidClient, false, "leave client_secret out"},
+		{"700027", "invalid_client", ErrInvalidClient, ErrInvalidClient, false, "certificate"},
+		{"7000229", "unauthorized_client", ErrMisconfigured, ErrInvalidClient, false, "administrator of the tenant consent"},
+		{"700024", "invalid_client", ErrInvalidClient, ErrInvalidClient, false, "clock"},
+		{"50194", "invalid_request", ErrMisconfigured, ErrMisconfigured, false, "set the account's tenant"},
+		{"900023", "invalid_request", ErrMisconfigured, ErrMisconfigured, false, "set the account's tenant"},
+		{"50059", "invalid_request", ErrMisconfigured, ErrMisconfigured, false, "set the account's tenant"},
+		{"9002331", "invalid_request", ErrMisconfigured, ErrMisconfigured, false, "tenant consumers"},
+		{invalidRAPT, "invalid_grant", ErrInvalidGrant, ErrInteractionRequired, false, "session control"},
 		{"90002", "invalid_request", ErrMisconfigured, ErrMisconfigured, false, "tenant does not exist"},
 		{"900144", "invalid_request", ErrMisconfigured, ErrMisconfigured, false, "the scope"},
 		{"50033", "invalid_grant", ErrUnavailable, ErrUnavailable, false, ""},
@@ -108,13 +122,16 @@ func TestAADSTS(t *testing.T) {
 		{"50196", "invalid_grant", ErrThrottled, ErrThrottled, false, "loop"},
 		{"99999999", "invalid_grant", ErrInvalidGrant, ErrUnavailable, false, ""},
 	}
-	if len(tests) != len(aadsts)+1 {
-		t.Errorf("%d numbers are known, %d are looked at", len(aadsts), len(tests)-1)
+	if len(tests) != len(numbers)+1 {
+		t.Errorf("%d numbers are known, %d are looked at", len(numbers), len(tests)-1)
 	}
 	for _, tt := range tests {
+		shown, description := "AADSTS"+tt.number, "AADSTS"+tt.number+": Something. Trace ID: 8f7b3a52"
+		if tt.number == invalidRAPT {
+			shown, description = invalidRAPT, "reauth related error (invalid_rapt)"
+		}
 		answer := func(code string) *Error {
-			return classify(&oauth2.RetrieveError{Response: &http.Response{StatusCode: 400}, ErrorCode: code,
-				ErrorDescription: "AADSTS" + tt.number + ": Something. Trace ID: 8f7b3a52"}, nil, time.Now())
+			return classify(&oauth2.RetrieveError{Response: &http.Response{StatusCode: 400}, ErrorCode: code, ErrorDescription: description}, nil, time.Now())
 		}
 		e, alone := answer(tt.code), answer("")
 		if !errors.Is(e, tt.coded) || !errors.Is(alone, tt.alone) {
@@ -123,7 +140,7 @@ func TestAADSTS(t *testing.T) {
 		if e.RefreshTokenDead() != tt.dead {
 			t.Errorf("%s: the refresh token is dead: %t, want %t", tt.number, e.RefreshTokenDead(), tt.dead)
 		}
-		if !strings.Contains(e.Hint, tt.hint) || e.ProviderCode != "AADSTS"+tt.number {
+		if !strings.Contains(e.Hint, tt.hint) || e.ProviderCode != shown {
 			t.Errorf("%s: hint %q, want %q in it; code %q", tt.number, e.Hint, tt.hint, e.ProviderCode)
 		}
 	}
@@ -180,5 +197,40 @@ func TestRetryAfter(t *testing.T) {
 		if got := retryAfter(in, now); got != want {
 			t.Errorf("retryAfter(%q) = %v, want %v", in, got, want)
 		}
+	}
+}
+
+// TestNumberBeforeWord has each number beside each word, in each flow: the hint is by the
+// number. A number that is not known does not take a flow's own hint away.
+func TestNumberBeforeWord(t *testing.T) {
+	for _, flow := range account.Flows {
+		a := &account.Account{Flow: flow}
+		refused := func(word, number string) *Error {
+			_, e := new(Flows).outcome(new(exchange), Grant{Account: a}, nil, &oauth2.RetrieveError{Response: &http.Response{StatusCode: 400},
+				ErrorCode: word, ErrorDescription: "AADSTS" + number + ": Something."})
+			return e
+		}
+		for word, class := range errorClasses {
+			for number, known := range numbers {
+				if number == invalidRAPT || known.hint == "" {
+					continue
+				}
+				if e := refused(word, number); e.Permanent() && e.Hint != known.hint {
+					t.Errorf("%s: %s with %s: hint %q", flow, word, number, e.Hint)
+				}
+			}
+			e, plain := refused(word, "99999999"), refused(word, "")
+			if class.Permanent() && (e.Hint == "" || e.Hint != plain.Hint) {
+				t.Errorf("%s: %s with an unknown number: hint %q, without one %q", flow, word, e.Hint, plain.Hint)
+			}
+		}
+	}
+	ts := tokentest.NewServer(t)
+	ts.SetAnswer(func(w http.ResponseWriter, _ *http.Request) {
+		tokentest.GiveJSON(w, 400, map[string]any{"error": "invalid_grant", "error_description": "Bad Request", "error_subtype": "invalid_rapt"})
+	})
+	_, err := fetch(t, testFlows(t), tokentest.Account(ts.URL), time.Minute)
+	if e, ok := errors.AsType[*Error](err); !ok || !strings.Contains(e.Hint, "session control") {
+		t.Errorf("%v", err)
 	}
 }

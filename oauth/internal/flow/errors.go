@@ -123,7 +123,7 @@ type Error struct {
 	// Code is the "error" of the endpoint's answer (RFC 6749 section 5.2), if
 	// it gave one.
 	Code string
-	// ProviderCode is the provider's own number, such as AADSTS700082, if any.
+	// ProviderCode is the provider's own code, such as AADSTS700082, if any.
 	ProviderCode string
 	// Description is the endpoint's text for people: remote text, without
 	// secrets, cut. Not for SMTP replies.
@@ -150,14 +150,12 @@ func (e *Error) RefreshTokenDead() bool {
 	if e.Class != ClassInvalidGrant {
 		return false
 	}
-	number, numbered := strings.CutPrefix(e.ProviderCode, "AADSTS")
-	return !numbered || aadsts[number].class == ClassInvalidGrant
+	return e.ProviderCode == "" || numbers[strings.TrimPrefix(e.ProviderCode, aadsts)].class == ClassInvalidGrant
 }
 
 // NumberKnown reports whether Hint says what ProviderCode means.
 func (e *Error) NumberKnown() bool {
-	number, _ := strings.CutPrefix(e.ProviderCode, "AADSTS")
-	return aadsts[number].hint != ""
+	return numbers[strings.TrimPrefix(e.ProviderCode, aadsts)].hint != ""
 }
 
 // EndpointDown reports whether the endpoint itself cannot be reached or does not

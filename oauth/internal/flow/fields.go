@@ -22,7 +22,7 @@ const (
 // textFields are the fields of an answer that hold text (RFC 6749 section 5, RFC 8628
 // section 3.2). Google names one of them verification_url.
 var textFields = []string{
-	"access_token", "token_type", "refresh_token", "scope", "error", "error_description",
+	"access_token", "token_type", "refresh_token", "scope", "error", "error_description", "error_subtype",
 	"device_code", "user_code", "verification_uri", "verification_url", "verification_uri_complete",
 }
 
