@@ -112,10 +112,13 @@ func TestPollingGoesOn(t *testing.T) {
 		{"passing number", tokentest.GiveError(400, "invalid_grant", "AADSTS90006: again"), 2},
 		{"empty body", func(http.ResponseWriter, *http.Request) {}, 2},
 		{"connection lost", func(w http.ResponseWriter, _ *http.Request) {
-			c, _, err := http.NewResponseController(w).Hijack()
-			if err == nil {
-				c.Close()
+			c, rw, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				panic(err)
 			}
+			_, _ = rw.WriteString("HTTP/1.1 200 OK\r\nContent-Le")
+			_ = rw.Flush()
+			c.Close()
 		}, 2},
 	}
 	for _, tt := range tests {
