@@ -86,6 +86,9 @@ type RetryPolicy struct {
 	Jitter bool
 }
 
+// NoProxy stands, as the URL of an HTTP proxy, for none.
+const NoProxy = "none"
+
 // Account is one mailbox that the proxy can submit for. It is immutable once
 // it is part of a Snapshot.
 type Account struct {
@@ -141,7 +144,8 @@ type Account struct {
 	// token for FlowExternal. It is run without a shell.
 	TokenCommand []string
 	// TokenProxy is the URL of the HTTP proxy for token requests, which may
-	// have a password in it; zero is the default of the proxy's configuration.
+	// have a password in it; zero is the default of the proxy's configuration, and
+	// NoProxy none.
 	TokenProxy Secret
 	// TokenCAFile names a PEM file of certificate authorities to trust for
 	// token requests, beside those of the configuration.

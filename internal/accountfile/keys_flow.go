@@ -45,7 +45,7 @@ var flowKeys = []keyfile.Key[accountDraft]{
 	keyfile.Opt("subject", keyfile.Text, func(d *accountDraft) *keyfile.Given[string] { return &d.subject },
 		"mailbox that a service account acts for; default: the user to log in as"),
 	keyfile.Secret(keyfile.Opt("token_command", keyfile.List, func(d *accountDraft) *keyfile.Given[[]string] { return &d.command },
-		"array: a program and its arguments, which prints a JSON object with access_token and expires_in; run without a shell, for oauth_flow external; default none")),
+		"array: a program and its arguments, which prints an access token, or a JSON object with access_token and expires_in; run without a shell, for oauth_flow external; default none")),
 	keyfile.Opt("tenant", keyfile.Text, func(d *accountDraft) *keyfile.Given[string] { return &d.tenant },
 		"Microsoft tenant, a domain or a GUID, for the provider's URLs; needed for client_credentials at Microsoft; default: any"),
 	keyfile.Opt("oauth_token_url", keyfile.Checked(accountkeys.CheckTokenURL), func(d *accountDraft) *keyfile.Given[string] { return &d.tokenURL },
@@ -57,7 +57,7 @@ var flowKeys = []keyfile.Key[accountDraft]{
 	keyfile.Opt("oauth_keep_alive", accountkeys.KeepAlive, func(d *accountDraft) *keyfile.Given[time.Duration] { return &d.keepAlive },
 		"how long the refresh token may be unused before it is used to keep it from expiring, 0 for ever; default: the provider's"),
 	keyfile.Secret(keyfile.Set("oauth_proxy", keyfile.CheckedSecret(accountkeys.CheckProxyURL), func(d *accountDraft) *account.Secret { return &d.a.TokenProxy },
-		"HTTP proxy for the account's token requests, as oauth.proxy in config.json, which is the default")),
+		"HTTP proxy for the account's token requests, as oauth.proxy in config.json, which is the default; \"none\" for none")),
 	keyfile.Set("oauth_ca_file", readable, func(d *accountDraft) *string { return &d.a.TokenCAFile },
 		"PEM file of certificate authorities that are trusted for the account's token requests besides oauth.ca_file; default none"),
 }

@@ -35,11 +35,14 @@ func CheckHost(s string) (string, error) {
 	return s, nil
 }
 
-// CheckProxyURL accepts the URL of an HTTP proxy.
+// CheckProxyURL accepts the URL of an HTTP proxy, or account.NoProxy in any case.
 func CheckProxyURL(s string) (account.Secret, error) {
+	if strings.EqualFold(s, account.NoProxy) {
+		return account.NewSecret(account.NoProxy), nil
+	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		return account.Secret{}, errors.New(`must be "http://host:port" or "https://host:port"`)
+		return account.Secret{}, errors.New(`must be "http://host:port", "https://host:port" or "none"`)
 	}
 	return account.NewSecret(s), nil
 }

@@ -32,7 +32,7 @@ func (d *draft) readKey(v *keyfile.Value) {
 // oauthKeys are the further keys of the section oauth.
 var oauthKeys = []keyfile.Key[draft]{
 	keyfile.Secret(keyfile.Set("oauth.proxy", keyfile.CheckedSecret(accountkeys.CheckProxyURL), func(d *draft) *account.Secret { return &d.settings.OAuth.Proxy },
-		`HTTP proxy for token requests, as "http://host:port" or "https://host:port", with user:password@ before the host if it wants them; default none`)),
+		`HTTP proxy for token requests, as "http://host:port" or "https://host:port", with user:password@ before the host if it wants them; "none" for none, and the proxy of the environment is never used; default none`)),
 	keyfile.Set("oauth.keep_alive", accountkeys.KeepAlive, func(d *draft) *time.Duration { return &d.settings.OAuth.KeepAlive },
 		`how long a refresh token may be unused before it is used to keep it from expiring, 0 for ever; default "720h"; gmail and outlook have values of their own`),
 	keyfile.Set("oauth.max_mailboxes", keyfile.Whole(1, 1_000_000), func(d *draft) *int { return &d.settings.OAuth.MaxMailboxes },

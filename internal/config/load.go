@@ -53,10 +53,24 @@ func Load(configPath, accountsPath string, cache *accountfile.Cache) (*Settings,
 			ps.AddJoined(e.Err)
 		}
 	}
+	noteProxy(s, report)
 	if err := ps.Err(); err != nil {
 		return nil, nil, report, err
 	}
 	return s, snapshot, report, nil
+}
+
+// noteProxy says that a proxy in the environment is not used.
+func noteProxy(s *Settings, report *keyfile.Report) {
+	if !s.OAuth.Proxy.IsZero() {
+		return
+	}
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"} {
+		if os.Getenv(name) != "" {
+			report.Notef(`warning: %s is set in the environment and is not used: set oauth.proxy if token requests are to go through a proxy, or set it to "none"`, name)
+			return
+		}
+	}
 }
 
 // LoadSettings is Load without the accounts, which may be wrong or missing: for

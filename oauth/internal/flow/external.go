@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,15 +23,13 @@ const (
 	maxOutput = 64 << 10
 	// maxComplaint is how much of its standard error is read.
 	maxComplaint = 4 << 10
-	// commandGrace is how long a command that was told to end may hold its
-	// output open.
-	commandGrace = 2 * time.Second
 )
 
 var (
 	errCommand       = errors.New("the token command failed")
 	errCommandStart  = errors.New("the token command cannot be started")
 	errCommandOutput = errors.New("the token command printed too much")
+	errCommandReply  = errors.New("the token command printed no access token")
 )
 
 // keptEnvironment is all that a token command inherits: the proxy's environment may
@@ -54,13 +52,11 @@ func (f *Flows) command(ctx context.Context, g Grant) (Issued, *Error) {
 	a := g.Account
 	cmd := exec.CommandContext(ctx, a.TokenCommand[0], a.TokenCommand[1:]...)
 	cmd.Env = commandEnvironment(a)
-	cmd.WaitDelay = commandGrace
 	// The command's process group ends with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	out, complaint := &limited{left: maxOutput}, &limited{left: maxComplaint, drop: true}
-	cmd.Stdout, cmd.Stderr = out, complaint
-	err := cmd.Run()
+	err := runTapped(cmd, out, complaint)
 	switch {
 	case ctx.Err() != nil:
 		return Issued{}, Local(ctx.Err())
@@ -73,8 +69,11 @@ func (f *Flows) command(ctx context.Context, g Grant) (Issued, *Error) {
 	if tooMuch != nil {
 		return Issued{}, commandError(errCommandOutput)
 	}
-	printed, odd := plainFields(printed)
+	printed, odd := plainFields(bareToken(printed))
 	got, e := f.fromReply(printed, odd, g)
+	if e != nil && errors.Is(e, httpc.ErrMalformedReply) {
+		e = commandError(errCommandReply)
+	}
 	if err == nil || e != nil && e.Code != "" { // its own error object goes first
 		return got, e
 	}
@@ -83,10 +82,32 @@ func (f *Flows) command(ctx context.Context, g Grant) (Issued, *Error) {
 	return Issued{}, e
 }
 
+// shortestToken is the length of the shortest access token, in octets, that is taken
+// without the name access_token. Real ones are far longer; a word is shorter.
+const shortestToken = 16
+
+// bareToken returns what a command printed, a token by itself as an object with that
+// access_token: most commands for tokens print nothing else.
+func bareToken(printed []byte) []byte {
+	word := string(printed)
+	var quoted string
+	if json.Unmarshal(printed, &quoted) == nil {
+		word = quoted
+	}
+	if len(word) < shortestToken || !IsBearer(word) || strings.ContainsAny(word, "{}<>\"'") {
+		return printed
+	}
+	object, err := json.Marshal(map[string]string{"access_token": word})
+	if err != nil {
+		return printed
+	}
+	return object
+}
+
 // commandError is a failure of the command itself. It counts as passing, unless the
 // command cannot be started.
 func commandError(cause error) *Error {
-	e := &Error{Err: cause, Hint: "run the token command by hand; it must print access_token and expires_in as a JSON object"}
+	e := &Error{Err: cause, Hint: "run the token command by hand; it must print an access token, alone or as access_token with expires_in in a JSON object"}
 	if errors.Is(cause, errCommandStart) {
 		e.Class, e.Hint = ClassMisconfigured, "check the path of the token command and that the proxy may run it"
 	}
@@ -101,27 +122,6 @@ func commandEnvironment(a *account.Account) []string {
 		}
 	}
 	return env
-}
-
-// limited is a buffer of at most left more octets. A write beyond them is dropped, or
-// fails, which ends the command.
-type limited struct {
-	buf      bytes.Buffer
-	left     int
-	drop     bool
-	exceeded bool
-}
-
-// Write implements io.Writer.
-func (l *limited) Write(p []byte) (int, error) {
-	n := min(len(p), l.left)
-	l.left -= n
-	l.buf.Write(p[:n])
-	if n < len(p) && !l.drop {
-		l.exceeded = true
-		return n, errCommandOutput
-	}
-	return len(p), nil
 }
 
 // endpoint asks the operator's HTTP endpoint, by a POST with the account that the

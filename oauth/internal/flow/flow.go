@@ -137,7 +137,7 @@ func IsBearer(s string) bool {
 func secretsOf(a *account.Account, more ...account.Secret) []string {
 	var out []string
 	for _, s := range append(more, a.RefreshToken, a.ClientSecret, a.PrivateKey, a.TokenProxy) {
-		if !s.IsZero() {
+		if !s.IsZero() && s != account.NewSecret(account.NoProxy) {
 			out = append(out, s.Reveal(), url.QueryEscape(s.Reveal()))
 		}
 	}

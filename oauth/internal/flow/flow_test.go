@@ -223,7 +223,7 @@ func TestTokenCommandHelper(t *testing.T) {
 		os.Stderr.WriteString("cannot reach the vault " + strings.Repeat("S3CRET", 20) + "\n" + strings.Repeat("x ", maxComplaint))
 		exit = 7
 	case "garbage":
-		out("ya29.token-in-the-clear")
+		out("ya29.token-in-the-clear is the token")
 	case "endless":
 		for {
 			if _, err := os.Stdout.WriteString(strings.Repeat("x", 4096)); err != nil {
@@ -251,7 +251,7 @@ func TestTokenCommand(t *testing.T) {
 	}{
 		{"refused", ErrInvalidGrant, "token service"},
 		{"fails", errCommand, "by hand"},
-		{"garbage", httpc.ErrMalformedReply, ""},
+		{"garbage", errCommandReply, "by hand"},
 		{"endless", errCommandOutput, "by hand"},
 		{"hangs", ErrUnavailable, ""},
 	}

@@ -97,7 +97,7 @@ func CheckProxy(s account.Secret) error {
 
 // proxyURL reads the URL of a proxy; nil for none.
 func proxyURL(s account.Secret) (*url.URL, error) {
-	if s.IsZero() {
+	if s.IsZero() || s == account.NewSecret(account.NoProxy) {
 		return nil, nil
 	}
 	u, err := url.Parse(s.Reveal())

@@ -18,7 +18,7 @@ import (
 // Route is how a host is reached: what may differ by account. Routes are
 // compared with ==.
 type Route struct {
-	Proxy  account.Secret // URL; zero: Config.Proxy
+	Proxy  account.Secret // URL or account.NoProxy; zero: Config.Proxy
 	CAFile string         // more authorities to trust; "": none
 }
 

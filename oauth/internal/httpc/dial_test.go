@@ -132,3 +132,22 @@ func TestCAFileOfRoute(t *testing.T) {
 		t.Errorf("without: %v", err)
 	}
 }
+
+// TestNoProxyOfAccount has a route without a proxy beside a configured one that is not
+// there.
+func TestNoProxyOfAccount(t *testing.T) {
+	ts := tokentest.NewUnstartedServer(t)
+	ts.StartTLS()
+	cfg := testConfig()
+	cfg.Proxy = account.NewSecret("http://127.0.0.1:1")
+	tr := testTransport(t, cfg)
+	for proxy, good := range map[string]bool{"": false, account.NoProxy: true} {
+		ctx := WithRoute(t.Context(), Route{Proxy: account.NewSecret(proxy), CAFile: tokentest.CAFile(t, ts)})
+		if _, err := post(ctx, tr, ts.URL); (err == nil) != good {
+			t.Errorf("proxy %q: %v", proxy, err)
+		}
+	}
+	if err := CheckProxy(account.NewSecret(account.NoProxy)); err != nil {
+		t.Error(err)
+	}
+}
