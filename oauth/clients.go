@@ -73,8 +73,8 @@ type client struct {
 // and how it is reached. Accounts with another secret have another circuit.
 func clientKey(a *account.Account) (key [sha256.Size]byte) {
 	h := sha256.New()
-	parts := []string{string(a.TokenFlow()), a.TokenURL, a.ClientID, a.ClientSecret.Reveal(), string(a.ClientAuth), a.Certificate,
-		a.PrivateKey.Reveal(), a.TokenProxy.Reveal(), a.TokenCAFile}
+	parts := []string{string(a.TokenFlow()), a.TokenURL, a.ClientID, a.ClientSecret.Reveal(),
+		string(a.ClientAuth), a.Certificate, a.PrivateKey.Reveal(), a.TokenProxy.Reveal(), a.TokenCAFile}
 	for _, p := range append(parts, a.TokenCommand...) {
 		var n [8]byte
 		binary.BigEndian.PutUint64(n[:], uint64(len(p)))

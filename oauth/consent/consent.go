@@ -117,7 +117,8 @@ func (z *Authorizer) result(client *account.Account, got flow.Issued, err *oauth
 		return nil, &oauth.Error{Class: oauth.ClassMisconfigured, Err: errNoRefreshToken,
 			Hint: "ask for offline access: the scope offline_access at Microsoft; at Google, withdraw the consent at https://myaccount.google.com/permissions and give it again"}
 	}
-	r := &Result{RefreshToken: got.Refresh, Scope: got.Scope, SentSecret: client.Certificate == "" && !client.ClientSecret.IsZero()}
+	r := &Result{RefreshToken: got.Refresh, Scope: got.Scope,
+		SentSecret: client.Certificate == "" && !client.ClientSecret.IsZero()}
 	if err == nil {
 		r.Token = oauth.NewToken(client, got.Access, got.Expiry)
 	}

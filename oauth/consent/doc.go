@@ -13,9 +13,16 @@
 // # States of a request by device code
 //
 //	asked      the endpoint gave a code, which show has told the person
-//	polling    the token endpoint is asked at its interval; slow_down and lost
-//	           connections make the interval longer
+//	polling    the token endpoint is asked at its interval; slow_down and failures
+//	           that pass make the interval longer
 //	ended      by a token, a refusal, the expiry of the code or the context
+//
+// # What is kept
+//
+// A request that carries a person's consent goes on after the end of the context, is
+// sent again after a failure that passes, and as a client of the other kind (public or
+// confidential) if the provider says so. A refresh token counts whatever is wrong with
+// the rest of its answer.
 //
 // # Ownership and locks
 //

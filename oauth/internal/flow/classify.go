@@ -176,8 +176,10 @@ func classify(err error, secrets []string, now time.Time) *Error {
 // Refused returns what the error of an authorization endpoint's answer means (RFC 6749
 // section 4.1.2.1). It holds nothing of the account's secrets.
 func Refused(a *account.Account, code, description string) *Error {
-	refusal := &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusBadRequest}, ErrorCode: code, ErrorDescription: description}
-	return classify(refusal, secretsOf(a), time.Now())
+	return classify(&oauth2.RetrieveError{
+		Response:  &http.Response{StatusCode: http.StatusBadRequest},
+		ErrorCode: code, ErrorDescription: description,
+	}, secretsOf(a), time.Now())
 }
 
 // isRefusal reports whether an answer with an unknown "error" has the form of a
@@ -287,7 +289,8 @@ func providerNumber(answer *oauth2.RetrieveError) (number, shown string) {
 	var google struct {
 		Subtype string `json:"error_subtype"`
 	}
-	if json.Unmarshal(answer.Body, &google) == nil && google.Subtype == invalidRAPT || strings.Contains(answer.ErrorDescription, invalidRAPT) {
+	if json.Unmarshal(answer.Body, &google) == nil && google.Subtype == invalidRAPT ||
+		strings.Contains(answer.ErrorDescription, invalidRAPT) {
 		return invalidRAPT, invalidRAPT
 	}
 	if number = aadstsNumber(answer.ErrorDescription); number != "" {

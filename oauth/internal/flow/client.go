@@ -92,7 +92,8 @@ func inHeader(a *account.Account) bool {
 // basic is the header's value of a client's name and secret, each encoded as a form's
 // value is (RFC 6749 section 2.3.1).
 func basic(a *account.Account) string {
-	return base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(a.ClientID) + ":" + url.QueryEscape(a.ClientSecret.Reveal())))
+	pair := url.QueryEscape(a.ClientID) + ":" + url.QueryEscape(a.ClientSecret.Reveal())
+	return base64.StdEncoding.EncodeToString([]byte(pair))
 }
 
 // serviceAccount is the JWT bearer grant of RFC 7523 section 2.1 in Google's

@@ -15,7 +15,8 @@
 // # Answers
 //
 // The body of an answer counts, not its header: gzip, deflate, a byte order mark
-// and white space are undone, and a form becomes a JSON object (answer.go). A
+// and white space are undone, and a form becomes a JSON object (answer.go). A field of
+// the wrong kind counts as absent and takes no other field with it (fields.go). A
 // refresh token that comes without a usable access token is kept, since the
 // provider may have made the one before invalid.
 //
@@ -32,5 +33,6 @@
 // Flows have no state but connections, and no lock of their own. An exchange
 // belongs to the goroutine that made it, for one fetch. An Error is immutable.
 // Accounts and grants are borrowed for the call. A token command runs in a
-// process group of its own, which is killed when the context ends.
+// process group of its own, which is killed when the context ends. Its output counts up
+// to its exit, whatever holds the pipe open after that (tap.go).
 package flow

@@ -154,7 +154,8 @@ func (f *Flows) fromReply(body []byte, odd []string, g Grant) (Issued, *Error) {
 		return Issued{}, Local(httpc.ErrMalformedReply)
 	}
 	if r.Error != "" {
-		e := classify(&oauth2.RetrieveError{ErrorCode: r.Error, ErrorDescription: r.Description}, secretsOf(g.Account, g.Refresh), time.Now())
+		refusal := &oauth2.RetrieveError{ErrorCode: r.Error, ErrorDescription: r.Description}
+		e := classify(refusal, secretsOf(g.Account, g.Refresh), time.Now())
 		hintForFlow(e, g.Account)
 		return Issued{}, e
 	}
