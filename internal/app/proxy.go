@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -144,7 +145,9 @@ func (p *Proxy) AdminAddr() net.Addr { return p.admin.Addr() }
 func (p *Proxy) AdminSocket() string { return p.admin.SocketPath() }
 
 // ready returns the reasons why the proxy would not take mail, nil if it would.
-func (p *Proxy) ready() []string { return append(p.server.NotReady(), p.watch.Stuck()...) }
+func (p *Proxy) ready() []string {
+	return slices.Concat(p.server.NotReady(), p.watch.Stuck(), unsaved(p.kept, p.quota))
+}
 
 // Stop drains and ends everything, once. When ctx ends, it cuts off the sessions
 // that are left, and returns their number; at least one if a part is stuck and has

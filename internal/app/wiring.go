@@ -1,12 +1,15 @@
 package app
 
 import (
+	"fmt"
+
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/quota"
+	"xoauth2-proxy/internal/tokenstore"
 )
 
 // openQuota opens the counts of the day; nil if the settings name no directory for
@@ -19,7 +22,28 @@ func openQuota(s *config.Settings, log *zap.Logger) (*quota.Store, error) {
 	if damaged != "" {
 		log.Error("the counts of the day were damaged and begin anew", zap.String("kept", damaged))
 	}
-	return store, err
+	if err != nil {
+		return nil, fmt.Errorf("state_dir: %w", err)
+	}
+	store.Replaced = func(kept string, why error) {
+		log.Error("the file with the counts of the day broke while it was in use: a new one has them", zap.String("kept", kept), zap.Error(why))
+	}
+	return store, nil
+}
+
+// unsaved returns what the stores, which may be nil, cannot save at present.
+func unsaved(kept *tokenstore.Store, counts *quota.Store) (reasons []string) {
+	if kept != nil {
+		if err := kept.Failing(); err != nil {
+			reasons = append(reasons, "tokens are in memory only: "+err.Error())
+		}
+	}
+	if counts != nil {
+		if err := counts.Failing(); err != nil {
+			reasons = append(reasons, "the counts of the day are in memory only: "+err.Error())
+		}
+	}
+	return reasons
 }
 
 // countByMailbox has the counts that an earlier version saved by account count for the

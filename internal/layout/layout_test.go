@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"internal/matrix":                        {"*"},
 	"internal/layout":                        {},
 	"internal/password":                      {},
-	"internal/quota":                         {"internal/durable"},
+	"internal/quota":                         {"internal/durable", "internal/boltfile"},
 	"internal/seal":                          {},
 	"internal/testkit":                       {},
 	"internal/testkit/backend":               {"internal/account", "internal/sandbox", "internal/testkit", "internal/testkit/provider", "oauth", "upstream"},
@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"internal/testmount":                     {},
 	"internal/loop":                          {},
 	"internal/watchdog":                      {},
-	"internal/tokenstore":                    {"oauth", "internal/seal", "internal/account", "internal/durable"},
+	"internal/tokenstore":                    {"oauth", "internal/seal", "internal/account", "internal/durable", "internal/boltfile"},
 	"internal/sandbox":                       {},
 	"internal/sandbox/internal/wait":         {},
 	"internal/sandbox/internal/store":        {"internal/sandbox/internal/wait"},
@@ -47,6 +47,7 @@ var allowed = map[string][]string{
 	"internal/accountkeys":                   {"internal/account", "internal/keyfile", "internal/password"},
 	"internal/accountfile":                   {"internal/account", "internal/accountkeys", "internal/durable", "internal/keyfile", "internal/seal", "internal/accountfile/internal/jsonedit"},
 	"internal/accountfile/internal/jsonedit": {"internal/keyfile"},
+	"internal/boltfile":                      {},
 	"internal/config": {"server", "upstream", "oauth", "internal/account", "internal/accountfile", "internal/accountkeys", "internal/admin", "internal/keyfile",
 		"internal/password", "internal/seal"},
 	"internal/verify":      {"upstream", "oauth", "internal/account", "internal/config", "internal/keyfile"},
@@ -96,6 +97,7 @@ var onlyHome = map[string][]string{
 	"github.com/alecthomas/kong":                  {"cmd/xoauth2-proxy", "loadgen", "perf"},
 	"github.com/valyala/fasthttp":                 {"oauth/internal/httpc", "internal/admin", "internal/sandbox", "perf"},
 	"github.com/VictoriaMetrics/metrics":          {"server", "upstream", "oauth", "internal/admin", "internal/watchdog", "internal/app", "internal/testkit", "perf"},
+	"go.etcd.io/bbolt":                            {"internal/boltfile", "internal/quota", "internal/tokenstore"},
 }
 
 func TestImports(t *testing.T) {

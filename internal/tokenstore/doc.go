@@ -21,6 +21,11 @@
 // an older key are sealed anew. A file that is damaged, or sealed with a missing key, is
 // neither opened nor changed.
 //
+// # A file that breaks while it is in use
+//
+// Package boltfile survives faults of bbolt. After one, every operation returns an error that
+// is boltfile.ErrLost, until the store is opened again; [Store.Failing] tells.
+//
 // # What is removed
 //
 // When a chain is saved, the other chains of its account are removed: the operator put in

@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime/debug"
 	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
+	"xoauth2-proxy/internal/boltfile"
 	"xoauth2-proxy/internal/seal"
 )
 
@@ -58,92 +57,47 @@ func open(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// openDB opens the database. A damaged one makes bbolt panic or, where the
-// file is shorter than it says, the memory fault; both are ErrDamaged here.
-func openDB(path string, timeout time.Duration) (db *bbolt.DB, err error) {
-	var file *os.File
-	options := &bbolt.Options{Timeout: timeout, FreelistType: bbolt.FreelistMapType,
-		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			file, err = os.OpenFile(name, flag, mode)
-			return file, err
-		}}
-	err = guard(func() (err error) {
-		db, err = bbolt.Open(path, 0o600, options)
-		return err
-	})
-	if err != nil {
-		return nil, openError(err)
-	}
-	db.MaxBatchSize, db.MaxBatchDelay = batchSize, batchDelay
-	if !isAt(file, path) { // another process has replaced it while we waited for the lock
-		return nil, errors.Join(ErrInUse, db.Close())
-	}
-	return db, nil
-}
-
-// openError sorts the errors of bbolt: an error that is not the system's is about the
-// content.
-func openError(err error) error {
-	_, isPath := errors.AsType[*os.PathError](err)
-	_, isErrno := errors.AsType[syscall.Errno](err)
+// openDB opens the database. Errors: ErrInUse, ErrDamaged and those of the file system.
+func openDB(path string, timeout time.Duration) (*boltfile.File, error) {
+	db, err := boltfile.Open(path, timeout)
 	switch {
-	case errors.Is(err, ErrDamaged):
-		return err
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return ErrInUse
-	case isPath || isErrno:
-		return bare(err)
+	case err == nil:
+		return db, nil
+	case errors.Is(err, boltfile.ErrInUse):
+		return nil, ErrInUse
+	case isOfSystem(err):
+		return nil, bare(err)
 	}
-	return fmt.Errorf("%w (%w)", ErrDamaged, err)
+	return nil, fmt.Errorf("%w (%w)", ErrDamaged, err)
 }
 
-// isAt reports whether the file is the one at path.
-func isAt(f *os.File, path string) bool {
-	at, err := os.Stat(path)
-	if err != nil {
-		return false
-	}
-	is, err := f.Stat()
-	return err == nil && os.SameFile(at, is)
-}
-
-// guard runs f on data that may be damaged.
-func guard(f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w (%v)", ErrDamaged, p)
-		}
-	}()
-	return f()
+// isOfSystem reports whether an error is the system's and says nothing about the content
+// of the file.
+func isOfSystem(err error) bool {
+	_, is := errors.AsType[syscall.Errno](err)
+	return is
 }
 
 // check reads everything. renew reports that a record is in clear or sealed under an older
 // key.
 func (s *Store) check() (renew bool, err error) {
-	err = guard(func() error {
-		return s.db.View(func(tx *bbolt.Tx) error {
-			if err := s.checkMeta(tx); err != nil {
+	err = s.db.View(func(tx *bbolt.Tx) error {
+		if err := s.checkMeta(tx); err != nil {
+			return err
+		}
+		renew = s.keys.CanSeal() && !s.keys.Current(string(tx.Bucket(bucketMeta).Get(keyCheck)))
+		return tx.Bucket(bucketChains).ForEach(func(key, value []byte) error {
+			if _, ok := chainOf(key); !ok {
+				return ErrDamaged
+			}
+			if err := s.checkValue(key, string(value)); err != nil {
 				return err
 			}
-			renew = s.keys.CanSeal() && !s.keys.Current(string(tx.Bucket(bucketMeta).Get(keyCheck)))
-			err := tx.Bucket(bucketChains).ForEach(func(key, value []byte) error {
-				if _, ok := chainOf(key); !ok {
-					return ErrDamaged
-				}
-				if err := s.checkValue(key, string(value)); err != nil {
-					return err
-				}
-				renew = renew || s.keys.CanSeal() && !s.keys.Current(string(value))
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-			return checkPages(tx)
+			renew = renew || s.keys.CanSeal() && !s.keys.Current(string(value))
+			return nil
 		})
 	})
-	return renew, err
+	return renew && err == nil, err
 }
 
 // checkValue reports whether a record can be read. A sealed record that opens is as we
@@ -155,21 +109,6 @@ func (s *Store) checkValue(key []byte, value string) error {
 		return err
 	}
 	_, err := s.decode(key, value)
-	return err
-}
-
-// checkPages has bbolt look for damage that reading does not show: pages that
-// are in use and free. It reads on a goroutine of its own, where a fault could
-// not be caught, so all pages must have been read before.
-func checkPages(tx *bbolt.Tx) (err error) {
-	if err := tx.Bucket(bucketOrphans).ForEach(func(_, _ []byte) error { return nil }); err != nil {
-		return err
-	}
-	for e := range tx.Check() { // to the end, or its goroutine stays
-		if err == nil {
-			err = fmt.Errorf("%w (%w)", ErrDamaged, e)
-		}
-	}
 	return err
 }
 

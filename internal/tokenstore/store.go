@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
 
+	"xoauth2-proxy/internal/boltfile"
 	"xoauth2-proxy/internal/seal"
 	"xoauth2-proxy/oauth"
 )
@@ -24,10 +26,6 @@ const (
 	checkText = "xoauth2-proxy token store"
 	// checkContext is the context of the known text; no chain has it.
 	checkContext = "tokenstore check"
-	// batchSize and batchDelay say which saves share a write. A refresh takes
-	// hundreds of milliseconds, so that the delay does not matter.
-	batchSize  = 1000
-	batchDelay = 5 * time.Millisecond
 	// maxID is the length of the longest account ID that a key has room for.
 	maxID = 16 << 10
 )
@@ -65,15 +63,40 @@ type Config struct {
 
 // Store is an open token store. It implements [oauth.Store].
 type Store struct {
-	db   *bbolt.DB
-	keys *seal.Keyring
-	now  func() time.Time
+	db      *boltfile.File
+	keys    *seal.Keyring
+	now     func() time.Time
+	failing atomic.Pointer[error] // of the last write; nil after a success
 }
 
 var _ oauth.Store = (*Store)(nil)
 
-// Close waits for running writes and closes the file.
-func (s *Store) Close() error { return s.db.Close() }
+// Close waits for running writes and closes the file. A file that broke while it was in
+// use is abandoned.
+func (s *Store) Close() error { return bare(s.db.Close()) }
+
+// Failing returns why what was saved last is in memory only: the error of the last write,
+// or that the file broke while it was in use. Nil: all is saved.
+func (s *Store) Failing() error {
+	if err := s.db.Lost(); err != nil {
+		return bare(err)
+	}
+	if err := s.failing.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// write makes a change of the file durable, with those of other calls.
+func (s *Store) write(change func(*bbolt.Tx) error) error {
+	err := bare(s.db.Batch(change))
+	if err == nil {
+		s.failing.Store(nil)
+	} else {
+		s.failing.Store(&err)
+	}
+	return err
+}
 
 // Load implements oauth.Store.
 func (s *Store) Load(c oauth.Chain) (r oauth.Record, ok bool, err error) {
@@ -103,13 +126,13 @@ func (s *Store) Save(c oauth.Chain, r oauth.Record) error {
 	if err != nil {
 		return err
 	}
-	return bare(s.db.Batch(func(tx *bbolt.Tx) error {
+	return s.write(func(tx *bbolt.Tx) error {
 		chains, orphans := tx.Bucket(bucketChains), tx.Bucket(bucketOrphans)
 		if err := chains.Put(key, value); err != nil {
 			return err
 		}
 		return forget(chains, orphans, otherChains(chains, key))
-	}))
+	})
 }
 
 // Retain implements oauth.Store.
@@ -141,7 +164,7 @@ func (s *Store) Retain(live func(oauth.Chain) bool) error {
 	if err != nil || len(found)+len(lost)+len(dead) == 0 {
 		return bare(err)
 	}
-	return bare(s.db.Batch(func(tx *bbolt.Tx) error {
+	return s.write(func(tx *bbolt.Tx) error {
 		chains, orphans := tx.Bucket(bucketChains), tx.Bucket(bucketOrphans)
 		for _, key := range found {
 			if err := orphans.Delete(key); err != nil {
@@ -154,7 +177,7 @@ func (s *Store) Retain(live func(oauth.Chain) bool) error {
 			}
 		}
 		return forget(chains, orphans, dead)
-	}))
+	})
 }
 
 // spent reports whether a record has no more use: its access token has expired, and it has

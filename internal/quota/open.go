@@ -1,0 +1,118 @@
+package quota
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"xoauth2-proxy/internal/boltfile"
+	"xoauth2-proxy/internal/durable"
+)
+
+// Open opens the file in the directory dir. It makes both if they do not exist. A damaged
+// file is renamed, see durable.SetAside, and an empty one takes its place; damaged is the
+// new name. Errors: ErrLocked, ErrForeign, ErrVersion and those of the file system, such as
+// a full disk.
+func Open(dir string) (s *Store, damaged string, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, "", fmt.Errorf("quota: %w", err)
+	}
+	path := filepath.Join(dir, fileName)
+	s, err = open(path, lockTimeout)
+	if err == nil || !isDamage(err) {
+		return s, "", err
+	}
+	var renameErr error
+	if damaged, renameErr = durable.SetAside(path); renameErr != nil {
+		return nil, "", errors.Join(err, renameErr)
+	}
+	s, err = open(path, lockTimeout)
+	return s, damaged, err
+}
+
+// isDamage reports whether an error is about the content of the file. Of the system's
+// errors only EIO is: the disk cannot read what it has written.
+func isDamage(err error) bool {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno == syscall.EIO
+	}
+	return !errors.Is(err, ErrLocked) && !errors.Is(err, ErrForeign) && !errors.Is(err, ErrVersion)
+}
+
+func open(path string, patience time.Duration) (*Store, error) {
+	s := &Store{path: path, now: time.Now, hours: make(map[string]map[int64]counts), unsaved: make(map[hour]counts)}
+	var err error
+	if s.db, err = openFile(path, patience); err == nil {
+		if err = s.read(); err != nil {
+			_ = s.db.Close()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("quota: %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func openFile(path string, patience time.Duration) (*boltfile.File, error) {
+	db, err := boltfile.Open(path, patience)
+	if errors.Is(err, boltfile.ErrInUse) {
+		err = ErrLocked
+	}
+	return db, err
+}
+
+// read loads the counts of the file, and removes those that are too old.
+func (s *Store) read() error {
+	oldest := s.oldest()
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		b, err := prepare(tx)
+		if err != nil {
+			return err
+		}
+		var old [][]byte
+		err = b.ForEach(func(k, v []byte) error {
+			if len(k) < 9 || len(v) != 8 {
+				return fmt.Errorf("record of %d and %d octets", len(k), len(v))
+			}
+			h := hour{string(k[8:]), int64(binary.BigEndian.Uint64(k))}
+			if h.number < oldest {
+				old = append(old, k)
+				return nil
+			}
+			s.put(h, counts{binary.BigEndian.Uint32(v), binary.BigEndian.Uint32(v[4:])})
+			return nil
+		})
+		for _, k := range old {
+			err = errors.Join(err, b.Delete(k))
+		}
+		return err
+	})
+}
+
+// prepare checks the format of a file, or makes an empty one ours, and returns the bucket
+// with the counts.
+func prepare(tx *bbolt.Tx) (*bbolt.Bucket, error) {
+	if first, _ := tx.Cursor().First(); first != nil && tx.Bucket(bucketHours) == nil {
+		return nil, ErrForeign
+	}
+	meta, err := tx.CreateBucketIfNotExists(bucketMeta)
+	if err != nil {
+		return nil, err
+	}
+	switch v := meta.Get(keyVersion); {
+	case v == nil:
+		err = meta.Put(keyVersion, []byte(version))
+	case string(v) != version:
+		return nil, fmt.Errorf("%w: it has format %.20q, this one reads %q", ErrVersion, v, version)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return tx.CreateBucketIfNotExists(bucketHours)
+}
