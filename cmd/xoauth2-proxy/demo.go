@@ -33,12 +33,11 @@ func (c *demoCmd) Run() error {
 		return err
 	}
 	defer provider.Close()
-	o, _, closeLog, err := options(func() (*config.Settings, *account.Snapshot, *keyfile.Report, error) { return c.load(files) }, nil)
+	p, err := prepare(func() (*config.Settings, *account.Snapshot, *keyfile.Report, error) { return c.load(files) }, nil)
 	if err != nil {
 		return err
 	}
-	defer closeLog()
-	return serve(o, func(p *app.Proxy) { introduce(p, provider, files, mail) })
+	return p.serve(func(p *app.Proxy) { introduce(p, provider, files, mail) })
 }
 
 // load reads the files of the demonstration and applies the command line.

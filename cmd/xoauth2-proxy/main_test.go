@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/sandbox"
@@ -66,6 +67,23 @@ func (c *command) end(sig syscall.Signal) string {
 	<-c.Exited
 	apptest.CheckCanaries(c.t, "what the program wrote", c.Log())
 	return c.Log()
+}
+
+// endBy sends the signal again and again until the process has ended: one alone might only
+// begin the drain. It returns all that the process wrote.
+func (c *command) endBy(sig syscall.Signal) string {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		again := time.NewTicker(100 * time.Millisecond)
+		defer again.Stop()
+		for c.Cmd.Process.Signal(sig) == nil {
+			<-again.C
+		}
+	}()
+	text := c.end(sig)
+	<-ended
+	return text
 }
 
 // ask sends a request to the admin API and returns its answer.

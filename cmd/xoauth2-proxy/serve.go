@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,6 +13,7 @@ import (
 	"xoauth2-proxy/internal/app"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/internal/logging"
 )
 
 // files has the flags that name the files.
@@ -44,16 +46,44 @@ func (c *serveCmd) overrides() config.Flags {
 
 // Run implements the command.
 func (c *serveCmd) Run() error {
-	o, report, closeLog, err := options(c.load, &c.cache)
+	p, err := prepare(c.load, &c.cache)
 	if err != nil {
+		return c.logged(err)
+	}
+	p.options.AcceptRemovals = c.AcceptRemovals
+	for _, line := range p.report.Lines() {
+		p.options.Log.Info("configuration", zap.String("says", line))
+	}
+	return p.serve(nil)
+}
+
+// logged returns err, which keeps the proxy from starting. If config.json can be read and
+// wants JSON, the log gets it, and the error has the exit code alone.
+func (c *serveCmd) logged(err error) error {
+	settings, settingsErr := config.LoadSettings(c.Config, c.Accounts)
+	if settingsErr != nil || settings.Log.Format != "json" {
 		return err
 	}
-	defer closeLog()
-	o.AcceptRemovals = c.AcceptRemovals
-	for _, line := range report.Lines() {
-		o.Log.Info("configuration", zap.String("says", line))
+	var level zap.AtomicLevel
+	log, out, logErr := app.NewLogger(settings.Log, &level)
+	if logErr != nil {
+		return err
 	}
-	return serve(o, nil)
+	log.Error("cannot start", zap.Strings("problems", strings.Split(err.Error(), "\n")))
+	out.Close()
+	return told(err, settings)
+}
+
+// told returns an error that says only what standard error does not have yet from the log.
+func told(err error, s *config.Settings) error {
+	if !s.Log.Console {
+		return err
+	}
+	code := exitFailure
+	if e, ok := errors.AsType[exitError](err); ok {
+		code = e.code
+	}
+	return exitError{code: code}
 }
 
 // load reads the files and applies the command line.
@@ -83,25 +113,43 @@ func refuseLeftOut(accounts *account.Snapshot) error {
 	return nil
 }
 
-// options loads the files and makes the log, for a proxy that reloads by load. cache
-// is what load uses, or nil. closeLog is for the end of the process.
-func options(load app.Loader, cache *accountfile.Cache) (o app.Options, report *keyfile.Report, closeLog func(), err error) {
-	o = app.Options{Load: load, Cache: cache, Since: time.Now(), Version: version, Revision: revision()}
-	if o.Settings, o.Accounts, report, err = load(); err != nil {
-		return o, nil, nil, err
-	}
-	o.Log, closeLog, err = app.NewLogger(o.Settings.Log, &o.Level)
-	return o, report, closeLog, err
+// prepared is a proxy before its start.
+type prepared struct {
+	options app.Options
+	report  *keyfile.Report
+	log     *logging.Output
 }
 
-// serve runs a proxy until a signal ends it; see app.Run.
-func serve(o app.Options, started func(*app.Proxy)) error {
-	err := app.Run(o, started, func() { os.Exit(exitCut) })
+// prepare loads the files and makes the log, for a proxy that reloads by load. cache is what
+// load uses, or nil.
+func prepare(load app.Loader, cache *accountfile.Cache) (*prepared, error) {
+	p := &prepared{options: app.Options{Load: load, Cache: cache, Since: time.Now(), Version: version, Revision: revision(),
+		Signals: app.CatchSignals()}}
+	o := &p.options
+	var err error
+	if o.Settings, o.Accounts, p.report, err = load(); err != nil {
+		return nil, err
+	}
+	if o.Log, p.log, err = app.NewLogger(o.Settings.Log, &o.Level); err != nil {
+		return nil, err
+	}
+	o.Reopen = p.log.Reopen
+	return p, nil
+}
+
+// serve runs the proxy until a signal ends it; see app.Run. What ends it is in the log.
+func (p *prepared) serve(started func(*app.Proxy)) error {
+	defer p.log.Close()
+	err := app.Run(p.options, started, func() { os.Exit(exitCut) })
 	switch {
-	case errors.Is(err, app.ErrCut): // the log says it
+	case errors.Is(err, app.ErrCut): // the log has it
 		return exitError{code: exitCut}
 	case errors.Is(err, app.ErrSecondSignal):
-		return exitError{exitCut, err}
+		p.options.Log.Warn(err.Error())
+		return told(exitError{exitCut, err}, p.options.Settings)
+	case err != nil:
+		p.options.Log.Error("cannot start", zap.Error(err))
+		return told(err, p.options.Settings)
 	}
-	return err
+	return nil
 }

@@ -28,12 +28,13 @@ func startStack(t *testing.T, provider *sandbox.Server, f sandbox.ProxyFiles) *s
 	t.Helper()
 	c := serveCmd{files: files{Config: f.Config, Accounts: f.Accounts}, Port: new(int), AdminPort: new(int)}
 	return &stack{apptest.Start(t, provider, f, func(log *zap.Logger, level zap.AtomicLevel) (apptest.Proxy, error) {
-		o, _, closeLog, err := options(c.load, &c.cache)
+		p, err := prepare(c.load, &c.cache)
 		if err != nil {
 			return nil, err
 		}
-		closeLog()
-		o.Log, o.Level = log, level
+		p.log.Close()
+		o := p.options
+		o.Log, o.Level, o.Reopen = log, level, nil
 		return app.Start(o)
 	})}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile/internal/jsonedit"
 	"xoauth2-proxy/internal/seal"
 )
 
@@ -81,7 +82,7 @@ func (l *List) Reference(email, key string) string {
 	if object == nil {
 		return ""
 	}
-	value := stringMember(object, key)
+	value := jsonedit.StringMember(object, key)
 	if !seal.IsReference(value) || seal.IsSealed(value) {
 		return ""
 	}

@@ -25,7 +25,7 @@ func (a *apiRoutes) verify(by string, n *NewAccount) error {
 // noteVerified logs that by had an account verified, and what came of it: the
 // account's secrets were used.
 func (a *apiRoutes) noteVerified(by, email string, err error) {
-	fields := []zap.Field{zap.String("account", email), zap.String("by", by), zap.Bool("works", err == nil)}
+	fields := []zap.Field{zap.String("email", email), zap.String("by", by), zap.Bool("works", err == nil)}
 	if err != nil {
 		fields = append(fields, zap.Error(err))
 	}

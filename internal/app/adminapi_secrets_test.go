@@ -234,7 +234,7 @@ func TestRequestsThatBringTheirSecrets(t *testing.T) {
 		if away.heard.Load() == heard {
 			t.Errorf("%s: nothing was sent for verification", email)
 		}
-		s.WaitLog(1, `"msg":"account verified by the admin API"`, `"account":"`+email+`"`, fmt.Sprintf(`"by":"uid %d"`, os.Geteuid()), `"works":false`)
+		s.WaitLog(1, `"msg":"account verified by the admin API"`, `"email":"`+email+`"`, fmt.Sprintf(`"by":"uid %d"`, os.Geteuid()), `"works":false`)
 		if status, text := s.overwrite(body, false, false, false); status != 200 {
 			t.Errorf("%s: %d %s", email, status, text)
 		}

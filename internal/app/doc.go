@@ -13,9 +13,11 @@
 //	           workers, token store and admin listener have ended, in this order. A
 //	           stuck part ends with the process.
 //
-// Run adds the signals of a process: SIGTERM or SIGINT begins the drain, a second
-// one ends it. A deadline stands after each: the process ends even if a part, a
-// disk or the log hangs.
+// Run adds the signals of a process: SIGTERM or SIGINT begins the drain, another one
+// that comes more than a second later ends it. A deadline stands after each: the process
+// ends even if a part, a disk or the log hangs. Between the first signal and the drain lies
+// server.shutdown_delay, in which only /ready differs from running. See Signals for the
+// others.
 //
 // # What a reload puts in force
 //

@@ -15,6 +15,9 @@ const (
 	// endGrace is the time after the drain timeout by which the process has ended:
 	// all that Stop waits for after the drain takes less, unless it hangs.
 	endGrace = 10 * time.Second
+	// together is the time in which two signals are one: some process managers send each
+	// twice.
+	together = time.Second
 	// secondGrace is the time after a second signal by which the process has ended.
 	// If a part is stuck, the process ends at once. Running refreshes of tokens get
 	// as long as it may take to save what the provider rotated.
@@ -33,27 +36,25 @@ type ending struct {
 	second context.Context // ends with the second signal
 	of     atomic.Pointer[Proxy]
 
-	signals  chan os.Signal
+	signals  <-chan os.Signal
 	repeated context.CancelFunc
 	returned chan struct{} // closed by release
 }
 
-// awaitSignals begins to wait for the signals that end the process. drain is how long
-// sessions have after the first signal. cut ends the process.
-func awaitSignals(log *zap.Logger, drain time.Duration, cut func()) *ending {
-	e := &ending{log: log, drain: drain, cut: cut, first: make(chan os.Signal, 1), signals: make(chan os.Signal, 4), returned: make(chan struct{})}
+// awaitSignals begins to wait for the signals that end the process; from then on they do not
+// end it by themselves. drain is how long the proxy has after the first signal. cut ends the
+// process.
+func awaitSignals(log *zap.Logger, s *Signals, drain time.Duration, cut func()) *ending {
+	e := &ending{log: log, drain: drain, cut: cut, first: make(chan os.Signal, 1), signals: s.end, returned: make(chan struct{})}
 	e.second, e.repeated = context.WithCancel(context.Background())
-	signal.Notify(e.signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(s.end, syscall.SIGTERM, syscall.SIGINT)
 	go e.wait()
 	return e
 }
 
 // release ends the wait, if no signal came. After a signal the deadline stands until
 // the process has ended.
-func (e *ending) release() {
-	signal.Stop(e.signals)
-	close(e.returned)
-}
+func (e *ending) release() { close(e.returned) }
 
 // wait obeys the signals.
 func (e *ending) wait() {
@@ -64,9 +65,7 @@ func (e *ending) wait() {
 		return
 	}
 	deadline := time.NewTimer(e.drain + endGrace)
-	select {
-	case <-e.signals:
-	case <-deadline.C:
+	if !e.another(deadline.C) {
 		e.exit("the process ends although not all has stopped: the deadline after the signal has passed")
 	}
 	e.repeated()
@@ -74,11 +73,23 @@ func (e *ending) wait() {
 		e.exit("the process ends although not all has stopped: a second signal came")
 	}
 	deadline.Reset(secondGrace)
-	select {
-	case <-e.signals:
-	case <-deadline.C:
-	}
+	e.another(deadline.C)
 	e.exit("the process ends although not all has stopped: a second signal came")
+}
+
+// another waits for a signal that is not together with the one that has just come, and
+// reports false if the deadline comes first.
+func (e *ending) another(deadline <-chan time.Time) bool {
+	for last := time.Now(); ; {
+		select {
+		case <-e.signals:
+			if time.Since(last) > together {
+				return true
+			}
+		case <-deadline:
+			return false
+		}
+	}
 }
 
 // stuck names the parts of the proxy that are stuck.

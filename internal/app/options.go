@@ -32,6 +32,11 @@ type Options struct {
 	// change it.
 	Log   *zap.Logger
 	Level zap.AtomicLevel
+	// Reopen opens the files anew that the log goes to. Nil: there are none.
+	Reopen func() error
+	// Signals has the signals since the beginning of the process. Nil: a proxy catches
+	// them from Start until it has ended.
+	Signals *Signals
 	// Version and Revision of the program, for the admin API and the metrics.
 	Version, Revision string
 }

@@ -35,6 +35,7 @@ type Proxy struct {
 	admin  *admin.Server
 	live   *reloader
 
+	leaving  atomic.Bool            // connections are still taken, but not for long
 	stopping atomic.Pointer[string] // the step that Stop is at
 	quiet    func()                 // ends the notifications of systemd
 }
@@ -42,7 +43,9 @@ type Proxy struct {
 // Start starts all parts, the listeners of clients last. On an error no part is
 // left running. Until the proxy has ended, SIGHUP does not end the process.
 func Start(o Options) (_ *Proxy, err error) {
-	log, set := o.Log, metrics.NewSet()
+	store, set := account.NewStore(o.Accounts), metrics.NewSet()
+	o.Log = namingAccounts(o.Log, store)
+	log := o.Log
 	p := &Proxy{log: log, orders: new(control.Orders), live: newReloader(&o)}
 	p.watch = watchdog.New(watchdog.DefaultConfig(), log.Named("watchdog"), set)
 	p.orders.Watch = p.watch
@@ -52,7 +55,7 @@ func Start(o Options) (_ *Proxy, err error) {
 			p.abandon()
 		}
 	}()
-	if err := p.assemble(&o, set); err != nil {
+	if err := p.assemble(&o, store, set); err != nil {
 		return nil, err
 	}
 	if err := p.admin.Start(); err != nil {
@@ -72,7 +75,7 @@ func Start(o Options) (_ *Proxy, err error) {
 
 // assemble makes the parts, each before the parts that use it. Clients and
 // operators cannot connect yet.
-func (p *Proxy) assemble(o *Options, set *metrics.Set) (err error) {
+func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (err error) {
 	s, log := o.Settings, o.Log
 	if p.kept, err = OpenTokenStore(s); err != nil {
 		return err
@@ -96,7 +99,6 @@ func (p *Proxy) assemble(o *Options, set *metrics.Set) (err error) {
 	if p.relay, err = upstream.New(toProviders, p.tokens, log.Named("upstream"), set); err != nil {
 		return err
 	}
-	store := account.NewStore(o.Accounts)
 	clients := s.Server.Config
 	clients.Gate, clients.Watch = p.orders, p.watch
 	if clients.TLS, err = clientTLS(s.Server, log.Named("tls")); err != nil {
@@ -146,6 +148,9 @@ func (p *Proxy) AdminSocket() string { return p.admin.SocketPath() }
 
 // ready returns the reasons why the proxy would not take mail, nil if it would.
 func (p *Proxy) ready() []string {
+	if p.leaving.Load() {
+		return []string{"draining"}
+	}
 	return slices.Concat(p.server.NotReady(), p.watch.Stuck(), unsaved(p.kept, p.quota))
 }
 

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -44,15 +41,18 @@ type reloader struct {
 	settings *config.Settings // in force
 	stamps   []stamp          // of the files, taken before they were last read
 
-	hup    chan os.Signal
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	reopen  func() error // of Options
+	signals *Signals
+	own     bool // signals end with the reloader
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
 }
 
 // newReloader returns a reloader for the settings of o, which are in force. From
 // now on SIGHUP does not end the process.
 func newReloader(o *Options) *reloader {
-	r := &reloader{load: o.Load, accept: o.AcceptRemovals, cache: o.Cache, level: o.Level, settings: o.Settings, log: o.Log.Named("reload"), hup: make(chan os.Signal, 1)}
+	r := &reloader{load: o.Load, accept: o.AcceptRemovals, cache: o.Cache, level: o.Level, settings: o.Settings, log: o.Log.Named("reload"),
+		reopen: o.Reopen, signals: o.Signals}
 	r.stamps = r.files.stamps(o.Settings)
 	for i := range r.stamps {
 		if r.stamps[i].modified.After(o.Since.Add(-clockGrain)) { // it may have changed after it was read
@@ -62,7 +62,9 @@ func newReloader(o *Options) *reloader {
 	if o.Cache != nil {
 		o.Cache.Pause = new(pace).pause
 	}
-	signal.Notify(r.hup, syscall.SIGHUP)
+	if r.own = r.signals == nil; r.own {
+		r.signals = CatchSignals()
+	}
 	return r
 }
 

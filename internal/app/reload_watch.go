@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"time"
@@ -27,17 +26,32 @@ func (r *reloader) start() {
 			select {
 			case <-ctx.Done():
 				return
-			case <-r.hup:
-				_, _ = r.reload("SIGHUP", r.accept) // it logs the result
+			case <-r.signals.hup:
+				r.hangup()
 			}
 		}
 	})
 	r.wg.Go(func() { r.watch(ctx) })
 }
 
+// hangup obeys a SIGHUP. The lines about it go to the new log file.
+func (r *reloader) hangup() {
+	if !r.signals.hangup() {
+		return
+	}
+	if r.reopen != nil {
+		if err := r.reopen(); err != nil {
+			r.log.Error("cannot open the log anew, it goes on as before", zap.Error(err))
+		}
+	}
+	_, _ = r.reload("SIGHUP", r.accept) // it logs the result
+}
+
 // close ends what start began, and waits for a reload that is running.
 func (r *reloader) close() {
-	signal.Stop(r.hup)
+	if r.own {
+		r.signals.release()
+	}
 	if r.cancel != nil {
 		r.cancel()
 	}

@@ -21,13 +21,14 @@ var (
 	ErrSecondSignal = errors.New("ended at once by a second signal")
 )
 
-// Run starts a proxy and runs it until SIGTERM or SIGINT ends it. It is for the
+// Run starts a proxy and runs it until SIGTERM or SIGINT ends it, or its terminal goes.
+// o.Signals must be set. Run is for the
 // main goroutine of a process: it tunes the Go runtime and the scheduling of all
 // threads. started, if not nil, is called when clients can connect. cut ends the
 // process at once, without a return, if a part does not end by its deadline.
 func Run(o Options, started func(*Proxy), cut func()) error {
 	s, log := o.Settings, o.Log
-	end := awaitSignals(log, s.Server.DrainTimeout, cut)
+	end := awaitSignals(log, o.Signals, s.Server.ShutdownDelay+s.Server.DrainTimeout, cut)
 	defer end.release()
 	tuneRuntime(s.Runtime, s.Server.Loops)
 	if s.Runtime.Scheduling == "batch" {
@@ -47,7 +48,23 @@ func Run(o Options, started func(*Proxy), cut func()) error {
 	if started != nil {
 		started(p)
 	}
-	return drain(p, end, <-end.first, s.Server.DrainTimeout)
+	sig := <-end.first
+	if delay := s.Server.ShutdownDelay; delay > 0 {
+		p.leave(delay, sig, end.second)
+	}
+	return drain(p, end, sig, s.Server.DrainTimeout)
+}
+
+// leave has /ready say that the proxy drains, while it still takes connections, until delay
+// has passed or ctx ends.
+func (p *Proxy) leave(delay time.Duration, sig os.Signal, ctx context.Context) {
+	p.log.Info("draining soon: /ready is 503, and new connections are taken until the delay has passed",
+		zap.Stringer("signal", sig), zap.Duration("delay", delay))
+	p.leaving.Store(true)
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+	}
 }
 
 // drain stops p after its first signal.

@@ -63,6 +63,9 @@ type Server struct {
 	// CertFile and KeyFile are PEM files, for the listeners with TLS. Default:
 	// none.
 	CertFile, KeyFile string
+	// ShutdownDelay is how long new connections are taken after SIGTERM, while /ready
+	// says that the proxy drains. Default: 0.
+	ShutdownDelay time.Duration
 	// DrainTimeout is how long running transactions may take after SIGTERM.
 	// Default: 30 s.
 	DrainTimeout time.Duration

@@ -45,10 +45,13 @@ func sample(t *testing.T) (dir, path string, content []byte) {
 func TestStartWithDamage(t *testing.T) {
 	const page = 4096
 	kinds := map[string]func(r *rand.Rand, b []byte) []byte{
-		"cut":              func(r *rand.Rand, b []byte) []byte { return b[:1+r.IntN(len(b)-1)] },
-		"cut to pages":     func(r *rand.Rand, b []byte) []byte { return b[:page*(1+r.IntN(len(b)/page-1))] },
-		"a page of zeros":  func(r *rand.Rand, b []byte) []byte { clear(b[page*r.IntN(len(b)/page):][:page]); return b },
-		"bits of a header": func(r *rand.Rand, b []byte) []byte { b[page*r.IntN(len(b)/page)+r.IntN(48)] ^= 1 << r.IntN(8); return b },
+		"cut":             func(r *rand.Rand, b []byte) []byte { return b[:1+r.IntN(len(b)-1)] },
+		"cut to pages":    func(r *rand.Rand, b []byte) []byte { return b[:page*(1+r.IntN(len(b)/page-1))] },
+		"a page of zeros": func(r *rand.Rand, b []byte) []byte { clear(b[page*r.IntN(len(b)/page):][:page]); return b },
+		"bits of a header": func(r *rand.Rand, b []byte) []byte {
+			b[page*r.IntN(len(b)/page)+r.IntN(48)] ^= 1 << r.IntN(8)
+			return b
+		},
 		"octets": func(r *rand.Rand, b []byte) []byte {
 			for range 20 {
 				b[r.IntN(len(b))] = byte(r.Uint32())

@@ -23,10 +23,11 @@ type Program struct {
 	log strings.Builder
 }
 
-// What lines about listeners name, be the log in JSON or in text.
+// LoggedAddress and LoggedSocket find what lines about listeners name, be the log in JSON or
+// in text.
 var (
-	loggedAddress = regexp.MustCompile(`"address":\s*"([^"]+)"`)
-	loggedSocket  = regexp.MustCompile(`"socket":\s*"([^"]*)"`)
+	LoggedAddress = regexp.MustCompile(`"address":\s*"([^"]+)"`)
+	LoggedSocket  = regexp.MustCompile(`"socket":\s*"([^"]*)"`)
 )
 
 // StartProgram starts a proxy and waits until it listens. The caller ends it.
@@ -68,12 +69,12 @@ func (p *Program) read(r *os.File, listens chan<- struct{}) {
 		p.mu.Lock()
 		p.log.WriteString(line)
 		p.mu.Unlock()
-		if at := loggedAddress.FindStringSubmatch(line); at != nil && p.Admin == "" {
+		if at := LoggedAddress.FindStringSubmatch(line); at != nil && p.Admin == "" {
 			switch {
 			case strings.Contains(line, "listening for clients") && p.Clients == "":
 				p.Clients = at[1]
 			case strings.Contains(line, "listening for metrics and health"):
-				if s := loggedSocket.FindStringSubmatch(line); s != nil {
+				if s := LoggedSocket.FindStringSubmatch(line); s != nil {
 					p.Socket = s[1]
 				}
 				p.Admin = at[1] // the last of the lines about listeners
