@@ -352,3 +352,40 @@ func TestTerminal(t *testing.T) {
 		})
 	}
 }
+
+// TestShutdownDelay: after SIGTERM /ready is 503 while clients still connect and send, until
+// the delay has passed or another signal comes.
+func TestShutdownDelay(t *testing.T) {
+	p := startProcess(t, `, "server": {"shutdown_delay": "1m"}`, nil)
+	p.running()
+	p.signal(syscall.SIGTERM)
+	p.waitLine("draining soon")
+	if status, body := p.ask("GET", "/ready", ""); status != 503 || !strings.Contains(body, "draining") {
+		t.Errorf("/ready: %d %s", status, body)
+	}
+	if err := p.login(signalUser); err != nil {
+		t.Errorf("a client within the delay: %v", err)
+	}
+	done := make(chan int)
+	go func() { done <- p.exit() }()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for running := true; running; {
+		select {
+		case code := <-done:
+			if running = false; code != exitCut {
+				t.Errorf("exit code %d", code)
+			}
+		case <-again.C:
+			_ = p.Cmd.Process.Signal(syscall.SIGTERM)
+		}
+	}
+	p = startProcess(t, `, "server": {"shutdown_delay": "50ms"}`, nil)
+	p.running()
+	p.signal(syscall.SIGTERM)
+	p.waitLine("draining soon")
+	p.waitLine("draining: no new connections")
+	if code := p.exit(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}

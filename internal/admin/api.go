@@ -247,4 +247,7 @@ type Reloaded struct {
 	LogLevel string `json:"log_level"`
 	// RestartNeeded names the settings whose new values are not in force.
 	RestartNeeded []string `json:"restart_needed"`
+	// CertificateError says why the files of the certificate for clients cannot be
+	// used: the old one stays in use.
+	CertificateError string `json:"certificate_error,omitempty"`
 }

@@ -340,7 +340,7 @@ func TestChangesNeedTheSocket(t *testing.T) {
 		}
 		by := fmt.Sprintf("uid %d", os.Geteuid())
 		for _, e := range logs.FilterMessage("account verified by the admin API").All() {
-			if got := e.ContextMap(); got["by"] != by || got["account"] != "new@a.test" && got["account"] != "dead@a.test" {
+			if got := e.ContextMap(); got["by"] != by || got["email"] != "new@a.test" && got["email"] != "dead@a.test" {
 				t.Errorf("logged: %v", got)
 			}
 		}
@@ -366,9 +366,9 @@ func TestVerificationsByAddressAreLogged(t *testing.T) {
 	if resp.StatusCode != 200 || len(all) != 2 {
 		t.Fatalf("%d, %d lines", resp.StatusCode, len(all))
 	}
-	for i, want := range []map[string]any{{"account": "dead1@a.test", "works": false}, {"account": "good@a.test", "works": true}} {
+	for i, want := range []map[string]any{{"email": "dead1@a.test", "works": false}, {"email": "good@a.test", "works": true}} {
 		got := all[i].ContextMap()
-		if by, _ := got["by"].(string); got["account"] != want["account"] || got["works"] != want["works"] || !strings.HasPrefix(by, "127.0.0.1:") {
+		if by, _ := got["by"].(string); got["email"] != want["email"] || got["works"] != want["works"] || !strings.HasPrefix(by, "127.0.0.1:") {
 			t.Errorf("logged: %v", got)
 		}
 	}

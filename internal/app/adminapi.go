@@ -109,10 +109,14 @@ func (a *adminAPI) Reload(acceptRemovals bool) (*admin.Reloaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &admin.Reloaded{
+	out := &admin.Reloaded{
 		TotalAccounts: done.total, Added: done.added, Changed: done.changed, Removed: done.removed,
 		LogLevel: a.LogLevel(), RestartNeeded: done.restart,
-	}, nil
+	}
+	if done.certificate != nil {
+		out.CertificateError = done.certificate.Error()
+	}
+	return out, nil
 }
 
 // LogLevel implements admin.API.

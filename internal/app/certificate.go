@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/config"
@@ -22,31 +23,40 @@ type certificate struct {
 	certFile, keyFile string
 	log               *zap.Logger
 
-	mu      sync.Mutex // guards the three below
+	mu      sync.Mutex // guards the fields below
 	current *tls.Certificate
-	stamp   [2]time.Time // modification times of the files
+	stamp   [2]time.Time // modification times of the files of current
 	checked time.Time
+	refused error        // why the files that are there now cannot be used
+	spoilt  [2]time.Time // modification times of the files that refused is about
 }
 
-// clientTLS returns the TLS configuration for clients, nil without a certificate.
-func clientTLS(s config.Server, log *zap.Logger) (*tls.Config, error) {
+// loadCertificate reads the files for the first time. Without a certificate in the settings
+// it returns nil.
+func loadCertificate(s config.Server, log *zap.Logger, set *metrics.Set) (*certificate, error) {
 	if s.CertFile == "" {
 		return nil, nil
 	}
-	c, err := loadCertificate(s, log)
-	if err != nil {
+	c := &certificate{certFile: s.CertFile, keyFile: s.KeyFile, log: log, checked: time.Now()}
+	if err := c.load(); err != nil {
 		return nil, fmt.Errorf("server.cert_file: %w", err)
 	}
-	return c.config(), nil
+	set.NewGauge("tls_certificate_refused", func() float64 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.refused != nil {
+			return 1
+		}
+		return 0
+	})
+	return c, nil
 }
 
-// loadCertificate reads the files for the first time.
-func loadCertificate(s config.Server, log *zap.Logger) (*certificate, error) {
-	c := &certificate{certFile: s.CertFile, keyFile: s.KeyFile, log: log, checked: time.Now()}
-	return c, c.load()
-}
-
+// config returns the TLS configuration for clients, nil without a certificate.
 func (c *certificate) config() *tls.Config {
+	if c == nil {
+		return nil
+	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
 }
 
@@ -59,6 +69,9 @@ func (c *certificate) load() error {
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
 		return err
+	}
+	if now := time.Now(); c.current != nil && pair.Leaf != nil && now.After(pair.Leaf.NotAfter) && now.Before(c.current.Leaf.NotAfter) {
+		return fmt.Errorf("%s: the certificate expired on %s, the old one is still good", c.certFile, pair.Leaf.NotAfter.Format(time.DateOnly))
 	}
 	c.current, c.stamp = &pair, stamp
 	return nil
@@ -79,18 +92,44 @@ func (c *certificate) modified() (stamp [2]time.Time, err error) {
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := time.Now(); now.Sub(c.checked) >= recheck {
-		c.checked = now
-		if stamp, err := c.modified(); err != nil || stamp != c.stamp {
-			if err == nil {
-				err = c.load()
-			}
-			if err != nil {
-				c.log.Error("the new certificate cannot be used, the old one stays", zap.Error(err))
-			} else {
-				c.log.Info("certificate read again", zap.String("file", c.certFile))
-			}
-		}
+	if time.Since(c.checked) >= recheck {
+		c.look()
 	}
 	return c.current, nil
+}
+
+// reload looks at the files now. The error says why they cannot be used.
+func (c *certificate) reload() error {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.look()
+	return c.refused
+}
+
+// look reads the files if they have changed. It logs each version of them once. Called with
+// mu.
+func (c *certificate) look() {
+	c.checked = time.Now()
+	stamp, err := c.modified()
+	switch {
+	case err == nil && stamp == c.stamp:
+		c.refused = nil
+		return
+	case err == nil && c.refused != nil && stamp == c.spoilt:
+		return
+	case err == nil:
+		err = c.load()
+	}
+	if err == nil {
+		c.refused = nil
+		c.log.Info("certificate read again", zap.String("file", c.certFile))
+		return
+	}
+	if c.refused == nil || c.refused.Error() != err.Error() {
+		c.log.Error("the new certificate cannot be used, the old one stays", zap.String("file", c.certFile), zap.Error(err))
+	}
+	c.refused, c.spoilt = err, stamp
 }

@@ -3,17 +3,21 @@ package app
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/testkit"
 )
@@ -68,7 +72,7 @@ func TestCertificateRenewal(t *testing.T) {
 	s := certificateFiles(t)
 	at := time.Now().Add(-time.Hour)
 	renew(t, s, "first", at)
-	c, err := loadCertificate(s, zap.New(core))
+	c, err := loadCertificate(s, zap.New(core), metrics.NewSet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,16 +128,53 @@ func copyFile(t *testing.T, from, to string) {
 // TestClientTLS has what keeps the proxy from starting, and that old versions of
 // TLS are refused.
 func TestClientTLS(t *testing.T) {
-	if cfg, err := clientTLS(config.Server{}, zap.NewNop()); cfg != nil || err != nil {
+	c, err := loadCertificate(config.Server{}, zap.NewNop(), metrics.NewSet())
+	if cfg := c.config(); cfg != nil || err != nil {
 		t.Errorf("without a certificate: %v, %v", cfg, err)
 	}
 	s := certificateFiles(t)
-	if _, err := clientTLS(s, zap.NewNop()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := loadCertificate(s, zap.NewNop(), metrics.NewSet()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without the files: %v", err)
 	}
 	renew(t, s, "mx.example.com", time.Now())
-	cfg, err := clientTLS(s, zap.NewNop())
-	if err != nil || cfg.MinVersion != tls.VersionTLS12 {
+	c, err = loadCertificate(s, zap.NewNop(), metrics.NewSet())
+	if cfg := c.config(); err != nil || cfg.MinVersion != tls.VersionTLS12 {
 		t.Errorf("%+v, %v", cfg, err)
+	}
+}
+
+// TestBadCertificateIsNamed replaces the certificate of a running proxy, to which no client
+// connects: log, admin API and metrics say what is wrong with the new one, and when it is
+// right again.
+func TestBadCertificateIsNamed(t *testing.T) {
+	provider, f := apptest.NewSandbox(t, "user@gmail.com")
+	files := certificateFiles(t)
+	renew(t, files, "first", time.Now().Add(-time.Hour))
+	apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "server": {"cert_file": %q, "key_file": %q}}`, f.CA, files.CertFile, files.KeyFile))
+	s := startStack(t, provider, f)
+	s.Want(200, []string{"tls_certificate_refused 0"}, "GET", "/metrics", "")
+	at := time.Now().Add(-time.Minute)
+	for spoilt, spoil := range map[string]func(){
+		"failed to find any PEM data": func() { replace(t, files.CertFile, []byte("nothing"), at) },
+		"does not match": func() {
+			other := certificateFiles(t)
+			renew(t, other, "other", at)
+			copyFile(t, other.KeyFile, files.KeyFile)
+		},
+		"no such file": func() { _ = os.Remove(files.KeyFile) },
+	} {
+		spoil()
+		s.WaitLog(1, "the new certificate cannot be used", spoilt) // nothing asked for a reload
+		if text := s.Want(200, []string{`"certificate_error":"`}, "POST", "/admin/reload", ""); !strings.Contains(text, spoilt) {
+			t.Errorf("the answer is %s", text)
+		}
+		s.Want(200, []string{"tls_certificate_refused 1"}, "GET", "/metrics", "")
+		at = at.Add(time.Second)
+		renew(t, files, "second", at)
+		at = at.Add(time.Second)
+		if text := s.Want(200, nil, "POST", "/admin/reload", ""); strings.Contains(text, "certificate_error") {
+			t.Errorf("repaired: %s", text)
+		}
+		s.Want(200, []string{"tls_certificate_refused 0"}, "GET", "/metrics", "")
 	}
 }

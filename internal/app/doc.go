@@ -34,8 +34,9 @@
 //     providers, global.smtp.use_source_ip_binding and global.smtp.use_ipv6.
 //
 // All other settings need a restart: the log and the answer of the admin API name
-// those that differ. The certificate for clients is not part of a reload: it is
-// looked at during handshakes, at most every 5 s.
+// those that differ. A reload also looks at the certificate for clients, as handshakes do, at
+// most every 5 s. One that cannot be used is named in the log, the answer of the admin API
+// and a metric; the old one stays in use, and the rest of the reload is in force.
 //
 // # Locks
 //

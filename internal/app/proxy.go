@@ -101,9 +101,10 @@ func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (er
 	}
 	clients := s.Server.Config
 	clients.Gate, clients.Watch = p.orders, p.watch
-	if clients.TLS, err = clientTLS(s.Server, log.Named("tls")); err != nil {
+	if p.live.certificate, err = loadCertificate(s.Server, log.Named("tls"), set); err != nil {
 		return err
 	}
+	clients.TLS = p.live.certificate.config()
 	if p.server, err = server.New(clients, store, tokenGate{p.tokens}, p.relay, log.Named("server"), set); err != nil {
 		return err
 	}

@@ -24,18 +24,19 @@ import (
 // reloader changes accounts and settings while mail flows. All changes go
 // through it, one at a time.
 type reloader struct {
-	load     Loader
-	accept   bool               // reloads may remove most accounts
-	cache    *accountfile.Cache // of load; nil: it has none
-	level    zap.AtomicLevel    // of the log
-	log      *zap.Logger
-	store    *account.Store
-	tokens   *oauth.Manager
-	relay    *upstream.Relay
-	server   *server.Server
-	orders   *control.Orders
-	setToken func(string) // of the admin API; set before start
-	files    inputs       // the files of settings, accounts and secrets
+	load        Loader
+	accept      bool               // reloads may remove most accounts
+	cache       *accountfile.Cache // of load; nil: it has none
+	level       zap.AtomicLevel    // of the log
+	log         *zap.Logger
+	store       *account.Store
+	tokens      *oauth.Manager
+	relay       *upstream.Relay
+	server      *server.Server
+	orders      *control.Orders
+	setToken    func(string) // of the admin API; set before start
+	certificate *certificate // for clients; nil: there is none
+	files       inputs       // the files of settings, accounts and secrets
 
 	mu       sync.Mutex       // serializes changes; guards the fields below
 	settings *config.Settings // in force
@@ -72,6 +73,7 @@ func newReloader(o *Options) *reloader {
 type reloaded struct {
 	total, added, changed, removed int
 	restart                        []string // settings that wait for a restart
+	certificate                    error    // why a new certificate for clients is not in use
 }
 
 // reload reads the files again and puts them in force as a whole, but for the settings
@@ -103,6 +105,7 @@ func (r *reloader) reload(cause string, acceptRemovals bool) (reloaded, error) {
 	logMissingSources(r.log, accounts)
 	r.adopt(settings)
 	done.restart = r.settings.Differing(settings)
+	done.certificate = r.certificate.reload()
 	r.log.Info("reloaded", zap.String("cause", cause), zap.Int("accounts", done.total), zap.Int("added", done.added),
 		zap.Int("changed", done.changed), zap.Int("removed", done.removed))
 	if len(done.restart) > 0 {

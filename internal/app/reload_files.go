@@ -46,7 +46,7 @@ func (x stamp) same(y stamp) bool {
 func sameFiles(a, b []stamp) bool { return slices.EqualFunc(a, b, stamp.same) }
 
 // inputs finds the files that settings and accounts come from: the two that the
-// settings name, and the files that their secrets refer to.
+// settings name, the files that their secrets refer to, and the certificate for clients.
 type inputs struct {
 	mu    sync.Mutex
 	known map[string]references // by the path of the file that has them
@@ -78,6 +78,11 @@ func (in *inputs) stamps(s *config.Settings) (stamps []stamp) {
 			in.known[path] = refs
 		}
 		referred = append(referred, refs.files...)
+	}
+	for _, path := range []string{s.Server.CertFile, s.Server.KeyFile} {
+		if path != "" {
+			referred = append(referred, path)
+		}
 	}
 	slices.Sort(referred)
 	for _, path := range slices.Compact(referred) {
