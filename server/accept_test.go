@@ -72,7 +72,7 @@ func TestAcceptedSockets(t *testing.T) {
 		}
 		to := socket.Addr().(*net.TCPAddr)
 		if to.IP.IsUnspecified() {
-			to.IP = net.IPv4(127, 0, 0, 1)
+			to.IP = net.IPv6loopback
 		}
 		if _, _, err := socket.Accept(); !errors.Is(err, unix.EAGAIN) {
 			t.Errorf("%s: before any client came: %v", address, err)

@@ -279,7 +279,7 @@ func TestAllowList(t *testing.T) {
 			{Address: "127.0.0.1:0", Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}},
 			{Address: "127.0.0.1:0", Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}},
 			{Address: "127.0.0.1:0"},
-			{Address: "[::]:0", Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, // IPv4 comes mapped
+			{Address: "0.0.0.0:0", Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		}
 	}))
 	tests := []struct {

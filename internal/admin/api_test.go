@@ -143,7 +143,7 @@ func (f *fakeAPI) Reload(acceptRemovals bool) (*Reloaded, error) {
 	if f.saveErr != nil && !acceptRemovals {
 		return nil, f.saveErr
 	}
-	return &Reloaded{TotalAccounts: 1, LogLevel: f.level, RestartNeeded: []string{"server.loops"}}, nil
+	return &Reloaded{TotalAccounts: 1, LogLevel: f.level, RestartNeeded: []string{"server.loops"}, CertificateError: "no PEM"}, nil
 }
 
 func (f *fakeAPI) LogLevel() string { return f.level }
@@ -250,7 +250,7 @@ func TestAPI(t *testing.T) {
 		{"verify, for too long", "POST", "/admin/accounts/verify", `{"email": "have@a.test", "timeout_seconds": 3601}`, 400, "1..3600"},
 		{"verify, for no time", "POST", "/admin/accounts/verify", `{"email": "have@a.test", "timeout_seconds": 0}`, 400, "1..3600"},
 		{"info", "GET", "/admin/info", "", 200, `{"success":true,"api":1,"version":"1","revision":"r","pid":7,"accounts_file":"/a.json"}`},
-		{"reload", "POST", "/admin/reload", "", 200, `"restart_needed":["server.loops"]}`},
+		{"reload", "POST", "/admin/reload", "", 200, `"restart_needed":["server.loops"],"certificate_error":"no PEM"}`},
 		{"level", "PUT", "/admin/log/level", `{"level": "debug"}`, 200, `{"success":true,"level":"debug"}`},
 		{"level, none", "PUT", "/admin/log/level", `{"level": "loud"}`, 400, "level: is none"},
 	} {

@@ -16,6 +16,8 @@ import (
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 	"github.com/valyala/fasthttp/pprofhandler"
 	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/listen"
 )
 
 // pprofIndex is the page that links the profiles.
@@ -119,7 +121,7 @@ func (s *Server) ReportWarnings(warnings func() []string) { s.warnings = warning
 // be listened on, with ErrNoToken if other machines can reach it and no token is
 // asked for, and with ErrSocketInUse if another process has the admin socket.
 func (s *Server) Start() error {
-	ln, err := net.Listen("tcp", s.cfg.Address)
+	ln, err := net.Listen(listen.Network(s.cfg.Address), s.cfg.Address)
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"xoauth2-proxy/internal/keyfile"
@@ -22,7 +23,7 @@ type listenerDraft struct {
 // listenerTable is the keys of an element of listeners.
 var listenerTable = keyfile.NewTable([]keyfile.Key[listenerDraft]{
 	{Path: "address", Set: (*listenerDraft).readAddress,
-		Doc: `IP:port to listen on, such as "127.0.0.1:2525" or "[::1]:2525", or "unix:/path" or "systemd:name"; needed; beyond loopback with passwords or allow only`},
+		Doc: `IP:port to listen on, such as "127.0.0.1:2525" or "[::1]:2525", or "unix:/path" or "systemd:name"; "0.0.0.0:2525" takes IPv4 only and "[::]:2525" IPv6 only; needed; beyond loopback with passwords or allow only`},
 	{Path: "allow", Set: networks(func(l *listenerDraft) *[]netip.Prefix { return &l.Allow }),
 		Doc: `array of networks, such as "10.1.2.0/24", or addresses that may connect; default: anyone who can reach the address`},
 	keyfile.Set("passwords", keyfile.OneOf(nil, password.PolicyAny, password.PolicyShared, password.PolicyAccount), func(l *listenerDraft) *password.Policy { return &l.Passwords },
@@ -172,4 +173,27 @@ func checkNetwork(s string) (netip.Prefix, error) {
 		return p, fmt.Errorf("%v is so wide that it lets almost anyone in; the widest that is taken is /%d", p, least)
 	}
 	return p, nil
+}
+
+// familyNotes tells which addresses take clients of one family only, where earlier versions
+// took both.
+func familyNotes(s *Settings) (lines []string) {
+	addresses := []string{s.Admin.Address}
+	for _, l := range s.Server.Listeners {
+		addresses = append(addresses, l.Address)
+	}
+	for _, address := range addresses {
+		at, err := netip.ParseAddrPort(address)
+		if err != nil || !at.Addr().IsUnspecified() {
+			continue
+		}
+		this, other := "IPv4", netip.AddrPortFrom(netip.IPv6Unspecified(), at.Port())
+		if at.Addr().Is6() {
+			this, other = "IPv6", netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port())
+		}
+		if !slices.Contains(addresses, other.String()) {
+			lines = append(lines, fmt.Sprintf("%v takes %s only; before v0.1.0 it took both: for both listen on %v too", at, this, other))
+		}
+	}
+	return lines
 }

@@ -57,6 +57,9 @@ func Load(configPath, accountsPath string, cache *accountfile.Cache) (*Settings,
 	if err := ps.Err(); err != nil {
 		return nil, nil, report, err
 	}
+	for _, line := range familyNotes(s) {
+		report.Notef("%s", line)
+	}
 	return s, snapshot, report, nil
 }
 

@@ -21,15 +21,23 @@ type record struct {
 	Since   time.Time `json:"since"`
 }
 
+// version is the number of the file's format. Files without one are of version 1.
+const version = 1
+
+// ErrVersion: the file has another format.
+var ErrVersion = errors.New("is of another version of this program: start that one, or move the file away, and no account is paused")
+
 // document is the file.
 type document struct {
-	Orders []record `json:"orders"`
+	Version int      `json:"version"`
+	Orders  []record `json:"orders"`
 }
 
 // Open reads the orders from the file at path, which need not exist, and keeps all later
 // orders in it. The file's directory must exist. A damaged file is renamed, see
-// durable.SetAside; damaged is its new name, and there are no orders. Call Open before the
-// orders are used. One process at a time may have the file.
+// durable.SetAside; damaged is its new name, and there are no orders. A file of another
+// format is ErrVersion, and stays. Call Open before the orders are used. One process at a
+// time may have the file.
 func (o *Orders) Open(path string) (damaged string, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -42,6 +50,9 @@ func (o *Orders) Open(path string) (damaged string, err error) {
 		return "", fmt.Errorf("orders: %w", err)
 	}
 	all, err := parse(text)
+	if errors.Is(err, ErrVersion) {
+		return "", fmt.Errorf("orders: %s: %w", path, err)
+	}
 	if err != nil {
 		var renameErr error
 		if damaged, renameErr = durable.SetAside(path); renameErr != nil {
@@ -56,6 +67,10 @@ func (o *Orders) Open(path string) (damaged string, err error) {
 // parse reads a file. On an error there are no orders.
 func parse(text []byte) (map[string]Order, error) {
 	all := make(map[string]Order)
+	format := struct{ Version int }{version}
+	if err := json.Unmarshal(text, &format); err == nil && format.Version != version {
+		return all, fmt.Errorf("%w: it has format %d, this one reads %d", ErrVersion, format.Version, version)
+	}
 	var d document
 	if err := json.Unmarshal(text, &d); err != nil {
 		return all, err
@@ -77,7 +92,7 @@ func (o *Orders) keep(all map[string]Order) error {
 	if o.path == "" {
 		return nil
 	}
-	d := document{Orders: make([]record, 0, len(all))}
+	d := document{Version: version, Orders: make([]record, 0, len(all))}
 	for _, id := range slices.Sorted(maps.Keys(all)) {
 		d.Orders = append(d.Orders, record{id, all[id].State.String(), all[id].Since})
 	}

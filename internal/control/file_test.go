@@ -1,8 +1,10 @@
 package control
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -85,6 +87,41 @@ func TestDamagedOrdersArePutAside(t *testing.T) {
 		mustSet(t, o, "b", Paused, time.Time{})
 		if got := mustOpen(t, path).Of("b"); got.State != Paused {
 			t.Errorf("%q: afterwards %v", text, got)
+		}
+	}
+}
+
+// TestFormats has files with and without a number of the format.
+func TestFormats(t *testing.T) {
+	for text, want := range map[string]error{
+		`{"orders": [{"account_id": "a", "state": "paused"}]}`:               nil,
+		`{"version": 1, "orders": [{"account_id": "a", "state": "paused"}]}`: nil,
+		`{"version": 2, "orders": {"a": "paused"}}`:                          ErrVersion,
+		`{"version": 2, "orders": []}`:                                       ErrVersion,
+	} {
+		path := filepath.Join(t.TempDir(), "orders.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var o Orders
+		damaged, err := o.Open(path)
+		if !errors.Is(err, want) || damaged != "" {
+			t.Errorf("%s: %v, damaged %q", text, err, damaged)
+		}
+		if err != nil {
+			if after, _ := os.ReadFile(path); string(after) != text {
+				t.Errorf("%s became %s", text, after)
+			}
+			continue
+		}
+		if o.Of("a").State != Paused {
+			t.Errorf("%s: %v", text, o.Of("a"))
+		}
+		if _, err := o.Set("b", Paused, time.Now()); err != nil {
+			t.Error(err)
+		}
+		if after, _ := os.ReadFile(path); !strings.Contains(string(after), `"version": 1`) {
+			t.Errorf("written: %s", after)
 		}
 	}
 }

@@ -162,3 +162,32 @@ func TestFormats(t *testing.T) {
 		_ = s.Close()
 	}
 }
+
+// TestFileOfAnEarlierVersion reads a file that the program of commit 087ade6 wrote, at the
+// time that it was written.
+func TestFileOfAnEarlierVersion(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, fileName)
+	content, err := os.ReadFile("../app/testdata/state-087ade6/clear/state/quota.db")
+	if err == nil {
+		err = os.WriteFile(path, content, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := openFile(path, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := time.Date(2026, time.November, 30, 12, 30, 0, 0, time.UTC)
+	s := &Store{path: path, db: db, now: func() time.Time { return written }, hours: make(map[string]map[int64]counts), unsaved: make(map[hour]counts)}
+	if err := s.read(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, id := range []string{"gmail_user_gmail_com", "outlook_user_outlook_com", "gmail_user2_gmail_com"} {
+		if got, want := load(s, id), (map[int64]counts{written.Unix() / 3600: {1, 2}}); !maps.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", id, got, want)
+		}
+	}
+}
