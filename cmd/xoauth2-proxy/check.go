@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
 
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/app"
 	"xoauth2-proxy/internal/checkup"
 	"xoauth2-proxy/internal/config"
@@ -31,6 +33,7 @@ func (c *checkCmd) Run() error {
 	for _, line := range adminLines(settings) {
 		fmt.Println(line)
 	}
+	fmt.Println(savingLine(settings))
 	errs, warnings := findings.Count(checkup.Error), findings.Count(checkup.Warning)
 	fmt.Printf("%d errors, %d warnings, %d notes\n", errs, warnings, findings.Count(checkup.Note))
 	switch {
@@ -41,6 +44,16 @@ func (c *checkCmd) Run() error {
 	}
 	fmt.Printf("%d accounts: the files are fine\n", accounts.Len())
 	return nil
+}
+
+// savingLine tells whether the user of this command can save changes of the accounts. It
+// rehearses one.
+func savingLine(s *config.Settings) string {
+	_, err := accountfile.Edit(s.Accounts(), accountfile.EditOptions{DryRun: true, Rehearse: true}, func(*accountfile.List) error { return nil })
+	if err != nil {
+		return fmt.Sprintf("warning: user %d cannot save changes of accounts, by a command or as the proxy by the admin API: %v", os.Geteuid(), err)
+	}
+	return fmt.Sprintf("user %d can save changes of accounts in %s; so must the proxy's user for the admin API", os.Geteuid(), s.AccountsFile)
 }
 
 // adminLines tells how changes reach a proxy with those settings.

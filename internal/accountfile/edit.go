@@ -80,7 +80,7 @@ func Edit(b *Basis, how EditOptions, change func(*List) error) (*account.Snapsho
 		put = target.file().Rehearse
 	}
 	if err := put(packed); err != nil {
-		return nil, fmt.Errorf("%s: %w", b.Path, err)
+		return nil, fmt.Errorf("%s: %w", b.Path, explainDenied(target.path, err))
 	}
 	return snapshot, nil
 }

@@ -387,7 +387,7 @@ func TestStart(t *testing.T) {
 	start(t, s)
 	cfg := testConfig()
 	cfg.Address = s.Addr().String()
-	if err := newServer(t, cfg, nil).Start(); err == nil || !strings.HasPrefix(err.Error(), "admin: listen tcp 127.0.0.1:") {
+	if err := newServer(t, cfg, nil).Start(); err == nil || !strings.HasPrefix(err.Error(), "admin: listen tcp4 127.0.0.1:") {
 		t.Errorf("address in use: %v", err)
 	}
 	cfg.Address = "0.0.0.0:0"

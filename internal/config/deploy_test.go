@@ -65,8 +65,11 @@ func TestServiceUnit(t *testing.T) {
 	if get("RuntimeDirectory") != "xoauth2-proxy" || get("RuntimeDirectoryMode") != "0700" {
 		t.Errorf("RuntimeDirectory: %s, %s", get("RuntimeDirectory"), get("RuntimeDirectoryMode"))
 	}
-	if get("ExecStart") != "/usr/local/bin/xoauth2-proxy serve --config /etc/xoauth2/config.json --accounts /etc/xoauth2/accounts.json" {
-		t.Errorf("ExecStart: %s", get("ExecStart"))
+	if get("ExecStart") != "/usr/local/bin/xoauth2-proxy serve --config /etc/xoauth2/config.json --accounts /var/lib/"+get("StateDirectory")+"/accounts.json" {
+		t.Errorf("ExecStart: %s: accounts.json must be in a directory that ProtectSystem=%s leaves writable", get("ExecStart"), get("ProtectSystem"))
+	}
+	if get("ExecReload") != "/bin/kill -HUP $MAINPID" {
+		t.Errorf("ExecReload: %s", get("ExecReload"))
 	}
 }
 
