@@ -32,7 +32,7 @@ func editDenied(t *testing.T, path string, want error, parts ...string) {
 func deniedFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), Name)
-	text := `[{"email": "a@gmail.com", "client_id": "c", "client_secret": "s", "refresh_token": "r"}, {"email": "b@gmail.com", "client_id": "c", "client_secret": "s", "refresh_token": "r2"}]`
+	text := `[{"email": "a@gmail.com", "provider": "gmail", "client_id": "c", "client_secret": "s", "refresh_token": "r"}, {"email": "b@gmail.com", "provider": "gmail", "client_id": "c", "client_secret": "s", "refresh_token": "r2"}]`
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -75,9 +75,9 @@ func TestServiceUnit(t *testing.T) {
 
 // powermtaDirectives are those that PowerMTA has, of the ones that matter here.
 var powermtaDirectives = []string{
-	"auth-password", "auth-username", "backoff-max-msg-rate", "backoff-max-smtp-out", "backoff-retry-after",
+	"always-allow-relaying", "auth-password", "auth-username", "backoff-max-msg-rate", "backoff-max-smtp-out", "backoff-retry-after",
 	"backoff-to-normal-after", "bounce-after", "bounce-upon-5xx-greeting", "connection-idle-timeout", "dkim-sign",
-	"max-msg-per-connection", "max-msg-rate", "max-rcpt-per-message", "max-smtp-out", "queue-to", "reply",
+	"max-msg-per-connection", "max-msg-rate", "max-rcpt-per-message", "max-smtp-out", "process-x-virtual-mta", "queue-to", "reply",
 	"retry-after", "retry-recipients-after", "smtp-data-termination-timeout", "smtp-hosts", "smtp-pattern-list",
 	"use-starttls", "use-unencrypted-plain-auth",
 }
@@ -96,7 +96,7 @@ func TestPowerMTASyntax(t *testing.T) {
 			}
 			open = open[:len(open)-1]
 		case strings.HasPrefix(line, "<"):
-			if !slices.Contains([]string{"domain", "virtual-mta", "smtp-pattern-list"}, name) || !strings.HasSuffix(line, ">") {
+			if !slices.Contains([]string{"domain", "source", "virtual-mta", "smtp-pattern-list"}, name) || !strings.HasSuffix(line, ">") {
 				t.Errorf("line %d: unknown block %s", i+1, line)
 			}
 			open = append(open, name)
@@ -144,41 +144,67 @@ func TestPowerMTASpeaksOfDefaults(t *testing.T) {
 	}
 }
 
+// TestPowerMTAReadsTheHeader: X-Virtual-MTA, which the sample speaks of, has no effect in a
+// source without this.
+func TestPowerMTAReadsTheHeader(t *testing.T) {
+	text := strings.Join(sampleLines(t, "powermta.conf"), "\n")
+	if !regexp.MustCompile(`<source [^>]+>[^<]*\nprocess-x-virtual-mta yes\n[^<]*</source>`).MatchString(text) {
+		t.Error("no source reads X-Virtual-MTA")
+	}
+}
+
 // TestPowerMTAPatterns runs replies of the proxy and of the providers against
 // the pattern list.
 func TestPowerMTAPatterns(t *testing.T) {
-	var patterns []*regexp.Regexp
+	type pattern struct {
+		text *regexp.Regexp
+		do   string
+	}
+	var patterns []pattern
 	for _, line := range sampleLines(t, "powermta.conf") {
-		if m := regexp.MustCompile(`^reply /(.*)/ mode=backoff$`).FindStringSubmatch(line); m != nil {
-			patterns = append(patterns, regexp.MustCompile(m[1]))
+		if m := regexp.MustCompile(`^reply /(.*)/ (mode=backoff|defer-queue)$`).FindStringSubmatch(line); m != nil {
+			patterns = append(patterns, pattern{regexp.MustCompile(m[1]), m[2]})
 		} else if strings.HasPrefix(line, "reply") {
 			t.Errorf("no pattern: %s", line)
 		}
 	}
-	for reply, backoff := range map[string]bool{
-		"451 4.3.2 Too many messages are waiting, try again later":                                          true,
-		"452 4.3.1 Insufficient memory for content, try again later":                                        true,
-		"421 4.7.0 Too many connections, try again later":                                                   true,
-		"451 4.7.0 The provider refuses the account's login, an operator must act":                          true,
-		"454 4.7.0 Temporary authentication failure at the provider":                                        true,
-		"454 4.7.0 Too many login attempts, please try again later. gsmtp":                                  true,
-		"432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded":                                     true,
-		"450 4.2.1 The user you are trying to contact is receiving mail at a rate that prevents additional": true,
-		"550 5.4.5 Daily user sending limit exceeded. gsmtp":                                                true,
-		"554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException":                          true,
-		"550 5.2.254 InvalidRecipientsException":                                                            true,
-		"535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant":      true,
+	const slower, waits = "mode=backoff", "defer-queue"
+	for reply, want := range map[string]string{
+		"451 4.3.2 Too many messages are waiting, try again later":                                          slower,
+		"452 4.3.1 Insufficient memory for content, try again later":                                        slower,
+		"421 4.7.0 Too many connections, try again later":                                                   slower,
+		"454 4.7.0 Temporary authentication failure at the provider":                                        slower,
+		"454 4.7.0 Too many login attempts, please try again later. gsmtp":                                  slower,
+		"432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded":                                     slower,
+		"450 4.2.1 The user you are trying to contact is receiving mail at a rate that prevents additional": slower,
+		"451 4.7.0 The account is paused by the operator, try again later":                                  slower,
 
-		"250 2.0.0 OK": false,
-		"451 4.4.5 All connections of the account are busy, try again later": false,
-		"452 4.5.3 Send this recipient in another transaction":               false,
-		"421 4.3.2 Service shutting down":                                    false,
-		"550 5.1.1 The email account that you tried to reach does not exist": false,
-		"552 5.3.4 Message too big":                                          false,
+		"535 5.7.8 Authentication credentials invalid":                                                 waits,
+		"451 4.7.1 The account's limit of messages a minute is used up":                                slower,
+		"452 4.7.1 The account's limit of recipients a day is used up":                                 waits,
+		"550 5.4.5 Daily user sending limit exceeded. gsmtp":                                           waits,
+		"554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException":                     waits,
+		"550 5.2.254 InvalidRecipientsException":                                                       waits,
+		"535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant": waits,
+
+		"250 2.0.0 OK": "",
+		"451 4.4.5 All connections of the account are busy, try again later": "",
+		"452 4.5.3 Send this recipient in another transaction":               "",
+		"421 4.3.2 Service shutting down":                                    "",
+		"550 5.1.1 The email account that you tried to reach does not exist": "",
+		"552 5.3.4 Message too big":                                          "",
 	} {
-		got := slices.ContainsFunc(patterns, func(p *regexp.Regexp) bool { return p.MatchString(reply) })
-		if got != backoff {
-			t.Errorf("%q: backoff %v, want %v", reply, got, backoff)
+		got := ""
+		if i := slices.IndexFunc(patterns, func(p pattern) bool { return p.text.MatchString(reply) }); i >= 0 {
+			got = patterns[i].do
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q", reply, got, want)
+		}
+	}
+	for _, reply := range []string{"451 4.7.0 The provider refuses the account's login, an operator must act"} {
+		if i := slices.IndexFunc(patterns, func(p pattern) bool { return p.text.MatchString(reply) }); i < 0 || patterns[i].do != waits {
+			t.Errorf("%q does not hold the queue", reply)
 		}
 	}
 }
