@@ -17,7 +17,7 @@ import (
 	"github.com/valyala/fasthttp/pprofhandler"
 	"go.uber.org/zap"
 
-	"xoauth2-proxy/internal/listen"
+	"xoauth2-proxy/internal/listenaddr"
 )
 
 // pprofIndex is the page that links the profiles.
@@ -121,7 +121,7 @@ func (s *Server) ReportWarnings(warnings func() []string) { s.warnings = warning
 // be listened on, with ErrNoToken if other machines can reach it and no token is
 // asked for, and with ErrSocketInUse if another process has the admin socket.
 func (s *Server) Start() error {
-	ln, err := net.Listen(listen.Network(s.cfg.Address), s.cfg.Address)
+	ln, err := net.Listen(listenaddr.Network(s.cfg.Address), s.cfg.Address)
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}

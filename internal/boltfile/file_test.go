@@ -111,7 +111,7 @@ func TestDamagedFiles(t *testing.T) {
 	pages := len(whole) / page
 	kinds := map[string]func(r *rand.Rand, b []byte) []byte{
 		"octets": func(r *rand.Rand, b []byte) []byte {
-			for range 1 + r.IntN(8) {
+			for range 200 {
 				b[r.IntN(len(b))] = byte(r.Uint32())
 			}
 			return b

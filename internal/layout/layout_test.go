@@ -16,7 +16,7 @@ const module = "xoauth2-proxy/"
 var allowed = map[string][]string{
 	"codec":                                  {},
 	"internal/account":                       {},
-	"internal/admin":                         {"internal/account", "internal/durable", "internal/listen"},
+	"internal/admin":                         {"internal/account", "internal/durable", "internal/listenaddr"},
 	"internal/adminclient":                   {},
 	"internal/control":                       {"internal/durable", "internal/watchdog"},
 	"internal/durable":                       {},
@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"internal/testkit/backend":               {"internal/account", "internal/sandbox", "internal/testkit", "internal/testkit/provider", "oauth", "upstream"},
 	"internal/testkit/provider":              {"internal/account", "internal/sandbox", "internal/testkit"},
 	"internal/testmount":                     {},
-	"internal/loop":                          {"internal/listen"},
+	"internal/loop":                          {"internal/listenaddr"},
 	"internal/watchdog":                      {},
 	"internal/tokenstore":                    {"oauth", "internal/seal", "internal/account", "internal/durable", "internal/boltfile"},
 	"internal/sandbox":                       {},
@@ -58,7 +58,7 @@ var allowed = map[string][]string{
 	"loadgen":                                {"*"},
 	"perf":                                   {"*"},
 	"e2e":                                    {"*"},
-	"internal/listen":                        {},
+	"internal/listenaddr":                    {},
 
 	// Rooms of oauth. All but consent may be imported by oauth and its rooms alone.
 	"oauth/consent":            {"oauth", "oauth/internal/flow", "oauth/internal/httpc", "internal/account"},

@@ -1,5 +1,5 @@
-// Package listen says what an address to listen on means.
-package listen
+// Package listenaddr says what an address to listen on means.
+package listenaddr
 
 import "net/netip"
 
