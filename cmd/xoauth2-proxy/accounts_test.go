@@ -123,7 +123,7 @@ func TestAccountsVerify(t *testing.T) {
 	verify := with(f, "accounts", "verify")
 	text := mustRun(t, 1, verify...)
 	apptest.CheckParts(t, text, "2 of 4 accounts work", "invalid_grant", "login_refused", "Set-CASMailbox",
-		"2 accounts were given a new refresh token, which is lost without oauth.token_store") // those of outlook
+		"2 new refresh tokens saved in "+f.Accounts) // those of outlook
 	for _, line := range strings.Split(text, "\n") {
 		if strings.HasPrefix(line, "good@") && !strings.Contains(line, "works") {
 			t.Errorf("%s", line)

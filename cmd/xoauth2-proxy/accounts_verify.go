@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -21,6 +22,7 @@ import (
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/tokenstore"
 	"xoauth2-proxy/internal/verify"
+	"xoauth2-proxy/oauth"
 )
 
 // accountsVerifyCmd verifies accounts.
@@ -33,6 +35,9 @@ type accountsVerifyCmd struct {
 	Timeout  time.Duration `help:"Time for each account." default:"60s" placeholder:"TIME"`
 	Failed   bool          `help:"Show only accounts that do not work. JSON and CSV never have others."`
 }
+
+// endSignals are the signals that end a command.
+var endSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 
 // verdict is the outcome for one account.
 type verdict struct {
@@ -59,10 +64,11 @@ func (c *accountsVerifyCmd) Run() error {
 			chosen = append(chosen, a)
 		}
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	// A signal must not end the process between a provider's answer and the disk.
+	ctx, cancel := signal.NotifyContext(context.Background(), endSignals...)
 	defer cancel()
 	verdicts, err := c.verify(ctx, settings, chosen)
-	if err != nil {
+	if verdicts == nil {
 		return err
 	}
 	if len(c.Names) == 0 {
@@ -71,7 +77,11 @@ func (c *accountsVerifyCmd) Run() error {
 				Failure: verify.Failure{Phase: "file", Class: "wrong_entry", Message: strings.ReplaceAll(e.Err.Error(), "\n", "; "), Permanent: true}})
 		}
 	}
-	return c.show(verdicts)
+	shown := c.show(verdicts)
+	if err != nil {
+		return err
+	}
+	return shown
 }
 
 // verify verifies the accounts. If a proxy runs for them, verify asks it: the proxy
@@ -114,7 +124,8 @@ func (c *accountsVerifyCmd) ask(ctx context.Context, running *adminclient.Client
 // askGrace is added to the time for an account in the wait for the answer.
 const askGrace = 10 * time.Second
 
-// verifyAlone verifies the accounts without a running proxy.
+// verifyAlone verifies the accounts without a running proxy. New refresh tokens go to
+// the token store if there is one, else into the accounts file.
 func (c *accountsVerifyCmd) verifyAlone(ctx context.Context, settings *config.Settings, accounts []*account.Account) ([]verdict, error) {
 	kept, err := app.OpenTokenStore(settings)
 	if err != nil {
@@ -122,26 +133,33 @@ func (c *accountsVerifyCmd) verifyAlone(ctx context.Context, settings *config.Se
 	}
 	if kept != nil {
 		defer kept.Close()
+		return c.verifyWith(ctx, settings, app.TokenConfig(settings, kept), accounts)
 	}
-	tokens, lost := app.TokenConfig(settings, kept), new(verify.Rotations)
-	if kept == nil {
-		tokens.Store = lost
+	saver, tokens := verify.NewSaver(settings.Accounts(), accounts), app.TokenConfig(settings, nil)
+	if err := saver.Rehearse(); err != nil {
+		return nil, fileError(fmt.Errorf("nothing was verified: a refresh token that a provider replaces could not be saved: %w\n"+
+			"Set oauth.token_store in config.json, or let this command change the accounts file", err))
 	}
+	tokens.Store = saver
+	verdicts, err := c.verifyWith(ctx, settings, tokens, accounts)
+	ctx, cancel := signal.NotifyContext(context.Background(), endSignals...) // the first one may have ended the verification
+	defer cancel()
+	return verdicts, errors.Join(err, settleSaver(ctx, os.Stderr, settings, saver))
+}
+
+// verifyWith verifies the accounts with those tokens. When it returns, no request
+// for a token runs.
+func (c *accountsVerifyCmd) verifyWith(ctx context.Context, settings *config.Settings, tokens oauth.Config, accounts []*account.Account) ([]verdict, error) {
 	v, err := verify.New(tokens, settings.Upstream.Config)
 	if err != nil {
 		return nil, err
 	}
-	defer v.Close() // before the store
-	verdicts := c.each(ctx, accounts, func(ctx context.Context, a *account.Account) verdict {
+	defer v.Close()
+	return c.each(ctx, accounts, func(ctx context.Context, a *account.Account) verdict {
 		ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
 		return verdictOn(ctx, v, a)
-	})
-	if n := lost.Len(); n > 0 {
-		fmt.Fprintf(os.Stderr, "warning: %d accounts were given a new refresh token, which is lost without oauth.token_store; "+
-			"if the provider takes the old one back, they must be authorized again\n", n)
-	}
-	return verdicts, nil
+	}), nil
 }
 
 // each calls check for the accounts, several at a time, and shows the progress.

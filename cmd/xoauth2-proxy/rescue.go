@@ -9,6 +9,7 @@ import (
 
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/verify"
 )
 
 // rescuePause is the time between two tries to save an account that no place takes.
@@ -16,12 +17,17 @@ const rescuePause = 5 * time.Second
 
 // whereRescued tells what to do with the accounts in the file at path.
 func whereRescued(s *config.Settings, path string) string {
+	return fmt.Sprintf("The new refresh token is kept in %s, which only its owner may read. To save it in %s, run\n  %s\nand remove that file",
+		path, s.AccountsFile, importOf(s, path))
+}
+
+// importOf is the command that saves the accounts in the file at path.
+func importOf(s *config.Settings, path string) string {
 	command := "xoauth2-proxy accounts import --overwrite --accounts " + s.AccountsFile
 	if s.ConfigFile != "" {
 		command += " --config " + s.ConfigFile
 	}
-	return fmt.Sprintf("The new refresh token is kept in %s, which only its owner may read. To save it in %s, run\n  %s %s\nand remove that file",
-		path, s.AccountsFile, command, path)
+	return command + " " + path
 }
 
 // keepUnsaved handles an account that is not saved because of failed, or for a dry
@@ -58,6 +64,34 @@ func keep(ctx context.Context, out io.Writer, s *config.Settings, e *accountfile
 		case <-time.After(rescuePause):
 		}
 		cause = write()
+	}
+	return nil
+}
+
+// settleSaver ends the use of a Saver: it tells where the new refresh tokens are, and
+// tries again to save those that are in memory only, until ctx ends. The error says
+// which the accounts file does not have.
+func settleSaver(ctx context.Context, out io.Writer, s *config.Settings, saver *verify.Saver) error {
+	for {
+		err := saver.Flush()
+		if err == nil {
+			break
+		}
+		fmt.Fprintf(out, "cannot save new refresh tokens: %v\nMake room: it is tried again every %v. An interrupt gives them up.\n", err, rescuePause)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("given up, new refresh tokens are lost: authorize the accounts again that do not work: %w", err)
+		case <-time.After(rescuePause):
+		}
+	}
+	if n := saver.Saved(); n > 0 {
+		fmt.Fprintf(out, "%d new refresh tokens saved in %s\n", n, s.AccountsFile)
+	}
+	if n, path, cause := saver.Kept(); n > 0 {
+		return fmt.Errorf("%d new refresh tokens are not in %s: %w\n"+
+			"They are kept in %s, which only its owner may read. To have them in %s in place of what is there, run\n  %s\nand remove that file. "+
+			"With oauth.token_store in config.json this command saves them there by itself",
+			n, s.AccountsFile, cause, path, s.AccountsFile, importOf(s, path))
 	}
 	return nil
 }

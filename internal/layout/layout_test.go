@@ -49,7 +49,7 @@ var allowed = map[string][]string{
 	"internal/accountfile/internal/jsonedit": {"internal/keyfile"},
 	"internal/boltfile":                      {},
 	"internal/config":                        {"server", "upstream", "oauth", "internal/account", "internal/accountfile", "internal/accountkeys", "internal/admin", "internal/keyfile", "internal/password", "internal/seal"},
-	"internal/verify":                        {"upstream", "oauth", "internal/account", "internal/config", "internal/keyfile"},
+	"internal/verify":                        {"upstream", "oauth", "internal/account", "internal/config", "internal/keyfile", "internal/accountfile", "internal/seal"},
 	"internal/app/apptest":                   {"internal/accountfile", "internal/config", "internal/sandbox", "internal/testkit", "internal/testkit/provider"},
 	"internal/checkup":                       {"internal/account", "internal/config", "internal/keyfile"},
 	"internal/app":                           {"server", "upstream", "oauth", "internal/account", "internal/accountfile", "internal/admin", "internal/config", "internal/control", "internal/durable", "internal/checkup", "internal/keyfile", "internal/quota", "internal/tokenstore", "internal/verify", "internal/watchdog", "internal/logging"},

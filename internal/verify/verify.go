@@ -47,29 +47,29 @@ func (v *Verifier) Verify(ctx context.Context, a *account.Account) error {
 // that the provider gave in place of the account's, zero if it gave none. If it
 // gave one, the refresh token in the account may be void.
 func Apart(ctx context.Context, s *config.Settings, a *account.Account) (newest account.Secret, err error) {
-	given, tokens := new(Rotations), s.OAuth.Config
+	given, tokens := new(rotations), s.OAuth.Config
 	tokens.Store = given
 	v, err := New(tokens, s.Upstream.Config)
 	if err != nil {
 		return account.Secret{}, err
 	}
-	defer v.Close()
 	err = v.Verify(ctx, a)
+	v.Close() // a request may have outlived ctx, and its answer counts
 	return given.newest(a.ID), err
 }
 
-// Rotations is a token store in memory that tells which refresh tokens the
+// rotations is a token store in memory that tells which refresh tokens the
 // provider replaced. It implements oauth.Store; the zero value is empty.
-type Rotations struct {
+type rotations struct {
 	mu      sync.Mutex // guards records
 	records map[string]oauth.Record
 }
 
 // Load implements oauth.Store: there is nothing from before.
-func (*Rotations) Load(oauth.Chain) (oauth.Record, bool, error) { return oauth.Record{}, false, nil }
+func (*rotations) Load(oauth.Chain) (oauth.Record, bool, error) { return oauth.Record{}, false, nil }
 
 // Save implements oauth.Store.
-func (s *Rotations) Save(c oauth.Chain, r oauth.Record) error {
+func (s *rotations) Save(c oauth.Chain, r oauth.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.records == nil {
@@ -80,23 +80,11 @@ func (s *Rotations) Save(c oauth.Chain, r oauth.Record) error {
 }
 
 // Retain implements oauth.Store.
-func (*Rotations) Retain(func(oauth.Chain) bool) error { return nil }
+func (*rotations) Retain(func(oauth.Chain) bool) error { return nil }
 
 // newest returns the refresh token that replaced the account's, zero if none did.
-func (s *Rotations) newest(id string) account.Secret {
+func (s *rotations) newest(id string) account.Secret {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.records[id].Refresh
-}
-
-// Len returns the number of accounts whose refresh token was replaced.
-func (s *Rotations) Len() (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.records {
-		if !r.Refresh.IsZero() {
-			n++
-		}
-	}
-	return n
 }

@@ -2,6 +2,9 @@ package verify
 
 import (
 	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"xoauth2-proxy/internal/app/apptest"
@@ -40,6 +43,31 @@ func TestApart(t *testing.T) {
 			t.Errorf("%s: %+v", email, got)
 		}
 		apptest.CheckCanaries(t, email, got.Text())
+	}
+}
+
+// TestApartWaitsForTheAnswer ends the time of a verification while the provider
+// replaces the refresh token: the new one is returned all the same.
+func TestApartWaitsForTheAnswer(t *testing.T) {
+	const email = "user@outlook.com"
+	_, f := apptest.NewSandbox(t, email)
+	s, accounts, _, err := config.Load(f.Config, f.Accounts, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		cancel()
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"access_token": "canary-access", "token_type": "Bearer", "expires_in": 3600, "refresh_token": "canary-new"}`)
+	}))
+	defer endpoint.Close()
+	a, _ := accounts.ByLogin([]byte(email))
+	changed := *a
+	changed.TokenURL = endpoint.URL
+	newest, err := Apart(ctx, s, &changed)
+	if err == nil || newest.Reveal() != "canary-new" {
+		t.Errorf("the refresh token that the provider gave is lost; %v", err)
 	}
 }
 
