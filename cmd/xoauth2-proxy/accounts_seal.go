@@ -16,7 +16,7 @@ import (
 type accountsSealCmd struct {
 	files
 	Key    string `help:"The key, as file:/path, env:NAME or credential:NAME; several lines are keys that only open, after the one that seals. Default: secrets.key of config.json." env:"XOAUTH2_SEAL_KEY" placeholder:"REF"`
-	NewKey string `help:"Make a new key in this file, which must not exist yet, and seal with it." placeholder:"FILE" xor:"key"`
+	NewKey string `help:"Make a new key in this file, which must not exist yet, and seal with it. The keys so far (--key, else secrets.key) follow it in the file and open what they sealed." placeholder:"FILE"`
 	DryRun bool   `help:"Only say what would happen."`
 }
 
@@ -28,21 +28,48 @@ func (c *accountsSealCmd) Run() error {
 			return fmt.Errorf("--new-key: %w", err)
 		}
 	}
-	settings, keys, err := c.prepare()
+	settings, err := c.prepare()
 	if err != nil {
 		if made { // nothing is sealed with it
 			err = errors.Join(err, os.Remove(c.NewKey))
 		}
 		return err
 	}
-	settings.Secrets.Key = keys // for the check of the result
-	var sealed, current, references int
-	_, err = edit(settings, accountfile.EditOptions{DryRun: c.DryRun}, func(l *accountfile.List) error {
+	done, err := sealAccounts(settings, c.DryRun)
+	if err != nil && made { // sealed values may be in the file or in its pending copy
+		err = fmt.Errorf("%w\nThe new key stays in %s; go on with --key file:PATH", err, c.NewKey)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s%v\n", dryRunPrefix(c.DryRun), done)
+	if made && settings.Secrets.Ref != "" && settings.Secrets.Ref != "file:"+c.NewKey {
+		fmt.Printf("config.json names another key: set secrets.key to \"file:%s\", which has the old keys too, and restart the proxy; then rotate-key drops the old ones\n", c.NewKey)
+	}
+	return nil
+}
+
+// sealed counts the secrets of an accounts file.
+type sealed struct {
+	key                       string // its name
+	anew, current, references int
+}
+
+func (n sealed) String() string {
+	return fmt.Sprintf("%d secrets sealed with key %s, %d were sealed with it already, %d are references", n.anew, n.key, n.current, n.references)
+}
+
+// sealAccounts seals the secrets of the accounts file with the first of the keys in
+// settings.
+func sealAccounts(settings *config.Settings, dryRun bool) (sealed, error) {
+	keys := settings.Secrets.Key
+	n := sealed{key: keys.ID()}
+	_, err := edit(settings, accountfile.EditOptions{DryRun: dryRun}, func(l *accountfile.List) error {
 		return l.ReplaceStrings(accountfile.SealedKeys, func(email, key, value string) (string, error) {
 			field := seal.Field{Account: email, Key: key}
 			switch {
 			case keys.Current(value) && !seal.IsUnbound(value):
-				current++
+				n.current++
 				return value, nil
 			case seal.IsSealed(value): // with an older key, or for no field
 				plain, err := keys.OpenField(value, field)
@@ -51,55 +78,64 @@ func (c *accountsSealCmd) Run() error {
 				}
 				value = plain
 			case seal.IsReference(value):
-				references++
+				n.references++
 				return value, nil
 			}
-			sealed++
+			n.anew++
 			return keys.SealField(value, field)
 		})
 	})
-	if err != nil && made { // sealed values may be in the file or in its pending copy
-		err = fmt.Errorf("%w\nThe new key stays in %s; go on with --key file:PATH", err, c.NewKey)
-	}
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%s%d secrets sealed with key %s, %d were sealed with it already, %d are references\n",
-		dryRunPrefix(c.DryRun), sealed, keys.ID(), current, references)
-	return nil
+	return n, err
 }
 
-// prepare finds the keys, and errors that would prevent sealing.
-func (c *accountsSealCmd) prepare() (*config.Settings, *seal.Keyring, error) {
+// prepare returns settings with the keys to seal with, and finds errors that would
+// prevent sealing.
+func (c *accountsSealCmd) prepare() (*config.Settings, error) {
 	settings, err := c.settings()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	keys, err := c.keyring(settings)
-	if err != nil {
-		return nil, nil, err
+	if settings.Secrets.Key, err = c.keyring(settings); err != nil {
+		return nil, err
 	}
 	if c.NewKey != "" {
 		_, err = edit(settings, accountfile.EditOptions{DryRun: true, Rehearse: !c.DryRun}, func(*accountfile.List) error { return nil })
 	}
-	return settings, keys, err
+	return settings, err
 }
 
-// keyring returns the keys.
+// keyring returns the keys, a new one with the older ones after it.
 func (c *accountsSealCmd) keyring(settings *config.Settings) (*seal.Keyring, error) {
-	switch {
-	case c.NewKey != "" && c.DryRun:
-		return seal.ParseKeyring(seal.GenerateKey())
-	case c.NewKey != "":
-		path, err := filepath.Abs(c.NewKey)
-		if err != nil {
+	given := c.Key
+	if given == "" {
+		given = settings.Secrets.Ref
+	}
+	if c.NewKey == "" {
+		if given == "" {
+			return nil, exitError{exitUsage, errors.New("say which key, with secrets.key in config.json, --key or XOAUTH2_SEAL_KEY, or have one made with --new-key")}
+		}
+		return seal.LoadKeyring(given)
+	}
+	old := ""
+	if path, err := filepath.Abs(c.NewKey); err != nil {
+		return nil, err
+	} else if c.NewKey = path; given != "" && given != "file:"+path {
+		if old, err = seal.KeyText(given); err != nil {
 			return nil, err
 		}
-		return seal.LoadKeyring("file:" + path)
-	case c.Key != "":
-		return seal.LoadKeyring(c.Key)
-	case settings.Secrets.Key.CanSeal():
-		return settings.Secrets.Key, nil
 	}
-	return nil, exitError{exitUsage, errors.New("say which key, with secrets.key in config.json, --key or XOAUTH2_SEAL_KEY, or have one made with --new-key")}
+	if c.DryRun {
+		return seal.ParseKeyring(seal.WithNewKey(old))
+	}
+	made, err := seal.KeyText("file:" + c.NewKey)
+	if err != nil {
+		return nil, err
+	}
+	if old != "" {
+		err = durable.Replace(c.NewKey, []byte(made+"\n"+old+"\n"), nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return seal.LoadKeyring("file:" + c.NewKey)
 }

@@ -26,6 +26,9 @@ func (c *checkCmd) Run() error {
 	for _, f := range findings {
 		fmt.Println(f)
 	}
+	if err := app.CheckTokenStore(settings); err != nil {
+		return exitError{exitConfig, err}
+	}
 	for _, l := range settings.Server.Listeners {
 		fmt.Printf("clients connect to %s\n", l.Address)
 	}

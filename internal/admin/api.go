@@ -149,6 +149,10 @@ type Info struct {
 	PID      int    `json:"pid"`
 	// AccountsFile is an absolute path.
 	AccountsFile string `json:"accounts_file"`
+	// SealKey names the key that seals secrets, TokenStoreKey the one that the token
+	// store is sealed with; "" for none.
+	SealKey       string `json:"seal_key"`
+	TokenStoreKey string `json:"token_store_key"`
 }
 
 // State is the state of one account. A zero time is left out.

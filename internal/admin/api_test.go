@@ -249,7 +249,7 @@ func TestAPI(t *testing.T) {
 		{"verify, no JSON", "POST", "/admin/accounts/verify", `{`, 400, "invalid JSON"},
 		{"verify, for too long", "POST", "/admin/accounts/verify", `{"email": "have@a.test", "timeout_seconds": 3601}`, 400, "1..3600"},
 		{"verify, for no time", "POST", "/admin/accounts/verify", `{"email": "have@a.test", "timeout_seconds": 0}`, 400, "1..3600"},
-		{"info", "GET", "/admin/info", "", 200, `{"success":true,"api":1,"version":"1","revision":"r","pid":7,"accounts_file":"/a.json"}`},
+		{"info", "GET", "/admin/info", "", 200, `{"success":true,"api":1,"version":"1","revision":"r","pid":7,"accounts_file":"/a.json","seal_key":"","token_store_key":""}`},
 		{"reload", "POST", "/admin/reload", "", 200, `"restart_needed":["server.loops"],"certificate_error":"no PEM"}`},
 		{"level", "PUT", "/admin/log/level", `{"level": "debug"}`, 200, `{"success":true,"level":"debug"}`},
 		{"level, none", "PUT", "/admin/log/level", `{"level": "loud"}`, 400, "level: is none"},

@@ -73,6 +73,9 @@ type Info struct {
 	Revision     string `json:"revision"`
 	PID          int    `json:"pid"`
 	AccountsFile string `json:"accounts_file"`
+	// SealKey and TokenStoreKey name the keys that the proxy seals with; "" for none.
+	SealKey       string `json:"seal_key"`
+	TokenStoreKey string `json:"token_store_key"`
 }
 
 // Client asks one running proxy. It is safe for concurrent use.

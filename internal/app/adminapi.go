@@ -96,11 +96,17 @@ func (a *adminAPI) Order(email string, order admin.Order) (*admin.Hold, error) {
 
 // Info implements admin.API.
 func (a *adminAPI) Info() admin.Info {
-	file := a.live.inForce().AccountsFile
+	settings := a.live.inForce()
+	file := settings.AccountsFile
 	if abs, err := filepath.Abs(file); err == nil {
 		file = abs
 	}
-	return admin.Info{API: admin.APIVersion, Version: a.version, Revision: a.revision, PID: os.Getpid(), AccountsFile: file}
+	info := admin.Info{API: admin.APIVersion, Version: a.version, Revision: a.revision, PID: os.Getpid(), AccountsFile: file,
+		SealKey: settings.Secrets.Key.ID()}
+	if kept := a.live.kept; kept != nil {
+		info.TokenStoreKey = kept.KeyID()
+	}
+	return info
 }
 
 // Reload implements admin.API.

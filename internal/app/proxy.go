@@ -128,7 +128,7 @@ func (p *Proxy) serveAPI(o *Options, store *account.Store) error {
 		return err
 	}
 	p.live.store, p.live.tokens, p.live.relay, p.live.server, p.live.orders = store, p.tokens, p.relay, p.server, p.orders
-	p.live.setToken = p.admin.SetToken
+	p.live.kept, p.live.setToken = p.kept, p.admin.SetToken
 	p.admin.SetToken(o.Settings.Admin.Token.Reveal())
 	p.admin.HandleAPI(&adminAPI{
 		live: p.live, store: store, tokens: p.tokens, relay: p.relay, orders: p.orders,

@@ -16,6 +16,7 @@ import (
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/control"
+	"xoauth2-proxy/internal/tokenstore"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/server"
 	"xoauth2-proxy/upstream"
@@ -34,9 +35,10 @@ type reloader struct {
 	relay       *upstream.Relay
 	server      *server.Server
 	orders      *control.Orders
-	setToken    func(string) // of the admin API; set before start
-	certificate *certificate // for clients; nil: there is none
-	files       inputs       // the files of settings, accounts and secrets
+	kept        *tokenstore.Store // nil: tokens are in memory only
+	setToken    func(string)      // of the admin API; set before start
+	certificate *certificate      // for clients; nil: there is none
+	files       inputs            // the files of settings, accounts and secrets
 
 	mu       sync.Mutex       // serializes changes; guards the fields below
 	settings *config.Settings // in force
@@ -195,6 +197,11 @@ func (r *reloader) adopt(s *config.Settings) {
 	}
 	if r.setToken != nil {
 		r.setToken(s.Admin.Token.Reveal())
+	}
+	if r.kept != nil {
+		if err := r.kept.Rekey(s.Secrets.Key); err != nil {
+			r.log.Error("the token store cannot be sealed with the new key: it keeps the old one", zap.Error(err))
+		}
 	}
 	r.relay.SetIPv6(s.Upstream.IPv6)
 	running := *r.settings

@@ -26,6 +26,19 @@ func OpenTokenStore(s *config.Settings) (*tokenstore.Store, error) {
 	return kept, nil
 }
 
+// CheckTokenStore finds out whether OpenTokenStore would open the file, and changes
+// nothing. A file that a running proxy has open is in order.
+func CheckTokenStore(s *config.Settings) error {
+	if s.OAuth.TokenStore == "" {
+		return nil
+	}
+	err := tokenstore.Check(tokenstore.Config{Path: s.OAuth.TokenStore, Keys: s.Secrets.Key})
+	if err == nil || errors.Is(err, tokenstore.ErrInUse) {
+		return nil
+	}
+	return fmt.Errorf("oauth.token_store: %w", err)
+}
+
 // TokenConfig returns the configuration of a token manager that keeps its tokens
 // in the store, which may be nil.
 func TokenConfig(s *config.Settings, kept *tokenstore.Store) oauth.Config {

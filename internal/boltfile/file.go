@@ -50,9 +50,18 @@ type write struct {
 // Errors: ErrInUse, ErrDamaged and those of the file system. A damaged file is not
 // changed.
 func Open(path string, patience time.Duration) (*File, error) {
+	return open(path, patience, false)
+}
+
+// OpenToRead is Open for a file that exists and is not to be changed.
+func OpenToRead(path string, patience time.Duration) (*File, error) {
+	return open(path, patience, true)
+}
+
+func open(path string, patience time.Duration, readOnly bool) (*File, error) {
 	f := &File{lost: make(chan struct{})}
 	err := f.do(func() (err error) {
-		f.db, err = bbolt.Open(path, 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType,
+		f.db, err = bbolt.Open(path, 0o600, &bbolt.Options{FreelistType: bbolt.FreelistMapType, ReadOnly: readOnly,
 			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
 				return openChecked(name, flag, mode, patience)
 			}})

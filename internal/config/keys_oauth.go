@@ -12,7 +12,7 @@ import (
 // secretsKeys is the section secrets. It is read before everything else.
 var secretsKeys = []keyfile.Key[draft]{
 	{Path: "secrets.key", Set: (*draft).readKey,
-		Doc: "where the key is that opens sealed values (accounts seal) and seals the token store: file:/path, env:NAME or credential:NAME; the token store takes another one at the next start; default none"},
+		Doc: "where the key is that opens sealed values (accounts seal) and seals the token store: file:/path, env:NAME or credential:NAME; rotate-key replaces it; default none"},
 }
 
 // readKey reads the keys, which then open the sealed values in the rest of the file.
@@ -21,6 +21,7 @@ func (d *draft) readKey(v *keyfile.Value) {
 		if warning := seal.Exposed(ref); warning != "" {
 			v.Entry.Status, v.Entry.Note = keyfile.Warned, warning
 		}
+		d.settings.Secrets.Ref = ref
 		return seal.LoadKeyring(ref)
 	})(v)
 	if !ok {

@@ -95,6 +95,8 @@ type OAuth struct {
 type Secrets struct {
 	// Key opens sealed values, and seals the token store; nil: there is none.
 	Key *seal.Keyring
+	// Ref is where Key was read, as file:/path, env:NAME or credential:NAME.
+	Ref string
 }
 
 // Admin is the listener of metrics, health and state. Its Sockets, SocketNeeded,

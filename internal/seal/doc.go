@@ -24,7 +24,7 @@
 //
 // A [Keyring] has one key that seals and any number of older ones that only
 // open. To rotate: generate a key, put it in front of the old one, seal all
-// anew, remove the old one. A key is a line of text:
+// anew, remove the old one; the command rotate-key does so. A key is a line of text:
 //
 //	sealkey:v1:BASE64
 //

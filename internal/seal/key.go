@@ -89,11 +89,7 @@ func ParseKeyring(text string) (*Keyring, error) {
 // LoadKeyring reads the keys that ref names: "file:/path", "env:NAME" or
 // "credential:NAME". A key file that every user can read is read: see Exposed.
 func LoadKeyring(ref string) (*Keyring, error) {
-	kind, name, ok := splitReference(ref)
-	if !ok {
-		return nil, fmt.Errorf("the key must be given as file:/path, env:NAME or credential:NAME")
-	}
-	text, err := read(kind, name)
+	text, err := KeyText(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +114,15 @@ func Exposed(ref string) string {
 	return fmt.Sprintf("every user can read the file (mode %04o); chmod 600 is right, unless it is mounted so into a container", info.Mode().Perm())
 }
 
+// KeyText returns the text of the keys that ref names; see LoadKeyring. It is secret.
+func KeyText(ref string) (string, error) {
+	kind, name, ok := splitReference(ref)
+	if !ok {
+		return "", fmt.Errorf("the key must be given as file:/path, env:NAME or credential:NAME")
+	}
+	return read(kind, name)
+}
+
 // CanSeal reports whether there is a key.
 func (kr *Keyring) CanSeal() bool { return kr != nil && len(kr.keys) > 0 }
 
@@ -127,6 +132,43 @@ func (kr *Keyring) ID() string {
 		return ""
 	}
 	return kr.keys[0].id
+}
+
+// OldIDs names the keys that only open.
+func (kr *Keyring) OldIDs() (ids []string) {
+	if kr.CanSeal() {
+		for _, k := range kr.keys[1:] {
+			ids = append(ids, k.id)
+		}
+	}
+	return ids
+}
+
+// WithNewKey returns the text of a key file with a new key in front of its keys.
+func WithNewKey(text string) string { return GenerateKey() + "\n" + text }
+
+// WithoutOldKeys returns the text of a key file without the keys that only open.
+func WithoutOldKeys(text string) string {
+	var kept strings.Builder
+	first := true
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(strings.TrimSpace(line), keyPrefix) {
+			if !first {
+				continue
+			}
+			first = false
+		}
+		kept.WriteString(line)
+	}
+	return kept.String()
+}
+
+// FileOf returns the path in a reference to a file, and "" for any other value.
+func FileOf(ref string) (path string) {
+	if kind, path, _ := splitReference(ref); kind == kindFile {
+		return path
+	}
+	return ""
 }
 
 func (kr *Keyring) find(id string) *key {

@@ -2,13 +2,17 @@ package tokenstore
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	"go.etcd.io/bbolt"
 
+	"xoauth2-proxy/internal/boltfile"
 	"xoauth2-proxy/internal/durable"
+	"xoauth2-proxy/internal/seal"
+	"xoauth2-proxy/oauth"
 )
 
 // create makes an empty store. It does nothing if another process has made one meanwhile.
@@ -24,27 +28,58 @@ func create(cfg Config) error {
 	return err
 }
 
-// sealAnew replaces the store by one with the same records, all of them sealed with the key
-// in use. It is a new file: in the old one unused pages would still have the clear text. s
-// goes on with the new one.
-func (s *Store) sealAnew(cfg Config) error {
-	old := s.db
-	err := old.View(func(from *bbolt.Tx) error {
-		return s.build(cfg, func(to *bbolt.Tx) error { return s.copyTo(from, to) }, os.Rename)
+// sealAnew replaces the store by one with the same records, all of them sealed with the
+// first of keys. It is a new file: in the old one unused pages would still have the old
+// text. s goes on with the new one; after an error, with the old one.
+func (s *Store) sealAnew(keys *seal.Keyring) error {
+	var db *boltfile.File
+	placed := false
+	next := &Store{keys: keys, cfg: s.cfg}
+	err := s.db.View(func(from *bbolt.Tx) error {
+		return next.build(s.cfg, func(to *bbolt.Tx) error { return s.copyTo(from, to, next.encode) }, func(made, path string) (err error) {
+			if db, err = openDB(made, s.cfg.LockTimeout); err != nil {
+				return err
+			}
+			if err = os.Rename(made, path); err != nil {
+				return errors.Join(err, db.Close())
+			}
+			placed = true
+			return nil
+		})
 	})
-	if err != nil {
-		return bare(err)
+	if placed { // the old file has no name any more
+		old := s.db
+		s.db, s.keys = db, keys
+		err = errors.Join(err, old.Close())
 	}
-	db, err := openDB(cfg.Path, cfg.LockTimeout)
-	if err != nil {
-		return err
-	}
-	s.db = db
-	return bare(old.Close())
+	return bare(err)
 }
 
-// copyTo seals all records of one database into another.
-func (s *Store) copyTo(from, to *bbolt.Tx) error {
+// Rekey has the store use other keys. If another one is the first, all records are
+// sealed anew, while other operations wait. After an error the store goes on with the
+// keys that it had.
+func (s *Store) Rekey(keys *seal.Keyring) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case keys.ID() == s.keys.ID():
+		s.keys = keys
+		return nil
+	case !keys.CanSeal():
+		return fmt.Errorf("token store: %w", seal.ErrNoKey)
+	}
+	return s.sealAnew(keys)
+}
+
+// KeyID names the key that the store is sealed with, "" for none.
+func (s *Store) KeyID() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.keys.ID()
+}
+
+// copyTo copies all records of one database, as encode writes them, to another.
+func (s *Store) copyTo(from, to *bbolt.Tx, encode func([]byte, oauth.Record) ([]byte, error)) error {
 	orphans := to.Bucket(bucketOrphans)
 	if err := from.Bucket(bucketOrphans).ForEach(orphans.Put); err != nil {
 		return err
@@ -55,7 +90,7 @@ func (s *Store) copyTo(from, to *bbolt.Tx) error {
 		if err != nil {
 			return err
 		}
-		sealed, err := s.encode(key, r)
+		sealed, err := encode(key, r)
 		if err != nil {
 			return err
 		}

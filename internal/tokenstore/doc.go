@@ -18,8 +18,8 @@
 // # Keys
 //
 // With a keyring everything is sealed. When the file is opened, records in clear or under
-// an older key are sealed anew. A file that is damaged, or sealed with a missing key, is
-// neither opened nor changed.
+// an older key are sealed anew; [Store.Rekey] does so while the store is open. A file that
+// is damaged, or sealed with a missing key, is neither opened nor changed.
 //
 // # A file that breaks while it is in use
 //

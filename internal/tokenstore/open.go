@@ -43,13 +43,13 @@ func open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, keys: cfg.Keys, now: time.Now}
+	s := &Store{db: db, keys: cfg.Keys, cfg: cfg, now: time.Now}
 	renew, err := s.check()
 	if err == nil && info != nil && info.Mode().Perm()&0o077 != 0 { // it is ours
 		err = bare(os.Chmod(cfg.Path, 0o600))
 	}
 	if err == nil && renew {
-		err = s.sealAnew(cfg)
+		err = s.sealAnew(cfg.Keys)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.db.Close())
@@ -59,7 +59,11 @@ func open(cfg Config) (*Store, error) {
 
 // openDB opens the database. Errors: ErrInUse, ErrDamaged and those of the file system.
 func openDB(path string, timeout time.Duration) (*boltfile.File, error) {
-	db, err := boltfile.Open(path, timeout)
+	return opened(boltfile.Open(path, timeout))
+}
+
+// opened makes errors of boltfile those of this package.
+func opened(db *boltfile.File, err error) (*boltfile.File, error) {
 	switch {
 	case err == nil:
 		return db, nil
@@ -99,6 +103,28 @@ func (s *Store) check() (renew bool, err error) {
 	})
 	return renew && err == nil, err
 }
+
+// Check finds out whether Open would open the store, and changes nothing. There is
+// nothing to find out about a file that does not exist. ErrInUse: another process has
+// it open, and so can read it.
+func Check(cfg Config) error {
+	if _, err := os.Stat(cfg.Path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	db, err := opened(boltfile.OpenToRead(cfg.Path, checkPatience))
+	if err == nil {
+		s := &Store{db: db, keys: cfg.Keys, now: time.Now}
+		_, err = s.check()
+		err = errors.Join(err, db.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", cfg.Path, err)
+	}
+	return nil
+}
+
+// checkPatience is how long Check waits for another process.
+const checkPatience = 100 * time.Millisecond
 
 // checkValue reports whether a record can be read. A sealed record that opens is as we
 // wrote it, and is not parsed: parsing ten thousand records would take longer than all else

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -63,8 +64,10 @@ type Config struct {
 
 // Store is an open token store. It implements [oauth.Store].
 type Store struct {
+	mu      sync.RWMutex // guards the next two; held by readers while they use the database
 	db      *boltfile.File
 	keys    *seal.Keyring
+	cfg     Config
 	now     func() time.Time
 	failing atomic.Pointer[error] // of the last write; nil after a success
 }
@@ -73,11 +76,17 @@ var _ oauth.Store = (*Store)(nil)
 
 // Close waits for running writes and closes the file. A file that broke while it was in
 // use is abandoned.
-func (s *Store) Close() error { return bare(s.db.Close()) }
+func (s *Store) Close() error {
+	s.mu.RLock() // a Rekey has ended
+	defer s.mu.RUnlock()
+	return bare(s.db.Close())
+}
 
 // Failing returns why what was saved last is in memory only: the error of the last write,
 // or that the file broke while it was in use. Nil: all is saved.
 func (s *Store) Failing() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	if err := s.db.Lost(); err != nil {
 		return bare(err)
 	}
@@ -104,6 +113,8 @@ func (s *Store) Load(c oauth.Chain) (r oauth.Record, ok bool, err error) {
 	if err != nil {
 		return oauth.Record{}, false, err
 	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	var value string
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		value = string(tx.Bucket(bucketChains).Get(key))
@@ -122,6 +133,8 @@ func (s *Store) Save(c oauth.Chain, r oauth.Record) error {
 	if err != nil {
 		return err
 	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	value, err := s.encode(key, r)
 	if err != nil {
 		return err
@@ -137,6 +150,8 @@ func (s *Store) Save(c oauth.Chain, r oauth.Record) error {
 
 // Retain implements oauth.Store.
 func (s *Store) Retain(live func(oauth.Chain) bool) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	now := s.now()
 	var found, lost, dead [][]byte // keys
 	err := s.db.View(func(tx *bbolt.Tx) error {
@@ -189,6 +204,8 @@ func (s *Store) spent(key []byte, value string, now time.Time) bool {
 
 // Len returns the number of chains that are kept.
 func (s *Store) Len() (n int, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		n = tx.Bucket(bucketChains).Stats().KeyN
 		return nil
