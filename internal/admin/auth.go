@@ -4,7 +4,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -60,33 +63,50 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) bool {
 		return true
 	}
 	want := s.token.Load()
-	if local == nil && want != nil && hasToken(ctx, want) {
+	switch {
+	case local == nil && want != nil && hasToken(ctx, want): // no web page has the token
 		return true
-	}
-	if len(ctx.Request.Header.Peek("Origin")) > 0 { // a browser, sent here by some page
+	case len(ctx.Request.Header.Peek("Origin")) > 0: // a browser, sent here by some page
 		WriteError(ctx, fasthttp.StatusForbidden, "requests from web pages are not served")
 		return false
-	}
-	if local != nil {
+	case local != nil:
 		return true
-	}
-	if want == nil {
-		if !changes(ctx) {
-			return true
-		}
+	case want != nil:
+		s.refuse(ctx, "a bearer token is needed")
+		return false
+	case !s.isOurHost(ctx.Request.Header.Host()) || !s.isOurHost(ctx.Host()):
+		WriteError(ctx, fasthttp.StatusForbidden,
+			"without admin.token, requests are served for the host localhost, loopback addresses and the names in admin.hosts only")
+		return false
+	case changes(ctx):
 		s.refuse(ctx, s.remedy())
 		return false
 	}
-	s.refuse(ctx, "a bearer token is needed")
-	return false
+	return true
 }
 
-// hasToken reports whether a request has the token with that hash. No web page can have it
-// sent by a browser that does not know it.
+// hasToken reports whether the request has the token with that hash.
 func hasToken(ctx *fasthttp.RequestCtx, want *[sha256.Size]byte) bool {
 	scheme, token, _ := strings.Cut(string(ctx.Request.Header.Peek("Authorization")), " ")
 	got := sha256.Sum256([]byte(strings.TrimSpace(token)))
 	return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && strings.EqualFold(scheme, "Bearer")
+}
+
+// isOurHost reports whether a request for that host, which may have a port, is meant for
+// this server. A web page reaches a server on the loopback if the name of the page's own
+// host resolves to a loopback address by now (DNS rebinding); the browser then sends that
+// name.
+func (s *Server) isOurHost(host []byte) bool {
+	name := string(host)
+	if h, _, err := net.SplitHostPort(name); err == nil {
+		name = h
+	}
+	name = strings.TrimSuffix(name, ".")
+	if ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	return strings.EqualFold(name, "localhost") ||
+		slices.ContainsFunc(s.cfg.Hosts, func(ours string) bool { return strings.EqualFold(name, strings.TrimSuffix(ours, ".")) })
 }
 
 // refuse answers 401.

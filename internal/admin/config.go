@@ -21,6 +21,10 @@ type Config struct {
 	// carry (RFC 6750 section 2.1), at least MinToken octets. Needed when
 	// Address is beyond the loopback. Default: none.
 	Token string
+	// Hosts are names for Address, in a browser or in front of a proxy of the
+	// operator's. Without Token, requests below /admin and /debug are served for
+	// localhost, loopback addresses and these names only. Default: none.
+	Hosts []string
 	// Sockets are paths for the admin socket, in the order of preference: the
 	// first that can be made is used. Its peers need no token; they must be root
 	// or the user of this process. Without Token, only the socket serves requests
@@ -35,7 +39,8 @@ type Config struct {
 	// Default: 1 MiB.
 	MaxBody int
 	// MaxConnections caps the connections of the address, and those of the admin
-	// socket; more are closed at once. Default: 64.
+	// socket. For one more, that which has been idle for longest is closed; if none
+	// is idle, the new one. Default: 64.
 	MaxConnections int
 	// ReadTimeout bounds reading a request, WriteTimeout writing the reply.
 	// Default: 10s, 30s.

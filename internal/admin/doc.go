@@ -47,7 +47,9 @@
 //     server listens on the loopback only, and serves there only requests that read:
 //     every other request below /admin is 401, and the error names the socket.
 //
-// Requests that a web page made a browser send are refused.
+// Requests that a web page made a browser send are refused, unless they have the
+// token. Without a token, the host that a request names must be localhost, a loopback
+// address or one of Config.Hosts.
 //
 // Each verification is logged with its requester: a "uid" of the socket, or an address.
 package admin

@@ -46,7 +46,8 @@ type Server struct {
 
 	mu      sync.Mutex // guards the fields below, and those of listeners
 	closing bool
-	conns   map[net.Conn]bool // true: a request is running
+	conns   map[net.Conn]*connection
+	turn    uint64 // grows with each connection and each request; orders the idle ones
 }
 
 // listener is a source of connections, with a cap of its own: clients that fill one
@@ -67,7 +68,7 @@ func New(cfg Config, log *zap.Logger, notReady func() []string, sets ...*metrics
 	if log == nil {
 		log = zap.NewNop()
 	}
-	s := &Server{cfg: cfg, log: log, notReady: notReady, sets: sets, conns: make(map[net.Conn]bool)}
+	s := &Server{cfg: cfg, log: log, notReady: notReady, sets: sets, conns: make(map[net.Conn]*connection)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.SetToken(cfg.Token)
 	s.http = &fasthttp.Server{
@@ -75,7 +76,7 @@ func New(cfg Config, log *zap.Logger, notReady func() []string, sets ...*metrics
 		ErrorHandler:          badRequest,
 		ConnState:             s.track,
 		Logger:                debugLogger{log},
-		Concurrency:           2*cfg.MaxConnections + 1, // add keeps it below
+		Concurrency:           4*cfg.MaxConnections + 1, // add keeps it below, with those that are about to end
 		MaxRequestBodySize:    cfg.MaxBody,
 		ReadBufferSize:        maxHeader,
 		ReadTimeout:           cfg.ReadTimeout,
@@ -178,53 +179,11 @@ func (s *Server) accept(l *listener) {
 		}
 		s.wg.Go(func() {
 			err := s.http.ServeConn(c)
-			s.remove(l, c)
+			s.remove(c)
 			if e := s.log.Check(zap.DebugLevel, "admin connection ended"); e != nil {
 				e.Write(zap.Error(err))
 			}
 		})
-	}
-}
-
-// add takes c, of l, into the list, unless l is full or the server is closing.
-// (fasthttp would answer 503, which the client often loses: its request is not
-// read.)
-func (s *Server) add(l *listener, c net.Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing || l.open >= s.cfg.MaxConnections {
-		return false
-	}
-	l.open++
-	s.conns[c] = false
-	return true
-}
-
-func (s *Server) remove(l *listener, c net.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.open--
-	delete(s.conns, c)
-}
-
-// begin notes that a request of c is running.
-func (s *Server) begin(c net.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conns[c] = true
-}
-
-// track notes that the reply has been written. It is fasthttp's ConnState,
-// whose StateActive comes with the connection already, before any request.
-func (s *Server) track(c net.Conn, state fasthttp.ConnState) {
-	if state != fasthttp.StateIdle {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conns[c] = false
-	if s.closing {
-		_ = c.Close()
 	}
 }
 
@@ -255,17 +214,6 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	s.closeConns(true)
 	return ctx.Err()
-}
-
-// closeConns closes the idle connections, or all.
-func (s *Server) closeConns(all bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c, busy := range s.conns {
-		if all || !busy {
-			_ = c.Close()
-		}
-	}
 }
 
 // serve answers one request. A handler's fault ends that request only.

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/valyala/fasthttp"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -251,6 +252,8 @@ func TestListenersFillApart(t *testing.T) {
 		cfg := socketConfig(t)
 		cfg.MaxConnections = 2
 		s := newServer(t, cfg, nil)
+		inside, release := make(chan struct{}), make(chan struct{})
+		s.Handle("GET", "/wait", func(*fasthttp.RequestCtx) { inside <- struct{}{}; <-release })
 		url, other := start(t, s), "socket:"+cfg.Sockets[0]
 		full := s.Addr().String()
 		if network == "unix" {
@@ -262,12 +265,10 @@ func TestListenersFillApart(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			if _, err := io.WriteString(c, "GET /health HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			if _, err := io.WriteString(c, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := io.ReadFull(c, make([]byte, 12)); err != nil { // it is in the list
-				t.Fatal(err)
-			}
+			<-inside
 		}
 		c, err := net.Dial(network, full)
 		if err != nil {
@@ -280,6 +281,7 @@ func TestListenersFillApart(t *testing.T) {
 		if resp, body := do(t, "GET", other+"/health", ""); resp.StatusCode != 200 {
 			t.Errorf("%s is full, the other one: %d %s", network, resp.StatusCode, body)
 		}
+		close(release)
 	}
 }
 

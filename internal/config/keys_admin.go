@@ -24,6 +24,8 @@ var adminKeys = []keyfile.Key[draft]{
 		`bearer token of the admin API and of profiles, at least 16 characters; default none, and then admin.address serves no changes; metrics and health ask for none`)),
 	keyfile.Set("admin.token_file", keyfile.Checked(readAdminToken), func(d *draft) *account.Secret { return &d.settings.Admin.Token },
 		"file that has the token instead, as its first line; a reload reads it again; default none"),
+	keyfile.Set("admin.hosts", keyfile.List, func(d *draft) *[]string { return &d.settings.Admin.Hosts },
+		"names under which admin.address is reached, beside localhost and loopback addresses; without a token, requests for another host are refused; metrics and health are served for any; default none"),
 	keyfile.Set("admin.pprof", keyfile.Boolean, func(d *draft) *bool { return &d.settings.Admin.Pprof },
 		"serves Go profiles under /debug/pprof/; default false; on loopback only"),
 
