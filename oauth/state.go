@@ -157,6 +157,18 @@ func (s *Source) ownState(st *AccountState) {
 	s.stateOfFailure(st, time.Now())
 }
 
+// Failure returns why the account gets no token, nil if nothing is against it, and when
+// the endpoint may be asked again. Unlike State it reads no store.
+func (m *Manager) Failure(a *account.Account) (err *Error, retry time.Time) {
+	var st AccountState
+	if v, found := m.sources.Load(a.ID); found {
+		s := v.(*Source)
+		s.ownState(&st)
+	}
+	m.stateOfClient(&st, a)
+	return st.LastError, st.NextRefresh
+}
+
 // ForceRefresh gets a new access token for the account now, ignoring what is
 // remembered, stored or cached, and returns why that failed. See Fetch.
 func (m *Manager) ForceRefresh(ctx context.Context, a *account.Account) error {

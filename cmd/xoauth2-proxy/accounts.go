@@ -2,20 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"strings"
-	"text/tabwriter"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/admin"
-	"xoauth2-proxy/internal/app"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/keyfile"
 )
@@ -96,85 +90,6 @@ func find(accounts *account.Snapshot, name string) (*account.Account, error) {
 	return nil, fmt.Errorf("there is no account %q", name)
 }
 
-// form is the format of a list; at most one of the flags is given.
-type form struct {
-	JSON bool `name:"json" help:"As JSON." xor:"form"`
-	CSV  bool `name:"csv" help:"As CSV with a header." xor:"form"`
-}
-
-// write shows rows under a header, or value as JSON.
-func (f form) write(w io.Writer, header []string, rows [][]string, value any) error {
-	switch {
-	case f.JSON:
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(value)
-	case f.CSV:
-		out := csv.NewWriter(w)
-		if err := out.Write(header); err != nil {
-			return err
-		}
-		return out.WriteAll(rows)
-	}
-	return writeTable(w, header, rows)
-}
-
-// writeTable writes aligned columns.
-func writeTable(w io.Writer, header []string, rows [][]string) error {
-	var b strings.Builder
-	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{header}, rows...) {
-		cells := make([]string, len(row))
-		for i, cell := range row {
-			cells[i] = oneLine(cell)
-		}
-		if _, err := fmt.Fprintln(tw, strings.Join(cells, "\t")); err != nil {
-			return err
-		}
-	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
-	for line := range strings.Lines(b.String()) {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// oneLine replaces control characters, which could upset a terminal.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s)
-}
-
-// accountsListCmd lists the accounts.
-type accountsListCmd struct {
-	files
-	form
-}
-
-// Run implements the command.
-func (c *accountsListCmd) Run() error {
-	_, accounts, err := c.load()
-	if err != nil {
-		return err
-	}
-	all := []admin.Account{}
-	var rows [][]string
-	for _, a := range accounts.All() {
-		p := app.PublicAccount(a)
-		all = append(all, p)
-		rows = append(rows, []string{p.Email, p.AccountID, p.Provider, p.OAuthEndpoint, p.IPAddress, p.VMTAName})
-	}
-	return c.write(os.Stdout, []string{"email", "account_id", "provider", "oauth_endpoint", "ip_address", "vmta_name"}, rows, all)
-}
-
 // accountsShowCmd shows one account.
 type accountsShowCmd struct {
 	files
@@ -207,7 +122,7 @@ func (c *accountsShowCmd) Run() error {
 	for i, f := range fields {
 		rows[i] = []string{f.key, f.value}
 	}
-	return writeTable(os.Stdout, []string{"key", "in force"}, rows)
+	return writeTable(os.Stdout, columnsOf(os.Stdout), []string{"key", "in force"}, rows)
 }
 
 // describe lists the values in force for an account, without its secrets.

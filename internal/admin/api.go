@@ -30,6 +30,8 @@ var (
 type API interface {
 	// Accounts returns the accounts in force, in the order of the file.
 	Accounts() []Account
+	// Listed is Accounts with the state of each.
+	Listed() []Listed
 	// Check returns what is wrong with a new account by itself.
 	Check(n *NewAccount) error
 	// Verify gets a token for a new account and logs in at its provider, which
@@ -78,6 +80,12 @@ type Account struct {
 	Provider      string `json:"provider"`
 	OAuthEndpoint string `json:"oauth_endpoint"`
 	OAuthTokenURL string `json:"oauth_token_url"`
+}
+
+// Listed is an account in the list of all.
+type Listed struct {
+	Account
+	Status
 }
 
 // NewAccount is an account as a request gives it. It has secrets in it;
@@ -157,7 +165,8 @@ type Info struct {
 
 // State is the state of one account. A zero time is left out.
 type State struct {
-	Account     Account     `json:"account"`
+	Account Account `json:"account"`
+	Status
 	Flow        string      `json:"flow"`
 	Hold        Hold        `json:"hold"`
 	Token       Token       `json:"token"`

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 )
@@ -42,16 +43,36 @@ type failure struct {
 	Error string `json:"error"`
 }
 
+// list shows the accounts, all or those that the query asks for.
 func (a *apiRoutes) list(ctx *fasthttp.RequestCtx) {
-	accounts := a.api.Accounts()
-	if accounts == nil {
-		accounts = []Account{}
+	wanted, err := WantedStates(string(ctx.QueryArgs().Peek("state")))
+	if err != nil {
+		WriteError(ctx, fasthttp.StatusBadRequest, err.Error())
+		return
+	}
+	provider := string(ctx.QueryArgs().Peek("provider"))
+	all := a.api.Listed()
+	shown, states := []Listed{}, make(map[string]int)
+	for _, l := range all {
+		states[l.State]++
+		if (wanted == nil || slices.Contains(wanted, l.State)) && (provider == "" || strings.EqualFold(provider, l.Provider)) {
+			shown = append(shown, l)
+		}
 	}
 	WriteJSON(ctx, fasthttp.StatusOK, struct {
-		Success       bool      `json:"success"`
-		TotalAccounts int       `json:"total_accounts"`
-		Accounts      []Account `json:"accounts"`
-	}{true, len(accounts), accounts})
+		Success       bool           `json:"success"`
+		TotalAccounts int            `json:"total_accounts"`
+		Accounts      []Listed       `json:"accounts"`
+		States        map[string]int `json:"states"`
+	}{true, len(all), shown, states})
+}
+
+// outcome is the message about a change, or about a dry run of it.
+func outcome(dryRun bool, done, planned string) string {
+	if dryRun {
+		return "Dry run: " + planned
+	}
+	return done
 }
 
 // add adds one account.
@@ -85,7 +106,8 @@ func (a *apiRoutes) add(ctx *fasthttp.RequestCtx) {
 		fail(ctx, err)
 		return
 	}
-	reply := changed{Success: true, Message: fmt.Sprintf("Account %s added successfully", n.Email), TotalAccounts: total, DryRun: dryRun, IgnoredFields: ignoredIn(n)}
+	reply := changed{Success: true, Message: outcome(dryRun, fmt.Sprintf("Account %s added successfully", n.Email),
+		fmt.Sprintf("account %s would be added", n.Email)), TotalAccounts: total, DryRun: dryRun, IgnoredFields: ignoredIn(n)}
 	if account, ok := a.describe(n.Email); ok {
 		reply.Account = &account
 	}
@@ -115,8 +137,8 @@ func (a *apiRoutes) remove(ctx *fasthttp.RequestCtx) {
 		fail(ctx, err)
 		return
 	}
-	WriteJSON(ctx, fasthttp.StatusOK, changed{Success: true, Message: fmt.Sprintf("Account %s deleted successfully", address),
-		TotalAccounts: total, DryRun: dryRun})
+	WriteJSON(ctx, fasthttp.StatusOK, changed{Success: true, Message: outcome(dryRun, fmt.Sprintf("Account %s deleted successfully", address),
+		fmt.Sprintf("account %s would be removed", address)), TotalAccounts: total, DryRun: dryRun})
 }
 
 // removeAll removes all accounts, if the request has confirm=true.
@@ -136,8 +158,8 @@ func (a *apiRoutes) removeAll(ctx *fasthttp.RequestCtx) {
 		fail(ctx, err)
 		return
 	}
-	WriteJSON(ctx, fasthttp.StatusOK, changed{Success: true, Message: fmt.Sprintf("All %d accounts deleted successfully", n),
-		TotalAccounts: total, DryRun: dryRun})
+	WriteJSON(ctx, fasthttp.StatusOK, changed{Success: true, Message: outcome(dryRun, fmt.Sprintf("All %d accounts deleted successfully", n),
+		fmt.Sprintf("all %d accounts would be removed", n)), TotalAccounts: total, DryRun: dryRun})
 }
 
 // removeInvalid verifies all accounts and removes those whose credentials the provider
@@ -176,7 +198,8 @@ func (a *apiRoutes) removeInvalid(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	n := len(dead)
-	WriteJSON(ctx, fasthttp.StatusOK, changed{Success: true, Message: fmt.Sprintf("Deleted %d invalid accounts", n), TotalAccounts: total,
+	WriteJSON(ctx, fasthttp.StatusOK, changed{Success: true, Message: outcome(dryRun, fmt.Sprintf("Deleted %d invalid accounts", n),
+		fmt.Sprintf("%d invalid accounts would be removed", n)), TotalAccounts: total,
 		DeletedCount: &n, DeletedAccounts: dead, KeptAccounts: kept, DryRun: dryRun})
 }
 

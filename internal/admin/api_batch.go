@@ -40,12 +40,14 @@ func (a *apiRoutes) addBatch(ctx *fasthttp.RequestCtx) {
 		fail(ctx, err)
 		return
 	}
-	reply := changed{Success: true, Message: fmt.Sprintf("Added %d accounts successfully", added), TotalAccounts: total,
+	reply := changed{Success: true, Message: outcome(dryRun, fmt.Sprintf("Added %d accounts successfully", added),
+		fmt.Sprintf("%d accounts would be added", added)), TotalAccounts: total,
 		AddedCount: &added, DryRun: dryRun, IgnoredFields: ignoredIn(list...)}
 	status := fasthttp.StatusOK
 	if n := len(failed); n > 0 {
 		status = fasthttp.StatusPartialContent
-		reply.Success, reply.Message = "partial", fmt.Sprintf("Added %d accounts, %d failed", added, n)
+		reply.Success, reply.Message = "partial", outcome(dryRun, fmt.Sprintf("Added %d accounts, %d failed", added, n),
+			fmt.Sprintf("%d accounts would be added, %d failed", added, n))
 		reply.FailedCount, reply.FailedAccounts = &n, failed
 	}
 	WriteJSON(ctx, status, reply)

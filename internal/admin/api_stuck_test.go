@@ -36,7 +36,7 @@ func (f *fakeAPI) State(email string) (*State, error) {
 	}
 	f.hang(email)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	st := &State{Account: a, Flow: "refresh_token", Hold: Hold{State: "active"}, Connections: Connections{Parked: 1, Limit: 3}, Limits: []Limit{}}
+	st := &State{Status: Status{State: StateFailing, Detail: "for a test", Until: &at}, Account: a, Flow: "refresh_token", Hold: Hold{State: "active"}, Connections: Connections{Parked: 1, Limit: 3}, Limits: []Limit{}}
 	if strings.HasPrefix(email, "slow") {
 		st.Token = Token{Valid: true, IssuedAt: &at, AgeSeconds: 7, ExpiresAt: &at, NextRefresh: &at, RotatedAt: &at, Unsaved: true}
 		st.LastError = &LastError{At: "token", Class: "unavailable", Message: "m", Hint: "h", RetryAt: &at}

@@ -33,6 +33,19 @@ func (f *fakeAPI) Accounts() []Account {
 	return slices.Clone(f.accounts)
 }
 
+// Listed has the local part as the state, if it is one.
+func (f *fakeAPI) Listed() (out []Listed) {
+	for _, a := range f.Accounts() {
+		l := Listed{a, Status{State: StateActive}}
+		if local, _, _ := strings.Cut(a.Email, "@"); slices.Contains(States, local) && local != StateActive {
+			at := time.Unix(1_800_000_000, 0).UTC()
+			l.Status = Status{State: local, Detail: "for a test", Until: &at}
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
 func (f *fakeAPI) Check(n *NewAccount) error {
 	if n.Provider != "gmail" && n.Provider != "outlook" {
 		return errors.New("provider: is none")
@@ -202,9 +215,13 @@ func TestAPI(t *testing.T) {
 		status                   int
 		want                     string // in the answer
 	}{
-		{"list", "GET", "/admin/accounts", "", 200, `{"success":true,"total_accounts":2,"accounts":[{"account_id":"id","email":"have@a.test","ip_address":"","vmta_name":"","provider":"gmail","oauth_endpoint":"","oauth_token_url":""},`},
+		{"list", "GET", "/admin/accounts", "", 200, `{"success":true,"total_accounts":2,"accounts":[{"account_id":"id","email":"have@a.test","ip_address":"","vmta_name":"","provider":"gmail","oauth_endpoint":"","oauth_token_url":"","state":"active"},`},
+		{"list, one state", "GET", "/admin/accounts?state=active&provider=GMAIL", "", 200, `"email":"more@a.test",`},
+		{"list, what is broken", "GET", "/admin/accounts?state=broken", "", 200, `{"success":true,"total_accounts":2,"accounts":[],"states":{"active":2}}`},
+		{"list, another provider", "GET", "/admin/accounts?provider=outlook", "", 200, `"accounts":[],`},
+		{"list, no such state", "GET", "/admin/accounts?state=active,dead", "", 400, `state: \"dead\" is none of active, throttled,`},
 		{"add", "POST", "/admin/accounts", newJSON("new@a.test"), 200, `{"success":true,"message":"Account new@a.test added successfully","total_accounts":3,"account":{"account_id":"gmail_x","email":"new@a.test",`},
-		{"add, dry run", "POST", "/admin/accounts?dry_run=true", newJSON("new@a.test"), 200, `"total_accounts":3,"dry_run":true}`},
+		{"add, dry run", "POST", "/admin/accounts?dry_run=true", newJSON("new@a.test"), 200, `"message":"Dry run: account new@a.test would be added","total_accounts":3,"dry_run":true}`},
 		{"add, no JSON", "POST", "/admin/accounts", `{"refresh_token": "canary`, 400, "invalid JSON"},
 		{"add, another type", "POST", "/admin/accounts", `{"refresh_token": 5}`, 400, `the field \"refresh_token\" must be of type string`},
 		{"add, an array", "POST", "/admin/accounts", `[]`, 400, "a JSON object is wanted"},
@@ -229,12 +246,12 @@ func TestAPI(t *testing.T) {
 		{"batch, there already", "POST", "/admin/accounts/batch", "[" + newJSON("have@a.test") + "," + newJSON("x@a.test") + "," + newJSON("X@a.test") + "]", 409, `"duplicates":["have@a.test","X@a.test"]`},
 		{"delete", "DELETE", "/admin/accounts/have@a.test", "", 200, `{"success":true,"message":"Account have@a.test deleted successfully","total_accounts":1}`},
 		{"delete, escaped", "DELETE", "/admin/accounts/have%40a.test", "", 200, `"total_accounts":1}`},
-		{"delete, dry run", "DELETE", "/admin/accounts/have@a.test?dry_run=true", "", 200, `"total_accounts":1,"dry_run":true}`},
+		{"delete, dry run", "DELETE", "/admin/accounts/have@a.test?dry_run=true", "", 200, `"message":"Dry run: account have@a.test would be removed","total_accounts":1,"dry_run":true}`},
 		{"delete, no address", "DELETE", "/admin/accounts/have", "", 400, "invalid email format"},
 		{"delete, not there", "DELETE", "/admin/accounts/other@a.test", "", 404, "not found"},
 		{"delete all, unconfirmed", "DELETE", "/admin/accounts", "", 400, "confirm=true"},
 		{"delete all", "DELETE", "/admin/accounts?confirm=true", "", 200, `"total_accounts":0}`},
-		{"delete all, dry run", "DELETE", "/admin/accounts?confirm=true&dry_run=true", "", 200, `"total_accounts":0,"dry_run":true}`},
+		{"delete all, dry run", "DELETE", "/admin/accounts?confirm=true&dry_run=true", "", 200, `"message":"Dry run: all 2 accounts would be removed","total_accounts":0,"dry_run":true}`},
 		{"state", "GET", "/admin/accounts/have@a.test", "", 200, `"hold":{"state":"active"},"token":{"valid":false,"age_seconds":0},"connections":{"dialing":0,"active":0,"parked":1,"closing":0,"limit":3,"waiting_messages":0},"limits":[]}`},
 		{"state, not there", "GET", "/admin/accounts/other@a.test", "", 404, "not found"},
 		{"state, no address", "GET", "/admin/accounts/other", "", 400, "invalid email"},
@@ -271,7 +288,7 @@ func TestAPIDeletesOnlyTheDead(t *testing.T) {
 	f, url := newAPI(t, "", "dead1@a.test", "slow@a.test", "good@a.test", "dead2@a.test")
 	path := url + "/admin/accounts/invalid"
 	want := `"total_accounts":2,"deleted_count":2,"deleted_accounts":["dead1@a.test","dead2@a.test"],"kept_accounts":[{"email":"slow@a.test","error":"token endpoint unavailable"}]`
-	if resp, body := do(t, "DELETE", path+"?dry_run=true", ""); resp.StatusCode != 200 || !strings.Contains(body, want) || len(f.Accounts()) != 4 {
+	if resp, body := do(t, "DELETE", path+"?dry_run=true", ""); resp.StatusCode != 200 || !strings.Contains(body, want) || !strings.Contains(body, "would be removed") || len(f.Accounts()) != 4 {
 		t.Errorf("dry run: %d %s, %v", resp.StatusCode, body, f.Accounts())
 	}
 	if resp, body := do(t, "DELETE", path, ""); resp.StatusCode != 200 || !strings.Contains(body, want) || len(f.Accounts()) != 2 {

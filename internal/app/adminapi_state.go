@@ -7,6 +7,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/verify"
+	"xoauth2-proxy/upstream"
 )
 
 // State implements admin.API.
@@ -17,10 +18,12 @@ func (a *adminAPI) State(email string) (*admin.State, error) {
 	}
 	order := a.orders.Of(acct.ID)
 	st := &admin.State{Account: PublicAccount(acct), Flow: string(acct.TokenFlow()), Hold: holdOf(order)}
-	if err := a.fillConnections(acct, st); err != nil {
+	condition, err := a.fillConnections(acct, st)
+	if err != nil {
 		return nil, err
 	}
 	tokens, ok := a.tokens.State(acct.ID)
+	st.Status = statusOf(order, tokens.LastError, tokens.NextRefresh, []upstream.Condition{condition})
 	if !ok {
 		return st, nil
 	}
@@ -37,11 +40,12 @@ func (a *adminAPI) State(email string) (*admin.State, error) {
 	return st, nil
 }
 
-// fillConnections adds what the relay knows.
-func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) error {
+// fillConnections adds what the relay knows. It returns what keeps the account from
+// sending.
+func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) (c upstream.Condition, err error) {
 	s, err := a.relay.State(acct.ID)
 	if err != nil {
-		return fmt.Errorf("%w (%v)", admin.ErrUnavailable, err)
+		return c, fmt.Errorf("%w (%v)", admin.ErrUnavailable, err)
 	}
 	st.Connections = admin.Connections{
 		Dialing: s.Dialing, Active: s.Busy, Parked: s.Parked, Closing: s.Closing,
@@ -50,9 +54,11 @@ func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) error
 	st.Limits = []admin.Limit{}
 	standing, err := a.relay.Standing(acct.ID)
 	if err != nil {
-		return fmt.Errorf("%w (%v)", admin.ErrUnavailable, err)
+		return c, fmt.Errorf("%w (%v)", admin.ErrUnavailable, err)
 	}
+	c.Failure, c.RetryAt = s.LastError, s.RetryAt
 	if standing != nil {
+		c.Stopped, c.Until, c.Reason, c.Throttled = standing.Stopped, standing.Until, standing.Reason, standing.Connections > 0
 		for _, u := range standing.Uses {
 			st.Limits = append(st.Limits, admin.Limit{Name: u.Limit, Used: u.Used, Max: u.Max})
 		}
@@ -69,7 +75,7 @@ func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) error
 	if s.LastError != nil {
 		st.LastError = lastError("login", verify.Explain(s.LastError), s.RetryAt)
 	}
-	return nil
+	return c, nil
 }
 
 func lastError(at string, f verify.Failure, retry time.Time) *admin.LastError {
