@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
+
+	"golang.org/x/term"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
@@ -100,6 +104,13 @@ type accountsShowCmd struct {
 // field is a key of an account with its value.
 type field struct{ key, value string }
 
+// property is a key of an account with what is in force for it: in words, and as a value
+// in JSON.
+type property struct {
+	key, text string
+	value     any
+}
+
 // Run implements the command.
 func (c *accountsShowCmd) Run() error {
 	_, accounts, err := c.load()
@@ -110,56 +121,65 @@ func (c *accountsShowCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	fields := describe(a)
-	if c.JSON {
-		shown := make(map[string]string, len(fields))
-		for _, f := range fields {
-			shown[f.key] = f.value
-		}
-		return form{JSON: true}.write(os.Stdout, nil, nil, shown)
+	properties := describe(a)
+	shown := make(map[string]any, len(properties))
+	rows := make([][]string, len(properties))
+	for i, p := range properties {
+		shown[p.key], rows[i] = p.value, []string{p.key, p.text}
 	}
-	rows := make([][]string, len(fields))
-	for i, f := range fields {
-		rows[i] = []string{f.key, f.value}
-	}
-	return writeTable(os.Stdout, columnsOf(os.Stdout), []string{"key", "in force"}, rows)
+	return form{JSON: c.JSON}.write(os.Stdout, []string{"key", "in force"}, rows, shown)
 }
 
-// describe lists the values in force for an account, without its secrets.
-func describe(a *account.Account) []field {
-	source := "the system's choice"
+// describe lists the values in force for an account, without its secrets. In JSON a limit
+// is a number, 0 for none; a secret is true if it is set; what is not set is "".
+func describe(a *account.Account) (list []property) {
+	text := func(key, value string) { list = append(list, property{key, value, value}) }
+	secret := func(key string, s account.Secret) {
+		word := "set"
+		if s.IsZero() {
+			word = "none"
+		}
+		list = append(list, property{key, word, !s.IsZero()})
+	}
+	limit := func(key string, n int64) {
+		word := "no limit"
+		if n != 0 {
+			word = fmt.Sprint(n)
+		}
+		list = append(list, property{key, word, n})
+	}
+	source := property{"ip_address", "the system's choice", ""}
 	if a.SourceIP.IsValid() {
-		source = a.SourceIP.String()
+		source.text, source.value = a.SourceIP.String(), a.SourceIP.String()
 	}
 	l := &a.Limits
-	limit := func(n int) string {
-		if n == 0 {
-			return "no limit"
-		}
-		return fmt.Sprint(n)
-	}
-	return []field{
-		{"email", a.Email}, {"account_id", a.ID}, {"provider", a.Provider}, {"flow", string(a.TokenFlow())},
-		{"client_id", a.ClientID}, {"client_secret", present(a.ClientSecret)}, {"refresh_token", present(a.RefreshToken)},
-		{"oauth_token_url", a.TokenURL}, {"scope", a.Scope}, {"oauth_endpoint", a.SMTP.String()}, {"tls", string(a.SMTP.TLS)},
-		{"auth_identity", a.Identity()}, {"ip_address", source}, {"vmta_name", a.VMTA},
-		{"refresh_margin", a.RefreshMargin.String()},
-		{"max_connections_per_account", limit(l.MaxConnections)},
-		{"max_messages_per_connection", limit(l.MaxMessagesPerConnection)},
-		{"connection_max_age", l.ConnectionMaxAge.String()}, {"connection_idle_timeout", l.IdleTimeout.String()},
-		{"max_recipients", limit(l.MaxRecipients)}, {"messages_per_minute", limit(l.MessagesPerMinute)},
-		{"messages_per_hour", limit(l.MessagesPerHour)}, {"messages_per_day", limit(l.MessagesPerDay)},
-		{"recipients_per_day", limit(l.RecipientsPerDay)}, {"logins_per_minute", limit(l.LoginsPerMinute)},
-		{"max_message_size", limit(int(l.MaxMessageSize))},
-	}
-}
-
-// present tells whether there is a secret.
-func present(s account.Secret) string {
-	if s.IsZero() {
-		return "none"
-	}
-	return "set"
+	text("email", a.Email)
+	text("account_id", a.ID)
+	text("provider", a.Provider)
+	text("flow", string(a.TokenFlow()))
+	text("client_id", a.ClientID)
+	secret("client_secret", a.ClientSecret)
+	secret("refresh_token", a.RefreshToken)
+	text("oauth_token_url", a.TokenURL)
+	text("scope", a.Scope)
+	text("oauth_endpoint", a.SMTP.String())
+	text("tls", string(a.SMTP.TLS))
+	text("auth_identity", a.Identity())
+	list = append(list, source)
+	text("vmta_name", a.VMTA)
+	text("refresh_margin", a.RefreshMargin.String())
+	limit("max_connections_per_account", int64(l.MaxConnections))
+	limit("max_messages_per_connection", int64(l.MaxMessagesPerConnection))
+	text("connection_max_age", l.ConnectionMaxAge.String())
+	text("connection_idle_timeout", l.IdleTimeout.String())
+	limit("max_recipients", int64(l.MaxRecipients))
+	limit("messages_per_minute", int64(l.MessagesPerMinute))
+	limit("messages_per_hour", int64(l.MessagesPerHour))
+	limit("messages_per_day", int64(l.MessagesPerDay))
+	limit("recipients_per_day", int64(l.RecipientsPerDay))
+	limit("logins_per_minute", int64(l.LoginsPerMinute))
+	limit("max_message_size", l.MaxMessageSize)
+	return list
 }
 
 // accountsRemoveCmd removes accounts.
@@ -167,8 +187,8 @@ type accountsRemoveCmd struct {
 	files
 	Names []string `arg:"" optional:"" name:"name" help:"Emails or account_ids."`
 	socketFlag
-	All    bool `help:"All accounts; needs --yes."`
-	Yes    bool `help:"Do not ask."`
+	All    bool `help:"All accounts; without a terminal it needs --yes."`
+	Yes    bool `help:"Do not ask; without it, a person at a terminal is asked."`
 	DryRun bool `help:"Only say what would happen."`
 }
 
@@ -177,12 +197,21 @@ func (c *accountsRemoveCmd) Run() error {
 	switch {
 	case c.All == (len(c.Names) > 0):
 		return exitError{exitUsage, errors.New("name accounts, or say --all")}
-	case c.All && !c.Yes && !c.DryRun:
+	case c.All && !c.Yes && !c.DryRun && !atTerminal():
 		return exitError{exitUsage, errors.New("--all takes every account out: say --yes if that is meant")}
 	}
 	settings, err := c.settings()
 	if err != nil {
 		return err
+	}
+	if !c.Yes && !c.DryRun && atTerminal() {
+		what := strings.Join(c.Names, ", ")
+		if c.All {
+			what = "all accounts"
+		}
+		if !confirmed(fmt.Sprintf("Take %s out of %s?", oneLine(what), settings.AccountsFile)) {
+			return errors.New("nothing was removed")
+		}
 	}
 	removed := len(c.Names)
 	accounts, err := edit(settings, accountfile.EditOptions{DryRun: c.DryRun}, func(l *accountfile.List) error {
@@ -227,6 +256,17 @@ func (c *accountsRemoveCmd) accept(settings *config.Settings) error {
 		return fmt.Errorf("the accounts are removed from the file; the running proxy does not reload: %w", err)
 	}
 	return nil
+}
+
+// atTerminal reports whether a person can answer a question.
+func atTerminal() bool { return term.IsTerminal(int(os.Stdin.Fd())) }
+
+// confirmed asks the person at the terminal, and returns true for "y" or "yes".
+func confirmed(question string) bool {
+	fmt.Fprintf(os.Stderr, "%s [y/N] ", question)
+	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n') // the end of the input is no
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes"
 }
 
 // dryRunPrefix marks the result of a dry run.

@@ -40,8 +40,9 @@ func TestAccountsListAndShow(t *testing.T) {
 		t.Errorf("%v, %v", rows, err)
 	}
 	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "show", "USER@gmail.com")...), "client_secret", "set", "max_connections_per_account", "10")
-	var shown map[string]string
-	if err := json.Unmarshal([]byte(mustRun(t, 0, with(f, "accounts", "show", "--json", "outlook_user_outlook_com")...)), &shown); err != nil || shown["client_secret"] != "none" {
+	var shown map[string]any
+	if err := json.Unmarshal([]byte(mustRun(t, 0, with(f, "accounts", "show", "--json", "outlook_user_outlook_com")...)), &shown); err != nil || shown["client_secret"] != false ||
+		shown["refresh_token"] != true || shown["max_connections_per_account"] != 3.0 || shown["messages_per_hour"] != 0.0 || shown["ip_address"] != "" {
 		t.Errorf("%v, %v", shown, err)
 	}
 	apptest.CheckParts(t, mustRun(t, 1, with(f, "accounts", "show", "nobody@gmail.com")...), "there is no account")
@@ -133,6 +134,14 @@ func TestAccountsVerify(t *testing.T) {
 		t.Error("--failed shows accounts that work")
 	}
 	_, stdout, _ := runCLI(t, append(verify, "--json")...)
+	var all []struct {
+		Email string
+		Works bool
+	}
+	if err := json.Unmarshal([]byte(stdout), &all); err != nil || len(all) != 4 || !all[0].Works || all[1].Works || !all[2].Works || all[3].Works {
+		t.Errorf("%+v, %v\n%s", all, err, stdout)
+	}
+	_, stdout, _ = runCLI(t, append(verify, "--json", "--failed")...)
 	var failed []struct {
 		Email, Phase, Class, Hint string
 		Permanent                 bool
@@ -141,7 +150,7 @@ func TestAccountsVerify(t *testing.T) {
 		!failed[0].Permanent || failed[1].Phase != "AUTH" || failed[1].Hint == "" {
 		t.Errorf("%+v, %v\n%s", failed, err, stdout)
 	}
-	_, stdout, _ = runCLI(t, append(verify, "--csv")...)
+	_, stdout, _ = runCLI(t, append(verify, "--csv", "--failed")...)
 	if rows, err := csv.NewReader(strings.NewReader(stdout)).ReadAll(); err != nil || len(rows) != 3 || rows[2][0] != "refused@outlook.com" {
 		t.Errorf("%v, %v", rows, err)
 	}

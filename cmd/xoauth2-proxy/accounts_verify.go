@@ -33,7 +33,7 @@ type accountsVerifyCmd struct {
 	Names    []string      `arg:"" optional:"" name:"name" help:"Emails or account_ids; default: all accounts."`
 	Parallel int           `help:"Accounts at one time." default:"16" placeholder:"N"`
 	Timeout  time.Duration `help:"Time for each account." default:"60s" placeholder:"TIME"`
-	Failed   bool          `help:"Show only accounts that do not work. JSON and CSV never have others."`
+	Failed   bool          `help:"Show only accounts that do not work."`
 }
 
 // endSignals are the signals that end a command.
@@ -43,6 +43,7 @@ var endSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 type verdict struct {
 	Email          string `json:"email"`
 	AccountID      string `json:"account_id"`
+	Works          bool   `json:"works"`
 	verify.Failure        // zero if the account works
 	err            error
 }
@@ -197,14 +198,15 @@ func verdictOn(ctx context.Context, v *verify.Verifier, a *account.Account) verd
 // show writes the verdicts. It returns an error if an account does not work.
 func (c *accountsVerifyCmd) show(verdicts []verdict) error {
 	failed := []verdict{}
-	for _, v := range verdicts {
-		if v.err != nil {
-			failed = append(failed, v)
+	for i := range verdicts {
+		v := &verdicts[i]
+		if v.Works = v.err == nil; !v.Works {
+			failed = append(failed, *v)
 		}
 	}
 	header := []string{"email", "account_id", "result", "phase", "message", "hint"}
 	shown := verdicts
-	if c.Failed || c.JSON || c.CSV {
+	if c.Failed {
 		shown = failed
 	}
 	rows := make([][]string, len(shown))
@@ -215,7 +217,7 @@ func (c *accountsVerifyCmd) show(verdicts []verdict) error {
 		}
 		rows[i] = []string{v.Email, v.AccountID, result, v.Phase, v.Message, v.Hint}
 	}
-	if err := c.write(os.Stdout, header, rows, failed); err != nil {
+	if err := c.write(os.Stdout, header, rows, shown); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "%d of %d accounts work\n", len(verdicts)-len(failed), len(verdicts))

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
@@ -61,6 +62,11 @@ func (c *authorizeCmd) run(ctx context.Context, in io.Reader, out io.Writer) err
 	old, err := c.adoptExisting(settings, e(notYet))
 	if err != nil {
 		return err
+	}
+	if secret.IsZero() && old == nil && c.Certificate == "" { // a stored one stays
+		if secret, err = (secretInput{"client secret", "", "XOAUTH2_CLIENT_SECRET"}).read(true); err != nil {
+			return err
+		}
 	}
 	p, err := c.provider(settings, old)
 	if err != nil {
@@ -219,11 +225,12 @@ func (c *authorizeCmd) ask(ctx context.Context, settings *config.Settings, what 
 	who := what.Account.Identity()
 	if c.Method == "device" {
 		return z.DeviceAuthorize(ctx, func(p consent.Prompt) {
-			fmt.Fprintf(out, "On any device, open\n\n  %s\n\nand enter the code %s, as %s, until %s.\n",
-				oneLine(p.URL), oneLine(p.Code), who, p.Expiry.Local().Format(time.TimeOnly))
+			fmt.Fprintf(out, "%s\n  %s\n\n%s", wrap("On any device, open"), oneLine(p.URL),
+				wrap(fmt.Sprintf("and enter the code %s, as %s, until %s.", oneLine(p.Code), who, p.Expiry.Local().Format(time.TimeOnly))))
 			if p.URLWithCode != "" {
-				fmt.Fprintf(out, "This address has the code in it: %s\n", oneLine(p.URLWithCode))
+				fmt.Fprintf(out, "\n%s\n  %s\n", wrap("This address has the code in it:"), oneLine(p.URLWithCode))
 			}
+			fmt.Fprintf(out, "\n%s", wrap(waiting))
 		})
 	}
 	request, err := z.AuthCode(consent.Redirect{Port: c.RedirectPort, URI: c.RedirectURI})
@@ -231,14 +238,36 @@ func (c *authorizeCmd) ask(ctx context.Context, settings *config.Settings, what 
 		return nil, err
 	}
 	defer request.Close()
-	fmt.Fprintf(out, `Open this address in a browser and consent as %s:
-
-  %s
-
-A browser on this machine comes back by itself. One on another machine ends at an address that begins
-with %s and shows an error: copy that address from the browser, paste it here and press Enter.
-`, who, request.URL(), request.RedirectURL())
+	fmt.Fprintf(out, "%s\n  %s\n\n%s\n%s", wrap(fmt.Sprintf("Open this address in a browser and consent as %s:", who)), request.URL(),
+		wrap(fmt.Sprintf("A browser on this machine comes back by itself. One on another machine ends at an address that begins with %s and shows an error: "+
+			"copy that address from the browser, paste it here and press Enter.", request.RedirectURL())), wrap(waiting))
 	return waitOrPaste(ctx, request, keyboard, out)
+}
+
+// waiting is the last line while the person is elsewhere.
+const waiting = "Waiting for the consent. An interrupt (Ctrl-C) gives it up."
+
+// wrap breaks a text between words into lines that every terminal has room for. A longer
+// word, such as an address, has a line of its own.
+func wrap(text string) string {
+	const most = 79
+	var b strings.Builder
+	used := 0
+	for word := range strings.FieldsSeq(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case used == 0:
+		case used+1+n > most:
+			b.WriteByte('\n')
+			used = 0
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += n
+	}
+	return b.String() + "\n"
 }
 
 // waitOrPaste waits for the browser or a pasted answer, and returns the first. What is

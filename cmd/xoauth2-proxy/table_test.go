@@ -31,11 +31,6 @@ func TestTableFits(t *testing.T) {
 		}
 		apptest.CheckParts(t, b.String(), "535", "5.7.139", "Set-CASM", "works", "lines")
 		squeezed := strings.Join(strings.Fields(b.String()), "")
-		for _, letters := range []string{"b.example"} {
-			if !strings.Contains(squeezed, letters) {
-				t.Errorf("%q is not in the table of %d", letters, most)
-			}
-		}
 		if got := strings.Count(squeezed, "e") + strings.Count(squeezed, "7"); most == 0 {
 			continue
 		} else if want := strings.Count(strings.Join(append(header, append(append(rows[0], rows[1]...), rows[2]...)...), ""), "e") +
