@@ -44,12 +44,23 @@ func (in secretInput) read(ask bool) (account.Secret, error) {
 	case os.Getenv(in.env) != "":
 		return account.NewSecret(os.Getenv(in.env)), nil
 	case ask && term.IsTerminal(int(os.Stdin.Fd())):
-		fmt.Fprintf(os.Stderr, "%s (not shown, empty for none): ", in.name)
-		text, err := term.ReadPassword(int(os.Stdin.Fd()))
-		fmt.Fprintln(os.Stderr)
-		return account.NewSecret(strings.TrimSpace(string(text))), err
+		return askSecret(in.name)
 	}
 	return account.Secret{}, nil
+}
+
+// maxSecret bounds a secret that is typed, in octets.
+const maxSecret = 64 << 10
+
+// askSecret asks the person at the terminal for a secret, which is not shown.
+func askSecret(name string) (account.Secret, error) {
+	old, err := term.MakeRaw(int(os.Stdin.Fd())) // before the question, so that no early key shows
+	if err != nil {
+		return account.Secret{}, err
+	}
+	defer term.Restore(int(os.Stdin.Fd()), old)
+	text, err := typed(bufio.NewReader(os.Stdin), name+" (not shown, empty for none): ", maxSecret)
+	return account.NewSecret(strings.TrimSpace(string(text))), err
 }
 
 // newAccount has the flags that describe an account.

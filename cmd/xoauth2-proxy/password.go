@@ -77,7 +77,7 @@ func askPassword(in *os.File) (string, error) {
 	}
 	defer term.Restore(int(in.Fd()), old)
 	keys := bufio.NewReader(in)
-	first, err := typed(keys, "Password (not shown): ")
+	first, err := typed(keys, "Password (not shown): ", maxPassword)
 	if err != nil {
 		return "", err
 	}
@@ -85,7 +85,7 @@ func askPassword(in *os.File) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	again, err := typed(keys, "The same again: ")
+	again, err := typed(keys, "The same again: ", maxPassword)
 	if err == nil && string(again) != text {
 		err = errors.New("the two are not the same")
 	}
@@ -102,8 +102,8 @@ const (
 )
 
 // typed asks a question at a terminal in raw mode and returns the line that the
-// person types. It ignores keys after maxPassword+1 octets.
-func typed(keys *bufio.Reader, question string) (line []byte, err error) {
+// person types. It ignores keys after most+1 octets.
+func typed(keys *bufio.Reader, question string, most int) (line []byte, err error) {
 	fmt.Fprint(os.Stderr, question)
 	defer fmt.Fprint(os.Stderr, "\r\n")
 	for {
@@ -119,7 +119,7 @@ func typed(keys *bufio.Reader, question string) (line []byte, err error) {
 			line = line[:len(line)-n]
 		case key == keyErase:
 			line = line[:0]
-		case len(line) <= maxPassword:
+		case len(line) <= most:
 			line = append(line, key)
 		}
 	}
