@@ -25,8 +25,8 @@ build: $(BIN) ## the static binary
 $(BIN):
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/xoauth2-proxy
 
-run: build ## the proxy with its sandbox provider, ready for a first message
-	$(BIN) demo
+run: build ## the proxy with its sandbox provider, ready for a first message; PORT=, ADMIN_PORT=, SANDBOX_PORT= move it
+	$(BIN) demo $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) $(if $(SANDBOX_PORT),--sandbox-port $(SANDBOX_PORT))
 
 test: ## all tests, without the race detector: that one needs a C compiler
 	CGO_ENABLED=0 $(GO) test -shuffle=on ./...

@@ -72,10 +72,12 @@ func (e exitError) Unwrap() error { return e.err }
 // run is main without os.Exit, and returns the exit code.
 func run(args []string) (code int) {
 	tidyEnvironment()
+	args = spelledOut(args)
 	parser, err := kong.New(&cli{},
 		kong.Name("xoauth2-proxy"),
 		kong.Description(description),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ValueFormatter(withDefault),
 		kong.Exit(func(c int) { panic(exitError{code: c}) }))
 	if err != nil {
 		panic(err) // the struct tags are wrong
@@ -91,6 +93,9 @@ func run(args []string) (code int) {
 	}()
 	ctx, err := parser.Parse(args)
 	if err != nil {
+		if meant := suggestion(parser.Model.Node, args); meant != "" {
+			err = fmt.Errorf("%w: did you mean %q?", err, meant)
+		}
 		fmt.Fprintf(os.Stderr, "xoauth2-proxy: %v (--help lists the flags)\n", err)
 		return exitUsage
 	}

@@ -135,3 +135,13 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 		})
 	}
 }
+
+// TestIndex asks for what the server has.
+func TestIndex(t *testing.T) {
+	s := newServer(t, testConfig(), nil)
+	s.HandleAPI(&fakeAPI{})
+	resp, body := do(t, "GET", start(t, s)+"/", "")
+	if resp.StatusCode != 200 || !strings.Contains(body, "GET    /health\n") || !strings.Contains(body, "DELETE /admin/accounts/{email}\n") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}

@@ -1,5 +1,6 @@
 // Package admin is the HTTP server for operators, on a listener of its own:
 //
+//	GET /              the routes
 //	GET /metrics       Prometheus text format
 //	GET /health        200 as long as the process serves
 //	GET /ready         200, or 503 with the reasons why mail is not accepted

@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -33,6 +35,19 @@ func (s *Server) writeMetrics(w io.Writer) {
 var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 func escapeLabel(s string) string { return labelEscaper.Replace(s) }
+
+// index lists the routes, in plain text.
+func (s *Server) index(ctx *fasthttp.RequestCtx) {
+	var lines []string
+	for _, r := range s.router.routes {
+		for method := range r.handlers {
+			lines = append(lines, fmt.Sprintf("%-6s %s\n", method, r.pattern))
+		}
+	}
+	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[7:], b[7:]) })
+	ctx.SetContentType("text/plain; charset=utf-8")
+	ctx.SetBodyString("xoauth2-proxy serves here:\n\n" + strings.Join(lines, ""))
+}
 
 // health answers whether the process lives, with all its parts.
 func (s *Server) health(ctx *fasthttp.RequestCtx) {

@@ -143,6 +143,7 @@ var (
 
 // exchanges provoke every documented status of every route.
 var exchanges = []exchange{
+	{route: "GET /", status: 200},
 	{route: "GET /metrics", status: 200},
 	{route: "GET /health", status: 200},
 	{route: "GET /health", status: 503, emails: []string{"stuck@a.test"}},

@@ -88,6 +88,7 @@ func New(cfg Config, log *zap.Logger, notReady func() []string, sets ...*metrics
 		// No handler takes forms, and files must not come to the disk unasked.
 		DisablePreParseMultipartForm: true,
 	}
+	s.Handle(fasthttp.MethodGet, "/", s.index)
 	s.Handle(fasthttp.MethodGet, "/metrics", s.metrics)
 	s.Handle(fasthttp.MethodGet, "/health", s.health)
 	s.Handle(fasthttp.MethodGet, "/ready", s.ready)

@@ -90,7 +90,6 @@ func TestRoutes(t *testing.T) {
 		{"POST", "/health", 405, badMethod},
 		{"DELETE", "/metrics", 405, badMethod},
 		{"PUT", "/ready", 405, badMethod},
-		{"GET", "/", 404, notFound},
 		{"GET", "/health/", 404, notFound},
 		{"GET", "/Health", 404, notFound},
 		{"POST", "/nothing", 404, notFound},
