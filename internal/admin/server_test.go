@@ -128,7 +128,7 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		`xoauth2_proxy_build_info{version="1.0\"quoted\\",revision="abc",go_version="go1.`,
 		"admin_test_default_total 1\n", "admin_test_one_total 1\n", `admin_test_two_total{result="success"} 2` + "\n",
-		"process_cpu_seconds_total ", "go_goroutines ",
+		"\nprocess_cpu_seconds_total ", "\ngo_goroutines ", "# TYPE admin_test_one_total counter\n",
 	} {
 		if strings.Count(body, want) != 1 {
 			t.Errorf("%q is there %d times", want, strings.Count(body, want))

@@ -115,11 +115,11 @@ func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (er
 	p.admin.ReportWarnings(watchLeftOut(store, set))
 	logLeftOut(log, o.Accounts)
 	logMissingSources(log, o.Accounts)
-	return p.serveAPI(o, store)
+	return p.serveAPI(o, store, set)
 }
 
 // serveAPI makes the reloader and the admin API act on the parts of the proxy.
-func (p *Proxy) serveAPI(o *Options, store *account.Store) error {
+func (p *Proxy) serveAPI(o *Options, store *account.Store, set *metrics.Set) error {
 	verifier, err := upstream.NewVerifier(o.Settings.Upstream.Config, p.tokens)
 	if err != nil {
 		return err
@@ -130,10 +130,12 @@ func (p *Proxy) serveAPI(o *Options, store *account.Store) error {
 	p.live.store, p.live.tokens, p.live.relay, p.live.server, p.live.orders = store, p.tokens, p.relay, p.server, p.orders
 	p.live.kept, p.live.setToken = p.kept, p.admin.SetToken
 	p.admin.SetToken(o.Settings.Admin.Token.Reveal())
-	p.admin.HandleAPI(&adminAPI{
+	api := &adminAPI{
 		live: p.live, store: store, tokens: p.tokens, relay: p.relay, orders: p.orders,
 		verifier: verifier, level: o.Level, version: o.Version, revision: o.Revision,
-	})
+	}
+	p.admin.HandleAPI(api)
+	(&stateCounts{api: api}).register(set)
 	return nil
 }
 

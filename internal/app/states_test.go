@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -93,6 +94,10 @@ func TestOneStateForEachAccount(t *testing.T) {
 		if len(found) != n {
 			t.Errorf("in state %s are %v, want %d", state, found, n)
 		}
+	}
+	_, text := s.Call(http.MethodGet, "/metrics", "")
+	for state, n := range count {
+		apptest.CheckParts(t, text, fmt.Sprintf("accounts{state=%q} %d\n", state, n), "# TYPE accounts gauge\n")
 	}
 	if broken, _ := s.listed("?state=broken"); len(broken) != len(faults)+1 {
 		t.Errorf("broken are %v", broken)
