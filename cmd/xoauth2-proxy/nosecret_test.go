@@ -153,6 +153,7 @@ func TestNoSecretFromAnyCommand(t *testing.T) {
 		"accounts seal":   {{"--dry-run"}, {"--dry-run", "--key", "env:TEST_CANARY"}, {"--dry-run", "--new-key", dir + "/new"}},
 		"authorize":       {{"user@gmail.com", "--timeout", "1ms"}, {"user@gmail.com", "--timeout", "1ms", "--client-secret-file", token, "--method", "device"}},
 		"password hash":   {nil},
+		"rotate-key":      {nil},
 	}
 	for _, name := range leaves(t) {
 		if commands[name] == nil && !slices.Contains([]string{"demo", "sandbox", "version"}, name) { // which have no secrets of others
