@@ -19,7 +19,7 @@ import (
 	"xoauth2-proxy/upstream"
 )
 
-// hangingStore is an upstream.QuotaStore in which the shard that asks for the account
+// hangingStore is an upstream.QuotaStore in which the shard that asks for the identity
 // "hang" stays until it is let go.
 type hangingStore struct {
 	come, letGo chan struct{}
@@ -27,7 +27,7 @@ type hangingStore struct {
 }
 
 func (h hangingStore) Load(id string, _ func(int64, uint32, uint32)) {
-	if id == "hang" {
+	if strings.Contains(id, "\x00hang") {
 		h.come <- struct{}{}
 		<-h.letGo
 	}
@@ -42,7 +42,7 @@ func (released) RecipientsReplied(tx *upstream.Transaction, _ *loop.Loop) { tx.R
 func (released) Complete(tx *upstream.Transaction, _ *loop.Loop)          { tx.Release() }
 
 // Run implements loop.Runner: the loop hangs as the shard does.
-func (h hangingStore) Run() { h.Load("hang", nil) }
+func (h hangingStore) Run() { h.Load("\x00hang", nil) }
 
 // watchedStack is a stack whose relay has one shard, with a watchdog that is soon
 // impatient.
@@ -79,7 +79,7 @@ func TestStuckShard(t *testing.T) {
 	k, h, dog := watchedStack(t)
 	content, recipients, later := k.login(t, gmailUser), k.login(t, gmailUser), k.login(t, gmailUser)
 	hang := upstream.GetTransaction()
-	hang.Account = &account.Account{ID: "hang", Limits: account.Limits{MessagesPerDay: 1}}
+	hang.Account = &account.Account{ID: "hang", Email: "hang", Limits: account.Limits{MessagesPerDay: 1}}
 	hang.Done = released{}
 	hang.AddRcpt(codec.RcptArgs{})
 	hang.Abandon()

@@ -10,7 +10,7 @@ import (
 var mostAgainst = map[string]int{
 	"codec":                           5,
 	"oauth":                           9,
-	"server":                          12,
+	"server":                          14,
 	"internal/loop":                   24,
 	"internal/sandbox/internal/smtpd": 20,
 	"upstream":                        15,

@@ -16,9 +16,9 @@ type group struct {
 // groups are all features; a sample is one of the first group that it matches.
 var groups = []group{
 	{"logging", []string{"go.uber.org/zap"}},
-	{"metrics", []string{"VictoriaMetrics/metrics", "VictoriaMetrics/histogram", "/upstream/metrics.go", "/upstream/internal/carry/metrics.go", "/upstream/internal/login/metrics.go", "/server/metrics.go", "/oauth/metrics.go"}},
+	{"metrics", []string{"VictoriaMetrics/metrics", "VictoriaMetrics/histogram", "/upstream/metrics.go", "/upstream/internal/carry/metrics.go", "/upstream/internal/login/metrics.go", "/server/internal/counters/", "/oauth/metrics.go"}},
 	{"accounting", []string{"/upstream/quota.go", "/internal/quota/", "go.etcd.io/bbolt"}},
-	{"limits", []string{"/upstream/internal/limit/", "/upstream/limits.go", "/upstream/internal/throttle/state.go"}},
+	{"limits", []string{"/upstream/internal/limit/", "/upstream/limits.go", "/upstream/mailbox.go", "/upstream/internal/carry/prepare.go", "/upstream/internal/throttle/state.go"}},
 }
 
 // shares are the groups' parts of a profile, in their order: with what they
