@@ -105,8 +105,8 @@ func (b *browser) enterCode(page, code string) {
 // person asks for consent in the name of someone@example.com.
 func person(t *testing.T, server string) *consent.Authorizer {
 	z := consent.New(oauth.DefaultConfig(), consent.Config{
-		ClientID: "person", AuthURL: server + "/auth", DeviceURL: server + "/device/auth", TokenURL: server + "/token",
-		Scope: "openid offline_access", LoginHint: "someone@example.com",
+		Account: &account.Account{Email: "someone@example.com", ClientID: "person", TokenURL: server + "/token"},
+		AuthURL: server + "/auth", DeviceURL: server + "/device/auth", Scope: "openid offline_access",
 	})
 	t.Cleanup(z.Close)
 	return z
@@ -115,7 +115,7 @@ func person(t *testing.T, server string) *consent.Authorizer {
 // TestConsentByBrowser is the authorization code grant with PKCE (RFC 7636).
 func TestConsentByBrowser(t *testing.T) {
 	server := oidcServer(t)
-	request, err := person(t, server).AuthCode()
+	request, err := person(t, server).AuthCode(consent.Redirect{})
 	if err != nil {
 		t.Fatal(err)
 	}
