@@ -114,7 +114,7 @@ func FuzzReplyReader(f *testing.F) {
 
 // TestAvoidedKeywords: what is to be avoided counts as not announced.
 func TestAvoidedKeywords(t *testing.T) {
-	const text = "mx\nSIZE 1000\n8BITMIME\nSMTPUTF8\nDSN\nchunking\nBINARYMIME\nPIPELINING\nAUTH XOAUTH2"
+	const text = "mx\nSIZE 100000\n8BITMIME\nSMTPUTF8\nDSN\nchunking\nBINARYMIME\nPIPELINING\nAUTH XOAUTH2"
 	all := parseOffer(text, 0)
 	for name, ext := range keywords {
 		k := account.KeywordOf(name)
