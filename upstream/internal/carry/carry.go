@@ -208,7 +208,13 @@ func (c *Conn) clear(reset bool) {
 }
 
 // Cleared implements smtpclient.Owner.
-func (c *Conn) Cleared() { c.giveBack(Event{Kind: Done, Now: time.Now()}) }
+func (c *Conn) Cleared() {
+	if c.work == workRepeat {
+		c.Loop.Later((*repetition)(c))
+		return
+	}
+	c.giveBack(Event{Kind: Done, Now: time.Now()})
+}
 
 // Broken implements smtpclient.Owner: the pool is to drop the connection.
 func (c *Conn) Broken() {
@@ -229,6 +235,10 @@ func (c *Conn) Closed(err error) {
 		c.drop(err, e.Now)
 		return
 	case workHold: // tx is the session's
+		c.learnHeld(e.Now)
+	case workRepeat:
+		tx := c.tx
+		defer tx.again(e.Now, c.Loop) // after the pool knows that the connection is gone
 		c.learnHeld(e.Now)
 	case workClear:
 	case workQuit:

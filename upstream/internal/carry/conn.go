@@ -62,13 +62,14 @@ func (c *Conn) Adopt(l *smtpclient.Login) error { return l.Adopt(c.Loop, c, &c.c
 type work uint8
 
 const (
-	workNone  work = iota // nothing: the pool has it
-	workDial              // takes it
-	workRelay             // relays tx
-	workHold              // tx is open at the provider and with its session
-	workClear             // makes it fit for the next transaction, or parts with it
-	workQuit              // closes it
-	workLost              // the pool was told already that it is gone
+	workNone   work = iota // nothing: the pool has it
+	workDial               // takes it
+	workRelay              // relays tx
+	workHold               // tx is open at the provider and with its session
+	workRepeat             // makes it fit for tx from the beginning
+	workClear              // makes it fit for the next transaction, or parts with it
+	workQuit               // closes it
+	workLost               // the pool was told already that it is gone
 )
 
 // Suits reports whether transactions of a may go over c: it was logged in to

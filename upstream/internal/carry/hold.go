@@ -14,7 +14,8 @@ import (
 // Its connection is held for Config.HoldTimeout while the session has it, not for as
 // long as a client uploads: then RSET ends it there, and the connection serves others.
 // What the session adds later goes over any connection, after a repetition of MAIL and
-// of the recipients that were accepted, which all have to be accepted again.
+// of the recipients that were accepted, which all have to be accepted again. The same
+// connection repeats them, after RSET, if the content needs what MAIL does not declare.
 //
 // The connection's loop decides which of the two happens: Transaction.held names the
 // connection, and is good only if that still has the transaction.
@@ -54,17 +55,52 @@ func (n *continuation) Run() {
 	}
 	defer c.contain()
 	c.work = workRelay
-	ready := c.client.Look(now) == smtpclient.Ready
-	if !ready || !c.client.Covers(smtpclient.Needs(&tx.Mail, tx.Rcpts, tx.Content)) {
+	switch {
+	case c.client.Look(now) != smtpclient.Ready:
 		// The provider has closed, or has said something unasked, which would be taken
-		// for the reply to what is sent next; or MAIL does not declare what the message
-		// turns out to need.
-		c.letGo(now, ready)
-		tx.again(now, c.Loop)
+		// for the reply to what is sent next.
+		c.moveOn(now)
+	case !c.client.Covers(smtpclient.Needs(&tx.Mail, tx.Rcpts, tx.Content)):
+		// MAIL does not declare what the message turns out to need: RSET, and Cleared.
+		c.work = workRepeat
+		c.client.Clear(true)
+	default:
+		c.add(tx, now)
+		c.client.Continue()
+	}
+}
+
+// moveOn has the transaction that is held open sent over another connection.
+func (c *Conn) moveOn(now time.Time) {
+	tx := c.tx
+	c.letGo(now, false)
+	tx.again(now, c.Loop)
+}
+
+// repetition is a connection that repeats the envelope of its transaction, after RSET.
+type repetition Conn
+
+// Run implements loop.Runner.
+func (n *repetition) Run() {
+	c, now := (*Conn)(n), time.Now()
+	if c.work != workRepeat { // it has closed
 		return
 	}
-	c.add(tx, now)
-	c.client.Continue()
+	defer c.contain()
+	switch ready := c.client.Look(now); {
+	case ready == smtpclient.Pending && c.Loop.Post(n): // after what the loop has to read
+		return
+	case ready != smtpclient.Ready:
+		c.moveOn(now)
+		return
+	}
+	c.work, c.tx.limited = workRelay, nil
+	c.prepare(c.tx, now)
+	if !c.client.Exchange.Reply.IsZero() { // declined
+		c.Ended()
+		return
+	}
+	c.client.Begin()
 }
 
 // again has a transaction that has lost its connection sent over another one.
