@@ -50,7 +50,8 @@ func (l *listener) newEHLO(m capabilities) *ehloReplies {
 		cram, announced = m.someCRAM, m.allCRAM
 	}
 	offer := ehlo.Offer{
-		Hostname: l.srv.cfg.Hostname, MaxSize: l.srv.cfg.MaxMessageSize, Extensions: m.extensions, Auth: true, CRAM: announced,
+		Hostname: l.srv.cfg.Hostname, MaxSize: l.srv.cfg.MaxMessageSize,
+		Extensions: m.extensions, Auth: true, CRAM: announced,
 	}
 	r := &ehloReplies{from: m, cram: cram, secure: offer.Reply()}
 	offer.StartTLS, offer.Auth = l.cfg.TLS.offersSTARTTLS(), l.cfg.TLS != TLSRequired

@@ -65,7 +65,8 @@ var (
 	// idle are the states without a transaction: a draining server ends
 	// these sessions at once.
 	idle = in(stateProxyHeader, stateDetect, stateHandshake, stateHello, stateUnauth, stateReady,
-		stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass, stateAuthCRAM, stateAwaitPassword, stateDelayed, stateAwaitToken)
+		stateAuthPlain, stateAuthLoginUser, stateAuthLoginPass, stateAuthCRAM,
+		stateAwaitPassword, stateDelayed, stateAwaitToken)
 	// receiving are the states in which content comes in, or is to come on.
 	receiving = in(stateData, stateBdat, stateBdatNext, stateBdatSkip)
 	// silent are the states in which the client expects no reply: such a session

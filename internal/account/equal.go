@@ -22,8 +22,10 @@ func (a *Account) sameCredentials(b *Account) bool {
 }
 
 func (a *Account) sameUse(b *Account) bool {
-	return a.Mechanism == b.Mechanism && a.InitialResponse == b.InitialResponse && a.Avoid == b.Avoid && a.SMTP == b.SMTP &&
-		a.SourceIP == b.SourceIP && a.Extensions == b.Extensions && a.AnnouncedSize == b.AnnouncedSize && a.Limits == b.Limits &&
+	return a.Mechanism == b.Mechanism && a.InitialResponse == b.InitialResponse && a.Avoid == b.Avoid &&
+		a.SMTP == b.SMTP &&
+		a.SourceIP == b.SourceIP && a.Extensions == b.Extensions && a.AnnouncedSize == b.AnnouncedSize &&
+		a.Limits == b.Limits &&
 		a.RefreshMargin == b.RefreshMargin && a.Retry == b.Retry && a.KeepAlive == b.KeepAlive
 }
 

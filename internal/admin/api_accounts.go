@@ -55,7 +55,8 @@ func (a *apiRoutes) list(ctx *fasthttp.RequestCtx) {
 	shown, states := []Listed{}, make(map[string]int)
 	for _, l := range all {
 		states[l.State]++
-		if (wanted == nil || slices.Contains(wanted, l.State)) && (provider == "" || strings.EqualFold(provider, l.Provider)) {
+		if (wanted == nil || slices.Contains(wanted, l.State)) &&
+			(provider == "" || strings.EqualFold(provider, l.Provider)) {
 			shown = append(shown, l)
 		}
 	}

@@ -105,8 +105,8 @@ func (s *Server) isOurHost(host []byte) bool {
 	if ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")); err == nil {
 		return ip.Unmap().IsLoopback()
 	}
-	return strings.EqualFold(name, "localhost") ||
-		slices.ContainsFunc(s.cfg.Hosts, func(ours string) bool { return strings.EqualFold(name, strings.TrimSuffix(ours, ".")) })
+	isOurs := func(ours string) bool { return strings.EqualFold(name, strings.TrimSuffix(ours, ".")) }
+	return isOurs("localhost") || slices.ContainsFunc(s.cfg.Hosts, isOurs)
 }
 
 // refuse answers 401.

@@ -32,7 +32,8 @@ const (
 )
 
 // States are all states of an account.
-var States = []string{StateActive, StateThrottled, StateFailing, StateQuota, StateHeld, StateRefused, StateUnknown, StateDraining, StatePaused}
+var States = []string{StateActive, StateThrottled, StateFailing, StateQuota, StateHeld,
+	StateRefused, StateUnknown, StateDraining, StatePaused}
 
 // StatesBroken is a name for the states of accounts that do not send as they should.
 const StatesBroken = "broken"

@@ -69,7 +69,8 @@ func (p *place) complain(err error) {
 
 // line returns a line about the place itself.
 func (p *place) line(level zapcore.Level, text string, fields ...zap.Field) []byte {
-	b, err := p.encoder.EncodeEntry(zapcore.Entry{Level: level, Time: time.Now(), LoggerName: "log", Message: text}, fields)
+	entry := zapcore.Entry{Level: level, Time: time.Now(), LoggerName: "log", Message: text}
+	b, err := p.encoder.EncodeEntry(entry, fields)
 	if err != nil {
 		return nil
 	}

@@ -148,7 +148,8 @@ func texts(fields []zapcore.Field) (said []zapcore.Field) {
 			if err, ok := f.Interface.(error); ok {
 				said = append(said, zap.String(f.Key, err.Error()))
 			}
-		case zapcore.BoolType, zapcore.StringerType, zapcore.ArrayMarshalerType, zapcore.ObjectMarshalerType, zapcore.ByteStringType, zapcore.ReflectType:
+		case zapcore.BoolType, zapcore.StringerType, zapcore.ArrayMarshalerType, zapcore.ObjectMarshalerType,
+			zapcore.ByteStringType, zapcore.ReflectType:
 			to := zapcore.NewMapObjectEncoder()
 			f.AddTo(to)
 			said = append(said, zap.String(f.Key, fmt.Sprint(to.Fields[f.Key])))

@@ -36,7 +36,8 @@ func (s *Store) sealAnew(keys *seal.Keyring) error {
 	placed := false
 	next := &Store{keys: keys, cfg: s.cfg}
 	err := s.db.View(func(from *bbolt.Tx) error {
-		return next.build(s.cfg, func(to *bbolt.Tx) error { return s.copyTo(from, to, next.encode) }, func(made, path string) (err error) {
+		fill := func(to *bbolt.Tx) error { return s.copyTo(from, to, next.encode) }
+		return next.build(s.cfg, fill, func(made, path string) (err error) {
 			if db, err = openDB(made, s.cfg.LockTimeout); err != nil {
 				return err
 			}

@@ -45,7 +45,8 @@ type rotation struct {
 
 // NewSaver returns a Saver for the accounts, which were read from the file of b.
 func NewSaver(b *accountfile.Basis, accounts []*account.Account) *Saver {
-	s := &Saver{basis: b, accounts: make(map[string]*account.Account, len(accounts)), waiting: make(map[string]account.Secret),
+	s := &Saver{basis: b, accounts: make(map[string]*account.Account, len(accounts)),
+		waiting: make(map[string]account.Secret),
 		pending: make(map[string]*rotation), inFile: make(map[string]string)}
 	for _, a := range accounts {
 		s.accounts[a.ID] = a
@@ -58,7 +59,8 @@ func NewSaver(b *accountfile.Basis, accounts []*account.Account) *Saver {
 func (s *Saver) Rehearse() error {
 	for _, a := range s.accounts {
 		if a.TokenFlow() == account.FlowRefreshToken {
-			_, err := accountfile.Edit(s.basis, accountfile.EditOptions{DryRun: true, Rehearse: true}, func(*accountfile.List) error { return nil })
+			rehearsal := accountfile.EditOptions{DryRun: true, Rehearse: true}
+			_, err := accountfile.Edit(s.basis, rehearsal, func(*accountfile.List) error { return nil })
 			return err
 		}
 	}
@@ -165,7 +167,7 @@ func (s *Saver) edit() error {
 }
 
 // errReference says why the file does not take a token.
-var errReference = errors.New("the file refers to another place for the refresh token, such as file: or env:")
+var errReference = errors.New("the file refers to another place for the refresh token, such as file:PATH or env:NAME")
 
 // known returns the refresh token that the file has, unless another program has
 // changed the account.
