@@ -52,7 +52,7 @@ func TestStoresBreakWhileInUse(t *testing.T) {
 	}
 	defer counts.Close()
 	sent := uint32(0)
-	counts.Load(account.ID, func(_ int64, messages, _ uint32) { sent += messages })
+	counts.Load(account.MailboxKey(), func(_ int64, messages, _ uint32) { sent += messages })
 	if sent != 1 {
 		t.Errorf("%d messages are counted", sent)
 	}

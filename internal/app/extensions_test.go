@@ -34,7 +34,7 @@ func ownProvider(t *testing.T, f sandbox.ProxyFiles, further string) {
 // carry, and what they then ask for is passed on. Without the key it is refused.
 func TestConfiguredExtensions(t *testing.T) {
 	const user = "anna@outlook.com"
-	const mail = "MAIL FROM:<a@example.com> SIZE=5 BODY=BINARYMIME SMTPUTF8 RET=HDRS ENVID=id1"
+	const mail = "MAIL FROM:<\u00e4@example.com> SIZE=5 BODY=BINARYMIME SMTPUTF8 RET=HDRS ENVID=id1"
 	const rcpt = "RCPT TO:<b@example.com> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;old@example.com"
 	tests := []struct {
 		name, section, offer string
