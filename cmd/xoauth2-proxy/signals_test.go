@@ -297,7 +297,7 @@ func TestClosedStandardError(t *testing.T) {
 	p := startProcess(t, "", nil)
 	p.running()
 	_ = p.stderr.Close()
-	if err := login(p.addr, ""); err == nil { // it is logged
+	if err := p.login("nobody@example.com"); err == nil { // it is logged
 		t.Fatal("an unknown user logged in")
 	}
 	if err := p.login(signalUser); err != nil {

@@ -40,7 +40,7 @@ func TestVerifyBesideARunningProxy(t *testing.T) {
 			t.Errorf("%q: exit code %d, alone %d\n%s\nalone:\n%s", args, beside.code, alone[i].code, beside.out, alone[i].out)
 		}
 	}
-	s.WaitLog(1, `"msg":"account verified by the admin API"`, `"account":"good@outlook.com"`, fmt.Sprintf(`"by":"uid %d"`, os.Geteuid()), `"works":true`)
+	s.WaitLog(1, `"msg":"account verified by the admin API"`, `"email":"good@outlook.com"`, fmt.Sprintf(`"by":"uid %d"`, os.Geteuid()), `"works":true`)
 
 	// The socket that is named is asked, or none.
 	apptest.CheckParts(t, mustRun(t, 0, append(with(f, "accounts", "verify", "good@outlook.com"), "--socket", s.AdminSocket())...), "asking the running proxy")
