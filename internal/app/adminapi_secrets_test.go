@@ -98,6 +98,7 @@ func stored(t *testing.T, home, ran string) (accounts []entry) {
 		{"email": "bearer@example.com", "oauth_flow": "external", "client_secret": "canary-secret"},
 		{"email": "google@example.com", "oauth_flow": "service_account", "client_private_key": key},
 		{"email": "proxied@example.com", "refresh_token": "canary-refresh", "oauth_proxy": "http://user:canary@" + home},
+		{"email": "j\u00fcrgen@b\u00fccher.example", "client_secret": "canary-secret", "refresh_token": "canary-refresh"},
 	} {
 		accounts = append(accounts, base.with(more))
 	}
@@ -133,6 +134,10 @@ func (s *stack) overwrite(body entry, batch, dryRun, verify bool) (int, string) 
 	return s.Call("POST", path, text)
 }
 
+// otherSpelling spells an address so that it has the same key: a letter and its mark apart,
+// the domain in A-labels.
+var otherSpelling = strings.NewReplacer("b\u00fccher.", "xn--bcher-kva.", "\u00fc", "u\u0308")
+
 // TestSecretsStayWhereTheyAreFor attacks accounts of every kind by a request that
 // names another place for their secrets and does not know them: every key that
 // decides it and that a request has, with a dry run and without, verified or not,
@@ -152,7 +157,7 @@ func TestSecretsStayWhereTheyAreFor(t *testing.T) {
 			{"oauth_token_url": "https://" + away.Addr().String() + "/token"},
 			{"oauth_endpoint": away.Addr().String()},
 			{"oauth_token_url": "https://" + away.Addr().String() + "/token", "oauth_endpoint": away.Addr().String()},
-			{"email": strings.Replace(a["email"].(string), "s", "\u017f", 1), "oauth_endpoint": away.Addr().String()}, // folds to the same
+			{"email": otherSpelling.Replace(a["email"].(string)), "oauth_endpoint": away.Addr().String()},
 			{"email": strings.ToUpper(a["email"].(string)), "oauth_endpoint": away.Addr().String()},
 		} {
 			for i := range 8 {
@@ -241,6 +246,36 @@ func TestRequestsThatBringTheirSecrets(t *testing.T) {
 	}
 	if n := home.heard.Load(); n > 0 {
 		t.Errorf("%d connections to where the accounts were before", n)
+	}
+}
+
+// TestLookAlikesInheritNothing has addresses that only look like those of accounts: they
+// are other accounts, which have what the request brings and no more.
+func TestLookAlikesInheritNothing(t *testing.T) {
+	home, away := newEar(t), newEar(t)
+	s := secretsStack(t, away.Addr().String(), stored(t, home.Addr().String(), "/nonexistent"))
+	for email, like := range map[string]string{"per\u017fon@example.com": "person@example.com", "\u017fervice@example.com": "service@example.com"} {
+		body := entry{"email": email, "provider": "relay", "client_id": "c"}
+		if status, text := s.overwrite(body, false, false, false); status != 400 || !strings.Contains(text, "refresh_token") {
+			t.Errorf("%s without a refresh token: %d %s", email, status, text)
+		}
+		if status, text := s.overwrite(body.with(entry{"refresh_token": "canary-own"}), false, false, false); status != 200 {
+			t.Errorf("%s: %d %s", email, status, text)
+		}
+		var all []map[string]any
+		if err := json.Unmarshal([]byte(apptest.ReadAll(t, s.Files.Accounts)), &all); err != nil {
+			t.Fatal(err)
+		}
+		of := make(map[any]map[string]any)
+		for _, a := range all {
+			of[a["email"]] = a
+		}
+		if _, ok := of[like]; !ok || of[email]["refresh_token"] != "canary-own" || of[email]["client_secret"] != nil {
+			t.Errorf("%s is %v beside %v", email, of[email], of[like])
+		}
+	}
+	if n := home.heard.Load() + away.heard.Load(); n > 0 {
+		t.Errorf("%d connections were made", n)
 	}
 }
 
