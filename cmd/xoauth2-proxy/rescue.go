@@ -84,8 +84,12 @@ func settleSaver(ctx context.Context, out io.Writer, s *config.Settings, saver *
 		case <-time.After(rescuePause):
 		}
 	}
-	if n := saver.Saved(); n > 0 {
-		fmt.Fprintf(out, "%d new refresh tokens saved in %s\n", n, s.AccountsFile)
+	inFile, referred := saver.Saved()
+	if inFile > 0 {
+		fmt.Fprintf(out, "%d new refresh tokens saved in %s\n", inFile, s.AccountsFile)
+	}
+	if referred > 0 {
+		fmt.Fprintf(out, "%d new refresh tokens saved in files to which %s refers\n", referred, s.AccountsFile)
 	}
 	if n, path, cause := saver.Kept(); n > 0 {
 		return fmt.Errorf("%d new refresh tokens are not in %s: %w\n"+

@@ -50,6 +50,11 @@ func TestVerifyLosesNoRefreshToken(t *testing.T) {
 			apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "secrets": {"key": "env:TEST_SEAL_KEY"}}`, f.CA))
 			mustRun(t, 0, with(f, "accounts", "seal")...)
 		}, 0, []string{"2 of 2 accounts work", "2 new refresh tokens saved in "}, false},
+		"one in a file of its own": {func(t *testing.T, f sandbox.ProxyFiles) {
+			file, token := filepath.Join(t.TempDir(), "token"), apptest.Account(two).RefreshToken
+			apptest.WriteFile(t, file, token)
+			replaceIn(t, f.Accounts, token, "file:"+file)
+		}, 0, []string{"2 of 2 accounts work", "1 new refresh tokens saved in files to which "}, false},
 		"one by reference": {func(t *testing.T, f sandbox.ProxyFiles) {
 			t.Setenv("TEST_REFRESH_TOKEN", apptest.Account(two).RefreshToken)
 			replaceIn(t, f.Accounts, apptest.Account(two).RefreshToken, "env:TEST_REFRESH_TOKEN")

@@ -9,6 +9,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile/internal/jsonedit"
+	"xoauth2-proxy/internal/durable"
 	"xoauth2-proxy/internal/seal"
 )
 
@@ -39,29 +40,48 @@ func NewSecretFile(reference string) (*SecretFile, error) {
 func (f *SecretFile) Path() string { return f.t.path }
 
 // Rehearse finds out whether Replace would work.
-func (f *SecretFile) Rehearse() error { return f.do(account.NewSecret("x"), true) }
+func (f *SecretFile) Rehearse() error {
+	return f.locked(func() error { return f.put(account.NewSecret("x"), durable.File.Rehearse) })
+}
 
 // Replace makes secret the content of the file, in one step and durably. The file keeps
 // its owner and mode, and the line end that it had.
-func (f *SecretFile) Replace(secret account.Secret) error { return f.do(secret, false) }
+func (f *SecretFile) Replace(secret account.Secret) error {
+	return f.locked(func() error { return f.put(secret, durable.File.Replace) })
+}
 
-func (f *SecretFile) do(secret account.Secret, rehearse bool) error {
+// Renew is Replace if the file has the secret old at that time; else another program has
+// put its own there, and renewed is false.
+func (f *SecretFile) Renew(old, secret account.Secret) (renewed bool, err error) {
+	err = f.locked(func() error {
+		now, err := seal.Resolve(fileReference+f.t.path, nil, seal.Field{})
+		if renewed = err == nil && now == old.Reveal(); !renewed {
+			return err
+		}
+		return f.put(secret, durable.File.Replace)
+	})
+	return renewed && err == nil, err
+}
+
+// locked calls do with the lock of the file.
+func (f *SecretFile) locked(do func() error) error {
 	unlock, err := f.t.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	return do()
+}
+
+// put has do write the secret.
+func (f *SecretFile) put(secret account.Secret, do func(durable.File, []byte) error) error {
 	data := []byte(secret.Reveal())
 	if old, err := os.ReadFile(f.t.path); err != nil || bytes.HasSuffix(old, []byte("\n")) {
 		data = append(data, '\n')
 	}
 	file := f.t.file()
 	file.Prepare = f.prepare
-	put := file.Replace
-	if rehearse {
-		put = file.Rehearse
-	}
-	if err := put(data); err != nil {
+	if err := do(file, data); err != nil {
 		return fmt.Errorf("%s: %w", f.t.path, err)
 	}
 	return nil

@@ -16,8 +16,8 @@ const refreshTokenKey = "refresh_token"
 
 // Saver is a token store for a program that verifies accounts and has no other one.
 // It puts each refresh token that a provider gives in place of another into the
-// accounts file, before an account's token is used. It keeps elsewhere what the file
-// does not take: see accountfile.Rescue. It implements oauth.Store.
+// accounts file, or into the file to which that refers, before an account's token is used.
+// It keeps elsewhere what no file takes: see accountfile.Rescue. It implements oauth.Store.
 type Saver struct {
 	basis    *accountfile.Basis
 	accounts map[string]*account.Account // by account_id
@@ -27,8 +27,8 @@ type Saver struct {
 	asked   int                       // calls of Save
 
 	writer  sync.Mutex           // held by the flush that runs; guards the fields below
-	pending map[string]*rotation // by account_id: not in the file
-	inFile  map[string]string    // by account_id: what the Saver has put there
+	pending map[string]*rotation // by account_id: not in a file
+	placed  map[string]placed    // by account_id: what the Saver has put into a file
 	flushed int                  // the calls of Save that a flush has covered
 	result  error                // of the last flush
 	path    string               // of the accounts kept elsewhere; ""
@@ -39,15 +39,20 @@ type Saver struct {
 type rotation struct {
 	account *account.Account
 	newest  account.Secret
-	// reference says that the accounts file refers to another place for the token.
-	reference bool
+	// reference is to another place for the token; "" if it stands in the accounts file.
+	reference string
+}
+
+// placed is a refresh token in a file.
+type placed struct {
+	token    account.Secret
+	referred bool // the file is one to which the accounts file refers
 }
 
 // NewSaver returns a Saver for the accounts, which were read from the file of b.
 func NewSaver(b *accountfile.Basis, accounts []*account.Account) *Saver {
-	s := &Saver{basis: b, accounts: make(map[string]*account.Account, len(accounts)),
-		waiting: make(map[string]account.Secret),
-		pending: make(map[string]*rotation), inFile: make(map[string]string)}
+	s := &Saver{basis: b, accounts: make(map[string]*account.Account, len(accounts)), waiting: make(map[string]account.Secret),
+		pending: make(map[string]*rotation), placed: make(map[string]placed)}
 	for _, a := range accounts {
 		s.accounts[a.ID] = a
 	}
@@ -128,21 +133,22 @@ func (s *Saver) edit() error {
 	for _, r := range s.pending {
 		byEmail[account.FoldLogin(r.account.Email)] = r
 	}
-	placed := make(map[string]string)
+	inFile := make(map[string]account.Secret)
 	_, err := accountfile.Edit(s.basis, accountfile.EditOptions{}, func(l *accountfile.List) error {
 		return l.ReplaceStrings([]string{refreshTokenKey}, func(email, key, value string) (string, error) {
 			r := byEmail[account.FoldLogin(email)]
 			if r == nil {
 				return value, nil
 			}
-			if r.reference = seal.IsReference(value) && !seal.IsSealed(value); r.reference {
+			if r.reference = ""; seal.IsReference(value) && !seal.IsSealed(value) {
+				r.reference = value
 				return value, nil
 			}
 			field := seal.Field{Account: email, Key: key}
-			if plain, err := seal.Resolve(value, s.basis.Keys, field); err != nil || plain != s.known(r.account) {
+			if plain, err := seal.Resolve(value, s.basis.Keys, field); err != nil || plain != s.known(r.account).Reveal() {
 				return value, err
 			}
-			placed[r.account.ID] = r.newest.Reveal()
+			inFile[r.account.ID] = r.newest
 			if s.basis.Keys.CanSeal() {
 				return s.basis.Keys.SealField(r.newest.Reveal(), field)
 			}
@@ -152,30 +158,49 @@ func (s *Saver) edit() error {
 	if err != nil {
 		return err
 	}
+	for id, token := range inFile {
+		s.placed[id] = placed{token: token}
+	}
+	var failed error
 	for id, r := range s.pending {
-		if !r.reference {
-			delete(s.pending, id)
+		if err := s.renew(r); err != nil {
+			failed = err
+			continue
 		}
+		delete(s.pending, id)
 	}
-	for id, token := range placed {
-		s.inFile[id] = token
-	}
-	if len(s.pending) > 0 {
-		return errReference
-	}
-	return nil
+	return failed
 }
 
-// errReference says why the file does not take a token.
-var errReference = errors.New("the file refers to another place for the refresh token, such as file:PATH or env:NAME")
+// renew puts a token into the file to which the accounts file refers, if it does.
+func (s *Saver) renew(r *rotation) error {
+	if r.reference == "" {
+		return nil
+	}
+	file, err := accountfile.NewSecretFile(r.reference)
+	if errors.Is(err, accountfile.ErrNoSecretFile) {
+		return errReference
+	}
+	if err != nil {
+		return err
+	}
+	renewed, err := file.Renew(s.known(r.account), r.newest)
+	if renewed {
+		s.placed[r.account.ID] = placed{r.newest, true}
+	}
+	return err
+}
+
+// errReference says why no file takes a token.
+var errReference = errors.New("the file refers to a place for the refresh token that a command cannot change, such as env:")
 
 // known returns the refresh token that the file has, unless another program has
 // changed the account.
-func (s *Saver) known(a *account.Account) string {
-	if token, ok := s.inFile[a.ID]; ok {
-		return token
+func (s *Saver) known(a *account.Account) account.Secret {
+	if p, ok := s.placed[a.ID]; ok {
+		return p.token
 	}
-	return a.RefreshToken.Reveal()
+	return a.RefreshToken
 }
 
 // rescue keeps all pending tokens elsewhere, in one new file.
@@ -205,14 +230,20 @@ func (s *Saver) discard() {
 	}
 }
 
-// Saved returns the number of accounts whose new refresh token is in the file.
-func (s *Saver) Saved() int {
+// Saved returns the number of accounts whose new refresh token is in the accounts file,
+// and of those where it is in a file to which that refers.
+func (s *Saver) Saved() (inFile, referred int) {
 	s.writer.Lock()
 	defer s.writer.Unlock()
-	return len(s.inFile)
+	for _, p := range s.placed {
+		if p.referred {
+			referred++
+		}
+	}
+	return len(s.placed) - referred, referred
 }
 
-// Kept tells of the accounts whose new refresh token the file does not have: their
+// Kept tells of the accounts whose new refresh token no file of theirs has: their
 // number, the file that has them ("": none), and why.
 func (s *Saver) Kept() (n int, path string, cause error) {
 	s.writer.Lock()

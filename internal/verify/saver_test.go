@@ -9,6 +9,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/oauth"
 )
 
@@ -16,12 +17,19 @@ import (
 func newSaver(t *testing.T, emails ...string) (s *Saver, path string, save func(email, token string) error) {
 	t.Helper()
 	_, f := apptest.NewSandbox(t, emails...)
+	s, save = saverOf(t, f)
+	return s, f.Accounts, save
+}
+
+// saverOf returns a Saver for the accounts in f, and what Save takes.
+func saverOf(t *testing.T, f sandbox.ProxyFiles) (s *Saver, save func(email, token string) error) {
+	t.Helper()
 	settings, accounts, _, err := config.Load(f.Config, f.Accounts, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s = NewSaver(settings.Accounts(), accounts.All())
-	return s, f.Accounts, func(email, token string) error {
+	return s, func(email, token string) error {
 		a, _ := accounts.ByLogin([]byte(email))
 		return s.Save(oauth.ChainOf(a), oauth.Record{Refresh: account.NewSecret(token)})
 	}
@@ -48,8 +56,9 @@ func TestSaverKeepsElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	apptest.CheckParts(t, apptest.ReadAll(t, path), `"canary-2"`, `"canary-3"`)
-	if n, kept, _ := s.Kept(); n != 0 || kept != "" || s.Saved() != 2 {
-		t.Errorf("%d kept in %q, %d saved", n, kept, s.Saved())
+	saved, referred := s.Saved()
+	if n, kept, _ := s.Kept(); n != 0 || kept != "" || saved != 2 || referred != 0 {
+		t.Errorf("%d kept in %q, %d and %d saved", n, kept, saved, referred)
 	}
 	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "unsaved-*")); len(left) > 0 || err != nil {
 		t.Errorf("left are %q, %v", left, err)
@@ -90,7 +99,52 @@ func TestSaverLeavesOtherCredentials(t *testing.T) {
 	if err := save(email, "canary-new"); err != nil {
 		t.Fatal(err)
 	}
-	if n, kept, _ := s.Kept(); apptest.ReadAll(t, path) != now || n != 0 || kept != "" || s.Saved() != 0 {
-		t.Errorf("%d kept in %q, %d saved:\n%s", n, kept, s.Saved(), apptest.ReadAll(t, path))
+	saved, referred := s.Saved()
+	if n, kept, _ := s.Kept(); apptest.ReadAll(t, path) != now || n != 0 || kept != "" || saved+referred != 0 {
+		t.Errorf("%d kept in %q, %d and %d saved:\n%s", n, kept, saved, referred, apptest.ReadAll(t, path))
+	}
+}
+
+// TestSaverRenewsSecretFiles has an account that refers to a file: each new token is in
+// that file, unless another program has changed it or it cannot be written.
+func TestSaverRenewsSecretFiles(t *testing.T) {
+	const email = "user@outlook.com"
+	for name, tt := range map[string]struct {
+		change         func(file string) error // after the accounts were read
+		want           string                  // in the file at the end
+		referred, kept int
+	}{
+		"as it was": {func(string) error { return nil }, "canary-2\n", 1, 0},
+		"of another consent": {func(file string) error { return os.WriteFile(file, []byte("canary-of-another-consent"), 0o600) },
+			"canary-of-another-consent", 0, 0},
+		"removed": {os.Remove, "", 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, f := apptest.NewSandbox(t, email)
+			file, token := filepath.Join(t.TempDir(), "token"), apptest.Account(email).RefreshToken
+			apptest.WriteFile(t, file, token+"\n")
+			accountsText := strings.Replace(apptest.ReadAll(t, f.Accounts), token, "file:"+file, 1)
+			apptest.WriteFile(t, f.Accounts, accountsText)
+			s, save := saverOf(t, f)
+			if err := tt.change(file); err != nil {
+				t.Fatal(err)
+			}
+			for _, token := range []string{"canary-1", "canary-2"} {
+				if err := save(email, token); err != nil {
+					t.Fatal(err)
+				}
+			}
+			saved, referred := s.Saved()
+			n, kept, cause := s.Kept()
+			if saved != 0 || referred != tt.referred || n != tt.kept || n > 0 && (cause == nil || !strings.Contains(apptest.ReadAll(t, kept), "canary-2")) {
+				t.Errorf("%d and %d saved, %d kept in %q because of %v", saved, referred, n, kept, cause)
+			}
+			if text, err := os.ReadFile(file); string(text) != tt.want {
+				t.Errorf("in the file is %q, %v", text, err)
+			}
+			if now := apptest.ReadAll(t, f.Accounts); now != accountsText {
+				t.Errorf("the accounts are\n%s", now)
+			}
+		})
 	}
 }
