@@ -51,8 +51,8 @@ type placed struct {
 
 // NewSaver returns a Saver for the accounts, which were read from the file of b.
 func NewSaver(b *accountfile.Basis, accounts []*account.Account) *Saver {
-	s := &Saver{basis: b, accounts: make(map[string]*account.Account, len(accounts)), waiting: make(map[string]account.Secret),
-		pending: make(map[string]*rotation), placed: make(map[string]placed)}
+	s := &Saver{basis: b, accounts: make(map[string]*account.Account, len(accounts)),
+		waiting: make(map[string]account.Secret), pending: make(map[string]*rotation), placed: make(map[string]placed)}
 	for _, a := range accounts {
 		s.accounts[a.ID] = a
 	}
@@ -192,7 +192,7 @@ func (s *Saver) renew(r *rotation) error {
 }
 
 // errReference says why no file takes a token.
-var errReference = errors.New("the file refers to a place for the refresh token that a command cannot change, such as env:")
+var errReference = errors.New("the file refers to a place for the refresh token that a command cannot change (env: or credential:)")
 
 // known returns the refresh token that the file has, unless another program has
 // changed the account.
