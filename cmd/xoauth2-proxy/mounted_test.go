@@ -208,7 +208,10 @@ func TestTornAccountsAreFinished(t *testing.T) {
 		s := startStack(t, provider, f)
 		pending := filepath.Join(state, "accounts.json.pending")
 		apptest.WriteFile(t, pending+".previous", before)
-		apptest.WriteFile(t, pending, after)
+		apptest.WriteFile(t, pending+".new", after)
+		if err := os.Rename(pending+".new", pending); err != nil { // whole or not at all: the proxy looks for it
+			t.Fatal(err)
+		}
 		file, err := os.OpenFile(f.Accounts, os.O_WRONLY, 0)
 		if err != nil {
 			t.Fatal(err)
