@@ -143,8 +143,8 @@ func (s *session) joins(cmd codec.Command) bool {
 	if cmd.Verb != codec.VerbRCPT || s.t.rcpts >= s.maxRecipients() {
 		return false
 	}
-	_, err := codec.ParseRcpt(cmd.Args, s.t.ext)
-	return err == nil
+	rcpt, err := codec.ParseRcpt(cmd.Args, s.t.ext)
+	return err == nil && !ehlo.CannotName(rcpt.Path, s.account.Extensions)
 }
 
 // sendRecipients hands the pending recipients to the relay.

@@ -134,7 +134,8 @@ func (c *accountsVerifyCmd) verifyAlone(ctx context.Context, settings *config.Se
 	}
 	if kept != nil {
 		defer kept.Close()
-		return c.verifyWith(ctx, settings, app.TokenConfig(settings, kept), accounts)
+		verdicts, err := c.verifyWith(ctx, settings, app.TokenConfig(settings, kept), accounts)
+		return verdicts, errors.Join(err, kept.Failing()) // a refresh token that a provider replaced is lost
 	}
 	saver, tokens := verify.NewSaver(settings.Accounts(), accounts), app.TokenConfig(settings, nil)
 	if err := saver.Rehearse(); err != nil {

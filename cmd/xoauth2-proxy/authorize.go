@@ -114,7 +114,7 @@ var notYet = account.NewSecret("none-yet")
 // with it the file must be valid, so that the person does not consent in vain.
 func (c *authorizeCmd) adoptExisting(settings *config.Settings, planned *accountfile.Entry) (*account.Account, error) {
 	_, accounts, err := c.load()
-	if err != nil { // the account may just lack its refresh token
+	if err != nil || accounts.IsLeftOut([]byte(c.Email)) { // the account may just lack its refresh token
 		accounts, err = edit(settings, accountfile.EditOptions{Create: true, DryRun: true}, func(l *accountfile.List) error {
 			if l.Has(c.Email) {
 				l.Put(planned)

@@ -45,6 +45,9 @@ func appendASCII(dst, login []byte) (folded []byte, ok bool) {
 
 // foldUnicode is FoldLogin of any login. Octets that are not UTF-8 stay as they are.
 func foldUnicode(login string) string {
+	if len(login) > MaxLogin { // no account has it, and Punycode takes the square of its length
+		return login
+	}
 	key := string(appendNFC(nil, appendLower(nil, appendNFC(nil, []byte(login)))))
 	at := strings.LastIndexByte(key, '@')
 	if at < 0 {

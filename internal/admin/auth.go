@@ -17,10 +17,13 @@ import (
 const MinToken = 16
 
 // SetToken sets the token that requests below /admin and /debug must carry. "" asks for
-// none, which is for the loopback only: then only the admin socket takes changes. It may
-// be called while the server runs.
+// none, which is for the loopback only: then only the admin socket takes changes. A server
+// that listens elsewhere keeps its token. SetToken may be called while the server runs.
 func (s *Server) SetToken(token string) {
 	if token == "" {
+		if len(s.listeners) > 0 && !isLoopback(s.Addr()) { // until a restart moves it
+			return
+		}
 		s.token.Store(nil)
 		return
 	}

@@ -122,7 +122,12 @@ func (r *reloader) edit(how accountfile.EditOptions, change func(*accountfile.Li
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	how.Cache = r.cache
-	accounts, err := accountfile.Edit(r.settings.Accounts(), how, change)
+	accounts, err := accountfile.Edit(r.settings.Accounts(), how, func(l *accountfile.List) error {
+		if err := r.checkLacking(l); err != nil {
+			return err
+		}
+		return change(l)
+	})
 	if errors.Is(err, accountfile.ErrEntry) {
 		err = fmt.Errorf("%w: %s", admin.ErrKeys, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
@@ -134,6 +139,21 @@ func (r *reloader) edit(how accountfile.EditOptions, change func(*accountfile.Li
 	r.log.Info("accounts changed by the admin API", zap.Int("accounts", done.total), zap.Int("added", done.added),
 		zap.Int("changed", done.changed), zap.Int("removed", done.removed))
 	return accounts, nil
+}
+
+// checkLacking refuses to change a file that lacks most of the accounts in force: a reload
+// would refuse it.
+func (r *reloader) checkLacking(l *accountfile.List) error {
+	lacking, have := 0, r.store.Load()
+	for _, a := range have.All() {
+		if !l.Has(a.Email) {
+			lacking++
+		}
+	}
+	if !r.accept && lacking > removable && 2*lacking > have.Len() {
+		return fmt.Errorf("the file lacks %d of %d accounts that are in force, so they would be removed: %s", lacking, have.Len(), acceptHint)
+	}
+	return nil
 }
 
 // pace makes room for the loops beside a task that computes for long. A loop that

@@ -82,7 +82,11 @@ func openChecked(name string, flag int, mode os.FileMode, patience time.Duration
 	if err != nil {
 		return nil, err
 	}
-	if err = lock(file, patience); err == nil && !isAt(file, name) { // another process replaced it while we waited
+	how := syscall.LOCK_EX
+	if flag&(os.O_RDWR|os.O_WRONLY) == 0 {
+		how = syscall.LOCK_SH
+	}
+	if err = lock(file, how, patience); err == nil && !isAt(file, name) { // another process replaced it while we waited
 		err = ErrInUse
 	}
 	if err == nil {
@@ -96,10 +100,10 @@ func openChecked(name string, flag int, mode os.FileMode, patience time.Duration
 }
 
 // lock takes the lock that bbolt takes: flock(2) gives it to the open file, once.
-func lock(file *os.File, patience time.Duration) error {
+func lock(file *os.File, how int, patience time.Duration) error {
 	deadline := time.Now().Add(patience)
 	for {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := syscall.Flock(int(file.Fd()), how|syscall.LOCK_NB)
 		switch {
 		case err == nil:
 			return nil

@@ -85,10 +85,11 @@ func (s *Store) Close() error {
 // Failing returns why what was saved last is in memory only: the error of the last write,
 // or that the file broke while it was in use. Nil: all is saved.
 func (s *Store) Failing() error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if err := s.db.Lost(); err != nil {
-		return bare(err)
+	if s.mu.TryRLock() { // else a Rekey uses the file
+		defer s.mu.RUnlock()
+		if err := s.db.Lost(); err != nil {
+			return bare(err)
+		}
 	}
 	if err := s.failing.Load(); err != nil {
 		return *err
