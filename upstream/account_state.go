@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"xoauth2-proxy/internal/account"
@@ -165,7 +166,8 @@ func (st *accountState) mayLogin(now time.Time) bool {
 
 // countLogins counts n logins that have ended.
 func (st *accountState) countLogins(n int, now time.Time) {
-	if st.account.Limits.LoginsPerMinute <= 0 || n == 0 {
+	limited := func(m *accountState) bool { return m.account.Limits.LoginsPerMinute > 0 }
+	if n == 0 || !limited(st) && !slices.ContainsFunc(st.members, limited) {
 		return
 	}
 	if st.logins == nil {

@@ -78,7 +78,7 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 		}
 		c := s.takeParked(st, st.waiting.Head(), now)
 		if c == nil {
-			s.relay.gate.release()
+			s.relay.gate.Release()
 			break
 		}
 		s.send(c, s.take(st, &st.waiting))
@@ -105,7 +105,7 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 		}
 		s.login(d, now)
 	}
-	s.makeRoom(st)
+	s.makeRoom(st, now)
 	s.plan(st, now)
 }
 
@@ -122,9 +122,28 @@ func (s *shard) share(st *accountState, now time.Time) {
 	}
 }
 
+// freed has the members of the mailbox of st go on, of which a connection is gone: first the one
+// that has none and has waited longest, for which reuse may have closed this one.
+func (s *shard) freed(st *accountState, now time.Time) {
+	if st.meter != nil {
+		st.meter.Advance(now)
+	}
+	var first *accountState
+	for _, m := range st.members {
+		if m.wanting(now) && (first == nil || m.next().Place.Submitted.Before(first.next().Place.Submitted)) {
+			first = m
+		}
+	}
+	if first != nil {
+		s.dispatch(first, now)
+	}
+	s.dispatch(st, now)
+	s.share(st, now)
+}
+
 // makeRoom closes a parked connection of another member if st starves.
-func (s *shard) makeRoom(st *accountState) {
-	if len(st.members) < 2 || !st.starves() {
+func (s *shard) makeRoom(st *accountState, now time.Time) {
+	if len(st.members) < 2 || !st.starves(now) {
 		return
 	}
 	for _, m := range st.members {
@@ -195,15 +214,15 @@ func (s *shard) reuse(st *accountState, c *carry.Conn, q *carry.Queue, now time.
 	}
 	s.first(st, q, now)
 	if s.closing || c.SaidBroken && q.Head() == nil || st.excess(now) > 0 || c.Messages > 0 && c.Worn(st.account, now) || !st.wants(c, q) ||
-		st.yields(q.Head()) {
+		st.yields(q.Head(), now) {
 		s.move(st, connBusy, connClosing)
-		s.relay.gate.release()
+		s.relay.gate.Release()
 		s.quit(c)
 		s.dispatch(st, now)
 		return
 	}
 	startable := q.Head() != nil && st.mayStart(q.Head())
-	if startable && !s.relay.gate.contended() {
+	if startable && !s.relay.gate.Contended() {
 		s.send(c, s.take(st, q))
 		return
 	}
@@ -214,10 +233,10 @@ func (s *shard) reuse(st *accountState, c *carry.Conn, q *carry.Queue, now time.
 	if idle := st.account.Limits.IdleTimeout; idle > 0 {
 		s.touch(st, c.LastUsed.Add(idle))
 	}
-	s.relay.gate.release()
+	s.relay.gate.Release()
 	if startable { // others wait for a slot: they go first
 		s.block(st)
-		s.relay.gate.enlist(s)
+		s.relay.gate.Enlist(s)
 	}
 	if st.fresh.Len() > 0 { // the one that is parked now may have to make room
 		s.dispatch(st, now)
@@ -234,7 +253,7 @@ func (s *shard) onRetry(st *accountState, e *carry.Event) {
 	} else {
 		s.gone(st, e.Conn, connBusy)
 	}
-	s.relay.gate.release()
+	s.relay.gate.Release()
 	s.relay.desk.Waiting.Add(1)
 	stopped := st.throttle.Suspended(e.Now)
 	switch {
@@ -260,7 +279,7 @@ func (s *shard) onDialFailed(d *dialing, err *Error, now time.Time) {
 	st := d.st
 	s.loggedIn(d)
 	s.move(st, connDialing, connGone)
-	s.relay.gate.release()
+	s.relay.gate.Release()
 	st.countLogins(d.logins, now)
 	s.backOff(st, err, now)
 	for st.fresh.Len() > st.count[connDialing] {
@@ -310,3 +329,17 @@ func (s *shard) fail(st *accountState, tx *Transaction, err *Error, now time.Tim
 	}
 	s.relay.desk.Finish(tx, carry.Failed(err, st.account.SMTP.String()), now, s.on)
 }
+
+// slot takes a global slot for an account of s: one that was handed to the
+// shard, or a free one.
+func (s *shard) slot() bool {
+	if s.slots > 0 {
+		s.slots--
+		return true
+	}
+	return s.relay.gate.Acquire(s)
+}
+
+// Slot implements limit.Waiter: the shard gives the slot to the account that waits
+// longest, and waits again at the end of the line for the next.
+func (s *shard) Slot() { s.call(s.onSlot, nil) }

@@ -94,7 +94,7 @@
 //
 // Each account waits in a queue of its own with a cap of its own. With
 // Config.GlobalConcurrency the slots are handed on: to the shard that waits
-// longest, and there to the account that waits longest, one at a time (gate).
+// longest, and there to the account that waits longest, one at a time (limit.Gate).
 //
 // # Truth
 //
@@ -106,8 +106,8 @@
 //
 // # Locks
 //
-// shard.mu guards a shard's mailbox, gate.mu the global concurrency slots
-// and warmer.mu the run of Prewarm. They are leaves: nothing is called while one
+// shard.mu guards a shard's mailbox, the lock of limit.Gate the global concurrency
+// slots, and warmer.mu the run of Prewarm. They are leaves: nothing is called while one
 // is held. A breaker has a lock of its own, under which its change is counted and
 // logged.
 package upstream

@@ -222,7 +222,7 @@ func TestFreshTransactionsGoOn(t *testing.T) {
 				s.do(func(now time.Time) {
 					st := s.state(&a)
 					s.move(st, connGone, connBusy)
-					r.relay.gate.acquire(s)
+					r.relay.gate.Acquire(s)
 					st.waits(r.relay, &st.fresh, now)
 					tx := st.fresh.Head()
 					c = tx.Done.(client)

@@ -39,17 +39,15 @@ func (s *shard) hear(e *carry.Event) {
 		s.share(st, e.Now)
 	case carry.Gone:
 		s.gone(st, e.Conn, connBusy)
-		s.relay.gate.release()
-		s.dispatch(st, e.Now)
-		s.share(st, e.Now)
+		s.relay.gate.Release()
+		s.freed(st, e.Now)
 		s.unused(st, e.Now)
 	case carry.Retry:
 		s.onRetry(st, e)
 		s.share(st, e.Now)
 	case carry.Closed:
 		s.gone(st, e.Conn, connClosing)
-		s.dispatch(st, e.Now)
-		s.share(st, e.Now)
+		s.freed(st, e.Now)
 		s.unused(st, e.Now)
 	case carry.Broken:
 		if e.Conn.In(&st.parked) { // else its loop sees it, unless it is to be parked
@@ -90,9 +88,9 @@ func (s *shard) onSlot(now time.Time) {
 		s.dispatch(st, now)
 	}
 	for ; s.slots > 0; s.slots-- {
-		s.relay.gate.release()
+		s.relay.gate.Release()
 	}
 	if len(s.blocked) > 0 {
-		s.relay.gate.enlist(s)
+		s.relay.gate.Enlist(s)
 	}
 }

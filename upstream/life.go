@@ -14,6 +14,7 @@ import (
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/carry"
+	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/login"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -36,7 +37,7 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.desk = carry.NewRelay(r.ctx, cfg.carry(), log, carry.NewMetrics(set, latencyBuckets))
 	if cfg.GlobalConcurrency > 0 {
-		r.gate = &gate{free: cfg.GlobalConcurrency}
+		r.gate = limit.NewGate(cfg.GlobalConcurrency)
 	}
 	for range cmp.Or(cfg.Shards, runtime.GOMAXPROCS(0)) {
 		r.shards = append(r.shards, newShard(r))

@@ -313,9 +313,7 @@ func TestGlobalConcurrency(t *testing.T) {
 	}
 	f.messages(203)
 	f.until(func() bool {
-		f.relay.gate.mu.Lock()
-		defer f.relay.gate.mu.Unlock()
-		return f.relay.gate.free == 2
+		return f.relay.gate.Free() == 2
 	})
 }
 

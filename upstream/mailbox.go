@@ -52,25 +52,45 @@ func (st *accountState) full() bool {
 	return most > 0 && st.mailbox.connections >= most
 }
 
-// starves reports whether st waits for a connection, has none, and cannot open one because
-// of the other members, of which none is being closed.
-func (st *accountState) starves() bool {
-	return st.waiting.Len()+st.fresh.Len() > 0 && st.open() == 0 && st.full() &&
+// wanting reports whether st waits for a connection, has none, and would open one now if
+// there were room.
+func (st *accountState) wanting(now time.Time) bool {
+	return st.open() == 0 && min(st.waiting.Len(), st.startable())+st.fresh.Len() > 0 &&
+		st.backoff.Allows(now, 0) && st.mayLogin(now)
+}
+
+// next is the message of st that the next new connection is for.
+func (st *accountState) next() *Transaction {
+	if tx := st.fresh.Head(); tx != nil {
+		return tx
+	}
+	return st.waiting.Head()
+}
+
+// starves reports whether st is wanting and cannot open a connection because of the other
+// members, of which none is being closed.
+func (st *accountState) starves(now time.Time) bool {
+	return st.full() && st.wanting(now) &&
 		!slices.ContainsFunc(st.members, func(m *accountState) bool { return m.count[connClosing] > 0 })
 }
+
+// yieldAfter is how long a member waits before another one that has messages itself closes a
+// connection for it: a login for each message would be no service to either.
+const yieldAfter = time.Second
 
 // yields reports whether a connection of st that has become free is to be closed because
 // another member starves whose message has waited for longer than tx, the next one of st;
 // nil: there is none.
-func (st *accountState) yields(tx *Transaction) bool {
+func (st *accountState) yields(tx *Transaction, now time.Time) bool {
 	if len(st.members) < 2 {
 		return false
 	}
 	return slices.ContainsFunc(st.members, func(m *accountState) bool {
-		if m == st || !m.starves() {
+		reopens := m.connections > m.account.Limits.MaxConnections && st.spare(now) >= 0 // by st
+		if m == st || !m.starves(now) || reopens {
 			return false
 		}
-		head := m.waiting.Head()
-		return tx == nil || head != nil && head.Place.Submitted.Before(tx.Place.Submitted)
+		since := m.next().Place.Submitted
+		return tx == nil || since.Before(tx.Place.Submitted) && now.Sub(since) >= min(yieldAfter, m.acquireTimeout()/4)
 	})
 }

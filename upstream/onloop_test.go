@@ -248,9 +248,7 @@ func TestGlobalSlotsOnLoops(t *testing.T) {
 	}
 	f.once(each * len(f.accounts))
 	f.until(func() bool {
-		f.relay.gate.mu.Lock()
-		defer f.relay.gate.mu.Unlock()
-		return f.relay.gate.free == 1 && len(f.relay.gate.waiting) == 0
+		return f.relay.gate.Free() == 1 && !f.relay.gate.Contended()
 	})
 }
 

@@ -85,7 +85,7 @@ func (s *shard) warm(a *account.Account, n int, on *loop.Loop, now time.Time) {
 	}
 	st := s.state(a)
 	if st.gone || st.open() >= n || st.waiting.Len()+st.fresh.Len() > 0 || !st.room(now) || !st.mayLogin(now) ||
-		st.throttle.Suspended(now) != nil || !st.backoff.Allows(now, st.count[connDialing]) || s.relay.gate.contended() || !s.slot() {
+		st.throttle.Suspended(now) != nil || !st.backoff.Allows(now, st.count[connDialing]) || s.relay.gate.Contended() || !s.slot() {
 		return
 	}
 	s.relay.metrics.prewarmed.Inc()

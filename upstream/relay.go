@@ -13,6 +13,7 @@ import (
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/dial"
+	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/login"
 )
 
@@ -24,7 +25,7 @@ type Relay struct {
 	metrics *relayMetrics
 	desk    *carry.Relay // what all transactions and connections share
 	dialer  *dial.Dialer
-	gate    *gate // nil without a global limit
+	gate    *limit.Gate // nil without a global limit
 	shards  []*shard
 	seed    maphash.Seed
 

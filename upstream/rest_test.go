@@ -137,7 +137,7 @@ func (r *resting) rest() {
 		})
 		<-done
 	}
-	if w, f := r.relay.desk.Waiting.Load(), r.relay.gate.free; w != 0 || f != r.relay.cfg.GlobalConcurrency {
+	if w, f := r.relay.desk.Waiting.Load(), r.relay.gate.Free(); w != 0 || f != r.relay.cfg.GlobalConcurrency {
 		r.t.Errorf("%d transactions wait, %d of %d slots are free", w, f, r.relay.cfg.GlobalConcurrency)
 	}
 }

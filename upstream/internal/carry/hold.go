@@ -49,7 +49,7 @@ func (n *continuation) Run() {
 	tx, now := (*Transaction)(n), time.Now()
 	c := tx.held
 	tx.held = nil
-	if c.tx != tx || c.work != workHold {
+	if c.work != workHold || c.tx != tx { // without workHold, c.tx may be the shard's
 		tx.again(now, c.Loop)
 		return
 	}
@@ -153,7 +153,7 @@ type abortion Transaction
 func (b *abortion) Run() {
 	tx := (*Transaction)(b)
 	c := tx.held
-	if c.tx == tx && c.work == workHold {
+	if c.work == workHold && c.tx == tx {
 		c.relay.Metrics.aborted.Inc()
 		c.letGo(time.Now(), true)
 	}

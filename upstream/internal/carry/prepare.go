@@ -31,7 +31,7 @@ func (c *Conn) prepare(tx *Transaction, now time.Time) {
 		}
 		tx.noted = 0
 	}
-	tx.admitted, tx.placed = 0, 0
+	tx.admitted, tx.placed, tx.limited = 0, 0, nil
 	c.add(tx, now)
 }
 

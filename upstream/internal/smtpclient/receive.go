@@ -85,7 +85,7 @@ func (c *Conn) parse(b []byte) (codec.Reply, int, error) {
 		}
 	}
 	reply, n, err := codec.ParseReply(b)
-	if m := c.Exchange.Mail; m != nil { // it may be for the client
+	if m := c.Exchange.Mail; m != nil && c.due.any() { // for the client; else m may be another session's
 		reply.Text = codec.Printable(reply.Text, m.SMTPUTF8)
 	}
 	return reply, n, err
