@@ -122,6 +122,13 @@ func TestProviderCannotCarry(t *testing.T) {
 		if strings.HasSuffix(tt.line, "SMTPUTF8") && tt.want[:3] == "250" {
 			c.cmd("RCPT TO:<\xc3\xbc@example.com>", "553 5.6.7")
 			c.cmd("RCPT TO:<b@example.com>", "250 2.1.5")
+			c.cmd("RSET", "250")
+			// In one group the replies come in the order of the commands.
+			c.send(tt.line + "\r\nRCPT TO:<b@example.com>\r\nRCPT TO:<c@example.com>\r\nRCPT TO:<\xc3\xbc@example.com>\r\n" +
+				"RCPT TO:<d@example.com>\r\n")
+			for _, want := range []string{"250 2.1.0", "250 2.1.5", "250 2.1.5", "553 5.6.7", "250 2.1.5"} {
+				c.expect(want)
+			}
 		}
 		c.cmd("RSET", "250")
 		c.cmd("MAIL FROM:<a@example.com>", "250")

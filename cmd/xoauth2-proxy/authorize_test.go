@@ -274,10 +274,16 @@ func TestAuthorizeAgain(t *testing.T) {
 // TestAuthorizeCompletes has an account in the file to which nothing is wanting
 // but the refresh token.
 func TestAuthorizeCompletes(t *testing.T) {
-	box, f := apptest.NewSandbox(t, "user@outlook.com")
+	for name, others := range map[string][]string{"the only account": nil, "beside a right one": {"other@outlook.com"}} {
+		t.Run(name, func(t *testing.T) { authorizeCompletes(t, others...) })
+	}
+}
+
+func authorizeCompletes(t *testing.T, others ...string) {
+	box, f := apptest.NewSandbox(t, append(others, "user@outlook.com")...)
 	c := newConsentServer(t, box, "user@outlook.com")
 	text := strings.Replace(apptest.ReadAll(t, f.Accounts), `"canary-refresh-user@outlook.com"`, `"" /* to come */`, 1)
-	apptest.WriteFile(t, f.Accounts, strings.Replace(text, box.TokenURL(), c.URL+"/token", 1))
+	apptest.WriteFile(t, f.Accounts, strings.ReplaceAll(text, box.TokenURL(), c.URL+"/token"))
 	apptest.CheckParts(t, mustRun(t, exitConfig, with(f, "check")...), "refresh_token: is needed")
 	cmd := c.command(f, "browser")
 	cmd.newAccount = newAccount{Email: "user@outlook.com"}
@@ -285,7 +291,7 @@ func TestAuthorizeCompletes(t *testing.T) {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	apptest.CheckParts(t, apptest.ReadAll(t, f.Accounts), "/* to come */", `"client_id": "sandbox-client-outlook"`)
-	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "verify")...), "1 of 1 accounts work")
+	apptest.CheckParts(t, mustRun(t, 0, with(f, "accounts", "verify", "user@outlook.com")...), "1 of 1 accounts work")
 }
 
 // TestAuthorizeAtTheTenant asks where the account's tokens come from: an

@@ -237,6 +237,9 @@ func TestEndpoint(t *testing.T) {
 
 // TestFoldLogin has names that are one name, and names that look so and are not.
 func TestFoldLogin(t *testing.T) {
+	if long := strings.Repeat("\u00dc", MaxLogin); FoldLogin(long) != long {
+		t.Error("a login that is longer than any was folded")
+	}
 	for _, tt := range []struct{ name, login, key string }{
 		{"ASCII", "User@Example.COM", "user@example.com"},
 		{"a letter beyond ASCII", "J\u00dcRGEN@example.com", "j\u00fcrgen@example.com"},
