@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"encoding/json"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -14,7 +13,9 @@ import (
 // A Network is Toxiproxy: TCP proxies between what is measured, with faults.
 type Network struct {
 	*Process
-	api string
+	api     string
+	proxies []map[string]any // as Toxiproxy is asked for them
+	start   func()
 }
 
 // StartNetwork builds and starts it.
@@ -25,18 +26,22 @@ func (b *Bench) StartNetwork() *Network {
 	addr := FreeAddress()
 	host, port, err := net.SplitHostPort(addr)
 	Check(err)
-	n := &Network{b.Start([]string{"LOG_LEVEL=fatal"}, program, "-host", host, "-port", port), "http://" + addr}
-	n.Discard()
-	n.WaitReady(addr)
+	n := &Network{api: "http://" + addr}
+	n.start = func() {
+		n.Process = b.Start([]string{"LOG_LEVEL=fatal"}, program, "-host", host, "-port", port)
+		n.Discard()
+		n.WaitReady(addr)
+	}
+	n.start()
 	return n
 }
 
 // Between puts a proxy before a target, and returns its address.
 func (n *Network) Between(name, target string) string {
-	var at struct{ Listen string }
-	answer := Call(http.MethodPost, n.api+"/proxies", map[string]any{"name": name, "listen": "127.0.0.1:0", "upstream": target, "enabled": true})
-	Check(json.Unmarshal(answer, &at))
-	return at.Listen
+	proxy := map[string]any{"name": name, "listen": FreeAddress(), "upstream": target, "enabled": true}
+	Call(http.MethodPost, n.api+"/proxies", proxy)
+	n.proxies = append(n.proxies, proxy)
+	return proxy["listen"].(string)
 }
 
 // A Toxic is a fault of a network.
@@ -63,10 +68,22 @@ func RandomToxic(random *rand.Rand) Toxic {
 	return t
 }
 
-// Spoil adds a fault to a proxy.
+// Spoil adds a fault to a proxy, or heals all if Toxiproxy cannot.
 func (n *Network) Spoil(proxy string, t Toxic) {
-	Call(http.MethodPost, n.api+"/proxies/"+proxy+"/toxics", t)
+	if Try(func() { Call(http.MethodPost, n.api+"/proxies/"+proxy+"/toxics", t) }) != nil {
+		n.Heal()
+	}
 }
 
-// Heal removes all faults.
-func (n *Network) Heal() { Call(http.MethodPost, n.api+"/reset", nil) }
+// Heal removes all faults. Where Toxiproxy cannot, since it waits for a connection that it
+// holds back, it is started anew, which cuts all connections.
+func (n *Network) Heal() {
+	if Try(func() { Call(http.MethodPost, n.api+"/reset", nil) }) == nil {
+		return
+	}
+	n.Stop()
+	n.start()
+	for _, proxy := range n.proxies {
+		Call(http.MethodPost, n.api+"/proxies", proxy)
+	}
+}
