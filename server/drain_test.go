@@ -84,7 +84,7 @@ func TestDrainEndsWhatIsNoTransaction(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			k := newStack(t)
-			k.setFaults(t, sandbox.Rule{Phase: sandbox.PhaseToken, Account: "gmail", Action: sandbox.ActionStall, For: sandbox.Duration(5 * time.Second)})
+			k.setFaults(t, sandbox.Rule{Phase: sandbox.PhaseToken, Account: gmailUser, Action: sandbox.ActionStall})
 			c := k.greeted(t)
 			tt.play(c)
 			eventually(t, "the session is at it", func() (there bool) {

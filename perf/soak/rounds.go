@@ -116,7 +116,9 @@ func (r *soak) settle() {
 func (r *soak) poll(complaint string, wanted func(lab.Metrics) bool) {
 	for deadline := time.Now().Add(settleTime); !wanted(r.stand.Metrics()); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			lab.Failf("%s", complaint)
+			m := r.stand.Metrics()
+			lab.Failf("%s: %v in flight, %v octets of content, %v connections in use", complaint, m["upstream_messages_in_flight"],
+				m["smtp_content_budget_used_bytes"], m[`upstream_connections{state="active"}`])
 		}
 	}
 }
