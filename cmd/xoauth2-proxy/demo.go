@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/app"
@@ -27,7 +30,7 @@ func (c *demoCmd) Run() error {
 	provider, files, err := startSandbox(sandbox.Config{
 		HTTP:     fmt.Sprintf("127.0.0.1:%d", c.SandboxPort),
 		Accounts: sandbox.SampleAccounts(4),
-		Store:    sandbox.StoreConfig{Mode: sandbox.ModeDir, Dir: mail},
+		Store:    sandbox.StoreConfig{Mode: sandbox.ModeDir, Dir: mail, Accepted: func(m *sandbox.Message) { tell(os.Stdout, mail, m) }},
 	}, c.Dir)
 	if err != nil {
 		return err
@@ -50,6 +53,17 @@ func (c *demoCmd) load(f sandbox.ProxyFiles) (*config.Settings, *account.Snapsho
 	return settings, accounts, report, err
 }
 
+// tell says that a message has arrived at the provider, on one line. It quotes what clients
+// chose.
+func tell(w io.Writer, dir string, m *sandbox.Message) {
+	to := make([]string, len(m.Recipients))
+	for i, r := range m.Recipients {
+		to[i] = fmt.Sprintf("%q", r.Path)
+	}
+	fmt.Fprintf(w, "arrived: message %d at %s from %q to %s, %d octets: %s\n",
+		m.ID, m.Account, m.ReversePath, strings.Join(to, ", "), m.Size, filepath.Join(dir, fmt.Sprintf("%06d.eml", m.ID)))
+}
+
 // introduce tells how to send a first message, and where to read it.
 func introduce(p *app.Proxy, provider *sandbox.Server, files sandbox.ProxyFiles, mail string) {
 	fmt.Printf(`
@@ -66,7 +80,7 @@ or, with swaks:
   swaks --server %[1]s --auth-user user@gmail.com --auth-password placeholder \
     --from test@example.com --to recipient@gmail.com
 
-See what arrived at the provider:
+A line here tells of each message that arrives. See what is in them:
 
   ls %[2]s/                  the messages (.eml) and their envelopes (.json)
   curl http://%[3]s/messages

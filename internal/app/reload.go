@@ -43,6 +43,7 @@ type reloader struct {
 	mu       sync.Mutex       // serializes changes; guards the fields below
 	settings *config.Settings // in force
 	stamps   []stamp          // of the files, taken before they were last read
+	again    bool             // the watcher will read what is in force once more
 
 	reopen  func() error // of Options
 	signals *Signals
@@ -60,6 +61,7 @@ func newReloader(o *Options) *reloader {
 	for i := range r.stamps {
 		if r.stamps[i].modified.After(o.Since.Add(-clockGrain)) { // it may have changed after it was read
 			r.stamps[i] = stamp{path: r.stamps[i].path, size: -1}
+			r.again = true
 		}
 	}
 	if o.Cache != nil {
@@ -70,6 +72,9 @@ func newReloader(o *Options) *reloader {
 	}
 	return r
 }
+
+// causeFile is the cause of a reload after a file has changed.
+const causeFile = "file"
 
 // reloaded tells what a reload changed.
 type reloaded struct {
@@ -99,16 +104,23 @@ func (r *reloader) reload(cause string, acceptRemovals bool) (reloaded, error) {
 		return reloaded{}, err
 	}
 	r.stamps = stamps
+	changes := r.settings.Differing(settings)
 	for _, line := range report.Lines() {
 		r.log.Debug("configuration", zap.String("says", line))
 	}
 	done := r.publish(accounts)
-	logLeftOut(r.log, accounts)
-	logMissingSources(r.log, accounts)
+	level := zapcore.InfoLevel
+	if r.again && cause == causeFile && len(changes) == 0 && done.added+done.changed+done.removed == 0 {
+		level = zapcore.DebugLevel // it was read once more to be sure
+	} else {
+		logLeftOut(r.log, accounts)
+		logMissingSources(r.log, accounts)
+	}
+	r.again = false
 	r.adopt(settings)
 	done.restart = r.settings.Differing(settings)
 	done.certificate = r.certificate.reload()
-	r.log.Info("reloaded", zap.String("cause", cause), zap.Int("accounts", done.total), zap.Int("added", done.added),
+	r.log.Log(level, "reloaded", zap.String("cause", cause), zap.Int("accounts", done.total), zap.Int("added", done.added),
 		zap.Int("changed", done.changed), zap.Int("removed", done.removed))
 	if len(done.restart) > 0 {
 		r.log.Warn("some settings are changed in the file and take a restart", zap.Strings("settings", done.restart))
@@ -136,6 +148,7 @@ func (r *reloader) edit(how accountfile.EditOptions, change func(*accountfile.Li
 	}
 	accounts = accounts.Keeping(r.store.Load())
 	done := r.publish(accounts)
+	r.again = true
 	r.log.Info("accounts changed by the admin API", zap.Int("accounts", done.total), zap.Int("added", done.added),
 		zap.Int("changed", done.changed), zap.Int("removed", done.removed))
 	return accounts, nil

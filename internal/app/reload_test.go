@@ -149,6 +149,32 @@ func TestReloadByWatchAndSignal(t *testing.T) {
 	s.WaitLog(1, `"msg":"reload refused, nothing was changed"`, "SIGHUP")
 }
 
+// TestReloadsOfOnesOwn: that the watcher looks once more, after the start and after a change
+// by the admin API, is no news; that an operator touches a file is.
+func TestReloadsOfOnesOwn(t *testing.T) {
+	provider, f := apptest.NewSandbox(t, "user@gmail.com")
+	later := time.Now().Add(time.Hour)
+	if err := os.Chtimes(f.Accounts, later, later); err != nil { // maybe it changed after it was read
+		t.Fatal(err)
+	}
+	s := startStack(t, provider, f)
+	quiet := []string{`"level":"debug"`, `"msg":"reloaded"`, `"cause":"file"`}
+	s.WaitLog(1, quiet...)
+	if err := s.Provider.AddAccount(apptest.Account("new@outlook.com")); err != nil {
+		t.Fatal(err)
+	}
+	s.Want(200, nil, "POST", "/admin/accounts", s.Request("new@outlook.com", ""))
+	s.WaitLog(1, `"level":"info"`, "accounts changed by the admin API")
+	s.WaitLog(2, quiet...)
+	if text := s.Log.Text(); strings.Count(text, `"msg":"reloaded"`) != 2 {
+		t.Errorf("a reload is told:\n%s", text)
+	}
+	if err := os.Chtimes(f.Accounts, later, later); err != nil {
+		t.Fatal(err)
+	}
+	s.WaitLog(1, `"level":"info"`, `"msg":"reloaded"`, `"cause":"file"`)
+}
+
 func TestReloadOfSettings(t *testing.T) {
 	s := newStack(t, "user@gmail.com")
 	conf := fmt.Sprintf(`{"upstream": {"ca_file": %q, "shards": 7}, "server": {"max_errors": 3}, "log": {"level": "warn"},

@@ -96,7 +96,7 @@ func (r *reloader) watch(ctx context.Context) {
 				continue
 			}
 			if r.unread(now) {
-				_, _ = r.reload("file", r.accept) // it logs the result
+				_, _ = r.reload(causeFile, r.accept) // it logs the result
 				r.watchDirs(w)
 			}
 		}

@@ -13,10 +13,34 @@ import (
 	"xoauth2-proxy/internal/sandbox/internal/tokend"
 )
 
+// routes is the answer to GET /.
+const routes = `The sandbox serves here:
+
+POST   /token               the token endpoint; also below other paths
+POST   /devicecode          consent by a code
+GET    /authorize           consent in a browser, which goes on at /consent
+GET    /messages            the messages; ?account=EMAIL, ?after=ID
+DELETE /messages            forget them
+GET    /messages/ID         the envelope of one
+GET    /messages/ID/raw     its content
+GET    /accounts            the mailboxes, with their counters
+GET    /stats               all counters
+GET    /commands            the commands of the last sessions, if they are recorded
+GET    /loads               the runs of load messages
+GET    /loads/RUN           one of them
+GET    /faults              the fault script
+POST   /faults              replace it
+DELETE /faults              take it out
+PUT    /latency             delay replies
+`
+
 // serveAPI routes a request that does not belong to OAuth2.
 func (s *Server) serveAPI(ctx *fasthttp.RequestCtx) {
 	path, method := strings.TrimSuffix(string(ctx.Path()), "/"), string(ctx.Method())
 	switch {
+	case path == "" && method == "GET":
+		ctx.SetContentType("text/plain; charset=utf-8")
+		ctx.SetBodyString(routes)
 	case path == "/messages" && method == "GET":
 		s.listMessages(ctx)
 	case path == "/messages" && method == "DELETE":

@@ -24,6 +24,7 @@ type (
 	Duration      = wait.Duration
 	LoadStats     = store.LoadStats
 	Message       = store.Message
+	Recipient     = store.Recipient
 	Range         = store.Range
 	StoreConfig   = store.Config
 )

@@ -120,6 +120,22 @@ func TestHTTP(t *testing.T) {
 		t.Errorf("%d messages left", n)
 	}
 	do("GET", "/nowhere", "", 404)
+	index := string(do("GET", "/", "", 200))
+	for line := range strings.Lines(index) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || strings.ToUpper(fields[0]) != fields[0] {
+			continue
+		}
+		path := strings.NewReplacer("ID", "1", "RUN", "run").Replace(fields[1])
+		if _, text := testkit.Ask(t, nil, fields[0], "http://"+s.HTTPAddr()+path, ""); strings.Contains(text, "is not served here") {
+			t.Errorf("/ lists %s %s: %s", fields[0], fields[1], text)
+		}
+	}
+	for _, path := range []string{"/messages", "/loads", "/stats", "/accounts", "/commands", "/faults", "/latency", "/token"} {
+		if !strings.Contains(index, " "+path+" ") {
+			t.Errorf("/ does not list %s:\n%s", path, index)
+		}
+	}
 }
 
 func TestProxyFiles(t *testing.T) {

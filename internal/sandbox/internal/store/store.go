@@ -34,6 +34,9 @@ type Config struct {
 	MaxBytes int64 `json:"max_bytes"`
 	// MaxMessages bounds the envelopes in memory. Default: 200,000.
 	MaxMessages int `json:"max_messages"`
+	// Accepted, if not nil, is called with each message that was stored, before its
+	// client is answered. It may be called from several goroutines at one time.
+	Accepted func(*Message) `json:"-"`
 }
 
 // WithDefaults returns c with its defaults filled in.
@@ -125,6 +128,9 @@ func (st *Store) Add(account string, content []byte, build func() *Message) (uin
 	st.mu.Unlock()
 	st.total.Add(1)
 	st.arrived.Wake()
+	if m != nil && st.cfg.Accepted != nil {
+		st.cfg.Accepted(m)
+	}
 	return id, nil
 }
 
