@@ -20,8 +20,8 @@ const recheck = 5 * time.Second
 // have changed, so that a renewal needs no restart. If the new files are unusable,
 // the old certificate stays in use.
 type certificate struct {
-	certFile, keyFile string
-	log               *zap.Logger
+	settings config.Server
+	log      *zap.Logger
 
 	mu      sync.Mutex // guards the fields below
 	current *tls.Certificate
@@ -37,9 +37,9 @@ func loadCertificate(s config.Server, log *zap.Logger, set *metrics.Set) (*certi
 	if s.CertFile == "" {
 		return nil, nil
 	}
-	c := &certificate{certFile: s.CertFile, keyFile: s.KeyFile, log: log, checked: time.Now()}
+	c := &certificate{settings: s, log: log, checked: time.Now()}
 	if err := c.load(); err != nil {
-		return nil, fmt.Errorf("server.cert_file: %w", err)
+		return nil, err
 	}
 	set.NewGauge("tls_certificate_refused", func() float64 {
 		c.mu.Lock()
@@ -66,19 +66,19 @@ func (c *certificate) load() error {
 	if err != nil {
 		return err
 	}
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	pair, err := c.settings.LoadCertificate()
 	if err != nil {
 		return err
 	}
 	if now := time.Now(); c.current != nil && pair.Leaf != nil && now.After(pair.Leaf.NotAfter) && now.Before(c.current.Leaf.NotAfter) {
-		return fmt.Errorf("%s: the certificate expired on %s, the old one is still good", c.certFile, pair.Leaf.NotAfter.Format(time.DateOnly))
+		return fmt.Errorf("%s: the certificate expired on %s, the old one is still good", c.settings.CertFile, pair.Leaf.NotAfter.Format(time.DateOnly))
 	}
 	c.current, c.stamp = &pair, stamp
 	return nil
 }
 
 func (c *certificate) modified() (stamp [2]time.Time, err error) {
-	for i, name := range []string{c.certFile, c.keyFile} {
+	for i, name := range []string{c.settings.CertFile, c.settings.KeyFile} {
 		info, err := os.Stat(name)
 		if err != nil {
 			return stamp, err
@@ -125,11 +125,11 @@ func (c *certificate) look() {
 	}
 	if err == nil {
 		c.refused = nil
-		c.log.Info("certificate read again", zap.String("file", c.certFile))
+		c.log.Info("certificate read again", zap.String("file", c.settings.CertFile))
 		return
 	}
 	if c.refused == nil || c.refused.Error() != err.Error() {
-		c.log.Error("the new certificate cannot be used, the old one stays", zap.String("file", c.certFile), zap.Error(err))
+		c.log.Error("the new certificate cannot be used, the old one stays", zap.String("file", c.settings.CertFile), zap.Error(err))
 	}
 	c.refused, c.spoilt = err, stamp
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -73,6 +74,22 @@ func TestFindings(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	pair := func(left time.Duration, wrap func(key string) string) string {
+		c, k := certificateUntil(t, time.Now().Add(left))
+		base := filepath.Join(t.TempDir(), "pair")
+		if err := errors.Join(os.WriteFile(base+".crt", []byte(c), 0o600), os.WriteFile(base+".key", []byte(wrap(k)), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf(`{"server": {"cert_file": %q, "key_file": %q}}`, base+".crt", base+".key")
+	}
+	plain := func(key string) string { return key }
+	encrypted := func(string) string {
+		return "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
+	}
+	encrypted1421 := func(string) string {
+		return "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"
+	}
+	other := func(string) string { _, k := certificateUntil(t, time.Now()); return k }
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -119,6 +136,13 @@ func TestFindings(t *testing.T) {
 		{"a certificate expired", "", signed(-time.Hour), "error: a@contoso.com: client_certificate: the certificate has expired"},
 		{"a certificate that expires", "", signed(29 * 24 * time.Hour), "warning: a@contoso.com: client_certificate: the certificate expires on"},
 		{"a certificate that lasts", "", signed(31 * 24 * time.Hour), ""},
+		{"a certificate for clients expired", pair(-time.Hour, plain), one(refresh), "error: server.cert_file: PAIR.CRT: the certificate has expired"},
+		{"a certificate for clients that expires", pair(29*24*time.Hour, plain), one(refresh), "warning: server.cert_file: PAIR.CRT: the certificate expires on"},
+		{"a certificate for clients that lasts", pair(31*24*time.Hour, plain), one(refresh), ""},
+		{"an encrypted key for clients", pair(31*24*time.Hour, encrypted), one(refresh), "error: server.key_file: PAIR.KEY: is an encrypted key"},
+		{"an encrypted key for clients, RFC 1421", pair(31*24*time.Hour, encrypted1421), one(refresh), "error: server.key_file: PAIR.KEY: is an encrypted key"},
+		{"a key of another certificate", pair(31*24*time.Hour, other), one(refresh), "error: server.cert_file: PAIR.CRT: tls: private key does not match"},
+		{"no key file", `{"server": {"cert_file": "` + file + `", "key_file": "` + dir + `/none"}}`, one(refresh), "error: server.key_file: " + dir + "/none: cannot be read"},
 		{"too few descriptors", `{"server": {"max_connections": 10000000}, "runtime": {}}`, one(refresh), "warning: the limit of open files is"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -139,7 +163,7 @@ func TestFindings(t *testing.T) {
 				if strings.Contains(line, "canary") {
 					t.Errorf("a secret is shown: %s", line)
 				}
-				for _, name := range []string{"config.json", "accounts.json"} {
+				for _, name := range []string{"config.json", "accounts.json", "pair.crt", "pair.key"} {
 					if at := strings.Index(line, "/"+name+":"); at >= 0 {
 						begin := strings.Index(line, "/")
 						line = line[:begin] + strings.ToUpper(strings.TrimSuffix(name, ".json")) + line[at+1+len(name):]

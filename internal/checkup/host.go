@@ -27,11 +27,12 @@ const soon = 30 * 24 * time.Hour
 // certificates finds certificates that have ended, or end soon.
 func (fs *Findings) certificates(s *config.Settings, accounts *account.Snapshot) {
 	if path := s.Server.CertFile; path != "" {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			fs.add(Error, "server.cert_file: cannot be read: %v", err)
+		if _, err := s.Server.LoadCertificate(); err != nil {
+			fs.add(Error, "%v", err)
 		}
-		fs.certificate("server.cert_file: "+path, string(text))
+		if text, err := os.ReadFile(path); err == nil {
+			fs.certificate("server.cert_file: "+path, string(text))
+		}
 	}
 	for _, a := range accounts.All() {
 		fs.certificate(a.Email+": client_certificate", a.Certificate)

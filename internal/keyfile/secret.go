@@ -2,6 +2,7 @@ package keyfile
 
 import (
 	"encoding/pem"
+	"errors"
 	"strings"
 	"unicode"
 
@@ -92,11 +93,14 @@ func PEM(v *Value) (string, bool) {
 		v.Fail("must be in PEM form, which begins with -----BEGIN and has line ends")
 		return "", false
 	case IsEncrypted(block):
-		v.Fail("is an encrypted key, and there is no passphrase for it: decrypt it (openssl pkey -in KEY -out PLAIN), and keep the file to its owner, or seal the value")
+		v.Fail("%v, or seal the value", ErrEncrypted)
 		return "", false
 	}
 	return s, true
 }
+
+// ErrEncrypted says that a key needs a passphrase, and what to do.
+var ErrEncrypted = errors.New("is an encrypted key, and there is no passphrase for it: decrypt it (openssl pkey -in KEY -out PLAIN), and keep the file to its owner")
 
 // IsEncrypted reports whether a key needs a passphrase (RFC 5958, RFC 1421).
 func IsEncrypted(block *pem.Block) bool {
