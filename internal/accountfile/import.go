@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile/internal/sheet"
 	"xoauth2-proxy/internal/keyfile"
 )
 
@@ -67,6 +68,9 @@ func ReadImport(b *Basis, data []byte, o ImportOptions) ([]Imported, error) {
 	if len(data) > keyfile.MaxSize {
 		return nil, fmt.Errorf("the list is larger than %d MiB", keyfile.MaxSize>>20)
 	}
+	if line, wrong := keyfile.Encoding(data); wrong != "" {
+		return nil, fmt.Errorf("line %d: %s", line, wrong)
+	}
 	data = bytes.TrimPrefix(data, []byte(keyfile.ByteOrderMark))
 	if o.Format == ImportAuto || o.Format == "" {
 		o.Format = guessFormat(data)
@@ -97,16 +101,17 @@ func ReadImport(b *Basis, data []byte, o ImportOptions) ([]Imported, error) {
 // the key every account has.
 func guessFormat(data []byte) ImportFormat {
 	for line := range bytes.Lines(data) {
+		declared := sheet.Declared(line) != 0
 		line = bytes.TrimSpace(line)
 		switch {
+		case declared:
+			return ImportCSV
 		case len(line) == 0 || line[0] == '#':
 		case line[0] == '[' || line[0] == '{' || bytes.HasPrefix(line, []byte("//")) || bytes.HasPrefix(line, []byte("/*")):
 			return ImportJSON
 		default:
-			for _, column := range strings.Split(string(line), ",") {
-				if columnName(column) == "email" {
-					return ImportCSV
-				}
+			if sheet.Has(line, "email") {
+				return ImportCSV
 			}
 			return ImportBatch
 		}

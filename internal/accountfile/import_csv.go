@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailscale/hujson"
 
+	"xoauth2-proxy/internal/accountfile/internal/sheet"
 	"xoauth2-proxy/internal/keyfile"
 )
 
@@ -22,21 +23,19 @@ var plainColumns = map[string]bool{
 	"max_message_size": true, "send_client_secret": true,
 }
 
-// columnName returns the key that a column of a header is for.
-func columnName(s string) string { return strings.ToLower(strings.Trim(strings.TrimSpace(s), `"`)) }
-
 // readCSV reads a list with a header. A line that cannot be read is wrong by
 // itself; a header that names what there is not makes the list wrong.
 func readCSV(data []byte) ([]Imported, error) {
+	separator, data := sheet.Cut(data)
 	r := csv.NewReader(bytes.NewReader(data))
-	r.Comment = '#'
+	r.Comma, r.Comment = separator, '#'
 	r.FieldsPerRecord = -1
 	header, err := r.Read()
 	if err != nil {
 		return nil, fmt.Errorf("the header of the list: %w", err)
 	}
 	for i, column := range header {
-		key := columnName(column)
+		key := sheet.Column(column)
 		if k, ok := accountTable.Find(key); !idleColumns[key] && !strings.HasPrefix(key, "_") && (!ok || k.Set == nil || k.Container) {
 			return nil, fmt.Errorf("the header of the list: column %d, %q, is no key of an account", i+1, keyfile.Printable(column))
 		}

@@ -61,6 +61,22 @@ d@hotmail.com,canary,c,outlook,many,,,
 			`4 must be an account`,
 			`5 refresh_token: is needed`,
 		}},
+		{"CSV of Excel", "email;refresh_token;client_id;_note\r\na@hotmail.com;r,1;c;\"x;y\"\r\nb@hotmail.com;r2;c\r\n", ImportOptions{}, []string{
+			`2 {"email": "a@hotmail.com", "refresh_token": "r,1", "client_id": "c", "provider": "outlook"}`,
+			`3 has 3 fields, the header 4`,
+		}},
+		{"CSV with its separator", "# list\n\"SEP=;\"\r\nclient_id;email;refresh_token\r\nc;a@hotmail.com;r\r\n", ImportOptions{}, []string{
+			`4 {"client_id": "c", "email": "a@hotmail.com", "refresh_token": "r", "provider": "outlook"}`,
+		}},
+		{"CSV with a comma declared", "sep=,\nemail,refresh_token,client_id\na@hotmail.com,r;1,c\n", ImportOptions{}, []string{
+			`3 {"email": "a@hotmail.com", "refresh_token": "r;1", "client_id": "c", "provider": "outlook"}`,
+		}},
+		{"CSV with tabs", "sep=\t\nemail\trefresh_token\tclient_id\na@hotmail.com\tr;1\tc\n", ImportOptions{}, []string{
+			`3 {"email": "a@hotmail.com", "refresh_token": "r;1", "client_id": "c", "provider": "outlook"}`,
+		}},
+		{"CSV in UTF-8 of Excel", "\ufeffemail;refresh_token;client_id\njörg@hotmail.com;r;c\n", ImportOptions{}, []string{
+			`2 {"email": "jörg@hotmail.com", "refresh_token": "r", "client_id": "c", "provider": "outlook"}`,
+		}},
 		{"nothing", "\n# nothing\n", ImportOptions{}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -105,6 +121,12 @@ func TestReadImportRefuses(t *testing.T) {
 		{"CSV without header", "", ImportCSV, "the header"},
 		{"JSON that is none", `[{"refresh_token": "canary}]`, ImportAuto, "not valid JSON"},
 		{"JSON without accounts", `{"a": 1}`, ImportAuto, `the array "accounts"`},
+		{"a separator that cannot be", "sep=#\nemail#refresh_token\n", ImportAuto, "the header"},
+		{"JSON in Latin-1", "[\n{\"email\": \"j\xf6rg@hotmail.com\", \"refresh_token\": \"canary\"}]", ImportAuto, "line 2: is not in UTF-8, maybe in Latin-1"},
+		{"CSV in Latin-1", "email,refresh_token,client_id\na@hotmail.com,canary,c\nb@hotmail.com,canary\xe9,c\n", ImportAuto, "line 3: is not in UTF-8"},
+		{"batch text in Latin-1", "j\xf6rg@hotmail.com,id,canary,c\n", ImportAuto, "line 1: is not in UTF-8"},
+		{"UTF-16 of Excel", "\xff\xfee\x00m\x00a\x00i\x00l\x00\n\x00", ImportAuto, "line 1: is in UTF-16"},
+		{"UTF-16, big end first, without a mark", "\x00[\x00]", ImportJSON, "line 1: is in UTF-16"},
 		{"format", "", "xml", "no format"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/valyala/fasthttp"
 
@@ -106,6 +107,9 @@ func decode(ctx *fasthttp.RequestCtx, v any) error {
 }
 
 func decodeJSON(body []byte, v any) error {
+	if !utf8.Valid(body) { // package json would put other letters in their place
+		return errors.New("invalid JSON: it is not in UTF-8")
+	}
 	err := json.Unmarshal(body, v)
 	if err == nil {
 		return nil

@@ -223,6 +223,7 @@ func TestAPI(t *testing.T) {
 		{"add", "POST", "/admin/accounts", newJSON("new@a.test"), 200, `{"success":true,"message":"Account new@a.test added successfully","total_accounts":3,"account":{"account_id":"gmail_x","email":"new@a.test",`},
 		{"add, dry run", "POST", "/admin/accounts?dry_run=true", newJSON("new@a.test"), 200, `"message":"Dry run: account new@a.test would be added","total_accounts":3,"dry_run":true}`},
 		{"add, no JSON", "POST", "/admin/accounts", `{"refresh_token": "canary`, 400, "invalid JSON"},
+		{"add, Latin-1", "POST", "/admin/accounts", newJSON("j\xf6rg@a.test"), 400, "it is not in UTF-8"},
 		{"add, another type", "POST", "/admin/accounts", `{"refresh_token": 5}`, 400, `the field \"refresh_token\" must be of type string`},
 		{"add, an array", "POST", "/admin/accounts", `[]`, 400, "a JSON object is wanted"},
 		{"add, nothing", "POST", "/admin/accounts", "", 400, "invalid JSON"},

@@ -90,6 +90,10 @@ func Parse(name string, data []byte, ps *Problems, report *Report) *File {
 		ps.Add(&Problem{File: name, Message: fmt.Sprintf("is larger than %d MiB", MaxSize>>20)})
 		return nil
 	}
+	if line, wrong := Encoding(data); wrong != "" {
+		ps.Add(&Problem{File: name, Line: line, Message: wrong})
+		return nil
+	}
 	data = bytes.TrimPrefix(data, []byte(ByteOrderMark))
 	if len(bytes.TrimSpace(data)) == 0 {
 		ps.Add(&Problem{File: name, Message: `is empty; the least there can be is "{}"`})
@@ -123,10 +127,10 @@ func lineEnds(ends []int, data []byte) []int {
 }
 
 // ParseValue parses a text that is one value, which stands in arrays and objects
-// that are nested depth deep. ok is false if it is not one value, or nested too
-// deep. The value keeps the text.
+// that are nested depth deep. ok is false if it is not one value, nested too deep, or
+// not in UTF-8. The value keeps the text.
 func ParseValue(text []byte, depth int) (v hujson.Value, ok bool) {
-	if tooDeep(text, depth) >= 0 {
+	if tooDeep(text, depth) >= 0 || !utf8.Valid(text) {
 		return v, false
 	}
 	v, err := hujson.Parse(text)
