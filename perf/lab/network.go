@@ -76,11 +76,15 @@ func (n *Network) Spoil(proxy string, t Toxic) {
 }
 
 // Heal removes all faults. Where Toxiproxy cannot, since it waits for a connection that it
-// holds back, it is started anew, which cuts all connections.
+// holds back, it is started anew.
 func (n *Network) Heal() {
-	if Try(func() { Call(http.MethodPost, n.api+"/reset", nil) }) == nil {
-		return
+	if Try(func() { Call(http.MethodPost, n.api+"/reset", nil) }) != nil {
+		n.Restart()
 	}
+}
+
+// Restart has Toxiproxy without faults, and cuts all its connections.
+func (n *Network) Restart() {
 	n.Stop()
 	n.start()
 	for _, proxy := range n.proxies {

@@ -104,23 +104,37 @@ func (r *soak) endRound() {
 // of its timeouts here.
 const settleTime = 30 * time.Second
 
-// settle waits until the proxy has no message under way, which nothing tells.
+// settle waits until the proxy has no message under way, which nothing tells. Where
+// Toxiproxy does not pass the end of a client's connection on, that is made up for.
 func (r *soak) settle() {
-	r.poll("the proxy does not come to rest, with all clients quiet", func(m lab.Metrics) bool {
+	rests := func(m lab.Metrics) bool {
 		return m["upstream_messages_in_flight"] == 0 && m["smtp_content_budget_used_bytes"] == 0 && m[`upstream_connections{state="active"}`] == 0
-	})
+	}
+	if r.await(settleTime, rests) {
+		return
+	}
+	r.stand.network.Restart()
+	r.poll("the proxy does not come to rest, with all clients quiet", rests)
 }
 
 // poll looks at the proxy's metrics until they are as wanted, or else fails with what
 // complaint says.
 func (r *soak) poll(complaint string, wanted func(lab.Metrics) bool) {
-	for deadline := time.Now().Add(settleTime); !wanted(r.stand.Metrics()); time.Sleep(50 * time.Millisecond) {
+	if !r.await(settleTime, wanted) {
+		m := r.stand.Metrics()
+		lab.Failf("%s: %v in flight, %v octets of content, %v connections in use", complaint, m["upstream_messages_in_flight"],
+			m["smtp_content_budget_used_bytes"], m[`upstream_connections{state="active"}`])
+	}
+}
+
+// await looks at the proxy's metrics until they are as wanted, or for so long.
+func (r *soak) await(long time.Duration, wanted func(lab.Metrics) bool) bool {
+	for deadline := time.Now().Add(long); !wanted(r.stand.Metrics()); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			m := r.stand.Metrics()
-			lab.Failf("%s: %v in flight, %v octets of content, %v connections in use", complaint, m["upstream_messages_in_flight"],
-				m["smtp_content_budget_used_bytes"], m[`upstream_connections{state="active"}`])
+			return false
 		}
 	}
+	return true
 }
 
 // line prints the line of each minute.
