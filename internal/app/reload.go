@@ -163,7 +163,7 @@ func (r *reloader) checkLacking(l *accountfile.List) error {
 			lacking++
 		}
 	}
-	if !r.accept && lacking > removable && 2*lacking > have.Len() {
+	if !r.accept && isMost(lacking, have.Len()) {
 		return fmt.Errorf("the file lacks %d of %d accounts that are in force, so they would be removed: %s", lacking, have.Len(), acceptHint)
 	}
 	return nil

@@ -34,11 +34,14 @@ func checkRemovals(before, after *account.Snapshot) error {
 			removed++
 		}
 	}
-	if removed > removable && 2*removed > before.Len() {
+	if isMost(removed, before.Len()) {
 		return fmt.Errorf("%d of %d accounts would be removed: %s", removed, before.Len(), acceptHint)
 	}
 	return nil
 }
+
+// isMost reports whether a reload may not remove so many of all accounts.
+func isMost(removed, all int) bool { return removed > removable && 2*removed > all }
 
 // mostNamed is how many wrong entries are named at one time.
 const mostNamed = 20

@@ -113,6 +113,7 @@ func (r *soak) settle() {
 	if r.await(settleTime, rests) {
 		return
 	}
+	r.tell("network cut to come to rest", "")
 	r.stand.network.Restart()
 	r.poll("the proxy does not come to rest, with all clients quiet", rests)
 }

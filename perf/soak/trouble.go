@@ -12,7 +12,7 @@ import (
 )
 
 // troubleNames are what goes wrong, in the order of the summary.
-var troubleNames = []string{"faults", "faults of the network", "reloads", "proxy terminated under load", "proxy killed under load", "sandbox restarts", "rests"}
+var troubleNames = []string{"faults", "faults of the network", "reloads", "proxy terminated under load", "proxy killed under load", "sandbox restarts", "network cut to come to rest", "rests"}
 
 // phases are where faults strike; token is the token endpoint.
 var phases = []sandbox.Phase{sandbox.PhaseConnect, sandbox.PhaseTLS, sandbox.PhaseBanner, sandbox.PhaseEHLO, sandbox.PhaseStartTLS,
