@@ -156,10 +156,18 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// isParameter tells whether a field of a stored hash is public: what the function
+// is and what it costs.
+func isParameter(field string) bool {
+	name, number, found := strings.Cut(field, "=")
+	return found && strings.Contains("v m t p", name) && strings.Trim(number, "0123456789") == ""
+}
+
 // FuzzParse: what is taken is canonical and can be verified, and a refusal does
-// not repeat what was given.
+// not repeat what was given, but for the name and the parameters of a function.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{argon2Stored, argon2Lanes, bcryptStored, "s3cret", "{PLAIN}$", "{SSHA}x", "$", "$2b$", "$argon2id$v=19$m=8,t=1,p=1$$"} {
+	for _, s := range []string{argon2Stored, argon2Lanes, bcryptStored, "s3cret", "{PLAIN}$", "{SSHA}x", "$", "$2b$", "$argon2id$v=19$m=8,t=1,p=1$$",
+		"$argon2id$v=19$m=256,t=1000000,p=1$", strings.Replace(argon2Stored, "t=1", "t=1000000", 1)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, stored string) {
@@ -169,7 +177,7 @@ func FuzzParse(f *testing.F) {
 		}
 		if err != nil {
 			for field := range strings.FieldsFuncSeq(stored, func(r rune) bool { return r == '$' || r == ',' || r == '}' }) {
-				if len(field) > 8 && field != "argon2id" && strings.Contains(err.Error(), field) {
+				if len(field) > 8 && !isParameter(field) && strings.Contains(err.Error(), field) {
 					t.Fatalf("%q shows in %q", field, err)
 				}
 			}
