@@ -118,7 +118,7 @@ func (s *session) gaveUp() bool {
 	if s.state == stateAwaitUpstream {
 		last = s.t.complete
 	}
-	return s.loop.Clock()-last > patienceOfClients && !s.saidQuit()
+	return s.loop.Clock()-last > s.srv.patience && !s.saidQuit()
 }
 
 // saidQuit reports whether QUIT is the last line of the input that waits.

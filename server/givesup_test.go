@@ -70,8 +70,8 @@ func TestClientGivesUp(t *testing.T) {
 				k.fired(t, "think", 1)
 			}
 			k.inspect(t, func(s *session) { // as if it had said that some time ago
-				s.lastInput -= 2 * patienceOfClients
-				s.t.complete -= 2 * patienceOfClients
+				s.lastInput -= 2 * k.patience
+				s.t.complete -= 2 * k.patience
 			})
 			tt.end(c)
 			if tt.codes != "" {
@@ -103,7 +103,7 @@ func TestClientGivesUpAtLogin(t *testing.T) {
 		}
 		c.send(in)
 		k.awaitState(t, stateAwaitToken)
-		k.inspect(t, func(s *session) { s.lastInput -= 2 * patienceOfClients })
+		k.inspect(t, func(s *session) { s.lastInput -= 2 * k.patience })
 		c.fin()
 		if got := c.codes(); got != want {
 			t.Errorf("QUIT %v: the client read %q, want %q", quit, got, want)

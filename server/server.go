@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/zap"
@@ -32,6 +33,7 @@ type Server struct {
 	helo     codec.Reply
 	greeting []byte
 	lineEnd  codec.LineEnd // of clients' command lines
+	patience time.Duration // of clients, see patienceOfClients
 
 	engine       *loop.Engine
 	loops        []*eventLoop
@@ -61,6 +63,7 @@ func New(
 	}
 	s := &Server{
 		cfg: cfg, accounts: accounts, tokens: tokens, relay: relay, log: log,
+		patience:     patienceOfClients,
 		budget:       shares.Budget(cfg.ContentBudget, cfg.MaxMessageSize),
 		news:         make(chan struct{}, 1),
 		stopLearning: make(chan struct{}),
