@@ -32,7 +32,7 @@ test: ## all tests, without the race detector: that one needs a C compiler
 	CGO_ENABLED=0 $(GO) test -shuffle=on ./...
 
 race: ## all tests with the race detector
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 20m ./...
 
 lint: ## what .golangci.yml asks for, and dead code
 	$(TOOL) golangci-lint run ./...
@@ -47,7 +47,7 @@ bench: ## micro-benchmarks with allocation counts
 
 e2e: build ## real mail clients through the proxy into the sandbox; installs them
 	./e2e/install
-	$(GO) test -tags e2e -count 1 -v ./e2e/
+	$(GO) test -tags e2e -count 1 -timeout 25m -v ./e2e/
 
 loadgen: ## the load generator
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/loadgen ./loadgen
