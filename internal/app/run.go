@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/loop"
 )
 
 var (
@@ -22,17 +23,17 @@ var (
 )
 
 // Run starts a proxy and runs it until SIGTERM or SIGINT ends it, or its terminal goes.
-// o.Signals must be set. Run is for the
-// main goroutine of a process: it tunes the Go runtime and the scheduling of all
-// threads. started, if not nil, is called when clients can connect. cut ends the
-// process at once, without a return, if a part does not end by its deadline.
+// o.Signals must be set. Run is for the main goroutine of a process: it tunes the Go
+// runtime and the scheduling of all threads. started, if not nil, is called when clients
+// can connect. cut ends the process at once, without a return, if a part does not end by
+// its deadline.
 func Run(o Options, started func(*Proxy), cut func()) error {
 	s, log := o.Settings, o.Log
 	end := awaitSignals(log, o.Signals, s.Server.ShutdownDelay+s.Server.DrainTimeout, cut)
 	defer end.release()
 	tuneRuntime(s.Runtime, s.Server.Loops)
 	if s.Runtime.Scheduling == "batch" {
-		if err := scheduleAsBatch(); err != nil {
+		if err := loop.ScheduleAsBatch(); err != nil {
 			log.Warn("runtime.scheduling: the threads keep the normal policy", zap.Error(err))
 		}
 	}

@@ -53,7 +53,7 @@ var allowed = map[string][]string{
 	"internal/verify":                        {"upstream", "oauth", "internal/account", "internal/config", "internal/keyfile", "internal/accountfile", "internal/seal"},
 	"internal/app/apptest":                   {"internal/accountfile", "internal/config", "internal/sandbox", "internal/testkit", "internal/testkit/provider"},
 	"internal/checkup":                       {"internal/account", "internal/config", "internal/keyfile"},
-	"internal/app":                           {"server", "upstream", "oauth", "internal/account", "internal/accountfile", "internal/admin", "internal/config", "internal/control", "internal/durable", "internal/checkup", "internal/keyfile", "internal/quota", "internal/tokenstore", "internal/verify", "internal/watchdog", "internal/logging"},
+	"internal/app":                           {"server", "upstream", "oauth", "internal/account", "internal/accountfile", "internal/admin", "internal/config", "internal/control", "internal/durable", "internal/checkup", "internal/keyfile", "internal/loop", "internal/quota", "internal/tokenstore", "internal/verify", "internal/watchdog", "internal/logging"},
 	"cmd/xoauth2-proxy":                      {"oauth", "oauth/consent", "internal/account", "internal/accountfile", "internal/admin", "internal/adminclient", "internal/app", "internal/checkup", "internal/config", "internal/durable", "internal/keyfile", "internal/password", "internal/sandbox", "internal/seal", "internal/tokenstore", "internal/verify", "internal/logging"},
 	"internal/logging":                       {},
 	"loadgen":                                {"*"},

@@ -1,4 +1,4 @@
-package app
+package loop
 
 import (
 	"runtime"
@@ -12,7 +12,7 @@ import (
 // made later.
 func TestScheduleAsBatch(t *testing.T) {
 	before := newThreads(t, 4)
-	if err := scheduleAsBatch(); err != nil {
+	if err := ScheduleAsBatch(); err != nil {
 		t.Fatal(err)
 	}
 	after := newThreads(t, 16)

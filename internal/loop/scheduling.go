@@ -1,4 +1,4 @@
-package app
+package loop
 
 import (
 	"os"
@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// scheduleAsBatch gives all threads of the process the policy SCHED_BATCH (sched(7)):
+// ScheduleAsBatch gives all threads of the process the policy SCHED_BATCH (sched(7)):
 // they get the same share of the CPU, but a thread that wakes up does not preempt the
 // running one. A loop that runs a little later finds more work at a time. New threads
 // inherit the policy. A policy unlike the normal one is the operator's choice, and
 // stays.
-func scheduleAsBatch() error {
+func ScheduleAsBatch() error {
 	for again := true; again; { // threads with the old policy may make new threads meanwhile
 		again = false
 		threads, err := os.ReadDir("/proc/self/task")
