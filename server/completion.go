@@ -25,7 +25,7 @@ type answer interface {
 
 // deliver runs an answer on the session's loop. on is the caller's loop: if it is the
 // session's, the answer runs right after the current callback; otherwise it is posted to
-// the mailbox of the session's loop.
+// the inbox of the session's loop.
 func (s *session) deliver(a answer, on *loop.Loop) {
 	if on == s.loop.Loop {
 		on.Later(a)

@@ -138,9 +138,9 @@ func (s *session) admitted(a *account.Account) (codec.Reply, state) {
 		return s.loggedIn(a)
 	}
 	s.joining = a
-	s.attempt++
-	attempt := s.attempt
-	s.srv.tokens.Fetch(a, func(err error) { s.post(func() { s.tokenReady(attempt, err) }) })
+	s.fetches++
+	fetch := s.fetches
+	s.srv.tokens.Fetch(a, func(err error) { s.post(func() { s.tokenReady(fetch, err) }) })
 	return codec.NoReply, stateAwaitToken
 }
 
@@ -160,8 +160,8 @@ func (s *session) loggedIn(a *account.Account) (codec.Reply, state) {
 var errTokenLate = errors.New("the access token did not come in time")
 
 // tokenReady ends the wait for the token.
-func (s *session) tokenReady(attempt uint64, err error) {
-	if s.state != stateAwaitToken || attempt != s.attempt {
+func (s *session) tokenReady(fetch uint64, err error) {
+	if s.state != stateAwaitToken || fetch != s.fetches {
 		return // the client has gone, or was told already
 	}
 	a := s.joining

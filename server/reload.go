@@ -75,7 +75,7 @@ func (s *Server) endRemoved(l *eventLoop) {
 const walkStep = 50
 
 // walk visits all sessions of a loop, walkStep at a time. endRemoved posts each step
-// after the one before has run: a loop empties its mailbox before it polls its sockets,
+// after the one before has run: a loop empties its inbox before it polls its sockets,
 // so a walk that posted itself would keep the loop from them.
 type walk struct {
 	loop  *eventLoop

@@ -14,7 +14,7 @@ import (
 )
 
 // session is one client connection: its loop.Handler. All its fields belong to its
-// loop; other goroutines reach it through the loop's mailbox only.
+// loop; other goroutines reach it through the loop's inbox only.
 type session struct {
 	srv      *Server
 	listener *listener
@@ -41,7 +41,7 @@ type session struct {
 
 	snapshot *account.Snapshot // in which account was looked up
 	account  *account.Account  // nil before a successful AUTH
-	attempt  uint64            // counts the waits for a token
+	fetches  uint64            // counts the waits for a token
 	tried    string            // the last user name of a login, for the log
 	share    *codec.Share      // of the memory for content; nil as account
 	login    []byte            // during AUTH: the user name of LOGIN, the challenge of CRAM-MD5
@@ -316,7 +316,7 @@ func (s *session) Expired() {
 		s.delayOver()
 		return
 	case stateAwaitToken:
-		s.tokenReady(s.attempt, errTokenLate)
+		s.tokenReady(s.fetches, errTokenLate)
 		return
 	}
 	up, tooSlow := s.times.expired(s.loop.Loop)

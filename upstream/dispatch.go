@@ -188,7 +188,7 @@ func (s *shard) block(st *accountState) {
 func (s *shard) onDialed(st *accountState, e *carry.Event) {
 	d := e.Conn.Login.(*dialing)
 	e.Conn.Login = nil
-	s.loggedIn(d)
+	s.endTurn(d)
 	s.move(st, connDialing, connBusy)
 	st.inUse.Push(e.Conn)
 	st.countLogins(d.logins, e.Now)
@@ -277,7 +277,7 @@ func (s *shard) onRetry(st *accountState, e *carry.Event) {
 // serve it.
 func (s *shard) onDialFailed(d *dialing, err *Error, now time.Time) {
 	st := d.st
-	s.loggedIn(d)
+	s.endTurn(d)
 	s.move(st, connDialing, connGone)
 	s.relay.gate.Release()
 	st.countLogins(d.logins, now)

@@ -51,7 +51,7 @@
 // # Limits
 //
 // Messages in a minute, an hour and a day, recipients in a day and logins in a
-// minute are counted in sliding windows (internal/limit), by one meter for each mailbox:
+// minute are counted in sliding windows (package limit), by one meter for each mailbox:
 // for the accounts that log in as one identity at one endpoint, which are in one shard and
 // share Limits.MaxConnections too (mailbox.go). An event counts for the whole span and for at most a
 // 60th of it more (an hour more for the day), and from when the provider
@@ -66,7 +66,7 @@
 // # What refusals lead to
 //
 // Beyond the message, a refusal may concern its connection and its account. One
-// table (internal/throttle) says so, by provider, phase and code; throttle.Judge is
+// table (package throttle) says so, by provider, phase and code; throttle.Judge is
 // the only way to it, and no other code looks at what a refusal means. For an account:
 //
 //	throttled  the connections are halved, and grow by one in each recovery time;
@@ -106,8 +106,8 @@
 //
 // # Locks
 //
-// shard.mu guards a shard's mailbox, the lock of limit.Gate the global concurrency
-// slots, and warmer.mu the run of Prewarm. They are leaves: nothing is called while one
-// is held. A breaker has a lock of its own, under which its change is counted and
-// logged.
+// shard.mu guards a shard's inbox, the lock of limit.Gate the global concurrency slots,
+// and warmer.mu the run of Prewarm. They are leaves: nothing is called while one is held.
+// A breaker has a lock of its own, and so has a carry.endpoint whose limit of messages
+// changes: the change is counted and logged under it.
 package upstream

@@ -97,8 +97,8 @@ func (s *shard) open(d *dialing) {
 	s.relay.dials.Go(func() { s.relay.dial(d) })
 }
 
-// loggedIn ends the turn of d, if it still has one.
-func (s *shard) loggedIn(d *dialing) {
+// endTurn ends the turn of d, if it still has one.
+func (s *shard) endTurn(d *dialing) {
 	if l := d.turnIn; l != nil {
 		i := slices.Index(l.running, d)
 		l.running = slices.Delete(l.running, i, i+1)

@@ -54,7 +54,7 @@ func (s *shard) retain(snapshot *account.Snapshot, all []*accountState, now time
 			s.retireParked(st)
 		}
 	}
-	if n < len(all) { // by another goroutine: what is in the mailbox now comes first
+	if n < len(all) { // by another goroutine: what is in the inbox now comes first
 		go s.do(func(now time.Time) { s.retain(snapshot, all[n:], now) })
 	}
 }

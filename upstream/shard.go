@@ -63,7 +63,7 @@ func newShard(r *Relay) *shard {
 
 // call has f called where the state of the shard may be looked at and changed, as the
 // next event. It is called on a loop, or on none if that is nil. If no goroutine handles
-// events, the caller does: then it returns when the mailbox is empty, or another
+// events, the caller does: then it returns when the inbox is empty, or another
 // goroutine took over.
 func (s *shard) call(f func(now time.Time), on *loop.Loop) {
 	if s.enqueue(event{call: f, Event: carry.Event{Now: time.Now()}}) {
@@ -77,7 +77,7 @@ func (s *shard) Enqueue(e carry.Event) (idle bool) { return s.enqueue(event{Even
 // Stuck implements carry.Pool.
 func (s *shard) Stuck() bool { return s.part.Stuck() }
 
-// enqueue adds an event to the mailbox. If it returns true, no goroutine handles
+// enqueue adds an event to the inbox. If it returns true, no goroutine handles
 // events and the caller has to call Drive, soon.
 func (s *shard) enqueue(e event) (idle bool) {
 	s.mu.Lock()
@@ -100,7 +100,7 @@ func (s *shard) Drive(on *loop.Loop) {
 	}
 }
 
-// run handles events until the mailbox is empty and returns true, or returns
+// run handles events until the inbox is empty and returns true, or returns
 // false when it handled limit of them and there are more. 0 is no limit.
 func (s *shard) run(limit int) bool {
 	for handled := 0; ; {

@@ -105,7 +105,7 @@ func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (er
 		return err
 	}
 	clients.TLS = p.live.certificate.config()
-	if p.server, err = server.New(clients, store, tokenGate{p.tokens}, p.relay, log.Named("server"), set); err != nil {
+	if p.server, err = server.New(clients, store, serverTokens{p.tokens}, p.relay, log.Named("server"), set); err != nil {
 		return err
 	}
 	if p.admin, err = admin.New(adminConfig(o), log.Named("admin"), p.ready, set); err != nil {

@@ -49,15 +49,15 @@ func TokenConfig(s *config.Settings, kept *tokenstore.Store) oauth.Config {
 	return c
 }
 
-// tokenGate is the token manager as the server sees it.
-type tokenGate struct{ m *oauth.Manager }
+// serverTokens is the token manager as the server sees it.
+type serverTokens struct{ m *oauth.Manager }
 
-func (g tokenGate) Ready(a *account.Account) bool {
+func (g serverTokens) Ready(a *account.Account) bool {
 	src, err := g.m.SourceForLogin(a)
 	return err == nil && src.Cached() != nil
 }
 
-func (g tokenGate) Fetch(a *account.Account, done func(error)) {
+func (g serverTokens) Fetch(a *account.Account, done func(error)) {
 	src, err := g.m.SourceForLogin(a)
 	if err != nil {
 		go done(err) // not within this call

@@ -58,6 +58,6 @@
 //
 // # Locks
 //
-// Loop.mu guards a loop's mailbox, handshakes.mu the handshakes under way, wire.mu
+// Loop.mu guards a loop's inbox, handshakes.mu the handshakes under way, wire.mu
 // the input of one of them. They are leaves.
 package loop

@@ -149,8 +149,8 @@ type Dropper interface{ Dropped() }
 // drop tells a posted Runner that it will not run, if it is a Dropper.
 func (l *Loop) drop() {
 	l.mu.Lock()
-	box := l.box
-	l.box = nil
+	box := l.inbox
+	l.inbox = nil
 	l.mu.Unlock()
 	for _, r := range box {
 		if d, ok := r.(Dropper); ok {

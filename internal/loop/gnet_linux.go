@@ -207,7 +207,7 @@ func socketPair() (a, b net.Conn, err error) {
 	return a, b, nil
 }
 
-// Run implements gnet.Runnable: it empties the mailbox, and serves sockets until
+// Run implements gnet.Runnable: it empties the inbox, and serves sockets until
 // there are tasks for gnet, of which the last one is the next Run.
 func (l *Loop) Run(context.Context) error {
 	l.empty()

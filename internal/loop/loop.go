@@ -44,9 +44,9 @@ type Loop struct {
 	tick      tick
 	heartbeat Heartbeat // may be nil
 
-	mu        sync.Mutex // guards the mailbox: box, scheduled and stopped
-	box       []Runner
-	spare     []Runner
+	mu        sync.Mutex // guards inbox, spare, scheduled and stopped
+	inbox     []Runner
+	spare     []Runner // the slice that is swapped with inbox; nil while it is in use
 	scheduled bool
 	stopped   bool // Post returns false
 }
@@ -75,14 +75,14 @@ func (l *Loop) Post(r Runner) bool {
 		l.mu.Unlock()
 		return false
 	}
-	l.box = append(l.box, r)
+	l.inbox = append(l.inbox, r)
 	if l.scheduled {
 		l.mu.Unlock()
 		return true
 	}
 	l.scheduled = true
 	l.mu.Unlock()
-	if err := l.wakeUp(); err != nil { // the engine has ended: Engine.Close drops the mailbox
+	if err := l.wakeUp(); err != nil { // the engine has ended: Engine.Close drops the inbox
 		l.engine.cfg.failed("cannot wake event loop", err)
 	}
 	return true
@@ -152,11 +152,11 @@ func (l *Loop) yield(now time.Time) {
 	}
 }
 
-// empty runs all that is in the mailbox.
+// empty runs all that is in the inbox.
 func (l *Loop) empty() {
 	l.mu.Lock()
-	box := l.box
-	l.box, l.spare = l.spare[:0], nil
+	box := l.inbox
+	l.inbox, l.spare = l.spare[:0], nil
 	l.scheduled = false
 	l.mu.Unlock()
 	l.enter()

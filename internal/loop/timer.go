@@ -122,7 +122,7 @@ func (w *wheel) advance(expired func(*Timer)) {
 // tick is what moves a loop's clock on.
 type tick struct {
 	loop *Loop
-	// posted is the time of the tick that is in the mailbox, in nanoseconds since
+	// posted is the time of the tick that is in the inbox, in nanoseconds since
 	// 1970; 0: none is.
 	posted atomic.Int64
 	arming int64 // when all listeners are armed again, in ticks

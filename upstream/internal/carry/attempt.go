@@ -27,9 +27,9 @@ type attempt struct {
 	noted *failure.Error
 	// provider is the account's.
 	provider throttle.Provider
-	// probe: see Transaction.
+	// probe is Place.Probe of the transaction.
 	probe bool
-	// taken is Transaction.taken, for when the transaction is gone.
+	// taken is Place.Taken of the transaction, for when that is gone.
 	taken int
 	// softQuota is Config.QuotaAsTemporary.
 	softQuota bool

@@ -20,7 +20,7 @@ import (
 //	claimShard -> claimCarrier  a connection, before it sends anything
 //	claimCarrier -> claimShard  the same, to have it sent again: nothing was taken
 //	claimCarrier -> claimKnown  the same, with an answer that the shard is to hear of first
-//	any -> claimOver            finish: the session gets tx back with the answer
+//	any -> claimOver            Relay.Finish: the session gets tx back with the answer
 //	any but claimOver -> claimGone  the session, by EndWait
 //
 // The memory of a transaction that is claimGone stays the relay's: who holds it

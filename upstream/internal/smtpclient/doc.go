@@ -30,14 +30,17 @@
 //	Quit:            idle -> quitting -> closed
 //	Clear(false):    any  -> leaving  -> closed
 //
+// Clear passes by clearing, up to the end of the callback that is running.
+//
 // Any state goes to closed when the connection ends. That ends the exchange too, but an
 // open one, of which only Closed is told. A connection that said something
 // unasked is broken: it ends its exchange and takes no other one.
 //
 // # Truth
 //
-// Exchange.Left is set by the write that holds the end of the content, and by nothing
-// before it: until then the provider cannot have taken the message. After it, its own
+// Exchange.Left is set by the write that holds the end of the content: until then the
+// provider cannot have taken the message. It is also set where that is not known any more:
+// after a panic, and when the content is accepted before its end. After it, its own
 // refusal proves that it has not (Exchange.Untaken). A reply that accepts after a refusal
 // of what it needs shows that the replies are out of step: then none of them is passed on.
 // So do missing replies, unless the provider has ended the connection. A 421 that content
