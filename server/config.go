@@ -64,9 +64,9 @@ func (m TLSMode) offersSTARTTLS() bool { return m == TLSOffered || m == TLSRequi
 // MessageLog says which outcomes of messages are logged: "all", "failed" or "none".
 type MessageLog = journal.Messages
 
-// Gate knows the accounts that an operator has paused. The server asks it on its loops, at
+// Orders knows the accounts that an operator has paused. The server asks it on its loops, at
 // every login and every message, so it must not block.
-type Gate interface {
+type Orders interface {
 	// Held reports whether the account is paused, and why, in one line that is fit
 	// for a reply.
 	Held(accountID string) (why string, held bool)
@@ -82,8 +82,8 @@ type Config struct {
 	// SharedPassword is the stored form of the password for listeners of
 	// policy "shared". Default: none.
 	SharedPassword account.Secret
-	// Gate tells which accounts an operator has paused. Nil: none.
-	Gate Gate
+	// Orders tells which accounts an operator has paused. Nil: none.
+	Orders Orders
 	// TLS has the certificate; nil if no listener uses TLS. Its
 	// GetConfigForClient may renew it while the server runs.
 	TLS *tls.Config

@@ -20,8 +20,8 @@ type deadlines struct {
 // its own, but not for a disk that hangs.
 const tokenTimeout = time.Minute
 
-// enter sets the deadline of a state. The other await states have none: the relay and the
-// password checker answer in bounded time.
+// enter sets the deadline of a state. Of the await states only awaitToken has one: the relay
+// and the password checker answer in bounded time.
 func (d *deadlines) enter(l *loop.Loop, cfg *Config, next state) {
 	d.keepPace(l.Now(), next)
 	switch next {

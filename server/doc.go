@@ -27,7 +27,7 @@
 //	authLoginUser  waiting for the LOGIN user name
 //	authLoginPass  waiting for the LOGIN password
 //	authCRAM       waiting for the response to a CRAM-MD5 challenge
-//	awaitPassword  the slow hash of the password is being computed
+//	awaitPassword  the check of the password waits: for its slow hash, or for other checks
 //	delayed        the refusal of a login waits for its delay to end
 //	awaitToken     login named an account, its access token is being fetched
 //	awaitRcpts     the relay has the recipients, no replies to them yet

@@ -180,13 +180,13 @@ func (s *session) tokenReady(fetch uint64, err error) {
 // suspended reports whether an operator has paused the account, and returns the reply
 // that says so.
 func (s *session) suspended(a *account.Account) (codec.Reply, bool) {
-	if s.srv.cfg.Gate == nil {
+	if s.srv.cfg.Orders == nil {
 		return codec.NoReply, false
 	}
 	if base := a.Base(); base != nil { // a catch-all account's pause holds for its mailboxes
 		a = base
 	}
-	why, held := s.srv.cfg.Gate.Held(a.ID)
+	why, held := s.srv.cfg.Orders.Held(a.ID)
 	return codec.ReplySuspended(why), held
 }
 

@@ -100,7 +100,7 @@ func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (er
 		return err
 	}
 	clients := s.Server.Config
-	clients.Gate, clients.Watch = p.orders, p.watch
+	clients.Orders, clients.Watch = p.orders, p.watch
 	if p.live.certificate, err = loadCertificate(s.Server, log.Named("tls"), set); err != nil {
 		return err
 	}

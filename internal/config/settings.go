@@ -57,7 +57,7 @@ func (s *Settings) Accounts() *accountfile.Basis {
 		BindSourceIP: s.Upstream.BindSourceIP, IPv6: s.Upstream.IPv6, Keys: s.Secrets.Key, Signing: signing}
 }
 
-// Server is the side of the clients. Its TLS, Gate and Watch are not settings.
+// Server is the side of the clients. Its TLS, Orders and Watch are not settings.
 type Server struct {
 	server.Config
 	// CertFile and KeyFile are PEM files, for the listeners with TLS. Default:

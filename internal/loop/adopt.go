@@ -65,7 +65,7 @@ func (l *Loop) Adopt(s *Stream, h Handler) error {
 	if err != nil {
 		return errors.Join(err, cerr)
 	}
-	t := &taking{conn: Conn{loop: l, handler: h, first: true, tls: s.t}, fd: fd}
+	t := &taking{conn: Conn{loop: l, handler: h, toProvider: true, tls: s.t}, fd: fd}
 	if !l.Post(t) {
 		_ = unix.Close(fd)
 		return ErrEnded

@@ -45,12 +45,12 @@ type Conn struct {
 	raw     unsafe.Pointer // the same, for the linked functions
 	fd      int
 
-	first  bool // it is to a provider: its events come first
-	closed bool
-	paused bool // nothing is read
-	ended  bool // the peer sends nothing more
-	broken error
-	tls    *layer
+	toProvider bool // its events come first, and it is not part of Load
+	closed     bool
+	paused     bool // nothing is read
+	ended      bool // the peer sends nothing more
+	broken     error
+	tls        *layer
 }
 
 // Unread is what has arrived on a connection and was not read.
@@ -94,7 +94,7 @@ func (c *Conn) open(g gnet.Conn) {
 // gone is called by gnet when the connection is closed.
 func (c *Conn) gone(err error) {
 	c.loop.setConn(c.fd, nil)
-	if !c.first {
+	if !c.toProvider {
 		c.loop.load.Add(-1)
 	}
 	c.end(err)

@@ -216,14 +216,14 @@ func (l *Loop) failed(p any, who any) {
 // serve handles the sockets that are ready, those to providers first. woken reports
 // whether gnet has tasks.
 func (l *Loop) serve(ready []unix.EpollEvent, now time.Time) (woken bool) {
-	for _, first := range []bool{true, false} {
+	for _, providers := range []bool{true, false} {
 		for i := range ready {
 			fd, ev := int(ready[i].Fd), ready[i].Events
 			if c := l.connOf(fd); c != nil {
-				if c.first == first {
+				if c.toProvider == providers {
 					c.onReady(ev)
 				}
-			} else if !first {
+			} else if !providers {
 				if fd == l.poller.wake { // edge-triggered: gnet does not see it, but goes on with its tasks
 					woken = true
 				} else if from := l.listenerOf(fd); from != nil {
@@ -231,7 +231,7 @@ func (l *Loop) serve(ready []unix.EpollEvent, now time.Time) (woken bool) {
 				} // else the socket was closed meanwhile
 			}
 		}
-		if first && len(ready) < len(l.ready) { // else the kernel may have more
+		if providers && len(ready) < len(l.ready) { // else the kernel may have more
 			l.polled = now
 		}
 	}

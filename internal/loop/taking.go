@@ -72,7 +72,7 @@ func (t *taking) Dropped() {
 func (t *taking) failed(err error) {
 	c := &t.conn
 	c.closed = true
-	if !c.first {
+	if !c.toProvider {
 		c.loop.load.Add(-1)
 	}
 	c.handler.Closed(err)
