@@ -140,7 +140,15 @@ func prepare(load app.Loader, cache *accountfile.Cache) (*prepared, error) {
 // serve runs the proxy until a signal ends it; see app.Run. What ends it is in the log.
 func (p *prepared) serve(started func(*app.Proxy)) error {
 	defer p.log.Close()
-	err := app.Run(p.options, started, func() { os.Exit(exitCut) })
+	listening := func(proxy *app.Proxy) {
+		if p.log.Flush(); started != nil { // the log comes first in a terminal
+			started(proxy)
+		}
+	}
+	err := app.Run(p.options, listening, func() {
+		p.log.Close()
+		os.Exit(exitCut)
+	})
 	switch {
 	case errors.Is(err, app.ErrCut): // the log has it
 		return exitError{code: exitCut}

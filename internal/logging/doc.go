@@ -1,5 +1,7 @@
 // Package logging makes the logger of the process and the places that its lines go to.
 //
+//   - Who logs does not wait. A goroutine for each place writes what waits in a queue of at
+//     most 8,192 lines and 4 MiB.
 //   - A place that takes no lines, such as a full disk or a closed pipe, costs lines and
 //     nothing else. They are counted (log_lines_lost_total). Standard error is told of a log
 //     file once a minute. The first line that is taken again comes after one that says how
@@ -11,6 +13,5 @@
 //
 // # Locks
 //
-// place.mu guards one place and is held while a line is written. repeats.mu guards the lines
-// that were seen, and is a leaf.
+// repeats.mu guards the lines that were seen, and is a leaf.
 package logging

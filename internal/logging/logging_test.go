@@ -94,6 +94,7 @@ func TestRepetitions(t *testing.T) {
 			log.Info("a note")
 		}
 		counts := func() (seen map[string]int, repeated map[string]float64) {
+			synctest.Wait()
 			seen, repeated = make(map[string]int), make(map[string]float64)
 			for _, l := range linesOf(t, path) {
 				key := fmt.Sprint(l["level"], " ", l["msg"], " ", l["account"])
@@ -114,7 +115,6 @@ func TestRepetitions(t *testing.T) {
 			t.Errorf("before the minute has passed: %v", repeated)
 		}
 		time.Sleep(window)
-		synctest.Wait()
 		seen, repeated = counts()
 		if seen["warn refused a"] != burst+1 || repeated["warn refused a"] != n-burst || repeated["error refused b"] != n-burst || len(repeated) != 2 {
 			t.Errorf("after it: %v, repeated %v", seen["warn refused a"], repeated)
@@ -150,6 +150,9 @@ func TestManyLinesAreBounded(t *testing.T) {
 func TestReopen(t *testing.T) {
 	log, o, path := toFile(t, t.TempDir())
 	log.Info("one")
+	if err := log.Sync(); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +161,9 @@ func TestReopen(t *testing.T) {
 		t.Fatal(err)
 	}
 	log.Info("three")
+	if err := log.Sync(); err != nil {
+		t.Fatal(err)
+	}
 	old, now := linesOf(t, path+".1"), linesOf(t, path)
 	if len(old) != 2 || len(now) != 1 || now[0]["msg"] != "three" {
 		t.Errorf("old file %v, new file %v", old, now)
@@ -188,6 +194,13 @@ func TestFullDisk(t *testing.T) {
 	stderr := os.Stderr
 	os.Stderr = w
 	log.Info("before")
+	written := func() {
+		t.Helper()
+		if err := log.Sync(); err != nil {
+			t.Error(err)
+		}
+	}
+	written()
 	makeRoom := testmount.Fill(t, dir)
 	page := strings.Repeat("x", 8192) // more than may be left in the last page
 	const lost = 30
@@ -195,6 +208,7 @@ func TestFullDisk(t *testing.T) {
 	for range lost {
 		log.Info(page)
 	}
+	written()
 	makeRoom()
 	log.Info("after")
 	o.Close()
@@ -215,6 +229,47 @@ func TestFullDisk(t *testing.T) {
 	tail := string(text[strings.LastIndex(string(text), "xxx")+3:])
 	if tail = strings.TrimPrefix(tail, "\n"); !strings.Contains(string(text), `"lines":30`) || strings.Count(tail, "\n") > 3 || !strings.HasSuffix(tail, "}\n") {
 		t.Errorf("the file ends in %s", tail)
+	}
+}
+
+// TestPlaceThatHangs: who logs does not wait for a pipe that takes nothing. What finds no
+// room is counted, and told when the pipe takes lines again.
+func TestPlaceThatHangs(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := os.Stderr
+	os.Stderr = w
+	defer func() { os.Stderr = stderr }()
+	log, o, err := Open(Config{JSON: true, Console: true}, zap.NewAtomicLevel())
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted, n := linesLost.Get(), 0
+	for text := strings.Repeat("x", 1000); linesLost.Get() < counted+10; n++ {
+		log.Info(text)
+	}
+	lost := int(linesLost.Get() - counted)
+	told := make(chan []byte)
+	go func() {
+		all, err := io.ReadAll(r)
+		if err != nil {
+			t.Error(err)
+		}
+		told <- all
+	}()
+	o.Close()
+	_ = w.Close()
+	lines := strings.Split(strings.TrimSpace(string(<-told)), "\n")
+	whole := 0
+	for _, l := range lines {
+		if strings.Contains(l, "xxx") && strings.HasSuffix(l, "}") {
+			whole++
+		}
+	}
+	if whole != n-lost || len(lines) != whole+1 || !strings.Contains(strings.Join(lines, ""), fmt.Sprintf(`"lines":%d`, lost)) {
+		t.Errorf("%d of %d lines came, %d are lost, the last is %.300s", whole, n, lost, lines[len(lines)-1])
 	}
 }
 

@@ -23,9 +23,9 @@ type Config struct {
 
 // Output is where the lines of a logger go.
 type Output struct {
-	log     *zap.Logger
 	repeats *repeats
-	file    *place // nil: none
+	places  []*place
+	file    *place // one of them; nil: none
 }
 
 // Open makes a logger for lines of level and above. The caller closes the Output at the end
@@ -42,18 +42,24 @@ func Open(cfg Config, level zap.AtomicLevel) (*zap.Logger, *Output, error) {
 	var cores []zapcore.Core
 	if cfg.Console {
 		to := encoder{plain.Encoder, isJournal(os.Stderr)}
-		cores = append(cores, zapcore.NewCore(to, &place{encoder: to, file: os.Stderr}, level))
+		cores = append(cores, zapcore.NewCore(to, o.place(to, "", os.Stderr), level))
 	}
 	if cfg.File != "" {
 		file, err := openFile(cfg.File)
 		if err != nil {
 			return nil, nil, err
 		}
-		o.file = &place{encoder: plain, path: cfg.File, file: file}
+		o.file = o.place(plain, cfg.File, file)
 		cores = append(cores, zapcore.NewCore(plain, o.file, level))
 	}
-	o.log = zap.New(o.repeats.core(zapcore.NewTee(cores...)), zap.ErrorOutput(zapcore.AddSync(nowhere{})))
-	return o.log, o, nil
+	log := zap.New(o.repeats.core(zapcore.NewTee(cores...)), zap.ErrorOutput(zapcore.AddSync(nowhere{})))
+	return log, o, nil
+}
+
+func (o *Output) place(encoder zapcore.Encoder, path string, file *os.File) *place {
+	p := newPlace(encoder, path, file)
+	o.places = append(o.places, p)
+	return p
 }
 
 // Reopen opens the log file anew, after another program has renamed it. After an error
@@ -65,12 +71,19 @@ func (o *Output) Reopen() error {
 	return o.file.reopen()
 }
 
-// Close writes what was left out as a repetition, and closes the log file.
+// Flush waits until the lines before are written, two seconds at most for each place.
+func (o *Output) Flush() {
+	for _, p := range o.places {
+		_ = p.order(func() error { return nil })
+	}
+}
+
+// Close writes what waits, and what was left out as a repetition, and closes the log file.
+// A place that takes no lines for two seconds keeps what it has.
 func (o *Output) Close() {
 	o.repeats.flush()
-	_ = o.log.Sync() // some kinds of standard error cannot be synced
-	if o.file != nil {
-		o.file.close()
+	for _, p := range o.places {
+		p.close()
 	}
 }
 
