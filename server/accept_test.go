@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"xoauth2-proxy/internal/loop"
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream"
 )
 
@@ -47,15 +49,15 @@ func TestAcceptErrors(t *testing.T) {
 	own.ehlo.Store(k.listeners[0].ehlo.Load())
 	k.accept(own)
 	c := dialTo(t, socket.Addr().String())
-	c.expect("220")
-	c.cmd("EHLO client.example.com", "250")
-	c.authenticate(gmailUser)
-	c.mail("a@example.com", "b@example.com")
-	c.message("text\r\n", "250 2.0.0")
-	if n := k.counter(t, "smtp_accept_errors_total"); n != float64(len(errs)) {
+	c.Expect("220")
+	c.Cmd("EHLO client.example.com", "250")
+	c.Login(gmailUser, "any")
+	c.Mail("a@example.com", "b@example.com")
+	c.Data("text\r\n", "250 2.0.0")
+	if n := k.back.Metric(t, "smtp_accept_errors_total"); n != float64(len(errs)) {
 		t.Errorf("the counter says %v, want %d", n, len(errs))
 	}
-	c.cmd("QUIT", "221")
+	c.Cmd("QUIT", "221")
 }
 
 // TestAcceptedSockets looks at what an accepted socket has from the listening one,
@@ -122,23 +124,23 @@ func TestQueueFull(t *testing.T) {
 	c := k.login(t, gmailUser)
 	k.onLoops(t, func(*eventLoop) { k.Server.relay = full{} })
 	for range 2 {
-		c.mail("a@example.com", "b@example.com")
-		c.message("text\r\n", "451 4.3.2")
-		c.mail("a@example.com", "b@example.com")
-		c.send("BDAT 6 LAST\r\ntext\r\n")
-		c.expect("451 4.3.2")
-		c.mail("a@example.com", "b@example.com")
-		c.cmd("RCPT TO:<c@example.com>", "451 4.3.2")
-		c.cmd("RSET", "250")
+		c.Mail("a@example.com", "b@example.com")
+		c.Data("text\r\n", "451 4.3.2")
+		c.Mail("a@example.com", "b@example.com")
+		c.Send("BDAT 6 LAST\r\ntext\r\n")
+		c.Expect("451 4.3.2")
+		c.Mail("a@example.com", "b@example.com")
+		c.Cmd("RCPT TO:<c@example.com>", "451 4.3.2")
+		c.Cmd("RSET", "250")
 	}
 	if n := k.budget.Used(); n != 0 {
 		t.Errorf("%d octets are kept", n)
 	}
 	k.onLoops(t, func(*eventLoop) { k.Server.relay = k.relay })
-	c.mail("a@example.com", "b@example.com")
-	c.message("text\r\n", "250 2.0.0")
-	c.cmd("QUIT", "221")
-	k.messages(t, 1)
+	c.Mail("a@example.com", "b@example.com")
+	c.Data("text\r\n", "250 2.0.0")
+	c.Cmd("QUIT", "221")
+	provider.Messages(t, k.sandbox, 1)
 }
 
 // TestNotTaken gives a loop something that epoll does not take: it is closed and
@@ -159,13 +161,13 @@ func TestNotTaken(t *testing.T) {
 			k.listeners[0].Accepted(l.Loop, fd, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 1))
 		}
 	})
-	eventually(t, "the session is gone", func() bool { return k.Active() == 0 })
-	if n := k.counter(t, "smtp_accept_errors_total"); n != 1 {
+	testkit.Eventually(t, "the session is gone", func() bool { return k.Active() == 0 })
+	if n := k.back.Metric(t, "smtp_accept_errors_total"); n != 1 {
 		t.Errorf("the counter says %v, want 1", n)
 	}
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {
 		t.Errorf("the descriptor: %v", err)
 	}
 	c := k.login(t, gmailUser)
-	c.cmd("QUIT", "221")
+	c.Cmd("QUIT", "221")
 }

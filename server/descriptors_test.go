@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // childEnv makes this test binary the server of TestOutOfDescriptors.
@@ -101,16 +102,16 @@ func TestOutOfDescriptors(t *testing.T) {
 	addr := startChild(t, nil, childEnv+"=1")()
 
 	first := dialTo(t, addr)
-	first.expect("220")
+	first.Expect("220")
 	var others []net.Conn
 	served, refused := 0, 0
 	for range 100 {
-		c, err := net.DialTimeout("tcp", addr, patience)
+		c, err := net.DialTimeout("tcp", addr, testkit.Patience)
 		if err != nil {
 			t.Fatal(err)
 		}
 		others = append(others, c)
-		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(testkit.Patience)); err != nil {
 			t.Fatal(err)
 		}
 		b := make([]byte, 200)
@@ -130,17 +131,17 @@ func TestOutOfDescriptors(t *testing.T) {
 	if rest := 100 - served - refused; rest > 2 { // those that came while the last descriptor went
 		t.Errorf("%d clients were closed without an answer", rest)
 	}
-	first.cmd("EHLO client.example.com", "250")
+	first.Cmd("EHLO client.example.com", "250")
 	for _, c := range others {
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
 	}
-	eventually(t, "a new client is served", func() bool {
+	testkit.Eventually(t, "a new client is served", func() bool {
 		c := dialTo(t, addr)
-		defer c.conn.Close()
-		got, err := c.reply()
+		defer c.TCP.Close()
+		got, err := c.Reply()
 		return err == nil && strings.HasPrefix(got, "220 ")
 	})
-	first.cmd("QUIT", "221")
+	first.Cmd("QUIT", "221")
 }

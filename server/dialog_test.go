@@ -14,6 +14,8 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream"
 )
 
@@ -113,7 +115,7 @@ func (d *dialog) runLines(t testing.TB, k *stack) {
 			group = append(group, d.steps[i].send...)
 		}
 		i--
-		c.send(string(group))
+		c.Send(string(group))
 	}
 	d.end(c)
 }
@@ -135,7 +137,7 @@ func (d *dialog) runOctets(t testing.TB, k *stack) {
 			if len(st.send) > maxOctets && len(b) > maxOctets/2 && len(st.send)-len(b) > maxOctets/2 {
 				n = min(1021, len(b)-maxOctets/2)
 			}
-			if _, err := c.conn.Write(b[:n]); err != nil {
+			if _, err := c.TCP.Write(b[:n]); err != nil {
 				if !d.endsClosed() { // else it may have closed before it heard all
 					t.Fatalf("%s:%d: sending: %v", d.name, st.line, err)
 				}
@@ -154,7 +156,7 @@ func (d *dialog) runWhole(t testing.TB, k *stack) {
 	for _, st := range d.steps {
 		all = append(all, st.send...)
 	}
-	c.send(string(all))
+	c.Send(string(all))
 	for _, st := range d.steps {
 		if st.send == nil {
 			d.check(c, st)
@@ -167,7 +169,7 @@ func (d *dialog) runWhole(t testing.TB, k *stack) {
 func (d *dialog) check(c *client, st step) {
 	c.T.Helper()
 	if st.closed {
-		c.expectEnd()
+		c.ExpectEnd()
 		return
 	}
 	for {
@@ -196,12 +198,12 @@ func (d *dialog) end(c *client) {
 	if d.endsClosed() {
 		return
 	}
-	c.send("QUIT\r\n")
-	got, err := c.reply()
+	c.Send("QUIT\r\n")
+	got, err := c.Reply()
 	if err != nil || !strings.HasPrefix(got, "221 2.0.0 ") {
 		c.T.Fatalf("%s: the answer to QUIT at the end is %q (%v): the session is out of step", d.name, got, err)
 	}
-	c.expectEnd()
+	c.ExpectEnd()
 }
 
 // endsClosed reports whether the server ends the session.
@@ -219,7 +221,7 @@ func matches(pattern, s string) bool {
 // checkMessages compares what the provider has with the MESSAGE lines.
 func (d *dialog) checkMessages(t testing.TB, k *stack) {
 	t.Helper()
-	for i, m := range k.messages(t, len(d.messages)) {
+	for i, m := range provider.Messages(t, k.sandbox, len(d.messages)) {
 		w := d.messages[i]
 		checkMessage(t, m, w.from, w.to, string(w.body))
 		if m.Account != w.user {
@@ -299,7 +301,7 @@ func (d *dialog) parseLine(n int, line string) error {
 	case "LOGIN":
 		d.steps = append(d.steps, step{line: n, want: "220 *"},
 			step{line: n, send: []byte("EHLO client.example.com\r\n")}, step{line: n, want: "250 *", last: true},
-			step{line: n, send: []byte("AUTH PLAIN " + plainResponse(rest, "any") + "\r\n")}, step{line: n, want: "235 2.7.0 *"})
+			step{line: n, send: []byte("AUTH PLAIN " + testkit.Plain(rest, "any") + "\r\n")}, step{line: n, want: "235 2.7.0 *"})
 	case "C:", "C<:":
 		b, err := octets(rest, key == "C<:")
 		d.steps = append(d.steps, step{line: n, send: b})
@@ -367,7 +369,7 @@ func octets(s string, raw bool) ([]byte, error) {
 	s = macro.ReplaceAllStringFunc(s, func(m string) string {
 		m = m[2 : len(m)-2]
 		if user, ok := strings.CutPrefix(m, "plain "); ok {
-			return plainResponse(user, "any")
+			return testkit.Plain(user, "any")
 		}
 		if text, ok := strings.CutPrefix(m, "b64 "); ok {
 			u, uerr := unescape(text)

@@ -11,6 +11,8 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestClientGoneAfterEndOfData has the client end its part while the provider works
@@ -24,28 +26,28 @@ func TestClientGoneAfterEndOfData(t *testing.T) {
 		unread float64 // answers that are known to be lost
 	}{
 		{"close", (*client).close, false, 0},
-		{"reset", (*client).reset, false, 1},
-		{"half close", (*client).fin, true, 0},
+		{"reset", (*client).Reset, false, 1},
+		{"half close", (*client).CloseWrite, true, 0},
 	} {
 		t.Run(leave.name, func(t *testing.T) {
 			k := newStack(t)
-			k.setFaults(t, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
+			provider.Faults(t, k.sandbox, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
 				For: sandbox.Duration(200 * time.Millisecond)})
 			c := k.login(t, gmailUser)
-			c.mail("a@example.com", "b@example.com")
-			c.cmd("DATA", "354")
-			c.send("text\r\n.\r\n")
-			k.fired(t, "think", 1)
+			c.Mail("a@example.com", "b@example.com")
+			c.Cmd("DATA", "354")
+			c.Send("text\r\n.\r\n")
+			provider.Fired(t, k.sandbox, "think", 1)
 			leave.how(c)
 			if leave.reads {
-				c.expect("250 2.0.0")
-				c.expectEnd()
+				c.Expect("250 2.0.0")
+				c.ExpectEnd()
 			}
-			checkMessage(t, k.messages(t, 1)[0], "a@example.com", []string{"b@example.com"}, "text\r\n")
-			eventually(t, "the session has ended, its transaction too", func() bool {
-				return k.Active() == 0 && k.budget.Used() == 0 && k.counter(t, "smtp_final_replies_lost_total") == leave.unread
+			checkMessage(t, provider.Messages(t, k.sandbox, 1)[0], "a@example.com", []string{"b@example.com"}, "text\r\n")
+			testkit.Eventually(t, "the session has ended, its transaction too", func() bool {
+				return k.Active() == 0 && k.budget.Used() == 0 && k.back.Metric(t, "smtp_final_replies_lost_total") == leave.unread
 			})
-			k.messages(t, 1)
+			provider.Messages(t, k.sandbox, 1)
 		})
 	}
 }
@@ -59,20 +61,20 @@ func TestClientGoneWithinContent(t *testing.T) {
 		"BDAT 10 LAST\r\n", "BDAT 10 LAST\r\n012345678", "BDAT 4\r\n0123", "BDAT 4\r\n0123BDAT 0 LAST\r",
 	} {
 		for _, rcpts := range []int{1, 2} {
-			t.Run(fmt.Sprintf("%s/rcpts=%d", brief(content), rcpts), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/rcpts=%d", testkit.Brief(content), rcpts), func(t *testing.T) {
 				c := k.login(t, gmailUser)
-				c.mail("a@example.com", []string{"b@example.com", "c@example.com"}[:rcpts]...)
-				c.send(content)
+				c.Mail("a@example.com", []string{"b@example.com", "c@example.com"}[:rcpts]...)
+				c.Send(content)
 				c.close()
-				eventually(t, "the session has ended", func() bool { return k.Active() == 0 && k.budget.Used() == 0 })
+				testkit.Eventually(t, "the session has ended", func() bool { return k.Active() == 0 && k.budget.Used() == 0 })
 			})
 		}
 	}
 	// The next one goes through, and is all that arrives.
 	c := k.login(t, gmailUser)
-	c.mail("a@example.com", "b@example.com")
-	c.message("text\r\n", "250 2.0.0")
-	checkMessage(t, k.messages(t, 1)[0], "a@example.com", []string{"b@example.com"}, "text\r\n")
+	c.Mail("a@example.com", "b@example.com")
+	c.Data("text\r\n", "250 2.0.0")
+	checkMessage(t, provider.Messages(t, k.sandbox, 1)[0], "a@example.com", []string{"b@example.com"}, "text\r\n")
 }
 
 // TestThousandDropped opens a thousand connections and drops each at a random
@@ -90,7 +92,7 @@ func TestThousandDropped(t *testing.T) {
 		"BDAT 100000\r\n" + strings.Repeat("x", 100_000),
 		"NOOP " + strings.Repeat("x", 5000),
 	}
-	login := "EHLO client.example.com\r\nAUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n"
+	login := "EHLO client.example.com\r\nAUTH PLAIN " + testkit.Plain(gmailUser, "any") + "\r\n"
 	users := make(chan int)
 	var all sync.WaitGroup
 	for range 20 {
@@ -106,10 +108,10 @@ func TestThousandDropped(t *testing.T) {
 	}
 	close(users)
 	all.Wait()
-	eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 })
-	eventually(t, "the budget is given back", func() bool { return k.budget.Used() == 0 })
-	eventually(t, "no segment is live", func() bool { return codec.LiveSegments() == live })
-	if n := k.counter(t, `smtp_connections_total{result="accepted"}`); n != 1000 {
+	testkit.Eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 })
+	testkit.Eventually(t, "the budget is given back", func() bool { return k.budget.Used() == 0 })
+	testkit.Eventually(t, "no segment is live", func() bool { return codec.LiveSegments() == live })
+	if n := k.back.Metric(t, `smtp_connections_total{result="accepted"}`); n != 1000 {
 		t.Errorf("%v connections were accepted, want 1000", n)
 	}
 	for _, m := range k.sandbox.Messages() {
@@ -118,7 +120,7 @@ func TestThousandDropped(t *testing.T) {
 		}
 	}
 	c := k.login(t, gmailUser)
-	c.cmd("QUIT", "221")
+	c.Cmd("QUIT", "221")
 }
 
 // dropAt sends octets, hands over to the server, and drops the connection.
@@ -129,7 +131,7 @@ func dropAt(t *testing.T, addr, in string, reset bool) {
 		return
 	}
 	c := conn.(*net.TCPConn)
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(testkit.Patience)); err != nil {
 		t.Error(err)
 	}
 	if _, err := c.Read(make([]byte, 512)); err != nil { // the greeting: the session is there

@@ -8,6 +8,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // offered are the EHLO keywords, without arguments.
@@ -39,7 +40,7 @@ func TestEHLOFollowsProviders(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var all []*account.Account
-			for _, a := range k.snapshot(t, tt.users...).All() {
+			for _, a := range k.back.Snapshot(t, tt.users...).All() {
 				changed := *a
 				if tt.change != nil {
 					tt.change(&changed)
@@ -51,10 +52,10 @@ func TestEHLOFollowsProviders(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := k.dial(t)
-			c.expect("220")
+			c.Expect("220")
 			k.learned.Store(snap) // keepLearning would look at its passwords later
 			k.store.Swap(snap)
-			if got := offered(c.cmd("EHLO client.example.com", "250")); !slices.Equal(got, strings.Fields(tt.want)) {
+			if got := offered(c.Cmd("EHLO client.example.com", "250")); !slices.Equal(got, strings.Fields(tt.want)) {
 				t.Errorf("offered is %v, want %s", got, tt.want)
 			}
 		})
@@ -92,7 +93,7 @@ func TestEHLOEndsWithAnotherKeyword(t *testing.T) {
 func TestProviderCannotCarry(t *testing.T) {
 	k := newStack(t)
 	set := func(extensions account.Extensions) {
-		a := *k.snapshot(t, gmailUser).All()[0]
+		a := *k.back.Snapshot(t, gmailUser).All()[0]
 		a.Extensions = extensions
 		snap, err := account.NewSnapshot([]*account.Account{&a})
 		if err != nil {
@@ -118,30 +119,30 @@ func TestProviderCannotCarry(t *testing.T) {
 	for _, tt := range tests {
 		set(tt.has)
 		c := k.login(t, gmailUser)
-		c.cmd(tt.line, tt.want)
+		c.Cmd(tt.line, tt.want)
 		if strings.HasSuffix(tt.line, "SMTPUTF8") && tt.want[:3] == "250" {
-			c.cmd("RCPT TO:<\xc3\xbc@example.com>", "553 5.6.7")
-			c.cmd("RCPT TO:<b@example.com>", "250 2.1.5")
-			c.cmd("RSET", "250")
+			c.Cmd("RCPT TO:<\xc3\xbc@example.com>", "553 5.6.7")
+			c.Cmd("RCPT TO:<b@example.com>", "250 2.1.5")
+			c.Cmd("RSET", "250")
 			// In one group the replies come in the order of the commands.
-			c.send(tt.line + "\r\nRCPT TO:<b@example.com>\r\nRCPT TO:<c@example.com>\r\nRCPT TO:<\xc3\xbc@example.com>\r\n" +
+			c.Send(tt.line + "\r\nRCPT TO:<b@example.com>\r\nRCPT TO:<c@example.com>\r\nRCPT TO:<\xc3\xbc@example.com>\r\n" +
 				"RCPT TO:<d@example.com>\r\n")
 			for _, want := range []string{"250 2.1.0", "250 2.1.5", "250 2.1.5", "553 5.6.7", "250 2.1.5"} {
-				c.expect(want)
+				c.Expect(want)
 			}
 		}
-		c.cmd("RSET", "250")
-		c.cmd("MAIL FROM:<a@example.com>", "250")
-		c.cmd("RCPT TO:<\xc3\xbc@example.com>", "553 5.6.7")
+		c.Cmd("RSET", "250")
+		c.Cmd("MAIL FROM:<a@example.com>", "250")
+		c.Cmd("RCPT TO:<\xc3\xbc@example.com>", "553 5.6.7")
 		if tt.has.Has(account.ExtDSN) {
-			c.cmd("RCPT TO:<b@example.com> NOTIFY=NEVER ORCPT=rfc822;b@example.com", "250")
+			c.Cmd("RCPT TO:<b@example.com> NOTIFY=NEVER ORCPT=rfc822;b@example.com", "250")
 		} else {
-			c.cmd("RCPT TO:<b@example.com> NOTIFY=NEVER", "555 5.5.4")
-			c.cmd("RCPT TO:<b@example.com> ORCPT=rfc822;b@example.com", "555 5.5.4")
-			c.cmd("RCPT TO:<b@example.com>", "250 2.1.5")
+			c.Cmd("RCPT TO:<b@example.com> NOTIFY=NEVER", "555 5.5.4")
+			c.Cmd("RCPT TO:<b@example.com> ORCPT=rfc822;b@example.com", "555 5.5.4")
+			c.Cmd("RCPT TO:<b@example.com>", "250 2.1.5")
 		}
-		c.message("text\r\n", "250 2.0.0")
-		c.cmd("QUIT", "221")
+		c.Data("text\r\n", "250 2.0.0")
+		c.Cmd("QUIT", "221")
 		c.close()
 	}
 }
@@ -165,12 +166,12 @@ func TestEHLOAnnouncesCRAM(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			k.setPasswords(t, tt.stored)
 			c := k.dial(t)
-			c.expect("220")
-			if reply := c.cmd("EHLO client.example.com", "250"); strings.Contains(reply, "CRAM-MD5") != tt.announced {
+			c.Expect("220")
+			if reply := c.Cmd("EHLO client.example.com", "250"); strings.Contains(reply, "CRAM-MD5") != tt.announced {
 				t.Errorf("the EHLO reply is %q", reply)
 			}
 			if tt.want == "504" {
-				c.cmd("AUTH CRAM-MD5", "504 5.5.4")
+				c.Cmd("AUTH CRAM-MD5", "504 5.5.4")
 				return
 			}
 			if got := c.exchange("CRAM-MD5", false, gmailUser, rightPassword); !strings.HasPrefix(got, tt.want) {
@@ -185,7 +186,7 @@ func TestEHLOAnnouncesCRAM(t *testing.T) {
 func TestEHLOAfterReloadsAtOnce(t *testing.T) {
 	k := newStack(t, withPasswords(quickHash, password.PolicyAccount))
 	many := func(stored string, n int) *account.Snapshot {
-		base := k.snapshot(t, gmailUser).All()[0]
+		base := k.back.Snapshot(t, gmailUser).All()[0]
 		var all []*account.Account
 		for i := range n {
 			a := *base
@@ -206,10 +207,10 @@ func TestEHLOAfterReloadsAtOnce(t *testing.T) {
 			k.learn(snap)
 		}
 		c := k.greeted(t)
-		eventually(t, "CRAM-MD5 is offered", func() bool { return strings.Contains(c.cmd("EHLO client.example.com", "250"), "CRAM-MD5") })
+		testkit.Eventually(t, "CRAM-MD5 is offered", func() bool { return strings.Contains(c.Cmd("EHLO client.example.com", "250"), "CRAM-MD5") })
 		c.close()
 	}
-	k.stop(t) // and what still looks at older accounts
+	k.back.Stop() // and what still looks at older accounts
 	if now := k.listeners[0].ehlo.Load(); !strings.Contains(now.clear.Text, "CRAM-MD5") {
 		t.Errorf("the EHLO reply is %q", now.clear.Text)
 	}

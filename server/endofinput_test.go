@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // place is a point of a dialog at which the client's input ends.
@@ -25,7 +27,7 @@ type exchange struct{ send, want string }
 
 // places are all at which input can end, but for those before TLS.
 func places(from string) []place {
-	login := []exchange{{"EHLO client.example.com\r\n", "250"}, {"AUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n", "235"}}
+	login := []exchange{{"EHLO client.example.com\r\n", "250"}, {"AUTH PLAIN " + testkit.Plain(gmailUser, "any") + "\r\n", "235"}}
 	with := func(more ...exchange) []exchange { return append(login[:len(login):len(login)], more...) }
 	mail, first := exchange{"MAIL FROM:<" + from + ">\r\n", "250"}, exchange{"RCPT TO:<b@example.com>\r\n", "250"}
 	second, data := exchange{"RCPT TO:<c@example.com>\r\n", "250"}, exchange{"DATA\r\n", "354"}
@@ -59,15 +61,15 @@ type way struct {
 }
 
 var (
-	clearFIN = way{"FIN", 0, (*client).fin}
+	clearFIN = way{"FIN", 0, (*client).CloseWrite}
 	ways     = []way{
 		clearFIN,
-		{"FIN under TLS 1.2", tls.VersionTLS12, (*client).fin},
-		{"FIN under TLS 1.3", tls.VersionTLS13, (*client).fin},
-		{"close_notify and FIN of TLS 1.2", tls.VersionTLS12, func(c *client) { c.notify(); c.fin() }},
-		{"close_notify and FIN of TLS 1.3", tls.VersionTLS13, func(c *client) { c.notify(); c.fin() }},
-		{"close_notify of TLS 1.2", tls.VersionTLS12, (*client).notify},
-		{"close_notify of TLS 1.3", tls.VersionTLS13, (*client).notify},
+		{"FIN under TLS 1.2", tls.VersionTLS12, (*client).CloseWrite},
+		{"FIN under TLS 1.3", tls.VersionTLS13, (*client).CloseWrite},
+		{"close_notify and FIN of TLS 1.2", tls.VersionTLS12, func(c *client) { c.CloseNotify(); c.CloseWrite() }},
+		{"close_notify and FIN of TLS 1.3", tls.VersionTLS13, func(c *client) { c.CloseNotify(); c.CloseWrite() }},
+		{"close_notify of TLS 1.2", tls.VersionTLS12, (*client).CloseNotify},
+		{"close_notify of TLS 1.3", tls.VersionTLS13, (*client).CloseNotify},
 	}
 )
 
@@ -82,7 +84,7 @@ func (k *stack) dialVersion(t testing.TB, version uint16) *client {
 	if version != 0 {
 		c.secure(clientConfig(version), nil)
 	}
-	c.expect("220")
+	c.Expect("220")
 	return c
 }
 
@@ -90,9 +92,9 @@ func (k *stack) dialVersion(t testing.TB, version uint16) *client {
 func (k *stack) reach(t testing.TB, c *client, p place) {
 	t.Helper()
 	for _, s := range p.steps {
-		c.send(s.send)
+		c.Send(s.send)
 		if s.want != "" {
-			c.expect(s.want)
+			c.Expect(s.want)
 		}
 	}
 	k.awaitState(t, p.state)
@@ -101,7 +103,7 @@ func (k *stack) reach(t testing.TB, c *client, p place) {
 // awaitState waits until the only session is in that state.
 func (k *stack) awaitState(t testing.TB, want state) {
 	t.Helper()
-	eventually(t, "the session is in state "+want.String(), func() (there bool) {
+	testkit.Eventually(t, "the session is in state "+want.String(), func() (there bool) {
 		k.inspect(t, func(s *session) { there = s.state == want })
 		return there
 	})
@@ -120,7 +122,7 @@ func (k *stack) count(from string) (n int) {
 // ended waits until nothing of the only session is left.
 func (k *stack) ended(t testing.TB) {
 	t.Helper()
-	eventually(t, "the session has ended", func() bool { return k.Active() == 0 && k.budget.Used() == 0 })
+	testkit.Eventually(t, "the session has ended", func() bool { return k.Active() == 0 && k.budget.Used() == 0 })
 }
 
 // newSlowStack has a provider that takes its time before each final reply, and
@@ -128,7 +130,7 @@ func (k *stack) ended(t testing.TB) {
 func newSlowStack(t testing.TB) *stack {
 	t.Helper()
 	k := newStack(t, withTLS("", TLSImplicit))
-	k.setFaults(t, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
+	provider.Faults(t, k.sandbox, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
 		For: sandbox.Duration(100 * time.Millisecond)})
 	return k
 }
@@ -153,11 +155,11 @@ func TestEndOfInput(t *testing.T) {
 						k.reach(t, c, p)
 						want := p.fin
 						if quit {
-							c.send("QUIT\r\n")
+							c.Send("QUIT\r\n")
 							want = p.quit
 						}
 						w.end(c)
-						if got := c.codes(); got != want {
+						if got := c.Codes(); got != want {
 							t.Errorf("the client read %q, want %q", got, want)
 						}
 						k.ended(t)
@@ -184,8 +186,8 @@ func TestLostClient(t *testing.T) {
 				t.Run(p.name, func(t *testing.T) {
 					c := k.dialVersion(t, version)
 					k.reach(t, c, p)
-					c.reset()
-					eventually(t, "the message has arrived", func() bool { return k.count(from) == p.sent })
+					c.Reset()
+					testkit.Eventually(t, "the message has arrived", func() bool { return k.count(from) == p.sent })
 					k.ended(t)
 				})
 			}
@@ -220,14 +222,14 @@ func TestSilentClient(t *testing.T) {
 					c := k.dialVersion(t, version)
 					k.reach(t, c, p)
 					k.inspect(t, (*session).Expired)
-					if got := c.codes(); got != p.idles {
+					if got := c.Codes(); got != p.idles {
 						t.Errorf("the client read %q, want %q", got, p.idles)
 					}
 					c.close()
 					k.ended(t)
 				})
 			}
-			k.messages(t, 0)
+			provider.Messages(t, k.sandbox, 0)
 		})
 	}
 }
@@ -254,7 +256,7 @@ func TestEndOfInputBeforeGreeting(t *testing.T) {
 		for _, e := range []struct {
 			name string
 			end  func(*client)
-		}{{"FIN", (*client).fin}, {"reset", (*client).reset}} {
+		}{{"FIN", (*client).CloseWrite}, {"reset", (*client).Reset}} {
 			t.Run(tt.name+"/"+e.name, func(t *testing.T) {
 				options := []stackOption{withTLS(tt.mode)}
 				if tt.mode == "proxy" {
@@ -265,12 +267,12 @@ func TestEndOfInputBeforeGreeting(t *testing.T) {
 				k := newStack(t, options...)
 				c := k.dial(t)
 				if tt.mode == TLSOffered {
-					c.expect("220")
-					c.cmd("EHLO client.example.com", "250")
-					c.cmd("STARTTLS", "220")
+					c.Expect("220")
+					c.Cmd("EHLO client.example.com", "250")
+					c.Cmd("STARTTLS", "220")
 				}
-				c.send(tt.input)
-				eventually(t, "the session is there", func() bool { return k.Active() == 1 })
+				c.Send(tt.input)
+				testkit.Eventually(t, "the session is there", func() bool { return k.Active() == 1 })
 				e.end(c)
 				k.ended(t)
 			})

@@ -13,6 +13,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/upstream"
 )
 
@@ -59,7 +60,7 @@ func newFeeder(t testing.TB, change func(*Config)) *feeder {
 
 // login greets and logs in.
 func (f *feeder) login() {
-	f.feed("EHLO client.example.com\r\nAUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n")
+	f.feed("EHLO client.example.com\r\nAUTH PLAIN " + testkit.Plain(gmailUser, "any") + "\r\n")
 	f.out = f.out[:0]
 }
 

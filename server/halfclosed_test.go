@@ -11,12 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestAllAtOnce sends a whole dialog and ends the input, at a first login too,
 // whose token is still to come.
 func TestAllAtOnce(t *testing.T) {
-	hello := "EHLO client.example.com\r\nAUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n"
+	hello := "EHLO client.example.com\r\nAUTH PLAIN " + testkit.Plain(gmailUser, "any") + "\r\n"
 	one := "MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n"
 	two := one + "RCPT TO:<c@example.com>\r\n"
 	for _, tt := range []struct {
@@ -37,15 +39,15 @@ func TestAllAtOnce(t *testing.T) {
 			t.Parallel()
 			for _, w := range ways {
 				k := newSlowStack(t)
-				k.setFaults(t, sandbox.Rule{Name: "slow token", Phase: sandbox.PhaseToken, Action: sandbox.ActionStall,
+				provider.Faults(t, k.sandbox, sandbox.Rule{Name: "slow token", Phase: sandbox.PhaseToken, Action: sandbox.ActionStall,
 					For: sandbox.Duration(100 * time.Millisecond)})
 				c := k.dialVersion(t, w.version)
-				c.send(tt.in)
+				c.Send(tt.in)
 				w.end(c)
-				if got := c.codes(); got != tt.want {
+				if got := c.Codes(); got != tt.want {
 					t.Errorf("%s: the client read %q, want %q", w.name, got, tt.want)
 				}
-				k.messages(t, tt.sent)
+				provider.Messages(t, k.sandbox, tt.sent)
 				k.ended(t)
 			}
 		})
@@ -59,22 +61,22 @@ func TestHalfClosedRests(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			k := newSlowStack(t)
-			k.setFaults(t, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
+			provider.Faults(t, k.sandbox, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
 				For: sandbox.Duration(500 * time.Millisecond)})
 			turns := func() (n uint64) {
 				k.onLoops(t, func(l *eventLoop) { n += l.Callbacks() })
 				return n
 			}
 			c := k.dialVersion(t, w.version)
-			c.cmd("EHLO client.example.com", "250")
-			c.authenticate(gmailUser)
-			c.mail("a@example.com", "b@example.com")
-			c.cmd("DATA", "354")
-			c.send("text\r\n.\r\n")
-			k.fired(t, "think", 1)
+			c.Cmd("EHLO client.example.com", "250")
+			c.Login(gmailUser, "any")
+			c.Mail("a@example.com", "b@example.com")
+			c.Cmd("DATA", "354")
+			c.Send("text\r\n.\r\n")
+			provider.Fired(t, k.sandbox, "think", 1)
 			before := turns()
 			w.end(c)
-			if got := c.codes(); got != "250" {
+			if got := c.Codes(); got != "250" {
 				t.Errorf("the client read %q, want 250", got)
 			}
 			if n := turns() - before; n > 100 {
@@ -88,7 +90,7 @@ func TestHalfClosedRests(t *testing.T) {
 // before the system announces more.
 func (k *stack) dialNarrow(t testing.TB, version uint16) *client {
 	t.Helper()
-	d := net.Dialer{Timeout: patience, Control: func(_, _ string, raw syscall.RawConn) (err error) {
+	d := net.Dialer{Timeout: testkit.Patience, Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		cerr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<10) })
 		return errors.Join(cerr, err)
 	}}
@@ -100,7 +102,7 @@ func (k *stack) dialNarrow(t testing.TB, version uint16) *client {
 	if version != 0 {
 		c.secure(clientConfig(version), nil)
 	}
-	c.expect("220")
+	c.Expect("220")
 	return c
 }
 
@@ -119,14 +121,14 @@ func TestManyAnswersAfterEnd(t *testing.T) {
 						t.Error(err)
 					}
 				})
-				c.send(strings.Repeat("NOOP\r\n", n) + last)
+				c.Send(strings.Repeat("NOOP\r\n", n) + last)
 				w.end(c)
-				eventually(t, "answers wait", func() (wait bool) {
+				testkit.Eventually(t, "answers wait", func() (wait bool) {
 					k.inspect(t, func(s *session) { wait = s.ended && s.conn.Buffered() > 0 })
 					return wait
 				})
 				want := strings.TrimSpace(strings.Repeat("250 ", n) + strings.Repeat("221", len(last)/6))
-				if got := c.codes(); got != want {
+				if got := c.Codes(); got != want {
 					t.Errorf("the client read %d octets of codes that end in %q, want %d", len(got), got[max(0, len(got)-8):], len(want))
 				}
 				k.ended(t)

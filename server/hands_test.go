@@ -11,6 +11,8 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream"
 )
 
@@ -29,7 +31,7 @@ func TestHandsChangeUnderFaults(t *testing.T) {
 		box.Record = 10 * clients * rounds
 	})
 	var few []*account.Account
-	for _, a := range k.snapshot(t, gmailUser, outlookUser).All() {
+	for _, a := range k.back.Snapshot(t, gmailUser, outlookUser).All() {
 		b := *a
 		b.Limits.MaxConnections = 3
 		few = append(few, &b)
@@ -39,8 +41,7 @@ func TestHandsChangeUnderFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.store.Swap(snap)
-	k.setFaults(t,
-		sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReset, Every: 29},
+	provider.Faults(t, k.sandbox, sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReset, Every: 29},
 		sandbox.Rule{Phase: sandbox.PhaseRcpt, Action: sandbox.ActionReply, Reply: "451 4.3.0 not now", Every: 31},
 		sandbox.Rule{Phase: sandbox.PhaseMidContent, Action: sandbox.ActionReset, Every: 37},
 		sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionAcceptThenClose, Every: 23},
@@ -48,8 +49,7 @@ func TestHandsChangeUnderFaults(t *testing.T) {
 		sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Every: 113},
 		sandbox.Rule{Phase: sandbox.PhaseAfterReply, Action: sandbox.ActionReset, Every: 19},
 		sandbox.Rule{Phase: sandbox.PhaseAfterReply, Action: sandbox.ActionReply, Reply: "421 4.4.2 idle", Every: 17},
-		sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionCut, Every: 13},
-	)
+		sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionCut, Every: 13})
 	outcomes := make([]map[string]bool, clients) // by Message-ID: acknowledged
 	var wg sync.WaitGroup
 	for i := range clients {
@@ -79,7 +79,7 @@ func TestHandsChangeUnderFaults(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	k.stop(t)
+	k.back.Stop()
 
 	arrived := make(map[string]int)
 	for _, m := range k.sandbox.Messages() {
@@ -101,7 +101,7 @@ func TestHandsChangeUnderFaults(t *testing.T) {
 	if acknowledged < clients*rounds/2 {
 		t.Errorf("%d of %d messages were acknowledged", acknowledged, clients*rounds)
 	}
-	eventually(t, "no descriptor is left", func() bool { return openDescriptors(t) <= before })
+	testkit.Eventually(t, "no descriptor is left", func() bool { return openDescriptors(t) <= before })
 }
 
 // sender is a client of which the session may have been ended by a 421.
@@ -133,14 +133,14 @@ func (c *sender) attempt(id string, size int, two bool) (acknowledged bool) {
 // taken sends a command or the content, and reports whether it was accepted.
 func (c *sender) taken(what string) bool {
 	c.T.Helper()
-	c.send(what)
-	r, err := c.reply()
+	c.Send(what)
+	r, err := c.Reply()
 	switch {
 	case err != nil:
-		c.T.Errorf("after %s: %v", brief(what), err)
+		c.T.Errorf("after %s: %v", testkit.Brief(what), err)
 		return false
 	case r[0] == '5':
-		c.T.Errorf("after %s: %s", brief(what), r)
+		c.T.Errorf("after %s: %s", testkit.Brief(what), r)
 	}
 	c.ended = strings.HasPrefix(r, "421")
 	return r[0] == '2' || r[0] == '3'

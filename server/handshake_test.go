@@ -10,6 +10,7 @@ import (
 
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestHandshakeGarbage sends what is no handshake, or stops being one: the
@@ -33,8 +34,8 @@ func TestHandshakeGarbage(t *testing.T) {
 	}
 	for name, octets := range tests {
 		c := k.dial(t)
-		_, _ = io.WriteString(c.conn, octets) // may fail when the session has ended before
-		got, err := io.ReadAll(c.conn)
+		_, _ = io.WriteString(c.TCP, octets) // may fail when the session has ended before
+		got, err := io.ReadAll(c.TCP)
 		if err != nil && err == errTimeout(err) {
 			t.Errorf("%s: the session goes on", name)
 		}
@@ -42,7 +43,7 @@ func TestHandshakeGarbage(t *testing.T) {
 			t.Errorf("%s: answered in clear: %q", name, got)
 		}
 	}
-	eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 && k.engine.Handshakes() == 0 })
+	testkit.Eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 && k.engine.Handshakes() == 0 })
 }
 
 // TestHandshakeTimeout leaves handshakes at every stage, and PROXY headers.
@@ -56,11 +57,11 @@ func TestHandshakeTimeout(t *testing.T) {
 	stop := func(listener int, octets string) {
 		c := k.dialAt(t, listener)
 		if listener == 1 {
-			c.expect("220")
-			c.cmd("EHLO client.example.com", "250")
-			c.cmd("STARTTLS", "220")
+			c.Expect("220")
+			c.Cmd("EHLO client.example.com", "250")
+			c.Cmd("STARTTLS", "220")
 		}
-		c.send(octets)
+		c.Send(octets)
 		clients = append(clients, c)
 	}
 	for listener := range 2 {
@@ -72,13 +73,13 @@ func TestHandshakeTimeout(t *testing.T) {
 		stop(2, octets)
 	}
 	for i, c := range clients {
-		got, err := io.ReadAll(c.conn)
+		got, err := io.ReadAll(c.TCP)
 		if err != nil || strings.Contains(string(got), "421") {
 			t.Errorf("client %d: %q, %v", i, got, err)
 		}
 	}
-	eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 && k.engine.Handshakes() == 0 })
-	if n := k.counter(t, "smtp_timeouts_total"); n != float64(len(clients)) {
+	testkit.Eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 && k.engine.Handshakes() == 0 })
+	if n := k.back.Metric(t, "smtp_timeouts_total"); n != float64(len(clients)) {
 		t.Errorf("the counter of timeouts says %v, want %d", n, len(clients))
 	}
 }
@@ -90,21 +91,21 @@ func TestHandshakesGiveWay(t *testing.T) {
 	k.engine.LimitHandshakes(4)
 	hello := string(clientHello(t))
 	for range 20 {
-		k.dial(t).send(hello)
+		k.dial(t).Send(hello)
 	}
-	eventually(t, "only so many are left", func() bool {
-		return k.engine.Handshakes() == 4 && k.counter(t, `smtp_tls_handshakes_total{result="gave_way"}`) == 16
+	testkit.Eventually(t, "only so many are left", func() bool {
+		return k.engine.Handshakes() == 4 && k.back.Metric(t, `smtp_tls_handshakes_total{result="gave_way"}`) == 16
 	})
 	for range 5 {
 		c := k.dial(t)
 		c.secure(clientConfig(tls.VersionTLS13), nil)
-		c.expect("220")
-		c.cmd("QUIT", "221")
+		c.Expect("220")
+		c.Cmd("QUIT", "221")
 	}
 	// A client that has sent no whole record takes no place.
 	before := k.engine.Handshakes()
 	for range 20 {
-		k.dial(t).send(hello[:100])
+		k.dial(t).Send(hello[:100])
 	}
 	if n := k.engine.Handshakes(); n > before {
 		t.Errorf("%d handshakes are under way, before it were %d", n, before)
@@ -116,44 +117,44 @@ func TestHandshakesGiveWay(t *testing.T) {
 // be: without a word, with 421 and close_notify, with the provider's reply.
 func TestDrainTLS(t *testing.T) {
 	k := newStack(t, withTLS(TLSImplicit, TLSOffered))
-	k.setFaults(t, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
+	provider.Faults(t, k.sandbox, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
 		For: sandbox.Duration(500 * time.Millisecond)})
 	half, silent := k.dial(t), k.dial(t)
-	half.send(string(clientHello(t)))
+	half.Send(string(clientHello(t)))
 	upgrading := k.dialAt(t, 1)
-	upgrading.expect("220")
-	upgrading.cmd("EHLO client.example.com", "250")
-	upgrading.cmd("STARTTLS", "220")
+	upgrading.Expect("220")
+	upgrading.Cmd("EHLO client.example.com", "250")
+	upgrading.Cmd("STARTTLS", "220")
 	idle := k.dial(t)
 	idle.secure(clientConfig(tls.VersionTLS13), nil)
-	idle.expect("220")
+	idle.Expect("220")
 	running := k.dialAt(t, 1)
 	running.starttls(clientConfig(tls.VersionTLS12), nil)
-	running.authenticate(gmailUser)
-	running.mail("a@example.com", "b@example.com")
-	running.cmd("DATA", "354")
-	running.send("text\r\n.\r\n")
-	k.fired(t, "think", 1)
+	running.Login(gmailUser, "any")
+	running.Mail("a@example.com", "b@example.com")
+	running.Cmd("DATA", "354")
+	running.Send("text\r\n.\r\n")
+	provider.Fired(t, k.sandbox, "think", 1)
 
 	done := make(chan int64)
 	go func() { done <- k.Shutdown(testkit.Context(t)) }()
 	for _, c := range []*client{half, silent, upgrading} {
-		got, err := io.ReadAll(c.conn)
+		got, err := io.ReadAll(c.TCP)
 		if err != nil && err == errTimeout(err) || strings.Contains(string(got), "421") {
 			t.Errorf("in a handshake: %q, %v", got, err)
 		}
 	}
-	idle.expect("421 4.3.2")
-	idle.expectEnd()
+	idle.Expect("421 4.3.2")
+	idle.ExpectEnd()
 	idle.close()
-	running.expect("250 2.0.0")
-	running.expect("421 4.3.2")
-	running.expectEnd()
+	running.Expect("250 2.0.0")
+	running.Expect("421 4.3.2")
+	running.ExpectEnd()
 	running.close()
 	if cut := <-done; cut != 0 {
 		t.Errorf("%d sessions were cut off", cut)
 	}
-	k.messages(t, 1)
+	provider.Messages(t, k.sandbox, 1)
 	k.checkNothingLeft(t)
 }
 
@@ -165,15 +166,15 @@ func TestShutdownWithinHandshakes(t *testing.T) {
 	var clients []*client
 	for i := range 40 {
 		c := k.dial(t)
-		c.send(hello[:len(hello)*(i%5)/4])
+		c.Send(hello[:len(hello)*(i%5)/4])
 		clients = append(clients, c)
 	}
-	eventually(t, "they are under way", func() bool { return k.engine.Handshakes() >= 8 })
+	testkit.Eventually(t, "they are under way", func() bool { return k.engine.Handshakes() >= 8 })
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	k.Shutdown(ctx)
 	for _, c := range clients {
-		if got, _ := io.ReadAll(c.conn); strings.Contains(string(got), "421") {
+		if got, _ := io.ReadAll(c.TCP); strings.Contains(string(got), "421") {
 			t.Errorf("in a handshake: %q", got)
 		}
 	}
@@ -186,9 +187,9 @@ func TestTLSClientGone(t *testing.T) {
 	hello := string(clientHello(t))
 	for cut := 0; cut <= len(hello); cut += 37 {
 		c := k.dial(t)
-		c.send(hello[:cut])
+		c.Send(hello[:cut])
 		if cut%2 == 0 {
-			c.reset()
+			c.Reset()
 		} else {
 			c.close()
 		}
@@ -196,9 +197,9 @@ func TestTLSClientGone(t *testing.T) {
 	for range 10 {
 		c := k.dial(t)
 		c.secure(clientConfig(tls.VersionTLS13), nil)
-		c.expect("220")
-		c.send("EHLO client.example.com\r\nNOOP")
-		c.reset()
+		c.Expect("220")
+		c.Send("EHLO client.example.com\r\nNOOP")
+		c.Reset()
 	}
-	eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 && k.engine.Handshakes() == 0 })
+	testkit.Eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 && k.engine.Handshakes() == 0 })
 }

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -65,11 +68,11 @@ func TestIdleClients(t *testing.T) {
 	greeting := string(k.greeting)
 	each(func(i int) (err error) {
 		// From several addresses, each of which has its own ports.
-		d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i%4))}}
+		d := net.Dialer{Timeout: testkit.Patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i%4))}}
 		if idle[i], err = d.Dial("tcp", k.Addrs()[0].String()); err != nil {
 			return err
 		}
-		if err := idle[i].SetDeadline(time.Now().Add(2 * patience)); err != nil {
+		if err := idle[i].SetDeadline(time.Now().Add(2 * testkit.Patience)); err != nil {
 			return err
 		}
 		return read(idle[i], greeting)
@@ -79,15 +82,15 @@ func TestIdleClients(t *testing.T) {
 	}
 	c := k.login(t, gmailUser)
 	for range 10 {
-		c.mail("a@example.com", "b@example.com")
-		c.message(strings.Repeat("text\r\n", 1000), "250 2.0.0")
+		c.Mail("a@example.com", "b@example.com")
+		c.Data(strings.Repeat("text\r\n", 1000), "250 2.0.0")
 	}
-	c.cmd("QUIT", "221")
+	c.Cmd("QUIT", "221")
 	each(func(i int) error {
 		if _, err := io.WriteString(idle[i], "NOOP\r\n"); err != nil {
 			return err
 		}
 		return read(idle[i], "250 2.0.0 OK\r\n")
 	})
-	k.messages(t, 10)
+	provider.Messages(t, k.sandbox, 10)
 }

@@ -7,6 +7,8 @@ import (
 
 	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestRefusalsAreLogged: what the proxy itself refuses leaves one line with the client's
@@ -22,51 +24,51 @@ func TestRefusalsAreLogged(t *testing.T) {
 		fields string // "user", "account" or ""
 		reason string
 	}{
-		{"wrong password", password.PolicyAccount, nil, func(c *client) { c.cmd("AUTH PLAIN "+plainResponse("anna", "x"), "535") },
+		{"wrong password", password.PolicyAccount, nil, func(c *client) { c.Cmd("AUTH PLAIN "+testkit.Plain("anna", "x"), "535") },
 			"login refused: wrong password", "user:anna", "Authentication credentials invalid"},
 		{"wrong password by LOGIN", password.PolicyAccount, nil, func(c *client) { c.exchange("LOGIN", true, "bert", "x") },
 			"login refused: wrong password", "user:bert", "Authentication credentials invalid"},
-		{"malformed response", "", nil, func(c *client) { c.cmd("AUTH PLAIN !", "501 5.5.2") },
+		{"malformed response", "", nil, func(c *client) { c.Cmd("AUTH PLAIN !", "501 5.5.2") },
 			"login refused: malformed", "", "Malformed authentication response"},
-		{"malformed AUTH", "", nil, func(c *client) { c.cmd("AUTH PLAIN a b", "501 5.5.4") },
+		{"malformed AUTH", "", nil, func(c *client) { c.Cmd("AUTH PLAIN a b", "501 5.5.4") },
 			"login refused: malformed", "", "Syntax error"},
-		{"unknown mechanism", "", nil, func(c *client) { c.cmd("AUTH GSSAPI", "504") },
+		{"unknown mechanism", "", nil, func(c *client) { c.Cmd("AUTH GSSAPI", "504") },
 			"client refused with 504", "", "Unrecognized authentication mechanism"},
-		{"no login", "", nil, func(c *client) { c.cmd("MAIL FROM:<a@example.com>", "530") },
+		{"no login", "", nil, func(c *client) { c.Cmd("MAIL FROM:<a@example.com>", "530") },
 			"client refused with 530", "", "Authentication required"},
-		{"no login, a chunk", "", nil, func(c *client) { c.send("BDAT 4 LAST\r\ntext"); c.expect("530") },
+		{"no login, a chunk", "", nil, func(c *client) { c.Send("BDAT 4 LAST\r\ntext"); c.Expect("530") },
 			"client refused with 530", "", "Authentication required"},
 		{"bare LF in content", "", nil, func(c *client) {
-			c.authenticate(gmailUser)
-			c.mail("a@example.com", "b@example.com")
-			c.message("a\nb\r\n", "554")
+			c.Login(gmailUser, "any")
+			c.Mail("a@example.com", "b@example.com")
+			c.Data("a\nb\r\n", "554")
 		}, "client refused with 554", "account:gmail", "Bare LF"},
 		{"bare LF in a chunk", "", nil, func(c *client) {
-			c.authenticate(gmailUser)
-			c.mail("a@example.com", "b@example.com")
-			c.send("BDAT 4 LAST\r\na\nb\n")
-			c.expect("554")
+			c.Login(gmailUser, "any")
+			c.Mail("a@example.com", "b@example.com")
+			c.Send("BDAT 4 LAST\r\na\nb\n")
+			c.Expect("554")
 		}, "client refused with 554", "account:gmail", "Bare LF"},
-		{"size declared too big", "", nil, func(c *client) { c.authenticate(gmailUser); c.cmd("MAIL FROM:<a@example.com> SIZE=99999999", "552") },
+		{"size declared too big", "", nil, func(c *client) { c.Login(gmailUser, "any"); c.Cmd("MAIL FROM:<a@example.com> SIZE=99999999", "552") },
 			"client refused with 552", "account:gmail", "Message size exceeds"},
 		{"content too big", "", func(cfg *Config) { cfg.MaxMessageSize = 10 }, func(c *client) {
-			c.authenticate(gmailUser)
-			c.mail("a@example.com", "b@example.com")
-			c.message(long+"\r\n", "552")
+			c.Login(gmailUser, "any")
+			c.Mail("a@example.com", "b@example.com")
+			c.Data(long+"\r\n", "552")
 		}, "client refused with 552", "account:gmail", "Message size exceeds"},
 		{"chunk too big", "", func(cfg *Config) { cfg.MaxMessageSize = 10 }, func(c *client) {
-			c.authenticate(gmailUser)
-			c.mail("a@example.com", "b@example.com")
-			c.send("BDAT 16 LAST\r\n" + long)
-			c.expect("552")
+			c.Login(gmailUser, "any")
+			c.Mail("a@example.com", "b@example.com")
+			c.Send("BDAT 16 LAST\r\n" + long)
+			c.Expect("552")
 		}, "client refused with 552", "account:gmail", "Message size exceeds"},
 		{"no memory", "", func(cfg *Config) { cfg.ContentBudget = 1000 }, func(c *client) {
-			c.authenticate(gmailUser)
-			c.cmd("MAIL FROM:<a@example.com>", "452")
+			c.Login(gmailUser, "any")
+			c.Cmd("MAIL FROM:<a@example.com>", "452")
 		}, "client refused with 452", "account:gmail", "Insufficient system storage"},
-		{"too many errors", "", func(cfg *Config) { cfg.MaxErrors = 1 }, func(c *client) { c.cmd("BOGUS", "500"); c.expect("421") },
+		{"too many errors", "", func(cfg *Config) { cfg.MaxErrors = 1 }, func(c *client) { c.Cmd("BOGUS", "500"); c.Expect("421") },
 			"client refused with 421", "", "Too many errors"},
-		{"HTTP", "", nil, func(c *client) { c.cmd("GET / HTTP/1.1", "421") },
+		{"HTTP", "", nil, func(c *client) { c.Cmd("GET / HTTP/1.1", "421") },
 			"HTTP request in place of SMTP", "", "This is SMTP"},
 	}
 	for _, tt := range tests {
@@ -79,21 +81,21 @@ func TestRefusalsAreLogged(t *testing.T) {
 			}))
 			c := k.greeted(t)
 			tt.play(c)
-			k.oneLine(t, tt.line, "remote:"+c.conn.LocalAddr().String(), tt.fields, "reason:"+tt.reason)
+			k.oneLine(t, tt.line, "remote:"+c.TCP.LocalAddr().String(), tt.fields, "reason:"+tt.reason)
 		})
 	}
 	t.Run("over the cap", func(t *testing.T) {
 		k := newStack(t, config(func(cfg *Config) { cfg.MaxConnections = 1 }))
 		k.greeted(t)
 		c := k.dial(t)
-		c.expect("421")
-		k.oneLine(t, "client refused with 421", "remote:"+c.conn.LocalAddr().String(), "reason:Too many connections")
+		c.Expect("421")
+		k.oneLine(t, "client refused with 421", "remote:"+c.TCP.LocalAddr().String(), "reason:Too many connections")
 	})
 	t.Run("failed handshake", func(t *testing.T) {
 		k := newStack(t, withTLS(TLSImplicit))
 		c := k.dial(t)
-		c.send("\x16\x03\x01\x00\x05hello")
-		k.oneLine(t, "TLS handshake failed", "remote:"+c.conn.LocalAddr().String(), "reason:")
+		c.Send("\x16\x03\x01\x00\x05hello")
+		k.oneLine(t, "TLS handshake failed", "remote:"+c.TCP.LocalAddr().String(), "reason:")
 	})
 }
 
@@ -101,7 +103,7 @@ func TestRefusalsAreLogged(t *testing.T) {
 // and has all of the fields.
 func (k *stack) oneLine(t *testing.T, begins string, fields ...string) {
 	t.Helper()
-	eventually(t, "there is a line "+begins, func() bool { return k.logs.FilterMessageSnippet(begins).Len() > 0 })
+	testkit.Eventually(t, "there is a line "+begins, func() bool { return k.logs.FilterMessageSnippet(begins).Len() > 0 })
 	lines := k.logs.FilterMessageSnippet(begins).All()
 	for _, f := range fields {
 		if got := fmt.Sprint(lines[0].ContextMap()); len(lines) != 1 || !strings.Contains(got, f) {
@@ -115,20 +117,20 @@ func TestMessagesAreLogged(t *testing.T) {
 	for mode, want := range map[MessageLog][2]int{"all": {1, 3}, "failed": {0, 3}, "none": {0, 0}} {
 		k := newStack(t, config(func(cfg *Config) { cfg.LogMessages = mode }))
 		c := k.login(t, gmailUser)
-		c.mail("a@example.com", "b@example.com")
-		c.message("text\r\n", "250")
-		k.setFaults(t, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionReply, Reply: "554 5.7.1 spam"})
-		c.mail("a@example.com", "b@example.com")
-		c.message("text\r\n", "554 5.7.1")
-		c.mail("a@example.com", "b@example.com", "c@example.com")
-		c.message("text\r\n", "554 5.7.1")
-		k.setFaults(t, sandbox.Rule{Phase: sandbox.PhaseRcpt, Action: sandbox.ActionReply, Reply: "550 5.1.1 who"})
-		c.send("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nRCPT TO:<c@example.com>\r\nDATA\r\n")
+		c.Mail("a@example.com", "b@example.com")
+		c.Data("text\r\n", "250")
+		provider.Faults(t, k.sandbox, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionReply, Reply: "554 5.7.1 spam"})
+		c.Mail("a@example.com", "b@example.com")
+		c.Data("text\r\n", "554 5.7.1")
+		c.Mail("a@example.com", "b@example.com", "c@example.com")
+		c.Data("text\r\n", "554 5.7.1")
+		provider.Faults(t, k.sandbox, sandbox.Rule{Phase: sandbox.PhaseRcpt, Action: sandbox.ActionReply, Reply: "550 5.1.1 who"})
+		c.Send("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nRCPT TO:<c@example.com>\r\nDATA\r\n")
 		for _, code := range []string{"250", "550", "550", "554"} {
-			c.expect(code)
+			c.Expect(code)
 		}
-		c.cmd("QUIT", "221")
-		k.stop(t) // writes what waits
+		c.Cmd("QUIT", "221")
+		k.back.Stop() // writes what waits
 		accepted, failed := k.logs.FilterMessage("message accepted"), k.logs.FilterMessage("message not accepted")
 		if got := [2]int{accepted.Len(), failed.Len()}; got != want {
 			t.Errorf("%s: lines of accepted and other messages %v, want %v", mode, got, want)

@@ -12,6 +12,7 @@ import (
 
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream"
 )
 
@@ -65,7 +66,7 @@ func (k *stack) unread(t testing.TB) (n int) {
 func (c *client) flood(n int) (done chan error) {
 	done = make(chan error, 1)
 	go func() {
-		_, err := io.WriteString(c.conn, strings.Repeat("NOOP\r\n", n/6))
+		_, err := io.WriteString(c.TCP, strings.Repeat("NOOP\r\n", n/6))
 		done <- err
 	}()
 	return done
@@ -82,49 +83,49 @@ const (
 // is held of it stays bounded; it is answered in order once the answer is there.
 func TestPipelinedInputOverCap(t *testing.T) {
 	k := newStack(t, config(func(cfg *Config) { cfg.MaxPipelined = 20_000 }))
-	k.setFaults(t, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
+	provider.Faults(t, k.sandbox, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
 		For: sandbox.Duration(500 * time.Millisecond)})
 	c := k.login(t, gmailUser)
-	c.mail("a@example.com", "b@example.com")
-	c.cmd("DATA", "354")
-	c.send("text\r\n.\r\n")
-	k.fired(t, "think", 1)
+	c.Mail("a@example.com", "b@example.com")
+	c.Cmd("DATA", "354")
+	c.Send("text\r\n.\r\n")
+	provider.Fired(t, k.sandbox, "think", 1)
 	const octets = 300_000
 	flooded := c.flood(octets)
-	eventually(t, "the input is over the cap", func() bool { return k.unread(t) > 20_000 })
+	testkit.Eventually(t, "the input is over the cap", func() bool { return k.unread(t) > 20_000 })
 	for k.sandbox.Stats().Messages == 0 { // until the provider has answered
 		if n := k.unread(t); n > maxUnread {
 			t.Fatalf("%d octets are held unread", n)
 		}
 	}
-	c.expect("250 2.0.0 OK  ") // the provider's
+	c.Expect("250 2.0.0 OK  ") // the provider's
 	for range octets / 6 {
-		c.expect("250 2.0.0 OK")
+		c.Expect("250 2.0.0 OK")
 	}
 	if err := <-flooded; err != nil {
 		t.Error(err)
 	}
-	c.cmd("QUIT", "221")
-	k.messages(t, 1)
+	c.Cmd("QUIT", "221")
+	provider.Messages(t, k.sandbox, 1)
 }
 
 // TestPipelinedInputUnderCap has what is below the cap wait, and answers all.
 func TestPipelinedInputUnderCap(t *testing.T) {
 	k := newStack(t, config(func(cfg *Config) { cfg.MaxPipelined = 20_000 }))
-	k.setFaults(t, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
+	provider.Faults(t, k.sandbox, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
 		For: sandbox.Duration(100 * time.Millisecond)})
 	c := k.login(t, gmailUser)
-	c.mail("a@example.com", "b@example.com")
-	c.cmd("DATA", "354")
-	c.send("text\r\n.\r\n")
-	k.fired(t, "think", 1)
-	c.send(strings.Repeat("NOOP\r\n", 3_000))
-	c.expect("250 2.0.0 OK  ") // the provider's
+	c.Mail("a@example.com", "b@example.com")
+	c.Cmd("DATA", "354")
+	c.Send("text\r\n.\r\n")
+	provider.Fired(t, k.sandbox, "think", 1)
+	c.Send(strings.Repeat("NOOP\r\n", 3_000))
+	c.Expect("250 2.0.0 OK  ") // the provider's
 	for range 3_000 {
-		c.expect("250 2.0.0 OK")
+		c.Expect("250 2.0.0 OK")
 	}
-	c.cmd("QUIT", "221")
-	c.expectEnd()
+	c.Cmd("QUIT", "221")
+	c.ExpectEnd()
 }
 
 // TestClientThatNeverReads is closed once its unread replies pass a cap, and
@@ -132,22 +133,22 @@ func TestPipelinedInputUnderCap(t *testing.T) {
 func TestClientThatNeverReads(t *testing.T) {
 	k := newStack(t, config(func(cfg *Config) { cfg.Loops = 1 }))
 	c := k.dial(t)
-	if err := c.conn.SetReadBuffer(4 << 10); err != nil {
+	if err := c.TCP.SetReadBuffer(4 << 10); err != nil {
 		t.Fatal(err)
 	}
 	group := strings.Repeat("EHLO client.example.com\r\n", 1000)
 	var err error
 	for err == nil {
-		_, err = io.WriteString(c.conn, group)
+		_, err = io.WriteString(c.TCP, group)
 	}
 	if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		t.Fatalf("the connection was not closed: %v", err)
 	}
-	if n := k.counter(t, "smtp_unread_replies_closed_total"); n != 1 {
+	if n := k.back.Metric(t, "smtp_unread_replies_closed_total"); n != 1 {
 		t.Errorf("the counter says %v", n)
 	}
 	other := k.login(t, gmailUser)
-	other.cmd("QUIT", "221")
+	other.Cmd("QUIT", "221")
 }
 
 // TestTimeouts waits for every timeout of a session.
@@ -159,44 +160,44 @@ func TestTimeouts(t *testing.T) {
 		name string
 		play func(*client)
 	}{
-		{"silent after the greeting", func(c *client) { c.expect("220") }},
-		{"half a command", func(c *client) { c.expect("220"); c.send("EHL") }},
-		{"silent after EHLO", func(c *client) { c.expect("220"); c.cmd("EHLO x", "250") }},
-		{"silent in AUTH", func(c *client) { c.expect("220"); c.cmd("EHLO x", "250"); c.cmd("AUTH PLAIN", "334") }},
+		{"silent after the greeting", func(c *client) { c.Expect("220") }},
+		{"half a command", func(c *client) { c.Expect("220"); c.Send("EHL") }},
+		{"silent after EHLO", func(c *client) { c.Expect("220"); c.Cmd("EHLO x", "250") }},
+		{"silent in AUTH", func(c *client) { c.Expect("220"); c.Cmd("EHLO x", "250"); c.Cmd("AUTH PLAIN", "334") }},
 		{"over-long line", func(c *client) {
-			c.expect("220")
-			c.send(strings.Repeat("x", 3000))
-			c.expect("500")
+			c.Expect("220")
+			c.Send(strings.Repeat("x", 3000))
+			c.Expect("500")
 		}},
 		{"idle after login", func(c *client) { loginOn(c) }},
-		{"idle in a transaction", func(c *client) { loginOn(c); c.mail("a@example.com", "b@example.com", "c@example.com") }},
+		{"idle in a transaction", func(c *client) { loginOn(c); c.Mail("a@example.com", "b@example.com", "c@example.com") }},
 		{"silent in DATA", func(c *client) {
 			loginOn(c)
-			c.mail("a@example.com", "b@example.com")
-			c.cmd("DATA", "354")
-			c.send("half")
+			c.Mail("a@example.com", "b@example.com")
+			c.Cmd("DATA", "354")
+			c.Send("half")
 		}},
 		{"silent in refused DATA", func(c *client) {
 			loginOn(c)
-			c.mail("a@example.com", "b@example.com")
-			c.cmd("DATA", "354")
-			c.send("bare\nLF\r\n")
+			c.Mail("a@example.com", "b@example.com")
+			c.Cmd("DATA", "354")
+			c.Send("bare\nLF\r\n")
 		}},
 		{"silent in BDAT", func(c *client) {
 			loginOn(c)
-			c.mail("a@example.com", "b@example.com")
-			c.send("BDAT 10 LAST\r\nhalf")
+			c.Mail("a@example.com", "b@example.com")
+			c.Send("BDAT 10 LAST\r\nhalf")
 		}},
-		{"silent in refused BDAT", func(c *client) { loginOn(c); c.send("BDAT 10 LAST\r\nhalf") }},
+		{"silent in refused BDAT", func(c *client) { loginOn(c); c.Send("BDAT 10 LAST\r\nhalf") }},
 		{"between chunks", func(c *client) {
 			loginOn(c)
-			c.mail("a@example.com", "b@example.com")
-			c.send("BDAT 4\r\nhalf")
-			c.expect("250")
+			c.Mail("a@example.com", "b@example.com")
+			c.Send("BDAT 4\r\nhalf")
+			c.Expect("250")
 		}},
 	}
 	slow := k.dial(t) // one octet of a command does not prolong its time (slowloris)
-	slow.expect("220")
+	slow.Expect("220")
 	clients := make([]*client, len(tests))
 	for i, tt := range tests {
 		clients[i] = k.dial(t)
@@ -204,25 +205,25 @@ func TestTimeouts(t *testing.T) {
 	}
 	start := time.Now()
 	for range 1000 {
-		if _, err := slow.conn.Write([]byte("x")); err != nil || k.Active() < int64(len(tests)+1) {
+		if _, err := slow.TCP.Write([]byte("x")); err != nil || k.Active() < int64(len(tests)+1) {
 			break
 		}
-		if time.Since(start) > patience {
+		if time.Since(start) > testkit.Patience {
 			t.Fatal("a command may take for ever")
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	for i, c := range append(clients, slow) {
-		got, err := c.reply()
+		got, err := c.Reply()
 		if err != nil || !strings.HasPrefix(got, "421 4.4.2") {
 			t.Errorf("session %d: %q, %v, want 421 4.4.2", i, got, err)
 			continue
 		}
-		c.expectEnd()
+		c.ExpectEnd()
 		c.close()
 	}
-	eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 })
-	if n := k.counter(t, "smtp_timeouts_total"); n != float64(len(tests)+1) {
+	testkit.Eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 })
+	if n := k.back.Metric(t, "smtp_timeouts_total"); n != float64(len(tests)+1) {
 		t.Errorf("the counter of timeouts says %v, want %d", n, len(tests)+1)
 	}
 	if got := k.sandbox.Messages(); len(got) > 0 {
@@ -231,9 +232,9 @@ func TestTimeouts(t *testing.T) {
 }
 
 func loginOn(c *client) {
-	c.expect("220")
-	c.cmd("EHLO client.example.com", "250")
-	c.cmd("AUTH PLAIN "+plainResponse(gmailUser, "any"), "235")
+	c.Expect("220")
+	c.Cmd("EHLO client.example.com", "250")
+	c.Cmd("AUTH PLAIN "+testkit.Plain(gmailUser, "any"), "235")
 }
 
 // TestAwaitingUpstreamHasNoTimeout has the provider take longer than any
@@ -242,11 +243,11 @@ func TestAwaitingUpstreamHasNoTimeout(t *testing.T) {
 	k := newStack(t, config(func(cfg *Config) {
 		cfg.GreetingTimeout, cfg.CommandTimeout, cfg.ContentTimeout, cfg.IdleTimeout = time.Second, time.Second, time.Second, time.Second
 	}))
-	k.setFaults(t, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, For: sandbox.Duration(3100 * time.Millisecond)})
+	provider.Faults(t, k.sandbox, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, For: sandbox.Duration(3100 * time.Millisecond)})
 	c := k.login(t, gmailUser)
-	c.mail("a@example.com", "b@example.com")
-	c.message("text\r\n", "250 2.0.0")
-	c.cmd("QUIT", "221")
+	c.Mail("a@example.com", "b@example.com")
+	c.Data("text\r\n", "250 2.0.0")
+	c.Cmd("QUIT", "221")
 }
 
 // TestConnectionCap refuses connections above the cap with 421, and takes new
@@ -259,17 +260,17 @@ func TestConnectionCap(t *testing.T) {
 	}
 	for range 5 {
 		c := k.dial(t)
-		c.expect("421 4.")
-		c.expectEnd()
+		c.Expect("421 4.")
+		c.ExpectEnd()
 	}
-	if n := k.counter(t, `smtp_connections_total{result="over_cap"}`); n != 5 {
+	if n := k.back.Metric(t, `smtp_connections_total{result="over_cap"}`); n != 5 {
 		t.Errorf("the counter says %v, want 5", n)
 	}
-	first[0].cmd("QUIT", "221")
-	first[0].expectEnd()
-	eventually(t, "a session less", func() bool { return k.Active() == 2 })
-	k.greeted(t).cmd("NOOP", "250")
-	first[1].cmd("NOOP", "250")
+	first[0].Cmd("QUIT", "221")
+	first[0].ExpectEnd()
+	testkit.Eventually(t, "a session less", func() bool { return k.Active() == 2 })
+	k.greeted(t).Cmd("NOOP", "250")
+	first[1].Cmd("NOOP", "250")
 }
 
 // TestAllowList lets only the listed sources in, for each listener apart.
@@ -296,10 +297,10 @@ func TestAllowList(t *testing.T) {
 	for _, tt := range tests {
 		_, port := testkit.HostPort(t, k.Addrs()[tt.listener].String())
 		c := dialFrom(t, tt.source, fmt.Sprint("127.0.0.1:", port))
-		c.expect(tt.want)
+		c.Expect(tt.want)
 		c.close()
 	}
-	if n := k.counter(t, `smtp_connections_total{result="not_allowed"}`); n != 2 {
+	if n := k.back.Metric(t, `smtp_connections_total{result="not_allowed"}`); n != 2 {
 		t.Errorf("the counter says %v, want 2", n)
 	}
 }
@@ -309,10 +310,10 @@ func TestAllowList(t *testing.T) {
 // then has nothing more to write, must not read on for that.
 func TestPauseOutlastsDrainedOutput(t *testing.T) {
 	k := newStack(t, config(func(cfg *Config) { cfg.MaxPipelined, cfg.Loops = 20_000, 1 }))
-	k.setFaults(t, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
+	provider.Faults(t, k.sandbox, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
 		For: sandbox.Duration(2500 * time.Millisecond)})
 	c := k.login(t, gmailUser)
-	if err := c.conn.SetReadBuffer(256 << 10); err != nil {
+	if err := c.TCP.SetReadBuffer(256 << 10); err != nil {
 		t.Fatal(err)
 	}
 	buffered := func() (n int) {
@@ -321,23 +322,23 @@ func TestPauseOutlastsDrainedOutput(t *testing.T) {
 	}
 	sent := 0
 	for buffered() == 0 { // until the kernel's buffers are full
-		c.send(strings.Repeat("EHLO client.example.com\r\n", 100))
+		c.Send(strings.Repeat("EHLO client.example.com\r\n", 100))
 		sent += 100
 		var seen float64
-		eventually(t, "they are answered", func() bool {
-			seen = k.counter(t, `smtp_commands_total{command="EHLO"}`)
+		testkit.Eventually(t, "they are answered", func() bool {
+			seen = k.back.Metric(t, `smtp_commands_total{command="EHLO"}`)
 			return seen >= float64(sent)
 		})
 	}
-	c.send("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nBDAT 6 LAST\r\ntext\r\n")
-	k.fired(t, "think", 1)
+	c.Send("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nBDAT 6 LAST\r\ntext\r\n")
+	provider.Fired(t, k.sandbox, "think", 1)
 	flooded := c.flood(6 << 20)
-	eventually(t, "the input is over the cap", func() bool { return k.unread(t) > 20_000 })
+	testkit.Eventually(t, "the input is over the cap", func() bool { return k.unread(t) > 20_000 })
 	if buffered() == 0 {
 		t.Fatal("the replies did not wait: the test shows nothing")
 	}
 	for range sent + 2 {
-		c.expect("250") // drains what waits
+		c.Expect("250") // drains what waits
 	}
 	for k.sandbox.Stats().Messages == 0 {
 		if n := k.unread(t); n > maxUnread {
@@ -353,21 +354,21 @@ func TestPauseOutlastsDrainedOutput(t *testing.T) {
 func TestRefusedContentIsReleased(t *testing.T) {
 	k := newStack(t)
 	c := k.login(t, gmailUser)
-	c.mail("a@example.com", "b@example.com", "c@example.com")
-	c.cmd("DATA", "354")
-	c.send(strings.Repeat("0123456789abcde\r\n", 10_000))
-	eventually(t, "it is held", func() bool { return k.budget.Used() > 0 })
-	c.send("bare\nLF\r\n")
-	eventually(t, "it is released", func() bool { return k.budget.Used() == 0 })
+	c.Mail("a@example.com", "b@example.com", "c@example.com")
+	c.Cmd("DATA", "354")
+	c.Send(strings.Repeat("0123456789abcde\r\n", 10_000))
+	testkit.Eventually(t, "it is held", func() bool { return k.budget.Used() > 0 })
+	c.Send("bare\nLF\r\n")
+	testkit.Eventually(t, "it is released", func() bool { return k.budget.Used() == 0 })
 	for range 10 {
-		c.send(strings.Repeat("0123456789abcde\r\n", 10_000))
+		c.Send(strings.Repeat("0123456789abcde\r\n", 10_000))
 		if n := k.budget.Used(); n != 0 {
 			t.Fatalf("%d octets are held", n)
 		}
 	}
-	c.send("QUIT\r\n.\r\n")
-	c.expect("554 5.6.0")
-	c.mail("a@example.com", "b@example.com")
-	c.message("text\r\n", "250 2.0.0")
-	k.messages(t, 1)
+	c.Send("QUIT\r\n.\r\n")
+	c.Expect("554 5.6.0")
+	c.Mail("a@example.com", "b@example.com")
+	c.Data("text\r\n", "250 2.0.0")
+	provider.Messages(t, k.sandbox, 1)
 }

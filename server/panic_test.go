@@ -3,6 +3,8 @@ package server
 import (
 	"crypto/tls"
 	"testing"
+
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // panicky is a relay with a fault of its own: it panics on the loop.
@@ -16,20 +18,20 @@ func (panicky) Stuck() bool { return false }
 func TestPanicClosesOneSession(t *testing.T) {
 	k := newStack(t, config(func(cfg *Config) { cfg.Loops = 1 }))
 	other := k.login(t, outlookUser)
-	other.mail("a@example.com", "b@example.com")
+	other.Mail("a@example.com", "b@example.com")
 	c := k.login(t, gmailUser)
-	c.mail("a@example.com", "b@example.com")
+	c.Mail("a@example.com", "b@example.com")
 	k.onLoops(t, func(*eventLoop) { k.Server.relay = panicky{} }) // every call of it dereferences nil
-	c.cmd("DATA", "354")
-	c.send("text\r\n.\r\n")
-	c.expectEnd()
+	c.Cmd("DATA", "354")
+	c.Send("text\r\n.\r\n")
+	c.ExpectEnd()
 	k.onLoops(t, func(*eventLoop) { k.Server.relay = k.relay })
-	other.message("text\r\n", "250 2.0.0")
-	other.cmd("QUIT", "221")
-	if n := k.counter(t, "smtp_session_panics_total"); n != 1 {
+	other.Data("text\r\n", "250 2.0.0")
+	other.Cmd("QUIT", "221")
+	if n := k.back.Metric(t, "smtp_session_panics_total"); n != 1 {
 		t.Errorf("the counter says %v", n)
 	}
-	k.messages(t, 1)
+	provider.Messages(t, k.sandbox, 1)
 	k.metrics.Panics.Dec() // was expected
 }
 
@@ -48,18 +50,18 @@ func TestPanicInHandshake(t *testing.T) {
 	}))
 	other := k.dial(t)
 	other.secure(clientConfig(tls.VersionTLS13), nil)
-	other.expect("220")
+	other.Expect("220")
 	for name, version := range tlsVersions {
 		c := k.dial(t)
 		cfg := clientConfig(version)
 		cfg.ServerName = "panic.example.com"
-		if err := tls.Client(c.conn, cfg).Handshake(); err == nil {
+		if err := tls.Client(c.TCP, cfg).Handshake(); err == nil {
 			t.Errorf("version %s: the handshake succeeded", name)
 		}
-		c.expectEnd()
+		c.ExpectEnd()
 	}
-	other.cmd("QUIT", "221")
-	if n := k.counter(t, "smtp_session_panics_total"); n != 2 {
+	other.Cmd("QUIT", "221")
+	if n := k.back.Metric(t, "smtp_session_panics_total"); n != 2 {
 		t.Errorf("the counter says %v", n)
 	}
 	k.metrics.Panics.Add(-2) // were expected

@@ -14,6 +14,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/upstream"
 )
 
@@ -41,7 +42,7 @@ func withPasswords(shared string, policies ...password.Policy) stackOption {
 func (k *stack) setPasswords(t *testing.T, stored map[string]string) {
 	t.Helper()
 	var all []*account.Account
-	for _, a := range k.snapshot(t, testUsers...).All() {
+	for _, a := range k.back.Snapshot(t, testUsers...).All() {
 		changed := *a
 		changed.ClientPassword = account.NewSecret(stored[a.Email])
 		all = append(all, &changed)
@@ -53,7 +54,7 @@ func (k *stack) setPasswords(t *testing.T, stored map[string]string) {
 	before := k.listeners[0].ehlo.Load()
 	k.store.Swap(snap)
 	k.greeted(t)
-	eventually(t, "the server knows the accounts", func() bool { return k.listeners[0].ehlo.Load() != before })
+	testkit.Eventually(t, "the server knows the accounts", func() bool { return k.listeners[0].ehlo.Load() != before })
 }
 
 // exchange logs in by a mechanism, with or without initial response, and gives
@@ -63,25 +64,25 @@ func (c *client) exchange(mechanism string, initial bool, user, pass string) str
 	b64 := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	switch {
 	case mechanism == "PLAIN" && initial:
-		return c.cmd("AUTH PLAIN "+plainResponse(user, pass), "")
+		return c.Cmd("AUTH PLAIN "+testkit.Plain(user, pass), "")
 	case mechanism == "PLAIN":
-		c.cmd("AUTH PLAIN", "334 ")
-		return c.cmd(plainResponse(user, pass), "")
+		c.Cmd("AUTH PLAIN", "334 ")
+		return c.Cmd(testkit.Plain(user, pass), "")
 	case mechanism == "LOGIN" && initial:
-		c.cmd("AUTH LOGIN "+b64(user), "334 UGFzc3dvcmQ6")
-		return c.cmd(b64(pass), "")
+		c.Cmd("AUTH LOGIN "+b64(user), "334 UGFzc3dvcmQ6")
+		return c.Cmd(b64(pass), "")
 	case mechanism == "LOGIN":
-		c.cmd("AUTH LOGIN", "334 VXNlcm5hbWU6")
-		c.cmd(b64(user), "334 UGFzc3dvcmQ6")
-		return c.cmd(b64(pass), "")
+		c.Cmd("AUTH LOGIN", "334 VXNlcm5hbWU6")
+		c.Cmd(b64(user), "334 UGFzc3dvcmQ6")
+		return c.Cmd(b64(pass), "")
 	}
-	challenge, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(c.cmd("AUTH CRAM-MD5", "334 "), "334 "))
+	challenge, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(c.Cmd("AUTH CRAM-MD5", "334 "), "334 "))
 	if err != nil {
 		c.T.Fatal(err)
 	}
 	mac := hmac.New(md5.New, []byte(pass))
 	mac.Write(challenge)
-	return c.cmd(b64(user+" "+hex.EncodeToString(mac.Sum(nil))), "")
+	return c.Cmd(b64(user+" "+hex.EncodeToString(mac.Sum(nil))), "")
 }
 
 // TestPasswordPolicies logs in by every mechanism under every policy: with the
@@ -98,14 +99,14 @@ func TestPasswordPolicies(t *testing.T) {
 					name, _, _ := strings.Cut(mechanism, " ")
 					try := func(user, pass string) string {
 						c := k.dialAt(t, i)
-						c.expect("220")
-						reply := c.cmd("EHLO client.example.com", "250")
+						c.Expect("220")
+						reply := c.Cmd("EHLO client.example.com", "250")
 						cram := policy == password.PolicyAny || stored == rightPassword
 						if strings.Contains(reply, "CRAM-MD5") != cram {
 							t.Errorf("the EHLO reply is %q", reply)
 						}
 						if name == "CRAM-MD5" && !cram {
-							c.cmd("AUTH CRAM-MD5", "504 5.5.4")
+							c.Cmd("AUTH CRAM-MD5", "504 5.5.4")
 							return ""
 						}
 						return c.exchange(name, strings.HasSuffix(mechanism, "initial"), user, pass)
@@ -162,19 +163,19 @@ func TestEmptyPassword(t *testing.T) {
 					if policy == password.PolicyAny && user == gmailUser {
 						want = "235 2.7.0"
 					}
-					refused := k.counter(t, `auth_attempts_total{result="refused"}`)
+					refused := k.back.Metric(t, `auth_attempts_total{result="refused"}`)
 					lines := k.logs.FilterMessageSnippet("login refused: wrong").Len()
 					c := k.dialAt(t, i)
-					c.expect("220")
-					c.cmd("EHLO client.example.com", "250")
+					c.Expect("220")
+					c.Cmd("EHLO client.example.com", "250")
 					if got := c.exchange(name, strings.HasSuffix(mechanism, "initial"), user, ""); !strings.HasPrefix(got, want) {
 						t.Errorf("stored %.4s, policy %s, %s, %s: %q, want %s", stored, policy, mechanism, user, got, want)
 					}
 					if want[0] == '5' {
-						if k.counter(t, `auth_attempts_total{result="refused"}`) != refused+1 {
+						if k.back.Metric(t, `auth_attempts_total{result="refused"}`) != refused+1 {
 							t.Errorf("stored %.4s, policy %s, %s, %s: the refusal is not counted once", stored, policy, mechanism, user)
 						}
-						eventually(t, "the refusal is logged", func() bool {
+						testkit.Eventually(t, "the refusal is logged", func() bool {
 							return k.logs.FilterMessageSnippet("login refused: wrong").Len() == lines+1
 						})
 					}
@@ -210,13 +211,13 @@ func TestRefusalsCostAlike(t *testing.T) {
 	for i, tt := range tests {
 		before, _ := k.passwords.Work()
 		c := k.dialAt(t, tt.listener)
-		c.expect("220")
-		c.cmd("EHLO client.example.com", "250")
+		c.Expect("220")
+		c.Cmd("EHLO client.example.com", "250")
 		want := "535"
 		if tt.pass == rightPassword && tt.user != "nobody@gmail.test" {
 			want = "235"
 		}
-		c.cmd("AUTH PLAIN "+plainResponse(tt.user, tt.pass), want)
+		c.Cmd("AUTH PLAIN "+testkit.Plain(tt.user, tt.pass), want)
 		if now, _ := k.passwords.Work(); now-before != tt.hashes {
 			t.Errorf("login %d cost %d hashes, want %d", i, now-before, tt.hashes)
 		}
@@ -244,24 +245,24 @@ func TestPasswordCheckerBusy(t *testing.T) {
 	var clients []*client
 	for i := range 8 {
 		c := k.greeted(t)
-		c.send("AUTH PLAIN " + plainResponse(gmailUser, fmt.Sprint("guess", i)) + "\r\nNOOP\r\n")
+		c.Send("AUTH PLAIN " + testkit.Plain(gmailUser, fmt.Sprint("guess", i)) + "\r\nNOOP\r\n")
 		clients = append(clients, c)
 	}
 	busy := 0
 	for _, c := range clients {
-		switch got := c.expect(""); {
+		switch got := c.Expect(""); {
 		case strings.HasPrefix(got, "454 4.7.0"):
 			busy++
 		case !strings.HasPrefix(got, "535"):
 			t.Errorf("the answer is %q", got)
 		}
-		c.expect("250") // NOOP waited its turn
+		c.Expect("250") // NOOP waited its turn
 	}
-	if n := k.counter(t, `auth_attempts_total{result="busy"}`); busy == 0 || n != float64(busy) {
+	if n := k.back.Metric(t, `auth_attempts_total{result="busy"}`); busy == 0 || n != float64(busy) {
 		t.Errorf("%d were told to come back, the counter says %v", busy, n)
 	}
 	c := k.greeted(t)
-	c.cmd("AUTH PLAIN "+plainResponse(gmailUser, rightPassword), "235")
+	c.Cmd("AUTH PLAIN "+testkit.Plain(gmailUser, rightPassword), "235")
 }
 
 // TestGuessing delays the answers to a source that fails, then refuses it
@@ -276,34 +277,34 @@ func TestGuessing(t *testing.T) {
 	})
 	connect := func(source string) *client {
 		c := k.dial(t)
-		c.send("PROXY TCP4 " + source + " 198.51.100.1 4021 25\r\n")
-		c.expect("220")
-		c.cmd("EHLO client.example.com", "250")
+		c.Send("PROXY TCP4 " + source + " 198.51.100.1 4021 25\r\n")
+		c.Expect("220")
+		c.Cmd("EHLO client.example.com", "250")
 		return c
 	}
-	guess := "AUTH PLAIN " + plainResponse(gmailUser, wrongPassword)
+	guess := "AUTH PLAIN " + testkit.Plain(gmailUser, wrongPassword)
 	c := connect("192.0.2.1")
 	for i := range 4 {
 		start := time.Now()
-		c.send(guess + "\r\nNOOP\r\n")
+		c.Send(guess + "\r\nNOOP\r\n")
 		if i >= 2 {
-			eventually(t, "the answer is held back", func() (held bool) {
+			testkit.Eventually(t, "the answer is held back", func() (held bool) {
 				k.inspect(t, func(s *session) { held = held || s.state == stateDelayed })
 				return held
 			})
 		}
-		c.expect("535 5.7.8")
-		c.expect("250")
+		c.Expect("535 5.7.8")
+		c.Expect("250")
 		if d := time.Since(start); i >= 2 && d < heldBack {
 			t.Errorf("guess %d was answered after %v", i, d)
 		}
 	}
-	c.cmd(guess, "454 4.7.0")
+	c.Cmd(guess, "454 4.7.0")
 	c = connect("192.0.2.1")
-	c.cmd("AUTH PLAIN "+plainResponse(gmailUser, rightPassword), "454 4.7.0")
+	c.Cmd("AUTH PLAIN "+testkit.Plain(gmailUser, rightPassword), "454 4.7.0")
 	c = connect("192.0.2.2")
-	c.cmd("AUTH PLAIN "+plainResponse(outlookUser, rightPassword), "235")
-	if n := k.counter(t, `auth_attempts_total{result="source_refused"}`); n != 2 {
+	c.Cmd("AUTH PLAIN "+testkit.Plain(outlookUser, rightPassword), "235")
+	if n := k.back.Metric(t, `auth_attempts_total{result="source_refused"}`); n != 2 {
 		t.Errorf("the counter says %v", n)
 	}
 }
@@ -322,23 +323,23 @@ func TestParallelGuesses(t *testing.T) {
 			var clients []*client
 			for range guesses {
 				c := k.greeted(t)
-				c.cmd("AUTH "+mechanism, "334")
+				c.Cmd("AUTH "+mechanism, "334")
 				if mechanism == "LOGIN" {
-					c.cmd(base64.StdEncoding.EncodeToString([]byte(gmailUser)), "334")
+					c.Cmd(base64.StdEncoding.EncodeToString([]byte(gmailUser)), "334")
 				}
 				clients = append(clients, c)
 			}
 			for i, c := range clients {
 				guess := fmt.Sprint("guess", i)
 				if mechanism == "LOGIN" {
-					c.send(base64.StdEncoding.EncodeToString([]byte(guess)) + "\r\n")
+					c.Send(base64.StdEncoding.EncodeToString([]byte(guess)) + "\r\n")
 				} else {
-					c.send(plainResponse(gmailUser, guess) + "\r\n")
+					c.Send(testkit.Plain(gmailUser, guess) + "\r\n")
 				}
 			}
 			refused := 0
 			for _, c := range clients {
-				switch got := c.expect(""); {
+				switch got := c.Expect(""); {
 				case strings.HasPrefix(got, "535"):
 					refused++
 				case !strings.HasPrefix(got, "454 4.7.0 Too many failed logins"):
@@ -348,7 +349,7 @@ func TestParallelGuesses(t *testing.T) {
 			if refused != limit {
 				t.Errorf("stored %.4s, %s: %d guesses were checked, want %d", stored, mechanism, refused, limit)
 			}
-			if n := k.counter(t, `auth_attempts_total{result="source_refused"}`); n != guesses-limit {
+			if n := k.back.Metric(t, `auth_attempts_total{result="source_refused"}`); n != guesses-limit {
 				t.Errorf("the counter says %v", n)
 			}
 		}
@@ -363,23 +364,23 @@ func TestAuthCancel(t *testing.T) {
 	user := string(codec.AppendBase64(nil, []byte(gmailUser)))
 	for _, lines := range [][]string{{"AUTH PLAIN"}, {"AUTH LOGIN"}, {"AUTH LOGIN", user}, {"AUTH LOGIN " + user}, {"AUTH CRAM-MD5"}} {
 		for _, line := range lines {
-			c.cmd(line, "334 ")
+			c.Cmd(line, "334 ")
 		}
-		c.cmd("*", "501 5.7.0")
+		c.Cmd("*", "501 5.7.0")
 	}
 	for _, mechanism := range []string{"PLAIN", "LOGIN"} {
 		for _, line := range []string{"!", "YQ", strings.Repeat("A", 12_300)} {
-			c.cmd("AUTH "+mechanism, "334 ")
-			c.cmd(line, "50")
+			c.Cmd("AUTH "+mechanism, "334 ")
+			c.Cmd(line, "50")
 		}
 	}
-	c.cmd("AUTH CRAM-MD5 "+user, "501 5.5.4") // the server speaks first
-	c.cmd("AUTH CRAM-MD5", "334 ")
-	c.cmd(user, "501") // no digest
+	c.Cmd("AUTH CRAM-MD5 "+user, "501 5.5.4") // the server speaks first
+	c.Cmd("AUTH CRAM-MD5", "334 ")
+	c.Cmd(user, "501") // no digest
 	if got := c.exchange("CRAM-MD5", false, gmailUser, "any"); !strings.HasPrefix(got, "235") {
 		t.Errorf("the login: %q", got)
 	}
 	for _, mechanism := range []string{"PLAIN", "LOGIN", "CRAM-MD5"} {
-		c.cmd("AUTH "+mechanism, "503 5.5.1")
+		c.Cmd("AUTH "+mechanism, "503 5.5.1")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/loop"
+	"xoauth2-proxy/internal/testkit"
 )
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
@@ -63,40 +64,40 @@ func TestProxyHeader(t *testing.T) {
 				c := k.dialAt(t, 1)
 				if cut == len(tt.header) { // each octet apart
 					for i := range len(tt.header) {
-						c.send(tt.header[i : i+1])
+						c.Send(tt.header[i : i+1])
 					}
 				} else {
-					c.send(tt.header[:cut])
-					c.send(tt.header[cut:])
+					c.Send(tt.header[:cut])
+					c.Send(tt.header[cut:])
 				}
-				c.expect(tt.want)
+				c.Expect(tt.want)
 				if tt.want != "220" {
-					c.expectEnd()
+					c.ExpectEnd()
 				}
 				c.close()
 			}
 			c := k.dialAt(t, 1)
-			c.send(tt.header + "EHLO client.example.com\r\nNOOP\r\n")
-			c.expect(tt.want)
+			c.Send(tt.header + "EHLO client.example.com\r\nNOOP\r\n")
+			c.Expect(tt.want)
 			if tt.want == "220" {
-				c.expect("250")
-				c.expect("250 2.0.0 OK")
+				c.Expect("250")
+				c.Expect("250 2.0.0 OK")
 				c.close()
 				c = k.dialAt(t, 0)
-				c.send(tt.header)
+				c.Send(tt.header)
 				c.secure(clientConfig(tlsVersions["1.3"]), nil)
-				c.expect("220")
+				c.Expect("220")
 				c = k.dialAt(t, 0)
 				hello := string(clientHello(t))
-				c.send(tt.header + hello) // in one packet
+				c.Send(tt.header + hello) // in one packet
 				b := make([]byte, 1)
-				if n, err := c.conn.Read(b); n != 1 || !loop.BeginsTLS(b) {
+				if n, err := c.TCP.Read(b); n != 1 || !loop.BeginsTLS(b) {
 					t.Errorf("the answer to the ClientHello is %x, %v", b[:n], err)
 				}
 			} else {
 				c = k.dialAt(t, 0)
-				c.send(tt.header)
-				c.expectEnd() // it waits for TLS: no word in clear
+				c.Send(tt.header)
+				c.ExpectEnd() // it waits for TLS: no word in clear
 			}
 		})
 	}
@@ -111,15 +112,15 @@ func TestProxyHeaderBad(t *testing.T) {
 	}))
 	for _, octets := range []string{"EHLO client.example.com\r\n", "PROXY TCP4 1.2.3.4\r\n", "PROXY TCP9 x\r\n", "\r\n\r\n\x00\r\nQUIT\nxxxx", "\r\n\r\n\x00\r\nQUIX", "\x16\x03\x01"} {
 		c := k.dial(t)
-		c.send(octets)
-		c.expectEnd()
+		c.Send(octets)
+		c.ExpectEnd()
 	}
-	if n := k.counter(t, "smtp_bad_proxy_headers_total"); n != 6 {
+	if n := k.back.Metric(t, "smtp_bad_proxy_headers_total"); n != 6 {
 		t.Errorf("the counter says %v", n)
 	}
 	c := k.dialAt(t, 1)
-	c.expect("220") // it is not awaited
-	c.cmd("PROXY TCP4 10.0.0.1 10.0.0.2 1 2", "500 5.5.1")
+	c.Expect("220") // it is not awaited
+	c.Cmd("PROXY TCP4 10.0.0.1 10.0.0.2 1 2", "500 5.5.1")
 	sources := 0
 	k.inspect(t, func(s *session) {
 		if s.source == netip.MustParseAddr("127.0.0.1") {
@@ -140,20 +141,20 @@ func TestProxyHeaderCaps(t *testing.T) {
 	header := func(source string) string { return "PROXY TCP6 " + source + " 2001:db8::25 4021 25\r\n" }
 	open := func(source, want string) *client {
 		c := k.dial(t)
-		c.send(header(source))
-		c.expect(want)
+		c.Send(header(source))
+		c.Expect(want)
 		return c
 	}
 	first := open("2001:db8::1", "220")
 	open("2001:db8::2", "220")
 	open("2001:db8::3", "421 4.7.0")
 	open("2001:db8:0:1::1", "220")
-	first.cmd("QUIT", "221")
-	first.expectEnd()
-	eventually(t, "it is counted out", func() bool {
+	first.Cmd("QUIT", "221")
+	first.ExpectEnd()
+	testkit.Eventually(t, "it is counted out", func() bool {
 		c := k.dial(t)
-		c.send(header("2001:db8::4"))
-		got, err := c.reply()
+		c.Send(header("2001:db8::4"))
+		got, err := c.Reply()
 		return err == nil && got[:3] == "220"
 	})
 }

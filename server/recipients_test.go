@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/internal/testkit/provider"
 )
 
@@ -43,7 +44,7 @@ func (v verdict) reply() string {
 // and has it.
 func TestRecipients(t *testing.T) {
 	k := newStack(t)
-	k.setFaults(t, recipientFaults...)
+	provider.Faults(t, k.sandbox, recipientFaults...)
 	verdicts := []verdict{accepted, transient, refused}
 	var mixes [][]verdict
 	for _, a := range verdicts {
@@ -64,7 +65,7 @@ func TestRecipients(t *testing.T) {
 					for _, mix := range mixes {
 						checkMix(t, k, c, user, mix, pipelined, verb)
 					}
-					c.cmd("QUIT", "221")
+					c.Cmd("QUIT", "221")
 				})
 			}
 		}
@@ -89,22 +90,22 @@ func checkMix(t *testing.T, k *stack, c *client, user string, mix []verdict, pip
 		for i, v := range mix {
 			group += "RCPT TO:<" + v.address(i) + ">\r\n"
 		}
-		c.send(group + content)
-		c.expect("250 2.1.0 ")
+		c.Send(group + content)
+		c.Expect("250 2.1.0 ")
 		for i := range mix {
-			told[i] = c.expect("")
+			told[i] = c.Expect("")
 		}
 	} else {
-		c.cmd("MAIL FROM:<a@example.com>", "250 2.1.0 ")
+		c.Cmd("MAIL FROM:<a@example.com>", "250 2.1.0 ")
 		for i, v := range mix {
-			told[i] = c.cmd("RCPT TO:<"+v.address(i)+">", "")
+			told[i] = c.Cmd("RCPT TO:<"+v.address(i)+">", "")
 		}
-		c.send(content)
+		c.Send(content)
 	}
-	final := c.expect("")
+	final := c.Expect("")
 	if strings.HasPrefix(final, "354") {
-		c.send(body + ".\r\n")
-		final = c.expect("")
+		c.Send(body + ".\r\n")
+		final = c.Expect("")
 	}
 
 	// What each is to be told: what the provider says. Where the first one had
@@ -157,7 +158,7 @@ func checkMix(t *testing.T, k *stack, c *client, user string, mix []verdict, pip
 // 4.5.3.1.8 asks for, some of which the provider refuses.
 func TestHundredRecipients(t *testing.T) {
 	k := newStack(t)
-	k.setFaults(t, recipientFaults...)
+	provider.Faults(t, k.sandbox, recipientFaults...)
 	group := "MAIL FROM:<a@example.com>\r\n"
 	var all []verdict
 	for i := range 100 {
@@ -171,19 +172,19 @@ func TestHundredRecipients(t *testing.T) {
 		group += "RCPT TO:<" + v.address(i) + ">\r\n"
 	}
 	c := k.login(t, gmailUser)
-	c.send(group + "DATA\r\n")
-	c.expect("250 2.1.0")
+	c.Send(group + "DATA\r\n")
+	c.Expect("250 2.1.0")
 	var want []string
 	for i, v := range all {
-		c.expect(v.reply())
+		c.Expect(v.reply())
 		if v == accepted {
 			want = append(want, v.address(i))
 		}
 	}
-	c.expect("354")
-	c.send("text\r\n.\r\n")
-	c.expect("250 2.0.0")
-	checkMessage(t, k.messages(t, 1)[0], "a@example.com", want, "text\r\n")
+	c.Expect("354")
+	c.Send("text\r\n.\r\n")
+	c.Expect("250 2.0.0")
+	checkMessage(t, provider.Messages(t, k.sandbox, 1)[0], "a@example.com", want, "text\r\n")
 }
 
 // TestOpenTransactionLeft ends transactions that are open upstream in every
@@ -194,14 +195,14 @@ func TestOpenTransactionLeft(t *testing.T) {
 		name  string
 		leave func(*client)
 	}{
-		{"RSET", func(c *client) { c.cmd("RSET", "250 2.0.0"); c.cmd("QUIT", "221") }},
-		{"EHLO", func(c *client) { c.cmd("EHLO again.example.com", "250"); c.cmd("QUIT", "221") }},
-		{"QUIT", func(c *client) { c.cmd("QUIT", "221") }},
+		{"RSET", func(c *client) { c.Cmd("RSET", "250 2.0.0"); c.Cmd("QUIT", "221") }},
+		{"EHLO", func(c *client) { c.Cmd("EHLO again.example.com", "250"); c.Cmd("QUIT", "221") }},
+		{"QUIT", func(c *client) { c.Cmd("QUIT", "221") }},
 		{"closed", (*client).close},
-		{"reset", (*client).reset},
-		{"closed in DATA", func(c *client) { c.cmd("DATA", "354"); c.send("half a line"); c.close() }},
-		{"closed in BDAT", func(c *client) { c.send("BDAT 100 LAST\r\nhalf"); c.close() }},
-		{"refused content", func(c *client) { c.message("bare\nLF\r\n", "554 5.6.0"); c.cmd("QUIT", "221") }},
+		{"reset", (*client).Reset},
+		{"closed in DATA", func(c *client) { c.Cmd("DATA", "354"); c.Send("half a line"); c.close() }},
+		{"closed in BDAT", func(c *client) { c.Send("BDAT 100 LAST\r\nhalf"); c.close() }},
+		{"refused content", func(c *client) { c.Data("bare\nLF\r\n", "554 5.6.0"); c.Cmd("QUIT", "221") }},
 	}
 	k := newStack(t)
 	for _, user := range []string{gmailUser, plainUser} {
@@ -211,14 +212,14 @@ func TestOpenTransactionLeft(t *testing.T) {
 					t.Fatal(err)
 				}
 				c := k.login(t, user)
-				c.mail("left@example.com", "one@example.com", "two@example.com")
+				c.Mail("left@example.com", "one@example.com", "two@example.com")
 				tt.leave(c)
 				c = k.login(t, user)
-				c.mail("a@example.com", "three@example.com")
-				c.message("text\r\n", "250 2.0.0")
-				c.cmd("QUIT", "221")
-				checkMessage(t, k.messages(t, 1)[0], "a@example.com", []string{"three@example.com"}, "text\r\n")
-				eventually(t, "the budget is given back", func() bool { return k.budget.Used() == 0 })
+				c.Mail("a@example.com", "three@example.com")
+				c.Data("text\r\n", "250 2.0.0")
+				c.Cmd("QUIT", "221")
+				checkMessage(t, provider.Messages(t, k.sandbox, 1)[0], "a@example.com", []string{"three@example.com"}, "text\r\n")
+				testkit.Eventually(t, "the budget is given back", func() bool { return k.budget.Used() == 0 })
 			})
 		}
 	}
@@ -233,15 +234,15 @@ func TestOpenTransactionLeft(t *testing.T) {
 func TestUpstreamLostAfterRecipients(t *testing.T) {
 	k := newStack(t)
 	c := k.login(t, gmailUser)
-	c.mail("a@example.com", "one@example.com", "two@example.com")
+	c.Mail("a@example.com", "one@example.com", "two@example.com")
 	k.sandbox.Disconnect()
-	c.cmd("DATA", "354")
-	c.send("text\r\n.\r\n")
-	c.expect("250 2.0.0")
+	c.Cmd("DATA", "354")
+	c.Send("text\r\n.\r\n")
+	c.Expect("250 2.0.0")
 	if got := k.sandbox.Messages(); len(got) != 1 {
 		t.Errorf("the provider has %d messages, want 1", len(got))
 	}
-	c.mail("a@example.com", "one@example.com", "two@example.com")
-	c.message("text\r\n", "250 2.0.0")
-	k.messages(t, 2)
+	c.Mail("a@example.com", "one@example.com", "two@example.com")
+	c.Data("text\r\n", "250 2.0.0")
+	provider.Messages(t, k.sandbox, 2)
 }

@@ -9,12 +9,14 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // reload makes those the accounts that there are.
 func (k *stack) reload(t *testing.T, users ...string) {
 	t.Helper()
-	k.store.Swap(k.snapshot(t, users...))
+	k.store.Swap(k.back.Snapshot(t, users...))
 	k.AccountsChanged()
 }
 
@@ -23,52 +25,52 @@ func (k *stack) reload(t *testing.T, users ...string) {
 // clients; the others after their message; sessions of other accounts go on.
 func TestRemovedAccountIsOutAtOnce(t *testing.T) {
 	k := newStack(t, withTLS(TLSOffered))
-	k.setFaults(t, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
+	provider.Faults(t, k.sandbox, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall,
 		For: sandbox.Duration(200 * time.Millisecond), Times: 1})
 	fresh, other := k.greeted(t), k.login(t, outlookUser)
 	idle, within := k.login(t, gmailUser), k.login(t, gmailUser)
 	secure := k.dial(t)
 	secure.starttls(clientConfig(tls.VersionTLS13), nil)
-	secure.authenticate(gmailUser)
+	secure.Login(gmailUser, "any")
 	half := k.login(t, gmailUser)
-	half.send("MAIL FROM:<a@exa") // no command yet
+	half.Send("MAIL FROM:<a@exa") // no command yet
 	begun, content, chunks, waits := k.login(t, gmailUser), k.login(t, gmailUser), k.login(t, gmailUser), k.login(t, gmailUser)
-	within.mail("within@example.com", "b@example.com")
-	begun.cmd("MAIL FROM:<begun@example.com>", "250")
-	content.mail("content@example.com", "b@example.com")
-	content.cmd("DATA", "354")
-	content.send("half a ")
-	chunks.mail("chunks@example.com", "b@example.com", "c@example.com")
-	chunks.send("BDAT 5\r\nhalf ")
-	chunks.expect("250")
-	waits.mail("waits@example.com", "b@example.com")
-	waits.cmd("DATA", "354")
-	waits.send("text\r\n.\r\nNOOP\r\n")
-	k.fired(t, "think", 1)
+	within.Mail("within@example.com", "b@example.com")
+	begun.Cmd("MAIL FROM:<begun@example.com>", "250")
+	content.Mail("content@example.com", "b@example.com")
+	content.Cmd("DATA", "354")
+	content.Send("half a ")
+	chunks.Mail("chunks@example.com", "b@example.com", "c@example.com")
+	chunks.Send("BDAT 5\r\nhalf ")
+	chunks.Expect("250")
+	waits.Mail("waits@example.com", "b@example.com")
+	waits.Cmd("DATA", "354")
+	waits.Send("text\r\n.\r\nNOOP\r\n")
+	provider.Fired(t, k.sandbox, "think", 1)
 
 	k.reload(t, outlookUser, plainUser)
 	out := func(clients ...*client) {
 		t.Helper()
 		for _, c := range clients {
-			c.expect("421 4.7.0 The account was removed")
-			c.expectEnd()
+			c.Expect("421 4.7.0 The account was removed")
+			c.ExpectEnd()
 		}
 	}
 	out(idle, secure, half)
-	waits.expect("250 2.0.0")
-	waits.expect("250") // NOOP was sent before
+	waits.Expect("250 2.0.0")
+	waits.Expect("250") // NOOP was sent before
 	out(waits)
-	content.send("line\r\n.\r\n")
-	content.expect("250 2.0.0")
-	chunks.send("BDAT 6 LAST\r\nline\r\n")
-	chunks.expect("250 2.0.0")
-	within.message("text\r\n", "250 2.0.0")
-	begun.cmd("RSET", "250")
+	content.Send("line\r\n.\r\n")
+	content.Expect("250 2.0.0")
+	chunks.Send("BDAT 6 LAST\r\nline\r\n")
+	chunks.Expect("250 2.0.0")
+	within.Data("text\r\n", "250 2.0.0")
+	begun.Cmd("RSET", "250")
 	out(content, chunks, within, begun)
-	fresh.cmd("AUTH PLAIN "+plainResponse(gmailUser, "any"), "535 5.7.8")
-	other.mail("other@example.com", "b@example.com")
-	other.message("text\r\n", "250 2.0.0")
-	k.messages(t, 5)
+	fresh.Cmd("AUTH PLAIN "+testkit.Plain(gmailUser, "any"), "535 5.7.8")
+	other.Mail("other@example.com", "b@example.com")
+	other.Data("text\r\n", "250 2.0.0")
+	provider.Messages(t, k.sandbox, 5)
 }
 
 // TestRemovedAccountHasManySessions ends more sessions than a loop comes to in
@@ -81,7 +83,7 @@ func TestRemovedAccountHasManySessions(t *testing.T) {
 		clients = append(clients, k.login(t, gmailUser))
 	}
 	other := k.login(t, outlookUser)
-	k.store.Swap(k.snapshot(t, outlookUser))
+	k.store.Swap(k.back.Snapshot(t, outlookUser))
 	k.onLoops(t, func(l *eventLoop) {
 		w := &walk{loop: l, done: make(chan struct{}, 1)}
 		w.Run()
@@ -97,12 +99,12 @@ func TestRemovedAccountHasManySessions(t *testing.T) {
 	})
 	k.AccountsChanged()
 	for _, c := range clients {
-		c.expect("421 4.7.0")
-		c.expectEnd()
+		c.Expect("421 4.7.0")
+		c.ExpectEnd()
 		c.close()
 	}
-	eventually(t, "only the other session is left", func() bool { return k.Active() == 1 })
-	other.cmd("NOOP", "250")
+	testkit.Eventually(t, "only the other session is left", func() bool { return k.Active() == 1 })
+	other.Cmd("NOOP", "250")
 }
 
 // slowTokens has no token until it is told to.
@@ -119,17 +121,17 @@ func TestRemovedWhileLoggingIn(t *testing.T) {
 	tokens := slowTokens{make(chan func(error), 1)}
 	c := k.greeted(t)
 	k.onLoops(t, func(*eventLoop) { k.Server.tokens = tokens })
-	c.send("AUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n")
+	c.Send("AUTH PLAIN " + testkit.Plain(gmailUser, "any") + "\r\n")
 	done := <-tokens.asked
 	k.reload(t, outlookUser)
 	done(nil)
-	c.expect("535 5.7.8")
-	c.send("AUTH PLAIN " + plainResponse(outlookUser, "any") + "\r\n")
+	c.Expect("535 5.7.8")
+	c.Send("AUTH PLAIN " + testkit.Plain(outlookUser, "any") + "\r\n")
 	done = <-tokens.asked
 	k.reload(t, outlookUser, gmailUser) // it is there still
 	done(nil)
-	c.expect("235")
-	c.cmd("NOOP", "250")
+	c.Expect("235")
+	c.Cmd("NOOP", "250")
 }
 
 // TestPanicInPasswordCheck has the check of a password panic, off the loops: its
@@ -138,15 +140,15 @@ func TestPanicInPasswordCheck(t *testing.T) {
 	k := newStack(t, withPasswords(quickHash, password.PolicyShared), config(func(cfg *Config) { cfg.Loops = 1 }))
 	c, other := k.greeted(t), k.greeted(t)
 	k.onLoops(t, func(*eventLoop) { breakSecret(&k.Server.shared) })
-	c.cmd("AUTH PLAIN "+plainResponse(gmailUser, rightPassword), "454 4.7.0")
+	c.Cmd("AUTH PLAIN "+testkit.Plain(gmailUser, rightPassword), "454 4.7.0")
 	right, err := password.Parse(quickHash)
 	if err != nil {
 		t.Fatal(err)
 	}
 	k.onLoops(t, func(*eventLoop) { k.Server.shared = right })
-	c.cmd("AUTH PLAIN "+plainResponse(gmailUser, rightPassword), "235")
-	other.cmd("AUTH PLAIN "+plainResponse(gmailUser, wrongPassword), "535")
-	if n := k.counter(t, "smtp_session_panics_total"); n != 1 {
+	c.Cmd("AUTH PLAIN "+testkit.Plain(gmailUser, rightPassword), "235")
+	other.Cmd("AUTH PLAIN "+testkit.Plain(gmailUser, wrongPassword), "535")
+	if n := k.back.Metric(t, "smtp_session_panics_total"); n != 1 {
 		t.Errorf("the counter says %v", n)
 	}
 	k.metrics.Panics.Dec() // was expected
@@ -167,16 +169,16 @@ func TestPanicWhilePreparing(t *testing.T) {
 	passwords := k.Server.passwords
 	k.onLoops(t, func(*eventLoop) { k.Server.passwords = nil }) // only prepare uses it under this policy
 	k.reload(t, outlookUser)
-	leaves.expect("421 4.7.0")
-	leaves.expectEnd()
-	stays.cmd("EHLO client.example.com", "250")
+	leaves.Expect("421 4.7.0")
+	leaves.ExpectEnd()
+	stays.Cmd("EHLO client.example.com", "250")
 	k.onLoops(t, func(*eventLoop) { k.Server.passwords = passwords })
-	if n := k.counter(t, "smtp_session_panics_total"); n != 1 {
+	if n := k.back.Metric(t, "smtp_session_panics_total"); n != 1 {
 		t.Errorf("the counter says %v", n)
 	}
 	k.metrics.Panics.Dec() // was expected
 	before := k.listeners[0].ehlo.Load()
 	k.reload(t, outlookUser, gmailUser)
-	eventually(t, "the server knows the accounts", func() bool { return k.listeners[0].ehlo.Load() != before })
+	testkit.Eventually(t, "the server knows the accounts", func() bool { return k.listeners[0].ehlo.Load() != before })
 	k.login(t, gmailUser)
 }

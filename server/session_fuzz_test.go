@@ -9,6 +9,8 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream"
 )
 
@@ -38,9 +40,9 @@ func (o *oracle) need(s string) {
 
 // reply reads the next reply and gives its code.
 func (o *oracle) reply() string {
-	r, err := o.c.reply()
+	r, err := o.c.Reply()
 	if err != nil {
-		o.t.Fatalf("no reply: %v (%q); before %s", err, r, brief(string(o.in)))
+		o.t.Fatalf("no reply: %v (%q); before %s", err, r, testkit.Brief(string(o.in)))
 	}
 	return r[:3]
 }
@@ -85,7 +87,7 @@ func (o *oracle) run() {
 			break
 		}
 	}
-	o.c.expectEnd()
+	o.c.ExpectEnd()
 }
 
 // command follows one command with all that belongs to it. It reports whether
@@ -177,7 +179,7 @@ func (o *oracle) onContent() {
 	bare := strings.ContainsAny(strings.ReplaceAll(body, "\r\n", ""), "\r\n")
 	code := o.reply()
 	if bare && code[0] != '5' {
-		o.t.Fatalf("content with bare line ends is answered %s: %s", code, brief(body))
+		o.t.Fatalf("content with bare line ends is answered %s: %s", code, testkit.Brief(body))
 	}
 	if code == "250" {
 		body = strings.TrimPrefix(strings.ReplaceAll("\r\n"+body, "\r\n.", "\r\n"), "\r\n")
@@ -269,11 +271,11 @@ func FuzzSession(f *testing.F) {
 		before := count()
 		o := &oracle{t: t, c: c}
 		if login {
-			c.expect("220")
-			hello := "EHLO client.example.com\r\nAUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n"
+			c.Expect("220")
+			hello := "EHLO client.example.com\r\nAUTH PLAIN " + testkit.Plain(gmailUser, "any") + "\r\n"
 			in = append([]byte(hello), in...)
 		} else {
-			c.expect("220")
+			c.Expect("220")
 		}
 		o.in = slices.Clone(in)
 		completions := make(chan []byte, 64)
@@ -285,22 +287,22 @@ func FuzzSession(f *testing.F) {
 				if len(cuts) > 0 {
 					n = min(n, 1+int(cuts[i%len(cuts)]))
 				}
-				_, _ = c.conn.Write(in[:n]) // fails when the session has ended before
+				_, _ = c.TCP.Write(in[:n]) // fails when the session has ended before
 				in = in[n:]
 			}
 			for b := range completions {
-				_, _ = c.conn.Write(b)
+				_, _ = c.TCP.Write(b)
 			}
 		}()
 		o.more = func(b []byte) { completions <- b }
-		defer func() { close(completions); c.conn.Close(); <-written }()
+		defer func() { close(completions); c.TCP.Close(); <-written }()
 		o.run()
 
-		got := k.messages(t, len(o.bodies))
+		got := provider.Messages(t, k.sandbox, len(o.bodies))
 		for i, msg := range got {
 			if string(msg.Body) != o.bodies[i] || len(msg.Recipients) != o.counts[i] {
 				t.Fatalf("message %d: the provider has %s for %d recipients, acknowledged was %s for %d",
-					i, brief(string(msg.Body)), len(msg.Recipients), brief(o.bodies[i]), o.counts[i])
+					i, testkit.Brief(string(msg.Body)), len(msg.Recipients), testkit.Brief(o.bodies[i]), o.counts[i])
 			}
 		}
 		if n := count() - before; n != uint64(o.commands) {
@@ -309,6 +311,6 @@ func FuzzSession(f *testing.F) {
 		if n := k.metrics.Panics.Get(); n != 0 {
 			t.Fatalf("%d panics", n)
 		}
-		eventually(t, "nothing is left", func() bool { return k.budget.Used() == 0 })
+		testkit.Eventually(t, "nothing is left", func() bool { return k.budget.Used() == 0 })
 	})
 }

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestOneAccountLeavesMemoryToOthers has the sessions of one account hold content without
@@ -15,27 +18,27 @@ func TestOneAccountLeavesMemoryToOthers(t *testing.T) {
 	var dripping []*client
 	for range 4 {
 		c := k.login(t, gmailUser)
-		c.mail("a@example.com", "b@example.com")
-		c.cmd("DATA", "354")
+		c.Mail("a@example.com", "b@example.com")
+		c.Cmd("DATA", "354")
 		dripping = append(dripping, c)
 	}
 	for range 15 { // 255,000 octets each
 		for _, c := range dripping {
-			c.send(line)
+			c.Send(line)
 		}
 	}
-	eventually(t, "all of that has come", func() bool { return k.counter(t, "smtp_content_bytes_total") >= 4*15*16000 })
+	testkit.Eventually(t, "all of that has come", func() bool { return k.back.Metric(t, "smtp_content_bytes_total") >= 4*15*16000 })
 	other := k.login(t, outlookUser)
 	for i := range 30 {
-		other.cmd(fmt.Sprintf("MAIL FROM:<m%d@example.com> SIZE=17000", i), "250")
-		other.cmd("RCPT TO:<b@example.com>", "250")
-		other.message(line, "250 2.0.0")
+		other.Cmd(fmt.Sprintf("MAIL FROM:<m%d@example.com> SIZE=17000", i), "250")
+		other.Cmd("RCPT TO:<b@example.com>", "250")
+		other.Data(line, "250 2.0.0")
 	}
-	k.messages(t, 30)
+	provider.Messages(t, k.sandbox, 30)
 	refused := 0
 	for _, c := range dripping {
-		c.send(".\r\n")
-		if got := c.expect(""); strings.HasPrefix(got, "452 4.3.1") {
+		c.Send(".\r\n")
+		if got := c.Expect(""); strings.HasPrefix(got, "452 4.3.1") {
 			refused++
 		} else if !strings.HasPrefix(got, "250") {
 			t.Errorf("a dripping session: %q", got)
@@ -54,12 +57,12 @@ func TestLargestMessageFits(t *testing.T) {
 	content := strings.Repeat("0123456789abc\r\n", size/15)
 	for range 3 {
 		c := k.login(t, gmailUser)
-		c.cmd(fmt.Sprintf("MAIL FROM:<a@example.com> SIZE=%d", size), "250")
-		c.cmd("RCPT TO:<b@example.com>", "250")
-		c.message(content, "250 2.0.0")
-		c.cmd("QUIT", "221")
+		c.Cmd(fmt.Sprintf("MAIL FROM:<a@example.com> SIZE=%d", size), "250")
+		c.Cmd("RCPT TO:<b@example.com>", "250")
+		c.Data(content, "250 2.0.0")
+		c.Cmd("QUIT", "221")
 	}
-	k.messages(t, 3)
+	provider.Messages(t, k.sandbox, 3)
 }
 
 // TestPaceOfContent has content come at less and at more than 1 KiB a second, in virtual

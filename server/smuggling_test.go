@@ -28,16 +28,16 @@ func TestSmuggling(t *testing.T) {
 						continue // this is the end of data
 					}
 					from := fmt.Sprintf("a%d@example.com", i)
-					c.mail(from, "b@example.com")
+					c.Mail(from, "b@example.com")
 					want := "250 2.0.0"
 					if !normalise && bareNewline(content) {
 						want = "554 5.6.0"
 					}
-					c.message(content, want)
-					c.cmd("NOOP", "250 2.0.0 OK") // and nothing was said in between
+					c.Data(content, want)
+					c.Cmd("NOOP", "250 2.0.0 OK") // and nothing was said in between
 				}
 			}
-			c.cmd("QUIT", "221")
+			c.Cmd("QUIT", "221")
 		}
 		for _, m := range k.sandbox.Messages() {
 			if strings.HasPrefix(m.ReversePath, "evil") {

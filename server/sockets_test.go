@@ -16,6 +16,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // dialUnix connects to a unix socket.
@@ -35,17 +36,17 @@ func TestUnixSocket(t *testing.T) {
 		// Neither list has anything to do with a unix socket.
 		cfg.Listeners = []Listener{{Address: "unix:" + path, Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, MaxPerSource: 1}}
 	}))
-	dialUnix(t, path).expect("220")
+	dialUnix(t, path).Expect("220")
 	c := dialUnix(t, path)
-	c.expect("220")
-	c.cmd("EHLO client.example.com", "250")
-	c.authenticate(gmailUser)
-	c.mail("a@example.com", "b@example.com")
-	c.message("text\r\n", "250 2.0.0")
-	c.cmd("QUIT", "221")
-	c.expectEnd()
-	k.messages(t, 1)
-	k.stop(t)
+	c.Expect("220")
+	c.Cmd("EHLO client.example.com", "250")
+	c.Login(gmailUser, "any")
+	c.Mail("a@example.com", "b@example.com")
+	c.Data("text\r\n", "250 2.0.0")
+	c.Cmd("QUIT", "221")
+	c.ExpectEnd()
+	provider.Messages(t, k.sandbox, 1)
+	k.back.Stop()
 	if _, err := os.Lstat(path); !os.IsNotExist(err) {
 		t.Errorf("the socket is left: %v", err)
 	}
@@ -66,15 +67,15 @@ func TestIPv6(t *testing.T) {
 		}
 	}))
 	c := k.dial(t)
-	c.expect("220")
-	c.cmd("EHLO [IPv6:::1]", "250")
-	c.authenticate(gmailUser)
-	c.mail("a@[IPv6:2001:db8::1]", "b@example.com")
-	c.message("text\r\n", "250 2.0.0")
-	k.dial(t).expect("421 4.7.0")
-	k.dialAt(t, 1).expect("421 4.7.1")
-	c.cmd("QUIT", "221")
-	k.messages(t, 1)
+	c.Expect("220")
+	c.Cmd("EHLO [IPv6:::1]", "250")
+	c.Login(gmailUser, "any")
+	c.Mail("a@[IPv6:2001:db8::1]", "b@example.com")
+	c.Data("text\r\n", "250 2.0.0")
+	k.dial(t).Expect("421 4.7.0")
+	k.dialAt(t, 1).Expect("421 4.7.1")
+	c.Cmd("QUIT", "221")
+	provider.Messages(t, k.sandbox, 1)
 }
 
 // leftover makes the file of a socket whose process was killed.
@@ -96,7 +97,7 @@ func TestUnixSocketStale(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "smtp")
 	leftover(t, path)
 	newStack(t, config(func(cfg *Config) { cfg.Listeners = []Listener{{Address: "unix:" + path}} }))
-	dialUnix(t, path).expect("220")
+	dialUnix(t, path).Expect("220")
 
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
@@ -114,7 +115,7 @@ func TestUnixSocketStale(t *testing.T) {
 			t.Errorf("the server started over %s", taken)
 		}
 	}
-	dialUnix(t, path).expect("220") // the first one still listens
+	dialUnix(t, path).Expect("220") // the first one still listens
 	if b, err := os.ReadFile(file); err != nil || string(b) != "mine" {
 		t.Errorf("the file is now %q, %v", b, err)
 	}
@@ -186,11 +187,11 @@ func TestPassedSockets(t *testing.T) {
 	if got := line(); got != path {
 		t.Errorf("it listens on %s, want %s", got, path)
 	}
-	dialTo(t, tcp.Addr().String()).expect("220")
-	dialUnix(t, path).expect("220")
+	dialTo(t, tcp.Addr().String()).Expect("220")
+	dialUnix(t, path).Expect("220")
 	_ = files[2].Close()
 	_ = spare.Close()
-	eventually(t, "no process listens on the spare socket", func() bool {
+	testkit.Eventually(t, "no process listens on the spare socket", func() bool {
 		c, err := net.DialTimeout("tcp", spare.Addr().String(), time.Second)
 		if err == nil {
 			_ = c.Close()

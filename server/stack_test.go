@@ -17,10 +17,6 @@ import (
 	"xoauth2-proxy/upstream"
 )
 
-// patience bounds every wait of the tests: far above what any takes, so that
-// only a hang meets it.
-const patience = testkit.Patience
-
 // The accounts of every stack. Each is at a provider of another kind.
 const (
 	gmailUser   = "anna@gmail.test"   // one flight: CHUNKING and PIPELINING
@@ -86,16 +82,6 @@ func newStack(t testing.TB, options ...stackOption) *stack {
 	return k
 }
 
-// snapshot has the accounts of those users.
-func (k *stack) snapshot(t testing.TB, users ...string) *account.Snapshot {
-	t.Helper()
-	return k.back.Snapshot(t, users...)
-}
-
-// stop ends the stack from the front to the back and checks that nothing is
-// left of any session.
-func (k *stack) stop(t testing.TB) { t.Helper(); k.back.Stop() }
-
 // checkNothingLeft checks what must hold when all sessions have ended.
 func (k *stack) checkNothingLeft(t testing.TB) {
 	t.Helper()
@@ -104,47 +90,11 @@ func (k *stack) checkNothingLeft(t testing.TB) {
 	}
 }
 
-// counter gives the value of a metric by its name as exposed.
-func (k *stack) counter(t testing.TB, name string) float64 {
-	t.Helper()
-	return testkit.Metric(t, k.back.Metrics.WritePrometheus, name)
-}
-
-// messages waits for n messages at the provider and checks that there are not
-// more.
-func (k *stack) messages(t testing.TB, n int) []*sandbox.Message {
-	t.Helper()
-	return provider.Messages(t, k.sandbox, n)
-}
-
-// setFaults sets the fault script of the provider.
-func (k *stack) setFaults(t testing.TB, rules ...sandbox.Rule) {
-	t.Helper()
-	provider.Faults(t, k.sandbox, rules...)
-}
-
-// fired waits until the named fault has struck n times.
-func (k *stack) fired(t testing.TB, name string, n int64) {
-	t.Helper()
-	provider.Fired(t, k.sandbox, name, n)
-}
-
-// eventually waits for cond where nothing tells when it holds.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	testkit.Eventually(t, what, cond)
-}
-
 // checkMessage compares a message with what was sent.
 func checkMessage(t testing.TB, m *sandbox.Message, from string, to []string, body string) {
 	t.Helper()
 	if m.ReversePath != from || !slices.Equal(provider.Paths(m), to) || string(m.Body) != body {
 		t.Errorf("the provider has\n from %q to %q\n %s\nwant\n from %q to %q\n %s",
-			m.ReversePath, provider.Paths(m), brief(string(m.Body)), from, to, brief(body))
+			m.ReversePath, provider.Paths(m), testkit.Brief(string(m.Body)), from, to, testkit.Brief(body))
 	}
 }
-
-func brief(s string) string { return testkit.Brief(s) }
-
-// plainResponse is the initial response of AUTH PLAIN for a user.
-func plainResponse(user, password string) string { return testkit.Plain(user, password) }

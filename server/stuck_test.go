@@ -90,23 +90,23 @@ func TestStuckShard(t *testing.T) {
 	}()
 	<-h.come
 	const stuck = "451 4.3.0 The proxy is stuck"
-	content.mail("a@example.com", "b@example.com")
-	content.cmd("DATA", "354")
-	content.send("Subject: never\r\n\r\nx\r\n.\r\n")
-	recipients.mail("a@example.com", "b@example.com")
-	recipients.send("RCPT TO:<c@example.com>\r\nRCPT TO:<d@example.com>\r\nDATA\r\n")
-	content.expect(stuck)
+	content.Mail("a@example.com", "b@example.com")
+	content.Cmd("DATA", "354")
+	content.Send("Subject: never\r\n\r\nx\r\n.\r\n")
+	recipients.Mail("a@example.com", "b@example.com")
+	recipients.Send("RCPT TO:<c@example.com>\r\nRCPT TO:<d@example.com>\r\nDATA\r\n")
+	content.Expect(stuck)
 	for range 3 { // each RCPT, and DATA for the first recipient
-		recipients.expect(stuck)
+		recipients.Expect(stuck)
 	}
 	waitStuck(t, dog, "shard 0")
-	later.mail("a@example.com", "b@example.com")
-	later.message("Subject: never\r\n\r\nx\r\n", stuck)
+	later.Mail("a@example.com", "b@example.com")
+	later.Data("Subject: never\r\n\r\nx\r\n", stuck)
 	h.release()
 	waitStuck(t, dog, "")
 	for _, c := range []*client{content, recipients, later} {
-		c.mail("a@example.com", "b@example.com")
-		c.message("Subject: after\r\n\r\nx\r\n", "250")
+		c.Mail("a@example.com", "b@example.com")
+		c.Data("Subject: after\r\n\r\nx\r\n", "250")
 	}
 	all := k.sandbox.Messages()
 	for _, m := range all {
@@ -132,7 +132,7 @@ func TestStuckLoop(t *testing.T) {
 	h.release()
 	waitStuck(t, dog, "")
 	for _, c := range clients {
-		c.mail("a@example.com", "b@example.com")
-		c.message("Subject: x\r\n\r\nx\r\n", "250")
+		c.Mail("a@example.com", "b@example.com")
+		c.Data("Subject: x\r\n\r\nx\r\n", "250")
 	}
 }

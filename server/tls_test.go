@@ -9,6 +9,9 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 var tlsVersions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
@@ -28,21 +31,21 @@ func TestTLSDelivers(t *testing.T) {
 					c := k.dialAt(t, i)
 					var below net.Conn
 					if octets {
-						below = octetwise{c.conn}
+						below = octetwise{c.TCP}
 					}
 					if mode == TLSImplicit || mode == TLSDetect {
 						c.secure(clientConfig(version), below)
-						c.expect("220 mx.example.com")
-						c.cmd("EHLO client.example.com", "250")
+						c.Expect("220 mx.example.com")
+						c.Cmd("EHLO client.example.com", "250")
 					} else {
 						c.starttls(clientConfig(version), below)
 					}
-					c.authenticate(gmailUser)
-					c.mail("a@example.com", "b@example.com")
-					c.message("over TLS\r\n", "250 2.0.0")
-					c.cmd("QUIT", "221 2.0.0")
-					c.expectEnd() // with close_notify, or this were an unexpected EOF
-					checkMessage(t, k.messages(t, 1)[0], "a@example.com", []string{"b@example.com"}, "over TLS\r\n")
+					c.Login(gmailUser, "any")
+					c.Mail("a@example.com", "b@example.com")
+					c.Data("over TLS\r\n", "250 2.0.0")
+					c.Cmd("QUIT", "221 2.0.0")
+					c.ExpectEnd() // with close_notify, or this were an unexpected EOF
+					checkMessage(t, provider.Messages(t, k.sandbox, 1)[0], "a@example.com", []string{"b@example.com"}, "over TLS\r\n")
 				})
 			}
 		}
@@ -50,7 +53,7 @@ func TestTLSDelivers(t *testing.T) {
 	if n := k.engine.Handshakes(); n != 0 {
 		t.Errorf("%d handshakes are left", n)
 	}
-	if n := k.counter(t, `smtp_tls_handshakes_total{result="success"}`); n != 16 {
+	if n := k.back.Metric(t, `smtp_tls_handshakes_total{result="success"}`); n != 16 {
 		t.Errorf("the counter of handshakes says %v", n)
 	}
 }
@@ -58,16 +61,16 @@ func TestTLSDelivers(t *testing.T) {
 // TestTLSHasNoGoroutines looks for goroutines of sessions whose handshake is done,
 // and of clients that have not begun theirs.
 func TestTLSHasNoGoroutines(t *testing.T) {
-	k := newStack(t, withTLS(TLSImplicit, TLSOffered), config(func(cfg *Config) { cfg.HandshakeTimeout = patience }))
+	k := newStack(t, withTLS(TLSImplicit, TLSOffered), config(func(cfg *Config) { cfg.HandshakeTimeout = testkit.Patience }))
 	for range 10 {
 		k.dial(t) // silent; accepted before the next client of the same listener
 		c := k.dial(t)
 		c.secure(clientConfig(tls.VersionTLS13), nil)
-		c.expect("220")
+		c.Expect("220")
 		k.dialAt(t, 1).starttls(clientConfig(tls.VersionTLS12), nil)
 	}
 	stacks := make([]byte, 1<<20)
-	eventually(t, "no goroutine is in a handshake or belongs to a session", func() bool {
+	testkit.Eventually(t, "no goroutine is in a handshake or belongs to a session", func() bool {
 		all := string(stacks[:runtime.Stack(stacks, true)])
 		return !strings.Contains(all, "loop.(*handshakes)") && !strings.Contains(all, "server.(*session)")
 	})
@@ -88,13 +91,13 @@ func TestTLSLargeContent(t *testing.T) {
 			}
 			c := k.dial(t)
 			c.starttls(clientConfig(version), nil)
-			c.authenticate(outlookUser)
+			c.Login(outlookUser, "any")
 			for range 2 {
-				c.mail("a@example.com", "b@example.com")
-				c.message(body, "250 2.0.0")
+				c.Mail("a@example.com", "b@example.com")
+				c.Data(body, "250 2.0.0")
 			}
-			c.cmd("QUIT", "221")
-			for _, m := range k.messages(t, 2) {
+			c.Cmd("QUIT", "221")
+			for _, m := range provider.Messages(t, k.sandbox, 2) {
 				checkMessage(t, m, "a@example.com", []string{"b@example.com"}, body)
 			}
 		})
@@ -112,19 +115,19 @@ func TestTLSPipelining(t *testing.T) {
 		}
 		c := k.dial(t)
 		c.secure(clientConfig(tls.VersionTLS13), nil)
-		c.expect("220")
-		c.send("EHLO x\r\nAUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n" + message + strings.Repeat("NOOP\r\n", n) + message + "QUIT\r\n")
+		c.Expect("220")
+		c.Send("EHLO x\r\nAUTH PLAIN " + testkit.Plain(gmailUser, "any") + "\r\n" + message + strings.Repeat("NOOP\r\n", n) + message + "QUIT\r\n")
 		for _, want := range []string{"250", "235", "250 2.1.0", "250 2.1.5", "250 2.0.0"} {
-			c.expect(want)
+			c.Expect(want)
 		}
 		for range n {
-			c.expect("250 2.0.0 OK")
+			c.Expect("250 2.0.0 OK")
 		}
 		for _, want := range []string{"250 2.1.0", "250 2.1.5", "250 2.0.0", "221"} {
-			c.expect(want)
+			c.Expect(want)
 		}
-		c.expectEnd()
-		k.messages(t, 2)
+		c.ExpectEnd()
+		provider.Messages(t, k.sandbox, 2)
 	}
 }
 
@@ -133,7 +136,7 @@ func TestTLSPipelining(t *testing.T) {
 // section 4).
 func TestTLSPolicy(t *testing.T) {
 	k := newStack(t, withTLS(TLSNone, TLSOffered, TLSRequired, TLSDetect, TLSImplicit))
-	login := "AUTH PLAIN " + plainResponse(gmailUser, "any")
+	login := "AUTH PLAIN " + testkit.Plain(gmailUser, "any")
 	tests := []struct {
 		listener       int
 		offers, noAUTH bool // in clear
@@ -146,50 +149,50 @@ func TestTLSPolicy(t *testing.T) {
 	}
 	for _, tt := range tests {
 		c := k.dialAt(t, tt.listener)
-		c.expect("220")
-		reply := c.cmd("EHLO client.example.com", "250")
+		c.Expect("220")
+		reply := c.Cmd("EHLO client.example.com", "250")
 		if strings.Contains(reply, "STARTTLS") != tt.offers || strings.Contains(reply, "AUTH") == tt.noAUTH {
 			t.Errorf("listener %d offers %q", tt.listener, reply)
 		}
 		if tt.offers {
-			c.cmd("STARTTLS now", "501 5.5.4")
+			c.Cmd("STARTTLS now", "501 5.5.4")
 		} else {
-			c.cmd("STARTTLS", "502 5.5.1")
+			c.Cmd("STARTTLS", "502 5.5.1")
 		}
 		for _, mechanism := range []string{"PLAIN", "LOGIN", "CRAM-MD5"} {
 			if tt.noAUTH {
-				c.cmd("AUTH "+mechanism, "530 5.7.0 Must issue a STARTTLS")
+				c.Cmd("AUTH "+mechanism, "530 5.7.0 Must issue a STARTTLS")
 			}
 		}
-		c.cmd(login, tt.auth)
+		c.Cmd(login, tt.auth)
 		if !tt.noAUTH {
-			c.cmd("STARTTLS", map[bool]string{false: "502", true: "503 5.5.1"}[tt.offers]) // logged in: too late
+			c.Cmd("STARTTLS", map[bool]string{false: "502", true: "503 5.5.1"}[tt.offers]) // logged in: too late
 		}
 		if !tt.offers {
 			continue
 		}
 		c = k.dialAt(t, tt.listener)
-		c.expect("220")
-		c.cmd("STARTTLS", "503 5.5.1") // EHLO comes first
-		c.cmd("EHLO client.example.com", "250")
-		c.cmd("STARTTLS", "220 2.0.0")
+		c.Expect("220")
+		c.Cmd("STARTTLS", "503 5.5.1") // EHLO comes first
+		c.Cmd("EHLO client.example.com", "250")
+		c.Cmd("STARTTLS", "220 2.0.0")
 		c.secure(clientConfig(tls.VersionTLS13), nil)
-		c.cmd("MAIL FROM:<a@example.com>", "503 5.5.1 Send EHLO") // what was said in clear is forgotten
-		c.cmd(login, "503 5.5.1")
-		reply = c.cmd("EHLO client.example.com", "250")
+		c.Cmd("MAIL FROM:<a@example.com>", "503 5.5.1 Send EHLO") // what was said in clear is forgotten
+		c.Cmd(login, "503 5.5.1")
+		reply = c.Cmd("EHLO client.example.com", "250")
 		if strings.Contains(reply, "STARTTLS") || !strings.Contains(reply, "AUTH") {
 			t.Errorf("listener %d offers %q over TLS", tt.listener, reply)
 		}
-		c.cmd("STARTTLS", "503 5.5.1")
-		c.cmd(login, "235")
+		c.Cmd("STARTTLS", "503 5.5.1")
+		c.Cmd(login, "235")
 	}
 	c := k.dialAt(t, 4)
 	c.secure(clientConfig(tls.VersionTLS12), nil)
-	c.expect("220")
-	if reply := c.cmd("EHLO client.example.com", "250"); strings.Contains(reply, "STARTTLS") || !strings.Contains(reply, "AUTH") {
+	c.Expect("220")
+	if reply := c.Cmd("EHLO client.example.com", "250"); strings.Contains(reply, "STARTTLS") || !strings.Contains(reply, "AUTH") {
 		t.Errorf("implicit TLS offers %q", reply)
 	}
-	c.cmd("STARTTLS", "503 5.5.1")
+	c.Cmd("STARTTLS", "503 5.5.1")
 }
 
 // TestSTARTTLSInjection has a man in the middle put something after STARTTLS
@@ -197,7 +200,7 @@ func TestTLSPolicy(t *testing.T) {
 // command of the session inside.
 func TestSTARTTLSInjection(t *testing.T) {
 	const evil = "MAIL FROM:<evil@example.com>\r\n"
-	login := "EHLO evil.example.com\r\nAUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n" + evil
+	login := "EHLO evil.example.com\r\nAUTH PLAIN " + testkit.Plain(gmailUser, "any") + "\r\n" + evil
 	tests := []struct{ name, after string }{
 		{"a command", "RSET\r\n"},
 		{"a login and a command", login},
@@ -214,18 +217,18 @@ func TestSTARTTLSInjection(t *testing.T) {
 		for listener := range 2 {
 			t.Run(fmt.Sprintf("%s/listener=%d", tt.name, listener), func(t *testing.T) {
 				c := k.dialAt(t, listener)
-				c.expect("220")
-				c.cmd("EHLO client.example.com", "250")
-				c.send("STARTTLS\r\n" + tt.after)
-				c.expect("554 5.5.1")
-				c.expectEnd()
+				c.Expect("220")
+				c.Cmd("EHLO client.example.com", "250")
+				c.Send("STARTTLS\r\n" + tt.after)
+				c.Expect("554 5.5.1")
+				c.ExpectEnd()
 			})
 		}
 	}
-	if n := k.counter(t, `smtp_commands_total{command="MAIL"}`); n != 0 {
+	if n := k.back.Metric(t, `smtp_commands_total{command="MAIL"}`); n != 0 {
 		t.Errorf("%v MAIL commands were run", n)
 	}
-	if n := k.counter(t, `smtp_tls_handshakes_total{result="success"}`); n != 0 {
+	if n := k.back.Metric(t, `smtp_tls_handshakes_total{result="success"}`); n != 0 {
 		t.Errorf("%v handshakes succeeded", n)
 	}
 }
@@ -236,19 +239,19 @@ func TestSTARTTLSInjectionLater(t *testing.T) {
 	k := newStack(t, withTLS(TLSOffered))
 	for _, after := range []string{"NOOP\r\n", "MAIL FROM:<evil@example.com>\r\n", "NOOP\r\n" + string(clientHello(t)), string(clientHello(t)) + "NOOP\r\n"} {
 		c := k.dial(t)
-		c.expect("220")
-		c.cmd("EHLO client.example.com", "250")
-		c.cmd("STARTTLS", "220")
-		c.send(after)
-		got, err := io.ReadAll(c.conn) // alerts, which are no lines of SMTP
+		c.Expect("220")
+		c.Cmd("EHLO client.example.com", "250")
+		c.Cmd("STARTTLS", "220")
+		c.Send(after)
+		got, err := io.ReadAll(c.TCP) // alerts, which are no lines of SMTP
 		if strings.Contains(string(got), "250") || errors.Is(err, errTimeout(err)) {
-			t.Errorf("%s: the answer is %q, %v", brief(after), got, err)
+			t.Errorf("%s: the answer is %q, %v", testkit.Brief(after), got, err)
 		}
 	}
-	if n := k.counter(t, `smtp_commands_total{command="NOOP"}`) + k.counter(t, `smtp_commands_total{command="MAIL"}`); n != 0 {
+	if n := k.back.Metric(t, `smtp_commands_total{command="NOOP"}`) + k.back.Metric(t, `smtp_commands_total{command="MAIL"}`); n != 0 {
 		t.Errorf("%v commands were run", n)
 	}
-	eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 })
+	testkit.Eventually(t, "all sessions have ended", func() bool { return k.Active() == 0 })
 }
 
 // errTimeout is err if it is a timeout, else one that nothing is.
@@ -264,20 +267,20 @@ func errTimeout(err error) error {
 func TestTLSDetect(t *testing.T) {
 	k := newStack(t, withTLS(TLSDetect))
 	patient := k.dial(t)
-	patient.expect("220")
-	patient.cmd("EHLO client.example.com", "250")
-	patient.authenticate(gmailUser)
+	patient.Expect("220")
+	patient.Cmd("EHLO client.example.com", "250")
+	patient.Login(gmailUser, "any")
 	early := k.dial(t) // talks before it is greeted
-	early.send("EHLO client.example.com\r\n")
-	early.expect("220")
-	early.expect("250")
+	early.Send("EHLO client.example.com\r\n")
+	early.Expect("220")
+	early.Expect("250")
 	half := k.dial(t)
-	half.send("\x16")
+	half.Send("\x16")
 	secure := k.dial(t)
-	secure.secure(clientConfig(tls.VersionTLS13), octetwise{secure.conn})
-	secure.expect("220")
+	secure.secure(clientConfig(tls.VersionTLS13), octetwise{secure.TCP})
+	secure.Expect("220")
 	half.close()
-	eventually(t, "it has gone", func() bool { return k.Active() == 3 })
+	testkit.Eventually(t, "it has gone", func() bool { return k.Active() == 3 })
 }
 
 // TestTLSClose checks that the side that ends a session says so within TLS: close_notify
@@ -287,28 +290,28 @@ func TestTLSClose(t *testing.T) {
 	for name, version := range tlsVersions {
 		c := k.dial(t)
 		c.secure(clientConfig(version), nil)
-		c.expect("220")
-		c.cmd("BOGUS", "500")
-		c.expect("421 4.7.0")
-		c.expectEnd()
+		c.Expect("220")
+		c.Cmd("BOGUS", "500")
+		c.Expect("421 4.7.0")
+		c.ExpectEnd()
 		c.close()
 
 		c = k.dial(t)
 		conn := c.secure(clientConfig(version), nil)
-		c.expect("220")
+		c.Expect("220")
 		if err := conn.CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		c.expectEnd()
+		c.ExpectEnd()
 
 		c = k.dial(t)
 		c.secure(clientConfig(version), nil)
-		c.expect("220")
-		c.send("QUIT\r\nNOOP\r\nNOOP\r\n") // the 221 must not be lost in a reset
-		c.expect("221")
-		c.expectEnd()
+		c.Expect("220")
+		c.Send("QUIT\r\nNOOP\r\nNOOP\r\n") // the 221 must not be lost in a reset
+		c.Expect("221")
+		c.ExpectEnd()
 		c.close()
-		eventually(t, name+": all sessions have ended", func() bool { return k.Active() == 0 })
+		testkit.Eventually(t, name+": all sessions have ended", func() bool { return k.Active() == 0 })
 	}
 }
 
@@ -321,8 +324,8 @@ func TestTLSResumption(t *testing.T) {
 		for i := range 2 {
 			c := k.dial(t)
 			conn := c.starttls(cfg, nil)
-			c.cmd("QUIT", "221")
-			c.expectEnd()
+			c.Cmd("QUIT", "221")
+			c.ExpectEnd()
 			if resumed := conn.ConnectionState().DidResume; resumed != (i == 1) {
 				t.Errorf("version %s, connection %d: resumed is %v", name, i, resumed)
 			}

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // keptRecord is the most that a connection may hold of a record that has not
@@ -56,36 +59,36 @@ func TestTLSMemoryIsGivenBack(t *testing.T) {
 					}
 				}
 				c := k.dialAt(t, listener)
-				below := &halting{Conn: c.conn}
+				below := &halting{Conn: c.TCP}
 				if listener == 0 {
 					c.secure(clientConfig(version), below)
-					c.expect("220")
+					c.Expect("220")
 					idle("after the handshake", 0)
-					c.cmd("EHLO client.example.com", "250")
+					c.Cmd("EHLO client.example.com", "250")
 				} else {
 					c.starttls(clientConfig(version), below)
 				}
 				idle("after EHLO", 0)
-				c.authenticate(gmailUser)
+				c.Login(gmailUser, "any")
 				for range 2 {
-					c.mail("a@example.com", "b@example.com")
-					c.message(body, "250 2.0.0")
+					c.Mail("a@example.com", "b@example.com")
+					c.Data(body, "250 2.0.0")
 					idle("after a message of 100 KB", 0)
 				}
 				below.halt = true
-				c.send("NOOP\r\n")
-				eventually(t, "part of a record is there", func() bool { return k.held(t, 1) > 0 })
+				c.Send("NOOP\r\n")
+				testkit.Eventually(t, "part of a record is there", func() bool { return k.held(t, 1) > 0 })
 				idle("with part of a record", keptRecord)
-				if _, err := c.conn.Write(below.kept); err != nil {
+				if _, err := c.TCP.Write(below.kept); err != nil {
 					t.Fatal(err)
 				}
 				below.halt = false
-				c.expect("250")
+				c.Expect("250")
 				idle("once it is whole", 0)
-				c.cmd("QUIT", "221")
-				c.expectEnd()
+				c.Cmd("QUIT", "221")
+				c.ExpectEnd()
 				c.close()
-				eventually(t, "it has gone", func() bool { return k.Active() == 0 })
+				testkit.Eventually(t, "it has gone", func() bool { return k.Active() == 0 })
 			})
 		}
 	}
@@ -131,7 +134,7 @@ func (c *client) deliver(from, body string) (got string, err error) {
 	_, err = fmt.Fprintf(c.Conn, "MAIL FROM:<%s>\r\nRCPT TO:<b@example.com>\r\nBDAT %d LAST\r\n%s", from, len(body), body)
 	for range 3 {
 		if err == nil {
-			got, err = c.reply()
+			got, err = c.Reply()
 		}
 	}
 	return got, err
@@ -153,10 +156,10 @@ func TestTLSMemoryIsNotShared(t *testing.T) {
 	for i := range clients {
 		c := k.dial(t)
 		version := []uint16{tls.VersionTLS12, tls.VersionTLS13}[i%2]
-		c.secure(clientConfig(version), chopped{c.conn, rand.New(rand.NewPCG(1, uint64(i)))})
-		c.expect("220")
-		c.cmd("EHLO client.example.com", "250")
-		c.authenticate(testUsers[i%2])
+		c.secure(clientConfig(version), chopped{c.TCP, rand.New(rand.NewPCG(1, uint64(i)))})
+		c.Expect("220")
+		c.Cmd("EHLO client.example.com", "250")
+		c.Login(testUsers[i%2], "any")
 		group.Go(func() {
 			for range messages {
 				if got, err := c.deliver(fmt.Sprintf("from%d@example.com", i), bodies[i]); err != nil || !strings.HasPrefix(got, "250 2.0.0") {
@@ -170,7 +173,7 @@ func TestTLSMemoryIsNotShared(t *testing.T) {
 	if n := k.held(t, clients); n > 0 {
 		t.Errorf("%d octets are held", n)
 	}
-	for _, m := range k.messages(t, clients*messages) {
+	for _, m := range provider.Messages(t, k.sandbox, clients*messages) {
 		checkMessage(t, m, m.ReversePath, []string{"b@example.com"}, want[m.ReversePath])
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // hangingTokens never has a token, and answers when the test says so.
@@ -21,7 +22,7 @@ func TestLoginWithoutATokenIsAnswered(t *testing.T) {
 	tokens := new(hangingTokens)
 	f.s.srv.tokens = tokens
 	f.feed("EHLO client.example.com\r\n")
-	login := "AUTH PLAIN " + plainResponse(gmailUser, "any") + "\r\n"
+	login := "AUTH PLAIN " + testkit.Plain(gmailUser, "any") + "\r\n"
 	f.replies()
 	f.feed(login)
 	f.loop.Advance(tokenTimeout / 2)

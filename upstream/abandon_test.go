@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream/internal/failure"
 )
 
@@ -14,7 +15,7 @@ import (
 // under way: those that wait are answered and not sent, the others are sent.
 func TestAbandon(t *testing.T) {
 	f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
-	f.faults(sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, For: sandbox.Duration(300 * time.Millisecond), Times: 1})
+	provider.Faults(f.t, f.box, sandbox.Rule{Name: "think", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, For: sandbox.Duration(300 * time.Millisecond), Times: 1})
 	abandoned := []bool{true, true, false, true, false, true} // the first one is under way when it is
 	txs, clients := make([]*Transaction, len(abandoned)), make([]client, len(abandoned))
 	for i := range abandoned {
@@ -23,7 +24,7 @@ func TestAbandon(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i == 0 {
-			f.fired("think", 1)
+			provider.Fired(f.t, f.box, "think", 1)
 		}
 	}
 	for i, is := range abandoned {
@@ -41,6 +42,6 @@ func TestAbandon(t *testing.T) {
 		}
 		res.tx.Release()
 	}
-	f.messages(3)
-	f.noViolations()
+	provider.Messages(f.t, f.box, 3)
+	provider.NoViolations(f.t, f.box)
 }

@@ -8,6 +8,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/failure"
 )
@@ -45,7 +46,7 @@ func TestMechanisms(t *testing.T) {
 			if tt.want == "" && len(auth) > 0 || tt.want != "" && (len(auth) != 1 || !strings.HasPrefix(auth[0], tt.want)) {
 				t.Errorf("commands %q, want %q", auth, tt.want)
 			}
-			f.noViolations()
+			provider.NoViolations(f.t, f.box)
 		})
 	}
 }
@@ -73,7 +74,7 @@ func TestRefusalIsExplained(t *testing.T) {
 			if tt.reply != "" {
 				rule = sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: tt.reply}
 			}
-			f.faults(rule)
+			provider.Faults(f.t, f.box, rule)
 			err := f.verifier().Verify(t.Context(), withMechanism(f.accounts[0], tt.mechanism))
 			e, ok := errors.AsType[*Error](err)
 			if !ok {
@@ -97,7 +98,7 @@ func TestRefusalIsExplained(t *testing.T) {
 					t.Errorf("a line has %d octets: %s", len(line), line)
 				}
 			}
-			f.noViolations()
+			provider.NoViolations(f.t, f.box)
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestAvoid: what is to be avoided with a provider is not used, though it announces it,
@@ -30,11 +31,11 @@ func TestAvoid(t *testing.T) {
 			a := *f.accounts[0]
 			a.Avoid = tt.avoid
 			f.sendOK(&a, "a\r\n")
-			m := f.messages(2)[1]
+			m := provider.Messages(f.t, f.box, 2)[1]
 			if m.Verb != tt.verb || strings.Join(m.Params, " ") != tt.mail {
 				t.Errorf("the content came by %s, MAIL with %q", m.Verb, m.Params)
 			}
-			f.faults(sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Reply: "550 5.7.1 no"})
+			provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Reply: "550 5.7.1 no"})
 			if res := f.send(&a, "to@x.test", "b\r\n"); res.Reply.Code != 550 {
 				t.Errorf("told %v", res.Reply)
 			}
@@ -42,7 +43,7 @@ func TestAvoid(t *testing.T) {
 			if ahead := slices.Contains(verbs[lastIndex(verbs, "MAIL"):], "RCPT"); ahead == tt.avoid.Has(account.KeywordPIPELINING) {
 				t.Errorf("RCPT was sent before the reply to MAIL: %t", ahead)
 			}
-			f.noViolations()
+			provider.NoViolations(f.t, f.box)
 		})
 	}
 }

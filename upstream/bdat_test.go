@@ -8,6 +8,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // bdatContents are contents that a server which does not know BDAT takes for commands.
@@ -34,7 +35,7 @@ func TestBDATDoesNotWork(t *testing.T) {
 					t.Run(fmt.Sprintf("%s/%d keywords/%d/%s", reply, len(offer), rcpts, body.name), func(t *testing.T) {
 						t.Parallel()
 						f := newFixture(t, func(s *setup) { s.keywords = offer })
-						f.faults(sandbox.Rule{Name: "bdat", Phase: sandbox.PhaseCommand, Verb: "BDAT", Action: sandbox.ActionReply, Reply: reply})
+						provider.Faults(f.t, f.box, sandbox.Rule{Name: "bdat", Phase: sandbox.PhaseCommand, Verb: "BDAT", Action: sandbox.ActionReply, Reply: reply})
 						send := func() codec.Reply {
 							if rcpts == 2 {
 								return f.toBoth(f.accounts[0], body.text)
@@ -49,7 +50,7 @@ func TestBDATDoesNotWork(t *testing.T) {
 						} else if told.Code != 250 {
 							t.Errorf("told %v", told)
 						}
-						f.messages(taken)
+						provider.Messages(f.t, f.box, taken)
 						if slices.Contains(f.commands(), "RSET") != (taken == 0 && body.name != "NOOP") { // from the content
 							t.Errorf("commands %v", f.commands())
 						}
@@ -59,7 +60,7 @@ func TestBDATDoesNotWork(t *testing.T) {
 							}
 						}
 						f.sendOK(f.accounts[1], "another account\r\n")
-						for _, m := range f.messages(taken + 4)[:taken+3] {
+						for _, m := range provider.Messages(f.t, f.box, taken+4)[:taken+3] {
 							if string(m.Body) != body.text || m.Verb != "DATA" {
 								t.Errorf("by %s came %q", m.Verb, m.Body)
 							}
@@ -87,7 +88,7 @@ func TestBDATIsNotAnswered(t *testing.T) {
 				f := newFixture(t, func(s *setup) {
 					s.keywords, s.relay.FinalTimeout, s.relay.CommandTimeout = offer, time.Second, time.Second
 				})
-				f.faults(sandbox.Rule{Name: "bdat", Phase: sandbox.PhaseCommand, Verb: "BDAT", Action: sandbox.ActionIgnore})
+				provider.Faults(f.t, f.box, sandbox.Rule{Name: "bdat", Phase: sandbox.PhaseCommand, Verb: "BDAT", Action: sandbox.ActionIgnore})
 				var told codec.Reply
 				if rcpts == 2 {
 					told = f.toBoth(f.accounts[0], "a\r\n")
@@ -100,10 +101,10 @@ func TestBDATIsNotAnswered(t *testing.T) {
 				if code(told) != "451 4.4.2" {
 					t.Errorf("told %v", told)
 				}
-				f.messages(0)
+				provider.Messages(f.t, f.box, 0)
 				f.sendOK(f.accounts[0], "b\r\n")
 				f.sendOK(f.accounts[1], "c\r\n")
-				for _, m := range f.messages(2) {
+				for _, m := range provider.Messages(f.t, f.box, 2) {
 					if m.Verb != "DATA" {
 						t.Errorf("%q came by %s", m.Body, m.Verb)
 					}
@@ -120,12 +121,12 @@ func TestBDATIsNotAnswered(t *testing.T) {
 // BDAT.
 func TestSilenceBeforeBDAT(t *testing.T) {
 	f := newFixture(t, func(s *setup) { s.relay.FinalTimeout, s.relay.CommandTimeout = time.Second, time.Second })
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionStall, Times: 1})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionStall, Times: 1})
 	if res := f.send(f.accounts[0], "to@x.test", "a\r\n"); res.Reply.Code != 451 {
 		t.Errorf("told %v", res.Reply)
 	}
 	f.sendOK(f.accounts[0], "b\r\n")
-	if m := f.messages(1)[0]; m.Verb != "BDAT" {
+	if m := provider.Messages(f.t, f.box, 1)[0]; m.Verb != "BDAT" {
 		t.Errorf("the next message came by %s", m.Verb)
 	}
 }
@@ -133,11 +134,11 @@ func TestSilenceBeforeBDAT(t *testing.T) {
 // TestBinaryWithoutBDAT: content without lines cannot go by DATA.
 func TestBinaryWithoutBDAT(t *testing.T) {
 	f := newFixture(t, func(s *setup) { s.keywords = append(slices.Clone(offerBDAT), "BINARYMIME") })
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseCommand, Verb: "BDAT", Action: sandbox.ActionReply, Reply: "502 5.5.1 what"})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseCommand, Verb: "BDAT", Action: sandbox.ActionReply, Reply: "502 5.5.1 what"})
 	tx, c := f.message(f.accounts[0], "to@x.test", "a\nb\x00")
 	tx.Mail.Body = codec.BodyBinaryMIME
 	if res := f.submit(tx, c); code(res.Reply) != "554 5.6.3" {
 		t.Errorf("told %v", res.Reply)
 	}
-	f.messages(0)
+	provider.Messages(f.t, f.box, 0)
 }

@@ -8,6 +8,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 func TestCloseQuitsParkedConnections(t *testing.T) {
@@ -23,13 +24,13 @@ func TestCloseQuitsParkedConnections(t *testing.T) {
 		t.Errorf("TrySubmit on a closed relay: %v", err)
 	}
 	tx.Release()
-	f.noViolations()
+	provider.NoViolations(f.t, f.box)
 }
 
 func TestCloseLetsRunningTransactionsFinish(t *testing.T) {
 	f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
 	f.sendOK(f.accounts[0], "warm\r\n")
-	f.faults(sandbox.Rule{Name: "slow", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Times: 1,
+	provider.Faults(f.t, f.box, sandbox.Rule{Name: "slow", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Times: 1,
 		For: sandbox.Duration(100 * time.Millisecond)})
 	running, c := f.message(f.accounts[0], "to@example.com", "running\r\n")
 	waiting, c2 := f.message(f.accounts[0], "to@example.com", "waiting\r\n")
@@ -38,7 +39,7 @@ func TestCloseLetsRunningTransactionsFinish(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.fired("slow", 1)
+	provider.Fired(f.t, f.box, "slow", 1)
 	f.close()
 	if a := c.next(t); a.res.Err != nil {
 		t.Errorf("running transaction: %v", a.res.Err)
@@ -50,17 +51,17 @@ func TestCloseLetsRunningTransactionsFinish(t *testing.T) {
 		t.Errorf("waiting transaction: %v", a.res.Reply)
 	}
 	a.tx.Release()
-	f.messages(2)
+	provider.Messages(f.t, f.box, 2)
 }
 
 func TestCloseLosesPatience(t *testing.T) {
 	f := newFixture(t, nil)
-	f.faults(sandbox.Rule{Name: "silent", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Times: 1})
+	provider.Faults(f.t, f.box, sandbox.Rule{Name: "silent", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Times: 1})
 	stuck, c := f.message(f.accounts[0], "to@example.com", "stuck\r\n")
 	if err := f.trySubmit(stuck); err != nil {
 		t.Fatal(err)
 	}
-	f.fired("silent", 1)
+	provider.Fired(f.t, f.box, "silent", 1)
 	opened, c2 := f.envelope(f.accounts[1], "a@example.com", "b@example.com")
 	if err := f.trySubmit(opened); err != nil {
 		t.Fatal(err)
@@ -86,12 +87,12 @@ func TestCloseLosesPatience(t *testing.T) {
 
 func TestCloseDuringDial(t *testing.T) {
 	f := newFixture(t, nil)
-	f.faults(sandbox.Rule{Name: "silent", Phase: sandbox.PhaseBanner, Action: sandbox.ActionStall})
+	provider.Faults(f.t, f.box, sandbox.Rule{Name: "silent", Phase: sandbox.PhaseBanner, Action: sandbox.ActionStall})
 	tx, c := f.message(f.accounts[0], "to@example.com", "a\r\n")
 	if err := f.trySubmit(tx); err != nil {
 		t.Fatal(err)
 	}
-	f.fired("silent", 1)
+	provider.Fired(f.t, f.box, "silent", 1)
 	gone, cancel2 := context.WithCancel(context.Background())
 	cancel2()
 	if err := f.relay.Close(gone); !errors.Is(err, context.Canceled) {

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestMailDeclaresWhatIsNeeded: whatever the client declares, the provider is asked for what
@@ -109,11 +110,11 @@ func TestMailDeclaresWhatIsNeeded(t *testing.T) {
 					t.Errorf("parameters of MAIL: %q, want %q", params, want)
 				}
 				if tt.reply == "250" {
-					if got := f.messages(1)[0].Body; string(got) != tt.content {
+					if got := provider.Messages(f.t, f.box, 1)[0].Body; string(got) != tt.content {
 						t.Errorf("the provider has %q", got)
 					}
 				}
-				f.noViolations()
+				provider.NoViolations(f.t, f.box)
 			})
 		}
 	}
@@ -154,10 +155,10 @@ func TestRecipientNeedsSMTPUTF8(t *testing.T) {
 			t.Errorf("offered %v: reply %v", offered, got)
 		}
 		tx.Release()
-		if got := f.messages(1)[0].Recipients; len(got) != rcpts {
+		if got := provider.Messages(f.t, f.box, 1)[0].Recipients; len(got) != rcpts {
 			t.Errorf("offered %v: the provider has recipients %v", offered, got)
 		}
-		f.noViolations()
+		provider.NoViolations(f.t, f.box)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // ehloNames are the names in EHLO that the sandbox has seen.
@@ -30,7 +31,7 @@ func TestNameInEHLO(t *testing.T) {
 		if got := f.ehloNames(); !slices.Equal(got, []string{want}) {
 			t.Errorf("configured %q: EHLO %q, want %q", configured, got, want)
 		}
-		f.noViolations()
+		provider.NoViolations(f.t, f.box)
 	}
 }
 
@@ -39,7 +40,7 @@ func TestRefusedEHLO(t *testing.T) {
 	for _, reply := range []string{"501 5.5.4 invalid name", "504 5.5.2 need a fully-qualified name", "550 5.7.1 who are you", "550 no"} {
 		f := newFixture(t, nil)
 		a := f.accounts[0]
-		f.faults(sandbox.Rule{Phase: sandbox.PhaseEHLO, Action: sandbox.ActionReply, Reply: reply, Times: 1})
+		provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseEHLO, Action: sandbox.ActionReply, Reply: reply, Times: 1})
 		res := f.send(a, "to@example.com", "a\r\n")
 		if res.Reply.Code != 451 || !strings.Contains(res.Reply.Text, reply) || !strings.Contains(res.Reply.Text, "upstream.ehlo_name") {
 			t.Errorf("%s: the client is told %v", reply, res.Reply)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 func TestMessageNeedsWhatIsNotOffered(t *testing.T) {
@@ -52,8 +53,8 @@ func TestMessageNeedsWhatIsNotOffered(t *testing.T) {
 			}
 		}
 	}
-	f.messages(2)
-	f.noViolations()
+	provider.Messages(f.t, f.box, 2)
+	provider.NoViolations(f.t, f.box)
 }
 
 func TestParametersAreRenderedIfOffered(t *testing.T) {
@@ -65,14 +66,14 @@ func TestParametersAreRenderedIfOffered(t *testing.T) {
 	if res := f.submit(tx, c); res.Err != nil {
 		t.Fatal(res.Err)
 	}
-	m := f.messages(1)[0]
+	m := provider.Messages(f.t, f.box, 1)[0]
 	if got, want := strings.Join(m.Params, " "), "SIZE=3 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=id+2B1"; got != want {
 		t.Errorf("parameters of MAIL: %s, want %s", got, want)
 	}
 	if got, want := strings.Join(m.Recipients[0].Params, " "), "NOTIFY=FAILURE ORCPT=rfc822;to@example.com"; got != want {
 		t.Errorf("parameters of RCPT: %s, want %s", got, want)
 	}
-	f.noViolations()
+	provider.NoViolations(f.t, f.box)
 }
 
 func TestDryRun(t *testing.T) {
@@ -94,7 +95,7 @@ func TestDryRun(t *testing.T) {
 	if n := f.metric(`messages_total{result="dry_run"}`); n != "2" {
 		t.Errorf("dry_run messages: %s", n)
 	}
-	f.messages(0)
+	provider.Messages(f.t, f.box, 0)
 }
 
 func TestTrySubmitChecksRecipients(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -61,7 +62,7 @@ func TestConnectionFailures(t *testing.T) {
 			if setUp { // with Microsoft an administrator must act
 				a, neighbour = neighbour, a
 			}
-			f.faults(tt.rule)
+			provider.Faults(f.t, f.box, tt.rule)
 			res := f.send(a, "to@example.com", "a\r\n")
 			if code(res.Reply) != tt.want || tt.phase != throttle.PhaseQueue && res.Phase != tt.phase {
 				t.Errorf("reply %v at %v, want %s at %v", res.Reply, res.Phase, tt.want, tt.phase)
@@ -74,10 +75,10 @@ func TestConnectionFailures(t *testing.T) {
 					t.Errorf("reply or error shows %q", secret)
 				}
 			}
-			f.messages(0)
+			provider.Messages(f.t, f.box, 0)
 			f.box.ClearFaults()
 			f.sendOK(neighbour, "b\r\n")
-			if f.messages(1); tt.phase == throttle.PhaseToken {
+			if provider.Messages(f.t, f.box, 1); tt.phase == throttle.PhaseToken {
 				return // whose memory is the token source's
 			}
 			if setUp {
@@ -157,7 +158,7 @@ func TestTransactionFaults(t *testing.T) {
 					want = unknown // that is at BDAT, behind the content
 				}
 				tt.rule.Times = 1
-				f.faults(tt.rule)
+				provider.Faults(f.t, f.box, tt.rule)
 				res := f.send(f.accounts[0], "to@example.com", "second\r\n")
 				if code(res.Reply) != want.code {
 					t.Errorf("reply %v, want %s", res.Reply, want.code)
@@ -170,8 +171,8 @@ func TestTransactionFaults(t *testing.T) {
 				}
 				f.sendOK(f.accounts[0], "third\r\n")
 				f.sendOK(f.accounts[1], "neighbour\r\n")
-				f.messages(3 + want.arrived)
-				f.noViolations()
+				provider.Messages(f.t, f.box, 3+want.arrived)
+				provider.NoViolations(f.t, f.box)
 			})
 		}
 	}
@@ -182,16 +183,16 @@ func TestRefusedTokenIsReplacedOnce(t *testing.T) {
 	f.sendOK(f.accounts[0], "a\r\n")
 	f.box.ExpireTokens(f.accounts[0].Email) // the cache does not know
 	f.sendOK(f.accounts[0], "b\r\n")
-	f.messages(2)
+	provider.Messages(f.t, f.box, 2)
 	if s := f.box.Stats(); s.LoginFailures != 1 || s.TokensIssued != 2 {
 		t.Errorf("%d refused logins, %d tokens; want 1 and 2", s.LoginFailures, s.TokensIssued)
 	}
-	f.noViolations()
+	provider.NoViolations(f.t, f.box)
 }
 
 func TestRefusedFreshTokenIsNotRepeated(t *testing.T) {
 	f := newFixture(t, nil)
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionWrongScope})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseToken, Action: sandbox.ActionWrongScope})
 	res := f.send(f.accounts[0], "to@example.com", "a\r\n")
 	if code(res.Reply) != "451 4.7.0" || !errors.Is(res.Err, failure.ErrRefused) || res.Err.Reply.Code != 535 {
 		t.Errorf("reply %v, error %v", res.Reply, res.Err)
@@ -202,5 +203,5 @@ func TestRefusedFreshTokenIsNotRepeated(t *testing.T) {
 	if n := f.box.Stats().LoginFailures; n != 1 {
 		t.Errorf("%d logins with a token fresh from the endpoint, want 1", n)
 	}
-	f.noViolations()
+	provider.NoViolations(f.t, f.box)
 }

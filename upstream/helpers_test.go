@@ -143,12 +143,6 @@ func (f *fixture) checkIdle() {
 	}
 }
 
-// faults sets the sandbox's fault script.
-func (f *fixture) faults(rules ...sandbox.Rule) {
-	f.t.Helper()
-	provider.Faults(f.t, f.box, rules...)
-}
-
 // metric returns the value of a counter or gauge.
 func (f *fixture) metric(name string) string {
 	if v, ok := testkit.Metrics(f.t, f.set.WritePrometheus)[name]; ok {
@@ -241,18 +235,6 @@ func (f *fixture) sendOK(a *account.Account, body string) {
 	}
 }
 
-// messages waits until the sandbox has n messages, and fails if it has more.
-func (f *fixture) messages(n int) []*sandbox.Message {
-	f.t.Helper()
-	return provider.Messages(f.t, f.box, n)
-}
-
-// noViolations fails the test if the sandbox saw a breach of protocol.
-func (f *fixture) noViolations() {
-	f.t.Helper()
-	provider.NoViolations(f.t, f.box)
-}
-
 // state is Relay.State of an account.
 func (f *fixture) state(a *account.Account) AccountState {
 	f.t.Helper()
@@ -281,19 +263,13 @@ func (f *fixture) eventually(a *account.Account) {
 	f.t.Helper()
 	before := len(f.box.Messages())
 	f.until(func() bool { return f.send(a, "to@example.com", "c\r\n").Err == nil })
-	f.messages(before + 1)
+	provider.Messages(f.t, f.box, before+1)
 }
 
 // until waits for something that raises no event.
 func (f *fixture) until(ok func() bool) {
 	f.t.Helper()
 	testkit.Eventually(f.t, "what is waited for", ok)
-}
-
-// fired waits until the named fault has struck n times.
-func (f *fixture) fired(name string, n int64) {
-	f.t.Helper()
-	provider.Fired(f.t, f.box, name, n)
 }
 
 // parsed is a reply line in the form that the relay has of it.

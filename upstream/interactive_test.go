@@ -14,6 +14,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // replyFor is what the sandbox's rules of refuse answer to a recipient.
@@ -29,10 +30,8 @@ func replyFor(path string) int {
 
 // refuse makes the sandbox refuse recipients at bad and later domains.
 func refuse(f *fixture) {
-	f.faults(
-		sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "*@bad.test", Action: sandbox.ActionReply, Reply: "550 5.1.1 no such user"},
-		sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "*@later.test", Action: sandbox.ActionReply, Reply: "450 4.2.1 over rate"},
-	)
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "*@bad.test", Action: sandbox.ActionReply, Reply: "550 5.1.1 no such user"},
+		sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "*@later.test", Action: sandbox.ActionReply, Reply: "450 4.2.1 over rate"})
 }
 
 // path returns an address that replyFor gives that code.
@@ -109,7 +108,7 @@ func TestEveryMixOfRecipients(t *testing.T) {
 							t.Fatalf("%v: recipient %d answered %v behind a refused first one", groups, i+1, r)
 						}
 					}
-					f.messages(delivered)
+					provider.Messages(f.t, f.box, delivered)
 					return
 				}
 				for i, r := range rcpts {
@@ -125,7 +124,7 @@ func TestEveryMixOfRecipients(t *testing.T) {
 				}
 				delivered++
 				var got []string
-				for _, r := range f.messages(delivered)[delivered-1].Recipients {
+				for _, r := range provider.Messages(f.t, f.box, delivered)[delivered-1].Recipients {
 					got = append(got, r.Path)
 				}
 				if strings.Join(got, " ") != strings.Join(want, " ") {
@@ -157,7 +156,7 @@ func TestEveryMixOfRecipients(t *testing.T) {
 			if n := f.box.Stats().Logins; n != 1 {
 				t.Errorf("%d logins: a connection was not in step after a refusal", n)
 			}
-			f.noViolations()
+			provider.NoViolations(f.t, f.box)
 		})
 	}
 }
@@ -166,14 +165,14 @@ func TestOpenedTransactionRefusedAtMail(t *testing.T) {
 	for _, offer := range offers {
 		t.Run(offer.name, func(t *testing.T) {
 			f := newFixture(t, func(s *setup) { s.keywords = offer.keywords })
-			f.faults(sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Reply: "550 5.7.60 not your address", Times: 1})
+			provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Reply: "550 5.7.60 not your address", Times: 1})
 			rcpts, final := dialog(f, [][]string{{"a@good.test", "b@good.test"}}, "a\r\n")
 			if final.String() != "550 5.7.60 not your address" || rcpts[1].Code != 452 {
 				t.Errorf("final reply %v, second recipient %v", final, rcpts[1])
 			}
 			f.sendOK(f.accounts[0], "b\r\n")
-			f.messages(1)
-			f.noViolations()
+			provider.Messages(f.t, f.box, 1)
+			provider.NoViolations(f.t, f.box)
 		})
 	}
 }
@@ -190,7 +189,7 @@ func TestAbortResetsTheUpstream(t *testing.T) {
 	if got, want := strings.Join(f.commands(), " "), "MAIL RCPT RCPT RSET MAIL RCPT BDAT"; got != want {
 		t.Errorf("commands %s, want %s", got, want)
 	}
-	if got := f.messages(1)[0].Recipients; len(got) != 1 {
+	if got := provider.Messages(f.t, f.box, 1)[0].Recipients; len(got) != 1 {
 		t.Errorf("recipients of the aborted transaction got the next message: %v", got)
 	}
 }
@@ -207,7 +206,7 @@ func TestReleaseAbortsToo(t *testing.T) {
 	if n := f.metric("upstream_aborted_total"); n != "1" {
 		t.Errorf("upstream_aborted_total = %s", n)
 	}
-	f.messages(1)
+	provider.Messages(f.t, f.box, 1)
 }
 
 // TestSlowClientHoldsNothing: while a client takes its time between recipients, or uploads,
@@ -250,7 +249,7 @@ func TestSlowClientHoldsNothing(t *testing.T) {
 			}
 			ans.tx.Release()
 			var got []string
-			for _, r := range f.messages(3)[2].Recipients {
+			for _, r := range provider.Messages(f.t, f.box, 3)[2].Recipients {
 				got = append(got, r.Path)
 			}
 			if want := []string{path(0, 250), path(2, 250), path(4, 250)}; !slices.Equal(got, want) {
@@ -269,7 +268,7 @@ func TestSlowClientHoldsNothing(t *testing.T) {
 			if n := f.box.Stats().Logins; n != 1 {
 				t.Errorf("%d logins, want 1", n)
 			}
-			f.noViolations()
+			provider.NoViolations(f.t, f.box)
 		})
 	}
 }
@@ -295,7 +294,7 @@ func TestRevokedRecipient(t *testing.T) {
 					if revoked == "the sender" {
 						rule.Phase, rule.Recipient = sandbox.PhaseMail, ""
 					}
-					f.faults(rule)
+					provider.Faults(f.t, f.box, rule)
 					tx.Content = content(t, "slow\r\n")
 					if err := f.goOn(tx); err != nil {
 						t.Fatal(err)
@@ -305,7 +304,7 @@ func TestRevokedRecipient(t *testing.T) {
 						t.Errorf("reply %v", r)
 					}
 					ans.tx.Release()
-					f.messages(0)
+					provider.Messages(f.t, f.box, 0)
 					for _, verb := range f.commands() {
 						if verb == "BDAT" || verb == "DATA" {
 							t.Errorf("the content was sent: %v", f.commands())
@@ -313,7 +312,7 @@ func TestRevokedRecipient(t *testing.T) {
 					}
 					f.box.ClearFaults()
 					f.eventually(f.accounts[1])
-					f.noViolations()
+					provider.NoViolations(f.t, f.box)
 				})
 			}
 		}
@@ -330,7 +329,7 @@ func TestRevokedSenderIsHeld(t *testing.T) {
 	}
 	c.next(t)
 	f.until(func() bool { return f.state(a).Parked == 1 })
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Reply: "550 5.7.501 spam"})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Reply: "550 5.7.501 spam"})
 	tx.Content = content(t, "slow\r\n")
 	if err := f.goOn(tx); err != nil {
 		t.Fatal(err)
@@ -351,7 +350,7 @@ func TestConnectionLostBetweenRecipients(t *testing.T) {
 	} {
 		t.Run(string(action), func(t *testing.T) {
 			f := newFixture(t, nil)
-			f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "c@good.test", Action: action, Times: 1})
+			provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "c@good.test", Action: action, Times: 1})
 			rcpts, final := dialog(f, [][]string{{"a@good.test", "b@good.test"}, {"c@good.test"}}, "a\r\n")
 			for i, want := range codes[:3] {
 				if rcpts[i].Code != want {
@@ -365,31 +364,31 @@ func TestConnectionLostBetweenRecipients(t *testing.T) {
 			if codes[3] == 250 {
 				taken = 1
 			}
-			for _, m := range f.messages(taken) {
+			for _, m := range provider.Messages(f.t, f.box, taken) {
 				if len(m.Recipients) != 3 {
 					t.Errorf("recipients %v", m.Recipients)
 				}
 			}
 			f.sendOK(f.accounts[0], "b\r\n")
-			f.messages(taken + 1)
+			provider.Messages(f.t, f.box, taken+1)
 		})
 	}
 }
 
 func TestUpstreamClosesByReplyAtLaterRecipient(t *testing.T) {
 	f := newFixture(t, nil)
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "b@good.test", Action: sandbox.ActionReply, Reply: "421 4.7.0 go away", Times: 1})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "b@good.test", Action: sandbox.ActionReply, Reply: "421 4.7.0 go away", Times: 1})
 	rcpts, final := dialog(f, [][]string{{"a@good.test", "b@good.test"}}, "a\r\n")
 	if final.String() != "421 4.7.0 go away" || rcpts[1].Code != 452 {
 		t.Errorf("final reply %v, second recipient %v", final, rcpts[1])
 	}
-	f.messages(0)
+	provider.Messages(f.t, f.box, 0)
 	f.sendOK(f.accounts[0], "b\r\n")
 }
 
 func TestOpenedTransactionIsRetriedBeforeTheClientKnows(t *testing.T) {
 	f := newFixture(t, nil)
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "b@good.test", Action: sandbox.ActionClose, Times: 1})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "b@good.test", Action: sandbox.ActionClose, Times: 1})
 	rcpts, final := dialog(f, [][]string{{"a@good.test", "b@good.test"}}, "a\r\n")
 	if rcpts[0].Code != 250 || rcpts[1].Code != 250 || final.Code != 250 {
 		t.Errorf("recipients %v, final reply %v", rcpts, final)
@@ -397,7 +396,7 @@ func TestOpenedTransactionIsRetriedBeforeTheClientKnows(t *testing.T) {
 	if n := f.box.Stats().Logins; n != 2 {
 		t.Errorf("%d logins, want 2", n)
 	}
-	f.messages(1)
+	provider.Messages(f.t, f.box, 1)
 }
 
 // TestSpokenToInBetween has a provider say something that nobody asked for while the

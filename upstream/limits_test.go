@@ -7,6 +7,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // flood submits n messages of each account at once and returns their results.
@@ -45,13 +46,13 @@ func TestConnectionLimitHolds(t *testing.T) {
 			t.Fatal(res.Err)
 		}
 	}
-	f.messages(200)
+	provider.Messages(f.t, f.box, 200)
 	for _, a := range f.accounts {
 		if n := f.box.AccountStats(a.Email).MaxOpen; n > 3 {
 			t.Errorf("%s had %d connections, limit is 3", a.ID, n)
 		}
 	}
-	f.noViolations()
+	provider.NoViolations(f.t, f.box)
 }
 
 func TestNoMoreLoginsThanNeeded(t *testing.T) {
@@ -84,12 +85,12 @@ func TestWaitingIsBounded(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1; tt.change(s) })
 			f.sendOK(f.accounts[0], "warm\r\n")
-			f.faults(stall)
+			provider.Faults(f.t, f.box, stall)
 			first, c := f.message(f.accounts[0], "to@example.com", "held\r\n")
 			if err := f.trySubmit(first); err != nil {
 				t.Fatal(err)
 			}
-			f.fired("stall", 1)
+			provider.Fired(f.t, f.box, "stall", 1)
 			refused := 0
 			for _, res := range f.flood(5, f.accounts[0]) {
 				switch {
@@ -131,7 +132,7 @@ func TestConnectionsAreRetired(t *testing.T) {
 			if n := f.box.Stats().Logins; n != 2 {
 				t.Errorf("%d logins, want 2", n)
 			}
-			f.noViolations()
+			provider.NoViolations(f.t, f.box)
 		})
 	}
 }
@@ -157,13 +158,13 @@ func TestStaleConnectionIsNoticedBeforeUse(t *testing.T) {
 		for _, delay := range []time.Duration{0, 20 * time.Millisecond} {
 			t.Run(fmt.Sprintf("%s after %v", action, delay), func(t *testing.T) {
 				f := newFixture(t, nil)
-				f.faults(sandbox.Rule{Name: "end", Phase: sandbox.PhaseAfterReply, Action: action, Times: 1,
+				provider.Faults(f.t, f.box, sandbox.Rule{Name: "end", Phase: sandbox.PhaseAfterReply, Action: action, Times: 1,
 					Delay: sandbox.Duration(delay), Reply: "421 4.4.2 idle for too long"})
 				f.sendOK(f.accounts[0], "a\r\n")
-				f.fired("end", 1)
+				provider.Fired(f.t, f.box, "end", 1)
 				f.parkedEnds()
 				f.sendOK(f.accounts[0], "b\r\n")
-				f.messages(2)
+				provider.Messages(f.t, f.box, 2)
 			})
 		}
 	}
@@ -175,13 +176,13 @@ func TestStaleBeforeFirstMessage(t *testing.T) {
 	for _, action := range []sandbox.Action{sandbox.ActionClose, sandbox.ActionReset, sandbox.ActionReply} {
 		t.Run(string(action), func(t *testing.T) {
 			f := newFixture(t, func(s *setup) { s.relay.PrewarmConnections, s.relay.PrewarmRate = 1, 1000 })
-			f.faults(sandbox.Rule{Name: "end", Phase: sandbox.PhaseIdle, Action: action, Times: 1,
+			provider.Faults(f.t, f.box, sandbox.Rule{Name: "end", Phase: sandbox.PhaseIdle, Action: action, Times: 1,
 				Delay: sandbox.Duration(20 * time.Millisecond), Reply: "421 4.4.2 idle for too long"})
 			f.relay.Prewarm(snapshotOf(t, f.accounts[0]), engine.Loops())
-			f.fired("end", 1)
+			provider.Fired(f.t, f.box, "end", 1)
 			f.parkedEnds()
 			f.sendOK(f.accounts[0], "a\r\n")
-			f.messages(1)
+			provider.Messages(f.t, f.box, 1)
 		})
 	}
 }
@@ -207,7 +208,7 @@ func TestChangedAccountGetsNewConnections(t *testing.T) {
 	if n := f.box.Stats().Logins; n != 2 {
 		t.Errorf("%d logins after a change of the endpoint, want 2", n)
 	}
-	f.noViolations()
+	provider.NoViolations(f.t, f.box)
 }
 
 func TestChangeWhileBusy(t *testing.T) {
@@ -234,7 +235,7 @@ func TestChangeWhileBusy(t *testing.T) {
 		}
 		ans.tx.Release()
 	}
-	if got := f.messages(2); got[0].Connection == got[1].Connection {
+	if got := provider.Messages(f.t, f.box, 2); got[0].Connection == got[1].Connection {
 		t.Error("a connection of before the change was used after it")
 	}
 }
@@ -244,7 +245,7 @@ func TestBackoff(t *testing.T) {
 		s.relay.BackoffMin, s.relay.BackoffMax = time.Hour, time.Hour
 		s.relay.Shards = 1
 	})
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "454 4.7.0 too many logins"})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "454 4.7.0 too many logins"})
 	f.flood(20, f.accounts[0])
 	logins := f.box.Stats().Connections
 	if logins > 3 {
@@ -266,13 +267,13 @@ func TestBackoff(t *testing.T) {
 func TestBackoffKeepsLiveConnections(t *testing.T) {
 	f := newFixture(t, func(s *setup) { s.relay.BackoffMin, s.relay.BackoffMax = time.Hour, time.Hour })
 	f.sendOK(f.accounts[0], "a\r\n")
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "454 4.7.0 too many logins"})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "454 4.7.0 too many logins"})
 	for _, res := range f.flood(20, f.accounts[0]) {
 		if res.Err != nil {
 			t.Errorf("%v, although a connection was usable", res.Err)
 		}
 	}
-	f.messages(21)
+	provider.Messages(f.t, f.box, 21)
 }
 
 func TestGlobalConcurrency(t *testing.T) {
@@ -281,7 +282,7 @@ func TestGlobalConcurrency(t *testing.T) {
 		s.relay.Shards = 3
 		s.accounts = 8
 	})
-	f.faults(sandbox.Rule{Name: "held", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Times: 2,
+	provider.Faults(f.t, f.box, sandbox.Rule{Name: "held", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Times: 2,
 		For: sandbox.Duration(100 * time.Millisecond)})
 	var held []client
 	for _, a := range f.accounts[:2] {
@@ -291,7 +292,7 @@ func TestGlobalConcurrency(t *testing.T) {
 		}
 		held = append(held, c)
 	}
-	f.fired("held", 2)
+	provider.Fired(f.t, f.box, "held", 2)
 	tx, c := f.message(f.accounts[2], "to@example.com", "third\r\n")
 	if err := f.trySubmit(tx); err != nil {
 		t.Fatal(err)
@@ -311,7 +312,7 @@ func TestGlobalConcurrency(t *testing.T) {
 			t.Error(res.Err)
 		}
 	}
-	f.messages(203)
+	provider.Messages(f.t, f.box, 203)
 	f.until(func() bool {
 		return f.relay.gate.Free() == 2
 	})

@@ -11,6 +11,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/quota"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // shared has the first n accounts of f log in as the first one's identity.
@@ -103,7 +104,7 @@ func TestConnectionsOfAMailbox(t *testing.T) {
 		}
 	}
 	all.Wait()
-	f.messages(len(accounts) * each)
+	provider.Messages(f.t, f.box, len(accounts)*each)
 }
 
 // TestMailboxIsLeft: a reload gives an account another identity. Its new mailbox has sent

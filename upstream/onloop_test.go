@@ -16,6 +16,7 @@ import (
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 )
 
@@ -208,13 +209,13 @@ func TestTwoLoopsOneAccount(t *testing.T) {
 func (f *fixture) once(n int) {
 	f.t.Helper()
 	seen := make(map[string]bool)
-	for _, m := range f.messages(n) {
+	for _, m := range provider.Messages(f.t, f.box, n) {
 		if seen[string(m.Body)] {
 			f.t.Errorf("%q came twice", m.Body)
 		}
 		seen[string(m.Body)] = true
 	}
-	f.noViolations()
+	provider.NoViolations(f.t, f.box)
 }
 
 // TestGlobalSlotsOnLoops: flights take their turns at the global slots, between
@@ -334,7 +335,7 @@ func TestCloseBreaksFlights(t *testing.T) {
 	f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 20 })
 	_, other := loops()
 	a := f.accounts[0]
-	f.faults(sandbox.Rule{Name: "silent", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, After: 20})
+	provider.Faults(f.t, f.box, sandbox.Rule{Name: "silent", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, After: 20})
 	var clients []client
 	for i := range 100 {
 		l := f.loop
@@ -345,7 +346,7 @@ func TestCloseBreaksFlights(t *testing.T) {
 		f.submitOn(l, tx)
 		clients = append(clients, c)
 	}
-	f.fired("silent", 10)
+	provider.Fired(f.t, f.box, "silent", 10)
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := f.relay.Close(gone); err == nil {
@@ -381,15 +382,15 @@ func TestRefusalOnLoop(t *testing.T) {
 	f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
 	a := f.accounts[0]
 	f.carriedBySandbox()
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "*@bad.test", Action: sandbox.ActionReply, Reply: "550 5.1.1 no such user"})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "*@bad.test", Action: sandbox.ActionReply, Reply: "550 5.1.1 no such user"})
 	for i := range 5 {
 		if res := f.send(a, "x@bad.test", "no\r\n"); res.Reply.Code != 550 || res.Reply.Enhanced != (codec.EnhancedCode{5, 1, 1}) {
 			t.Errorf("reply %v", res.Reply)
 		}
 		f.sendOK(a, fmt.Sprintf("yes %d\r\n", i))
 	}
-	f.messages(7)
-	f.noViolations()
+	provider.Messages(f.t, f.box, 7)
+	provider.NoViolations(f.t, f.box)
 	if n := f.box.Stats().Logins; n != 1 {
 		t.Errorf("%d logins, want 1", n)
 	}

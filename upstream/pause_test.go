@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestShortPauseIsWaitedOut: after one attempt to connect that nothing has answered, the next
@@ -29,7 +30,7 @@ func TestShortPauseIsWaitedOut(t *testing.T) {
 				s.limits.AcquireTimeout = 30 * time.Second
 			})
 			tt.rule.Times = 1
-			f.faults(tt.rule)
+			provider.Faults(f.t, f.box, tt.rule)
 			a := f.accounts[0]
 			if res := f.send(a, "to@example.com", "first\r\n"); res.Reply.Code/100 != 4 {
 				t.Fatalf("reply %v", res.Reply)

@@ -10,6 +10,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -55,7 +56,7 @@ func newHeld(t *testing.T, rule sandbox.Rule) (*fixture, *account.Account, *obse
 	f.relay.log = zap.New(core)
 	a := f.accounts[1]
 	rule.Action, rule.Account = sandbox.ActionReply, a.Email
-	f.faults(rule)
+	provider.Faults(f.t, f.box, rule)
 	if res := f.send(a, "to@example.com", "refused\r\n"); res.Err == nil {
 		t.Fatal("accepted")
 	}
@@ -152,20 +153,20 @@ func TestProbeIsOneMessage(t *testing.T) {
 // goes over another one, like other messages.
 func TestProbeIsRetried(t *testing.T) {
 	f, a, _ := newHeld(t, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Reply: fullMailbox, Times: 1})
-	f.faults(sandbox.Rule{Name: "lost", Phase: sandbox.PhaseMail, Action: sandbox.ActionClose, Times: 1})
+	provider.Faults(f.t, f.box, sandbox.Rule{Name: "lost", Phase: sandbox.PhaseMail, Action: sandbox.ActionClose, Times: 1})
 	tx, c := f.envelope(a, "one@example.com", "two@example.com")
 	f.submitAt(tx, f.standing(a).NextProbe)
 	if c.next(t); tx.Rcpts[0].Reply.Code != 250 {
 		t.Errorf("told %v", tx.Rcpts[0].Reply)
 	}
-	f.fired("lost", 1)
+	provider.Fired(f.t, f.box, "lost", 1)
 	tx.Release()
 }
 
 // TestProbeRefusedForItsOwnSake releases the account.
 func TestProbeRefusedForItsOwnSake(t *testing.T) {
 	f, a, _ := newHeld(t, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Reply: fullMailbox, Times: 1})
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "bad@example.com", Action: sandbox.ActionReply, Reply: "550 5.1.1 no such user"})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "bad@example.com", Action: sandbox.ActionReply, Reply: "550 5.1.1 no such user"})
 	if res := f.sendAt(a, "bad@example.com", f.standing(a).NextProbe); code(res.Reply) != "550 5.1.1" {
 		t.Fatal(res.Reply)
 	}

@@ -11,6 +11,7 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestNothingLostNothingTwice: clients at random, faults at every phase and
@@ -34,7 +35,7 @@ func TestNothingLostNothingTwice(t *testing.T) {
 				s.limits.IdleTimeout = 5 * time.Millisecond
 				s.limits.AcquireTimeout = 2 * time.Second
 			})
-			f.faults(randomFaults()...)
+			provider.Faults(f.t, f.box, randomFaults()...)
 			var (
 				mu      sync.Mutex
 				wg      sync.WaitGroup

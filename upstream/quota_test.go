@@ -9,6 +9,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream/internal/limit"
 )
 
@@ -54,7 +55,7 @@ func TestMessageLimits(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFixture(t, func(s *setup) { tt.set(&s.limits); s.limits.AcquireTimeout = time.Second })
 			a := f.accounts[0]
-			f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "bad@example.com", Action: sandbox.ActionReply, Reply: "550 5.1.1 no"})
+			provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseRcpt, Recipient: "bad@example.com", Action: sandbox.ActionReply, Reply: "550 5.1.1 no"})
 			for i := range 3 {
 				if res := f.send(a, "bad@example.com", "a\r\n"); res.Reply.Code != 550 { // does not count
 					t.Fatal(res.Reply)
@@ -86,7 +87,7 @@ func TestMessageLimits(t *testing.T) {
 			if !used {
 				t.Errorf("standing %+v", st)
 			}
-			f.messages(4)
+			provider.Messages(f.t, f.box, 4)
 		})
 	}
 }
@@ -103,7 +104,7 @@ func TestLimitHoldsUnderLoad(t *testing.T) {
 			t.Errorf("reply %v", res.Reply)
 		}
 	}
-	if f.messages(30); accepted != 30 {
+	if provider.Messages(f.t, f.box, 30); accepted != 30 {
 		t.Errorf("%d accepted", accepted)
 	}
 }
@@ -136,8 +137,8 @@ func TestShortWaitForAPlace(t *testing.T) {
 			t.Error(res.Err)
 		}
 	}
-	f.messages(2)
-	f.noViolations()
+	provider.Messages(f.t, f.box, 2)
+	provider.NoViolations(f.t, f.box)
 }
 
 func TestRecipientsOfOneTransaction(t *testing.T) {
@@ -168,7 +169,7 @@ func TestRecipientsOfOneTransaction(t *testing.T) {
 			if len(got) != 6 || got[3][:3] != "250" || got[4] != tt.want || got[5] != tt.want || final.Code != 250 {
 				t.Errorf("recipients %v, final %v", got, final)
 			}
-			if m := f.messages(1)[0]; len(m.Recipients) != 4 {
+			if m := provider.Messages(f.t, f.box, 1)[0]; len(m.Recipients) != 4 {
 				t.Errorf("%d recipients arrived", len(m.Recipients))
 			}
 			if tt.name != "of one message" {
@@ -206,7 +207,7 @@ func TestAccountSizeLimit(t *testing.T) {
 		t.Error(final)
 	}
 	f.sendOK(f.accounts[0], "ten.....\r\n")
-	f.messages(1)
+	provider.Messages(f.t, f.box, 1)
 }
 
 func TestLoginLimit(t *testing.T) {
@@ -295,7 +296,7 @@ func TestDryRunCountsNothing(t *testing.T) {
 			t.Error(final)
 		}
 	}
-	f.messages(0)
+	provider.Messages(f.t, f.box, 0)
 }
 
 // TestChangedLimits: a reload raises and lowers limits; what was counted counts.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestRefusalLeavesTheAccount: of a recipient or a message alone, or by a provider
@@ -49,7 +50,7 @@ func TestRefusalLeavesTheAccount(t *testing.T) {
 			if tt.at == rcpt {
 				rule.Recipient = rcpts[1]
 			}
-			f.faults(rule)
+			provider.Faults(f.t, f.box, rule)
 			told, final := dialog(f, [][]string{rcpts}, "a\r\n")
 			switch want, _, _ := strings.Cut(tt.reply[4:], " "); {
 			case tt.at == content, tt.reply[:3] == "421":

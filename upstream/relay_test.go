@@ -9,6 +9,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -29,7 +30,7 @@ func TestContentArrivesUnchanged(t *testing.T) {
 			f := newFixture(t, func(s *setup) { s.keywords = offer.keywords })
 			for i, tt := range bodies {
 				f.sendOK(f.accounts[0], tt.body)
-				got := f.messages(i + 1)[i]
+				got := provider.Messages(f.t, f.box, i+1)[i]
 				sum := sha256.Sum256([]byte(tt.body))
 				if got.SHA256 != hex.EncodeToString(sum[:]) {
 					t.Errorf("%s: %d octets arrived, %d were sent, or they differ", tt.name, got.Size, len(tt.body))
@@ -41,31 +42,31 @@ func TestContentArrivesUnchanged(t *testing.T) {
 			if n := f.box.Stats().Logins; n != 1 {
 				t.Errorf("%d logins for messages one after another, want 1", n)
 			}
-			f.noViolations()
+			provider.NoViolations(f.t, f.box)
 		})
 	}
 }
 
 func TestBigContentIsNotSentBeforeTheEnvelopeIsAccepted(t *testing.T) {
 	f := newFixture(t, nil)
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Action: sandbox.ActionReply, Reply: "550 5.1.1 no such user", Times: 1})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseRcpt, Action: sandbox.ActionReply, Reply: "550 5.1.1 no such user", Times: 1})
 	big := strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", smtpclient.TurnSize/64+1)
 	if res := f.send(f.accounts[0], "to@example.com", big); res.Reply.String() != "550 5.1.1 no such user" {
 		t.Errorf("reply %v", res.Reply)
 	}
 	f.sendOK(f.accounts[0], big)
-	if got := f.messages(1)[0].Size; got != int64(len(big)) {
+	if got := provider.Messages(f.t, f.box, 1)[0].Size; got != int64(len(big)) {
 		t.Errorf("%d octets arrived, %d were sent", got, len(big))
 	}
 	if got, want := strings.Join(f.commands(), " "), "MAIL RCPT RSET MAIL RCPT BDAT"; got != want {
 		t.Errorf("commands %s, want %s", got, want)
 	}
-	f.noViolations()
+	provider.NoViolations(f.t, f.box)
 }
 
 func TestReplyIsPassedOnVerbatim(t *testing.T) {
 	f := newFixture(t, nil)
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionReply,
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionReply,
 		Reply: "550 5.7.1 first line\n5.7.1 https://example.com/?p=1 - gsmtp", Times: 1})
 	res := f.send(f.accounts[0], "to@example.com", "a\r\n")
 	if got, want := string(res.Reply.AppendTo(nil)), "550-5.7.1 first line\r\n550 5.7.1 https://example.com/?p=1 - gsmtp\r\n"; got != want {
@@ -75,14 +76,14 @@ func TestReplyIsPassedOnVerbatim(t *testing.T) {
 		t.Errorf("phase %v, error %v", res.Phase, res.Err)
 	}
 	f.sendOK(f.accounts[0], "b\r\n")
-	f.messages(1)
+	provider.Messages(f.t, f.box, 1)
 }
 
 func TestImplicitTLS(t *testing.T) {
 	f := newFixture(t, func(s *setup) { s.implicit = true })
 	f.sendOK(f.accounts[0], "a\r\n")
-	f.messages(1)
-	f.noViolations()
+	provider.Messages(f.t, f.box, 1)
+	provider.NoViolations(f.t, f.box)
 }
 
 func TestAccountsDoNotShareConnections(t *testing.T) {
@@ -91,7 +92,7 @@ func TestAccountsDoNotShareConnections(t *testing.T) {
 		for _, a := range f.accounts {
 			f.sendOK(a, "X-Account: "+a.Email+"\r\n\r\n")
 		}
-		for _, m := range f.messages(4 * (round + 1)) {
+		for _, m := range provider.Messages(f.t, f.box, 4*(round+1)) {
 			if want := "X-Account: " + m.Account + "\r\n\r\n"; string(m.Body) != want {
 				t.Errorf("%q went out under the login of %s", m.Body, m.Account)
 			}
@@ -122,12 +123,12 @@ func TestRepliesNameTheCause(t *testing.T) {
 			t.Errorf("%s: reply %v, want %s with %q", tt.id, res.Reply, tt.want, tt.text)
 		}
 	}
-	f.messages(1)
+	provider.Messages(f.t, f.box, 1)
 }
 
 func TestSourceAddress(t *testing.T) {
 	f := newFixture(t, nil)
 	f.accounts[0].SourceIP = netip.MustParseAddr("127.0.0.7")
 	f.sendOK(f.accounts[0], "a\r\n")
-	f.messages(1)
+	provider.Messages(f.t, f.box, 1)
 }

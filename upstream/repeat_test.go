@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestRepetitionStaysOnItsConnection: content that needs more than MAIL declares takes no
@@ -38,7 +39,7 @@ func TestRepetitionStaysOnItsConnection(t *testing.T) {
 				t.Errorf("%d times MAIL and %d times RSET for %d messages", mails, resets, messages)
 			}
 			f.once(messages)
-			f.noViolations()
+			provider.NoViolations(f.t, f.box)
 		})
 	}
 }
@@ -56,18 +57,18 @@ func TestRepetitionAfterRSETFails(t *testing.T) {
 		t.Run(fmt.Sprint(rule.Action, " ", rule.Reply), func(t *testing.T) {
 			f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
 			rule.Name, rule.Phase, rule.Times = "reset", sandbox.PhaseRset, 1
-			f.faults(rule)
+			provider.Faults(f.t, f.box, rule)
 			if r := f.toBoth(f.accounts[0], "caf\xc3\xa9\r\n"); r.Code != 250 {
 				t.Errorf("reply %v", r)
 			}
-			f.fired("reset", 1)
+			provider.Fired(f.t, f.box, "reset", 1)
 			if n := f.box.Stats().Logins; n != 2 {
 				t.Errorf("%d logins, want 2", n)
 			}
-			if got := f.messages(1)[0]; len(got.Recipients) != 2 || string(got.Body) != "caf\xc3\xa9\r\n" {
+			if got := provider.Messages(f.t, f.box, 1)[0]; len(got.Recipients) != 2 || string(got.Body) != "caf\xc3\xa9\r\n" {
 				t.Errorf("the provider has %v, %q", got.Recipients, got.Body)
 			}
-			f.noViolations()
+			provider.NoViolations(f.t, f.box)
 		})
 	}
 }

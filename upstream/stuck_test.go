@@ -16,6 +16,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/internal/watchdog"
 )
 
@@ -138,7 +139,7 @@ func TestStuckShardSendsNothing(t *testing.T) {
 	f.until(func() bool { return f.state(a).Waiting == 0 && f.state(a).Busy == 0 })
 	c.silent(t)
 	oc.silent(t)
-	for _, m := range f.messages(2) {
+	for _, m := range provider.Messages(f.t, f.box, 2) {
 		if body := string(m.Body); body != "before\r\n" && body != "after\r\n" {
 			t.Errorf("sent: %q", body)
 		}
@@ -351,7 +352,7 @@ func TestStuckShardRace(t *testing.T) {
 	if given == 0 {
 		t.Error("no session has given up")
 	}
-	f.noViolations()
+	provider.NoViolations(f.t, f.box)
 }
 
 // impatient relays a message as a session does that asks at each moment whether it

@@ -13,6 +13,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream/internal/failure"
 )
 
@@ -35,7 +36,7 @@ func TestThrottledAccountHasFewerConnections(t *testing.T) {
 	a := f.accounts[0]
 	f.flood(8, a)
 	f.waitAccount(a, func(s sandbox.AccountStats) bool { return s.MaxOpen == 4 })
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseData, Action: sandbox.ActionReply, Times: 1, Reply: "432 4.3.2 sender thread limit exceeded"})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseData, Action: sandbox.ActionReply, Times: 1, Reply: "432 4.3.2 sender thread limit exceeded"})
 	if res := f.send(a, "to@example.com", "a\r\n"); code(res.Reply) != "432 4.3.2" {
 		t.Errorf("the reply is not passed on: %v", res.Reply)
 	}
@@ -63,7 +64,7 @@ func TestThrottledAccountHasFewerConnections(t *testing.T) {
 func TestThrottleIsForgotten(t *testing.T) {
 	f := newFixture(t, nil)
 	a := f.accounts[0]
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Times: 1, Reply: "451 4.7.500 server busy"})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseMail, Action: sandbox.ActionReply, Times: 1, Reply: "451 4.7.500 server busy"})
 	f.send(a, "to@example.com", "a\r\n")
 	f.until(func() bool {
 		f.eventually(a)
@@ -84,7 +85,7 @@ func TestQuotaRefusalPausesTheAccount(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, temporary %t", reply[:11], soft), func(t *testing.T) {
 				f := newFixture(t, func(s *setup) { s.relay.QuotaAsTemporary = soft })
 				a, neighbour := f.accounts[whose], f.accounts[1-whose]
-				f.faults(sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Account: a.Email, Action: sandbox.ActionReply, Reply: reply})
+				provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Account: a.Email, Action: sandbox.ActionReply, Reply: reply})
 				parts := strings.SplitN(reply, " ", 3)
 				want := parts[0] + " " + parts[1]
 				if soft {
@@ -125,7 +126,7 @@ func TestQuotaRefusalByDefault(t *testing.T) {
 	} {
 		f := newFixture(t, nil)
 		a := f.accounts[tt.whose]
-		f.faults(sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Account: a.Email, Action: sandbox.ActionReply, Reply: tt.reply})
+		provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Account: a.Email, Action: sandbox.ActionReply, Reply: tt.reply})
 		if got := f.send(a, "to@example.com", "a\r\n").Reply.String(); got != cmp.Or(tt.want, tt.reply) {
 			t.Errorf("%s: the client is told %s", tt.reply, got)
 		}
@@ -144,7 +145,7 @@ func TestHarmfulRefusalHoldsTheAccount(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFixture(t, nil)
 			a := f.accounts[1]
-			f.faults(sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionReply, Reply: tt.reply, Times: 1})
+			provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionReply, Reply: tt.reply, Times: 1})
 			if got := code(f.send(a, "a@x.test", "a\r\n").Reply); got != tt.reply[:len(got)] {
 				t.Errorf("%v, want the refusal as it is", got)
 			}
@@ -209,7 +210,7 @@ func TestDeadEndpointAnswersAtOnce(t *testing.T) {
 // TestDeadEndpointIsProbed: when it lives again, one connection finds out.
 func TestDeadEndpointIsProbed(t *testing.T) {
 	f := newFixture(t, func(s *setup) { s.relay.Breaker.Recovery = 5 * time.Millisecond })
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseConnect, Action: sandbox.ActionReset})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseConnect, Action: sandbox.ActionReset})
 	f.until(func() bool {
 		f.send(f.accounts[0], "to@example.com", "a\r\n")
 		return f.metric(`upstream_breaker_changes_total{to="half_open"}`) != "0"
@@ -230,7 +231,7 @@ func TestDeadAccountsDoNotStopTheOthers(t *testing.T) {
 	for _, a := range f.accounts[:5] {
 		rules = append(rules, sandbox.Rule{Phase: sandbox.PhaseAuth, Account: a.Email, Action: sandbox.ActionReply, Reply: "535 5.7.3 no"})
 	}
-	f.faults(rules...)
+	provider.Faults(f.t, f.box, rules...)
 	for i := range 10 {
 		for _, a := range f.accounts[:5] {
 			if res := f.send(a, "to@example.com", "a\r\n"); !res.Reply.Transient() {
@@ -255,7 +256,7 @@ func TestMissingSourceAddressIsTheAccountsFault(t *testing.T) {
 		}
 	}
 	f.sendOK(f.accounts[1], "neighbour\r\n")
-	f.messages(1)
+	provider.Messages(f.t, f.box, 1)
 }
 
 func TestPrewarm(t *testing.T) {

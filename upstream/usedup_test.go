@@ -11,6 +11,7 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestUsedUpConnections: a provider that refuses what comes after the tenth message of a
@@ -27,7 +28,7 @@ func TestUsedUpConnections(t *testing.T) {
 						s.keywords, s.limits.MaxConnections = offer.keywords, 1
 						s.relay.ThrottleRecovery = time.Hour
 					})
-					f.faults(sandbox.Rule{Phase: at, Action: sandbox.ActionReply, Reply: reply, Per: "connection", Since: most + 1})
+					provider.Faults(f.t, f.box, sandbox.Rule{Phase: at, Action: sandbox.ActionReply, Reply: reply, Per: "connection", Since: most + 1})
 					budget := codec.NewBudget(1 << 20)
 					for i := range messages {
 						tx, c := f.envelope(f.accounts[0], "to@example.com")
@@ -71,7 +72,7 @@ func TestUsedUpConnections(t *testing.T) {
 func TestClosesBehindItsAnswer(t *testing.T) {
 	for _, most := range []int64{1, 3} {
 		f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
-		f.faults(sandbox.Rule{Phase: sandbox.PhaseAfterReply, Action: sandbox.ActionClose, Per: "connection", Nth: most})
+		provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseAfterReply, Action: sandbox.ActionClose, Per: "connection", Nth: most})
 		a := f.accounts[0]
 		for i := range int(4 * most) {
 			f.sendOK(a, fmt.Sprintf("message %d\r\n", i))
@@ -115,7 +116,7 @@ func TestRepliesByWay(t *testing.T) {
 					}
 				}
 			}
-			f.noViolations()
+			provider.NoViolations(f.t, f.box)
 		})
 	}
 }
@@ -139,7 +140,7 @@ func (f *fixture) replyAt(text string, at sandbox.Phase, several, carried, twice
 	if several && at == sandbox.PhaseRcpt { // the first one counts for the message
 		rule.Recipient = "a@x.test"
 	}
-	f.faults(rule)
+	provider.Faults(f.t, f.box, rule)
 	before := f.box.Stats().Messages
 	body, told := "that\r\n", codec.Reply{}
 	if several {

@@ -12,6 +12,7 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
@@ -101,7 +102,7 @@ func TestEveryCellOfTheTable(t *testing.T) {
 						}
 					}
 				}
-				if f.noViolations(); cells < 2*len(replies) {
+				if provider.NoViolations(f.t, f.box); cells < 2*len(replies) {
 					t.Errorf("%d cells", cells)
 				}
 			})
@@ -135,10 +136,10 @@ func (c *cell) check() {
 	if c.want.Account == throttle.AccountToken || c.want.Line&throttle.LineForm != 0 {
 		rule.Times = 2 // with another token, or in the other form, too
 	}
-	f.faults(rule)
+	provider.Faults(f.t, f.box, rule)
 	throttled, paused := f.metric(`upstream_throttle_events_total{action="concurrency"}`), f.metric(`upstream_throttle_events_total{action="logins"}`)
 	told := c.message()
-	f.fired("cell", rule.Times)
+	provider.Fired(f.t, f.box, "cell", rule.Times)
 	f.box.ClearFaults()
 	if c.phase < throttle.PhaseMail {
 		c.checkLogin(told, paused)
@@ -275,7 +276,7 @@ func TestEveryOtherCode(t *testing.T) {
 				text += " " + strconv.Itoa(code/100) + detail
 			}
 			a := f.accounts[(code+i)%len(f.accounts)]
-			f.faults(sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Account: a.Email, Action: sandbox.ActionReply, Reply: text + " no", Times: 1})
+			provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Account: a.Email, Action: sandbox.ActionReply, Reply: text + " no", Times: 1})
 			if res := f.send(a, "to@x.test", "a\r\n"); res.Reply != parsed(t, text+" no") {
 				t.Errorf("%s: told %v", text, res.Reply)
 			}

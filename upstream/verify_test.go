@@ -10,6 +10,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/throttle"
@@ -36,7 +37,7 @@ func TestVerify(t *testing.T) {
 		if st := f.box.Stats(); st.Logins != 2 || st.Quits != 2 || st.Messages != 0 {
 			t.Errorf("%d logins, %d QUITs, %d messages", st.Logins, st.Quits, st.Messages)
 		}
-		f.noViolations()
+		provider.NoViolations(f.t, f.box)
 	}
 }
 
@@ -56,7 +57,7 @@ func TestVerifyTellsWhatFails(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFixture(t, nil)
-			f.faults(tt.rule)
+			provider.Faults(f.t, f.box, tt.rule)
 			err := f.verifier().Verify(t.Context(), f.accounts[0])
 			e, ok := errors.AsType[*Error](err)
 			if !ok || e.Phase != tt.phase || e.Reply.Code != tt.reply || tt.is != nil && !errors.Is(err, tt.is) {
@@ -80,12 +81,12 @@ func TestVerifyReplacesRefusedToken(t *testing.T) {
 
 func TestVerifyEndsWithItsContext(t *testing.T) {
 	f := newFixture(t, nil)
-	f.faults(sandbox.Rule{Name: "silent", Phase: sandbox.PhaseBanner, Action: sandbox.ActionStall})
+	provider.Faults(f.t, f.box, sandbox.Rule{Name: "silent", Phase: sandbox.PhaseBanner, Action: sandbox.ActionStall})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("enough")
 	done := make(chan error, 1)
 	go func() { done <- f.verifier().Verify(ctx, f.accounts[0]) }()
-	f.fired("silent", 1)
+	provider.Fired(f.t, f.box, "silent", 1)
 	cancel(why)
 	if err := testkit.Receive(t, "the check ends", done); !errors.Is(err, why) {
 		t.Errorf("got %v", err)
@@ -111,13 +112,13 @@ func TestRetainClosesConnectionsOfRemovedAccounts(t *testing.T) {
 		}
 	}
 	// A message that is under way is finished.
-	f.faults(sandbox.Rule{Name: "slow", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Times: 1,
+	provider.Faults(f.t, f.box, sandbox.Rule{Name: "slow", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Times: 1,
 		For: sandbox.Duration(200 * time.Millisecond)})
 	running, c := f.message(f.accounts[0], "to@example.com", "running\r\n")
 	if err := f.trySubmit(running); err != nil {
 		t.Fatal(err)
 	}
-	f.fired("slow", 1)
+	provider.Fired(f.t, f.box, "slow", 1)
 	f.relay.Retain(snapshotOf(t, f.accounts[1]))
 	if a := c.next(t); a.res.Reply.Code != 250 {
 		t.Errorf("the running message: %v", a.res.Reply)
@@ -128,7 +129,7 @@ func TestRetainClosesConnectionsOfRemovedAccounts(t *testing.T) {
 	if st := f.state(f.accounts[1]); st.Parked != 1 {
 		t.Errorf("the account that stays: %+v", st)
 	}
-	f.noViolations()
+	provider.NoViolations(f.t, f.box)
 }
 
 func TestRetainClosesConnectionsOfChangedAccounts(t *testing.T) {
@@ -151,7 +152,7 @@ func TestRetainDeliversWhatWaits(t *testing.T) {
 	for _, removed := range []bool{false, true} {
 		f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
 		a, changed := f.accounts[0], *f.accounts[0]
-		f.faults(sandbox.Rule{Name: "slow", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Times: 1,
+		provider.Faults(f.t, f.box, sandbox.Rule{Name: "slow", Phase: sandbox.PhaseAfterEOD, Action: sandbox.ActionStall, Times: 1,
 			For: sandbox.Duration(200 * time.Millisecond)})
 		running, c := f.message(a, "to@example.com", "running\r\n")
 		waiting, c2 := f.message(a, "to@example.com", "waiting\r\n")
@@ -160,7 +161,7 @@ func TestRetainDeliversWhatWaits(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		f.fired("slow", 1)
+		provider.Fired(f.t, f.box, "slow", 1)
 		changed.AuthIdentity = "other@example.com"
 		if removed {
 			f.relay.Retain(snapshotOf(t, f.accounts[1]))
@@ -195,7 +196,7 @@ func TestDrain(t *testing.T) {
 
 func TestStateTellsFailures(t *testing.T) {
 	f := newFixture(t, nil)
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "454 4.7.0 too many logins"})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: "454 4.7.0 too many logins"})
 	if res := f.send(f.accounts[0], "to@example.com", "a\r\n"); res.Err == nil {
 		t.Fatal("the message was delivered")
 	}

@@ -11,6 +11,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream"
 )
 
@@ -48,8 +49,8 @@ func TestEndpointFaults(t *testing.T) {
 				k.account = nil // the operator puts it right
 				k.reload(t, k.users)
 				k.deliver(t, c, victim, rcpts, style{}, true)
-				k.settled(t)
-				k.stop(t)
+				k.Settled(t)
+				k.Stop()
 			})
 		}
 	}
@@ -76,7 +77,7 @@ func TestEndpointDown(t *testing.T) {
 	}
 	k.deliver(t, c, victim, 1, style{}, true)
 	k.deliver(t, nil, neighbour, 1, style{}, true)
-	k.settled(t)
+	k.Settled(t)
 }
 
 // TestLargeContentCut resets the connection in content that is too large for
@@ -87,7 +88,7 @@ func TestLargeContentCut(t *testing.T) {
 		for _, rcpts := range []int{1, 3} {
 			t.Run("", func(t *testing.T) { // one at a time: they take much memory
 				k := newStack(t, defaults(sandbox.PresetGmail))
-				k.setFaults(t, sandbox.Rule{Name: "fault", Phase: sandbox.PhaseMidContent, Action: sandbox.ActionReset,
+				provider.Faults(t, k.sandbox, sandbox.Rule{Name: "fault", Phase: sandbox.PhaseMidContent, Action: sandbox.ActionReset,
 					After: 64 << 10, Times: times})
 				l := newLetter(victim, rcpts, size)
 				var c *client
@@ -102,8 +103,8 @@ func TestLargeContentCut(t *testing.T) {
 				checkTold(t, k, l, o.told(0), want)
 				k.sandbox.ClearFaults()
 				k.deliver(t, c, victim, rcpts, style{}, false)
-				k.settled(t)
-				k.stop(t)
+				k.Settled(t)
+				k.Stop()
 			})
 		}
 	}
@@ -155,7 +156,7 @@ func TestDeadAccounts(t *testing.T) {
 				rules = append(rules, sandbox.Rule{Phase: sandbox.PhaseAuth, Action: sandbox.ActionReply, Reply: reply, Account: dead})
 			}
 			k := newStack(t, s)
-			k.setFaults(t, rules...)
+			provider.Faults(t, k.sandbox, rules...)
 			for range 2 {
 				for _, dead := range s.users[2:] {
 					l := newLetter(dead, 1, contentSize)
@@ -173,8 +174,8 @@ func TestDeadAccounts(t *testing.T) {
 				}
 				k.deliver(t, nil, neighbour, 1, style{}, false)
 			}
-			k.settled(t)
-			k.stop(t)
+			k.Settled(t)
+			k.Stop()
 		})
 	}
 }
@@ -188,7 +189,7 @@ func TestRefusedAndTaken(t *testing.T) {
 			t.Run(string(phase)+" "+reply[:3], func(t *testing.T) {
 				t.Parallel()
 				k := newStack(t, defaults(sandbox.PresetGmail))
-				k.setFaults(t, sandbox.Rule{Phase: phase, Action: sandbox.ActionReply, Reply: reply, Accept: true})
+				provider.Faults(t, k.sandbox, sandbox.Rule{Phase: phase, Action: sandbox.ActionReply, Reply: reply, Accept: true})
 				l := newLetter(victim, 1, contentSize)
 				var c *client
 				o, err := k.try(&c, l, style{})
@@ -200,8 +201,8 @@ func TestRefusedAndTaken(t *testing.T) {
 				}
 				k.sandbox.ClearFaults()
 				k.deliver(t, c, victim, 1, style{}, false)
-				k.settled(t)
-				k.stop(t)
+				k.Settled(t)
+				k.Stop()
 			})
 		}
 	}

@@ -24,7 +24,7 @@ func TestLongTokens(t *testing.T) {
 					k := newStack(t, s)
 					k.deliver(t, nil, victim, 1, style{bdat: true, pipelined: true}, false)
 					k.deliver(t, nil, neighbour, 3, style{}, false)
-					k.settled(t)
+					k.Settled(t)
 					if n := k.sandbox.Stats().Violations[sandbox.ViolationLineLength]; n != 0 {
 						t.Errorf("%d lines were too long for the provider", n)
 					}
@@ -33,7 +33,7 @@ func TestLongTokens(t *testing.T) {
 							t.Errorf("%s: %d token requests", user, n)
 						}
 					}
-					k.stop(t)
+					k.Stop()
 				})
 			}
 		}

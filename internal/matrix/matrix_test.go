@@ -9,6 +9,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestMatrix runs every fault at every phase.
@@ -53,14 +54,14 @@ func (c *matrixCase) run(t *testing.T, timeout time.Duration) (struck bool) {
 		t.Fatal(err)
 	}
 	defer first.close()
-	k.setFaults(t, rules...)
+	provider.Faults(t, k.sandbox, rules...)
 	l := newLetter(victim, c.rcpts, contentSize)
 	o := first.send(l, c.how)
 	if c.strikes() && k.sandbox.Fired("fault") == 0 {
 		if !c.stall {
 			t.Fatal("the fault did not strike")
 		}
-		k.stop(t)
+		k.Stop()
 		return false
 	}
 	c.check(t, k, l, o)
@@ -81,8 +82,8 @@ func (c *matrixCase) run(t *testing.T, timeout time.Duration) (struck bool) {
 	k.deliver(t, first, victim, c.rcpts, c.how, true)
 	k.deliver(t, nil, neighbour, c.rcpts, c.how, c.stall || c.rule.Action == sandbox.ActionDropKeyword)
 	c.recheck(t, k, l, o)
-	k.settled(t)
-	k.stop(t)
+	k.Settled(t)
+	k.Stop()
 	return true
 }
 

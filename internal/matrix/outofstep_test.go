@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // TestOutOfStep lets a provider send an unsolicited reply other than 421 before it reads
@@ -17,7 +18,7 @@ func TestOutOfStep(t *testing.T) {
 			s := defaults(sandbox.PresetGmail)
 			s.account = hurried
 			k := newStack(t, s)
-			k.setFaults(t, sandbox.Rule{Name: "fault", Phase: sandbox.PhaseIdle, Action: sandbox.ActionReply, Reply: reply, Every: 3})
+			provider.Faults(t, k.sandbox, sandbox.Rule{Name: "fault", Phase: sandbox.PhaseIdle, Action: sandbox.ActionReply, Reply: reply, Every: 3})
 			var told ledger
 			var working sync.WaitGroup
 			for n := range 4 {
@@ -39,8 +40,8 @@ func TestOutOfStep(t *testing.T) {
 			k.sandbox.ClearFaults()
 			told.audit(t, k)
 			k.deliver(t, nil, victim, 1, style{}, true)
-			k.settled(t)
-			k.stop(t)
+			k.Settled(t)
+			k.Stop()
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 var (
@@ -83,8 +84,8 @@ func TestProperty(t *testing.T) {
 	if len(v) > 0 {
 		t.Errorf("breaches of protocol: %v", v)
 	}
-	k.settled(t)
-	k.stop(t)
+	k.Settled(t)
+	k.Stop()
 }
 
 // hurried makes an account one whose messages wait for each other, but not for
@@ -178,7 +179,7 @@ func (p *propertyRun) upset(t *testing.T, random *rand.Rand) {
 		for range 1 + random.IntN(4) {
 			rules = append(rules, randomRule(random, user))
 		}
-		p.setFaults(t, rules...)
+		provider.Faults(t, p.sandbox, rules...)
 	case 3, 4, 5:
 		p.sandbox.ClearFaults()
 	case 6:

@@ -10,7 +10,6 @@ import (
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/internal/testkit/backend"
-	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/server"
 	"xoauth2-proxy/upstream"
@@ -91,14 +90,3 @@ func newStack(t testing.TB, s settings) *stack {
 // clientOf is the OAuth2 client of an account: one of its own, as what a token
 // endpoint says of a client holds for all accounts of it.
 func clientOf(user string) string { return "client-of-" + user }
-
-func (k *stack) settled(t testing.TB) { t.Helper(); k.Settled(t) }
-
-// stop ends the stack and checks that nothing is left.
-func (k *stack) stop(testing.TB) { k.Stop() }
-
-// setFaults sets the fault script of the provider.
-func (k *stack) setFaults(t testing.TB, rules ...sandbox.Rule) {
-	t.Helper()
-	provider.Faults(t, k.sandbox, rules...)
-}

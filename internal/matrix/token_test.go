@@ -9,6 +9,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // tokenFaults are what can happen at the token endpoint. atLogin is what a
@@ -42,7 +43,7 @@ func TestTokenFaultAtLogin(t *testing.T) {
 			t.Parallel()
 			k := newTokenStack(t, f.rule.Action)
 			f.rule.Name, f.rule.Phase, f.rule.Account = "fault", sandbox.PhaseToken, victim
-			k.setFaults(t, f.rule)
+			provider.Faults(t, k.sandbox, f.rule)
 			l := newLetter(victim, 1, contentSize)
 			var c *client
 			o, err := k.try(&c, l, style{})
@@ -69,7 +70,7 @@ func TestTokenFaultAtMessage(t *testing.T) {
 			}
 			k.sandbox.ExpireTokens(victim)
 			f.rule.Name, f.rule.Phase, f.rule.Account = "fault", sandbox.PhaseToken, victim
-			k.setFaults(t, f.rule)
+			provider.Faults(t, k.sandbox, f.rule)
 			l := newLetter(victim, 1, contentSize)
 			o := c.send(l, style{})
 			checkTold(t, k, l, o.told(0), f.atMessage)
@@ -124,8 +125,8 @@ func (k *stack) afterToken(t *testing.T, c *client, reload bool) {
 		k.reload(t, k.users)
 	}
 	k.deliver(t, c, victim, 1, style{}, true)
-	k.settled(t)
-	k.stop(t)
+	k.Settled(t)
+	k.Stop()
 }
 
 // reload publishes the accounts anew, in the order in which the proxy does.
@@ -142,7 +143,7 @@ func (k *stack) reload(t testing.TB, users []string) {
 func TestRetryAfterIsObeyed(t *testing.T) {
 	t.Parallel()
 	k := newTokenStack(t, sandbox.ActionReply)
-	k.setFaults(t, sandbox.Rule{Name: "fault", Phase: sandbox.PhaseToken, Action: sandbox.ActionReply, Status: 429, RetryAfter: "3600"})
+	provider.Faults(t, k.sandbox, sandbox.Rule{Name: "fault", Phase: sandbox.PhaseToken, Action: sandbox.ActionReply, Status: 429, RetryAfter: "3600"})
 	for range 5 {
 		_, err := k.login(victim)
 		if r, refused := errors.AsType[refusal](err); !refused || !strings.HasPrefix(string(r), tempAuth+" ") {
@@ -164,7 +165,7 @@ func TestRotation(t *testing.T) {
 	configured := k.sandbox.RefreshToken(victim)
 	for range 3 {
 		k.deliver(t, nil, victim, 1, style{}, true)
-		k.settled(t)
+		k.Settled(t)
 		k.sandbox.ExpireTokens(victim)
 		k.reconnect(t)
 	}

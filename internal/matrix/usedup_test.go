@@ -6,6 +6,7 @@ import (
 
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 )
 
 // usedUpCase is a fault of a connection that has carried a message, or of BDAT.
@@ -70,7 +71,7 @@ func (c *usedUpCase) run(t *testing.T, kind *matrixCase) {
 	if !bdat {
 		k.deliver(t, nil, victim, kind.rcpts, kind.how, false)
 	}
-	k.setFaults(t, c.rule)
+	provider.Faults(t, k.sandbox, c.rule)
 	l := newLetter(victim, kind.rcpts, contentSize)
 	var cl *client
 	o, err := k.try(&cl, l, kind.how)
@@ -102,6 +103,6 @@ func (c *usedUpCase) run(t *testing.T, kind *matrixCase) {
 	if cl != nil {
 		cl.close()
 	}
-	k.settled(t)
-	k.stop(t)
+	k.Settled(t)
+	k.Stop()
 }

@@ -113,6 +113,12 @@ func (b *Backend) Nonzero(t testing.TB, names ...string) (left string) {
 	return left
 }
 
+// Metric reads one metric by its name with labels. It must be there.
+func (b *Backend) Metric(t testing.TB, name string) float64 {
+	t.Helper()
+	return testkit.Metric(t, b.Metrics.WritePrometheus, name)
+}
+
 // Settled waits until nothing is going on, and until the provider has no connection but
 // the parked ones.
 func (b *Backend) Settled(t testing.TB) {
@@ -121,7 +127,7 @@ func (b *Backend) Settled(t testing.TB) {
 		if busy := b.Nonzero(t, InUse...); busy != "" {
 			return busy
 		}
-		open, parked := b.Provider.Stats().Open, int64(testkit.Metric(t, b.Metrics.WritePrometheus, `upstream_connections{state="parked"}`))
+		open, parked := b.Provider.Stats().Open, int64(b.Metric(t, `upstream_connections{state="parked"}`))
 		if open != parked {
 			return fmt.Sprintf("the provider has %d connections, the relay %d", open, parked)
 		}

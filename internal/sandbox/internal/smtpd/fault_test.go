@@ -12,6 +12,7 @@ import (
 	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 	"xoauth2-proxy/internal/sandbox/internal/wait"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // reach brings a client to the point where the phase's fault strikes, and
@@ -24,23 +25,23 @@ func reach(t *testing.T, s *fixture, ph fault.Phase) (c *client, provoke string)
 		return dial(t, s, s.Addr(mailbox.Gmail)), ""
 	case fault.PhaseTLS, fault.PhaseStartTLS, fault.PhaseEHLO, fault.PhaseCommand:
 		c := dial(t, s, s.Addr(mailbox.Gmail))
-		c.want("220 ")
+		c.Expect("220 ")
 		if ph == fault.PhaseEHLO || ph == fault.PhaseCommand {
 			return c, "EHLO x\r\n"
 		}
-		c.cmd("EHLO x", "250-")
+		c.Cmd("EHLO x", "250-")
 		if ph == fault.PhaseStartTLS {
 			return c, "STARTTLS\r\n"
 		}
-		c.cmd("STARTTLS", "220 ")
+		c.Cmd("STARTTLS", "220 ")
 		return c, "\x16\x03\x01\x02\x00\x01"
 	case fault.PhaseAuth:
 		c := dial(t, s, s.Addr(mailbox.Gmail)).secure()
-		return c, "AUTH XOAUTH2 " + xoauth2(gmailUser, s.token(gmailUser)) + "\r\n"
+		return c, "AUTH XOAUTH2 " + testkit.XOAuth2(gmailUser, s.token(gmailUser)) + "\r\n"
 	case fault.PhaseIdle:
 		c := dial(t, s, s.Addr(mailbox.Gmail)).secure()
-		c.send("AUTH XOAUTH2 " + xoauth2(gmailUser, s.token(gmailUser)) + "\r\n")
-		c.want("235 ")
+		c.Send("AUTH XOAUTH2 " + testkit.XOAuth2(gmailUser, s.token(gmailUser)) + "\r\n")
+		c.Expect("235 ")
 		return c, ""
 	}
 	c = login(t, s, gmailUser)
@@ -50,15 +51,15 @@ func reach(t *testing.T, s *fixture, ph fault.Phase) (c *client, provoke string)
 	case fault.PhaseRset, fault.PhaseNoop, fault.PhaseQuit:
 		return c, strings.ToUpper(string(ph)) + "\r\n"
 	}
-	c.cmd("MAIL FROM:<from@a.test>", "250 ")
+	c.Cmd("MAIL FROM:<from@a.test>", "250 ")
 	if ph == fault.PhaseRcpt {
 		return c, "RCPT TO:<to@b.test>\r\n"
 	}
-	c.cmd("RCPT TO:<to@b.test>", "250 ")
+	c.Cmd("RCPT TO:<to@b.test>", "250 ")
 	message = message[strings.Index(message, "BDAT"):]
 	if ph == fault.PhaseAfterReply {
-		c.send(message)
-		c.want("250 2.0.0")
+		c.Send(message)
+		c.Expect("250 2.0.0")
 		return c, ""
 	}
 	return c, message
@@ -99,7 +100,7 @@ func TestFaultMatrix(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if err := s.WaitFired(testContext(t), "f", 1); err != nil {
+				if err := s.WaitFired(testkit.Context(t), "f", 1); err != nil {
 					t.Error(err)
 				}
 				if got := len(s.Messages()); got != stored(ph) {
@@ -135,31 +136,31 @@ func checkAction(t *testing.T, c *client, r fault.Rule) {
 	switch r.Action {
 	case fault.ActionReply:
 		if !strings.HasPrefix(r.Reply, "421") {
-			if got := c.want("450-"); got != "450-4.2.1 first\n450 4.2.1 second" {
+			if got := c.Expect("450-"); got != "450-4.2.1 first\n450 4.2.1 second" {
 				t.Errorf("reply %q", got)
 			}
 			return
 		}
-		c.want("421 4.3.2 go away")
-		c.wantEnd()
+		c.Expect("421 4.3.2 go away")
+		c.ExpectEnd()
 	case fault.ActionClose:
-		if err := c.wantEnd(); err != nil {
+		if err := c.ExpectEnd(); err != nil {
 			t.Errorf("ended by %v, want EOF", err)
 		}
 	case fault.ActionCut: // crypto/tls does not tell the client of the missing close_notify
-		if err := c.wantEnd(); err != nil {
+		if err := c.ExpectEnd(); err != nil {
 			t.Errorf("ended by %v, want EOF", err)
 		}
 	case fault.ActionReset:
-		if err := c.wantEnd(); !errors.Is(err, syscall.ECONNRESET) {
+		if err := c.ExpectEnd(); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("ended by %v, want a reset", err)
 		}
 	case fault.ActionStall:
-		if err := c.srv.WaitFired(testContext(t), "f", 1); err != nil {
+		if err := c.srv.WaitFired(testkit.Context(t), "f", 1); err != nil {
 			t.Fatal(err)
 		}
 		c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
-		if got, err := c.reply(); err == nil || got != "" {
+		if got, err := c.Reply(); err == nil || got != "" {
 			t.Errorf("a stalled session answered %q, %v", got, err)
 		}
 		c.TCP.Close()
@@ -168,7 +169,7 @@ func checkAction(t *testing.T, c *client, r fault.Rule) {
 			t.Errorf("garbage %q, %v", got, err)
 		}
 	case fault.ActionHuge:
-		if got := c.want("250-"); len(got) < 90_000 {
+		if got := c.Expect("250-"); len(got) < 90_000 {
 			t.Errorf("a huge reply of %d bytes", len(got))
 		}
 	}
@@ -183,19 +184,19 @@ func TestFaultAccept(t *testing.T) {
 	}
 	set(fault.Rule{Action: fault.ActionAcceptThenClose})
 	c := login(t, s, gmailUser)
-	c.send(bdat("a@b.test", "c@d.test", "one"))
-	c.want("250 2.1.0")
-	c.want("250 2.1.5")
-	c.wantEnd()
+	c.Send(bdat("a@b.test", "c@d.test", "one"))
+	c.Expect("250 2.1.0")
+	c.Expect("250 2.1.5")
+	c.ExpectEnd()
 	if n := len(s.Messages()); n != 1 {
 		t.Fatalf("%d messages, want 1", n)
 	}
 	set(fault.Rule{Action: fault.ActionReply, Reply: "250 2.0.0 verbatim\nsecond\n", Accept: true})
 	c = login(t, s, gmailUser)
-	c.send(bdat("a@b.test", "c@d.test", "two"))
-	c.want("250 2.1.0")
-	c.want("250 2.1.5")
-	if got := c.want("250"); got != "250-2.0.0 verbatim\n250-second\n250 " {
+	c.Send(bdat("a@b.test", "c@d.test", "two"))
+	c.Expect("250 2.1.0")
+	c.Expect("250 2.1.5")
+	if got := c.Expect("250"); got != "250-2.0.0 verbatim\n250-second\n250 " {
 		t.Errorf("reply %q", got)
 	}
 	if n := len(s.Messages()); n != 2 {
@@ -209,7 +210,7 @@ func TestFaultStallThenGoOn(t *testing.T) {
 	for _, ph := range []fault.Phase{fault.PhaseMail, fault.PhaseRcpt, fault.PhaseData, fault.PhaseMidContent, fault.PhaseAfterEOD, fault.PhaseAfterReply} {
 		s.setFaults(t, fault.Rule{Phase: ph, Action: fault.ActionStall, For: wait.Duration(time.Millisecond), Name: "f"})
 		c.deliver("late")
-		if err := s.WaitFired(testContext(t), "f", 1); err != nil {
+		if err := s.WaitFired(testkit.Context(t), "f", 1); err != nil {
 			t.Error(err)
 		}
 		s.ClearFaults()
@@ -243,9 +244,9 @@ func TestFaultMidContentOfData(t *testing.T) {
 	s := newServer(t, setup{Faults: []fault.Rule{{Phase: fault.PhaseMidContent, Action: fault.ActionReply, Reply: "451 4.3.0 enough", After: 20_000}}})
 	c := login(t, s, gmailUser)
 	dialog(c, "MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|DATA>354")
-	c.send(strings.Repeat("a\r\n", 10_000) + ".\r\n")
-	c.want("451 4.3.0")
-	c.cmd("NOOP", "250 ")
+	c.Send(strings.Repeat("a\r\n", 10_000) + ".\r\n")
+	c.Expect("451 4.3.0")
+	c.Cmd("NOOP", "250 ")
 	if len(s.Messages()) != 0 {
 		t.Error("the message was stored")
 	}
@@ -265,7 +266,7 @@ func TestFaultMatching(t *testing.T) {
 	g, o := login(t, s, gmailUser), login(t, s, outlookUser)
 	dialog(g, "NOOP>250|MAIL FROM:<>>550|MAIL FROM:<a@b.test>>250|RCPT TO:<x@bad.test>>550|RCPT TO:<1@b.test>>250|RCPT TO:<2@b.test>>250|RCPT TO:<3@b.test>>450|RCPT TO:<4@b.test>>250|NOOP>450|NOOP>250|RSET>250")
 	dialog(o, "NOOP>250|MAIL FROM:<a@b.test>>451|MAIL FROM:<a@b.test>>250|RSET>450|QUIT>450")
-	g.cmd("QUIT", "221 ")
+	g.Cmd("QUIT", "221 ")
 	want := map[string][2]int64{"rcpt": {1, 1}, "third": {4, 1}, "null": {1, 1}, "account": {2, 1}, "second": {4, 1}, "endpoint": {1, 1}, "conn": {1, 1}}
 	for _, f := range s.Faults() {
 		if w := want[f.Rule.Name]; f.Seen != w[0] || f.Fired != w[1] {
@@ -281,7 +282,7 @@ func TestFaultKeyword(t *testing.T) {
 	}})
 	c := login(t, s, gmailUser)
 	dialog(c, `MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|BDAT 2 LAST\n>502|RSET>250`)
-	got := c.cmd("EHLO x", "250-")
+	got := c.Cmd("EHLO x", "250-")
 	if strings.Contains(got, "XOAUTH2") || !strings.Contains(got, "AUTH LOGIN PLAIN PLAIN-CLIENTTOKEN") || !strings.Contains(got, "CHUNKING") {
 		t.Errorf("keywords %q", got)
 	}
@@ -300,11 +301,11 @@ func TestFaultCertificate(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			s := newServer(t, setup{Faults: []fault.Rule{{Phase: fault.PhaseTLS, Action: fault.ActionWrongCertificate, Certificate: kind, Times: 1}}})
 			c := dial(t, s, s.TLSAddr(mailbox.Gmail))
-			if err := c.handshake(c.tlsConfig()); !is(err) {
+			if err := c.handshake(testkit.Trusting(c.srv.CAPEM(), "localhost")); !is(err) {
 				t.Errorf("handshake: %v", err)
 			}
 			c = dial(t, s, s.TLSAddr(mailbox.Gmail))
-			if err := c.handshake(c.tlsConfig()); err != nil {
+			if err := c.handshake(testkit.Trusting(c.srv.CAPEM(), "localhost")); err != nil {
 				t.Errorf("next handshake: %v", err)
 			}
 		})
@@ -318,15 +319,15 @@ func TestFaultIdleDelay(t *testing.T) {
 	if n := s.Fired("f"); n > 1 { // the rule waits, and will count when it strikes
 		t.Errorf("fired %d times before its time", n)
 	}
-	c.want("421 4.4.2")
-	c.wantEnd()
+	c.Expect("421 4.4.2")
+	c.ExpectEnd()
 }
 
 func TestFaultHidesNoSession(t *testing.T) {
 	s := newServer(t, setup{Faults: []fault.Rule{{Name: "f", Phase: fault.PhaseMail, Action: fault.ActionStall}}})
 	c := login(t, s, gmailUser)
-	c.send("MAIL FROM:<a@b.test>\r\n")
-	if err := s.WaitFired(testContext(t), "f", 1); err != nil {
+	c.Send("MAIL FROM:<a@b.test>\r\n")
+	if err := s.WaitFired(testkit.Context(t), "f", 1); err != nil {
 		t.Fatal(err)
 	}
 	// Close ends the stalled session; goleak and the cleanup see to it.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // clock is a clock that a test moves.
@@ -46,8 +47,8 @@ func TestConnectionLimit(t *testing.T) {
 	}
 	// Gmail refuses the login.
 	g := dial(t, s, s.Addr(mailbox.Gmail)).secure()
-	g.cmd("AUTH XOAUTH2 "+xoauth2(gmailUser, s.token(gmailUser)), "421 4.7.0")
-	g.wantEnd()
+	g.Cmd("AUTH XOAUTH2 "+testkit.XOAuth2(gmailUser, s.token(gmailUser)), "421 4.7.0")
+	g.ExpectEnd()
 	// Outlook refuses the content, and only on the fourth connection.
 	o := login(t, s, outlookUser)
 	dialog(o, `MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|DATA>432 4.3.2|RSET>250|MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|BDAT 2 LAST\n>432 4.3.2`)
@@ -64,9 +65,9 @@ func TestConnectionGivenBack(t *testing.T) {
 	s, _ := limited(t, mailbox.Limits{Connections: 1})
 	first := login(t, s, outlookUser)
 	second := login(t, s, outlookUser)
-	first.cmd("QUIT", "221 ")
-	first.wantEnd()
-	if err := s.WaitAccount(testContext(t), outlookUser, func(st mailbox.Stats) bool { return st.Open == 1 }); err != nil {
+	first.Cmd("QUIT", "221 ")
+	first.ExpectEnd()
+	if err := s.WaitAccount(testkit.Context(t), outlookUser, func(st mailbox.Stats) bool { return st.Open == 1 }); err != nil {
 		t.Fatal(err)
 	}
 	second.deliver("now it goes")
@@ -75,13 +76,13 @@ func TestConnectionGivenBack(t *testing.T) {
 func TestRecipientLimit(t *testing.T) {
 	s := newServer(t, setup{})
 	c := login(t, s, gmailUser)
-	c.cmd("MAIL FROM:<a@b.test>", "250 ")
+	c.Cmd("MAIL FROM:<a@b.test>", "250 ")
 	for i := range 100 {
-		c.cmd(fmt.Sprintf("RCPT TO:<%d@b.test>", i), "250 ")
+		c.Cmd(fmt.Sprintf("RCPT TO:<%d@b.test>", i), "250 ")
 	}
-	c.cmd("RCPT TO:<x@b.test>", "452 4.5.3")
-	c.cmd("DATA", "354 ")
-	c.cmd("hi\r\n.", "250 ")
+	c.Cmd("RCPT TO:<x@b.test>", "452 4.5.3")
+	c.Cmd("DATA", "354 ")
+	c.Cmd("hi\r\n.", "250 ")
 	if m := s.Messages()[0]; len(m.Recipients) != 100 {
 		t.Errorf("%d recipients", len(m.Recipients))
 	}
@@ -106,10 +107,10 @@ func TestQuotas(t *testing.T) {
 			c := login(t, s, tt.user)
 			send := func(want string) {
 				t.Helper()
-				c.send(bdat("a@b.test", "c@d.test", "x"))
-				c.want("250 ")
-				c.want("250 ")
-				c.want(want)
+				c.Send(bdat("a@b.test", "c@d.test", "x"))
+				c.Expect("250 ")
+				c.Expect("250 ")
+				c.Expect(want)
 			}
 			send("250 2.0.0")
 			send("250 2.0.0")
@@ -129,10 +130,10 @@ func TestOutlookDelaysOverRate(t *testing.T) {
 	s := newServer(t, setup{Endpoints: []Endpoint{{Preset: mailbox.Gmail}, {Preset: mailbox.Outlook, Limits: mailbox.Limits{MessagesPerMinute: 1}}}})
 	c := login(t, s, outlookUser)
 	c.deliver("first")
-	c.send(bdat("a@b.test", "c@d.test", "second"))
-	c.want("250 2.1.0")
-	c.want("250 2.1.5")
-	if err := s.WaitAccount(testContext(t), outlookUser, func(st mailbox.Stats) bool { return st.RateDelays == 1 }); err != nil {
+	c.Send(bdat("a@b.test", "c@d.test", "second"))
+	c.Expect("250 2.1.0")
+	c.Expect("250 2.1.5")
+	if err := s.WaitAccount(testkit.Context(t), outlookUser, func(st mailbox.Stats) bool { return st.RateDelays == 1 }); err != nil {
 		t.Fatal(err)
 	}
 	c.TCP.Close() // a client that does not wait: the message is gone
@@ -147,7 +148,7 @@ func TestLoginLimit(t *testing.T) {
 	login(t, s, gmailUser)
 	auth := func(want string) {
 		t.Helper()
-		dial(t, s, s.Addr(mailbox.Gmail)).secure().cmd("AUTH XOAUTH2 "+xoauth2(gmailUser, s.token(gmailUser)), want)
+		dial(t, s, s.Addr(mailbox.Gmail)).secure().Cmd("AUTH XOAUTH2 "+testkit.XOAuth2(gmailUser, s.token(gmailUser)), want)
 	}
 	auth("454 4.7.0 Too many login attempts")
 	clk.advance(62 * time.Second)

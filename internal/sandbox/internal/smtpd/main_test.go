@@ -3,7 +3,6 @@ package smtpd
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"fmt"
@@ -123,8 +122,6 @@ func plainConfig(keywords ...string) setup {
 	}
 }
 
-func testContext(t testing.TB) context.Context { return testkit.Context(t) }
-
 // client is an SMTP client that shows every octet.
 type client struct {
 	*testkit.Client
@@ -138,21 +135,6 @@ func dial(t testing.TB, s *fixture, addr string) *client {
 	return &client{c, s}
 }
 
-// The methods of testkit.Client by the names that the tests of this package use.
-
-func (c *client) send(text string)               { c.T.Helper(); c.Send(text) }
-func (c *client) reply() (string, error)         { return c.Reply() }
-func (c *client) want(prefix string) string      { c.T.Helper(); return c.Expect(prefix) }
-func (c *client) cmd(line, prefix string) string { c.T.Helper(); return c.Cmd(line, prefix) }
-func (c *client) wantEnd() error                 { c.T.Helper(); return c.ExpectEnd() }
-
-func (c *client) tlsConfig() *tls.Config {
-	return trusting(c.srv)
-}
-
-// trusting trusts the CA of the server alone.
-func trusting(s *fixture) *tls.Config { return testkit.Trusting(s.CAPEM(), "localhost") }
-
 func (c *client) handshake(cfg *tls.Config) error {
 	_, err := c.Handshake(cfg, nil)
 	return err
@@ -161,15 +143,13 @@ func (c *client) handshake(cfg *tls.Config) error {
 // secure greets and does STARTTLS and the second EHLO.
 func (c *client) secure() *client {
 	c.T.Helper()
-	c.StartTLS(c.tlsConfig(), nil)
+	c.StartTLS(testkit.Trusting(c.srv.CAPEM(), "localhost"), nil)
 	return c
 }
 
-func xoauth2(user, token string) string { return testkit.XOAuth2(user, token) }
-
 func (c *client) auth(user string) *client {
 	c.T.Helper()
-	c.cmd("AUTH XOAUTH2 "+xoauth2(user, c.srv.token(user)), "235 2.7.0")
+	c.Cmd("AUTH XOAUTH2 "+testkit.XOAuth2(user, c.srv.token(user)), "235 2.7.0")
 	return c
 }
 
@@ -186,10 +166,10 @@ func bdat(from, to, content string) string {
 
 func (c *client) deliver(content string) {
 	c.T.Helper()
-	c.send(bdat("from@a.test", "to@b.test", content))
-	c.want("250 2.1.0")
-	c.want("250 2.1.5")
-	c.want("250 2.0.0")
+	c.Send(bdat("from@a.test", "to@b.test", content))
+	c.Expect("250 2.1.0")
+	c.Expect("250 2.1.5")
+	c.Expect("250 2.0.0")
 }
 
 func stuffed(content string) []byte {

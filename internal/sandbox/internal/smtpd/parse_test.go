@@ -9,6 +9,7 @@ import (
 	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 	"xoauth2-proxy/internal/sandbox/internal/wait"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // stuff is RFC 5321 section 4.5.2 line by line, the slow and plain way.
@@ -76,7 +77,7 @@ func FuzzSASL(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		if user, token, err := parseXOAUTH2(msg); err == nil {
-			if again := xoauth2(user, token); again != base64.StdEncoding.EncodeToString(msg) {
+			if again := testkit.XOAuth2(user, token); again != base64.StdEncoding.EncodeToString(msg) {
 				t.Errorf("%q read as %q, %q", msg, user, token)
 			}
 		}
@@ -89,9 +90,9 @@ func FuzzSASL(f *testing.F) {
 func TestEarlyTalk(t *testing.T) {
 	s := newServer(t, setup{Faults: []fault.Rule{{Name: "f", Phase: fault.PhaseConnect, Action: fault.ActionStall, For: wait.Duration(1e8)}}})
 	c := dial(t, s, s.Addr(mailbox.Gmail))
-	c.send("EHLO x\r\n")
-	c.want("220 ")
-	c.want("250-")
+	c.Send("EHLO x\r\n")
+	c.Expect("220 ")
+	c.Expect("250-")
 	if v := s.violations(); v[ViolationEarlyTalk] != 1 {
 		t.Errorf("violations %v", v)
 	}

@@ -27,21 +27,21 @@ func TestKeywords(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.endpoint, func(t *testing.T) {
 			c := dial(t, s, s.Addr(tt.endpoint))
-			c.want("220 ")
-			checkKeywords(t, c.cmd("EHLO x", "250-"), tt.clear)
-			c.cmd("STARTTLS", "220 ")
-			if err := c.handshake(c.tlsConfig()); err != nil {
+			c.Expect("220 ")
+			checkKeywords(t, c.Cmd("EHLO x", "250-"), tt.clear)
+			c.Cmd("STARTTLS", "220 ")
+			if err := c.handshake(testkit.Trusting(c.srv.CAPEM(), "localhost")); err != nil {
 				t.Fatal(err)
 			}
-			checkKeywords(t, c.cmd("EHLO x", "250-"), tt.secure)
-			c.cmd("QUIT", "221 ")
+			checkKeywords(t, c.Cmd("EHLO x", "250-"), tt.secure)
+			c.Cmd("QUIT", "221 ")
 
 			implicit := dial(t, s, s.TLSAddr(tt.endpoint))
-			if err := implicit.handshake(c.tlsConfig()); err != nil {
+			if err := implicit.handshake(testkit.Trusting(c.srv.CAPEM(), "localhost")); err != nil {
 				t.Fatal(err)
 			}
-			implicit.want("220 ")
-			checkKeywords(t, implicit.cmd("EHLO x", "250-"), tt.secure)
+			implicit.Expect("220 ")
+			checkKeywords(t, implicit.Cmd("EHLO x", "250-"), tt.secure)
 		})
 	}
 }
@@ -71,14 +71,14 @@ func TestStandardClient(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		cfg := trusting(s)
+		cfg := testkit.Trusting(s.CAPEM(), "localhost")
 		cfg.ServerName = "smtp.sandbox.test"
 		must(c.StartTLS(cfg))
 		must(c.Auth(testkit.XOAuth2Auth(user, s.token(user))))
 		must(testkit.Submit(c, "from@a.test", []string{"one@b.test", "two@b.test"}, []byte(content)))
 		must(c.Quit())
 	}
-	msgs, err := s.WaitFor(testContext(t), 2)
+	msgs, err := s.WaitFor(testkit.Context(t), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,23 +103,23 @@ func TestAuth(t *testing.T) {
 		return base64.StdEncoding.EncodeToString([]byte("n,a=" + user + ",\x01host=localhost\x01port=587\x01auth=Bearer " + token + "\x01\x01"))
 	}
 	tests := []struct{ name, endpoint, dialog string }{
-		{"initial response", "gmail", "AUTH XOAUTH2 " + xoauth2(gmailUser, good) + ">235 2.7.0"},
-		{"user in other case", "gmail", "AUTH XOAUTH2 " + xoauth2("User@Gmail.com", good) + ">235 2.7.0"},
-		{"challenge", "gmail", "AUTH XOAUTH2>334 |" + xoauth2(gmailUser, good) + ">235 "},
+		{"initial response", "gmail", "AUTH XOAUTH2 " + testkit.XOAuth2(gmailUser, good) + ">235 2.7.0"},
+		{"user in other case", "gmail", "AUTH XOAUTH2 " + testkit.XOAuth2("User@Gmail.com", good) + ">235 2.7.0"},
+		{"challenge", "gmail", "AUTH XOAUTH2>334 |" + testkit.XOAuth2(gmailUser, good) + ">235 "},
 		{"bearer", "gmail", "AUTH OAUTHBEARER " + bearer(gmailUser, good) + ">235 "},
-		{"bad token", "gmail", "AUTH XOAUTH2 " + xoauth2(gmailUser, "x") + ">334 eyJzdGF0dXMiOiI0MDAi|>535-5.7.8"},
+		{"bad token", "gmail", "AUTH XOAUTH2 " + testkit.XOAuth2(gmailUser, "x") + ">334 eyJzdGF0dXMiOiI0MDAi|>535-5.7.8"},
 		{"bad bearer", "gmail", "AUTH OAUTHBEARER " + bearer(gmailUser, "x") + ">334 eyJ|AQ==>535-5.7.8"},
-		{"token of another", "gmail", "AUTH XOAUTH2 " + xoauth2("other@gmail.com", good) + ">334 |>535-5.7.8"},
-		{"token of another provider", "gmail", "AUTH XOAUTH2>334 |" + xoauth2(outlookUser, outlook) + ">334 |>535-5.7.8"},
-		{"outlook", "outlook", "AUTH XOAUTH2 " + xoauth2(outlookUser, outlook) + ">235 "},
-		{"outlook bad token", "outlook", "AUTH XOAUTH2 " + xoauth2(outlookUser, "x") + ">535 5.7.3"},
+		{"token of another", "gmail", "AUTH XOAUTH2 " + testkit.XOAuth2("other@gmail.com", good) + ">334 |>535-5.7.8"},
+		{"token of another provider", "gmail", "AUTH XOAUTH2>334 |" + testkit.XOAuth2(outlookUser, outlook) + ">334 |>535-5.7.8"},
+		{"outlook", "outlook", "AUTH XOAUTH2 " + testkit.XOAuth2(outlookUser, outlook) + ">235 "},
+		{"outlook bad token", "outlook", "AUTH XOAUTH2 " + testkit.XOAuth2(outlookUser, "x") + ">535 5.7.3"},
 		{"outlook bearer not offered", "outlook", "AUTH OAUTHBEARER " + bearer(outlookUser, outlook) + ">504 5.7.4"},
 		{"basic", "outlook", "AUTH LOGIN>535 5.7.139"},
 		{"basic gmail", "gmail", "AUTH PLAIN AGEAYg==>534 5.7.9"},
 		{"cancel", "gmail", "AUTH XOAUTH2>334 |*>501 5.0.0"},
 		{"not base64", "gmail", "AUTH XOAUTH2 !!!>501 5.5.2"},
 		{"not xoauth2", "gmail", "AUTH XOAUTH2 aGVsbG8=>501 5.5.2"},
-		{"twice", "gmail", "AUTH XOAUTH2 " + xoauth2(gmailUser, good) + ">235 |AUTH XOAUTH2 " + xoauth2(gmailUser, good) + ">503 "},
+		{"twice", "gmail", "AUTH XOAUTH2 " + testkit.XOAuth2(gmailUser, good) + ">235 |AUTH XOAUTH2 " + testkit.XOAuth2(gmailUser, good) + ">503 "},
 		{"mail before auth", "gmail", "MAIL FROM:<a@b.test>>530 5.7.0"},
 		{"outlook mail before auth", "outlook", "MAIL FROM:<a@b.test>>530 5.7.57"},
 	}
@@ -131,14 +131,14 @@ func TestAuth(t *testing.T) {
 	}
 	t.Run("in clear", func(t *testing.T) {
 		c := dial(t, s, s.Addr("gmail"))
-		c.want("220 ")
-		c.cmd("EHLO x", "250-")
-		c.cmd("AUTH XOAUTH2 "+xoauth2(gmailUser, good), "530 5.7.0")
-		c.cmd("MAIL FROM:<a@b.test>", "530 5.7.0")
+		c.Expect("220 ")
+		c.Cmd("EHLO x", "250-")
+		c.Cmd("AUTH XOAUTH2 "+testkit.XOAuth2(gmailUser, good), "530 5.7.0")
+		c.Cmd("MAIL FROM:<a@b.test>", "530 5.7.0")
 	})
 	t.Run("expired", func(t *testing.T) {
 		s.tokens.Clear()
-		dialog(dial(t, s, s.Addr("gmail")).secure(), "AUTH XOAUTH2 "+xoauth2(gmailUser, good)+">334 |>535-5.7.8")
+		dialog(dial(t, s, s.Addr("gmail")).secure(), "AUTH XOAUTH2 "+testkit.XOAuth2(gmailUser, good)+">334 |>535-5.7.8")
 	})
 	v := s.violations()
 	if v[ViolationAuthInClear] != 1 || v[ViolationMailBeforeAuth] != 3 {
@@ -159,15 +159,15 @@ func TestInClear(t *testing.T) {
 		"mailbox of another":      "AUTH PLAIN " + plain(outlookUser, "x") + ">535-5.7.8",
 		"unknown mailbox":         "AUTH PLAIN " + plain("other@gmail.com", "x") + ">535-5.7.8",
 		"no password":             "AUTH PLAIN " + plain(gmailUser, "") + ">501 5.5.2",
-		"tokens are not offered":  "AUTH XOAUTH2 " + xoauth2(gmailUser, s.token(gmailUser)) + ">504 5.7.4",
+		"tokens are not offered":  "AUTH XOAUTH2 " + testkit.XOAuth2(gmailUser, s.token(gmailUser)) + ">504 5.7.4",
 		"neither is TLS":          "STARTTLS>503 5.5.1",
 		"mail before log in":      "MAIL FROM:<a@b.test>>530 5.7.0",
 		"a message, and breaches": "AUTH PLAIN " + plain(gmailUser, "x") + ">235 |RCPT TO:<a@b.test>>503 |MAIL FROM:<a@b.test>>250 |MAIL FROM:<a@b.test>>503 |RCPT TO:<a@b.test>>250 |DATA>354 |x\\n.>250 2.0.0",
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := dial(t, s, s.Addr(mailbox.Gmail))
-			c.want("220 ")
-			checkKeywords(t, c.cmd("EHLO x", "250-"), "SIZE 35882577,8BITMIME,AUTH PLAIN,ENHANCEDSTATUSCODES,PIPELINING,CHUNKING,SMTPUTF8")
+			c.Expect("220 ")
+			checkKeywords(t, c.Cmd("EHLO x", "250-"), "SIZE 35882577,8BITMIME,AUTH PLAIN,ENHANCEDSTATUSCODES,PIPELINING,CHUNKING,SMTPUTF8")
 			dialog(c, steps)
 		})
 	}
@@ -176,9 +176,9 @@ func TestInClear(t *testing.T) {
 	}
 	t.Run("the others", func(t *testing.T) {
 		c := dial(t, s, s.Addr(mailbox.Outlook))
-		c.want("220 ")
-		c.cmd("EHLO x", "250-")
-		c.cmd("AUTH PLAIN "+plain(outlookUser, "x"), "530 5.7.57")
+		c.Expect("220 ")
+		c.Cmd("EHLO x", "250-")
+		c.Cmd("AUTH PLAIN "+plain(outlookUser, "x"), "530 5.7.57")
 		dialog(dial(t, s, s.Addr(mailbox.Outlook)).secure(), "AUTH LOGIN>535 5.7.139")
 	})
 }
@@ -188,7 +188,7 @@ func dialog(c *client, steps string) {
 	c.T.Helper()
 	for _, step := range strings.Split(steps, "|") {
 		i := strings.LastIndex(step, ">")
-		c.cmd(strings.ReplaceAll(step[:i], `\n`, "\r\n"), step[i+1:])
+		c.Cmd(strings.ReplaceAll(step[:i], `\n`, "\r\n"), step[i+1:])
 	}
 }
 
@@ -223,28 +223,28 @@ func TestCommands(t *testing.T) {
 	}
 	t.Run("bare LF", func(t *testing.T) {
 		c := login(t, s, gmailUser)
-		c.send("NOOP\n")
-		c.want("500 5.5.2")
+		c.Send("NOOP\n")
+		c.Expect("500 5.5.2")
 	})
 	t.Run("too many errors", func(t *testing.T) {
 		c := login(t, s, gmailUser)
-		c.send(strings.Repeat("X\r\n", maxErrors+1))
+		c.Send(strings.Repeat("X\r\n", maxErrors+1))
 		for range maxErrors + 1 {
-			c.want("502 ")
+			c.Expect("502 ")
 		}
-		c.want("421 ")
-		c.wantEnd()
+		c.Expect("421 ")
+		c.ExpectEnd()
 	})
 }
 
 func TestChunks(t *testing.T) {
 	s := newServer(t, setup{})
 	c := login(t, s, outlookUser)
-	c.send("MAIL FROM:<a@b.test> BODY=BINARYMIME\r\nRCPT TO:<c@d.test>\r\nBDAT 3\r\na\nbBDAT 0\r\nBDAT 4 LAST\r\n\x00\r.\nNOOP\r\n")
+	c.Send("MAIL FROM:<a@b.test> BODY=BINARYMIME\r\nRCPT TO:<c@d.test>\r\nBDAT 3\r\na\nbBDAT 0\r\nBDAT 4 LAST\r\n\x00\r.\nNOOP\r\n")
 	for _, want := range []string{"250 2.1.0", "250 2.1.5", "250 2.0.0 OK 3", "250 2.0.0 OK 0", "250 2.0.0 OK <", "250 2.0.0 OK"} {
-		c.want(want)
+		c.Expect(want)
 	}
-	msgs, err := s.WaitFor(testContext(t), 1)
+	msgs, err := s.WaitFor(testkit.Context(t), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,10 +252,10 @@ func TestChunks(t *testing.T) {
 	if string(m.Body) != "a\nb\x00\r.\n" || m.Chunks != 3 || m.Verb != "BDAT" || !slices.Equal(m.Params, []string{"BODY=BINARYMIME"}) {
 		t.Errorf("%+v, body %q", m, m.Body)
 	}
-	c.cmd("RCPT TO:<c@d.test>", "503 ")
-	c.send("BDAT x\r\n")
-	c.want("501 ")
-	c.wantEnd()
+	c.Cmd("RCPT TO:<c@d.test>", "503 ")
+	c.Send("BDAT x\r\n")
+	c.Expect("501 ")
+	c.ExpectEnd()
 }
 
 // TestDataEveryCut sends the same content in two parts, cut everywhere.
@@ -271,10 +271,10 @@ func TestDataEveryCut(t *testing.T) {
 		}
 		for cut := range len(wire) + 1 {
 			dialog(c, "MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|DATA>354")
-			c.send(wire[:cut])
-			c.send(wire[cut:] + "NOOP\r\n")
-			c.want("250 2.0.0 OK ")
-			c.want("250 2.0.0 OK")
+			c.Send(wire[:cut])
+			c.Send(wire[cut:] + "NOOP\r\n")
+			c.Expect("250 2.0.0 OK ")
+			c.Expect("250 2.0.0 OK")
 			n++
 			msgs := s.Messages()
 			if got := string(msgs[len(msgs)-1].Body); len(msgs) != n || got != content {
@@ -291,8 +291,8 @@ func TestDataViolations(t *testing.T) {
 	s := newServer(t, setup{})
 	c := login(t, s, gmailUser)
 	dialog(c, `MAIL FROM:<a@b.test> SIZE=1>250|RCPT TO:<c@d.test>>250|DATA>354`)
-	c.send("a\n.\nb\r\n.c\r\n.\r\n")
-	c.want("250 ")
+	c.Send("a\n.\nb\r\n.c\r\n.\r\n")
+	c.Expect("250 ")
 	if got := string(s.Messages()[0].Body); got != "a\n.\nb\r\nc\r\n" {
 		t.Errorf("content %q", got)
 	}
@@ -307,12 +307,12 @@ func TestTooBig(t *testing.T) {
 	c := login(t, s, plainUser)
 	big := strings.Repeat("x", 998) + "\r\n" + strings.Repeat("y", 30_000) + "\r\n"
 	dialog(c, "MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|DATA>354")
-	c.send(big + ".\r\n")
-	c.want("552 5.3.4")
-	c.send(bdat("a@b.test", "c@d.test", big))
-	c.want("250 ")
-	c.want("250 ")
-	c.want("552 5.3.4")
+	c.Send(big + ".\r\n")
+	c.Expect("552 5.3.4")
+	c.Send(bdat("a@b.test", "c@d.test", big))
+	c.Expect("250 ")
+	c.Expect("250 ")
+	c.Expect("552 5.3.4")
 	c.deliver(big[:1000])
 	if n := len(s.Messages()); n != 1 {
 		t.Errorf("%d messages, want 1", n)
@@ -323,11 +323,11 @@ func TestPipeliningViolations(t *testing.T) {
 	t.Run("STARTTLS", func(t *testing.T) {
 		s := newServer(t, setup{})
 		c := dial(t, s, s.Addr(mailbox.Gmail))
-		c.want("220 ")
-		c.cmd("EHLO x", "250-")
-		c.send("STARTTLS\r\nEHLO x\r\n")
-		c.want("454 4.5.0")
-		c.wantEnd()
+		c.Expect("220 ")
+		c.Cmd("EHLO x", "250-")
+		c.Send("STARTTLS\r\nEHLO x\r\n")
+		c.Expect("454 4.5.0")
+		c.ExpectEnd()
 		if v := s.violations(); v[ViolationPipelinedStartTLS] != 1 {
 			t.Errorf("violations %v", v)
 		}
@@ -335,10 +335,10 @@ func TestPipeliningViolations(t *testing.T) {
 	t.Run("not offered", func(t *testing.T) {
 		s := newServer(t, plainConfig())
 		c := login(t, s, plainUser)
-		c.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\n")
-		c.want("250 ")
-		c.want("250 ")
-		c.cmd("BDAT 0 LAST", "502 ")
+		c.Send("MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\n")
+		c.Expect("250 ")
+		c.Expect("250 ")
+		c.Cmd("BDAT 0 LAST", "502 ")
 		if v := s.violations(); v[ViolationPipeliningUnoffered] != 1 || v[ViolationUnoffered] != 1 {
 			t.Errorf("violations %v", v)
 		}
@@ -346,9 +346,9 @@ func TestPipeliningViolations(t *testing.T) {
 	t.Run("content before 354", func(t *testing.T) {
 		s := newServer(t, setup{})
 		c := login(t, s, gmailUser)
-		c.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\nhello\r\n.\r\n")
+		c.Send("MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\nhello\r\n.\r\n")
 		for _, want := range []string{"250 ", "250 ", "354 ", "250 "} {
-			c.want(want)
+			c.Expect(want)
 		}
 		if v := s.violations(); v[ViolationPipelinedGroup] != 1 {
 			t.Errorf("violations %v", v)
@@ -360,9 +360,9 @@ func TestIdleTimeout(t *testing.T) {
 	s := newServer(t, setup{Endpoints: []Endpoint{{Preset: mailbox.Gmail, Limits: mailbox.Limits{IdleTimeout: wait.Duration(50 * time.Millisecond)}}},
 		Accounts: []mailbox.Account{{Email: gmailUser}}, LimitsOff: true})
 	c := dial(t, s, s.Addr(mailbox.Gmail))
-	c.want("220 ")
-	c.want("421 4.4.2")
-	c.wantEnd()
+	c.Expect("220 ")
+	c.Expect("421 4.4.2")
+	c.ExpectEnd()
 }
 
 func TestResumption(t *testing.T) {
@@ -371,16 +371,16 @@ func TestResumption(t *testing.T) {
 		cache := tls.NewLRUClientSessionCache(1)
 		for range 2 {
 			c := dial(t, s, s.TLSAddr(mailbox.Gmail))
-			cfg := c.tlsConfig()
+			cfg := testkit.Trusting(c.srv.CAPEM(), "localhost")
 			cfg.ClientSessionCache = cache
 			if err := c.handshake(cfg); err != nil {
 				t.Fatal(err)
 			}
-			c.want("220 ") // with it the ticket of TLS 1.3
+			c.Expect("220 ") // with it the ticket of TLS 1.3
 			if got := tls.VersionName(c.Conn.(*tls.Conn).ConnectionState().Version); got != "TLS "+version {
 				t.Errorf("%s, want %s", got, version)
 			}
-			c.cmd("QUIT", "221 ")
+			c.Cmd("QUIT", "221 ")
 		}
 		if st := s.stats(); st.TLSResumed != 1 || st.TLSHandshakes != 2 {
 			t.Errorf("TLS %s: %d of %d resumed", version, st.TLSResumed, st.TLSHandshakes)
@@ -410,19 +410,19 @@ func TestLatencyOverlaps(t *testing.T) {
 	s.SetLatency(Latency{RoundTrip: wait.Duration(rtt), Final: wait.Duration(rtt)})
 	start := time.Now()
 	for i := range n {
-		c.send(bdat("a@b.test", "c@d.test", fmt.Sprint(i)))
+		c.Send(bdat("a@b.test", "c@d.test", fmt.Sprint(i)))
 	}
 	for range n {
-		c.want("250 2.1.0")
-		c.want("250 2.1.5")
-		c.want("250 2.0.0")
+		c.Expect("250 2.1.0")
+		c.Expect("250 2.1.5")
+		c.Expect("250 2.0.0")
 	}
 	// One after the other they would take n times as long.
 	if d := time.Since(start); d < 2*rtt || d > n*rtt {
 		t.Errorf("%d pipelined messages took %v", n, d)
 	}
 	s.SetLatency(Latency{})
-	c.cmd("QUIT", "221 ")
+	c.Cmd("QUIT", "221 ")
 }
 
 func TestRecordHidesSecrets(t *testing.T) {

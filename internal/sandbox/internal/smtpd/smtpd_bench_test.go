@@ -10,6 +10,7 @@ import (
 
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 	"xoauth2-proxy/internal/sandbox/internal/store"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // BenchmarkFlights delivers messages over TLS, each in one flight, over one
@@ -31,14 +32,14 @@ func benchmarkFlights(b *testing.B, mode string, size int) {
 	b.ReportAllocs()
 	b.SetParallelism(4)
 	b.RunParallel(func(pb *testing.PB) {
-		conn, err := tls.Dial("tcp", s.TLSAddr(mailbox.Gmail), trusting(s))
+		conn, err := tls.Dial("tcp", s.TLSAddr(mailbox.Gmail), testkit.Trusting(s.CAPEM(), "localhost"))
 		if err != nil {
 			b.Error(err)
 			return
 		}
 		defer conn.Close()
 		br := bufio.NewReader(conn)
-		fmt.Fprintf(conn, "EHLO x\r\nAUTH XOAUTH2 %s\r\n", xoauth2(gmailUser, s.token(gmailUser)))
+		fmt.Fprintf(conn, "EHLO x\r\nAUTH XOAUTH2 %s\r\n", testkit.XOAuth2(gmailUser, s.token(gmailUser)))
 		for line := []byte{}; !bytes.HasPrefix(line, []byte("235 ")); {
 			if line, err = br.ReadSlice('\n'); err != nil {
 				b.Error(err)

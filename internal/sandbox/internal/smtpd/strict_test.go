@@ -12,6 +12,7 @@ import (
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // endpoints has one endpoint "gmail" of the preset, changed.
@@ -48,12 +49,12 @@ func TestCommandLineLimit(t *testing.T) {
 				line := func(start string, octets int) string {
 					return start + strings.Repeat("x", octets-len(start)-len("\r\n"))
 				}
-				c.cmd(line("NOOP ", tt.noop), "250 ")
-				c.cmd(line("NOOP ", tt.noop+1), tt.refusal)
-				c.cmd(line("AUTH XOAUTH2 ", tt.auth), "501 5.5.2 Cannot")
-				c.cmd(line("AUTH XOAUTH2 ", tt.auth+1), tt.refusal)
+				c.Cmd(line("NOOP ", tt.noop), "250 ")
+				c.Cmd(line("NOOP ", tt.noop+1), tt.refusal)
+				c.Cmd(line("AUTH XOAUTH2 ", tt.auth), "501 5.5.2 Cannot")
+				c.Cmd(line("AUTH XOAUTH2 ", tt.auth+1), tt.refusal)
 				dialog(c, "AUTH XOAUTH2>334 ")
-				c.cmd(line("", 12290), "501 5.5.2 Cannot")
+				c.Cmd(line("", 12290), "501 5.5.2 Cannot")
 				if n := s.violations()[ViolationLineLength]; n != 2 {
 					t.Errorf("%d violations", n)
 				}
@@ -78,9 +79,9 @@ func TestMessagesPerConnection(t *testing.T) {
 		c := login(t, s, gmailUser)
 		c.deliver("one")
 		c.deliver("two")
-		c.cmd("MAIL FROM:<a@b.test>", tt.want)
+		c.Cmd("MAIL FROM:<a@b.test>", tt.want)
 		if strings.HasPrefix(tt.want, "421") {
-			c.wantEnd()
+			c.ExpectEnd()
 		} else {
 			dialog(c, "MAIL FROM:<a@b.test>>452|QUIT>221")
 		}
@@ -145,13 +146,13 @@ func TestRefusedVerb(t *testing.T) {
 				s := newServer(t, cfg)
 				c := login(t, s, gmailUser)
 				dialog(c, "MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250")
-				c.send(send)
+				c.Send(send)
 				for _, want := range tt.want {
 					if want == "" {
-						c.wantEnd()
+						c.ExpectEnd()
 						return
 					}
-					c.want(want)
+					c.Expect(want)
 				}
 				dialog(c, "MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|DATA>354|by DATA\\n.>250|QUIT>221")
 				if m := s.Messages(); len(m) != 1 || m[0].Verb != "DATA" {
@@ -204,8 +205,8 @@ func TestCloseAfterReply(t *testing.T) {
 					if _, err := io.WriteString(c, provoke); err != nil {
 						t.Fatal(err)
 					}
-					c.want(want)
-					err := c.wantEnd()
+					c.Expect(want)
+					err := c.ExpectEnd()
 					if how == fault.ActionReset != errors.Is(err, syscall.ECONNRESET) {
 						t.Errorf("ended by %v", err)
 					}
@@ -220,7 +221,7 @@ func TestCloseAfterReply(t *testing.T) {
 		s := newServer(t, setup{Faults: []fault.Rule{{Phase: fault.PhaseData, Action: fault.ActionPass, Then: fault.ActionCut}}})
 		c := login(t, s, gmailUser)
 		dialog(c, "MAIL FROM:<a@b.test>>250|RCPT TO:<c@d.test>>250|DATA>354")
-		c.wantEnd()
+		c.ExpectEnd()
 	})
 }
 
@@ -228,7 +229,7 @@ func TestCloseAfterReply(t *testing.T) {
 // configured.
 func TestUnknownTokenIsRefusedInWords(t *testing.T) {
 	s := newServer(t, endpoints(func(e *Endpoint) { e.Replies = map[string]string{"token": "535 5.7.139 disabled"} }))
-	dialog(dial(t, s, s.Addr(mailbox.Gmail)).secure(), "AUTH XOAUTH2 "+xoauth2(gmailUser, "x")+">334 |>535 5.7.139 disabled")
+	dialog(dial(t, s, s.Addr(mailbox.Gmail)).secure(), "AUTH XOAUTH2 "+testkit.XOAuth2(gmailUser, "x")+">334 |>535 5.7.139 disabled")
 	c := dial(t, s, s.Addr(mailbox.Gmail)).secure()
-	c.cmd("AUTH XOAUTH2 "+xoauth2(gmailUser, s.token(gmailUser)), "235 ")
+	c.Cmd("AUTH XOAUTH2 "+testkit.XOAuth2(gmailUser, s.token(gmailUser)), "235 ")
 }
