@@ -63,31 +63,17 @@ type testDelivery struct {
 // startServer starts s, until the end of the test.
 func startServer(t *testing.T, s *testServer) *testServer {
 	t.Helper()
-	l := testkit.Listen(t)
-	s.addr, s.logins = l.Addr().String(), make(map[string]int)
+	s.logins = make(map[string]int)
+	s.addr = testkit.Serve(t, func(_ int, conn net.Conn) { s.serve(conn) })
 	web := httptest.NewServer(http.HandlerFunc(s.serveHTTP))
 	s.url = web.URL
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() { s.serve(conn) })
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		web.Close()
-		wg.Wait()
-	})
+	t.Cleanup(web.Close)
 	return s
 }
 
 // serve is one connection.
 func (s *testServer) serve(conn net.Conn) {
-	defer func() { conn.Close() }()
+	defer func() { conn.Close() }() // TLS, if it has begun
 	if s.implicit {
 		conn = tls.Server(conn, s.tls)
 	}

@@ -3,6 +3,7 @@ package upstream
 import (
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/netip"
 	"strconv"
 	"sync/atomic"
@@ -172,24 +173,12 @@ func (f *fixture) lines() int {
 // neither the accounts of others nor, for longer than a turn, its own.
 func TestSilentProvider(t *testing.T) {
 	f := oneShard(t, false)
-	ln := testkit.Listen(t)
-	mute := &stub{t: t, ln: ln, done: make(chan struct{})}
 	var accepted atomic.Int64
 	silence := make(chan struct{})
-	go func() {
-		defer close(mute.done)
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			accepted.Add(1)
-			go func() {
-				<-silence
-				_ = c.Close()
-			}()
-		}
-	}()
+	mute := &stub{t: t, addr: testkit.Serve(t, func(int, net.Conn) {
+		accepted.Add(1)
+		<-silence
+	})}
 	accounts := copies(mute.account(f.accounts[0]), 3*firstAtOnce)
 	c := f.submitAll(accounts)
 	f.sendOK(f.accounts[1], "another provider's\r\n")
@@ -199,8 +188,6 @@ func TestSilentProvider(t *testing.T) {
 	f.until(func() bool { return accepted.Load() == int64(len(accounts)) })
 	close(silence)
 	c.deferred(t, len(accounts))
-	_ = ln.Close()
-	<-mute.done
 }
 
 // TestPatienceInLineEnds: it does when a client might give up, which would send

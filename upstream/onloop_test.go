@@ -108,21 +108,12 @@ func (c *tornConn) Write(b []byte) (int, error) {
 
 // newTornStub is an upstream of one connection, which writes through c.
 func newTornStub(t *testing.T, c *tornConn) *stub {
-	ln := testkit.Listen(t)
-	s := &stub{t: t, ln: ln, done: make(chan struct{})}
-	go func() {
-		var err error
-		c.Conn, err = ln.Accept()
-		if close(s.done); err != nil {
-			return
-		}
-		defer c.Conn.Close()
+	return &stub{t: t, addr: testkit.Serve(t, func(_ int, conn net.Conn) {
+		c.Conn = conn
 		tc := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{stubCertificate()}})
 		for ok := logIn(tc, offerBDAT); ok && oneMessage(tc); ok = say(tc, threeReplies) {
 		}
-	}()
-	t.Cleanup(func() { _ = ln.Close(); <-s.done })
-	return s
+	})}
 }
 
 // TestWordsWhileParked: a provider that says something to a parked connection,

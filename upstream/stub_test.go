@@ -18,8 +18,7 @@ import (
 // another server.
 type stub struct {
 	t    testing.TB
-	ln   net.Listener
-	done chan struct{}
+	addr string
 	open sync.WaitGroup // connections that are being served
 }
 
@@ -32,33 +31,23 @@ var stubCertificate = sync.OnceValue(func() tls.Certificate { return testkit.Cer
 // newStub serves each connection by serve, from behind the TLS handshake.
 func newStub(t testing.TB, serve func(c *tls.Conn)) *stub {
 	t.Helper()
-	ln := testkit.Listen(t)
-	s := &stub{t: t, ln: ln, done: make(chan struct{})}
+	s := &stub{t: t}
 	cfg := &tls.Config{Certificates: []tls.Certificate{stubCertificate()}}
-	go func() {
-		defer close(s.done)
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			s.open.Go(func() {
-				defer c.Close()
-				tc := tls.Server(c, cfg)
-				_ = tc.SetDeadline(time.Now().Add(time.Minute))
-				if tc.Handshake() == nil {
-					serve(tc)
-				}
-			})
+	s.addr = testkit.Serve(t, func(_ int, c net.Conn) {
+		s.open.Add(1)
+		defer s.open.Done()
+		tc := tls.Server(c, cfg)
+		_ = tc.SetDeadline(time.Now().Add(time.Minute))
+		if tc.Handshake() == nil {
+			serve(tc)
 		}
-	}()
-	t.Cleanup(func() { _ = ln.Close(); <-s.done })
+	})
 	return s
 }
 
 // account returns a copy of a that is submitted for at the stub.
 func (s *stub) account(a *account.Account) *account.Account {
-	host, n := testkit.HostPort(s.t, s.ln.Addr().String())
+	host, n := testkit.HostPort(s.t, s.addr)
 	stubbed := *a
 	stubbed.SMTP = account.Endpoint{Host: host, Port: n, TLS: account.TLSImplicit}
 	return &stubbed

@@ -9,7 +9,6 @@ import (
 	"net/http/pprof"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
@@ -17,7 +16,7 @@ import (
 	"github.com/valyala/fasthttp/pprofhandler"
 	"go.uber.org/zap"
 
-	"xoauth2-proxy/internal/listenaddr"
+	"xoauth2-proxy/internal/listen"
 )
 
 // pprofIndex is the page that links the profiles.
@@ -123,7 +122,7 @@ func (s *Server) ReportWarnings(warnings func() []string) { s.warnings = warning
 // be listened on, with ErrNoToken if other machines can reach it and no token is
 // asked for, and with ErrSocketInUse if another process has the admin socket.
 func (s *Server) Start() error {
-	ln, err := net.Listen(listenaddr.Network(s.cfg.Address), s.cfg.Address)
+	ln, err := net.Listen(listen.Network(s.cfg.Address), s.cfg.Address)
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
@@ -141,51 +140,41 @@ func (s *Server) Start() error {
 		s.listeners = append(s.listeners, &listener{Listener: local})
 	}
 	for _, l := range s.listeners {
-		s.wg.Go(func() { s.accept(l) })
+		s.wg.Go(func() { listen.Accept(l, s.acceptFailed, func(c net.Conn) { s.start(l, c) }) })
 	}
 	return nil
+}
+
+func (s *Server) acceptFailed(err error) {
+	s.log.Warn("cannot accept an admin connection", zap.Error(err))
 }
 
 // Addr is the address that the server listens on, after Start.
 func (s *Server) Addr() net.Addr { return s.listeners[0].Addr() }
 
-// acceptPause is how long accepting pauses after a failure such as too many open files.
-const acceptPause = 100 * time.Millisecond
-
-// accept serves each connection of l on a goroutine of its own, until l is
-// closed. (fasthttp's own loop has goroutines that outlive it.)
-func (s *Server) accept(l *listener) {
-	for {
-		c, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
+// start serves a connection of l on a goroutine of its own. (fasthttp's own loop has
+// goroutines that outlive it.)
+func (s *Server) start(l *listener, c net.Conn) {
+	if unix, ok := c.(*net.UnixConn); ok {
+		local, err := newLocalConn(unix)
+		if err != nil {
+			s.log.Warn("cannot identify the peer of the admin socket", zap.Error(err))
+			_ = c.Close()
 			return
 		}
-		if err != nil {
-			s.log.Warn("cannot accept an admin connection", zap.Error(err))
-			time.Sleep(acceptPause)
-			continue
-		}
-		if unix, ok := c.(*net.UnixConn); ok {
-			local, err := newLocalConn(unix)
-			if err != nil {
-				s.log.Warn("cannot identify the peer of the admin socket", zap.Error(err))
-				_ = c.Close()
-				continue
-			}
-			c = local
-		}
-		if !s.add(l, c) {
-			_ = c.Close()
-			continue
-		}
-		s.wg.Go(func() {
-			err := s.http.ServeConn(c)
-			s.remove(c)
-			if e := s.log.Check(zap.DebugLevel, "admin connection ended"); e != nil {
-				e.Write(zap.Error(err))
-			}
-		})
+		c = local
 	}
+	if !s.add(l, c) {
+		_ = c.Close()
+		return
+	}
+	s.wg.Go(func() {
+		err := s.http.ServeConn(c)
+		s.remove(c)
+		if e := s.log.Check(zap.DebugLevel, "admin connection ended"); e != nil {
+			e.Write(zap.Error(err))
+		}
+	})
 }
 
 // Close stops listening, closes idle connections and waits for running requests

@@ -22,30 +22,17 @@ import (
 	"xoauth2-proxy/internal/testkit"
 )
 
-// ear is a listener on loopback that counts who connects. Nothing that is sent
+// ear is an address on loopback that counts who connects. Nothing that is sent
 // goes anywhere without that.
 type ear struct {
-	net.Listener
+	addr  string
 	heard atomic.Int64
 }
 
 func newEar(t *testing.T) *ear {
 	t.Helper()
-	ln := testkit.Listen(t)
-	e := &ear{Listener: ln}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			e.heard.Add(1)
-			_ = c.Close()
-		}
-	}()
-	t.Cleanup(func() { _ = ln.Close(); <-done })
+	e := new(ear)
+	e.addr = testkit.Serve(t, func(int, net.Conn) { e.heard.Add(1) })
 	return e
 }
 
@@ -146,19 +133,19 @@ var otherSpelling = strings.NewReplacer("b\u00fccher.", "xn--bcher-kva.", "\u00f
 func TestSecretsStayWhereTheyAreFor(t *testing.T) {
 	home, away := newEar(t), newEar(t)
 	ran := filepath.Join(t.TempDir(), "ran")
-	accounts := stored(t, home.Addr().String(), ran)
-	s := secretsStack(t, away.Addr().String(), accounts)
+	accounts := stored(t, home.addr, ran)
+	s := secretsStack(t, away.addr, accounts)
 	before := apptest.ReadAll(t, s.Files.Accounts)
 	for _, a := range accounts {
 		own := entry{"email": a["email"], "provider": "relay", "client_id": "c", "refresh_token": "canary-own"}
 		for _, change := range []entry{
 			{"provider": "other"},
 			{"client_id": "mine"},
-			{"oauth_token_url": "https://" + away.Addr().String() + "/token"},
-			{"oauth_endpoint": away.Addr().String()},
-			{"oauth_token_url": "https://" + away.Addr().String() + "/token", "oauth_endpoint": away.Addr().String()},
-			{"email": otherSpelling.Replace(a["email"].(string)), "oauth_endpoint": away.Addr().String()},
-			{"email": strings.ToUpper(a["email"].(string)), "oauth_endpoint": away.Addr().String()},
+			{"oauth_token_url": "https://" + away.addr + "/token"},
+			{"oauth_endpoint": away.addr},
+			{"oauth_token_url": "https://" + away.addr + "/token", "oauth_endpoint": away.addr},
+			{"email": otherSpelling.Replace(a["email"].(string)), "oauth_endpoint": away.addr},
+			{"email": strings.ToUpper(a["email"].(string)), "oauth_endpoint": away.addr},
 		} {
 			for i := range 8 {
 				batch, dryRun, verify := i&1 != 0, i&2 != 0, i&4 != 0
@@ -176,7 +163,7 @@ func TestSecretsStayWhereTheyAreFor(t *testing.T) {
 		}
 	}
 	if status, text := s.overwrite(entry{"email": "command@example.com", "provider": "relay", "client_id": "c", "refresh_token": "canary-own",
-		"oauth_token_url": "https://" + away.Addr().String() + "/token"}, false, true, true); status != 400 {
+		"oauth_token_url": "https://" + away.addr + "/token"}, false, true, true); status != 400 {
 		t.Errorf("a token URL beside a command: %d %s", status, text)
 	}
 	if got := apptest.ReadAll(t, s.Files.Accounts); got != before {
@@ -195,7 +182,7 @@ func TestSecretsStayWhereTheyAreFor(t *testing.T) {
 func TestKeysThatRequestsDoNotHave(t *testing.T) {
 	home, away := newEar(t), newEar(t)
 	ran := filepath.Join(t.TempDir(), "ran")
-	s := secretsStack(t, away.Addr().String(), stored(t, home.Addr().String(), ran))
+	s := secretsStack(t, away.addr, stored(t, home.addr, ran))
 	inFile := func() (all []map[string]any) {
 		if err := json.Unmarshal([]byte(apptest.ReadAll(t, s.Files.Accounts)), &all); err != nil {
 			t.Fatal(err)
@@ -204,7 +191,7 @@ func TestKeysThatRequestsDoNotHave(t *testing.T) {
 	}
 	before := inFile()
 	for key, value := range map[string]any{
-		"tenant": "evil.example", "oauth_proxy": "http://" + away.Addr().String(), "oauth_ca_file": s.Files.CA, "auth_identity": "boss@example.com",
+		"tenant": "evil.example", "oauth_proxy": "http://" + away.addr, "oauth_ca_file": s.Files.CA, "auth_identity": "boss@example.com",
 		"token_command": []string{"/usr/bin/touch", ran}, "tls": "implicit", "scope": "all", "oauth_flow": "external", "subject": "boss@example.com",
 		"auth_mechanism": "oauthbearer", "send_client_secret": true, "service_account_key": "{}", "client_private_key": "canary",
 	} {
@@ -222,10 +209,10 @@ func TestKeysThatRequestsDoNotHave(t *testing.T) {
 // what they brought.
 func TestRequestsThatBringTheirSecrets(t *testing.T) {
 	home, away := newEar(t), newEar(t)
-	s := secretsStack(t, away.Addr().String(), stored(t, home.Addr().String(), "/nonexistent"))
+	s := secretsStack(t, away.addr, stored(t, home.addr, "/nonexistent"))
 	for _, email := range []string{"person@example.com", "app@example.com", "bearer@example.com", "proxied@example.com", "new@example.com"} {
 		body := entry{"email": email, "provider": "other", "client_id": "c2", "client_secret": "canary-own", "refresh_token": "canary-own",
-			"oauth_token_url": "https://" + away.Addr().String() + "/token", "oauth_endpoint": away.Addr().String()}
+			"oauth_token_url": "https://" + away.addr + "/token", "oauth_endpoint": away.addr}
 		if email == "proxied@example.com" { // its proxy, with a password, is one more secret
 			if status, text := s.overwrite(body, false, true, false); status != 400 || !strings.Contains(text, "stored oauth_proxy") {
 				t.Errorf("%s: %d %s", email, status, text)
@@ -253,7 +240,7 @@ func TestRequestsThatBringTheirSecrets(t *testing.T) {
 // are other accounts, which have what the request brings and no more.
 func TestLookAlikesInheritNothing(t *testing.T) {
 	home, away := newEar(t), newEar(t)
-	s := secretsStack(t, away.Addr().String(), stored(t, home.Addr().String(), "/nonexistent"))
+	s := secretsStack(t, away.addr, stored(t, home.addr, "/nonexistent"))
 	for email, like := range map[string]string{"per\u017fon@example.com": "person@example.com", "\u017fervice@example.com": "service@example.com"} {
 		body := entry{"email": email, "provider": "relay", "client_id": "c"}
 		if status, text := s.overwrite(body, false, false, false); status != 400 || !strings.Contains(text, "refresh_token") {
@@ -283,9 +270,9 @@ func TestLookAlikesInheritNothing(t *testing.T) {
 // and bring none but the refresh token.
 func TestSecretsThatStayMayBeKept(t *testing.T) {
 	home, away := newEar(t), newEar(t)
-	s := secretsStack(t, away.Addr().String(), stored(t, home.Addr().String(), "/nonexistent"))
+	s := secretsStack(t, away.addr, stored(t, home.addr, "/nonexistent"))
 	body := entry{"email": "person@example.com", "provider": "Relay", "client_id": "c", "refresh_token": "canary-new",
-		"oauth_endpoint": home.Addr().String(), "vmta_name": "v", "account_id": "id", "ip_address": "127.0.0.1"}
+		"oauth_endpoint": home.addr, "vmta_name": "v", "account_id": "id", "ip_address": "127.0.0.1"}
 	if status, text := s.overwrite(body, false, false, false); status != 200 {
 		t.Errorf("%d %s", status, text)
 	}
@@ -298,7 +285,7 @@ func TestRotatedTokenStaysWhereItIsFor(t *testing.T) {
 	const email = "user@outlook.com"
 	provider, f := apptest.NewProvider(t, sandbox.Config{Limits: "off", Accounts: []sandbox.Account{apptest.Account(email)}, Tokens: sandbox.TokenConfig{InvalidateOld: true}})
 	s, away := startStack(t, provider, f), newEar(t)
-	body := strings.Replace(s.Request(email, `, "overwrite": true, "verify": false`), s.Provider.TokenURL(), "https://"+away.Addr().String()+"/token", 1)
+	body := strings.Replace(s.Request(email, `, "overwrite": true, "verify": false`), s.Provider.TokenURL(), "https://"+away.addr+"/token", 1)
 	s.Want(200, nil, "POST", "/admin/accounts?dry_run=true", body) // the file's is the only one
 	c, err := s.Client(email)
 	if err != nil {

@@ -31,7 +31,7 @@ func (a *echoAcceptor) Failed(err error) bool {
 }
 func (a *echoAcceptor) Stopped() { close(a.stopped) }
 
-func listen(t *testing.T, e *Engine) (address string, a *echoAcceptor) {
+func listenOn(t *testing.T, e *Engine) (address string, a *echoAcceptor) {
 	t.Helper()
 	ln := testkit.Listen(t)
 	address = ln.Addr().String()
@@ -50,7 +50,7 @@ func listen(t *testing.T, e *Engine) (address string, a *echoAcceptor) {
 func TestLoopsAreWoken(t *testing.T) {
 	const posts = 2000
 	e := startLoops(t, 2, nil)
-	address, a := listen(t, e)
+	address, a := listenOn(t, e)
 	var posters, clients sync.WaitGroup
 	over := make(chan struct{})
 	for _, l := range e.Loops() {

@@ -11,11 +11,11 @@ import (
 
 	"github.com/coreos/go-systemd/v22/activation"
 
-	"xoauth2-proxy/internal/listenaddr"
+	"xoauth2-proxy/internal/listen"
 )
 
 // Open opens the listening socket of an address: "host:port", "unix:PATH", or
-// "systemd:NAME" for one that systemd passed. See listenaddr.Network for 0.0.0.0 and [::].
+// "systemd:NAME" for one that systemd passed. See listen.Network for 0.0.0.0 and [::].
 func (p *Passed) Open(address string) (Socket, error) {
 	kind, name, _ := strings.Cut(address, ":")
 	switch kind {
@@ -29,7 +29,7 @@ func (p *Passed) Open(address string) (Socket, error) {
 	}
 	prepare := func(_, _ string, raw syscall.RawConn) error { return prepareAccepted(raw) }
 	lc := net.ListenConfig{KeepAlive: -1, Control: prepare}
-	return asSocket("")(lc.Listen(context.Background(), listenaddr.Network(address), address))
+	return asSocket("")(lc.Listen(context.Background(), listen.Network(address), address))
 }
 
 // asSocket makes a Socket of what was listened on without an error.

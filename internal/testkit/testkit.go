@@ -15,8 +15,11 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"xoauth2-proxy/internal/listen"
 )
 
 // Patience bounds every wait. It is far above what any wait takes, so that only a hang
@@ -77,6 +80,35 @@ func Listen(t testing.TB) net.Listener {
 	}
 	t.Cleanup(func() { _ = ln.Close() })
 	return ln
+}
+
+// Serve runs handle for each connection to a port of the loopback, in a goroutine of its
+// own; n counts them from 0. A connection is closed when handle returns. The end of the
+// test closes all, and waits until each handle has returned.
+func Serve(t testing.TB, handle func(n int, c net.Conn)) (addr string) {
+	t.Helper()
+	ln := Listen(t)
+	var accepting, handling sync.WaitGroup
+	var conns []net.Conn // of the accepting goroutine, until that has ended
+	accepting.Go(func() {
+		listen.Accept(ln, nil, func(c net.Conn) {
+			n := len(conns)
+			conns = append(conns, c)
+			handling.Go(func() {
+				defer c.Close()
+				handle(n, c)
+			})
+		})
+	})
+	t.Cleanup(func() {
+		_ = ln.Close()
+		accepting.Wait()
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		handling.Wait()
+	})
+	return ln.Addr().String()
 }
 
 // HostPort takes an address of the loopback apart.

@@ -19,7 +19,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -30,6 +29,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/durable"
+	"xoauth2-proxy/internal/listen"
 	"xoauth2-proxy/internal/testkit"
 )
 
@@ -87,8 +87,8 @@ func start(caFile string, pace time.Duration) (*sink, error) {
 	}
 	at := func(i int) string { return s.listeners[i].Addr().String() }
 	s.addresses = addresses{at(0), at(1), at(2)}
-	go s.accept(s.listeners[0], func(conn net.Conn) { (&session{sink: s, conn: conn}).serve() })
-	go s.accept(s.listeners[1], func(conn net.Conn) { (&session{sink: s, conn: conn, tls: config}).serve() })
+	go listen.Accept(s.listeners[0], nil, func(conn net.Conn) { go (&session{sink: s, conn: conn}).serve() })
+	go listen.Accept(s.listeners[1], nil, func(conn net.Conn) { go (&session{sink: s, conn: conn, tls: config}).serve() })
 	go func() { _ = http.Serve(s.listeners[2], s.api()) }() // ends with its listener
 	return s, nil
 }
@@ -108,19 +108,6 @@ func newTLS(caFile string) (*tls.Config, error) {
 func (s *sink) close() {
 	for _, l := range s.listeners {
 		l.Close()
-	}
-}
-
-// accept serves each connection in a goroutine.
-func (s *sink) accept(l net.Listener, serve func(net.Conn)) {
-	for {
-		conn, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err == nil {
-			go serve(conn)
-		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/oauth/internal/httpc"
 	"xoauth2-proxy/oauth/internal/tokentest"
 )
@@ -90,7 +91,7 @@ func TestAnswerWithWrongLength(t *testing.T) {
 		"no end":  "Connection: close\r\n\r\n" + tokentest.TokenObject,
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr := tokentest.RawServer(t, func(_ int, c net.Conn) {
+			addr := testkit.Serve(t, func(_ int, c net.Conn) {
 				_, _ = c.Read(make([]byte, 4096))
 				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"+reply)
 			})

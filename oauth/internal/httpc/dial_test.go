@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
@@ -18,7 +19,7 @@ import (
 func connectProxy(t *testing.T, answer func(r *http.Request) string) (addr string, passed *atomic.Int32) {
 	t.Helper()
 	passed = new(atomic.Int32)
-	addr = tokentest.RawServer(t, func(_ int, c net.Conn) {
+	addr = testkit.Serve(t, func(_ int, c net.Conn) {
 		br := bufio.NewReader(c)
 		r, err := http.ReadRequest(br)
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
@@ -43,7 +44,7 @@ func post(ctx context.Context, tr *Transport, u string) (*http.Response, error) 
 
 func TestTransportReusesConnection(t *testing.T) {
 	var conns atomic.Int32
-	addr := tokentest.RawServer(t, func(_ int, c net.Conn) {
+	addr := testkit.Serve(t, func(_ int, c net.Conn) {
 		conns.Add(1)
 		br := bufio.NewReader(c)
 		for {
@@ -70,7 +71,7 @@ func TestTransportReusesConnection(t *testing.T) {
 // word, when the next one comes.
 func TestTransportRepeatsOnStaleConnection(t *testing.T) {
 	var conns atomic.Int32
-	addr := tokentest.RawServer(t, func(_ int, c net.Conn) {
+	addr := testkit.Serve(t, func(_ int, c net.Conn) {
 		conns.Add(1)
 		br := bufio.NewReader(c)
 		r, err := http.ReadRequest(br)
@@ -105,7 +106,7 @@ func TestTransportDoesNotRepeat(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var requests atomic.Int32
-			addr := tokentest.RawServer(t, func(_ int, c net.Conn) {
+			addr := testkit.Serve(t, func(_ int, c net.Conn) {
 				r, err := http.ReadRequest(bufio.NewReader(c))
 				if err != nil {
 					return
@@ -163,7 +164,7 @@ func TestTransportObeysContext(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			asked := make(chan struct{})
-			addr := tokentest.RawServer(t, func(_ int, c net.Conn) {
+			addr := testkit.Serve(t, func(_ int, c net.Conn) {
 				br := bufio.NewReader(c)
 				if _, err := http.ReadRequest(br); err != nil {
 					return
@@ -280,7 +281,7 @@ func TestTransportRefusesOldTLS(t *testing.T) {
 // Parked connections are closed when they were not used for long enough.
 func TestTransportClosesIdle(t *testing.T) {
 	ended := make(chan struct{})
-	addr := tokentest.RawServer(t, func(_ int, c net.Conn) {
+	addr := testkit.Serve(t, func(_ int, c net.Conn) {
 		br := bufio.NewReader(c)
 		r, err := http.ReadRequest(br)
 		if err != nil {

@@ -7,14 +7,11 @@ import (
 	"io"
 	"log"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"sync"
 	"testing"
-
-	"xoauth2-proxy/internal/testkit"
 )
 
 // Server is a token endpoint on the loopback whose answers are scripted.
@@ -93,40 +90,6 @@ func GiveError(status int, code, description string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		GiveJSON(w, status, map[string]string{"error": code, "error_description": description})
 	}
-}
-
-// RawServer runs handle for each connection to a loopback port.
-func RawServer(t *testing.T, handle func(n int, c net.Conn)) (addr string) {
-	t.Helper()
-	ln := testkit.Listen(t)
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var conns []net.Conn
-	wg.Go(func() {
-		for n := 0; ; n++ {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			conns = append(conns, c)
-			mu.Unlock()
-			wg.Go(func() {
-				defer c.Close()
-				handle(n, c)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		ln.Close()
-		mu.Lock()
-		for _, c := range conns {
-			c.Close()
-		}
-		mu.Unlock()
-		wg.Wait()
-	})
-	return ln.Addr().String()
 }
 
 // HTTPToken is an answer with the token "A1" as it goes over the wire.

@@ -2,10 +2,10 @@ package wait
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync"
-	"time"
+
+	"xoauth2-proxy/internal/listen"
 )
 
 // Conns are the connections of one server, from accept to end. Make one with
@@ -41,31 +41,13 @@ func (c *Conns) Serve(ln net.Listener, begin func(*net.TCPConn) (serve func())) 
 		return net.ErrClosed
 	}
 	c.listeners[ln] = struct{}{}
-	c.wg.Add(1)
-	go c.accept(ln, begin)
+	c.wg.Go(func() {
+		listen.Accept(ln, nil, func(conn net.Conn) { c.start(conn.(*net.TCPConn), begin) })
+		c.mu.Lock()
+		delete(c.listeners, ln)
+		c.mu.Unlock()
+	})
 	return nil
-}
-
-// accept is the loop of a listener.
-func (c *Conns) accept(ln net.Listener, begin func(*net.TCPConn) (serve func())) {
-	defer c.wg.Done()
-	for {
-		conn, err := ln.Accept()
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			c.mu.Lock()
-			delete(c.listeners, ln)
-			c.mu.Unlock()
-			return
-		case err != nil: // out of descriptors or the like: others will be freed
-			select {
-			case <-c.done:
-			case <-time.After(5 * time.Millisecond):
-			}
-		default:
-			c.start(conn.(*net.TCPConn), begin)
-		}
-	}
 }
 
 // start makes conn one of c's, unless c is closed, and serves it.

@@ -8,18 +8,11 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"xoauth2-proxy/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func listen(t *testing.T) net.Listener {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ln
-}
 
 // TestConns has connections of two listeners: one listener ends, all are
 // disconnected, and Close ends the rest.
@@ -30,7 +23,7 @@ func TestConns(t *testing.T) {
 		begun <- struct{}{}
 		return func() { io.Copy(io.Discard, conn) }
 	}
-	first, second := listen(t), listen(t)
+	first, second := testkit.Listen(t), testkit.Listen(t)
 	for _, ln := range []net.Listener{first, second} {
 		if err := c.Serve(ln, hold); err != nil {
 			t.Fatal(err)
@@ -66,7 +59,7 @@ func TestConns(t *testing.T) {
 	if _, err := net.Dial("tcp", second.Addr().String()); err == nil {
 		t.Error("Close left a listener open")
 	}
-	late := listen(t)
+	late := testkit.Listen(t)
 	if err := c.Serve(late, hold); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}

@@ -1,4 +1,4 @@
-package listenaddr
+package listen
 
 import (
 	"errors"
@@ -55,5 +55,42 @@ func TestFamilies(t *testing.T) {
 		}
 		second := open(other, port)
 		_, _ = ln.Close(), second.Close()
+	}
+}
+
+// exhausted is a listener whose first Accept fails.
+type exhausted struct {
+	net.Listener
+	tried bool
+}
+
+func (e *exhausted) Accept() (net.Conn, error) {
+	if !e.tried {
+		e.tried = true
+		return nil, syscall.EMFILE
+	}
+	return e.Listener.Accept()
+}
+
+// TestAccept: a failure is told and ends nothing; the end of the listener does.
+func TestAccept(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var failures []error
+	served := 0
+	Accept(&exhausted{Listener: ln}, func(err error) { failures = append(failures, err) }, func(c net.Conn) {
+		served++
+		_ = c.Close()
+		_ = ln.Close()
+	})
+	if len(failures) != 1 || !errors.Is(failures[0], syscall.EMFILE) || served != 1 {
+		t.Errorf("failures %v, %d connections served", failures, served)
 	}
 }
