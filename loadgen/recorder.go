@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 	"sync"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"xoauth2-proxy/internal/oneline"
 	"xoauth2-proxy/loadgen/report"
 )
 
@@ -156,11 +156,7 @@ func (s *recorderShard) reply(o *outcome) {
 
 // oneLine renders a reply's lines for a report, cut to a sensible length.
 func oneLine(text []byte) string {
-	line := strings.ToValidUTF8(string(bytes.Join(bytes.Fields(text), []byte(" "))), "?")
-	if len(line) > 160 {
-		line = line[:160] + "..."
-	}
-	return line
+	return oneline.Cut(strings.ToValidUTF8(strings.Join(strings.Fields(string(text)), " "), "?"), 160)
 }
 
 // connection records that a connection was opened and how long that took, log

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"xoauth2-proxy/internal/oneline"
+
 	"golang.org/x/term"
 )
 
@@ -132,11 +134,4 @@ func cutCell(cell string, width int) (part, rest string) {
 }
 
 // oneLine replaces control characters, which could upset a terminal.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s)
-}
+func oneLine(s string) string { return oneline.Text(s, ' ') }

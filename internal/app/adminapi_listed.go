@@ -47,7 +47,7 @@ func statusOf(order control.Order, token *oauth.Error, retry time.Time, conditio
 	found := admin.Status{State: admin.StateActive}
 	note := func(state, detail string, until time.Time) {
 		if slices.Index(admin.States, state) > slices.Index(admin.States, found.State) {
-			found = admin.Status{State: state, Detail: oneLine(detail), Until: timeOf(until)}
+			found = admin.Status{State: state, Detail: strings.Join(strings.Fields(detail), " "), Until: timeOf(until)}
 		}
 	}
 	failed := func(err error, retry time.Time) {
@@ -74,6 +74,3 @@ func statusOf(order control.Order, token *oauth.Error, retry time.Time, conditio
 	}
 	return found
 }
-
-// oneLine puts a text of several lines on one.
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/tailscale/hujson"
 
+	"xoauth2-proxy/internal/oneline"
 	"xoauth2-proxy/internal/seal"
 )
 
@@ -237,11 +239,7 @@ func IsNull(v *hujson.Value) bool { return v.Value.Kind() == 'n' }
 
 // Printable makes a key of a file fit for one line of a report.
 func Printable(s string) string {
-	const most = 80
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return strings.Trim(fmt.Sprintf("%q", s), `"`)
+	return strings.Trim(strconv.Quote(oneline.Cut(s, 80)), `"`)
 }
 
 // Problem adds a problem with the value at node.

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 
+	"xoauth2-proxy/internal/oneline"
+
 	"github.com/tailscale/hujson"
 )
 
@@ -43,10 +45,7 @@ func (v *Value) brief() string {
 		node.Minimize()
 		s = string(node.Pack())
 	}
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
+	return oneline.Cut(s, most)
 }
 
 // Fail adds a problem. The documentation of the key goes with it: it says what

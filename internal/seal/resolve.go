@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"xoauth2-proxy/internal/oneline"
 )
 
 // maxFile bounds a secret in a file. The key of a service account has 2,400
@@ -137,16 +139,4 @@ func bareError(err error) error {
 
 // printable cuts what may be a secret in the place of a name, and keeps it to
 // one line.
-func printable(name string) string {
-	const most = 128
-	name = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '?'
-		}
-		return r
-	}, name)
-	if len(name) > most {
-		return name[:most] + "..."
-	}
-	return name
-}
+func printable(name string) string { return oneline.Cut(oneline.Text(name, '?'), 128) }

@@ -2,7 +2,8 @@ package flow
 
 import (
 	"strings"
-	"unicode/utf8"
+
+	"xoauth2-proxy/internal/oneline"
 )
 
 // redacted stands for a secret in a text.
@@ -36,20 +37,7 @@ func redact(text string, secrets []string) string {
 			words[i] = redacted
 		}
 	}
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return '?'
-		}
-		return r
-	}, strings.Join(words, " "))
-	if len(text) > maxDescription {
-		cut := maxDescription
-		for !utf8.RuneStart(text[cut]) {
-			cut--
-		}
-		text = text[:cut] + "..."
-	}
-	return text
+	return oneline.Cut(oneline.Text(strings.Join(words, " "), '?'), maxDescription)
 }
 
 // sharesSecret reports whether word contains a secret, or secretWindow octets
