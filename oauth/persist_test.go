@@ -62,15 +62,23 @@ func TestStoredAccessTokenUnfit(t *testing.T) {
 	}
 }
 
-// A renewed client secret keeps the rotated refresh token: the configured one
-// may be dead by then.
-func TestChainSurvivesNewSecret(t *testing.T) {
+// rotatedOnce is a token endpoint that rotates refresh tokens, and an account for which a
+// manager of cfg has a token already.
+func rotatedOnce(t *testing.T) (*tokentest.Server, Config, *account.Account) {
+	t.Helper()
 	ts := tokentest.NewServer(t)
 	ts.SetAnswer(rotating())
 	cfg := testConfig()
 	cfg.Store = new(memoryStore)
 	a := tokentest.Account(ts.URL)
 	mustGet(t, testManager(t, cfg).Source(a))
+	return ts, cfg, a
+}
+
+// A renewed client secret keeps the rotated refresh token: the configured one
+// may be dead by then.
+func TestChainSurvivesNewSecret(t *testing.T) {
+	ts, cfg, a := rotatedOnce(t)
 	b := tokentest.AccountLike(a, func(a *account.Account) { a.ClientSecret = account.NewSecret("renewed") })
 	mustGet(t, testManager(t, cfg).Source(b))
 	if got, want := sentRefreshTokens(ts), []string{"refresh-configured", "rotated-1"}; !slices.Equal(got, want) {
@@ -149,12 +157,7 @@ func TestState(t *testing.T) {
 
 // An account that was not used since the start shows what the store has of it.
 func TestStateFromStore(t *testing.T) {
-	ts := tokentest.NewServer(t)
-	ts.SetAnswer(rotating())
-	cfg := testConfig()
-	cfg.Store = new(memoryStore)
-	a := tokentest.Account(ts.URL)
-	mustGet(t, testManager(t, cfg).Source(a))
+	ts, cfg, a := rotatedOnce(t)
 	m := testManager(t, cfg)
 	m.Retain(snapshot(t, a))
 	st, ok := m.State(a.ID)

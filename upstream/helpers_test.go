@@ -272,12 +272,11 @@ func (f *fixture) until(ok func() bool) {
 	testkit.Eventually(f.t, "what is waited for", ok)
 }
 
-// parsed is a reply line in the form that the relay has of it.
-func parsed(t testing.TB, reply string) codec.Reply {
-	t.Helper()
-	r, _, err := codec.ParseReply([]byte(reply + "\r\n"))
+// parseReply is a reply line in the form that the relay has of it.
+func parseReply(line string) codec.Reply {
+	r, _, err := codec.ParseReply([]byte(line + "\r\n"))
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	return r
 }

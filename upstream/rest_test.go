@@ -45,23 +45,21 @@ func TestRestAfterFailures(t *testing.T) {
 // resting is a relay in virtual time. Its connections are those to a provider that is a
 // model: it answers by chance while there is trouble, else all is well.
 type resting struct {
-	t        *testing.T
-	relay    *Relay
-	accounts []*account.Account
-	turns    []atomic.Int64 // of the timer, by shard
-	trouble  atomic.Bool
-	retried  sync.Map // transactions that were sent again
+	fixture                // without sandbox, tokens and loop
+	turns   []atomic.Int64 // of the timer, by shard
+	trouble atomic.Bool
+	retried sync.Map // transactions that were sent again
 
 	mu     sync.Mutex // guards random
 	random *rand.Rand
 }
 
 func newResting(t *testing.T, seed uint64) *resting {
-	r := &resting{t: t, random: rand.New(rand.NewPCG(seed, 0))}
+	r := &resting{fixture: fixture{t: t, set: metrics.NewSet()}, random: rand.New(rand.NewPCG(seed, 0))}
 	cfg := DefaultConfig()
 	cfg.Shards, cfg.GlobalConcurrency, cfg.Quota = 2, 5, noQuota{}
 	var err error
-	if r.relay, err = New(cfg, nil, zap.NewNop(), metrics.NewSet()); err != nil {
+	if r.relay, err = New(cfg, nil, zap.NewNop(), r.set); err != nil {
 		t.Fatal(err)
 	}
 	r.relay.dial, r.relay.give = r.dial, r.give
@@ -101,12 +99,12 @@ func (r *resting) run() {
 	r.rest()
 	for _, a := range r.accounts {
 		if st, _ := r.relay.Standing(a.ID); st != nil && st.Stopped == "held" {
-			if reply := r.send(a); code(reply) != "451 4.7.0" {
+			if reply := r.relayed(a); code(reply) != "451 4.7.0" {
 				r.t.Errorf("%s is held and answers %v", a.ID, reply)
 			}
 			r.relay.ReleaseHold(a.ID)
 		}
-		if reply := r.send(a); reply.Code != 250 {
+		if reply := r.relayed(a); reply.Code != 250 {
 			r.t.Errorf("%s answers %v after the rest", a.ID, reply)
 		}
 	}
@@ -168,18 +166,14 @@ func (r *resting) checkEmpty(s *shard) {
 func (r *resting) burst(a *account.Account) {
 	var all sync.WaitGroup
 	for range 1 + r.number(4) {
-		all.Go(func() { r.send(a) })
+		all.Go(func() { r.relayed(a) })
 	}
 	all.Wait()
 }
 
-// send relays one message and returns its reply, which must come.
-func (r *resting) send(a *account.Account) codec.Reply {
-	c := newClient()
-	tx := GetTransaction()
-	tx.Account, tx.Done, tx.Content = a, c, codec.NewContent(nil)
-	tx.SetMail(codec.MailArgs{Path: []byte("from@x.test"), Size: -1})
-	tx.AddRcpt(codec.RcptArgs{Path: []byte("to@x.test")})
+// relayed relays one message and returns its reply, which must come.
+func (r *resting) relayed(a *account.Account) codec.Reply {
+	tx, c := r.message(a, "to@x.test", "")
 	if err := r.relay.TrySubmit(tx); err != nil {
 		tx.Release()
 		return ClientReply(err)
@@ -327,11 +321,3 @@ type noQuota struct{}
 func (noQuota) Load(string, func(int64, uint32, uint32)) {}
 func (noQuota) Save(string, int64, uint32, uint32)       {}
 func (noQuota) Flush() error                             { return nil }
-
-func parseReply(line string) codec.Reply {
-	r, _, err := codec.ParseReply([]byte(line + "\r\n"))
-	if err != nil {
-		panic(err)
-	}
-	return r
-}

@@ -149,7 +149,7 @@ func (f *fixture) replyAt(text string, at sandbox.Phase, several, carried, twice
 		told = f.send(a, "a@x.test", body).Reply
 	}
 	f.box.ClearFaults()
-	r := parsed(t, text)
+	r := parseReply(text)
 	used := r.Code == 421 && (r.Enhanced.IsZero() || r.Enhanced[1] == 4) ||
 		(r.Code == 451 || r.Code == 452) && r.Enhanced[1] == 4 && (r.Enhanced[2] == 2 || r.Enhanced[2] == 5) && at != sandbox.PhaseRcpt
 	again = used && carried

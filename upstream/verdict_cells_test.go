@@ -83,7 +83,7 @@ func TestEveryCellOfTheTable(t *testing.T) {
 						continue
 					}
 					for _, text := range replies {
-						r := parsed(t, text)
+						r := parseReply(text)
 						at := throttle.Occasion{Provider: by, Phase: p.phase}
 						fresh := throttle.Judge(at, &r)
 						at.Carried = true
@@ -277,7 +277,7 @@ func TestEveryOtherCode(t *testing.T) {
 			}
 			a := f.accounts[(code+i)%len(f.accounts)]
 			provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Account: a.Email, Action: sandbox.ActionReply, Reply: text + " no", Times: 1})
-			if res := f.send(a, "to@x.test", "a\r\n"); res.Reply != parsed(t, text+" no") {
+			if res := f.send(a, "to@x.test", "a\r\n"); res.Reply != parseReply(text+" no") {
 				t.Errorf("%s: told %v", text, res.Reply)
 			}
 			if res := f.send(a, "to@x.test", "next\r\n"); res.Err != nil {

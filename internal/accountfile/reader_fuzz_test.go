@@ -1,33 +1,20 @@
 package accountfile
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/tailscale/hujson"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/keyfile/keytest"
 )
 
 // FuzzAccounts reads arbitrary files as accounts. It must not panic, and: a refused
 // file says where and why on one line for each mistake; an accepted one yields
 // accounts that keep the rules, and comments and white space do not change it.
 func FuzzAccounts(f *testing.F) {
-	for _, pattern := range []string{"../config/testdata/*/*.json", "../../configs/*.json"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil {
-			f.Fatal(err)
-		}
-		for _, path := range files {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(data)
-		}
-	}
+	keytest.AddFiles(f, "../config/testdata/*/*.json", "../../configs/*.json")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o := readRight(t, data)
 		minimal, err := hujson.Minimize(append([]byte(nil), data...))

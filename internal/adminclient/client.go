@@ -30,6 +30,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"xoauth2-proxy/internal/admin"
 )
 
 // apiVersion is the version of the admin API that this package knows.
@@ -66,24 +68,12 @@ type StatusError struct {
 // Error implements error.
 func (e *StatusError) Error() string { return e.Message }
 
-// Info describes the proxy that answers.
-type Info struct {
-	API          int    `json:"api"`
-	Version      string `json:"version"`
-	Revision     string `json:"revision"`
-	PID          int    `json:"pid"`
-	AccountsFile string `json:"accounts_file"`
-	// SealKey and TokenStoreKey name the keys that the proxy seals with; "" for none.
-	SealKey       string `json:"seal_key"`
-	TokenStoreKey string `json:"token_store_key"`
-}
-
 // Client asks one running proxy. It is safe for concurrent use.
 type Client struct {
 	// Path is the socket.
 	Path string
 	// Proxy is the proxy that answers there.
-	Proxy Info
+	Proxy admin.Info
 
 	transport *http.Transport
 }

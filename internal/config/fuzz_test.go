@@ -2,14 +2,13 @@ package config
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/tailscale/hujson"
 
 	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/internal/keyfile/keytest"
 )
 
 // FuzzSettings reads arbitrary files as config.json. It must not panic, and: a
@@ -17,19 +16,7 @@ import (
 // yields settings that keep the rules, and comments and white space do not change
 // it.
 func FuzzSettings(f *testing.F) {
-	for _, pattern := range []string{"testdata/*.json", "testdata/*/*.json", samples + "*.json"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil {
-			f.Fatal(err)
-		}
-		for _, path := range files {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(data)
-		}
-	}
+	keytest.AddFiles(f, "testdata/*.json", "testdata/*/*.json", samples+"*.json")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		problems, report := readBytes(t, data)
 		minimal, err := hujson.Minimize(append([]byte(nil), data...))

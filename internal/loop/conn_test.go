@@ -142,6 +142,24 @@ func (c *countdown) Expired() {
 	c.l.SetTimer(&c.Timer, c.l.Now()+1)
 }
 
+// resetOn has a peer reset the connection while it is read, is paused, or has seen the end of
+// input.
+func resetOn(t *testing.T, l *Loop, before string) *recorder {
+	t.Helper()
+	r := newRecorder(nil)
+	p := serveOver(t, l, 0, r)
+	switch before {
+	case "paused":
+		do(t, l, func() { r.conn.Pause() })
+	case "ended":
+		_ = p.tcp.CloseWrite()
+		r.expect(t, "end of input")
+	}
+	_ = p.tcp.SetLinger(0)
+	_ = p.tcp.Close()
+	return r
+}
+
 // TestReset: a peer that resets is told as closed, once, with an error, also where
 // its input had ended or was paused.
 func TestReset(t *testing.T) {
@@ -149,17 +167,7 @@ func TestReset(t *testing.T) {
 	l := e.Loops()[0]
 	for _, before := range []string{"reading", "paused", "ended"} {
 		t.Run(before, func(t *testing.T) {
-			r := newRecorder(nil)
-			p := serveOver(t, l, 0, r)
-			switch before {
-			case "paused":
-				do(t, l, func() { r.conn.Pause() })
-			case "ended":
-				_ = p.tcp.CloseWrite()
-				r.expect(t, "end of input")
-			}
-			_ = p.tcp.SetLinger(0)
-			_ = p.tcp.Close()
+			r := resetOn(t, l, before)
 			r.expect(t, "closed")
 			do(t, l, func() {
 				if err := r.conn.Write([]byte("x")); err == nil {

@@ -8,8 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"xoauth2-proxy/internal/testkit"
 )
@@ -59,17 +60,7 @@ func TestClosedTellsWhy(t *testing.T) {
 	e := startLoops(t, 1, nil)
 	l := e.Loops()[0]
 	for _, before := range []string{"reading", "paused", "ended"} {
-		r := newRecorder(nil)
-		p := serveOver(t, l, 0, r)
-		switch before {
-		case "paused":
-			do(t, l, func() { r.conn.Pause() })
-		case "ended":
-			_ = p.tcp.CloseWrite()
-			r.expect(t, "end of input")
-		}
-		_ = p.tcp.SetLinger(0)
-		_ = p.tcp.Close()
+		r := resetOn(t, l, before)
 		if e := r.next(t); e.name != "closed" || e.err == nil {
 			t.Errorf("%s: told %q, %v", before, e.name, e.err)
 		}

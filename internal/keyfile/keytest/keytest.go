@@ -1,8 +1,10 @@
-// Package keytest holds the samples in configs against the tables of keys.
+// Package keytest holds the samples in configs against the tables of keys, and gives them to
+// fuzz tests.
 package keytest
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +17,24 @@ import (
 // Sample is an object of a sample, or an array of objects taken as one: its
 // keys by path, each with the comments of its neighbours before it.
 type Sample map[string]string
+
+// AddFiles makes seeds of the files that match.
+func AddFiles(f *testing.F, patterns ...string) {
+	f.Helper()
+	for _, pattern := range patterns {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, path := range files {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+}
 
 // Read reads the sample at that path.
 func Read(t *testing.T, path string) Sample {

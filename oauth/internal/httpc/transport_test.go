@@ -56,14 +56,20 @@ func TestTransportReusesConnection(t *testing.T) {
 			_, _ = io.WriteString(c, tokentest.HTTPToken)
 		}
 	})
+	postThrice(t, addr, &conns, 1)
+}
+
+// postThrice posts over one transport, which must make that many connections.
+func postThrice(t *testing.T, addr string, conns *atomic.Int32, want int32) {
+	t.Helper()
 	tr := testTransport(t, testConfig())
 	for range 3 {
 		if _, err := post(t.Context(), tr, "http://"+addr); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := conns.Load(); n != 1 {
-		t.Errorf("%d connections, want 1", n)
+	if n := conns.Load(); n != want {
+		t.Errorf("%d connections, want %d", n, want)
 	}
 }
 
@@ -82,15 +88,7 @@ func TestTransportRepeatsOnStaleConnection(t *testing.T) {
 		_, _ = io.WriteString(c, tokentest.HTTPToken)
 		_, _ = br.Peek(1)
 	})
-	tr := testTransport(t, testConfig())
-	for range 3 {
-		if _, err := post(t.Context(), tr, "http://"+addr); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := conns.Load(); n != 3 {
-		t.Errorf("%d connections, want 3", n)
-	}
+	postThrice(t, addr, &conns, 3)
 }
 
 func TestTransportDoesNotRepeat(t *testing.T) {
