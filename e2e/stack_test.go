@@ -168,8 +168,7 @@ func digest(b []byte) string {
 // section 4.4): whole fields, folded or not.
 var traceFields = regexp.MustCompile(`\A(?:Received:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)+\z`)
 
-// withoutTrace returns the last n bytes of content, what is before them being
-// trace fields.
+// withoutTrace returns the last n octets of content. Only trace fields may come before them.
 func withoutTrace(t *testing.T, content []byte, n int) []byte {
 	t.Helper()
 	if len(content) <= n {

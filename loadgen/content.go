@@ -33,8 +33,8 @@ func (x *id) set(seq int) {
 }
 
 // A header is the header of all messages that a session sends: fields for the sandbox's
-// account of the run (see its HeaderLoad constants) among those that mail has anyway. It
-// is headerSize octets long for every account.
+// account of the run (see its HeaderLoad constants) among the fields of any mail. It is
+// headerSize octets long for every account.
 type header struct {
 	chunk
 	sum int // where the value of X-Load-Sum goes

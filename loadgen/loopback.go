@@ -17,8 +17,8 @@ var errNotLoopback = errors.New("not a loopback address; loadgen loads servers o
 
 // resolveLoopback returns the address of a "host:port" on this machine. The
 // host is a loopback address or "localhost"; another name is refused without
-// being looked up. What it returns is an address, so that what was checked is
-// what is dialled.
+// being looked up. The result is an address: the one that was checked is dialled, without a
+// second look-up.
 func resolveLoopback(hostport string) (netip.AddrPort, error) {
 	host, port, err := net.SplitHostPort(hostport)
 	if err != nil {

@@ -38,7 +38,7 @@ func (m *monitor) run(ctx context.Context) {
 		m.point(now.Sub(start), now.Sub(last))
 		last = now
 	}
-	// The rates of what is left at the end would be over next to no time.
+	// The last interval may be very short, and its rates mean nothing.
 	if n := len(m.series); n > 1 && m.series[n-1].Length < m.interval.Seconds()/2 {
 		m.series = m.series[:n-1]
 	}

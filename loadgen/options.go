@@ -19,10 +19,10 @@ type options struct {
 	Target  string `default:"127.0.0.1:2525" placeholder:"HOST:PORT" help:"The SMTP server to load. It must be on this machine: loadgen refuses every address that is not a loopback address."`
 	Profile string `default:"powermta" enum:"powermta,postfix,bench" help:"Whose behaviour to imitate, where the flags below do not say otherwise. powermta: many connections, pipelining and BDAT where offered, mixed sizes. postfix: fewer connections, DATA. bench: step by step, DATA, 20 messages of 10k a connection: the profile of published figures."`
 
-	Rate     rate          `group:"Open loop (latency counts from the scheduled instant)" xor:"rate" placeholder:"R" help:"Messages to send per time, whatever the server makes of it: 50k is 50,000 a minute, 833/s is by second. Without --rate and --steps the loop is closed: each connection sends as fast as it is answered."`
+	Rate     rate          `group:"Open loop (latency counts from the scheduled instant)" xor:"rate" placeholder:"R" help:"Messages to send per time, however fast the server answers: 50k is 50,000 a minute, 833/s is by second. Without --rate and --steps the loop is closed: each connection sends as fast as it is answered."`
 	Steps    []rate        `group:"Open loop (latency counts from the scheduled instant)" xor:"rate" placeholder:"R" help:"Rates to go through one after the other, each for --step-time and with figures of its own, as in 1k,5k,10k,20k,50k."`
 	StepTime time.Duration `group:"Open loop (latency counts from the scheduled instant)" default:"10s" help:"How long each of the --steps lasts."`
-	Ramp     time.Duration `group:"Open loop (latency counts from the scheduled instant)" help:"Go up from nothing to the (first) rate over this time, ahead of the rest."`
+	Ramp     time.Duration `group:"Open loop (latency counts from the scheduled instant)" help:"Raise the rate from zero to the (first) rate over this time, before the run."`
 	Arrivals string        `group:"Open loop (latency counts from the scheduled instant)" default:"poisson" enum:"poisson,fixed" help:"How messages follow each other: poisson (as independent senders do) or fixed (evenly spaced)."`
 	Drain    time.Duration `group:"Open loop (latency counts from the scheduled instant)" default:"30s" help:"How long to wait after the last arrival for messages that are still queued here. Those not sent by then count as failed."`
 
@@ -53,7 +53,7 @@ type options struct {
 	Hashes       bool   `group:"Proof and cost" help:"Also compare the SHA-256 of every message as delivered. The sandbox must keep messages, so this is for runs that fit into its memory."`
 	ProxyMetrics string `group:"Proof and cost" placeholder:"URL" help:"Metrics of the server under load, as http://127.0.0.1:9090/metrics: its CPU time per message and its memory are then reported."`
 	DryRun       bool   `group:"Proof and cost" help:"The server is a proxy in dry-run mode (serve --dry-run), which answers as ever and hands nothing over: every acknowledged message must be one that its metrics count as a dry run, and none may be delivered. Needs --proxy-metrics."`
-	PID          []int  `group:"Proof and cost" name:"pid" placeholder:"PID" help:"The same from /proc, for servers without such metrics; their child processes count too."`
+	PID          []int  `group:"Proof and cost" name:"pid" placeholder:"PID" help:"Process id of the server under load, for servers without such metrics: CPU time and memory come from /proc, with its child processes."`
 
 	JSON  string `group:"Output" name:"json" placeholder:"FILE" help:"Write the report as JSON; - is standard output, in place of the text."`
 	HTML  string `group:"Output" name:"html" placeholder:"FILE" help:"Write the report as a page with plots that needs no network."`

@@ -30,7 +30,7 @@ func recordDuration(h *hdrhistogram.Histogram, d time.Duration) {
 	_ = h.RecordValue(min(max(d.Microseconds(), minLatency), maxLatency))
 }
 
-// A tally is what is counted of a part of the run.
+// A tally has the counts of a part of the run.
 type tally struct {
 	accepted, refused, broken, unknown int64
 	refusedRcpts                       int64

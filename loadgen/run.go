@@ -28,7 +28,7 @@ type runner struct {
 	pacer    pacer
 	workers  []*worker
 	idle     []*session
-	dryRuns  *dryRuns // nil: they are not what is asked for
+	dryRuns  *dryRuns // nil: the run is no proof of dry runs
 
 	started     time.Time
 	interrupted bool
@@ -211,7 +211,7 @@ func (r *runner) drive(parent context.Context) {
 			timer := time.AfterFunc(r.Duration, stop)
 			defer timer.Stop()
 		}
-	} else { // what is queued then has that long
+	} else { // Drain is for the messages that are queued at the end
 		prepareSleep()
 		timer := time.AfterFunc(r.length()+r.Drain, stop)
 		defer timer.Stop()
@@ -223,7 +223,7 @@ func (r *runner) drive(parent context.Context) {
 	}
 	working.Wait()
 	r.interrupted = parent.Err() != nil
-	if r.phases == nil { // of the places in the journal, those that were used
+	if r.phases == nil { // the journal ends with the last place that was used
 		issued := 0
 		for _, w := range r.workers {
 			issued = max(issued, w.issued)

@@ -37,7 +37,7 @@ type testServer struct {
 	// instead of a positive one; "close" ends the connection. In both cases
 	// the message is not delivered.
 	atEnd func(number int) string
-	// tamper changes or drops (nil) what is delivered.
+	// tamper changes a delivered message, or drops it (nil).
 	tamper func(number int, d testDelivery) []testDelivery
 	// tls is offered by STARTTLS, or begins each connection if implicit is set.
 	tls      *tls.Config

@@ -19,8 +19,7 @@ func preciseSleep(d time.Duration) {
 	_ = unix.Nanosleep(&ts, nil)
 }
 
-// prepareSleep gives the runtime one processor more, for the one that the sleeping
-// goroutine holds.
+// prepareSleep gives the runtime one processor more: the sleeping goroutine holds one.
 func prepareSleep() {
 	runtime.GOMAXPROCS(runtime.NumCPU() + 1)
 }

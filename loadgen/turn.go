@@ -7,12 +7,11 @@ import (
 	"syscall"
 )
 
-// A turn is one exchange on a TCP connection: a write and the wait for the
-// first octets of what is said to it. A plain Read tries at once, in vain, and
-// then waits: it costs a system call that tells nothing, for each reply. A turn
-// writes when it is ready to wait, so that no answer can come unnoticed, and
-// reads when there is one. What a server says unasked between two turns is read
-// with its next answer, or when it closes.
+// A turn is one exchange on a TCP connection: a write, and the wait for the first octets
+// of the answer. A plain Read tries at once, in vain, and then waits: each reply costs a
+// system call that reads nothing. A turn first prepares to wait and then writes, so that
+// no answer comes unnoticed; it reads when there is an answer. Octets that a server sends
+// unasked between two turns are read with its next answer, or when it closes.
 type turn struct {
 	conn net.Conn
 	raw  syscall.RawConn

@@ -31,7 +31,7 @@ type commands struct {
 	Syscalls   syscalls.Command   `cmd:"" help:"Count the system calls for each message, with strace."`
 	Profile    profile.Command    `cmd:"" help:"Profile a proxy under load, with flame graphs, and compare two runs."`
 	Idle       idle.Command       `cmd:"" help:"Measure what idle and slow clients cost the proxy and others."`
-	Overload   overload.Command   `cmd:"" help:"Measure where more is asked than there is, and many accounts with few connections each."`
+	Overload   overload.Command   `cmd:"" help:"Measure overload, and many accounts with few connections each."`
 	Accounts   accounts.Command   `cmd:"" help:"Measure what ten thousand accounts cost at the start, at rest and at a reload."`
 	Soak       soak.Command       `cmd:"" help:"Run load, faults, reloads, restarts and rests; fail on any loss, double or growth, and on a proxy that is busy at rest."`
 	Plot       plot.Command       `cmd:"" help:"Draw the plots of BENCHMARKS.md from the figures in docs/perf/plots.json."`

@@ -148,8 +148,8 @@ func (c *matrixCase) recheck(t *testing.T, k *stack, l letter, o outcome) {
 	}
 }
 
-// matches compares a reply with what is wanted: text in full where it is the
-// provider's, else code and enhanced code.
+// matches compares a reply with the wanted one: the whole text if that is the provider's,
+// else code and enhanced code.
 func matches(got, want, text string) bool {
 	if want == said {
 		return got == text

@@ -3,7 +3,7 @@ package testkit
 import "go.uber.org/goleak"
 
 // VerifyNoLeaks runs the tests of a package that uses event loops, and fails when one has
-// left a goroutine. Those that it ignores belong to a worker pool that package gnet starts
+// left a goroutine. It ignores the goroutines of a worker pool that package gnet starts
 // when it is loaded.
 func VerifyNoLeaks(m goleak.TestingM, more ...goleak.Option) {
 	goleak.VerifyTestMain(m, append(more,

@@ -35,7 +35,7 @@ func elements(t *testing.T, text string) map[string]int {
 	}
 }
 
-// TestFile: what is in the data is drawn, and names are escaped.
+// TestFile: all data is drawn, and names are escaped.
 func TestFile(t *testing.T) {
 	c := Chart{Title: "a < b", UnitX: "n", Note: "note", Lines: []Line{
 		{Name: "one & two", Colour: "red", X: []float64{.5, 1.5, 2.5}, Y: []float64{1, 20, 3000}},

@@ -26,8 +26,8 @@ import (
 type Command struct {
 	lab.Common
 	Duration    time.Duration `default:"10m" help:"How long the load lasts."`
-	WarmUp      time.Duration `default:"1m" help:"The same load ahead of that, of which only loss counts: until the accounts have their connections to the provider."`
-	Baseline    time.Duration `default:"1m" help:"How long the same load goes to the provider without the proxy, ahead of all that and again after it; 0: not at all, as a --proxy of a version without such a sandbox needs."`
+	WarmUp      time.Duration `default:"1m" help:"The same load before that, until the accounts have their connections to the provider; only loss counts in it."`
+	Baseline    time.Duration `default:"1m" help:"How long the same load goes to the provider without the proxy, before and after; 0: not at all, which a --proxy needs whose version has no such sandbox."`
 	Rate        string        `default:"833/s" help:"Messages to send, as for the load generator: 833/s is by second, 50k a minute."`
 	Accounts    int           `default:"2000" help:"Number of accounts."`
 	Pace        time.Duration `default:"50ms" help:"How long the provider takes to answer the end of a message."`

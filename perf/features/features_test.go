@@ -61,7 +61,7 @@ func TestGroupsExist(t *testing.T) {
 	}
 }
 
-// TestSettings: what is on in one of them is off in the other.
+// TestSettings: each setting that one of them turns on, the other turns off.
 func TestSettings(t *testing.T) {
 	rate := func(s map[string]any) any {
 		return s["providers"].(map[string]any)["bench"].(map[string]any)["rate_limiting"].(map[string]any)["messages_per_day"]

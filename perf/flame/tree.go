@@ -105,8 +105,8 @@ type Share struct {
 	New, Old float64
 }
 
-// Shares returns the own shares of all functions in two trees, those that
-// changed most first.
+// Shares returns the own shares of all functions in two trees, sorted by how much they
+// changed, most first.
 func Shares(tree, old *Node) []Share {
 	byName := make(map[string]*Share)
 	collect := func(root *Node, field func(*Share) *float64) {

@@ -26,13 +26,13 @@ type Common struct {
 
 // Repeated are the flags of commands that measure the same several times.
 type Repeated struct {
-	Rounds int           `default:"5" help:"How often all that is measured has its turn; the figures are medians."`
+	Rounds int           `default:"5" help:"Rounds, each of which measures everything once; the figures are medians."`
 	Time   time.Duration `default:"5s" help:"Length of a run."`
 }
 
 // Quick is the flag of commands that take long.
 type Quick struct {
-	Quick bool `help:"Two rounds of two seconds: to see that all of it works."`
+	Quick bool `help:"Two rounds of two seconds, to check that the program works."`
 }
 
 // Shorten makes the rounds short if that is asked for.

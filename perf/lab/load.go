@@ -26,7 +26,7 @@ func (b *Bench) Load(args ...string) *report.Report {
 	return rep
 }
 
-// Milliseconds returns those that went by since then.
+// Milliseconds returns the time since then, in milliseconds.
 func Milliseconds(then time.Time) float64 { return time.Since(then).Seconds() * 1e3 }
 
 // Quantile returns a quantile of the values, interpolated between neighbours; 0 of

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// A Network is Toxiproxy: TCP proxies between what is measured, with faults.
+// A Network is Toxiproxy: TCP proxies between the measured programs, with faults.
 type Network struct {
 	*Process
 	api     string

@@ -135,9 +135,9 @@ func residentOf(pid int) float64 {
 	return float64(Must(strconv.ParseInt(fields[1], 10, 64)) * int64(os.Getpagesize()))
 }
 
-// FreeAddress returns an address of 127.0.0.1 whose port was free a moment ago. It is
-// below those that the system gives to connections: of those, one that was free may be
-// a client's by the time that a program listens on it.
+// FreeAddress returns an address of 127.0.0.1 whose port was free a moment ago. The port is
+// below the range that the system gives to clients: a client could take one of that range
+// before a program listens on it.
 func FreeAddress() string {
 	for range 100 {
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(20_000+rand.IntN(10_000)))

@@ -21,7 +21,7 @@ import (
 
 // Command is the command line.
 type Command struct {
-	Load     loadCmd     `cmd:"" help:"Offer a multiple of what goes through."`
+	Load     loadCmd     `cmd:"" help:"Offer a multiple of the capacity."`
 	Accounts accountsCmd `cmd:"" help:"Many accounts with three connections each."`
 	lab.Common
 }

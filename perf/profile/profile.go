@@ -20,10 +20,10 @@ import (
 
 // Command is the command line.
 type Command struct {
-	Dir     string        `default:"profiles" help:"Where the profiles go. Those that are there are moved to its folder previous, and compared." placeholder:"DIR"`
+	Dir     string        `default:"profiles" help:"Folder for the profiles. Older profiles there are moved to its folder previous, and compared." placeholder:"DIR"`
 	Time    time.Duration `default:"10s" help:"Length of the load."`
 	Diff    []string      `placeholder:"OLD,NEW" help:"Compare the profiles in two folders: what grew and what shrank goes to NEW/diff-*.svg. No load is run."`
-	Running string        `placeholder:"URL" help:"Profile the proxy whose admin listener is there, such as http://127.0.0.1:9090, which takes admin.pprof in its configuration. No load is run."`
+	Running string        `placeholder:"URL" help:"Profile a running proxy, by the URL of its admin listener, such as http://127.0.0.1:9090, which takes admin.pprof in its configuration. No load is run."`
 	lab.Built
 	lab.LoadArgs
 }

@@ -111,7 +111,7 @@ func (v *verdict) add(o verdict) {
 	}
 }
 
-// failure says what is wrong; nil if nothing is.
+// failure lists the findings; nil if there is none.
 func (v *verdict) failure() error {
 	var found []string
 	for i := lost; i < numFindings; i++ {
