@@ -101,7 +101,8 @@ func (a *adminAPI) Info() admin.Info {
 	if abs, err := filepath.Abs(file); err == nil {
 		file = abs
 	}
-	info := admin.Info{API: admin.APIVersion, Version: a.version, Revision: a.revision, PID: os.Getpid(), AccountsFile: file,
+	info := admin.Info{API: admin.APIVersion, Version: a.version, Revision: a.revision,
+		PID: os.Getpid(), AccountsFile: file,
 		SealKey: settings.Secrets.Key.ID()}
 	if kept := a.live.kept; kept != nil {
 		info.TokenStoreKey = kept.KeyID()

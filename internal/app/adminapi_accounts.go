@@ -121,7 +121,8 @@ func (a *adminAPI) checkIDs(list []*admin.NewAccount) error {
 
 // Remove implements admin.API.
 func (a *adminAPI) Remove(emails []string, all, dryRun bool) (int, error) {
-	accounts, err := a.live.edit(accountfile.EditOptions{DryRun: dryRun, Rehearse: dryRun}, func(l *accountfile.List) error {
+	how := accountfile.EditOptions{DryRun: dryRun, Rehearse: dryRun}
+	accounts, err := a.live.edit(how, func(l *accountfile.List) error {
 		if all {
 			l.Clear()
 			return nil

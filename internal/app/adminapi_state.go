@@ -45,7 +45,7 @@ func (a *adminAPI) State(email string) (*admin.State, error) {
 func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) (c upstream.Condition, err error) {
 	s, err := a.relay.State(acct.ID)
 	if err != nil {
-		return c, fmt.Errorf("%w (%v)", admin.ErrUnavailable, err)
+		return c, fmt.Errorf("%w (%s)", admin.ErrUnavailable, err.Error())
 	}
 	st.Connections = admin.Connections{
 		Dialing: s.Dialing, Active: s.Busy, Parked: s.Parked, Closing: s.Closing,
@@ -54,11 +54,12 @@ func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) (c up
 	st.Limits = []admin.Limit{}
 	standing, err := a.relay.Standing(acct.ID)
 	if err != nil {
-		return c, fmt.Errorf("%w (%v)", admin.ErrUnavailable, err)
+		return c, fmt.Errorf("%w (%s)", admin.ErrUnavailable, err.Error())
 	}
 	c.Failure, c.RetryAt = s.LastError, s.RetryAt
 	if standing != nil {
-		c.Stopped, c.Until, c.Reason, c.Throttled = standing.Stopped, standing.Until, standing.Reason, standing.Connections > 0
+		c.Stopped, c.Until, c.Reason = standing.Stopped, standing.Until, standing.Reason
+		c.Throttled = standing.Connections > 0
 		for _, u := range standing.Uses {
 			st.Limits = append(st.Limits, admin.Limit{Name: u.Limit, Used: u.Used, Max: u.Max})
 		}
@@ -79,5 +80,6 @@ func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) (c up
 }
 
 func lastError(at string, f verify.Failure, retry time.Time) *admin.LastError {
-	return &admin.LastError{At: at, Class: f.Class, Message: f.Message, Hint: f.Hint, Permanent: f.Permanent, RetryAt: timeOf(retry)}
+	return &admin.LastError{At: at, Class: f.Class, Message: f.Message, Hint: f.Hint, Permanent: f.Permanent,
+		RetryAt: timeOf(retry)}
 }

@@ -70,7 +70,8 @@ func (c *certificate) load() error {
 	if err != nil {
 		return err
 	}
-	if now := time.Now(); c.current != nil && pair.Leaf != nil && now.After(pair.Leaf.NotAfter) && now.Before(c.current.Leaf.NotAfter) {
+	now := time.Now()
+	if c.current != nil && pair.Leaf != nil && now.After(pair.Leaf.NotAfter) && now.Before(c.current.Leaf.NotAfter) {
 		return fmt.Errorf("%s: the certificate expired on %s, the old one is still good", c.settings.CertFile, pair.Leaf.NotAfter.Format(time.DateOnly))
 	}
 	c.current, c.stamp = &pair, stamp

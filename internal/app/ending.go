@@ -45,7 +45,8 @@ type ending struct {
 // end it by themselves. drain is how long the proxy has after the first signal. cut ends the
 // process.
 func awaitSignals(log *zap.Logger, s *Signals, drain time.Duration, cut func()) *ending {
-	e := &ending{log: log, drain: drain, cut: cut, first: make(chan os.Signal, 1), signals: s.end, returned: make(chan struct{})}
+	e := &ending{log: log, drain: drain, cut: cut, first: make(chan os.Signal, 1), signals: s.end,
+		returned: make(chan struct{})}
 	e.second, e.repeated = context.WithCancel(context.Background())
 	signal.Notify(s.end, syscall.SIGTERM, syscall.SIGINT)
 	go e.wait()

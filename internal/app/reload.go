@@ -55,7 +55,8 @@ type reloader struct {
 // newReloader returns a reloader for the settings of o, which are in force. From
 // now on SIGHUP does not end the process.
 func newReloader(o *Options) *reloader {
-	r := &reloader{load: o.Load, accept: o.AcceptRemovals, cache: o.Cache, level: o.Level, settings: o.Settings, log: o.Log.Named("reload"),
+	r := &reloader{load: o.Load, accept: o.AcceptRemovals, cache: o.Cache, level: o.Level, settings: o.Settings,
+		log:    o.Log.Named("reload"),
 		reopen: o.Reopen, signals: o.Signals}
 	r.stamps = r.files.stamps(o.Settings)
 	for i := range r.stamps {

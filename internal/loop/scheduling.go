@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"unsafe"
@@ -26,14 +27,15 @@ func ScheduleAsBatch() error {
 				return err
 			}
 			switch policy, err := schedulingOf(id); {
-			case err == unix.ESRCH || err == nil && policy != unix.SCHED_NORMAL:
+			case errors.Is(err, unix.ESRCH) || err == nil && policy != unix.SCHED_NORMAL:
 				continue
 			case err != nil:
 				return os.NewSyscallError("sched_getscheduler", err)
 			}
 			// Not sched_setattr: filters of system calls cannot see its arguments.
 			var priority int32
-			_, _, errno := unix.Syscall(unix.SYS_SCHED_SETSCHEDULER, uintptr(id), unix.SCHED_BATCH, uintptr(unsafe.Pointer(&priority)))
+			_, _, errno := unix.Syscall(unix.SYS_SCHED_SETSCHEDULER,
+				uintptr(id), unix.SCHED_BATCH, uintptr(unsafe.Pointer(&priority)))
 			if errno != 0 && errno != unix.ESRCH {
 				return os.NewSyscallError("sched_setscheduler", errno)
 			}

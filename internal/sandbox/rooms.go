@@ -11,6 +11,7 @@ import (
 
 // Names of the rooms that callers use.
 type (
+	// CommandRecord is one command as it came, without secrets.
 	CommandRecord = smtpd.CommandRecord
 	Endpoint      = smtpd.Endpoint
 	Latency       = smtpd.Latency

@@ -47,7 +47,8 @@ func New(cfg Config) (*Server, error) {
 	if s.messages, err = store.New(cfg.Store); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	s.smtpServer, err = smtpd.New(smtpd.Config{Endpoints: cfg.Endpoints, Limits: cfg.Limits == "on", Record: cfg.Record, Now: cfg.Now,
+	s.smtpServer, err = smtpd.New(smtpd.Config{Endpoints: cfg.Endpoints, Limits: cfg.Limits == "on",
+		Record: cfg.Record, Now: cfg.Now,
 		Boxes: &s.directory, Faults: &s.script, Store: s.messages, Accepts: s.Accepts})
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)

@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -76,7 +77,7 @@ func testComparison(t *testing.T, b *lab.Bench) {
 func testClient(t *testing.T, b *lab.Bench) {
 	s := b.NewStand(lab.Sandbox{Accounts: 2, Preset: "gmail"}, lab.Setup{Connections: 2})
 	_, err := lab.Open(lab.Must(lab.Dial(s.Addr, nil)), "nobody@bench.test")
-	if _, refused := err.(lab.Refusal); !refused {
+	if _, refused := errors.AsType[lab.Refusal](err); !refused {
 		t.Errorf("a login of no account: %v", err)
 	}
 	c := lab.Must(lab.Open(lab.Must(lab.Dial(s.Addr, nil)), lab.Login(1)))

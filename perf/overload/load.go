@@ -1,6 +1,7 @@
 package overload
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -124,7 +125,7 @@ func (p *prober) message() (took float64, ok bool) {
 		_, err = p.client.Data("Subject: probe\r\n\r\nHello\r\n")
 	}
 	took = lab.Milliseconds(start)
-	refusal, refused := err.(lab.Refusal)
+	refusal, refused := errors.AsType[lab.Refusal](err)
 	switch {
 	case !refused:
 		lab.Check(err)

@@ -2,6 +2,7 @@ package soak
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -29,7 +30,7 @@ var fateNames = [numFates]string{"not sent", "accepted", "deferred", "refused", 
 // fateOf is the fate of a message whose last command gave err. ended says that
 // the content had been sent whole.
 func fateOf(err error, ended bool) fate {
-	r, ok := err.(lab.Refusal)
+	r, ok := errors.AsType[lab.Refusal](err)
 	switch {
 	case err == nil:
 		return accepted

@@ -2,6 +2,7 @@ package soak
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -199,6 +200,6 @@ func (r *soak) message(login string) (answered bool, err error) {
 		became, err = m.send(c)
 		r.ledger.enter(m.number, became)
 	}
-	_, answered = err.(lab.Refusal)
+	_, answered = errors.AsType[lab.Refusal](err)
 	return answered, err
 }

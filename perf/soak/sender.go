@@ -69,7 +69,7 @@ func randomSize(random *rand.Rand) int {
 
 // usable reports whether the connection goes on after err.
 func usable(err error) bool {
-	r, ok := err.(lab.Refusal)
+	r, ok := errors.AsType[lab.Refusal](err)
 	return err == nil || ok && !r.Closing()
 }
 

@@ -41,7 +41,8 @@ type Stack struct {
 // Start starts a proxy with the files by start, and ends it with the test. None of
 // its log lines, down to debug level, may show a secret, and the provider may see no
 // breach of protocol.
-func Start(t *testing.T, box *sandbox.Server, f sandbox.ProxyFiles, start func(*zap.Logger, zap.AtomicLevel) (Proxy, error)) *Stack {
+func Start(t *testing.T, box *sandbox.Server, f sandbox.ProxyFiles,
+	start func(*zap.Logger, zap.AtomicLevel) (Proxy, error)) *Stack {
 	t.Helper()
 	lines, level := newLog(), zap.NewAtomicLevelAt(zap.DebugLevel)
 	log := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), lines, zap.DebugLevel)).

@@ -11,6 +11,7 @@ import (
 // Kind names a limit on what an account does in a span of time.
 type Kind uint8
 
+// The limits.
 const (
 	MessagesPerMinute Kind = iota
 	MessagesPerHour

@@ -86,7 +86,7 @@ func (b *Breakers) make(name string) *Breaker {
 		MaxRequests:   1,
 		Timeout:       cfg.Recovery,
 		ReadyToTrip:   func(c gobreaker.Counts) bool { return int64(c.ConsecutiveFailures) >= int64(cfg.Failures) },
-		IsExcluded:    func(err error) bool { return err == errOwnFault },
+		IsExcluded:    func(err error) bool { return errors.Is(err, errOwnFault) },
 		OnStateChange: b.changed,
 	})}
 }
@@ -106,6 +106,7 @@ func (b *Breakers) changed(name string, from, to gobreaker.State) {
 // Try is the result of an attempt to connect, as far as it concerns the endpoint.
 type Try uint8
 
+// The results.
 const (
 	Alive    Try = iota // the provider sent a reply
 	Dead                // the attempt failed before any reply

@@ -10,6 +10,7 @@ import (
 // meanings.
 type Provider uint8
 
+// The providers.
 const (
 	ProviderOther Provider = iota
 	ProviderGoogle

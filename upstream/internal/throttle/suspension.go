@@ -5,6 +5,7 @@ import "time"
 // Kind says why an account sends nothing at all, in the order of gravity.
 type Kind uint8
 
+// The kinds.
 const (
 	NotSuspended Kind = iota
 	Slowed            // it was slowed down though it had one connection only

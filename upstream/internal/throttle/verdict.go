@@ -5,6 +5,7 @@ import "xoauth2-proxy/codec"
 // MessageEffect is the reply that the client gets.
 type MessageEffect uint8
 
+// The effects on the message.
 const (
 	MessageAsIs  MessageEffect = iota // the provider's reply
 	MessageLater                      // a 4yz reply of the proxy that quotes the provider's
@@ -18,6 +19,7 @@ func (e MessageEffect) String() string { return messageNames[e] }
 // ConnectionEffect is what becomes of the connection that the reply came over.
 type ConnectionEffect uint8
 
+// The effects on the connection.
 const (
 	ConnectionKept    ConnectionEffect = iota
 	ConnectionClosed                   // the provider closes it, or the login failed
@@ -32,6 +34,7 @@ func (e ConnectionEffect) String() string { return connectionNames[e] }
 // effects up to AccountLogins concern the next logins, the others messages too.
 type AccountEffect uint8
 
+// The effects on the account.
 const (
 	AccountNone     AccountEffect = iota
 	AccountLogin                  // the next login waits, see Backoff

@@ -33,7 +33,8 @@ const (
 
 // SMTPPhases are all phases but PhaseToken.
 var SMTPPhases = []Phase{PhaseConnect, PhaseTLS, PhaseBanner, PhaseEHLO, PhaseStartTLS, PhaseAuth, PhaseMail,
-	PhaseRcpt, PhaseData, PhaseMidContent, PhaseAfterEOD, PhaseAfterReply, PhaseIdle, PhaseRset, PhaseNoop, PhaseQuit, PhaseCommand}
+	PhaseRcpt, PhaseData, PhaseMidContent, PhaseAfterEOD, PhaseAfterReply, PhaseIdle, PhaseRset,
+	PhaseNoop, PhaseQuit, PhaseCommand}
 
 // Action is what a fault does.
 type Action string

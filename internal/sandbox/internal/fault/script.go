@@ -109,7 +109,8 @@ func (r *Fault) matches(ev *Event, base uint64) bool {
 	if r.MailFrom != "" && (!ev.HasMail || !matchAddress(r.MailFrom, cmp.Or(ev.MailFrom, "<>"))) {
 		return false
 	}
-	return r.Recipient == "" || slices.ContainsFunc(ev.Recipients, func(rcpt string) bool { return matchAddress(r.Recipient, rcpt) })
+	return r.Recipient == "" ||
+		slices.ContainsFunc(ev.Recipients, func(rcpt string) bool { return matchAddress(r.Recipient, rcpt) })
 }
 
 // due counts the event and reports whether the rule strikes at it.
@@ -129,7 +130,8 @@ func (r *Fault) due(ev *Event) bool {
 		r.byAccount[ev.Account]++
 		n = r.byAccount[ev.Account]
 	}
-	return (r.Nth == 0 || n == r.Nth) && (r.Every == 0 || n%r.Every == 0) && n >= r.Since && (r.Times == 0 || r.fired < r.Times)
+	return (r.Nth == 0 || n == r.Nth) && (r.Every == 0 || n%r.Every == 0) && n >= r.Since &&
+		(r.Times == 0 || r.fired < r.Times)
 }
 
 // matchAddress compares without regard to case; a pattern may begin with '*'.

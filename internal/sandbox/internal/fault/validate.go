@@ -58,7 +58,7 @@ func (r Rule) Validate() error {
 	if r.Secure != "" && r.Secure != "clear" && r.Secure != "tls" {
 		bad("secure: %q is neither clear nor tls", r.Secure)
 	}
-	if r.Nth < 0 || r.Every < 0 || r.Since < 0 || r.Times < 0 || r.Delay < 0 || r.For < 0 || r.Interval < 0 || r.Size < 0 || r.After < 0 {
+	if min(r.Nth, r.Every, r.Since, r.Times) < 0 || min(r.Delay, r.For, r.Interval) < 0 || r.Size < 0 || r.After < 0 {
 		bad("negative numbers have no meaning here")
 	}
 	return errors.Join(errs...)

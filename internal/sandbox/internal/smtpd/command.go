@@ -30,7 +30,8 @@ func (s *session) command(line []byte) {
 	l := s.srv.latency.Load()
 	s.w.slower(time.Duration(l.RoundTrip + l.Commands[verb]))
 	if f := s.hit(fault.PhaseCommand, func(ev *fault.Event) { ev.Verb = cmp.Or(verb, fault.VerbUnknown) }); f != nil {
-		if slices.Contains([]fault.Action{fault.ActionReply, fault.ActionIgnore, fault.ActionGarbage, fault.ActionHuge}, f.Action) && !f.Accept {
+		instead := []fault.Action{fault.ActionReply, fault.ActionIgnore, fault.ActionGarbage, fault.ActionHuge}
+		if slices.Contains(instead, f.Action) && !f.Accept {
 			s.passOver(verb, args, fault.ReplyCode(f.Reply))
 		}
 		s.act(f, func() { s.execute(verb, args) })

@@ -172,7 +172,8 @@ func (s *session) onRCPT(args []byte) {
 		s.refuse(ViolationSyntax, "555 5.5.2 Syntax error in RCPT")
 		return
 	}
-	s.guard(fault.PhaseRcpt, func(ev *fault.Event) { ev.Recipients = []string{string(path)} }, func() { s.rcpt(path, rest) })
+	named := func(ev *fault.Event) { ev.Recipients = []string{string(path)} }
+	s.guard(fault.PhaseRcpt, named, func() { s.rcpt(path, rest) })
 }
 
 // rcpt adds a recipient.

@@ -131,7 +131,7 @@ func (s *session) readLine(limit int) ([]byte, error) {
 		s.armIdle()
 	}
 	line, err := s.br.ReadSlice('\n')
-	if err == bufio.ErrBufferFull {
+	if errors.Is(err, bufio.ErrBufferFull) {
 		line, err = s.readLong(line, limit)
 	}
 	switch {
@@ -154,7 +154,7 @@ func (s *session) readLong(part []byte, limit int) ([]byte, error) {
 		if len(s.long) <= limit {
 			s.long = append(s.long, line...)
 		}
-		if err != bufio.ErrBufferFull {
+		if !errors.Is(err, bufio.ErrBufferFull) {
 			return s.long, err
 		}
 	}

@@ -71,7 +71,8 @@ func (a *assertion) verify(key crypto.PublicKey) error {
 		case "RS256":
 			return rsa.VerifyPKCS1v15(k, crypto.SHA256, digest[:], a.signature)
 		case "PS256":
-			return rsa.VerifyPSS(k, crypto.SHA256, digest[:], a.signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+			salt := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+			return rsa.VerifyPSS(k, crypto.SHA256, digest[:], a.signature, salt)
 		}
 	case *ecdsa.PublicKey:
 		if a.header.Algorithm == "ES256" && len(a.signature) == 64 {

@@ -54,7 +54,8 @@ func (cs *consents) add(c *consent) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if len(cs.pending) >= maxPending {
-		oldest := slices.MinFunc(slices.Collect(maps.Values(cs.pending)), func(a, b *consent) int { return a.expires.Compare(b.expires) })
+		byExpiry := func(a, b *consent) int { return a.expires.Compare(b.expires) }
+		oldest := slices.MinFunc(slices.Collect(maps.Values(cs.pending)), byExpiry)
 		delete(cs.pending, oldest.id)
 	}
 	cs.pending[c.id] = c

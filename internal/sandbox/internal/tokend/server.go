@@ -78,7 +78,8 @@ type Server struct {
 // New makes a token endpoint; Listen starts it. cfg has its defaults filled in;
 // now is the clock of tokens and codes; others serves all paths that do not belong
 // to OAuth2.
-func New(cfg Config, now func() time.Time, boxes *mailbox.Directory, faults *fault.Script, others fasthttp.RequestHandler) *Server {
+func New(cfg Config, now func() time.Time, boxes *mailbox.Directory, faults *fault.Script,
+	others fasthttp.RequestHandler) *Server {
 	s := &Server{cfg: cfg, now: now, boxes: boxes, faults: faults, others: others, conns: wait.NewConns(),
 		grants: newGrants(cfg, now), consents: consents{pending: map[string]*consent{}}}
 	s.http = fasthttp.Server{
