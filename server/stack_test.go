@@ -73,7 +73,7 @@ func newStack(t testing.TB, options ...stackOption) *stack {
 	k.back, k.Server = backend.Start(t, on, func(b *backend.Backend) (*Server, error) {
 		srv, err := New(cfg, b.Store, backend.Tokens{Manager: b.Tokens}, b.Relay, zap.New(core), b.Metrics)
 		if err == nil {
-			srv.patience = patience // a client's end comes late on a busy machine
+			srv.patience = testkit.Patience // a client's end comes late on a busy machine
 			err = srv.Start()
 		}
 		return srv, err
