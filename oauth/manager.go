@@ -90,7 +90,7 @@ func newManager(cfg Config, f fetcher, log *zap.Logger, set *metrics.Set) *Manag
 	var unsaved *pending.Store[Chain, Record]
 	if cfg.Store != nil {
 		below := watchedStore{cfg.Store, cfg.Watch}
-		unsaved = pending.New[Chain, Record](below)
+		unsaved = pending.New(below, func(c Chain) string { return c.AccountID })
 		cfg.Store = keptStore{unsaved, below}
 	}
 	m := &Manager{cfg: cfg, pending: unsaved, flow: f, log: log, started: time.Now(), quit: make(chan struct{}),

@@ -203,6 +203,7 @@ func (ms *memoryStore) Save(c Chain, r Record) error {
 	if ms.records == nil {
 		ms.records = make(map[Chain]Record)
 	}
+	maps.DeleteFunc(ms.records, func(other Chain, _ Record) bool { return other.AccountID == c.AccountID })
 	ms.records[c] = r
 	ms.saves++
 	return nil

@@ -39,6 +39,7 @@ func (r *rotator) Fetch(_ context.Context, g flow.Grant) (flow.Issued, *Error) {
 func TestUnsavedTokens(t *testing.T) {
 	a := bubbleAccount(1)
 	renewed := tokentest.AccountLike(a, func(a *account.Account) { a.ClientSecret = account.NewSecret("renewed") })
+	again := tokentest.AccountLike(a, func(a *account.Account) { a.RefreshToken = account.NewSecret("refresh-again") })
 	tests := []struct {
 		name string
 		of   *account.Account // in the end
@@ -56,6 +57,15 @@ func TestUnsavedTokens(t *testing.T) {
 			m.Retain(snapshot(t, renewed))
 			mustGet(t, m.Source(renewed))
 		}, []string{"refresh-configured", "rotated-1"}},
+		{"authorized again", again, func(t *testing.T, m *Manager) {
+			m.Retain(snapshot(t, again))
+			mustGet(t, m.Source(again))
+		}, []string{"refresh-configured", "refresh-again"}},
+		{"authorized again, with room", again, func(t *testing.T, m *Manager) {
+			m.Retain(snapshot(t, again))
+			m.cfg.Store.(keptStore).below.(watchedStore).Store.(*memoryStore).fail(nil)
+			mustGet(t, m.Source(again))
+		}, []string{"refresh-configured", "refresh-again"}},
 		{"removed", a, func(t *testing.T, m *Manager) { m.Retain(snapshot(t)) }, []string{"refresh-configured"}},
 		{"verified before it is known", a, func(t *testing.T, m *Manager) {
 			m.Retain(snapshot(t))

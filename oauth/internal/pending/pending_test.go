@@ -3,6 +3,7 @@ package pending
 import (
 	"errors"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,7 +44,7 @@ func (f *flaky) Save(key, r int) error {
 // what the store has in the end.
 func TestNewestIsKept(t *testing.T) {
 	below := &flaky{records: make(map[int]int)}
-	s := New(below)
+	s := New(below, strconv.Itoa)
 	const keys, saves = 600, 40
 	var writers, savers sync.WaitGroup
 	done := make(chan struct{})
@@ -100,9 +101,9 @@ func (p *picky) Save(key, r int) error {
 // TestOneFailureIsNotAll has records that cannot be saved beside others that can.
 func TestOneFailureIsNotAll(t *testing.T) {
 	below := &picky{flaky{records: make(map[int]int)}}
-	s := New(below)
+	s := New(below, strconv.Itoa)
 	for key := range 20 {
-		s.records[key] = key
+		s.records[strconv.Itoa(key)] = record[int, int]{key, key}
 	}
 	below.repaired.Store(true)
 	saved, err := s.SaveAll()
