@@ -99,9 +99,9 @@ func (s *Source) keepRefresh(refresh account.Secret) {
 	s.save(r)
 }
 
-// save writes r to the store.
+// save writes r to the store, unless that would cost the tokens of another chain.
 func (s *Source) save(r Record) {
-	if s.m.cfg.Store == nil {
+	if s.m.cfg.Store == nil || s.superseded() {
 		return
 	}
 	if err := s.m.cfg.Store.Save(s.chain, r); err != nil {
@@ -110,4 +110,20 @@ func (s *Source) save(r Record) {
 			zap.String("account", s.id), zap.Error(err))
 		s.m.saveLater()
 	}
+}
+
+// superseded reports whether the account has other credentials now, and tokens by them: a
+// refresh that began before came late.
+func (s *Source) superseded() bool {
+	s.mu.Lock()
+	retired := s.retired
+	s.mu.Unlock()
+	v, ok := s.m.sources.Load(s.id)
+	if !retired || !ok {
+		return false
+	}
+	now := v.(*Source)
+	now.mu.Lock()
+	defer now.mu.Unlock()
+	return now.chain != s.chain && !(now.record.Refreshed.IsZero() && now.record.Refresh.IsZero())
 }

@@ -133,3 +133,40 @@ func TestLostAtTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// slowRotator is a rotator that answers the configured refresh token when it is told to.
+type slowRotator struct {
+	rotator
+	answer chan struct{}
+}
+
+func (r *slowRotator) Fetch(ctx context.Context, g flow.Grant) (flow.Issued, *Error) {
+	if g.Refresh.Reveal() == "refresh-configured" {
+		<-r.answer
+	}
+	return r.rotator.Fetch(ctx, g)
+}
+
+// TestLateAnswer has an account authorized again while its former refresh token is used: what
+// the provider answers to that late does not cost the new one.
+func TestLateAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := bubbleAccount(1)
+		again := tokentest.AccountLike(a, func(a *account.Account) { a.RefreshToken = account.NewSecret("refresh-again") })
+		store, provider := new(memoryStore), &slowRotator{answer: make(chan struct{})}
+		cfg := DefaultConfig()
+		cfg.Store, cfg.EarlyRefreshWindow = store, 0
+		m := newManager(cfg, provider, nil, nil)
+		defer m.Close()
+		m.Retain(snapshot(t, a))
+		m.Source(a).Request(func(*Token, error) {})
+		synctest.Wait()
+		m.Retain(snapshot(t, again))
+		mustGet(t, m.Source(again))
+		close(provider.answer)
+		synctest.Wait()
+		if r, _, _ := store.Load(ChainOf(again)); r.Refresh.Reveal() != "rotated-1" {
+			t.Errorf("stored is %q", r.Refresh.Reveal())
+		}
+	})
+}
