@@ -27,8 +27,7 @@ type certificate struct {
 	current *tls.Certificate
 	stamp   [2]time.Time // modification times of the files of current
 	checked time.Time
-	refused error        // why the files that are there now cannot be used
-	spoilt  [2]time.Time // modification times of the files that refused is about
+	refused error // why the files that are there now cannot be used
 }
 
 // loadCertificate reads the files for the first time. Without a certificate in the settings
@@ -110,16 +109,14 @@ func (c *certificate) reload() error {
 	return c.refused
 }
 
-// look reads the files if they have changed. It logs each version of them once. Called with
-// mu.
+// look reads the files if they are not those of current. Files that cannot be used are read
+// each time, since a mode that is repaired does not show in their times. Called with mu.
 func (c *certificate) look() {
 	c.checked = time.Now()
 	stamp, err := c.modified()
 	switch {
 	case err == nil && stamp == c.stamp:
 		c.refused = nil
-		return
-	case err == nil && c.refused != nil && stamp == c.spoilt:
 		return
 	case err == nil:
 		err = c.load()
@@ -132,5 +129,5 @@ func (c *certificate) look() {
 	if c.refused == nil || c.refused.Error() != err.Error() {
 		c.log.Error("the new certificate cannot be used, the old one stays", zap.String("file", c.settings.CertFile), zap.Error(err))
 	}
-	c.refused, c.spoilt = err, stamp
+	c.refused = err
 }

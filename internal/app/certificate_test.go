@@ -116,6 +116,37 @@ func TestCertificateRenewal(t *testing.T) {
 	}
 }
 
+// TestRepairedWithoutANewTime has files that could not be used for a reason that does not show
+// in their times, such as a mode: they are in use when the reason is gone.
+func TestRepairedWithoutANewTime(t *testing.T) {
+	s := certificateFiles(t)
+	at := time.Now().Add(-time.Hour)
+	renew(t, s, "first", at)
+	core, logs := observer.New(zapcore.ErrorLevel)
+	c, err := loadCertificate(s, zap.New(core), metrics.NewSet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at = at.Add(time.Minute)
+	renew(t, s, "unreadable", at)
+	replace(t, s.CertFile, []byte("nothing"), at)
+	for range 3 {
+		if c.reload() == nil {
+			t.Error("nothing was taken for a certificate")
+		}
+	}
+	if logs.Len() != 1 {
+		t.Errorf("logged %d times", logs.Len())
+	}
+	renew(t, s, "second", at)
+	if err := c.reload(); err != nil {
+		t.Error(err)
+	}
+	if got := shown(t, c.config()); got != "second" {
+		t.Errorf("shown is %q", got)
+	}
+}
+
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	text, err := os.ReadFile(from)
