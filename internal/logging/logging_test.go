@@ -129,6 +129,22 @@ func TestRepetitions(t *testing.T) {
 	})
 }
 
+// nilError is an error whose text a nil one does not have.
+type nilError struct{ text string }
+
+func (e *nilError) Error() string { return e.text }
+
+// TestNilError: an error that is a nil pointer costs no more than its text.
+func TestNilError(t *testing.T) {
+	log, o, path := toFile(t, t.TempDir())
+	log.Error("refused", zap.Error((*nilError)(nil)))
+	log.Error("refused", zap.Error(&nilError{"why"}))
+	o.Close()
+	if l := linesOf(t, path); len(l) != 2 || l[0]["error"] != "<nil>" || l[1]["error"] != "why" {
+		t.Errorf("%v", l)
+	}
+}
+
 // TestManyLinesAreBounded: more different lines than are remembered are all logged.
 func TestManyLinesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

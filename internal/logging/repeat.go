@@ -144,12 +144,8 @@ func texts(fields []zapcore.Field) (said []zapcore.Field) {
 		switch f.Type {
 		case zapcore.StringType:
 			said = append(said, f)
-		case zapcore.ErrorType:
-			if err, ok := f.Interface.(error); ok {
-				said = append(said, zap.String(f.Key, err.Error()))
-			}
-		case zapcore.BoolType, zapcore.StringerType, zapcore.ArrayMarshalerType, zapcore.ObjectMarshalerType,
-			zapcore.ByteStringType, zapcore.ReflectType:
+		case zapcore.ErrorType, zapcore.BoolType, zapcore.StringerType, zapcore.ArrayMarshalerType,
+			zapcore.ObjectMarshalerType, zapcore.ByteStringType, zapcore.ReflectType:
 			to := zapcore.NewMapObjectEncoder()
 			f.AddTo(to)
 			said = append(said, zap.String(f.Key, fmt.Sprint(to.Fields[f.Key])))
