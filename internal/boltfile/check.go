@@ -62,6 +62,11 @@ func check(file *os.File) error {
 	if err != nil {
 		return err
 	}
+	return m.check(file)
+}
+
+// check is the package's check of a file with that meta data.
+func (m meta) check(file io.ReaderAt) error {
 	c := &checker{file: file, meta: m, taken: make([]bool, m.most)}
 	c.taken[0], c.taken[1] = true, true // the meta data
 	if err := c.freePages(); err != nil {
