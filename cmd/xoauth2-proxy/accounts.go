@@ -16,6 +16,7 @@ import (
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/internal/seal"
 )
 
 // accountsCmd has the commands for the accounts file. A running proxy notices their
@@ -31,8 +32,12 @@ type accountsCmd struct {
 }
 
 // settings reads config.json alone: the command may be there to repair the accounts.
-func (f *files) settings() (*config.Settings, error) {
-	s, err := config.LoadSettings(f.Config, f.Accounts)
+func (f *files) settings() (*config.Settings, error) { return f.settingsWith(nil) }
+
+// settingsWith is settings with keys, which may be nil, in the place of a key file that
+// does not exist yet.
+func (f *files) settingsWith(keys *seal.Keyring) (*config.Settings, error) {
+	s, err := config.LoadSettingsWith(keys, f.Config, f.Accounts)
 	if err != nil {
 		return nil, exitError{exitConfig, err}
 	}

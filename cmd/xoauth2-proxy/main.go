@@ -36,6 +36,9 @@ type cli struct {
 	Authorize authorizeCmd `cmd:"" help:"Get a person's consent for an account, in a browser or by a code, and save it."`
 	Password  passwordCmd  `cmd:"" help:"Hash a password that clients log in with."`
 	RotateKey rotateKeyCmd `cmd:"" help:"Replace the key that seals secrets, in all files and in the running proxy. Can be repeated."`
+	Backup    backupCmd    `cmd:"" help:"Copy accounts, token store and state into one file; the proxy may run."`
+	Restore   restoreCmd   `cmd:"" help:"Write the files of a backup to where config.json has them; the proxy must not run."`
+	Move      moveCmd      `cmd:"" help:"Move accounts, token store, state and key to where another config.json has them; the proxy must not run."`
 	Check     checkCmd     `cmd:"" help:"Check the configuration and the accounts, say what is in force, and exit."`
 	Demo      demoCmd      `cmd:"" help:"Run the proxy together with a sandbox provider: nothing leaves this machine."`
 	Sandbox   sandboxCmd   `cmd:"" help:"Run a sandbox provider: SMTP submission and OAuth2 like Gmail and Microsoft 365, on loopback."`

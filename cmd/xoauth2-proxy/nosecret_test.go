@@ -154,6 +154,9 @@ func TestNoSecretFromAnyCommand(t *testing.T) {
 		"authorize":       {{"user@gmail.com", "--timeout", "1ms"}, {"user@gmail.com", "--timeout", "1ms", "--client-secret-file", token, "--method", "device"}},
 		"password hash":   {nil},
 		"rotate-key":      {nil},
+		"backup":          {{dir + "/archive", "--overwrite"}, {dir + "/archive", "--overwrite", "--with-key"}},
+		"restore":         {{dir + "/archive"}, {dir + "/archive", "--with-key"}, {broken}},
+		"move":            {{"--to-config", f.Config, "--to-accounts", f.Accounts}, {"--to-config", broken, "--to-accounts", dir + "/none"}},
 	}
 	for _, name := range leaves(t) {
 		if commands[name] == nil && !slices.Contains([]string{"demo", "sandbox", "version"}, name) { // which have no secrets of others

@@ -7,13 +7,12 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"xoauth2-proxy/internal/adminclient"
 	"xoauth2-proxy/internal/app"
+	"xoauth2-proxy/internal/backup"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/durable"
 	"xoauth2-proxy/internal/seal"
@@ -80,7 +79,7 @@ func (c *rotateKeyCmd) begin(s *config.Settings) (path string, err error) {
 		return "", fmt.Errorf("secrets.key is %s, which this command cannot change: put a new key as first line in front of the old one there, "+
 			"restart the proxy, and run this command again (accounts seal --new-key FILE makes a file with both)", s.Secrets.Ref)
 	}
-	if err := changeKeyFile(path, seal.WithNewKey); err != nil {
+	if err := durable.Change(path, seal.WithNewKey); err != nil {
 		return "", err
 	}
 	keys, err = seal.LoadKeyring(s.Secrets.Ref)
@@ -89,30 +88,6 @@ func (c *rotateKeyCmd) begin(s *config.Settings) (path string, err error) {
 	}
 	fmt.Printf("key:         %s is new, in front of %s in %s\n", keys.ID(), strings.Join(keys.OldIDs(), ", "), path)
 	return path, nil
-}
-
-// changeKeyFile replaces the text of a key file. Its owner and mode stay.
-func changeKeyFile(path string, change func(string) string) error {
-	path, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return err
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	return durable.Replace(path, []byte(change(string(text))), func(f *os.File) error {
-		if was, ok := info.Sys().(*syscall.Stat_t); ok && (int(was.Uid) != os.Geteuid() || int(was.Gid) != os.Getegid()) {
-			if err := f.Chown(int(was.Uid), int(was.Gid)); err != nil {
-				return fmt.Errorf("the key file belongs to another user, and only root can keep it so: %w", err)
-			}
-		}
-		return f.Chmod(info.Mode().Perm())
-	})
 }
 
 // adopted has a running proxy read the keys. It returns nil if none runs.
@@ -171,25 +146,16 @@ func sealStore(s *config.Settings, running *adminclient.Client) error {
 
 // needsOldKey finds files with values that are sealed with one of the old keys.
 func needsOldKey(s *config.Settings, old []string) error {
-	paths := []string{s.ConfigFile}
-	for _, dir := range []string{filepath.Dir(s.AccountsFile), filepath.Dir(s.StateFile("unsaved"))} {
-		unsaved, _ := filepath.Glob(filepath.Join(dir, "unsaved-accounts-*.json")) // the pattern is right
-		paths = append(paths, unsaved...)
-	}
-	slices.Sort(paths)
-	for _, path := range slices.Compact(paths) {
-		if path == "" {
-			continue
-		}
+	for _, path := range append(backup.Unsaved(s), s.ConfigFile) {
 		text, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
+		if path == "" || errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		for _, id := range old {
-			if strings.Contains(string(text), "sealed:v1:"+id+":") || strings.Contains(string(text), "sealed:v2:"+id+":") {
+		for _, id := range seal.KeysOf(text) {
+			if slices.Contains(old, id) {
 				return fmt.Errorf("%s has values that are sealed with key %s, which stays: give those values anew, or import or remove the file; then run this command again", path, id)
 			}
 		}
@@ -208,7 +174,7 @@ func (c *rotateKeyCmd) finish(ctx context.Context, s *config.Settings, path stri
 		fmt.Printf("old keys:    nothing needs %s any more: remove it from %s, and restart the proxy\n", old, s.Secrets.Ref)
 		return nil
 	}
-	if err := changeKeyFile(path, seal.WithoutOldKeys); err != nil {
+	if err := durable.Change(path, seal.WithoutOldKeys); err != nil {
 		return err
 	}
 	fmt.Printf("old keys:    %s removed from %s\n", old, path)

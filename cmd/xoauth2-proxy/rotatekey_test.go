@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/app/apptest"
+	"xoauth2-proxy/internal/durable"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/seal"
 )
@@ -60,12 +61,12 @@ func TestRotateKey(t *testing.T) {
 	for name, before := range map[string]func(t *testing.T, f sandbox.ProxyFiles, key string){
 		"at the beginning": func(*testing.T, sandbox.ProxyFiles, string) {},
 		"after the new key": func(t *testing.T, _ sandbox.ProxyFiles, key string) {
-			if err := changeKeyFile(key, seal.WithNewKey); err != nil {
+			if err := durable.Change(key, seal.WithNewKey); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"after the accounts": func(t *testing.T, f sandbox.ProxyFiles, key string) {
-			if err := changeKeyFile(key, seal.WithNewKey); err != nil {
+			if err := durable.Change(key, seal.WithNewKey); err != nil {
 				t.Fatal(err)
 			}
 			mustRun(t, 0, with(f, "accounts", "seal")...)

@@ -25,6 +25,11 @@ func TestUsage(t *testing.T) {
 		{"acounts list", exitUsage, []string{`did you mean "accounts"?`}},
 		{"accounts lst", exitUsage, []string{`did you mean "list"?`}},
 		{"accounts verfy --json", exitUsage, []string{`did you mean "verify"?`}},
+		{"help backup", 0, []string{"Usage: xoauth2-proxy backup <archive>", "--with-key", "has every secret"}},
+		{"help restore", 0, []string{"Usage: xoauth2-proxy restore <archive>", "never replaced"}},
+		{"help move", 0, []string{"Usage: xoauth2-proxy move --to-config=FILE --to-accounts=FILE"}},
+		{"bakcup x", exitUsage, []string{`did you mean "backup"?`}},
+		{"move", exitUsage, []string{"missing flags: --to-accounts=FILE, --to-config=FILE"}},
 		{"rotatekey", exitUsage, []string{`did you mean "rotate-key"?`}},
 	} {
 		apptest.CheckParts(t, strings.Join(strings.Fields(mustRun(t, tt.code, strings.Fields(tt.args)...)), " "), tt.want...)

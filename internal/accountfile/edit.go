@@ -8,6 +8,7 @@ import (
 	"github.com/tailscale/hujson"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/durable"
 	"xoauth2-proxy/internal/keyfile"
 )
 
@@ -39,23 +40,38 @@ type EditOptions struct {
 // change is returned, and nothing is written; nor is anything written when change
 // changes nothing. Other errors join a [*keyfile.Problem] for every mistake, or are of
 // the file system. The snapshot is what the file says now.
-func Edit(b *Basis, how EditOptions, change func(*List) error) (*account.Snapshot, error) {
+func Edit(b *Basis, how EditOptions, change func(*List) error) (snapshot *account.Snapshot, err error) {
+	err = Exclusive(b, func(file durable.File) (err error) {
+		snapshot, err = edit(b, how, file, change)
+		return err
+	})
+	return snapshot, err
+}
+
+// Exclusive calls do with the file of b as it is saved, which need not exist, while other
+// writers are kept away. A save that was cut off is finished first.
+func Exclusive(b *Basis, do func(durable.File) error) error {
 	if b.Path == "" {
-		return nil, &keyfile.Problem{File: Name, Message: "is nowhere to be found; name the file with --accounts"}
+		return &keyfile.Problem{File: Name, Message: "is nowhere to be found; name the file with --accounts"}
 	}
 	target, err := newTarget(b)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	unlock, err := target.lock()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer unlock()
 	if _, err := target.file().Finish(); err != nil {
-		return nil, fmt.Errorf("%s: %w", b.Path, err)
+		return fmt.Errorf("%s: %w", b.Path, err)
 	}
-	data, err := keyfile.Read(target.path)
+	return do(target.file())
+}
+
+// edit is Edit with the lock.
+func edit(b *Basis, how EditOptions, file durable.File, change func(*List) error) (*account.Snapshot, error) {
+	data, err := keyfile.Read(file.Path)
 	switch {
 	case err == nil:
 	case how.Create && errors.Is(err, fs.ErrNotExist):
@@ -75,12 +91,12 @@ func Edit(b *Basis, how EditOptions, change func(*List) error) (*account.Snapsho
 	if err != nil || !rehearse && (how.DryRun || !list.changed) {
 		return snapshot, err
 	}
-	put := target.file().Replace
+	put := file.Replace
 	if rehearse {
-		put = target.file().Rehearse
+		put = file.Rehearse
 	}
 	if err := put(packed); err != nil {
-		return nil, fmt.Errorf("%s: %w", b.Path, explainDenied(target.path, err))
+		return nil, fmt.Errorf("%s: %w", b.Path, explainDenied(file.Path, err))
 	}
 	return snapshot, nil
 }

@@ -117,23 +117,10 @@ func (t *target) file() durable.File {
 	return durable.File{Path: t.path, Pending: t.pending, Prepare: t.keepOwner}
 }
 
-// keepOwner gives f the owner of the file that it is to replace. With another owner,
-// a proxy that runs as the first one could not read the file any more.
+// keepOwner gives f the owner of the file that it is to replace.
 func (t *target) keepOwner(f *os.File) error {
 	if t.old == nil {
 		return nil
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	was, ok1 := t.old.Sys().(*syscall.Stat_t)
-	is, ok2 := info.Sys().(*syscall.Stat_t)
-	if !ok1 || !ok2 || was.Uid == is.Uid && was.Gid == is.Gid {
-		return nil
-	}
-	if err := f.Chown(int(was.Uid), int(was.Gid)); err != nil {
-		return fmt.Errorf("the file belongs to another user, and only root can keep it so: %w", err)
-	}
-	return nil
+	return durable.KeepOwner(f, t.old)
 }

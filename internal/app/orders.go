@@ -8,12 +8,9 @@ import (
 	"xoauth2-proxy/internal/control"
 )
 
-// ordersName is the name of the file with the orders of operators for accounts.
-const ordersName = "orders.json"
-
 // ordersFile returns the path of the orders: beside the other state, whose lock
 // keeps another process away. "": the orders are in memory only.
-func ordersFile(s *config.Settings) string { return s.StateFile(ordersName) }
+func ordersFile(s *config.Settings) string { return s.StateFile(control.FileName) }
 
 // unheld returns s without the accounts that an operator has stopped: no
 // connection is made for them ahead of mail.

@@ -8,6 +8,7 @@ import (
 	"xoauth2-proxy/internal/accountkeys"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/internal/seal"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/server"
 	"xoauth2-proxy/upstream"
@@ -17,6 +18,7 @@ import (
 // values that are settled after the whole file is read.
 type draft struct {
 	settings        Settings
+	keys            *seal.Keyring // in the place of a key file that does not exist, or nil
 	adminAddress    netip.AddrPort
 	listeners       []server.Listener
 	listenerNodes   []*keyfile.Value // of listeners

@@ -37,7 +37,7 @@ func readBytes(t *testing.T, data []byte) (problemCount, entryCount int) {
 	var ps keyfile.Problems
 	report := new(keyfile.Report)
 	if f := keyfile.Parse("config.json", append([]byte(nil), data...), &ps, report); f != nil {
-		settings := readConfig(f)
+		settings := readConfig(f, nil)
 		if len(ps) == 0 {
 			checkSettings(t, settings)
 		}

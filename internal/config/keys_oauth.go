@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"io/fs"
 	"time"
 
 	"xoauth2-proxy/internal/account"
@@ -22,7 +24,11 @@ func (d *draft) readKey(v *keyfile.Value) {
 			v.Entry.Status, v.Entry.Note = keyfile.Warned, warning
 		}
 		d.settings.Secrets.Ref = ref
-		return seal.LoadKeyring(ref)
+		ring, err := seal.LoadKeyring(ref)
+		if d.keys != nil && errors.Is(err, fs.ErrNotExist) {
+			return d.keys, nil
+		}
+		return ring, err
 	})(v)
 	if !ok {
 		return

@@ -15,6 +15,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/internal/seal"
 )
 
 // Names of the files that are searched for.
@@ -34,7 +35,7 @@ const (
 func Load(configPath, accountsPath string, cache *accountfile.Cache) (*Settings, *account.Snapshot, *keyfile.Report, error) {
 	var ps keyfile.Problems
 	report := new(keyfile.Report)
-	s := loadSettings(configPath, accountsPath, &ps, report)
+	s := loadSettings(configPath, accountsPath, nil, &ps, report)
 	var snapshot *account.Snapshot
 	if s.AccountsFile == "" {
 		ps.Add(&keyfile.Problem{File: accountfile.Name, Message: "is in none of " + strings.Join(searchDirs(), ", ") + "; name the file with --accounts"})
@@ -80,8 +81,14 @@ func noteProxy(s *Settings, report *keyfile.Report) {
 // programs that are about to repair them. AccountsFile names the file even if
 // it does not exist yet; it is empty if no path is given and no file is found.
 func LoadSettings(configPath, accountsPath string) (*Settings, error) {
+	return LoadSettingsWith(nil, configPath, accountsPath)
+}
+
+// LoadSettingsWith is LoadSettings with keys, which may be nil, in the place of the key file
+// that secrets.key names if that does not exist yet.
+func LoadSettingsWith(keys *seal.Keyring, configPath, accountsPath string) (*Settings, error) {
 	var ps keyfile.Problems
-	s := loadSettings(configPath, accountsPath, &ps, new(keyfile.Report))
+	s := loadSettings(configPath, accountsPath, keys, &ps, new(keyfile.Report))
 	if err := ps.Err(); err != nil {
 		return nil, err
 	}
@@ -89,7 +96,7 @@ func LoadSettings(configPath, accountsPath string) (*Settings, error) {
 }
 
 // loadSettings reads the configuration and finds the file of accounts.
-func loadSettings(configPath, accountsPath string, ps *keyfile.Problems, report *keyfile.Report) *Settings {
+func loadSettings(configPath, accountsPath string, keys *seal.Keyring, ps *keyfile.Problems, report *keyfile.Report) *Settings {
 	if configPath == "" {
 		configPath = search(configName)
 	}
@@ -102,7 +109,7 @@ func loadSettings(configPath, accountsPath string, ps *keyfile.Problems, report 
 		}
 		configPath, f = "", nil
 	}
-	s := readConfig(f)
+	s := readConfig(f, keys)
 	s.ConfigFile, s.AccountsFile = configPath, accountsPath
 	if s.AccountsFile == "" {
 		s.AccountsFile = search(accountfile.Name)

@@ -29,7 +29,7 @@ func load(t *testing.T, config, accounts string) (*Settings, *account.Snapshot, 
 }
 
 // newDefaults returns the settings that are in force without any file.
-func newDefaults() *Settings { return readConfig(nil) }
+func newDefaults() *Settings { return readConfig(nil, nil) }
 
 func mustLoad(t *testing.T, config, accounts string) (*Settings, *account.Snapshot, *keyfile.Report) {
 	t.Helper()

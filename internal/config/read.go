@@ -5,6 +5,7 @@ import (
 
 	"xoauth2-proxy/internal/keyfile"
 	"xoauth2-proxy/internal/password"
+	"xoauth2-proxy/internal/seal"
 	"xoauth2-proxy/server"
 	"xoauth2-proxy/upstream"
 )
@@ -17,9 +18,11 @@ var configTable = keyfile.NewTable(
 	globalKeys, serverKeys, upstreamKeys, oauthKeys, adminKeys,
 )
 
-// readConfig reads f, which may be nil, and settles everything. Problems go to f.
-func readConfig(f *keyfile.File) *Settings {
+// readConfig reads f, which may be nil, and settles everything. Problems go to f. keys
+// are in the place of a key file that does not exist; may be nil.
+func readConfig(f *keyfile.File, keys *seal.Keyring) *Settings {
 	d := newDraft()
+	d.keys = keys
 	if f == nil {
 		d.resolve()
 		return &d.settings

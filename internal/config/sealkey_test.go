@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -21,6 +22,44 @@ func TestSealKeyModes(t *testing.T) {
 		said := strings.Join(report.Lines(), "\n")
 		if !s.Secrets.Key.CanSeal() || strings.Contains(said, ": warning: every user can read the file") != warned {
 			t.Errorf("mode %04o: %s", mode, said)
+		}
+	}
+}
+
+// TestKeysInPlaceOfAFile has keys for a key file that does not exist yet. They are for no
+// file that is there, and for no key that is elsewhere.
+func TestKeysInPlaceOfAFile(t *testing.T) {
+	dir := t.TempDir()
+	given, err := seal.ParseKeyring(seal.GenerateKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := write(t, dir, "there", seal.GenerateKey())
+	inFile, err := seal.LoadKeyring("file:" + there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ref, tt := range map[string]struct {
+		given *seal.Keyring
+		want  string // name of the key; "": an error
+	}{
+		"file:" + filepath.Join(dir, "none"):  {given, given.ID()},
+		"file:" + filepath.Join(dir, "none2"): {nil, ""},
+		"file:" + there:                       {given, inFile.ID()},
+		"file:" + write(t, dir, "bad", "x"):   {given, ""},
+		"file:none":                           {given, ""},
+		"env:NO_SUCH_SEAL_KEY":                {given, ""},
+	} {
+		s, err := LoadSettingsWith(tt.given, write(t, dir, "config.json", fmt.Sprintf(`{"secrets": {"key": %q}}`, ref)), "")
+		switch {
+		case tt.want == "":
+			if err == nil || !strings.Contains(err.Error(), "secrets.key") {
+				t.Errorf("%s: %v", ref, err)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", ref, err)
+		case s.Secrets.Key.ID() != tt.want || s.Secrets.Ref != ref:
+			t.Errorf("%s: key %s of %s", ref, s.Secrets.Key.ID(), s.Secrets.Ref)
 		}
 	}
 }

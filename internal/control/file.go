@@ -21,6 +21,9 @@ type record struct {
 	Since   time.Time `json:"since"`
 }
 
+// FileName is the name of the file with the orders.
+const FileName = "orders.json"
+
 // version is the number of the file's format. Files without one are of version 1.
 const version = 1
 
@@ -62,6 +65,12 @@ func (o *Orders) Open(path string) (damaged string, err error) {
 	o.path = path
 	o.current.Store(&all)
 	return damaged, nil
+}
+
+// Check finds out whether Open would read a file with that text.
+func Check(text []byte) error {
+	_, err := parse(text)
+	return err
 }
 
 // parse reads a file. On an error there are no orders.

@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // File is a file that is replaced as a whole. Only its owner may read it (mode 0600; a
@@ -114,6 +115,47 @@ func removeLeftovers(dir, prefix string) {
 			_ = os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
+}
+
+// Change replaces the content of a file, which may be a symbolic link to it, by what change
+// makes of it. Owner and mode stay.
+func Change(path string, change func(string) string) error {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return Replace(path, []byte(change(string(text))), func(f *os.File) error {
+		if err := KeepOwner(f, info); err != nil {
+			return err
+		}
+		return f.Chmod(info.Mode().Perm())
+	})
+}
+
+// KeepOwner gives f the owner that was has: with another one, the program that reads the
+// file could not do so any more. Only root can do so for another user.
+func KeepOwner(f *os.File, was fs.FileInfo) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	old, ok1 := was.Sys().(*syscall.Stat_t)
+	now, ok2 := info.Sys().(*syscall.Stat_t)
+	if !ok1 || !ok2 || old.Uid == now.Uid && old.Gid == now.Gid {
+		return nil
+	}
+	if err := f.Chown(int(old.Uid), int(old.Gid)); err != nil {
+		return fmt.Errorf("the file belongs to another user, and only root can keep it so: %w", err)
+	}
+	return nil
 }
 
 // Create makes a file with that content, which only its owner may read, durably. If the

@@ -22,7 +22,7 @@ import (
 func sample(t *testing.T) (dir, path string, content []byte) {
 	t.Helper()
 	dir = t.TempDir()
-	path = filepath.Join(dir, fileName)
+	path = filepath.Join(dir, FileName)
 	s := mustOpen(t, dir)
 	now := time.Now().Unix() / 3600
 	for i := range 300 {
@@ -167,7 +167,7 @@ func TestFormats(t *testing.T) {
 // time that it was written.
 func TestFileOfAnEarlierVersion(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, fileName)
+	path := filepath.Join(dir, FileName)
 	content, err := os.ReadFile("../app/testdata/state-087ade6/clear/state/quota.db")
 	if err == nil {
 		err = os.WriteFile(path, content, 0o600)

@@ -15,7 +15,7 @@ import (
 
 // TestForeignDatabaseStays has a database of another program under our name.
 func TestForeignDatabaseStays(t *testing.T) {
-	path := filepath.Join(t.TempDir(), fileName)
+	path := filepath.Join(t.TempDir(), FileName)
 	db, err := bolt.Open(path, 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestDamagedTwice(t *testing.T) {
 	dir := t.TempDir()
 	kept := make(map[string]string)
 	for _, text := range []string{"first garbage", "second garbage"} {
-		if err := os.WriteFile(filepath.Join(dir, fileName), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, FileName), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s, damaged, err := Open(dir)

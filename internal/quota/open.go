@@ -23,7 +23,7 @@ func Open(dir string) (s *Store, damaged string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", fmt.Errorf("quota: %w", err)
 	}
-	path := filepath.Join(dir, fileName)
+	path := filepath.Join(dir, FileName)
 	s, err = open(path, lockTimeout)
 	if err == nil || !isDamage(err) {
 		return s, "", err
@@ -98,21 +98,40 @@ func (s *Store) read() error {
 // prepare checks the format of a file, or makes an empty one ours, and returns the bucket
 // with the counts.
 func prepare(tx *bbolt.Tx) (*bbolt.Bucket, error) {
-	if first, _ := tx.Cursor().First(); first != nil && tx.Bucket(bucketHours) == nil {
-		return nil, ErrForeign
-	}
-	meta, err := tx.CreateBucketIfNotExists(bucketMeta)
-	if err != nil {
+	if err := checkFormat(tx); err != nil {
 		return nil, err
 	}
-	switch v := meta.Get(keyVersion); {
-	case v == nil:
+	meta, err := tx.CreateBucketIfNotExists(bucketMeta)
+	if err == nil {
 		err = meta.Put(keyVersion, []byte(version))
-	case string(v) != version:
-		return nil, fmt.Errorf("%w: it has format %.20q, this one reads %q", ErrVersion, v, version)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return tx.CreateBucketIfNotExists(bucketHours)
+}
+
+// checkFormat reports whether a file is empty, or of our format.
+func checkFormat(tx *bbolt.Tx) error {
+	if first, _ := tx.Cursor().First(); first != nil && tx.Bucket(bucketHours) == nil {
+		return ErrForeign
+	}
+	meta := tx.Bucket(bucketMeta)
+	if meta == nil {
+		return nil
+	}
+	if v := meta.Get(keyVersion); v != nil && string(v) != version {
+		return fmt.Errorf("%w: it has format %.20q, this one reads %q", ErrVersion, v, version)
+	}
+	return nil
+}
+
+// Check finds out whether the file at path is whole and of our format, and changes
+// nothing. Errors: ErrForeign, ErrVersion and those of boltfile.OpenToRead.
+func Check(path string) error {
+	db, err := boltfile.OpenToRead(path, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.View(checkFormat), db.Close())
 }

@@ -14,8 +14,8 @@ const (
 	// lockTimeout is how long Open waits for another process to close the file,
 	// such as one that drains before a restart.
 	lockTimeout = 5 * time.Second
-	// fileName is the file in the directory that Open is given.
-	fileName = "quota.db"
+	// FileName is the file in the directory that Open is given.
+	FileName = "quota.db"
 )
 
 var (

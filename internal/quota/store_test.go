@@ -79,14 +79,14 @@ func TestOneProcessAtATime(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
 	defer s.Close()
-	if _, err := open(filepath.Join(dir, fileName), time.Millisecond); !errors.Is(err, ErrLocked) {
+	if _, err := open(filepath.Join(dir, FileName), time.Millisecond); !errors.Is(err, ErrLocked) {
 		t.Errorf("error %v, want ErrLocked", err)
 	}
 }
 
 func TestDamagedFileIsPutAside(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, fileName)
+	path := filepath.Join(dir, FileName)
 	garbage := bytes.Repeat([]byte("no database "), 2000)
 	if err := os.WriteFile(path, garbage, 0o600); err != nil {
 		t.Fatal(err)

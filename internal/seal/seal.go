@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -88,6 +90,17 @@ func (kr *Keyring) OpenField(sealed string, f Field) (string, error) {
 		err = fmt.Errorf("%w: it is not what was sealed as %v", ErrSealed, f)
 	}
 	return plain, err
+}
+
+var sealedText = regexp.MustCompile(`\bsealed:v[12]:([0-9a-f]{16}):`)
+
+// KeysOf names the keys that values in a text are sealed with.
+func KeysOf(text []byte) (ids []string) {
+	for _, m := range sealedText.FindAllSubmatch(text, -1) {
+		ids = append(ids, string(m[1]))
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // seal encrypts plain in the form that begins with prefix.
