@@ -117,6 +117,32 @@ func TestBDATIsNotAnswered(t *testing.T) {
 	}
 }
 
+// TestBinaryAfterSilence: content with BINARYMIME can go by BDAT only, and so it does though
+// a BDAT was not answered. If the provider takes it, BDAT works.
+func TestBinaryAfterSilence(t *testing.T) {
+	f := newFixture(t, func(s *setup) {
+		s.keywords, s.relay.FinalTimeout = append(slices.Clone(offerBDAT), "BINARYMIME"), time.Second
+	})
+	f.faults(sandbox.Rule{Phase: sandbox.PhaseCommand, Verb: "BDAT", Action: sandbox.ActionIgnore, Times: 1})
+	if res := f.send(f.accounts[0], "to@x.test", "a\r\n"); code(res.Reply) != "451 4.4.2" {
+		t.Errorf("told %v", res.Reply)
+	}
+	f.sendOK(f.accounts[0], "b\r\n")
+	tx, c := f.message(f.accounts[0], "to@x.test", "c\nd\x00")
+	tx.Mail.Body = codec.BodyBinaryMIME
+	if res := f.submit(tx, c); res.Reply.Code != 250 {
+		t.Errorf("told %v", res.Reply)
+	}
+	f.sendOK(f.accounts[0], "e\r\n")
+	var verbs []string
+	for _, m := range f.messages(3) {
+		verbs = append(verbs, m.Verb)
+	}
+	if want := []string{"DATA", "BDAT", "BDAT"}; !slices.Equal(verbs, want) {
+		t.Errorf("the messages came by %q, want %q", verbs, want)
+	}
+}
+
 // TestSilenceBeforeBDAT: a provider that answers nothing, not even MAIL, says nothing of
 // BDAT.
 func TestSilenceBeforeBDAT(t *testing.T) {

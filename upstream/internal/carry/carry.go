@@ -103,6 +103,7 @@ func (c *Conn) lose(e Event) {
 
 // Opened implements smtpclient.Owner.
 func (c *Conn) Opened() {
+	c.offered = c.client.Offer.Extensions
 	c.giveBack(Event{Kind: Dialed, Now: time.Now()})
 }
 

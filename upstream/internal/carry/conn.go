@@ -3,6 +3,7 @@ package carry
 import (
 	"time"
 
+	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream/internal/failure"
@@ -34,11 +35,12 @@ type Conn struct {
 	// What follows belongs to the loop, but tx to who gives it to the loop, and Login to
 	// the pool after Dialed.
 
-	Login Login        // that has opened it
-	tx    *Transaction // to relay, being relayed or held open; nil: none
-	work  work
-	a     attempt
-	ended bool // the provider has ended it right after a 250, which is noted
+	Login   Login            // that has opened it
+	offered codec.Extensions // by the provider, whether they work or not
+	tx      *Transaction     // to relay, being relayed or held open; nil: none
+	work    work
+	a       attempt
+	ended   bool // the provider has ended it right after a 250, which is noted
 }
 
 // Login is the opening of a connection.

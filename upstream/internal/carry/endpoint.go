@@ -1,8 +1,6 @@
 package carry
 
 import (
-	"errors"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,7 +8,6 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
-	"xoauth2-proxy/upstream/internal/throttle"
 )
 
 // endpoint is what the answers of a provider's endpoint have shown of it, for all accounts.
@@ -19,9 +16,16 @@ type endpoint struct {
 	name string // "host:port"
 	log  *zap.Logger
 
-	mu    sync.Mutex                // guards the changes of wear; a leaf
-	wear  atomic.Pointer[wear]      // nil: nothing is known
-	plain atomic.Pointer[time.Time] // no BDAT before then; nil: BDAT
+	mu    sync.Mutex            // guards the changes of wear and plain; a leaf
+	wear  atomic.Pointer[wear]  // nil: nothing is known
+	plain atomic.Pointer[plain] // nil: BDAT works, as far as is known
+}
+
+// plain is why, and for how long, content goes by DATA to an endpoint that announces
+// CHUNKING.
+type plain struct {
+	until  time.Time
+	silent bool // it has not answered BDAT; else it has refused BDAT itself
 }
 
 // wear is after how many messages an endpoint ends its connections.
@@ -40,6 +44,9 @@ const (
 	// plainMemory is how long content goes by DATA to an endpoint that announces CHUNKING
 	// and does not know BDAT.
 	plainMemory = 24 * time.Hour
+	// silenceMemory is the same for an endpoint that did not answer BDAT: it may only have
+	// been slow.
+	silenceMemory = time.Hour
 	// closesBehind is how long after its 250 a provider ends a connection that it takes for
 	// used up, and not for idle.
 	closesBehind = time.Second
@@ -104,21 +111,42 @@ func (e *endpoint) carries(n int) {
 	}
 }
 
-// avoidBDAT has content go by DATA from now on.
-func (e *endpoint) avoidBDAT(now time.Time) {
-	end := now.Add(plainMemory)
-	if was := e.plain.Swap(&end); was == nil || !now.Before(*was) {
-		e.log.Warn("provider announces CHUNKING and does not know BDAT: content goes by DATA", zap.String("upstream", e.name), zap.Time("until", end))
+// avoidBDAT has content go by DATA from now on. silent: the provider has not answered BDAT.
+func (e *endpoint) avoidBDAT(silent bool, now time.Time) {
+	next, why := &plain{now.Add(plainMemory), silent}, "provider announces CHUNKING and does not know BDAT: content goes by DATA"
+	if silent {
+		next.until, why = now.Add(silenceMemory), "provider announces CHUNKING and has not answered BDAT: content goes by DATA"
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	was := e.plain.Load()
+	lasts := was != nil && now.Before(was.until)
+	if lasts && was.until.After(next.until) {
+		return
+	}
+	e.plain.Store(next)
+	if !lasts {
+		e.log.Warn(why, zap.String("upstream", e.name), zap.Time("until", next.until))
 	}
 }
 
-// without returns the extensions that a connection cannot use though the provider
-// announces them.
-func (e *endpoint) without(now time.Time) codec.Extensions {
-	if end := e.plain.Load(); end != nil && now.Before(*end) {
-		return codec.ExtCHUNKING | codec.ExtBINARYMIME
+// takesBDAT notes that the provider has accepted content by BDAT: it does not leave BDAT
+// without an answer.
+func (e *endpoint) takesBDAT() {
+	if p := e.plain.Load(); p != nil && p.silent {
+		e.plain.CompareAndSwap(p, nil)
 	}
-	return 0
+}
+
+// without returns the extensions that a message cannot use though the provider
+// announces them. One with BINARYMIME goes by BDAT or not at all: to an endpoint that
+// did not answer BDAT it goes all the same.
+func (e *endpoint) without(m *codec.MailArgs, now time.Time) codec.Extensions {
+	p := e.plain.Load()
+	if p == nil || !now.Before(p.until) || p.silent && m.Body == codec.BodyBinaryMIME {
+		return 0
+	}
+	return codec.ExtCHUNKING | codec.ExtBINARYMIME
 }
 
 // observe keeps what the answer to tx shows of the endpoint.
@@ -126,10 +154,13 @@ func (c *Conn) observe(tx *Transaction, now time.Time) {
 	x := &c.client.Exchange
 	switch {
 	case x.NoBDAT:
-		c.at.avoidBDAT(now)
-	case x.BDAT && x.Phase == throttle.PhaseFinal && errors.Is(x.Err, os.ErrDeadlineExceeded): // MAIL and RCPT were answered, BDAT was not
-		c.at.avoidBDAT(now)
+		c.at.avoidBDAT(false, now)
+	case x.BDAT && x.Silence > 0 && x.Silence >= c.relay.longSilence():
+		c.at.avoidBDAT(true, now)
 	case x.Reply.Positive():
+		if x.BDAT {
+			c.at.takesBDAT()
+		}
 		c.at.carries(c.Messages)
 		if tx.wornAt > 0 && !c.a.reused {
 			c.at.refuses(tx.wornAt, now)
@@ -138,6 +169,12 @@ func (c *Conn) observe(tx *Transaction, now time.Time) {
 			c.endedBehind(now)
 		}
 	}
+}
+
+// longSilence is from when on a provider that does not answer is not merely slow: half of
+// what it may have. A big content, or a message that has waited, leaves it less.
+func (r *Relay) longSilence() time.Duration {
+	return min(r.cfg.FinalTimeout, r.cfg.TransactionTimeout*7/8) / 2
 }
 
 // endedBehind notes that the provider has ended the connection, if that was right after

@@ -1,12 +1,15 @@
 package carry
 
 import (
+	"os"
+	"slices"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/upstream/internal/smtpclient"
 )
 
 // TestWear: which limit on the messages of a connection comes of what was seen.
@@ -52,19 +55,67 @@ func TestWear(t *testing.T) {
 	}
 }
 
-// TestAvoidBDAT: for 24 hours after the last time that it did not work.
+// TestAvoidBDAT: for 24 hours after the last refusal, for an hour after the last silence, or
+// until the provider takes content by BDAT. Silence takes nothing from what a refusal says.
 func TestAvoidBDAT(t *testing.T) {
-	r, now := &Relay{log: zap.NewNop()}, time.Now()
-	e := r.endpoint("smtp.example.com:587")
-	if e.without(now) != 0 {
-		t.Error("BDAT is avoided without a reason")
+	type step func(e *endpoint, now time.Time)
+	refused := step(func(e *endpoint, now time.Time) { e.avoidBDAT(false, now) })
+	silent := step(func(e *endpoint, now time.Time) { e.avoidBDAT(true, now) })
+	takes := step(func(e *endpoint, _ time.Time) { e.takesBDAT() })
+	all := codec.ExtCHUNKING | codec.ExtBINARYMIME
+	for _, tt := range []struct {
+		name   string
+		steps  []step // one an hour
+		lasts  time.Duration
+		binary codec.Extensions // that content with BINARYMIME cannot use meanwhile
+	}{
+		{"nothing", nil, 0, 0},
+		{"refused", []step{refused}, plainMemory, all},
+		{"refused twice", []step{refused, refused}, time.Hour + plainMemory, all},
+		{"refused, and taken elsewhere", []step{refused, takes}, plainMemory, all},
+		{"silent", []step{silent}, silenceMemory, 0},
+		{"silent, then refused", []step{silent, refused}, time.Hour + plainMemory, all},
+		{"refused, then silent", []step{refused, silent}, plainMemory, all},
+		{"silent, and taken elsewhere", []step{silent, takes}, 0, 0},
+		{"silent for a day after it was refused", append([]step{refused}, slices.Repeat([]step{silent}, 24)...), 24*time.Hour + silenceMemory, 0},
+	} {
+		r, now := &Relay{log: zap.NewNop()}, time.Now()
+		e, lines, binary := r.endpoint("smtp.example.com:587"), &codec.MailArgs{}, &codec.MailArgs{Body: codec.BodyBinaryMIME}
+		for i, f := range tt.steps {
+			f(e, now.Add(time.Duration(i)*time.Hour))
+		}
+		if r.endpoint("smtp.example.com:587") != e || r.endpoint("smtp.example.net:587").without(lines, now) != 0 {
+			t.Error("what is known of endpoints is mixed up")
+		}
+		last := now.Add(tt.lasts)
+		if e.without(lines, last) != 0 || e.without(binary, last) != 0 {
+			t.Errorf("%s: BDAT is avoided after %v", tt.name, tt.lasts)
+		}
+		if tt.lasts > 0 && (e.without(lines, last.Add(-1)) != all || e.without(binary, last.Add(-1)) != tt.binary) {
+			t.Errorf("%s: before %v, without %v, and %v with BINARYMIME", tt.name, tt.lasts, e.without(lines, last.Add(-1)), e.without(binary, last.Add(-1)))
+		}
 	}
-	e.avoidBDAT(now)
-	e.avoidBDAT(now.Add(time.Hour))
-	if r.endpoint("smtp.example.com:587") != e || r.endpoint("smtp.example.net:587").without(now) != 0 {
-		t.Error("what is known of endpoints is mixed up")
-	}
-	if last := now.Add(time.Hour + plainMemory); e.without(last.Add(-1)) != codec.ExtCHUNKING|codec.ExtBINARYMIME || e.without(last) != 0 {
-		t.Error("BDAT is not avoided for 24 hours")
+}
+
+// TestSlowIsNotSilent: a provider that had little time for its answer may only be slow.
+func TestSlowIsNotSilent(t *testing.T) {
+	for _, tt := range []struct {
+		final, transaction, silence time.Duration
+		want                        bool
+	}{
+		{5 * time.Minute, 8 * time.Minute, time.Second, false},
+		{5 * time.Minute, 8 * time.Minute, 140 * time.Second, false},
+		{5 * time.Minute, 8 * time.Minute, 150 * time.Second, true},
+		{5 * time.Minute, 8 * time.Minute, 0, false}, // the connection was lost, or MAIL was not answered
+		{5 * time.Minute, time.Minute, 20 * time.Second, false},
+		{5 * time.Minute, time.Minute, 50 * time.Second, true}, // there is never more
+	} {
+		r := &Relay{log: zap.NewNop(), cfg: Config{FinalTimeout: tt.final, TransactionTimeout: tt.transaction}}
+		c := &Conn{relay: r, at: r.endpoint("smtp.example.com:587")}
+		c.client.Exchange = smtpclient.Exchange{BDAT: true, Silence: tt.silence, Err: os.ErrDeadlineExceeded}
+		c.observe(GetTransaction(), time.Now())
+		if got := c.at.plain.Load() != nil; got != tt.want {
+			t.Errorf("silent for %v of %v, %v: BDAT is avoided: %t", tt.silence, tt.final, tt.transaction, got)
+		}
 	}
 }

@@ -19,7 +19,7 @@ var (
 // prepare sets what is to be sent of tx.
 func (c *Conn) prepare(tx *Transaction, now time.Time) {
 	x := &c.client.Exchange
-	c.client.Offer.Extensions &^= c.at.without(now)
+	c.client.Offer.Extensions = c.offered &^ c.at.without(&tx.Mail, now)
 	*x = smtpclient.Exchange{Mail: &tx.Mail, Content: tx.Content, Promised: tx.FirstAnswered, Repeat: tx.told,
 		MaxSize: tx.Account.Limits.MaxMessageSize, Keep: c.a.mayRepeat(c.client.Offer)}
 	if tx.Content != nil {

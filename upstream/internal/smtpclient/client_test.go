@@ -136,7 +136,7 @@ func (c *client) say(s string) { c.sock.Receive([]byte(s)) }
 
 // begin begins an exchange of the content for the recipients; content "": none yet.
 func (c *client) begin(content string, rcpts ...string) {
-	c.Exchange = Exchange{Mail: &codec.MailArgs{Path: []byte("from@example.com"), Size: -1}, Until: time.Now().Add(time.Hour)}
+	c.Exchange = Exchange{Mail: &codec.MailArgs{Path: []byte("from@example.com"), Size: -1}, Keep: true, Until: time.Now().Add(time.Hour)}
 	c.add(content, rcpts...)
 	c.loop.Do(c.Begin)
 }

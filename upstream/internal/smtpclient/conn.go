@@ -91,6 +91,8 @@ type Conn struct {
 	go354   bool // DATA has its 354
 	dots    bool // the content goes by DATA
 	segment int  // of the content, the next one to send
+
+	awaited int64 // since this tick the provider has all of the content
 }
 
 // due is the queue of replies that are to come, in the order of its fields.
@@ -330,6 +332,11 @@ func (c *Conn) Expired() {
 		c.leave()
 	case quitting, leaving:
 		c.Close()
+	case final:
+		if c.conn != nil && c.conn.Buffered() == 0 && c.phase() == throttle.PhaseFinal {
+			c.Exchange.Silence = time.Duration(c.loop.Now()-c.awaited) * loop.Tick
+		}
+		fallthrough
 	default:
 		c.fail(os.ErrDeadlineExceeded)
 	}

@@ -1,11 +1,14 @@
 package smtpclient
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"xoauth2-proxy/codec"
 )
@@ -145,6 +148,55 @@ func TestBDATRefusedAfterRefusals(t *testing.T) {
 			if x := &c.ends[0]; x.NoBDAT != about || x.Lost != about || x.Reply.Code != 550 {
 				t.Errorf("%q after %q: outcome %q, BDAT of no use: %t", reply, envelope, outcome(x), x.NoBDAT)
 			}
+		}
+	}
+}
+
+// TestRefusedBeforeTheCommandLeft: what has not left of big content cannot be read as a
+// command.
+func TestRefusedBeforeTheCommandLeft(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		want string
+	}{
+		{big(3*TurnSize/len(line)) + "DATA\r\n", "final reply 500 5.5.2 what lost reset"},
+		{"DATA\r\n" + big(3*TurnSize/len(line)), "final reply protocol error lost reset left"},
+	} {
+		c := newClient(t, newLoop(t), codec.ExtPIPELINING|codec.ExtCHUNKING)
+		c.begin(tt.text, a)
+		c.say(ok + ok)
+		c.say("500 5.5.2 what\r\n")
+		c.expectOutcome(tt.want)
+		if x := &c.ends[0]; !x.NoBDAT || x.Untaken() == x.Left {
+			t.Errorf("BDAT of no use: %t, nothing was taken: %t", x.NoBDAT, x.Untaken())
+		}
+	}
+}
+
+// TestSilence: how long the provider has not answered the content is known if that was all
+// that it had to answer, and it had all of the content.
+func TestSilence(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		replies string
+		until   time.Duration
+		want    time.Duration
+	}{
+		{"all of the time", ok + ok, time.Hour, testTimeouts.Final},
+		{"what was left of it", ok + ok, 10 * time.Second, 10 * time.Second},
+		{"MAIL is not answered", "", time.Hour, 0},
+		{"the recipient is not answered", ok, time.Hour, 0},
+	} {
+		c := newClient(t, newLoop(t), codec.ExtPIPELINING|codec.ExtCHUNKING)
+		c.Exchange = Exchange{Mail: &codec.MailArgs{Path: []byte("from@example.com"), Size: -1}, Until: time.Now().Add(tt.until)}
+		c.add("hi\r\n", a)
+		c.loop.Do(c.Begin)
+		if tt.replies != "" {
+			c.say(tt.replies)
+		}
+		c.loop.Advance(2 * testTimeouts.Final)
+		if x := &c.ends[0]; x.Silence < tt.want-time.Second || x.Silence > tt.want+time.Second || !errors.Is(x.Err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: silent for %v, want %v; error %v", tt.name, x.Silence, tt.want, x.Err)
 		}
 	}
 }

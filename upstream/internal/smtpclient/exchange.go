@@ -65,6 +65,9 @@ type Exchange struct {
 	Left bool
 	// BDAT: content has gone by BDAT.
 	BDAT bool
+	// Silence is for how long the provider has not answered the content, which had left and
+	// was all that it had to answer. It is set when that was for too long.
+	Silence time.Duration
 	// NoBDAT: the provider has refused BDAT, whatever the content is.
 	NoBDAT bool
 }
@@ -117,8 +120,8 @@ func (x *Exchange) revoke(p throttle.Phase, reply codec.Reply) {
 }
 
 // Untaken reports whether the provider cannot have taken the message: the end of the
-// content has not left, or the provider has refused the content or what it needs. After a
-// refusal that content has crossed, every later reply was a refusal too, or the connection
+// content has not left, or the provider has refused the content or what it needs. It has
+// not refused content that it may have read as commands (withoutBDAT). After a refusal that content has crossed, every later reply was a refusal too, or the connection
 // has ended without one: missing and outOfStep take the answer away in all other cases.
 func (x *Exchange) Untaken() bool {
 	return !x.Left || x.Err == nil && !x.Own && x.Reply.Code >= 400

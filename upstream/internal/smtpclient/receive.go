@@ -191,10 +191,17 @@ func (c *Conn) refusesBDAT(reply *codec.Reply) bool {
 }
 
 // withoutBDAT parts with a provider that has refused BDAT: it reads the content as
-// commands, and so it must not get RSET, and what it accepts now is not the message.
+// commands, and so it must not get RSET, and what it accepts now is not the message. If a
+// line may have it take a part of the content, its refusal proves nothing.
 func (c *Conn) withoutBDAT() {
 	x := &c.Exchange
 	x.Lost = true
+	if !x.Reply.IsZero() && c.sentTaker() {
+		x.Left = true
+		x.Err = fmt.Errorf("%w: %q to BDAT, and it may have read a line of the content as DATA", ErrProtocol, Cut(x.Reply.String()))
+		x.Reply = codec.Reply{}
+		return
+	}
 	for b := c.rest; ; {
 		reply, n, err := codec.ParseReply(b)
 		switch {

@@ -191,7 +191,7 @@ func (c *Conn) sendTurn(commands []byte) {
 	case c.conn.Buffered() > 0:
 		c.setTimerUntil(c.cfg.Content)
 	case to == n:
-		c.setTimerUntil(c.cfg.Final)
+		c.awaitFinal()
 	default:
 		c.setTimerUntil(c.cfg.Content)
 		c.loop.Next((*turn)(c))
@@ -257,7 +257,7 @@ func (c *Conn) goOn() {
 func (c *Conn) Drained() {
 	defer c.contain()
 	if c.state == final {
-		c.setTimerUntil(c.cfg.Final)
+		c.awaitFinal()
 		return
 	}
 	c.goOn()
@@ -268,6 +268,12 @@ func (c *Conn) Progressed() {
 	if c.state == content || c.state == final {
 		c.setTimerUntil(c.cfg.Content)
 	}
+}
+
+// awaitFinal begins to wait for the reply to the content, which has left.
+func (c *Conn) awaitFinal() {
+	c.awaited = c.loop.Now()
+	c.setTimerUntil(c.cfg.Final)
 }
 
 // setTimerUntil is setTimer within the time of the exchange.

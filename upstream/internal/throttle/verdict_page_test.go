@@ -62,7 +62,14 @@ or the provider has refused the content or what it needs, and nothing positive c
 
 A provider that announces CHUNKING may not know BDAT. 500, 502 and 504 to BDAT, 503 though MAIL and RCPT were accepted,
 and 552 5.3.4 to content below the announced SIZE say so. The connection is closed, the message is sent by DATA over a
-fresh one, and for 24 hours no BDAT is sent to that endpoint.
+fresh one, and for 24 hours no BDAT is sent to that endpoint. Such a provider reads the content that it was sent as
+commands. If a line of it begins with DATA, BDAT or BURL, the provider may have taken what follows that line, for the
+recipients of the message or of other lines: the refusal proves nothing, and the message is not sent again but answered
+with 451 4.5.0. What the client sends later goes by DATA.
+
+A BDAT that is not answered leaves open whether the message was taken: 451 4.4.2. If the provider was silent for at
+least half of the timeout of its final reply, content goes by DATA for an hour, or until the provider takes content by
+BDAT: it may only have been slow. Messages with BINARYMIME cannot go by DATA, and still go by BDAT in that hour.
 
 `
 
