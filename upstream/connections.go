@@ -104,31 +104,23 @@ func (s *shard) takeParked(st *accountState, tx *Transaction, now time.Time) *ca
 // timeouts.
 func (s *shard) expireFresh(st *accountState, now time.Time) {
 	attempts := st.count[connDialing]
-	var keep carry.Queue
-	for i := 0; st.fresh.Len() > 0; i++ {
-		tx := st.fresh.Pop()
-		if i < attempts || now.Sub(tx.Place.Submitted) < st.linePatience() {
-			keep.Push(tx)
-			continue
-		}
-		s.fail(st, tx, s.tooLong(st, now), now)
-	}
-	st.fresh = keep
+	st.fresh.Keep(func(i int, tx *Transaction) bool {
+		return i < attempts || now.Sub(tx.Place.Submitted) < st.linePatience() || s.expired(st, tx, now)
+	})
 }
 
 // expireWaiting fails the transactions that waited longer than the acquire
 // timeout for a connection to become free.
 func (s *shard) expireWaiting(st *accountState, now time.Time) {
 	attempts, covered := st.attempts(), st.covered(now)
-	var keep carry.Queue
-	for i := 0; st.waiting.Len() > 0; i++ {
-		tx := st.waiting.Pop()
+	st.waiting.Keep(func(i int, tx *Transaction) bool {
 		waited := now.Sub(tx.Place.Submitted)
-		if i < attempts || i < covered && waited < st.linePatience() || waited < st.acquireTimeout() {
-			keep.Push(tx)
-			continue
-		}
-		s.fail(st, tx, s.tooLong(st, now), now)
-	}
-	st.waiting = keep
+		return i < attempts || i < covered && waited < st.linePatience() || waited < st.acquireTimeout() || s.expired(st, tx, now)
+	})
+}
+
+// expired fails a transaction that waited for too long; it is not kept.
+func (s *shard) expired(st *accountState, tx *Transaction, now time.Time) (kept bool) {
+	s.fail(st, tx, s.tooLong(st, now), now)
+	return false
 }

@@ -15,6 +15,7 @@ func (s *shard) onSubmit(tx *Transaction, now time.Time) {
 	stopped := st.throttle.Suspended(now)
 	probe := st.throttle.MayProbe(now) && !st.backoff.Pausing(now)
 	switch {
+	case s.follow(st, tx, now):
 	case s.closing:
 		s.fail(st, tx, &Error{Phase: throttle.PhaseQueue, Err: ErrClosed}, now)
 	case st.waiting.Len() >= s.relay.cfg.MaxWaitingPerAccount:
@@ -260,6 +261,7 @@ func (s *shard) onRetry(st *accountState, e *carry.Event) {
 	case s.closing:
 		s.fail(st, e.Tx, &Error{Phase: throttle.PhaseQueue, Err: ErrClosed}, e.Now)
 		return
+	case s.follow(st, e.Tx, e.Now):
 	case stopped != nil && !e.Tx.Place.Probe:
 		s.fail(st, e.Tx, failure.Stopped(stopped, e.Now), e.Now)
 	case st.backoff.Pausing(e.Now) && (e.Fresh || !st.usable()) && !st.outlasts(e.Now):

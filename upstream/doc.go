@@ -44,7 +44,8 @@
 // A transaction moves: from the session to the relay by TrySubmit, and back by
 // [Completer.Complete]. One with several recipients is opened at the provider without
 // content, at the second recipient, and then changes hands: Completer.RecipientsReplied
-// gives it to the session, Continue back to the relay. While the session has it, its
+// gives it to the session, Continue back to the relay. If a reload gives its account another
+// mailbox while it waits, it goes to the shard and the queue of that (shard.follow). While the session has it, its
 // connection is held for Config.HoldTimeout and not for longer, whatever the client
 // takes its time for; after that the envelope is repeated over any connection (package carry).
 //

@@ -15,10 +15,10 @@ import (
 const retainStep = 64
 
 // Retain makes s the accounts that there are: the parked connections of others,
-// and of those whose endpoint or credentials changed, are closed at once, and
-// the busy ones after their transaction. What waits of such an account is still
-// delivered. Call it when s has been published. It does not wait, and a shard does
-// other work while it looks through many accounts.
+// and of those whose endpoint or credentials changed, are closed at once, and the busy
+// ones after their transaction. What waits of such an account is still delivered: from
+// its new mailbox if it has another one, else as it was submitted. Call it when s has been
+// published. It does not wait, and a shard does other work while it looks through many accounts.
 func (r *Relay) Retain(s *account.Snapshot) {
 	r.retained.Store(s)
 	for _, sh := range r.shards {
@@ -42,7 +42,7 @@ func (s *shard) retain(snapshot *account.Snapshot, all []*accountState, now time
 		a, ok := snapshot.ByID(st.id)
 		if ok && a.MailboxKey() != st.key.mailbox {
 			ok = false
-			s.moveCounts(st, a, now)
+			s.leaveFor(st, a, snapshot.Has, now)
 		}
 		if st.gone = !ok; ok {
 			st.left = false
@@ -59,32 +59,58 @@ func (s *shard) retain(snapshot *account.Snapshot, all []*accountState, now time
 	}
 }
 
-// moveCounts has the mailbox that the account of st sends from now on count what this one
-// has counted: with its limits, as if it had always been that one. If others send from this
-// one, its counts stay as well.
-func (s *shard) moveCounts(st *accountState, to *account.Account, now time.Time) {
-	if st.left {
-		return
+// leaveFor has the mailbox that the account of st sends from now on count what this one has
+// counted, as if it had always been that one, unless another account has the login now. If
+// others send from this one, its counts stay as well. What waits goes there too.
+func (s *shard) leaveFor(st *accountState, to *account.Account, has func(email string) bool, now time.Time) {
+	if !st.left && st.meter != nil && (to.Email == st.account.Email || !has(st.account.Email)) {
+		counts := limit.NewMeter(now)
+		counts.Merge(st.meter, now)
+		if len(st.members) == 1 {
+			st.meter.Clear()
+			st.mailbox.moved = true
+			s.save(st)
+		}
+		target := s.relay.shardOf(to)
+		s.post(target, event{Event: carry.Event{Now: now}, call: func(now time.Time) {
+			next := target.state(to)
+			target.count(next)
+			next.meter.Merge(counts, now)
+			next.mailbox.moved = true
+			target.save(next)
+		}})
 	}
 	st.left = true
-	if st.meter == nil {
-		return
+	for _, q := range []*carry.Queue{&st.fresh, &st.waiting} {
+		q.Keep(func(_ int, tx *Transaction) bool { return !s.follow(st, tx, now) })
 	}
-	counts := limit.NewMeter(now)
-	counts.Merge(st.meter, now)
-	if len(st.members) == 1 {
-		st.meter.Clear()
-		st.mailbox.moved = true
-		s.save(st)
+	s.unused(st, now)
+}
+
+// follow has tx wait for what a reload has made of its account, if that has left the mailbox
+// of st and is of the same client. Else tx is sent as it was submitted.
+func (s *shard) follow(st *accountState, tx *Transaction, now time.Time) bool {
+	if !st.left || s.closing {
+		return false
+	}
+	to, ok := s.relay.retained.Load().ByID(st.id)
+	if !ok || to.Email != tx.Account.Email || to.MailboxKey() == st.key.mailbox {
+		return false
+	}
+	if tx.Place.Probe {
+		s.probed(st, nil, false, now)
 	}
 	target := s.relay.shardOf(to)
-	go target.do(func(now time.Time) {
-		next := target.state(to)
-		target.count(next)
-		next.meter.Merge(counts, now)
-		next.mailbox.moved = true
-		target.save(next)
-	})
+	tx.MoveTo(target, to, now)
+	s.post(target, event{Event: carry.Event{Kind: carry.Submit, Tx: tx, Now: now}})
+	return true
+}
+
+// post gives an event to a shard, which handles it on another goroutine than this one.
+func (s *shard) post(target *shard, e event) {
+	if target.enqueue(e) {
+		s.relay.dials.Go(func() { target.Drive(nil) })
+	}
 }
 
 // Drain closes the parked connections of the account with that id. Those of the

@@ -146,8 +146,8 @@ func TestRetainClosesConnectionsOfChangedAccounts(t *testing.T) {
 }
 
 // TestRetainDeliversWhatWaits has a message wait for its account's only
-// connection while the account is changed, or removed: it is delivered all the
-// same, and the connection is not opened again and again.
+// connection while the account's credentials are changed, or it is removed: it is delivered
+// all the same, and the connection is not opened again and again.
 func TestRetainDeliversWhatWaits(t *testing.T) {
 	for _, removed := range []bool{false, true} {
 		f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
@@ -162,7 +162,7 @@ func TestRetainDeliversWhatWaits(t *testing.T) {
 			}
 		}
 		provider.Fired(f.t, f.box, "slow", 1)
-		changed.AuthIdentity = "other@example.com"
+		changed.Scope += " other"
 		if removed {
 			f.relay.Retain(snapshotOf(t, f.accounts[1]))
 		} else {

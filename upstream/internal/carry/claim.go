@@ -49,11 +49,11 @@ func (tx *Transaction) know(res Result) {
 // it; then it may have been taken.
 func (tx *Transaction) EndWait(now time.Time) (reply codec.Reply, ok bool) {
 	r := tx.relay
-	if !tx.pool.Stuck() {
+	if !tx.home().Stuck() {
 		return codec.Reply{}, false
 	}
 	var res Result
-	claim, peer := tx.claim.Load(), tx.Account.SMTP.String()
+	claim, peer := tx.claim.Load(), tx.as.SMTP.String()
 	switch {
 	case claim == claimShard:
 		res = Failed(&failure.Error{Phase: throttle.PhaseQueue, Err: failure.ErrStuck}, peer)
@@ -64,7 +64,7 @@ func (tx *Transaction) EndWait(now time.Time) (reply codec.Reply, ok bool) {
 	default:
 		return codec.Reply{}, false
 	}
-	sid, id := tx.SID, tx.Account.ID
+	sid, id := tx.SID, tx.as.ID
 	if !tx.claim.CompareAndSwap(claim, claimGone) {
 		return codec.Reply{}, false
 	}

@@ -43,6 +43,15 @@ func (q *Queue) PushFront(tx *Transaction) {
 	q.n++
 }
 
+// Keep removes those that stay, called with each one and its place in q, does not keep.
+func (q *Queue) Keep(stay func(i int, tx *Transaction) bool) {
+	for i := range q.n {
+		if tx := q.Pop(); stay(i, tx) {
+			q.Push(tx)
+		}
+	}
+}
+
 // Pop removes the first transaction and returns it, nil if there is none.
 func (q *Queue) Pop() *Transaction {
 	tx := q.head

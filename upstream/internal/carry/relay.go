@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/limit"
@@ -101,7 +102,8 @@ func (r *Relay) Submit(tx *Transaction, p Pool) error {
 		return failure.ErrQueueFull
 	}
 	now := time.Now()
-	tx.relay, tx.pool, tx.Place, tx.deadline = r, p, Place{Submitted: now}, now.Add(r.cfg.TransactionTimeout)
+	tx.relay, tx.as, tx.Place, tx.deadline = r, tx.Account, Place{Submitted: now}, now.Add(r.cfg.TransactionTimeout)
+	tx.pool.Store(p)
 	tx.limited, tx.told, tx.held, tx.over, tx.retried, tx.wornAt = nil, false, nil, nil, false, 0
 	tx.claim.Store(claimShard)
 	tx.wait(now, tx.Loop)
@@ -120,9 +122,21 @@ func (r *Relay) room() bool {
 
 // wait has tx wait in its pool for a connection.
 func (tx *Transaction) wait(now time.Time, on *loop.Loop) {
-	if tx.pool.Enqueue(Event{Kind: Submit, Tx: tx, Now: now}) {
-		tx.pool.Drive(on)
+	if p := tx.home(); p.Enqueue(Event{Kind: Submit, Tx: tx, Now: now}) {
+		p.Drive(on)
 	}
+}
+
+func (tx *Transaction) home() Pool { return tx.pool.Load().(Pool) }
+
+// MoveTo has tx, which waits, wait in p for what a reload has made of its account. Its place
+// within the limits is free again, its deadline stays. The caller sends p the event.
+func (tx *Transaction) MoveTo(p Pool, a *account.Account, now time.Time) {
+	if m := tx.Place.Meter; m != nil {
+		m.Settle(now, tx.Place.Taken, 0)
+	}
+	tx.Account, tx.Place, tx.wornAt = a, Place{Submitted: tx.Place.Submitted}, 0
+	tx.pool.Store(p)
 }
 
 // Panicked counts and logs a panic and makes an error of it.

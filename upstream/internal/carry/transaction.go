@@ -33,7 +33,8 @@ type Recipient = smtpclient.Recipient
 // Transaction is an envelope with or without its content, on its way through
 // the relay. Get one with GetTransaction; who owns it calls Release at the end.
 type Transaction struct {
-	// Account is the one that the client logged in to.
+	// Account is the one that the client logged in to. The relay has another one in its place
+	// if a reload gives it another mailbox while the message waits; see MoveTo.
 	Account *account.Account
 	// Mail is the reverse-path with its parameters; see SetMail.
 	Mail codec.MailArgs
@@ -67,10 +68,11 @@ type Transaction struct {
 	placed   int          // those of them that have a place
 	limited  *codec.Reply // the answer to all recipients after those
 
-	relay *Relay        // of the last Submit
-	pool  Pool          // where it waits, or has waited
-	claim atomic.Uint32 // who answers it: a claim constant
-	known Result        // with claimKnown: the answer
+	relay *Relay           // of the last Submit
+	as    *account.Account // Account then: EndWait may not look at Account
+	pool  atomic.Value     // the Pool where it waits, or has waited
+	claim atomic.Uint32    // who answers it: a claim constant
+	known Result           // with claimKnown: the answer
 
 	told  bool           // the session has been given replies of recipients
 	noted int            // recipients whose replies have been noted, the first ones
