@@ -40,7 +40,7 @@ func guarded(path string) bool {
 // changes reports whether a request may change something, or has the proxy use
 // secrets: every one below /admin that is not for reading only.
 func changes(ctx *fasthttp.RequestCtx) bool {
-	return strings.HasPrefix(string(ctx.Path()), "/admin") && !ctx.IsGet() && !ctx.IsHead()
+	return strings.HasPrefix(pathOf(ctx), "/admin") && !ctx.IsGet() && !ctx.IsHead()
 }
 
 // Requester names the sender of a request: "uid 0" for a peer of the admin socket, else
@@ -62,7 +62,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) bool {
 			fmt.Sprintf("the admin socket serves root and uid %d, the request is uid %d's", os.Geteuid(), local.uid))
 		return false
 	}
-	if !guarded(string(ctx.Path())) {
+	if !guarded(pathOf(ctx)) {
 		return true
 	}
 	want := s.token.Load()

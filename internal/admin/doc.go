@@ -25,6 +25,8 @@
 // take ?dry_run=true. configs/openapi.json describes every route, status and field; a test
 // compares it with the server.
 //
+// {email} is percent-encoded: a slash in it is sent as %2F.
+//
 // Any other path is 404, another method on a known path 405, both with the
 // JSON body {"success":false,"error":"..."}, as all errors have it.
 //

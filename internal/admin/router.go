@@ -113,9 +113,32 @@ func (r *route) match(path string, set func(name, value string)) bool {
 	return !more
 }
 
+// slash stands in a path for a slash that was sent as %2F: it is a part of its segment, such
+// as the name of an account, and separates none.
+const slash = "\x00"
+
+var hideSlashes = strings.NewReplacer("%2F", "%00", "%2f", "%00")
+
+// pathOf returns the path of a request, decoded and without segments ".." and empty ones, or
+// "" if it has NUL in it. What admits a request and what finds its route both go by it, or a
+// request could be admitted for one route and be served by another.
+func pathOf(ctx *fasthttp.RequestCtx) string {
+	raw := string(ctx.URI().PathOriginal())
+	hidden := hideSlashes.Replace(raw)
+	switch {
+	case strings.Contains(raw, slash), strings.Contains(raw, "%00"):
+		return ""
+	case hidden == raw:
+		return string(ctx.Path())
+	}
+	var u fasthttp.URI
+	u.SetPath(hidden)
+	return string(u.Path())
+}
+
 // serve runs the handler for the request.
 func (rt *router) serve(ctx *fasthttp.RequestCtx) {
-	path, method := string(ctx.Path()), string(ctx.Method())
+	path, method := pathOf(ctx), string(ctx.Method())
 	var allowed []string
 	for _, r := range rt.routes {
 		if !r.match(path, func(string, string) {}) {
@@ -126,7 +149,7 @@ func (rt *router) serve(ctx *fasthttp.RequestCtx) {
 			h = r.handlers[fasthttp.MethodGet] // the server leaves the body out
 		}
 		if h != nil {
-			r.match(path, func(name, value string) { ctx.SetUserValue(name, value) })
+			r.match(path, func(name, value string) { ctx.SetUserValue(name, strings.ReplaceAll(value, slash, "/")) })
 			h(ctx)
 			return
 		}

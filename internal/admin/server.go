@@ -100,7 +100,7 @@ func New(cfg Config, log *zap.Logger, notReady func() []string, sets ...*metrics
 }
 
 // Handle adds a route; HEAD is GET without the body. A segment {name} of the
-// pattern stands for any one that is not empty, {name...} at the end for the
+// pattern stands for any one that is not empty, which may have %2F in it, {name...} at the end for the
 // rest of the path; the handler finds the value by ctx.UserValue(name). A
 // literal segment goes before a parameter. Handle must not be called after
 // Start, and panics on a bad pattern or a second handler.
