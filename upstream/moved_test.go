@@ -178,6 +178,7 @@ func TestReloadsWhileMessagesWait(t *testing.T) {
 	f := newFixture(t, func(s *setup) { s.accounts, s.relay.Shards, s.limits.MaxConnections = 4, 4, 2 })
 	a, other := f.accounts[0], f.accounts[3]
 	versions := []*account.Account{as(a, f.accounts[1]), as(a, f.accounts[2])}
+	snapshots := []*account.Snapshot{snapshotOf(t, versions[0], other), snapshotOf(t, versions[1], other)}
 	var (
 		all  sync.WaitGroup
 		mu   sync.Mutex
@@ -206,7 +207,7 @@ func TestReloadsWhileMessagesWait(t *testing.T) {
 	all.Go(func() { send(func(int) *account.Account { return other }, "stays") })
 	all.Go(func() {
 		for i := range reloads {
-			f.relay.Retain(snapshotOf(t, versions[i%2], other))
+			f.relay.Retain(snapshots[i%2])
 		}
 	})
 	all.Wait()

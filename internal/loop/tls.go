@@ -23,7 +23,12 @@ type layer struct {
 	// the loop alone uses conn.
 	established bool
 	started     bool // the goroutine of the handshake was started
+	answered    int  // octets that crypto/tls wrote by itself while others had not left
 }
+
+// maxAnswered caps what crypto/tls writes by itself, such as the answers to KeyUpdates, for a
+// peer that does not read, in octets.
+const maxAnswered = 16 << 10
 
 // wire is the net.Conn below crypto/tls. It has three modes, one after the other:
 // blocking I/O on a socket (to a provider, up to its adoption) or input from the
@@ -153,7 +158,14 @@ func (c *Conn) decrypt() (ended bool) {
 	}
 	// crypto/tls may have written, such as a KeyUpdate. On a closed connection Flush
 	// drops it: gathered octets would leave by the next connection.
+	own := len(c.loop.cipher)
 	_ = c.Flush()
+	if t.answered += own; c.Buffered() == 0 {
+		t.answered = 0
+	} else if own > 0 && t.answered > maxAnswered {
+		c.Close()
+		return false
+	}
 	return ended
 }
 
