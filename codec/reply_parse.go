@@ -41,7 +41,7 @@ func ParseReply(b []byte) (r Reply, n int, err error) {
 }
 
 // MayEnd reports whether a reply may end in b[from:], or be malformed there: whether one of
-// its whole lines is no continuation line. next is the from for the next call, when b has
+// its whole lines is neither a continuation line nor one without a code of a refusal. next is the from for the next call, when b has
 // grown: the start of that line, or of the first one that is not whole. A reader that calls
 // ParseReply only then reads a reply of many lines in linear time, however it arrives.
 func MayEnd(b []byte, from int) (ends bool, next int) {
@@ -50,7 +50,9 @@ func MayEnd(b []byte, from int) (ends bool, next int) {
 		if i < 0 {
 			return false, from
 		}
-		if line := b[from : from+i]; len(line) < 4 || line[3] != '-' || !allOf(line[:3], classDigit) {
+		_, last, coded := replyHead(chopLine(b[from : from+i+1]))
+		refusal := b[0] == '4' || b[0] == '5' // whose later lines may have no code
+		if last || !coded && (from == 0 || !refusal) {
 			return true, from
 		}
 		from += i + 1

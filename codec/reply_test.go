@@ -333,3 +333,33 @@ func TestMayEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestRepliesAreReadInLinearTime: a reader looks at each octet of a reply of many lines a few
+// times at the most, though they come line by line.
+func TestRepliesAreReadInLinearTime(t *testing.T) {
+	for _, line := range []string{"250-a\r\n", "550-5.7.1 no\r\n", "550-5.7.1 no\r\n554-5.3.0 no\r\n", "250-\n", "550-5.7.1 no\r\nwithout a code\r\n"} {
+		var b []byte
+		looked, from := 0, 0
+		for len(b) < codec.MaxReply-100 {
+			b = append(b, line...)
+			looked += len(b) - from
+			ends := false
+			if ends, from = codec.MayEnd(b, from); ends {
+				looked += len(b)
+				if _, _, err := codec.ParseReply(b); err != codec.ErrIncomplete { // the reader stops here
+					break
+				}
+			}
+		}
+		b = append(b, line[:3]+" end\r\n"...)
+		if ends, _ := codec.MayEnd(b, from); !ends {
+			t.Errorf("%q: the end is not found", line)
+		}
+		if _, n, err := codec.ParseReply(b); err != nil || n != len(b) {
+			t.Errorf("%q: %d octets, %v", line, n, err)
+		}
+		if looked += 2 * len(b); looked > 4*len(b) {
+			t.Errorf("%q: %d octets were looked at, of %d", line, looked, len(b))
+		}
+	}
+}
