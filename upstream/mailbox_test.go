@@ -9,8 +9,10 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/zap"
 
+	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/quota"
+	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/testkit/provider"
 )
 
@@ -175,5 +177,51 @@ func TestCountsOfAMailboxAreKept(t *testing.T) {
 	f.close()
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestMailboxTakesTurns: accounts of one identity that have one connection between them send
+// all that they have without a login for each message.
+func TestMailboxTakesTurns(t *testing.T) {
+	const each = 30
+	f := newFixture(t, func(s *setup) { s.limits.MaxConnections = 1 })
+	for _, res := range f.flood(each, shared(f, 2)...) {
+		if res.Err != nil {
+			t.Fatal(res.Err)
+		}
+	}
+	f.messages(2 * each)
+	if n := f.box.Stats().Logins; n > each/2 {
+		t.Errorf("%d logins for %d messages", n, 2*each)
+	}
+}
+
+// TestRetryWithARecipientBeyondALimit: a message that is sent again after one of its
+// recipients was beyond a limit goes to the others.
+func TestRetryWithARecipientBeyondALimit(t *testing.T) {
+	f := newFixture(t, func(s *setup) { s.limits.MaxRecipients = 2 })
+	f.faults(sandbox.Rule{Name: "lost", Phase: sandbox.PhaseRcpt, Action: sandbox.ActionClose, Times: 1})
+	tx, c := f.envelope(f.accounts[0], "a@x.test", "b@x.test", "c@x.test")
+	if err := f.trySubmit(tx); err != nil {
+		t.Fatal(err)
+	}
+	c.next(t)
+	f.fired("lost", 1)
+	for i, want := range []int{250, 250, codec.ReplyTooManyRcpts.Code} {
+		if got := tx.Rcpts[i].Reply; got.Code != want {
+			t.Errorf("recipient %d is told %v, want %d", i, got, want)
+		}
+	}
+	tx.Content = content(t, "to both\r\n")
+	if err := f.goOn(tx); err != nil {
+		t.Fatal(err)
+	}
+	ans := c.next(t)
+	if ans.res.Err != nil {
+		t.Errorf("told %v", ans.res.Err)
+	}
+	ans.tx.Release()
+	if n := len(f.messages(1)[0].Recipients); n != 2 {
+		t.Errorf("the message went to %d recipients", n)
 	}
 }
