@@ -70,8 +70,8 @@ var utf8BOM = []byte("\xef\xbb\xbf")
 
 // asJSON returns the body of an answer in the form that all flows read, whatever its
 // Content-Type: decompressed, without a byte order mark and white space around it, and
-// a form as the object of its fields. A body that is neither JSON nor a form stays as
-// it is. encoding is the Content-Encoding. The error is
+// a form as the object of its fields. Values that are not JSON are replaced: see
+// lenientJSON. A body that is neither an object nor a form stays as it is. encoding is the Content-Encoding. The error is
 // httpc.ErrReplyTooLarge.
 func asJSON(body []byte, encoding string) ([]byte, error) {
 	body, err := decompress(body, encoding)
@@ -82,7 +82,7 @@ func asJSON(body []byte, encoding string) ([]byte, error) {
 	if object := formAsJSON(body); object != nil {
 		return object, nil
 	}
-	return body, nil
+	return lenientJSON(body), nil
 }
 
 // decompress undoes gzip, which shows in the first octets, and deflate, which shows in

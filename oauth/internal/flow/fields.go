@@ -97,6 +97,9 @@ func textOf(name string, raw json.RawMessage) (text string, ok bool) {
 	return "", false
 }
 
+// numeric are the characters that numbers are written in.
+const numeric = "0123456789.eE+-"
+
 // secondsOf reads a number of seconds: any number that JSON or a string of digits can
 // write, without its fraction. What is less than a second is not one.
 func secondsOf(raw json.RawMessage, most time.Duration) (n int64, ok bool) {
@@ -105,7 +108,7 @@ func secondsOf(raw json.RawMessage, most time.Duration) (n int64, ok bool) {
 	if json.Unmarshal(raw, &quoted) == nil {
 		text = strings.TrimSpace(quoted)
 	}
-	if strings.Trim(text, "0123456789.eE+-") != "" { // strconv reads "inf" and hexadecimal too
+	if strings.Trim(text, numeric) != "" { // strconv reads "inf" and hexadecimal too
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(text, 64)
