@@ -171,14 +171,15 @@ type memoryStore struct {
 	mu      sync.Mutex
 	records map[Chain]Record
 	saves   int
-	err     error
+	err     error // of Save and Retain
+	loadErr error // of Load
 }
 
 func (ms *memoryStore) Load(c Chain) (Record, bool, error) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	r, ok := ms.records[c]
-	return r, ok, ms.err
+	return r, ok, ms.loadErr
 }
 
 func (ms *memoryStore) Retain(live func(Chain) bool) error {
@@ -192,6 +193,12 @@ func (ms *memoryStore) fail(err error) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	ms.err = err
+}
+
+func (ms *memoryStore) failLoads(err error) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	ms.loadErr = err
 }
 
 func (ms *memoryStore) Save(c Chain, r Record) error {

@@ -9,25 +9,24 @@ import (
 	"xoauth2-proxy/oauth/internal/flow"
 )
 
-// load reads the chain from the store, once. After a failure the configured
-// refresh token is used, and the next refresh reads the store again.
-func (s *Source) load() {
+// load reads the chain from the store, once. After a failure the next refresh reads the
+// store again.
+func (s *Source) load() error {
 	s.mu.Lock()
 	done := s.loaded
 	s.mu.Unlock()
 	if done || s.m.cfg.Store == nil {
-		return
+		return nil
 	}
 	r, _, err := s.m.cfg.Store.Load(s.chain)
 	if err != nil {
 		s.m.metrics.storeErrors.Inc()
-		s.m.log.Error("stored tokens cannot be read; the configured refresh token is used",
-			zap.String("account", s.id), zap.Error(err))
-		return
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.record, s.loaded = r, true
+	return nil
 }
 
 // stored returns the access token of an earlier run, if it is still good. Only the
@@ -37,10 +36,9 @@ func (s *Source) stored() (got flow.Issued, ok bool) {
 	s.mu.Lock()
 	first := !s.loaded
 	s.mu.Unlock()
-	if !first {
+	if !first || s.load() != nil {
 		return flow.Issued{}, false
 	}
-	s.load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := &s.record

@@ -5,8 +5,12 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/oauth/internal/flow"
@@ -202,6 +206,75 @@ func TestRefreshTokenWithoutToken(t *testing.T) {
 			if sent := sentRefreshTokens(ts); sent[len(sent)-1] != "R2" {
 				t.Errorf("refresh tokens sent: %q", sent)
 			}
+		})
+	}
+}
+
+// TestStoreThatCannotBeRead has a store that breaks before or after the first use of an
+// account. The configured refresh token, which may be an old one, never goes to the
+// provider in place of the stored one; accounts in use, and flows without a refresh
+// token, go on.
+func TestStoreThatCannotBeRead(t *testing.T) {
+	stored := func(a *account.Account) map[Chain]Record {
+		return map[Chain]Record{ChainOf(a): {Refresh: account.NewSecret("stored")}}
+	}
+	tests := []struct {
+		name   string
+		flow   account.Flow
+		used   bool // before the store breaks
+		forced bool
+		want   []string // refresh tokens sent after the store broke
+	}{
+		{name: "not yet used", flow: account.FlowRefreshToken},
+		{name: "not yet used, verified", flow: account.FlowRefreshToken, forced: true},
+		{name: "in use", flow: account.FlowRefreshToken, used: true, forced: true, want: []string{"rotated-1"}},
+		{name: "client credentials", flow: account.FlowClientCredentials, want: []string{""}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := tokentest.AccountLike(bubbleAccount(1), func(a *account.Account) {
+					if a.Flow = tt.flow; tt.flow != account.FlowRefreshToken {
+						a.RefreshToken = account.Secret{}
+					}
+				})
+				store, provider := &memoryStore{records: stored(a)}, new(rotator)
+				if tt.flow != account.FlowRefreshToken {
+					store.records = nil
+				}
+				cfg := DefaultConfig()
+				cfg.Store, cfg.EarlyRefreshWindow = store, 0
+				m := newManager(cfg, provider, nil, metrics.NewSet())
+				defer m.Close()
+				if tt.used {
+					mustGet(t, m.Source(a))
+				}
+				before := len(provider.sent)
+				store.failLoads(errors.New("the file broke while it was in use"))
+				ask := func() (err error) { _, err = m.Source(a).Get(t.Context()); return err }
+				if tt.forced {
+					ask = func() error { return m.ForceRefresh(t.Context(), a) }
+				}
+				err := ask()
+				if sent := provider.sent[before:]; !slices.Equal(sent, tt.want) {
+					t.Errorf("refresh tokens sent: %q, want %q", sent, tt.want)
+				}
+				if (err == nil) != (tt.want != nil) {
+					t.Fatal(err)
+				}
+				if err == nil {
+					return
+				}
+				if e, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, flow.ErrStore) || e.Permanent() ||
+					!strings.HasPrefix(e.Public(), "token store unavailable: ") {
+					t.Errorf("the error is %v", err)
+				}
+				store.failLoads(nil)
+				time.Sleep(time.Hour)
+				if err := ask(); err != nil || provider.sent[len(provider.sent)-1] != "stored" {
+					t.Errorf("after the store was mended: %v, sent %q", err, provider.sent)
+				}
+			})
 		})
 	}
 }

@@ -69,7 +69,9 @@ func (s *Source) refreshToken(forced bool) (got flow.Issued, rotated bool, err *
 	ctx, cancel := context.WithTimeout(s.m.ctx, s.m.cfg.Timeout)
 	defer cancel()
 	g := flow.Grant{Account: s.account.Load()}
-	g.Refresh = s.newestRefresh(g.Account)
+	if g.Refresh, err = s.newestRefresh(g.Account); err != nil {
+		return flow.Issued{}, false, err
+	}
 	reread := false
 	for n := 1; ; n++ {
 		before := err
@@ -164,15 +166,18 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // newestRefresh returns the refresh token to use: the last one that the provider
-// rotated to, else the configured one.
-func (s *Source) newestRefresh(a *account.Account) account.Secret {
-	s.load()
+// rotated to, else the configured one. Which one it is, is not known while the store
+// cannot be read: to send an old one may end the whole chain (RFC 9700 section 4.14.2).
+func (s *Source) newestRefresh(a *account.Account) (account.Secret, *Error) {
+	if err := s.load(); err != nil && a.TokenFlow() == account.FlowRefreshToken {
+		return account.Secret{}, &Error{Class: flow.ClassStore, Err: err, Hint: flow.ClassStore.Hint()}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.record.Refresh.IsZero() {
-		return a.RefreshToken
+		return a.RefreshToken, nil
 	}
-	return s.record.Refresh
+	return s.record.Refresh, nil
 }
 
 // finish publishes the answer of c and tells those who wait. A failure that says

@@ -24,7 +24,9 @@
 // # A file that breaks while it is in use
 //
 // Package boltfile survives faults of bbolt. After one, every operation returns an error that
-// is boltfile.ErrLost, until the store is opened again; [Store.Failing] tells.
+// is boltfile.ErrLost, until the store is opened again; [Store.Failing] tells. Accounts whose
+// chain was read before go on in memory. The others get no token by a refresh token: the one
+// that is configured may be an old one.
 //
 // # What is removed
 //

@@ -75,6 +75,7 @@ var classHints = map[Class]string{
 	ClassMisconfigured:       hintRequest,
 	ClassNoEndpoint:          hintEndpoint,
 	ClassTokenRefused:        "check that the token is for SMTP (scope), that its user may send as the mailbox, and that SMTP AUTH is enabled for it",
+	ClassStore:               "the newest refresh token of the account is in it: see the log, then restart the proxy",
 	ClassMailboxes:           "try again in some minutes, or raise oauth.max_mailboxes",
 	ClassRemoved:             "log in again",
 }

@@ -25,6 +25,9 @@ var (
 	// ErrTokenRefused: the endpoint issues tokens that the provider's
 	// submission server refuses. Asked again at long intervals.
 	ErrTokenRefused = errors.New("access tokens are refused at login")
+	// ErrStore: the store has the newest refresh token and cannot be read. Try again
+	// later.
+	ErrStore = errors.New("token store unavailable")
 	// ErrMailboxes: the catch-all account has as many mailboxes in use as it may have.
 	// Mailboxes that are unused for some minutes make room.
 	ErrMailboxes = errors.New("too many mailboxes of the catch-all account are in use")
@@ -64,8 +67,10 @@ const (
 	ClassNoEndpoint
 	// ClassTokenRefused is a good answer whose token was refused at login.
 	ClassTokenRefused
-	// ClassMailboxes is one mailbox too many of a catch-all account. This class and
-	// the next two come from us, not from an endpoint.
+	// ClassStore is a token store that cannot be read. This class and the next three
+	// come from us, not from an endpoint.
+	ClassStore
+	// ClassMailboxes is one mailbox too many of a catch-all account.
 	ClassMailboxes
 	// ClassRemoved is an account that was removed or has other credentials now.
 	ClassRemoved
@@ -96,6 +101,7 @@ var classes = [NumClasses]struct {
 	ClassThrottled:           {"throttled", ErrThrottled},
 	ClassNoEndpoint:          {"no_endpoint", ErrNoEndpoint},
 	ClassTokenRefused:        {"token_refused", ErrTokenRefused},
+	ClassStore:               {"store_unavailable", ErrStore},
 	ClassMailboxes:           {"mailboxes", ErrMailboxes},
 	ClassRemoved:             {"removed", ErrRemoved},
 	ClassClosed:              {"closed", ErrClosed},
