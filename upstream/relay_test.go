@@ -104,7 +104,7 @@ func TestAccountsDoNotShareConnections(t *testing.T) {
 }
 
 func TestRepliesNameTheCause(t *testing.T) {
-	f := newFixture(t, nil)
+	f := newFixture(t, func(s *setup) { s.relay.IPv6 = true })
 	f.sendOK(f.accounts[0], "a\r\n")
 	for _, tt := range []struct {
 		id         string
@@ -112,7 +112,11 @@ func TestRepliesNameTheCause(t *testing.T) {
 		want, text string
 	}{
 		{"no-name", func(a *account.Account) { a.SMTP.Host = "does-not-exist.invalid" }, "451 4.4.4", "does-not-exist.invalid"},
-		{"no-address", func(a *account.Account) { a.SourceIP = netip.MustParseAddr("192.0.2.1") }, "451 4.4.1", "bind: cannot assign requested address"},
+		{"no-address", func(a *account.Account) { a.SourceIP = netip.MustParseAddr("192.0.2.1") }, "451 4.4.1", "the account's ip_address 192.0.2.1 is not an address of this host"},
+		{"other family", func(a *account.Account) { a.SourceIP = netip.IPv6Loopback() }, "451 4.4.1",
+			"the account's ip_address ::1 is of IPv6, and " + f.accounts[0].SMTP.Host + " has only IPv4 addresses"},
+		{"no source", func(a *account.Account) { a.SMTP.Host, a.SourceIP = "::1", netip.MustParseAddr("fe80::1") }, "451 4.4.1",
+			"the account's ip_address fe80::1 cannot be connected from: bind: invalid argument"},
 		{"closed", func(a *account.Account) { a.SMTP.Port = 1 }, "451 4.4.1", "connection refused"},
 	} {
 		a := *f.accounts[0]

@@ -114,7 +114,7 @@ func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (er
 	p.admin.ReportStuck(p.watch.Stuck)
 	p.admin.ReportWarnings(watchLeftOut(store, set))
 	logLeftOut(log, o.Accounts)
-	logMissingSources(log, o.Accounts)
+	logUnusableSources(log, o.Accounts)
 	return p.serveAPI(o, store, set)
 }
 

@@ -115,7 +115,7 @@ func (r *reloader) reload(cause string, acceptRemovals bool) (reloaded, error) {
 		level = zapcore.DebugLevel // it was read once more to be sure
 	} else {
 		logLeftOut(r.log, accounts)
-		logMissingSources(r.log, accounts)
+		logUnusableSources(r.log, accounts)
 	}
 	r.again = false
 	r.adopt(settings)

@@ -68,11 +68,11 @@ func logLeftOut(log *zap.Logger, s *account.Snapshot) {
 	log.Error(leftOutMessage, zap.Int("entries", len(entries)), zap.Int("kept_as_before", kept), zap.Strings("problems", problems))
 }
 
-// logMissingSources names accounts that cannot connect from here.
-func logMissingSources(log *zap.Logger, s *account.Snapshot) {
-	if missing := checkup.MissingSources(s); len(missing) > 0 {
-		log.Error("accounts cannot connect: this host does not have their addresses", zap.Int("missing", len(missing)),
-			zap.Strings("problems", missing[:min(len(missing), mostNamed)]))
+// logUnusableSources names accounts that cannot connect from here.
+func logUnusableSources(log *zap.Logger, s *account.Snapshot) {
+	if lines := checkup.UnusableSources(s); len(lines) > 0 {
+		log.Warn("accounts cannot connect from their ip_address, and their messages get 451", zap.Int("accounts", len(lines)),
+			zap.Strings("problems", lines[:min(len(lines), mostNamed)]))
 	}
 }
 

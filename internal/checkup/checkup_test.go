@@ -60,7 +60,10 @@ func certificateUntil(t *testing.T, end time.Time) (certificate, key string) {
 
 // TestFindings has files that are right by their form, each with one mistake.
 func TestFindings(t *testing.T) {
-	const refresh = `"provider": "outlook", "client_id": "c", "refresh_token": "canary"`
+	const (
+		refresh = `"provider": "outlook", "client_id": "c", "refresh_token": "canary"`
+		ipv6    = `{"global": {"smtp": {"use_ipv6": true}}}`
+	)
 	one := func(more string) string { return `[{"email": "a@contoso.com", ` + more + `}]` }
 	app := func(more string) string {
 		return one(`"provider": "outlook", "oauth_flow": "client_credentials", "client_id": "c", "client_secret": "canary", ` + more)
@@ -129,6 +132,9 @@ func TestFindings(t *testing.T) {
 		{"no directory for tokens", `{"oauth": {"token_store": "` + dir + `/none/tokens.db"}}`, one(refresh), "error: oauth.token_store: the directory"},
 		{"no directory for the log", `{"log": {"file": "` + dir + `/none/log"}}`, one(refresh), "error: log.file: the directory"},
 		{"an address of elsewhere", "", one(refresh + `, "ip_address": "192.0.2.1"`), "error: a@contoso.com: ip_address: this host does not have 192.0.2.1"},
+		{"an address that cannot be bound to", ipv6, one(refresh + `, "ip_address": "fe80::1"`), "error: a@contoso.com: ip_address: no connection can be made from it: listen tcp [fe80::1]:0: bind: invalid argument"},
+		{"an address of another family", ipv6, one(refresh + `, "ip_address": "::1", "oauth_endpoint": "127.0.0.1:1"`), "error: a@contoso.com: ip_address: no connection can be made from ::1 to 127.0.0.1"},
+		{"an address of the same family", ipv6, one(refresh + `, "ip_address": "127.0.0.2", "oauth_endpoint": "127.0.0.1:1"`), ""},
 		{"an address of this host", "", one(refresh + `, "ip_address": "127.0.0.2"`), ""},
 		{"an address that is not used", `{"global": {"smtp": {"use_source_ip_binding": false}}}`, one(refresh + `, "ip_address": "192.0.2.1"`), "note: ACCOUNTS:1: accounts[].ip_address"},
 		{"a listener elsewhere", `{"listeners": [{"address": "192.0.2.1:2525", "passwords": "account"}]}`, one(refresh), "error: listeners: 192.0.2.1:2525: cannot be listened on"},

@@ -105,35 +105,46 @@ func dirOf(file string) string {
 	return filepath.Dir(file)
 }
 
-// addresses finds addresses that this host does not have.
+// addresses finds addresses that this host does not have, or cannot use.
 func (fs *Findings) addresses(s *config.Settings, accounts *account.Snapshot) {
 	for _, l := range s.Server.Listeners {
 		fs.listener("listeners: "+l.Address, l.Address)
 	}
 	fs.listener("admin.address: "+s.Admin.Address, s.Admin.Address)
-	for _, missing := range MissingSources(accounts) {
-		fs.add(Error, "%s", missing)
+	for _, line := range UnusableSources(accounts) {
+		fs.add(Error, "%s", line)
 	}
 }
 
-// MissingSources names the accounts whose ip_address this host does not have: no
-// connection can be made from it.
-func MissingSources(accounts *account.Snapshot) (missing []string) {
-	lacks := make(map[netip.Addr]bool)
+// UnusableSources names the accounts that cannot connect from their ip_address: this host
+// does not have it, or it is of another family than the address of the provider.
+func UnusableSources(accounts *account.Snapshot) (lines []string) {
+	binds := make(map[netip.Addr]error)
 	for _, a := range accounts.All() {
-		if !a.SourceIP.IsValid() {
+		source := a.SourceIP
+		if !source.IsValid() {
 			continue
 		}
-		lack, known := lacks[a.SourceIP]
+		err, known := binds[source]
 		if !known {
-			lack = errors.Is(bind(netip.AddrPortFrom(a.SourceIP, 0).String()), syscall.EADDRNOTAVAIL)
-			lacks[a.SourceIP] = lack
+			err = bind(netip.AddrPortFrom(source, 0).String())
+			binds[source] = err
 		}
-		if lack {
-			missing = append(missing, a.Email+": ip_address: this host does not have "+a.SourceIP.String()+"; take it out, or give it to an interface")
+		line := a.Email + ": ip_address: "
+		host, noIP := netip.ParseAddr(a.SMTP.Host)
+		switch {
+		case errors.Is(err, syscall.EADDRNOTAVAIL):
+			line += "this host does not have " + source.String() + "; take it out, or give it to an interface"
+		case err != nil:
+			line += "no connection can be made from it: " + err.Error()
+		case noIP == nil && host.Unmap().Is4() != source.Is4():
+			line += "no connection can be made from " + source.String() + " to " + host.String()
+		default:
+			continue
 		}
+		lines = append(lines, line)
 	}
-	return missing
+	return lines
 }
 
 // listener tries to listen on an address, if it is one of IP.

@@ -90,7 +90,7 @@ func (d *Dialer) TLS(host string) *tls.Config {
 }
 
 // Dial connects to the endpoint of a, from the account's source address if it has
-// one. It fails if this machine does not have that address. Dial tries the addresses
+// one. The error is a *RouteError if a person must act on this host. Dial tries the addresses
 // of the host as RFC 8305 says, IPv6 addresses only if they are allowed.
 func (d *Dialer) Dial(ctx context.Context, a *account.Account) (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
@@ -107,23 +107,26 @@ func (d *Dialer) Dial(ctx context.Context, a *account.Account) (*net.TCPConn, er
 	}
 	if a.SourceIP.IsValid() {
 		nd.LocalAddr = &net.TCPAddr{IP: a.SourceIP.AsSlice(), Zone: a.SourceIP.Zone()}
-		addrs = sameFamily(addrs, a.SourceIP)
-		if len(addrs) == 0 {
-			return nil, fmt.Errorf("%w: %s has none of the family of the source address %v", ErrNoAddress, a.SMTP.Host, a.SourceIP)
+		if addrs = sameFamily(addrs, a.SourceIP); len(addrs) == 0 {
+			return nil, otherFamily(a.SMTP.Host, a.SourceIP)
 		}
 	}
-	if len(addrs) == 1 {
-		return tcpOf(nd.DialContext(ctx, "tcp", addrPort(addrs[0], a.SMTP.Port)))
-	}
-	return race(ctx, interleave(addrs), func(ctx context.Context, ip netip.Addr) (*net.TCPConn, error) {
+	c, err := race(ctx, interleave(addrs), func(ctx context.Context, ip netip.Addr) (*net.TCPConn, error) {
 		return tcpOf(nd.DialContext(ctx, "tcp", addrPort(ip, a.SMTP.Port)))
 	})
+	if err != nil {
+		return nil, explain(err, a)
+	}
+	return c, nil
 }
 
 // OwnFault reports whether an error of Dial says nothing about the provider: this
 // host does not have the source address of the account, the source address cannot
 // reach the provider, or no file descriptor or port is left.
 func OwnFault(err error) bool {
+	if _, ok := errors.AsType[*RouteError](err); ok {
+		return true
+	}
 	for _, cause := range []error{ErrNoAddress, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EMFILE, syscall.ENFILE} {
 		if errors.Is(err, cause) {
 			return true

@@ -51,7 +51,8 @@ type Error struct {
 	Provider throttle.Provider
 	Carried  bool
 	Own      bool
-	// Class and Hint explain a refusal of AUTH or EHLO; Hint is empty for all else.
+	// Class and Hint explain a refusal of AUTH or EHLO, and what is wrong on this host;
+	// Hint is empty for all else.
 	Class oauth.Class
 	Hint  string
 	// Temporary: the client is to keep the message although Reply is permanent.
@@ -60,8 +61,8 @@ type Error struct {
 
 func (e *Error) Error() string { return smtpclient.Describe(e.Phase, e.Reply, e.Err) }
 
-// Explain says what a refusal of AUTH or EHLO means and what the operator should do,
-// in text of ours. ok is false for every other error.
+// Explain says what a refusal of AUTH or EHLO means, or that this host cannot connect,
+// and what the operator should do, in text of ours. ok is false for every other error.
 func (e *Error) Explain() (class oauth.Class, hint string, ok bool) {
 	return e.Class, e.Hint, e.Hint != ""
 }

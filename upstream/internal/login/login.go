@@ -115,7 +115,11 @@ func (o *Opener) reach(ctx context.Context, a *account.Account, leave func(*fail
 func (o *Opener) secure(ctx context.Context, a *account.Account) (*smtpclient.Login, *failure.Error) {
 	tcp, err := o.Dialer.Dial(ctx, a)
 	if err != nil {
-		return nil, &failure.Error{Phase: throttle.PhaseConnect, Err: err}
+		failed := &failure.Error{Phase: throttle.PhaseConnect, Err: err}
+		if route, ok := errors.AsType[*dial.RouteError](err); ok {
+			failed.Class, failed.Hint = oauth.ClassMisconfigured, route.Hint
+		}
+		return nil, failed
 	}
 	l, lerr := o.Client.Open(ctx, tcp, a, o.Dialer.TLS(a.SMTP.Host))
 	if lerr != nil {
