@@ -45,6 +45,8 @@ func Local(err error) *Error {
 		e.Hint = "check user and password in the URL of the proxy for token requests"
 	case errors.Is(e.Err, httpc.ErrProxy):
 		e.Hint = "check that the proxy for token requests may connect to the token endpoint"
+	case errors.Is(e.Err, httpc.ErrNoIPv6):
+		e.Hint = "give this host IPv6, or have the token URL, or the proxy for token requests, name a host with an IPv4 address"
 	case errors.Is(e.Err, errPrivateKey), errors.Is(e.Err, errCertificateKey), errors.Is(e.Err, errKeyKind):
 		e.Class, e.Hint = ClassMisconfigured, "check certificate and private key of the account"
 	case errors.Is(e.Err, errFlow):
@@ -60,7 +62,7 @@ func localCause(err error) error {
 	for _, own := range []error{
 		httpc.ErrURL, httpc.ErrCAFile, httpc.ErrProxyURL, httpc.ErrProxyAuth, httpc.ErrProxy,
 		errPrivateKey, errCertificateKey, errKeyKind, errFlow, errTokenType,
-		httpc.ErrReplyTooLarge, httpc.ErrMalformedReply, httpc.ErrConnectionLost, context.Canceled,
+		httpc.ErrNoIPv6, httpc.ErrReplyTooLarge, httpc.ErrMalformedReply, httpc.ErrConnectionLost, context.Canceled,
 	} {
 		if errors.Is(err, own) {
 			return own

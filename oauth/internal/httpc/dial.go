@@ -79,6 +79,9 @@ func (d *dialer) connectTo(ctx context.Context, addr string) (net.Conn, error) {
 		nd.Control = refuseRemote
 	}
 	conn, err := nd.DialContext(ctx, "tcp", addr)
+	if err != nil && lacksIPv6(err) {
+		err = fmt.Errorf("%w: %w", ErrNoIPv6, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConnect, err)
 	}

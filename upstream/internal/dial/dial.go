@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -105,6 +106,7 @@ func (d *Dialer) Dial(ctx context.Context, a *account.Account) (*net.TCPConn, er
 		},
 		Control: socketOptions(a.SourceIP.IsValid()),
 	}
+	only6 := !slices.ContainsFunc(addrs, netip.Addr.Is4)
 	if a.SourceIP.IsValid() {
 		nd.LocalAddr = &net.TCPAddr{IP: a.SourceIP.AsSlice(), Zone: a.SourceIP.Zone()}
 		if addrs = sameFamily(addrs, a.SourceIP); len(addrs) == 0 {
@@ -115,7 +117,7 @@ func (d *Dialer) Dial(ctx context.Context, a *account.Account) (*net.TCPConn, er
 		return tcpOf(nd.DialContext(ctx, "tcp", addrPort(ip, a.SMTP.Port)))
 	})
 	if err != nil {
-		return nil, explain(err, a)
+		return nil, explain(err, a, only6)
 	}
 	return c, nil
 }

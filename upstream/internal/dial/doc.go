@@ -12,7 +12,8 @@
 // The addresses of a host are tried as RFC 8305 (happy eyeballs) says: the families
 // take turns, and when an address does not answer within 250 ms, the next one is
 // tried beside it. An account with a source address connects from that address or
-// not at all.
+// not at all. What a person must change on this host, and no provider can, is a RouteError:
+// it has the reason and the remedy.
 //
 // # Locks
 //

@@ -79,7 +79,7 @@ func (r *resolver) addresses(ctx context.Context, host string, timeout time.Dura
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if ip.Unmap().Is6() && network == "ip4" {
-			return nil, fmt.Errorf("%w: %v, and IPv6 is off", ErrNoAddress, ip)
+			return nil, ipv6Off(host)
 		}
 		return []netip.Addr{ip.Unmap()}, nil
 	}
@@ -116,6 +116,9 @@ func (r *resolver) ask(ctx context.Context, network, host string, timeout time.D
 			if err == nil && len(addrs) == 0 {
 				err = fmt.Errorf("%w: none found for %s", ErrNoAddress, host)
 			}
+			if network == "ip4" && r.lacks(ctx, host, err) {
+				err = ipv6Off(host)
+			}
 			if err != nil {
 				r.results[resultFailed].Inc()
 				return nil, err
@@ -136,6 +139,17 @@ func (r *resolver) ask(ctx context.Context, network, host string, timeout time.D
 		}
 		return nil, err
 	}
+}
+
+// lacks reports whether err, of a look-up for IPv4 addresses, comes from a host that has only
+// IPv6 addresses.
+func (r *resolver) lacks(ctx context.Context, host string, err error) bool {
+	dns, _ := errors.AsType[*net.DNSError](err)
+	if !errors.Is(err, ErrNoAddress) && (dns == nil || !dns.IsNotFound) {
+		return false
+	}
+	addrs, err := r.lookup(ctx, "ip6", host)
+	return err == nil && len(addrs) > 0
 }
 
 func (r *resolver) known(key string) resolved {

@@ -26,7 +26,7 @@ type fakeDNS struct {
 	err   error
 }
 
-func (d *fakeDNS) lookup(ctx context.Context, network, _ string) ([]netip.Addr, error) {
+func (d *fakeDNS) lookup(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	d.asked++
 	select {
 	case <-time.After(d.delay):
@@ -37,8 +37,14 @@ func (d *fakeDNS) lookup(ctx context.Context, network, _ string) ([]netip.Addr, 
 		return nil, d.err
 	}
 	addrs := slices.Clone(d.addrs)
-	if network == "ip4" {
+	switch network {
+	case "ip4":
 		addrs = slices.DeleteFunc(addrs, netip.Addr.Is6)
+	case "ip6":
+		addrs = slices.DeleteFunc(addrs, netip.Addr.Is4)
+	}
+	if len(addrs) == 0 { // as the resolver of package net
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
 	return addrs, nil
 }
@@ -118,7 +124,7 @@ func TestIPv6OnlyAsConfigured(t *testing.T) {
 	r := newResolver(time.Minute, false, metrics.NewSet())
 	r.lookup = (&fakeDNS{addrs: []netip.Addr{ip6}}).lookup
 	for _, host := range []string{"h", "2001:db8::1"} {
-		if _, err := r.addresses(t.Context(), host, time.Second); !errors.Is(err, ErrNoAddress) {
+		if _, err := r.addresses(t.Context(), host, time.Second); !OwnFault(err) || err.Error() != host+" has only IPv6 addresses, and global.smtp.use_ipv6 is false" {
 			t.Errorf("%s: %v", host, err)
 		}
 	}

@@ -44,11 +44,26 @@ func otherFamily(host string, source netip.Addr) error {
 	}
 }
 
-// explain returns why the system makes no connection from the source address of a, or err
-// if the address is not the reason.
-func explain(err error, a *account.Account) error {
+// ipv6Off is for a host with only IPv6 addresses where these may not be used.
+func ipv6Off(host string) error {
+	return &RouteError{
+		Text: host + " has only IPv6 addresses, and global.smtp.use_ipv6 is false",
+		Hint: "set global.smtp.use_ipv6 to true if this host has IPv6; else name a host with an IPv4 address",
+	}
+}
+
+// explain returns why the system makes no connection for a, or err if it is not to be told
+// from settings of this host. only6: the host has only IPv6 addresses.
+func explain(err error, a *account.Account, only6 bool) error {
 	call, ok := errors.AsType[*os.SyscallError](err)
-	if !ok || !a.SourceIP.IsValid() {
+	if !ok {
+		return err
+	}
+	if only6 && call.Syscall != "bind" && lacksIPv6(err) {
+		return &RouteError{a.SMTP.Host + " has only IPv6 addresses, and this host has no way to them",
+			"give this host IPv6, or name a host with an IPv4 address", err}
+	}
+	if !a.SourceIP.IsValid() {
 		return err
 	}
 	text := fmt.Sprintf("the account's ip_address %v ", a.SourceIP)
@@ -59,4 +74,10 @@ func explain(err error, a *account.Account) error {
 		return &RouteError{text + "cannot be connected from", hintSource, err}
 	}
 	return err
+}
+
+// lacksIPv6 reports whether an error of a connection to an IPv6 address is one that systems
+// without IPv6 give.
+func lacksIPv6(err error) bool {
+	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
 }

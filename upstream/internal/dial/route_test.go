@@ -31,6 +31,12 @@ func TestRoutes(t *testing.T) {
 			"the account's ip_address 2001:db8::1 is not an address of this host: bind: cannot assign requested address", hintSource},
 		{"source cannot be bound to", true, []netip.Addr{loop6}, "fe80::1",
 			"the account's ip_address fe80::1 cannot be connected from: bind: invalid argument", hintSource},
+		{"IPv6 host, IPv6 off", false, []netip.Addr{loop6}, "", "h.test has only IPv6 addresses, and global.smtp.use_ipv6 is false",
+			"set global.smtp.use_ipv6 to true if this host has IPv6; else name a host with an IPv4 address"},
+		// The system has no way to a multicast address, as it has none to any other without IPv6.
+		{"IPv6 host, no IPv6 here", true, []netip.Addr{netip.MustParseAddr("ff0e::1")}, "",
+			"h.test has only IPv6 addresses, and this host has no way to them: connect: network is unreachable",
+			"give this host IPv6, or name a host with an IPv4 address"},
 		{"IPv4 source, IPv6 host", true, []netip.Addr{loop6}, "127.0.0.1",
 			"the account's ip_address 127.0.0.1 is of IPv4, and h.test has only IPv6 addresses",
 			"change the ip_address of the account to one of IPv6 or take it out"},
@@ -64,10 +70,10 @@ func TestNoRouteFromSource(t *testing.T) {
 	err := error(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EINVAL)})
 	a := &account.Account{SourceIP: netip.MustParseAddr("127.0.0.1")}
 	const want = "the account's ip_address 127.0.0.1 cannot be connected from: connect: invalid argument"
-	if got := explain(err, a); got.Error() != want || !OwnFault(got) {
+	if got := explain(err, a, false); got.Error() != want || !OwnFault(got) {
 		t.Errorf("%v", got)
 	}
-	if got := explain(err, new(account.Account)); got != err {
+	if got := explain(err, new(account.Account), false); got != err {
 		t.Errorf("without a source address: %v", got)
 	}
 }
