@@ -68,7 +68,7 @@ func (c *accountsVerifyCmd) Run() error {
 	// A signal must not end the process between a provider's answer and the disk.
 	ctx, cancel := signal.NotifyContext(context.Background(), endSignals...)
 	defer cancel()
-	verdicts, err := c.verify(ctx, settings, chosen)
+	verdicts, err := c.verify(ctx, settings, chosen, accounts.All())
 	if verdicts == nil {
 		return err
 	}
@@ -85,9 +85,9 @@ func (c *accountsVerifyCmd) Run() error {
 	return shown
 }
 
-// verify verifies the accounts. If a proxy runs for them, verify asks it: the proxy
-// has their newest refresh tokens, and saves new ones.
-func (c *accountsVerifyCmd) verify(ctx context.Context, settings *config.Settings, accounts []*account.Account) ([]verdict, error) {
+// verify verifies the accounts, which are of all. If a proxy runs for them, verify asks it:
+// the proxy has their newest refresh tokens, and saves new ones.
+func (c *accountsVerifyCmd) verify(ctx context.Context, settings *config.Settings, accounts, all []*account.Account) ([]verdict, error) {
 	running, err := c.findProxy(ctx, settings)
 	switch {
 	case err == nil:
@@ -97,7 +97,7 @@ func (c *accountsVerifyCmd) verify(ctx context.Context, settings *config.Setting
 	case !c.mayBeAlone(err):
 		return nil, err
 	}
-	verdicts, local := c.verifyAlone(ctx, settings, accounts)
+	verdicts, local := c.verifyAlone(ctx, settings, accounts, all)
 	if errors.Is(local, tokenstore.ErrInUse) {
 		local = fmt.Errorf("%w (%w)", local, err)
 	}
@@ -127,32 +127,33 @@ const askGrace = 10 * time.Second
 
 // verifyAlone verifies the accounts without a running proxy. New refresh tokens go to
 // the token store if there is one, else into the accounts file.
-func (c *accountsVerifyCmd) verifyAlone(ctx context.Context, settings *config.Settings, accounts []*account.Account) ([]verdict, error) {
+func (c *accountsVerifyCmd) verifyAlone(ctx context.Context, settings *config.Settings, accounts, all []*account.Account) ([]verdict, error) {
+	twins := verify.WithTwins(accounts, all)
 	kept, err := app.OpenTokenStore(settings)
 	if err != nil {
 		return nil, err
 	}
 	if kept != nil {
 		defer kept.Close()
-		verdicts, err := c.verifyWith(ctx, settings, app.TokenConfig(settings, kept), accounts)
+		verdicts, err := c.verifyWith(ctx, settings, app.TokenConfig(settings, kept), accounts, twins)
 		return verdicts, errors.Join(err, kept.Failing()) // a refresh token that a provider replaced is lost
 	}
-	saver, tokens := verify.NewSaver(settings.Accounts(), accounts), app.TokenConfig(settings, nil)
+	saver, tokens := verify.NewSaver(settings.Accounts(), twins), app.TokenConfig(settings, nil)
 	if err := saver.Rehearse(); err != nil {
 		return nil, fileError(fmt.Errorf("nothing was verified: a refresh token that a provider replaces could not be saved: %w\n"+
 			"Set oauth.token_store in config.json, or let this command change the accounts file", err))
 	}
 	tokens.Store = saver
-	verdicts, err := c.verifyWith(ctx, settings, tokens, accounts)
+	verdicts, err := c.verifyWith(ctx, settings, tokens, accounts, twins)
 	ctx, cancel := signal.NotifyContext(context.Background(), endSignals...) // the first one may have ended the verification
 	defer cancel()
 	return verdicts, errors.Join(err, settleSaver(ctx, os.Stderr, settings, saver))
 }
 
-// verifyWith verifies the accounts with those tokens. When it returns, no request
+// verifyWith verifies the accounts, which are among twins, with those tokens. When it returns, no request
 // for a token runs.
-func (c *accountsVerifyCmd) verifyWith(ctx context.Context, settings *config.Settings, tokens oauth.Config, accounts []*account.Account) ([]verdict, error) {
-	v, err := verify.New(tokens, settings.Upstream.Config)
+func (c *accountsVerifyCmd) verifyWith(ctx context.Context, settings *config.Settings, tokens oauth.Config, accounts, twins []*account.Account) ([]verdict, error) {
+	v, err := verify.New(tokens, settings.Upstream.Config, twins)
 	if err != nil {
 		return nil, err
 	}

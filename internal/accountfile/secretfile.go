@@ -50,12 +50,12 @@ func (f *SecretFile) Replace(secret account.Secret) error {
 	return f.locked(func() error { return f.put(secret, durable.File.Replace) })
 }
 
-// Renew is Replace if the file has the secret old at that time; else another program has
-// put its own there, and renewed is false.
+// Renew is Replace if the file has the secret old at that time, or secret already; else
+// another program has put its own there, and renewed is false.
 func (f *SecretFile) Renew(old, secret account.Secret) (renewed bool, err error) {
 	err = f.locked(func() error {
 		now, err := seal.Resolve(fileReference+f.t.path, nil, seal.Field{})
-		if renewed = err == nil && now == old.Reveal(); !renewed {
+		if renewed = err == nil && (now == old.Reveal() || now == secret.Reveal()); !renewed {
 			return err
 		}
 		return f.put(secret, durable.File.Replace)

@@ -16,13 +16,18 @@ import (
 // Verifier gets tokens for accounts and logs in with them. It has a token manager
 // of its own, apart from a running proxy.
 type Verifier struct {
-	tokens *oauth.Manager
-	logins *upstream.Verifier
+	tokens   *oauth.Manager
+	logins   *upstream.Verifier
+	families *families
 }
 
-// New returns a verifier, to be closed by the caller.
-func New(tokens oauth.Config, providers upstream.Config) (*Verifier, error) {
-	v := &Verifier{tokens: oauth.New(tokens, nil, nil)}
+// New returns a verifier, to be closed by the caller. The store of tokens must be set.
+// accounts are those that have a refresh token in common with an account to be verified,
+// see WithTwins.
+func New(tokens oauth.Config, providers upstream.Config, accounts []*account.Account) (*Verifier, error) {
+	v := &Verifier{families: newFamilies(tokens.Store, accounts)}
+	tokens.Store = v.families
+	v.tokens = oauth.New(tokens, nil, nil)
 	var err error
 	if v.logins, err = upstream.NewVerifier(providers, v.tokens); err != nil {
 		v.Close()
@@ -37,6 +42,11 @@ func (v *Verifier) Close() { v.tokens.Close() }
 // Verify gets a token for the account and logs in with it. No login names a whole
 // domain: for a catch-all account the token is all.
 func (v *Verifier) Verify(ctx context.Context, a *account.Account) error {
+	leave, err := v.families.enter(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if a.IsCatchAll() {
 		return v.tokens.ForceRefresh(ctx, a)
 	}
@@ -49,7 +59,7 @@ func (v *Verifier) Verify(ctx context.Context, a *account.Account) error {
 func Apart(ctx context.Context, s *config.Settings, a *account.Account) (newest account.Secret, err error) {
 	given, tokens := new(rotations), s.OAuth.Config
 	tokens.Store = given
-	v, err := New(tokens, s.Upstream.Config)
+	v, err := New(tokens, s.Upstream.Config, nil)
 	if err != nil {
 		return account.Secret{}, err
 	}
