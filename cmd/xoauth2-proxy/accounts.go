@@ -44,6 +44,26 @@ func (f *files) settingsWith(keys *seal.Keyring) (*config.Settings, error) {
 	return s, nil
 }
 
+// lenientSettings is settings for a command that needs no secrets and writes none: they may
+// be in the environment of the service alone.
+func (f *files) lenientSettings() (*config.Settings, error) {
+	s, err := config.LoadSettingsLenient(f.Config, f.Accounts)
+	if err != nil {
+		return nil, exitError{exitConfig, err}
+	}
+	return s, nil
+}
+
+// lenientAccounts reads both files for such a command. It warns about wrong entries.
+func (f *files) lenientAccounts() (*account.Snapshot, error) {
+	_, accounts, err := config.LoadLenient(f.Config, f.Accounts)
+	if err != nil {
+		return nil, exitError{exitConfig, err}
+	}
+	warnLeftOut(accounts)
+	return accounts, nil
+}
+
 // read reads and checks both files. The report is never nil.
 func (f *files) read() (*config.Settings, *account.Snapshot, *keyfile.Report, error) {
 	return f.readWith(nil)
@@ -118,7 +138,7 @@ type property struct {
 
 // Run implements the command.
 func (c *accountsShowCmd) Run() error {
-	_, accounts, err := c.load()
+	accounts, err := c.lenientAccounts()
 	if err != nil {
 		return err
 	}
@@ -205,7 +225,7 @@ func (c *accountsRemoveCmd) Run() error {
 	case c.All && !c.Yes && !c.DryRun && !atTerminal():
 		return exitError{exitUsage, errors.New("--all takes every account out: say --yes if that is meant")}
 	}
-	settings, err := c.settings()
+	settings, err := c.lenientSettings()
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func (c *accountsListCmd) Run() error {
 	if c.State != "" {
 		return c.listStates()
 	}
-	_, accounts, err := c.load()
+	accounts, err := c.lenientAccounts()
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (c *accountsListCmd) listStates() error {
 	if _, err := admin.WantedStates(states); err != nil {
 		return exitError{exitUsage, err}
 	}
-	settings, err := c.settings()
+	settings, err := c.lenientSettings()
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,8 @@ type Basis struct {
 	// Signing checks that accounts can sign with the keys that they have; nil: they
 	// are not checked.
 	Signing Signing
+	// Lenient is keyfile.File.Lenient.
+	Lenient bool
 }
 
 // Signing finds accounts that cannot sign with the keys that they have: all their token

@@ -65,8 +65,8 @@ var flowKeys = []keyfile.Key[accountDraft]{
 // serviceAccountKey reads the key file of a service account.
 func serviceAccountKey(v *keyfile.Value) (sa account.ServiceAccount, ok bool) {
 	s, ok := keyfile.SecretLines(v)
-	if !ok {
-		return sa, false
+	if !ok || v.IsUnresolved(s) {
+		return account.ServiceAccount{Email: s, PrivateKey: account.NewSecret(s)}, ok
 	}
 	sa, err := account.ParseServiceAccount([]byte(s))
 	if err == nil && sa.TokenURL != "" {

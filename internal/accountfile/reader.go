@@ -74,7 +74,7 @@ func (r *accountReader) read() *account.Account {
 // checkSigning finds keys that the account cannot sign with, unless there are problems
 // with it already.
 func (r *accountReader) checkSigning(a *account.Account) {
-	if r.basis.Signing == nil || len(*r.f.Problems) > r.before {
+	if r.basis.Signing == nil || len(*r.f.Problems) > r.before || r.f.Unresolved {
 		return
 	}
 	if err := r.basis.Signing.CheckKeys(a); err != nil {

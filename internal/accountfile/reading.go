@@ -39,6 +39,7 @@ func newReading(c *Cache, b *Basis) *reading {
 		r.units, r.accounts, r.found = make([]unit, 0, n), make([]*account.Account, 0, n), make([]place, 0, n)
 	}
 	r.part = keyfile.NewParts(b.Path, b.Keys, len(accountTable.Keys), &r.problems)
+	r.part.Lenient = b.Lenient
 	return r
 }
 

@@ -25,8 +25,11 @@ func (d *draft) readKey(v *keyfile.Value) {
 		}
 		d.settings.Secrets.Ref = ref
 		ring, err := seal.LoadKeyring(ref)
-		if d.keys != nil && errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case d.keys != nil && errors.Is(err, fs.ErrNotExist):
 			return d.keys, nil
+		case v.File.Lenient && errors.Is(err, seal.ErrReference):
+			return nil, nil
 		}
 		return ring, err
 	})(v)

@@ -33,9 +33,21 @@ const (
 // entry that is wrong beside right ones is left out: the snapshot tells. The report is
 // never nil.
 func Load(configPath, accountsPath string, cache *accountfile.Cache) (*Settings, *account.Snapshot, *keyfile.Report, error) {
+	return loadBoth(configPath, accountsPath, cache, false)
+}
+
+// LoadLenient is Load for programs that need no secrets: a reference that cannot be resolved
+// here, or a sealed value without its key, stands for itself. What can be resolved is
+// checked.
+func LoadLenient(configPath, accountsPath string) (*Settings, *account.Snapshot, error) {
+	s, accounts, _, err := loadBoth(configPath, accountsPath, nil, true)
+	return s, accounts, err
+}
+
+func loadBoth(configPath, accountsPath string, cache *accountfile.Cache, lenient bool) (*Settings, *account.Snapshot, *keyfile.Report, error) {
 	var ps keyfile.Problems
 	report := new(keyfile.Report)
-	s := loadSettings(configPath, accountsPath, nil, &ps, report)
+	s := loadSettings(configPath, accountsPath, loading{lenient: lenient}, &ps, report)
 	var snapshot *account.Snapshot
 	if s.AccountsFile == "" {
 		ps.Add(&keyfile.Problem{File: accountfile.Name, Message: "is in none of " + strings.Join(searchDirs(), ", ") + "; name the file with --accounts"})
@@ -81,14 +93,30 @@ func noteProxy(s *Settings, report *keyfile.Report) {
 // programs that are about to repair them. AccountsFile names the file even if
 // it does not exist yet; it is empty if no path is given and no file is found.
 func LoadSettings(configPath, accountsPath string) (*Settings, error) {
-	return LoadSettingsWith(nil, configPath, accountsPath)
+	return loadOnlySettings(configPath, accountsPath, loading{})
 }
 
 // LoadSettingsWith is LoadSettings with keys, which may be nil, in the place of the key file
 // that secrets.key names if that does not exist yet.
 func LoadSettingsWith(keys *seal.Keyring, configPath, accountsPath string) (*Settings, error) {
+	return loadOnlySettings(configPath, accountsPath, loading{keys: keys})
+}
+
+// LoadSettingsLenient is LoadSettings as LoadLenient is Load. The settings are not for
+// writing secrets: the key that seals them may be missing.
+func LoadSettingsLenient(configPath, accountsPath string) (*Settings, error) {
+	return loadOnlySettings(configPath, accountsPath, loading{lenient: true})
+}
+
+// loading is how a configuration is read.
+type loading struct {
+	lenient bool          // see LoadLenient
+	keys    *seal.Keyring // see LoadSettingsWith
+}
+
+func loadOnlySettings(configPath, accountsPath string, how loading) (*Settings, error) {
 	var ps keyfile.Problems
-	s := loadSettings(configPath, accountsPath, keys, &ps, new(keyfile.Report))
+	s := loadSettings(configPath, accountsPath, how, &ps, new(keyfile.Report))
 	if err := ps.Err(); err != nil {
 		return nil, err
 	}
@@ -96,7 +124,7 @@ func LoadSettingsWith(keys *seal.Keyring, configPath, accountsPath string) (*Set
 }
 
 // loadSettings reads the configuration and finds the file of accounts.
-func loadSettings(configPath, accountsPath string, keys *seal.Keyring, ps *keyfile.Problems, report *keyfile.Report) *Settings {
+func loadSettings(configPath, accountsPath string, how loading, ps *keyfile.Problems, report *keyfile.Report) *Settings {
 	if configPath == "" {
 		configPath = search(configName)
 	}
@@ -109,7 +137,11 @@ func loadSettings(configPath, accountsPath string, keys *seal.Keyring, ps *keyfi
 		}
 		configPath, f = "", nil
 	}
-	s := readConfig(f, keys)
+	if f != nil {
+		f.Lenient = how.lenient
+	}
+	s := readConfig(f, how.keys)
+	s.lenient = how.lenient
 	s.ConfigFile, s.AccountsFile = configPath, accountsPath
 	if s.AccountsFile == "" {
 		s.AccountsFile = search(accountfile.Name)

@@ -33,6 +33,8 @@ type Settings struct {
 	// Providers are the presets as configured, by name; "gmail", "outlook" and
 	// "default" are always there.
 	Providers map[string]*account.Provider
+
+	lenient bool // see LoadLenient
 }
 
 // StateFile returns the path of a file of that name in the state directory:
@@ -54,7 +56,7 @@ func (s *Settings) stateDir() string {
 // Accounts returns what the accounts are read and edited with.
 func (s *Settings) Accounts() *accountfile.Basis {
 	return &accountfile.Basis{Path: s.AccountsFile, StateDir: s.stateDir(), Providers: s.Providers,
-		BindSourceIP: s.Upstream.BindSourceIP, IPv6: s.Upstream.IPv6, Keys: s.Secrets.Key, Signing: signing}
+		BindSourceIP: s.Upstream.BindSourceIP, IPv6: s.Upstream.IPv6, Keys: s.Secrets.Key, Signing: signing, Lenient: s.lenient}
 }
 
 // Server is the side of the clients. Its TLS, Orders and Watch are not settings.

@@ -19,7 +19,7 @@
 // # Secrets
 //
 // A secret may be a reference or sealed (internal/seal). It is resolved while the
-// file is read, with File.Keys. Neither problems nor report show it.
+// file is read, with File.Keys; see File.Lenient for programs that need none. Neither problems nor report show it.
 //
 // # Parts
 //

@@ -41,6 +41,10 @@ type File struct {
 	// Passing says that the same text may read otherwise another time, with the
 	// same settings: a secret is in another file, for example.
 	Passing bool
+	// Lenient is for programs that need no secrets: a reference that cannot be resolved
+	// here, or a sealed value without its key, stands for itself. Unresolved says that
+	// there was one.
+	Lenient, Unresolved bool
 
 	lines    []int // offsets of the line ends, ascending
 	before   int   // lines in front of the part

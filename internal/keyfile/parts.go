@@ -16,7 +16,8 @@ func NewParts(name string, keys *seal.Keyring, most int, ps *Problems) *File {
 // NextPart makes f the part whose text is text, after so many lines of the file,
 // and whose value is root. The entries and claims of the part before are gone.
 func (f *File) NextPart(text []byte, before int, root hujson.Value) {
-	f.Root, f.before, f.lines, f.Passing = root, before, lineEnds(f.lines[:0], text), false
+	f.Root, f.before, f.lines = root, before, lineEnds(f.lines[:0], text)
+	f.Passing, f.Unresolved = false, false
 	f.Report.entries = f.Report.entries[:0]
 	f.spare.entries = f.spare.entries[:0]
 }

@@ -18,10 +18,26 @@ func (v *Value) resolve(s string) (string, bool) {
 		v.File.Passing = true
 	}
 	plain, err := seal.Resolve(s, v.File.Keys, seal.Field{Account: v.File.Account, Key: v.path})
+	if v.File.Lenient && isOutOfReach(err) {
+		v.File.Passing, v.File.Unresolved = true, true
+		return s, true
+	}
 	if err != nil {
 		v.Fail("%v", err)
 	}
 	return plain, err == nil
+}
+
+// isOutOfReach reports whether a secret could not be resolved since this process lacks what
+// another one may have.
+func isOutOfReach(err error) bool {
+	return errors.Is(err, seal.ErrReference) || errors.Is(err, seal.ErrNoKey) || errors.Is(err, seal.ErrUnknownKey)
+}
+
+// IsUnresolved reports whether a secret that was read is what stands for it: see
+// File.Lenient. Nothing can be said about it.
+func (v *Value) IsUnresolved(secret string) bool {
+	return v.File.Unresolved && seal.IsReference(secret)
 }
 
 // isElsewhere reports whether s is a reference to a secret.
@@ -89,6 +105,7 @@ func PEM(v *Value) (string, bool) {
 		return "", false
 	}
 	switch block, _ := pem.Decode([]byte(s)); {
+	case v.IsUnresolved(s):
 	case block == nil:
 		v.Fail("must be in PEM form, which begins with -----BEGIN and has line ends")
 		return "", false
@@ -121,7 +138,7 @@ func CheckedPassword[V any](check func(string) (V, error)) Reader[V] {
 func checkedBy[V any](read Reader[string], check func(string) (V, error)) Reader[V] {
 	return func(v *Value) (x V, ok bool) {
 		s, ok := read(v)
-		if !ok {
+		if !ok || v.IsUnresolved(s) {
 			return x, false
 		}
 		x, err := check(s)
