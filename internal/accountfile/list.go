@@ -88,6 +88,9 @@ func (l *List) rest() {
 // Has reports whether there is an account with that email.
 func (l *List) Has(email string) bool { return l.byEmail(email) != nil }
 
+// HasID reports whether there is an account with that account_id in its text.
+func (l *List) HasID(id string) bool { return l.indexed().ids[id] != nil }
+
 // Add puts an account at the end. ErrAccountExists: the email is in use.
 func (l *List) Add(e *Entry) error {
 	if l.Has(e.Email()) {

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/app/apptest"
 )
 
@@ -125,7 +126,7 @@ func TestReloadThatRemovesMost(t *testing.T) {
 }
 
 // TestRenamedAccountsAreNotRemoved gives all accounts another account_id, and then
-// another email.
+// another email. A change by the API takes or refuses each file as a reload does.
 func TestRenamedAccountsAreNotRemoved(t *testing.T) {
 	provider, f := apptest.NewSandbox(t)
 	write := func(id, email string) {
@@ -141,11 +142,17 @@ func TestRenamedAccountsAreNotRemoved(t *testing.T) {
 	s := startStack(t, provider, f)
 	for _, names := range [][2]string{{"b", "u"}, {"b", "v"}} {
 		write(names[0], names[1])
+		if _, err := s.live.edit(accountfile.EditOptions{DryRun: true}, func(*accountfile.List) error { return nil }); err != nil {
+			t.Errorf("a change of %v: %v", names, err)
+		}
 		if _, err := s.live.reload("test", false); err != nil {
 			t.Errorf("%v: %v", names, err)
 		}
 	}
 	write("c", "w")
+	if _, err := s.live.edit(accountfile.EditOptions{DryRun: true}, func(*accountfile.List) error { return nil }); err == nil {
+		t.Error("a change of other accounts altogether is taken")
+	}
 	if _, err := s.live.reload("test", false); err == nil {
 		t.Error("other accounts altogether are taken")
 	}

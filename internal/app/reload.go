@@ -158,12 +158,8 @@ func (r *reloader) edit(how accountfile.EditOptions, change func(*accountfile.Li
 // checkLacking refuses to change a file that lacks most of the accounts in force: a reload
 // would refuse it.
 func (r *reloader) checkLacking(l *accountfile.List) error {
-	lacking, have := 0, r.store.Load()
-	for _, a := range have.All() {
-		if !l.Has(a.Email) {
-			lacking++
-		}
-	}
+	have := r.store.Load()
+	lacking := countRemoved(have, l.HasID, l.Has)
 	if !r.accept && isMost(lacking, have.Len()) {
 		return fmt.Errorf("the file lacks %d of %d accounts that are in force, so they would be removed: %s", lacking, have.Len(), acceptHint)
 	}

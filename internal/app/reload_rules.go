@@ -19,8 +19,7 @@ const acceptHint = "POST /admin/reload?accept_removals=true on the admin socket,
 
 // checkRemovals refuses a reload that leaves no accounts, or removes more than half of
 // them and more than a few: a file that was truncated, or another's. The accounts of wrong
-// entries are in after as they were. An account that changed its id or its email, and not
-// both, is still there.
+// entries are in after as they were.
 func checkRemovals(before, after *account.Snapshot) error {
 	if before == after || before.Len() == 0 {
 		return nil
@@ -28,16 +27,23 @@ func checkRemovals(before, after *account.Snapshot) error {
 	if after.Len() == 0 {
 		return fmt.Errorf("the file has no accounts, and %d are in force: %s", before.Len(), acceptHint)
 	}
-	removed := 0
-	for _, a := range before.All() {
-		if _, ok := after.ByID(a.ID); !ok && !after.Has(a.Email) {
-			removed++
-		}
-	}
+	hasID := func(id string) bool { _, ok := after.ByID(id); return ok }
+	removed := countRemoved(before, hasID, after.Has)
 	if isMost(removed, before.Len()) {
 		return fmt.Errorf("%d of %d accounts would be removed: %s", removed, before.Len(), acceptHint)
 	}
 	return nil
+}
+
+// countRemoved counts the accounts that are gone. One that changed its id or its email, and
+// not both, is still there.
+func countRemoved(before *account.Snapshot, hasID, hasEmail func(string) bool) (n int) {
+	for _, a := range before.All() {
+		if !hasID(a.ID) && !hasEmail(a.Email) {
+			n++
+		}
+	}
+	return n
 }
 
 // isMost reports whether a reload may not remove so many of all accounts.
