@@ -24,7 +24,7 @@ func (l *listener) Stopped() {
 // the spare descriptor.
 func (l *listener) Failed(err error) bool {
 	l.srv.metrics.AcceptErrors.Inc()
-	l.srv.log.Warn("cannot accept a connection", zap.Stringer("listener", l.socket.Addr()), zap.Error(err))
+	l.srv.journal.Note(zap.WarnLevel, "cannot accept a connection", zap.Stringer("listener", l.socket.Addr()), zap.Error(err))
 	return l.refuseWithSpare(err)
 }
 

@@ -94,5 +94,5 @@ func (s *session) completed(up *upstream.Transaction) {
 
 // logUnread logs the outcome of a message whose client may not have read it.
 func (s *session) logUnread(why, account string, res upstream.Result) {
-	s.srv.log.Info(why, zap.Uint64("sid", s.id), zap.String("account", account), zap.Int("code", res.Reply.Code))
+	s.srv.journal.Note(zap.InfoLevel, why, zap.Uint64("sid", s.id), zap.String("account", account), zap.Int("code", res.Reply.Code))
 }

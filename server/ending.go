@@ -66,7 +66,7 @@ func (s *session) Closed(err error) {
 		s.leaveSource()
 		if !errors.Is(err, loop.ErrEnded) {
 			s.srv.metrics.AcceptErrors.Inc()
-			s.srv.log.Warn("cannot serve a connection", zap.Error(err))
+			s.srv.journal.Note(zap.WarnLevel, "cannot serve a connection", zap.Error(err))
 		}
 		return
 	}

@@ -35,7 +35,7 @@ func (c *Client) fields() []zap.Field {
 // 50 are written in 10 seconds; the next line, or one after that time, has the number left
 // out.
 func (j *Journal) Refused(c Client, text, reason string, more ...zap.Field) {
-	j.put(line{text, append(append(c.fields(), zap.String("reason", reason)), more...), true})
+	j.put(line{text, append(append(c.fields(), zap.String("reason", reason)), more...), true, zap.InfoLevel})
 }
 
 // Reply logs a reply of ours if it refuses the client. Errors of syntax are the client's,
@@ -56,5 +56,5 @@ func (j *Journal) Outcome(c Client, r codec.Reply, recipients int, octets int64)
 		text = "message accepted"
 	}
 	j.put(line{text, append(c.fields(), zap.Int("code", r.Code), zap.Stringer("reply", r),
-		zap.Int("recipients", recipients), zap.Int64("octets", octets)), false})
+		zap.Int("recipients", recipients), zap.Int64("octets", octets)), false, zap.InfoLevel})
 }

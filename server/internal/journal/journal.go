@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 const (
@@ -34,7 +35,7 @@ func (m Messages) Valid() bool { return m == All || m == Failed || m == None }
 // Wants reports whether a message with that outcome is logged.
 func (m Messages) Wants(accepted bool) bool { return m == All || m == Failed && !accepted }
 
-// Journal writes lines at level Info from a goroutine. Its methods do not block, and may be
+// Journal writes lines from a goroutine. Its methods do not block, and may be
 // called by any number of goroutines.
 type Journal struct {
 	log     *zap.Logger
@@ -50,6 +51,7 @@ type line struct {
 	text   string
 	fields []zap.Field
 	bound  bool // in rate
+	level  zapcore.Level
 }
 
 // New makes a journal. dropped is called for each line that finds no room, and must not
@@ -62,7 +64,7 @@ func New(log *zap.Logger, dropped func()) *Journal {
 func (j *Journal) Start() { j.done.Go(j.write) }
 
 func (j *Journal) put(l line) {
-	if !j.log.Core().Enabled(zap.InfoLevel) {
+	if !j.log.Core().Enabled(l.level) {
 		return
 	}
 	select {
@@ -70,6 +72,12 @@ func (j *Journal) put(l line) {
 	default:
 		j.dropped()
 	}
+}
+
+// Note logs what happened to a client, or to many. Lines above level Info are bounded as
+// those of Refused are.
+func (j *Journal) Note(level zapcore.Level, text string, fields ...zap.Field) {
+	j.put(line{text, fields, level > zap.InfoLevel, level})
 }
 
 // Close writes what waits, and ends the goroutine. Lines that come later are not written.
@@ -108,6 +116,7 @@ type rates struct {
 type rate struct {
 	until   time.Time // end of the window
 	n, left int       // lines written and left out in it
+	level   zapcore.Level
 }
 
 // write writes a line, or leaves it out.
@@ -122,7 +131,7 @@ func (r *rates) write(l line, now time.Time) {
 			if w.left > 0 {
 				l.fields = append(l.fields, zap.Int("left_out", w.left))
 			}
-			*w = rate{until: now.Add(window)}
+			*w = rate{until: now.Add(window), level: l.level}
 		}
 		if w.n == perWindow {
 			w.left++
@@ -133,7 +142,7 @@ func (r *rates) write(l line, now time.Time) {
 		}
 		w.n++
 	}
-	r.log.Info(l.text, l.fields...)
+	r.log.Log(l.level, l.text, l.fields...)
 }
 
 // report says how many lines were left out in windows that have ended.
@@ -142,7 +151,7 @@ func (r *rates) report(now time.Time) {
 	for text, w := range r.byText {
 		switch {
 		case w.left > 0 && !now.Before(w.until):
-			r.log.Info(text, zap.Int("left_out", w.left))
+			r.log.Log(w.level, text, zap.Int("left_out", w.left))
 			w.left = 0
 		case w.left > 0 && r.due == nil:
 			r.due = time.After(w.until.Sub(now))
