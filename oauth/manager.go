@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/metric"
 	"xoauth2-proxy/oauth/internal/flow"
 	"xoauth2-proxy/oauth/internal/pending"
 )
@@ -99,12 +100,12 @@ func newManager(cfg Config, f fetcher, log *zap.Logger, set *metrics.Set) *Manag
 	m.clients = clients{cfg: &m.cfg, byKey: make(map[[sha256.Size]byte]*client)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.metrics = newManagerMetrics(set)
-	set.NewGauge("tokens_cached", func() float64 { return float64(m.countCached()) })
-	set.NewGauge("tokens_unsaved", func() float64 { return float64(m.pending.Len()) })
-	set.NewGauge("token_mailboxes", func() float64 { return float64(m.countMailboxes()) })
-	set.NewGauge("token_clients_refused", func() float64 { return float64(m.clients.countRefused()) })
-	set.NewGauge("token_refreshes_in_flight", func() float64 { return float64(m.running.Load()) })
-	set.NewGauge("token_refresh_queue_depth", func() float64 { return float64(m.workers.queueDepth()) })
+	metric.New(set, "tokens_cached", "Access tokens in memory that are valid.").Gauge(func() float64 { return float64(m.countCached()) })
+	metric.New(set, "tokens_unsaved", "Refresh tokens that could not be saved yet.").Gauge(func() float64 { return float64(m.pending.Len()) })
+	metric.New(set, "token_mailboxes", "Mailboxes of catch-all accounts that have a token source.").Gauge(func() float64 { return float64(m.countMailboxes()) })
+	metric.New(set, "token_clients_refused", "OAuth clients that a token endpoint refuses.").Gauge(func() float64 { return float64(m.clients.countRefused()) })
+	metric.New(set, "token_refreshes_in_flight", "Refreshes that run.").Gauge(func() float64 { return float64(m.running.Load()) })
+	metric.New(set, "token_refresh_queue_depth", "Refreshes that wait for a worker.").Gauge(func() float64 { return float64(m.workers.queueDepth()) })
 	return m
 }
 

@@ -31,8 +31,9 @@ func (s *Source) run(c *call, closed bool) {
 	}
 	forced, late := s.begun(c)
 	if late { // says nothing about the account: not remembered
-		s.m.metrics.failure[ClassUnavailable].Inc()
-		s.finish(c, flow.Issued{}, &Error{Class: ClassUnavailable, Err: errQueue}, false)
+		err := &Error{Class: ClassUnavailable, Err: errQueue}
+		s.m.metrics.outcome(s.account.Load().Provider, err)
+		s.finish(c, flow.Issued{}, err, false)
 		return
 	}
 	if !forced {
@@ -50,7 +51,7 @@ func (s *Source) run(c *call, closed bool) {
 		s.finish(c, flow.Issued{}, standing, false)
 		return
 	}
-	s.m.metrics.refreshed(start, err)
+	s.m.metrics.refreshed(s.account.Load().Provider, start, err)
 	s.logOutcome(got, rotated, time.Since(start), err)
 	s.finish(c, got, err, true)
 }

@@ -13,6 +13,7 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
+	"xoauth2-proxy/internal/metric"
 	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/server/internal/counters"
 	"xoauth2-proxy/server/internal/journal"
@@ -78,10 +79,10 @@ func New(
 	s.shares = shares.New(s.budget, cfg.MaxMessageSize)
 	s.metrics = counters.New(set)
 	s.journal = journal.New(log, s.metrics.LogDropped.Inc)
-	set.NewGauge(`smtp_connections_active`, func() float64 { return float64(s.active.Load()) })
-	set.NewGauge(`smtp_content_budget_used_bytes`, func() float64 { return float64(s.budget.Used()) })
-	set.NewGauge(`smtp_content_budget_limit_bytes`, func() float64 { return float64(s.budget.Limit()) })
-	set.NewGauge(`smtp_content_segments_live`, func() float64 { return float64(codec.LiveSegments()) })
+	metric.New(set, "smtp_connections_active", "Connections of clients that are open.").Gauge(func() float64 { return float64(s.active.Load()) })
+	metric.New(set, "smtp_content_budget_used_bytes", "Bytes of memory that hold content of messages.").Gauge(func() float64 { return float64(s.budget.Used()) })
+	metric.New(set, "smtp_content_budget_limit_bytes", "Bytes of memory that content of messages may use.").Gauge(func() float64 { return float64(s.budget.Limit()) })
+	metric.New(set, "smtp_content_segments_live", "Segments of memory that hold content.").Gauge(func() float64 { return float64(codec.LiveSegments()) })
 	s.greeting = codec.ReplyGreeting(cfg.Hostname).AppendTo(nil)
 	s.helo = codec.ReplyHelo(cfg.Hostname)
 	s.lineEnd = codec.LineEnd(cfg.NormaliseNewlines)

@@ -8,22 +8,21 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/upstream/internal/carry"
+	"xoauth2-proxy/upstream/internal/census"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
-// connState is what a connection is doing; all but connGone count against the
-// account's limit.
-type connState uint8
+type connState = census.State
 
 const (
-	connGone connState = iota
-	connDialing
-	connBusy
-	connParked
-	connClosing
-	numConnStates
+	connGone      = census.Gone
+	connDialing   = census.Dialing
+	connBusy      = census.Busy
+	connParked    = census.Parked
+	connClosing   = census.Closing
+	numConnStates = census.NumStates
 )
 
 // backoff is the back-off of an account; its cause is the last failure.
@@ -37,10 +36,11 @@ type accountState struct {
 	key stateKey
 	// account is the one of the last transaction; connections of another
 	// identity are retired, see accountState.adopt.
-	account *account.Account
-	parked  carry.List
-	inUse   carry.List // busy or closing
-	count   [numConnStates]int
+	account  *account.Account
+	provider *census.Counts // of the provider of account, in the shard
+	parked   carry.List
+	inUse    carry.List // busy or closing
+	count    [numConnStates]int
 	// waiting want any connection; fresh were failed by one and want a new one.
 	waiting, fresh carry.Queue
 	backoff        backoff

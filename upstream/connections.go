@@ -12,7 +12,12 @@ import (
 // provider refused then is forgotten.
 func (s *shard) adopt(st *accountState, a *account.Account) {
 	same := st.account.ConnectionFingerprint() == a.ConnectionFingerprint()
-	st.account = a
+	before := st.provider
+	st.account, st.provider = a, s.census.Of(a.Provider)
+	for state, n := range st.count {
+		before[state].Add(-int64(n))
+		st.provider[state].Add(int64(n))
+	}
 	s.adoptLimits(st)
 	if same {
 		return
@@ -27,12 +32,12 @@ func (s *shard) move(st *accountState, from, to connState) {
 	if from != connGone {
 		st.count[from]--
 		st.mailbox.connections--
-		s.counts[from].Add(-1)
+		st.provider[from].Add(-1)
 	}
 	if to != connGone {
 		st.count[to]++
 		st.mailbox.connections++
-		s.counts[to].Add(1)
+		st.provider[to].Add(1)
 	}
 	if from == connDialing {
 		st.mailbox.dialing--

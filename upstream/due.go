@@ -25,7 +25,7 @@ func (s *shard) state(a *account.Account) *accountState {
 	key := keyOf(a)
 	st := s.accounts[key]
 	if st == nil {
-		st = &accountState{id: a.ID, key: key, account: a, due: time.Now().Add(recheck)}
+		st = &accountState{id: a.ID, key: key, account: a, provider: s.census.Of(a.Provider), due: time.Now().Add(recheck)}
 		s.accounts[key] = st
 		s.join(st)
 		heap.Push(&s.due, st)

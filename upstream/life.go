@@ -11,6 +11,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/zap"
 
+	"xoauth2-proxy/internal/metric"
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/carry"
@@ -35,12 +36,13 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	r := &Relay{cfg: cfg, log: log, dialer: d, seed: maphash.MakeSeed(), loginTurn: loginTurn,
 		dial: (*dialing).run, give: (*carry.Conn).Give}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.desk = carry.NewRelay(r.ctx, cfg.carry(), log, carry.NewMetrics(set, latencyBuckets))
+	r.desk = carry.NewRelay(r.ctx, cfg.carry(), log, carry.NewMetrics(set, phases(set), latencyBuckets))
 	if cfg.GlobalConcurrency > 0 {
 		r.gate = limit.NewGate(cfg.GlobalConcurrency)
 	}
 	for range cmp.Or(cfg.Shards, runtime.GOMAXPROCS(0)) {
-		r.shards = append(r.shards, newShard(r))
+		s := newShard(r)
+		r.shards, r.census = append(r.shards, s), append(r.census, s.census)
 	}
 	for i, s := range r.shards {
 		s.part = cfg.Watch.Add(watchdog.Task{Kind: watchdog.Shard, Number: i, Func: "upstream.(*shard).handleFrom", On: s})
@@ -48,32 +50,23 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	r.metrics = newRelayMetrics(set)
 	r.gauges(set)
 	r.logins = &login.Opener{Tokens: tokens, TokenTimeout: cfg.TokenTimeout, Dialer: d, Client: cfg.client(), Log: log,
-		Breakers: throttle.NewBreakers(cfg.Breaker, cfg.Breakers, log, set), Metrics: login.NewMetrics(set, latencyBuckets)}
+		Breakers: throttle.NewBreakers(cfg.Breaker, cfg.Breakers, log, set), Metrics: login.NewMetrics(set, phases(set), latencyBuckets)}
 	r.saver.start(r)
 	return r, nil
 }
 
 // gauges puts into set what is counted elsewhere.
 func (r *Relay) gauges(set *metrics.Set) {
-	set.NewGauge("upstream_accounts_held", func() float64 { return float64(r.held.Load()) })
-	for state, name := range map[connState]string{
-		connDialing: "dialing", connBusy: "active", connParked: "parked", connClosing: "closing",
-	} {
-		set.NewGauge(`upstream_connections{state="`+name+`"}`, func() float64 { return float64(r.connections(state)) })
-	}
-	set.NewGauge("upstream_queue_depth", func() float64 { return float64(r.desk.Waiting.Load()) })
-	set.NewGauge("upstream_messages_in_flight", func() float64 {
+	metric.New(set, "upstream_accounts_held", "Accounts that a refusal of the provider holds.").Gauge(func() float64 { return float64(r.held.Load()) })
+	r.census.Register(set)
+	metric.New(set, "upstream_queue_depth", "Messages that wait for a connection.").Gauge(func() float64 { return float64(r.desk.Waiting.Load()) })
+	metric.New(set, "upstream_messages_in_flight", "Messages that wait for a connection or are being sent.").Gauge(func() float64 {
 		return float64(r.desk.Waiting.Load() + r.connections(connBusy))
 	})
 }
 
 // connections counts the connections of all accounts in a state.
-func (r *Relay) connections(state connState) (n int64) {
-	for _, s := range r.shards {
-		n += s.counts[state].Load()
-	}
-	return n
-}
+func (r *Relay) connections(state connState) int64 { return r.census.In(state) }
 
 // Close fails what waits for a connection, closes the parked connections with
 // QUIT and waits for the running transactions. When ctx ends it breaks their

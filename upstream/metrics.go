@@ -2,6 +2,8 @@ package upstream
 
 import (
 	"github.com/VictoriaMetrics/metrics"
+
+	"xoauth2-proxy/internal/metric"
 )
 
 // Reactions to refusals that are of concern to the account.
@@ -29,9 +31,16 @@ type relayMetrics struct {
 
 func newRelayMetrics(set *metrics.Set) *relayMetrics {
 	m := new(relayMetrics)
+	throttled := metric.New(set, "upstream_throttle_events_total", "Times that refusals restrained an account, by how.", "action")
 	for i, name := range reactionNames {
-		m.throttled[i] = set.NewCounter(`upstream_throttle_events_total{action="` + name + `"}`)
+		m.throttled[i] = throttled.Counter(name)
 	}
-	m.prewarmed = set.NewCounter("upstream_prewarm_connections_total")
+	m.prewarmed = metric.New(set, "upstream_prewarm_connections_total", "Connections to providers opened before a message needed them.").Counter()
 	return m
+}
+
+// phases declares the histograms of what a message and its connection go through.
+func phases(set *metrics.Set) metric.Family {
+	return metric.New(set, "upstream_phase_duration_seconds",
+		"Seconds in the queue, of connecting with login, of TLS within it, and of the exchange of a message.", "phase")
 }

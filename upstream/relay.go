@@ -12,6 +12,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream/internal/carry"
+	"xoauth2-proxy/upstream/internal/census"
 	"xoauth2-proxy/upstream/internal/dial"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/login"
@@ -26,6 +27,7 @@ type Relay struct {
 	desk    *carry.Relay // what all transactions and connections share
 	dialer  *dial.Dialer
 	gate    *limit.Gate // nil without a global limit
+	census  census.Shards
 	shards  []*shard
 	seed    maphash.Seed
 

@@ -19,6 +19,7 @@ import (
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/carry"
+	"xoauth2-proxy/upstream/internal/census"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -155,8 +156,8 @@ func (r *resting) checkEmpty(s *shard) {
 		r.t.Errorf("the shard holds something: %d lines, %d blocked, %d slots, %d unsaved",
 			len(s.lines), len(s.blocked), s.slots, len(s.unsaved))
 	}
-	for state := range s.counts {
-		if n := s.counts[state].Load(); n != 0 {
+	for state := range numConnStates {
+		if n := (census.Shards{s.census}).In(state); n != 0 {
 			r.t.Errorf("%d connections in state %d", n, state)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/upstream/internal/carry"
+	"xoauth2-proxy/upstream/internal/census"
 )
 
 const (
@@ -50,12 +51,11 @@ type shard struct {
 
 	saving atomic.Bool // was asked for the counts of the day, and has not answered
 
-	// counts are the connections by state; read by the metrics.
-	counts [numConnStates]atomic.Int64
+	census *census.Shard // connections of all accounts by provider
 }
 
 func newShard(r *Relay) *shard {
-	s := &shard{relay: r, accounts: make(map[stateKey]*accountState), mailboxes: make(map[string]*mailbox), lines: make(map[lineKey]*loginLine), drained: make(chan struct{})}
+	s := &shard{relay: r, accounts: make(map[stateKey]*accountState), mailboxes: make(map[string]*mailbox), lines: make(map[lineKey]*loginLine), census: census.NewShard(), drained: make(chan struct{})}
 	s.timer = time.AfterFunc(time.Hour, func() { s.call(s.onTick, nil) })
 	s.timer.Stop()
 	return s
@@ -144,8 +144,8 @@ func (s *shard) handleFrom(i int) (next int) {
 
 // checkDrained tells Relay.Close when nothing is left to wait for.
 func (s *shard) checkDrained() {
-	for state := range s.counts {
-		if s.counts[state].Load() > 0 {
+	for state := connGone + 1; state < numConnStates; state++ {
+		if (census.Shards{s.census}).In(state) > 0 {
 			return
 		}
 	}

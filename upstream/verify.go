@@ -28,7 +28,7 @@ func NewVerifier(cfg Config, tokens *oauth.Manager) (*Verifier, error) {
 		return nil, err
 	}
 	return &Verifier{&login.Opener{Tokens: tokens, TokenTimeout: cfg.TokenTimeout, Dialer: d, Client: cfg.client(), Log: zap.NewNop(),
-		Metrics: login.NewMetrics(set, latencyBuckets)}}, nil
+		Metrics: login.NewMetrics(set, phases(set), latencyBuckets)}}, nil
 }
 
 // Verify does the real thing: it gets an access token, connects, secures the

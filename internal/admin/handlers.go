@@ -2,13 +2,12 @@ package admin
 
 import (
 	"fmt"
-	"io"
-	"runtime"
 	"slices"
 	"strings"
 
-	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
+
+	"xoauth2-proxy/internal/metric"
 )
 
 // service is the name in /health, the original's.
@@ -18,23 +17,8 @@ const service = "xoauth2-proxy-admin"
 // those of the process.
 func (s *Server) metrics(ctx *fasthttp.RequestCtx) {
 	ctx.SetContentType("text/plain; version=0.0.4; charset=utf-8")
-	s.writeMetrics(ctx)
+	metric.Write(ctx, s.sets...)
 }
-
-func (s *Server) writeMetrics(w io.Writer) {
-	labels := `version="` + escapeLabel(s.cfg.Version) + `",revision="` + escapeLabel(s.cfg.Revision) +
-		`",go_version="` + escapeLabel(runtime.Version()) + `"`
-	metrics.WriteGaugeUint64(w, "xoauth2_proxy_build_info{"+labels+"}", 1)
-	metrics.GetDefaultSet().WritePrometheus(w)
-	for _, set := range s.sets {
-		set.WritePrometheus(w)
-	}
-	metrics.WriteProcessMetrics(w)
-}
-
-var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
-
-func escapeLabel(s string) string { return labelEscaper.Replace(s) }
 
 // index lists the routes, in plain text.
 func (s *Server) index(ctx *fasthttp.RequestCtx) {

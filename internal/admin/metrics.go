@@ -1,10 +1,18 @@
 package admin
 
-import "github.com/VictoriaMetrics/metrics"
+import (
+	"runtime"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"xoauth2-proxy/internal/metric"
+)
 
 // unauthorized counts requests without the right token.
-var unauthorized = metrics.NewCounter("admin_unauthorized_total")
+var unauthorized = metric.New(metrics.GetDefaultSet(), "admin_unauthorized_total", "Admin requests refused for a missing or wrong token.").Counter()
 
-func init() {
-	metrics.ExposeMetadata(true) // TYPE of each metric
+// buildInfo puts the build into set.
+func buildInfo(set *metrics.Set, cfg *Config) {
+	metric.New(set, "xoauth2_proxy_build_info", "1, with the build in the labels.", "version", "revision", "go_version").
+		Gauge(func() float64 { return 1 }, cfg.Version, cfg.Revision, runtime.Version())
 }

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/metric"
 )
 
 // recheck is the shortest time between two looks at the files of the certificate.
@@ -40,13 +41,18 @@ func loadCertificate(s config.Server, log *zap.Logger, set *metrics.Set) (*certi
 	if err := c.load(); err != nil {
 		return nil, err
 	}
-	set.NewGauge("tls_certificate_refused", func() float64 {
+	metric.New(set, "tls_certificate_refused", "1 if the new certificate for clients cannot be used, else 0.").Gauge(func() float64 {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.refused != nil {
 			return 1
 		}
 		return 0
+	})
+	metric.New(set, "tls_certificate_not_after_timestamp_seconds", "Seconds since 1970 at the end of the certificate for clients.").Gauge(func() float64 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return float64(c.current.Leaf.NotAfter.Unix())
 	})
 	return c, nil
 }

@@ -136,6 +136,8 @@ func (p *Proxy) serveAPI(o *Options, store *account.Store, set *metrics.Set) err
 	}
 	p.admin.HandleAPI(api)
 	(&stateCounts{api: api}).register(set)
+	new(certificateEnds).register(store, set)
+	p.live.metrics = newReloadMetrics(set, len(o.Accounts.LeftOut()) == 0)
 	return nil
 }
 

@@ -38,7 +38,8 @@ type reloader struct {
 	kept        *tokenstore.Store // nil: tokens are in memory only
 	setToken    func(string)      // of the admin API; set before start
 	certificate *certificate      // for clients; nil: there is none
-	files       inputs            // the files of settings, accounts and secrets
+	metrics     *reloadMetrics
+	files       inputs // the files of settings, accounts and secrets
 
 	mu       sync.Mutex       // serializes changes; guards the fields below
 	settings *config.Settings // in force
@@ -84,6 +85,14 @@ type reloaded struct {
 	certificate                    error    // why a new certificate for clients is not in use
 }
 
+// result is what counts of a reload that put accounts in force.
+func (d *reloaded) result(accounts *account.Snapshot) int {
+	if len(accounts.LeftOut()) > 0 || len(d.restart) > 0 || d.certificate != nil {
+		return reloadPartly
+	}
+	return reloadOK
+}
+
 // reload reads the files again and puts them in force as a whole, but for the settings
 // that need a restart, and for accounts whose entries are wrong: they stay as they were.
 // On an error nothing changes. Without acceptRemovals, a reload that removes most
@@ -101,6 +110,7 @@ func (r *reloader) reload(cause string, acceptRemovals bool) (reloaded, error) {
 	}
 	if err != nil {
 		r.stamps = stamps // reading the same again would give the same error
+		r.metrics.done(reloadFailed)
 		r.log.Error("reload refused, nothing was changed", zap.String("cause", cause), zap.Strings("problems", strings.Split(err.Error(), "\n")))
 		return reloaded{}, err
 	}
@@ -123,6 +133,7 @@ func (r *reloader) reload(cause string, acceptRemovals bool) (reloaded, error) {
 	done.certificate = r.certificate.reload()
 	r.log.Log(level, "reloaded", zap.String("cause", cause), zap.Int("accounts", done.total), zap.Int("added", done.added),
 		zap.Int("changed", done.changed), zap.Int("removed", done.removed))
+	r.metrics.done(done.result(accounts))
 	if len(done.restart) > 0 {
 		r.log.Warn("some settings are changed in the file and take a restart", zap.Strings("settings", done.restart))
 	}

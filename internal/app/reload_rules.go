@@ -8,6 +8,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/checkup"
+	"xoauth2-proxy/internal/metric"
 )
 
 // removable is how many accounts a reload may remove at any time. More than that, and
@@ -84,7 +85,7 @@ func logUnusableSources(log *zap.Logger, s *account.Snapshot) {
 
 // watchLeftOut shows the wrong entries in force in the metrics, and beside readiness.
 func watchLeftOut(store *account.Store, set *metrics.Set) (warnings func() []string) {
-	set.NewGauge("accounts_left_out", func() float64 { return float64(len(store.Load().LeftOut())) })
+	metric.New(set, "accounts_left_out", "Wrong entries of the accounts file.").Gauge(func() float64 { return float64(len(store.Load().LeftOut())) })
 	return func() (lines []string) {
 		for i, e := range store.Load().LeftOut() {
 			if i == mostNamed {

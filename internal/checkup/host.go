@@ -41,22 +41,31 @@ func (fs *Findings) certificates(s *config.Settings, accounts *account.Snapshot)
 
 // certificate checks the first certificate of a PEM text.
 func (fs *Findings) certificate(what, text string) {
-	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return
-		}
-		switch left := time.Until(c.NotAfter); {
-		case left <= 0:
-			fs.add(Error, "%s: the certificate has expired on %s", what, c.NotAfter.UTC().Format(time.DateOnly))
-		case left <= soon:
-			fs.add(Warning, "%s: the certificate expires on %s", what, c.NotAfter.UTC().Format(time.DateOnly))
-		}
+	end, ok := CertificateEnd(text)
+	if !ok {
 		return
 	}
+	switch left := time.Until(end); {
+	case left <= 0:
+		fs.add(Error, "%s: the certificate has expired on %s", what, end.UTC().Format(time.DateOnly))
+	case left <= soon:
+		fs.add(Warning, "%s: the certificate expires on %s", what, end.UTC().Format(time.DateOnly))
+	}
+}
+
+// CertificateEnd returns when the first certificate of a PEM text ends. ok is false if
+// there is none.
+func CertificateEnd(text string) (end time.Time, ok bool) {
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			c, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return time.Time{}, false
+			}
+			return c.NotAfter, true
+		}
+	}
+	return time.Time{}, false
 }
 
 // directories finds directories that cannot be written to.

@@ -9,6 +9,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"xoauth2-proxy/internal/metric"
 )
 
 const (
@@ -21,7 +23,7 @@ const (
 )
 
 // linesLost counts lines that a place did not take.
-var linesLost = metrics.NewCounter("log_lines_lost_total")
+var linesLost = metric.New(metrics.GetDefaultSet(), "log_lines_lost_total", "Log lines that could not be written.").Counter()
 
 // errSlow is what an order to a place returns that has not come to it in time.
 var errSlow = errors.New("the log takes no lines at the moment")

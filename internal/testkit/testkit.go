@@ -131,6 +131,9 @@ func Metrics(t testing.TB, write func(io.Writer)) map[string]float64 {
 	write(&text)
 	all := make(map[string]float64)
 	for line := range strings.Lines(text.String()) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
 		i := strings.LastIndexByte(line, ' ')
 		v, err := strconv.ParseFloat(strings.TrimSpace(line[i+1:]), 64)
 		if err != nil {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/zap"
+
+	"xoauth2-proxy/internal/metric"
 )
 
 // Config has the time limits.
@@ -46,10 +48,12 @@ type Watchdog struct {
 // them yet.
 func New(cfg Config, log *zap.Logger, set *metrics.Set) *Watchdog {
 	d := &Watchdog{cfg: cfg, log: log, started: time.Now(), quit: make(chan struct{})}
+	events := metric.New(set, "watchdog_stuck_total", "Times that a part of the process was found stuck, by part.", "part")
+	stuck := metric.New(set, "watchdog_stuck_parts", "Parts of the process that are stuck now.", "part")
 	for k := range numKinds {
-		label := `{part="` + strings.ReplaceAll(k.String(), " ", "_") + `"}`
-		d.events[k] = set.NewCounter("watchdog_stuck_total" + label)
-		set.NewGauge("watchdog_stuck_parts"+label, func() float64 { return float64(d.count(k)) })
+		label := strings.ReplaceAll(k.String(), " ", "_")
+		d.events[k] = events.Counter(label)
+		stuck.Gauge(func() float64 { return float64(d.count(k)) }, label)
 	}
 	d.done.Go(d.watch)
 	return d

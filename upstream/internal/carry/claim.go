@@ -64,11 +64,11 @@ func (tx *Transaction) EndWait(now time.Time) (reply codec.Reply, ok bool) {
 	default:
 		return codec.Reply{}, false
 	}
-	sid, id := tx.SID, tx.as.ID
+	sid, id, provider := tx.SID, tx.as.ID, tx.as.Provider
 	if !tx.claim.CompareAndSwap(claim, claimGone) {
 		return codec.Reply{}, false
 	}
-	r.Metrics.message(res, r.cfg.DryRun)
+	r.Metrics.message(provider, res, r.cfg.DryRun)
 	r.logResult(sid, id, res)
 	return res.Reply, true
 }

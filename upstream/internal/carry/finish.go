@@ -24,7 +24,7 @@ func (r *Relay) Finish(tx *Transaction, res Result, now time.Time, on *loop.Loop
 		r.late(tx, res)
 		return
 	}
-	r.Metrics.message(res, r.cfg.DryRun)
+	r.Metrics.message(tx.Account.Provider, res, r.cfg.DryRun)
 	sid, id := tx.SID, tx.Account.ID
 	if tx.Content != nil {
 		r.Metrics.duration.Update(now.Sub(tx.Place.Submitted).Seconds())

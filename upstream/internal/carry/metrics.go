@@ -1,8 +1,11 @@
 package carry
 
 import (
+	"strconv"
+
 	"github.com/VictoriaMetrics/metrics"
 
+	"xoauth2-proxy/internal/metric"
 	"xoauth2-proxy/upstream/internal/limit"
 )
 
@@ -22,6 +25,8 @@ var resultNames = [numResults]string{"delivered", "refused", "deferred", "unknow
 // an address.
 type Metrics struct {
 	results  [numResults]*metrics.Counter
+	provider *metric.Providers[[numResults]*metrics.Counter] // the same
+	refusals metric.Family
 	queue    *metrics.PrometheusHistogram // from the submission until a connection sends it
 	exchange *metrics.PrometheusHistogram // the transaction on its connection
 	duration *metrics.PrometheusHistogram
@@ -36,32 +41,46 @@ type Metrics struct {
 	Panics     *metrics.Counter
 }
 
-// NewMetrics returns metrics that are in set. buckets are of the durations, in seconds.
-func NewMetrics(set *metrics.Set, buckets []float64) *Metrics {
+// NewMetrics returns metrics that are in set, except for the histograms of phases.
+// buckets are of the durations, in seconds.
+func NewMetrics(set *metrics.Set, phases metric.Family, buckets []float64) *Metrics {
+	counter := func(name, help string) *metrics.Counter { return metric.New(set, name, help).Counter() }
+	byProvider := metric.New(set, "provider_messages_total", "Messages, by provider and outcome as messages_total.", "provider", "result")
 	m := &Metrics{
-		queue:     set.NewPrometheusHistogramExt(`upstream_phase_duration_seconds{phase="queue"}`, buckets),
-		exchange:  set.NewPrometheusHistogramExt(`upstream_phase_duration_seconds{phase="exchange"}`, buckets),
-		duration:  set.NewPrometheusHistogramExt("messages_duration_seconds", buckets),
-		stale:     set.NewCounter("upstream_stale_connections_total"),
-		retries:   set.NewCounter("upstream_retries_total"),
-		QueueFull: set.NewCounter("upstream_queue_full_total"),
-		expired:   set.NewCounter("upstream_hold_expired_total"),
-		aborted:   set.NewCounter("upstream_aborted_total"),
+		provider: metric.NewProviders(func(provider string) *[numResults]*metrics.Counter {
+			c := new([numResults]*metrics.Counter)
+			for i, name := range resultNames {
+				c[i] = byProvider.Counter(provider, name)
+			}
+			return c
+		}),
+		refusals: metric.New(set, "provider_refusals_total",
+			"Messages that a reply of the provider refused as a whole, by phase and kind of reply (4yz, 5yz).", "provider", "phase", "reply"),
+		queue:     phases.Histogram(buckets, "queue"),
+		exchange:  phases.Histogram(buckets, "exchange"),
+		duration:  metric.New(set, "messages_duration_seconds", "Seconds from the end of a message's content to its answer.").Histogram(buckets),
+		stale:     counter("upstream_stale_connections_total", "Parked connections that turned out to be closed when a message needed them."),
+		retries:   counter("upstream_retries_total", "Messages sent once more over a fresh connection."),
+		QueueFull: counter("upstream_queue_full_total", "Messages refused because too many waited for a connection."),
+		expired:   counter("upstream_hold_expired_total", "Transactions reset at the provider because the content did not come within a second."),
+		aborted:   counter("upstream_aborted_total", "Transactions reset at the provider because the client gave up."),
 
-		undeclared: set.NewCounter("upstream_undeclared_8bit_total"),
-		Panics:     set.NewCounter("upstream_panics_total"),
+		undeclared: counter("upstream_undeclared_8bit_total", "Messages with 8-bit content that nothing declares."),
+		Panics:     counter("upstream_panics_total", "Messages ended by a fault of the proxy."),
 	}
+	results := metric.New(set, "messages_total", "Messages, by outcome.", "result")
 	for i, name := range resultNames {
-		m.results[i] = set.NewCounter(`messages_total{result="` + name + `"}`)
+		m.results[i] = results.Counter(name)
 	}
+	limited := metric.New(set, "upstream_limit_refusals_total", "Messages or recipients refused by a limit of the account, by limit.", "limit")
 	for kind := range limit.NumKinds {
-		m.Limited[kind] = set.NewCounter(`upstream_limit_refusals_total{limit="` + kind.Label() + `"}`)
+		m.Limited[kind] = limited.Counter(kind.Label())
 	}
 	return m
 }
 
-// message counts the outcome of a message.
-func (m *Metrics) message(res Result, dryRun bool) {
+// message counts the outcome of a message to a provider.
+func (m *Metrics) message(provider string, res Result, dryRun bool) {
 	i := resultDelivered
 	switch {
 	case res.Err == nil && dryRun:
@@ -75,4 +94,8 @@ func (m *Metrics) message(res Result, dryRun bool) {
 		i = resultDeferred
 	}
 	m.results[i].Inc()
+	m.provider.Of(provider)[i].Inc()
+	if r := res.Err.Refusal(); r != nil {
+		m.refusals.Shared(provider, r.Phase.String(), strconv.Itoa(res.Err.Reply.Code/100)+"yz").Inc()
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
+	"xoauth2-proxy/internal/metric"
 )
 
 // listener is a pool and a session that keep what they are told.
@@ -47,7 +48,8 @@ func TestPanicWhileRelaying(t *testing.T) {
 		for _, whole := range []bool{false, true} {
 			for _, given := range []bool{false, true} { // the transaction is with its session already
 				l := new(listener)
-				r := NewRelay(context.Background(), Config{}, zap.NewNop(), NewMetrics(metrics.NewSet(), []float64{1}))
+				set := metrics.NewSet()
+				r := NewRelay(context.Background(), Config{}, zap.NewNop(), NewMetrics(set, metric.New(set, "phases", "Seconds.", "phase"), []float64{1}))
 				c := r.NewConn(l, nil, &account.Account{ID: "a"}, loop.NewFake(loop.Config{}).Loop, nil)
 				tx := GetTransaction()
 				tx.Account, tx.Done = c.account, l

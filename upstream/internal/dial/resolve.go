@@ -12,6 +12,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"golang.org/x/sync/singleflight"
+
+	"xoauth2-proxy/internal/metric"
 )
 
 const (
@@ -64,8 +66,9 @@ type resolved struct {
 func newResolver(ttl time.Duration, ipv6 bool, set *metrics.Set) *resolver {
 	r := &resolver{ttl: ttl, lookup: net.DefaultResolver.LookupNetIP, hosts: make(map[string]resolved)}
 	r.ipv6.Store(ipv6)
+	lookups := metric.New(set, "upstream_dns_lookups_total", "Look-ups of providers' addresses, by outcome.", "result")
 	for i, name := range resultNames {
-		r.results[i] = set.NewCounter(`upstream_dns_lookups_total{result="` + name + `"}`)
+		r.results[i] = lookups.Counter(name)
 	}
 	return r
 }

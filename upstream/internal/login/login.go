@@ -93,7 +93,7 @@ func (o *Opener) login(ctx context.Context, a *account.Account, tok *oauth.Token
 		err = o.auth(l, a, tok)
 		o.Metrics.auth.Update(time.Since(authStart).Seconds())
 	}
-	o.Metrics.count(err)
+	o.Metrics.count(a.Provider, err)
 	if err != nil {
 		err.Upstream, err.Provider = a.SMTP.String(), throttle.ProviderOf(a)
 		return nil, err

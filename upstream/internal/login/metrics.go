@@ -5,6 +5,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"xoauth2-proxy/internal/metric"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -24,24 +25,29 @@ var outcomeNames = [numOutcomes]string{"success", "refused", "connect_failed", "
 // Metrics are those of all logins.
 type Metrics struct {
 	outcomes         [numOutcomes]*metrics.Counter
+	provider         metric.Family
 	auth, setup, tls *metrics.PrometheusHistogram
 }
 
-// NewMetrics returns metrics that are in set. buckets are of the durations, in seconds.
-func NewMetrics(set *metrics.Set, buckets []float64) *Metrics {
+// NewMetrics returns metrics that are in set, except for the histograms of phases.
+// buckets are of the durations, in seconds.
+func NewMetrics(set *metrics.Set, phases metric.Family, buckets []float64) *Metrics {
 	m := &Metrics{
-		auth:  set.NewPrometheusHistogramExt("upstream_auth_duration_seconds", buckets),
-		setup: set.NewPrometheusHistogramExt(`upstream_phase_duration_seconds{phase="connect"}`, buckets),
-		tls:   set.NewPrometheusHistogramExt(`upstream_phase_duration_seconds{phase="tls"}`, buckets),
+		provider: metric.New(set, "provider_logins_total",
+			"Attempts to connect and log in, by provider and outcome as upstream_auth_total.", "provider", "result"),
+		auth:  metric.New(set, "upstream_auth_duration_seconds", "Seconds that AUTH took at providers.").Histogram(buckets),
+		setup: phases.Histogram(buckets, "connect"),
+		tls:   phases.Histogram(buckets, "tls"),
 	}
+	outcomes := metric.New(set, "upstream_auth_total", "Attempts to connect and log in to providers, by outcome.", "result")
 	for i, name := range outcomeNames {
-		m.outcomes[i] = set.NewCounter(`upstream_auth_total{result="` + name + `"}`)
+		m.outcomes[i] = outcomes.Counter(name)
 	}
 	return m
 }
 
-// count counts an attempt.
-func (m *Metrics) count(err *failure.Error) {
+// count counts an attempt at a provider.
+func (m *Metrics) count(provider string, err *failure.Error) {
 	i := failed
 	switch {
 	case err == nil:
@@ -54,4 +60,5 @@ func (m *Metrics) count(err *failure.Error) {
 		i = notConnected
 	}
 	m.outcomes[i].Inc()
+	m.provider.Shared(provider, outcomeNames[i]).Inc()
 }

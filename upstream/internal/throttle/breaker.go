@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/metric"
 )
 
 // BreakerConfig says when an endpoint is taken for dead.
@@ -53,10 +54,11 @@ var breakerNames = [numBreakerStates]string{gobreaker.StateClosed: "closed", gob
 // endpoints by "host:port", cfg is for all others. The metrics go into set.
 func NewBreakers(cfg BreakerConfig, own map[string]BreakerConfig, log *zap.Logger, set *metrics.Set) *Breakers {
 	b := &Breakers{cfg: cfg, own: own, log: log}
+	changes := metric.New(set, "upstream_breaker_changes_total", "Changes of circuit breakers of endpoints, by the new state.", "to")
 	for i, name := range breakerNames {
-		b.changes[i] = set.NewCounter(`upstream_breaker_changes_total{to="` + name + `"}`)
+		b.changes[i] = changes.Counter(name)
 	}
-	set.NewGauge("upstream_breakers_open", func() float64 { return float64(b.open.Load()) })
+	metric.New(set, "upstream_breakers_open", "Endpoints whose circuit breaker is open.").Gauge(func() float64 { return float64(b.open.Load()) })
 	return b
 }
 

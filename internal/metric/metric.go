@@ -1,0 +1,138 @@
+// Package metric declares metrics: each family once, with a name, a help text and its
+// labels. It writes the page that Prometheus reads.
+//
+// Names and labels are interfaces: dashboards and alerts rely on them. Labels have few
+// values: never an account or an address.
+package metric
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+func init() {
+	metrics.ExposeMetadata(true) // HELP, which Write fills in, and TYPE
+}
+
+// Description is what a family means.
+type Description struct {
+	Name   string
+	Help   string // a sentence that begins with the unit or with what is counted
+	Labels []string
+}
+
+var described = struct {
+	sync.Mutex
+	families map[string]Description
+}{families: libraryFamilies()}
+
+// Family is a declared family in one set.
+type Family struct {
+	set *metrics.Set
+	Description
+}
+
+// New declares a family in set. Another help text or other labels than an earlier
+// declaration of the name has are a mistake of the program: New panics.
+func New(set *metrics.Set, name, help string, labels ...string) Family {
+	f := Family{set, Description{Name: name, Help: help, Labels: labels}}
+	described.Lock()
+	defer described.Unlock()
+	if d, ok := described.families[name]; ok && (d.Help != help || !slices.Equal(d.Labels, labels)) {
+		panic("metric: two declarations of " + name)
+	}
+	described.families[name] = f.Description
+	return f
+}
+
+// Counter makes the counter with these values of the labels.
+func (f Family) Counter(values ...string) *metrics.Counter {
+	return f.set.NewCounter(f.series(values))
+}
+
+// Shared returns the counter with these values of the labels. The first call makes it.
+func (f Family) Shared(values ...string) *metrics.Counter {
+	return f.set.GetOrCreateCounter(f.series(values))
+}
+
+// Gauge makes the gauge with these values of the labels. It has what read returns; if
+// read is nil, what it is set to.
+func (f Family) Gauge(read func() float64, values ...string) *metrics.Gauge {
+	return f.set.NewGauge(f.series(values), read)
+}
+
+// Histogram makes the histogram with these bounds and these values of the labels.
+func (f Family) Histogram(bounds []float64, values ...string) *metrics.PrometheusHistogram {
+	return f.set.NewPrometheusHistogramExt(f.series(values), bounds)
+}
+
+// GaugesOf has all gauges read at once: whenever the metrics are written, read tells set
+// the values that there are then, each with the values of the labels.
+func (f Family) GaugesOf(read func(set func(value float64, values ...string))) {
+	f.set.RegisterMetricsWriter(func(w io.Writer) {
+		var lines []string
+		read(func(value float64, values ...string) {
+			lines = append(lines, f.series(values)+" "+strconv.FormatFloat(value, 'f', -1, 64)+"\n")
+		})
+		if len(lines) == 0 {
+			return
+		}
+		slices.Sort(lines)
+		metrics.WriteMetadataIfNeeded(w, f.Name, "gauge")
+		_, _ = io.WriteString(w, strings.Join(lines, ""))
+	})
+}
+
+var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+// series is the name with the labels.
+func (f Family) series(values []string) string {
+	if len(values) != len(f.Labels) {
+		panic(fmt.Sprintf("metric: %s has the labels %q, not %d", f.Name, f.Labels, len(values)))
+	}
+	if len(values) == 0 {
+		return f.Name
+	}
+	pairs := make([]string, len(values))
+	for i, v := range values {
+		pairs[i] = f.Labels[i] + `="` + labelEscaper.Replace(v) + `"`
+	}
+	return f.Name + "{" + strings.Join(pairs, ",") + "}"
+}
+
+// Described returns all families that have been declared, by name, with those of the Go
+// runtime and of the process.
+func Described() []Description {
+	described.Lock()
+	defer described.Unlock()
+	return slices.SortedFunc(maps.Values(described.families), func(a, b Description) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// Write writes the metrics of the package-global set, of sets and of the process in
+// the Prometheus text format.
+func Write(w io.Writer, sets ...*metrics.Set) {
+	var page bytes.Buffer
+	metrics.GetDefaultSet().WritePrometheus(&page)
+	for _, set := range sets {
+		set.WritePrometheus(&page)
+	}
+	metrics.WriteProcessMetrics(&page)
+	described.Lock()
+	defer described.Unlock()
+	for line := range bytes.Lines(page.Bytes()) {
+		if name, ok := bytes.CutPrefix(line, []byte("# HELP ")); ok {
+			name = bytes.TrimSpace(name)
+			fmt.Fprintf(w, "# HELP %s %s\n", name, described.families[string(name)].Help)
+			continue
+		}
+		_, _ = w.Write(line)
+	}
+}
