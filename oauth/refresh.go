@@ -195,8 +195,10 @@ func (s *Source) finish(c *call, got flow.Issued, err *Error, remember bool) {
 	default:
 		c.err = err
 		switch {
-		case remember:
+		case remember: // it was logged; later, as what is remembered, it is told to others
 			s.fail(err, now)
+			told := *err
+			told.Logged, c.err = true, &told
 		case err.RetryAfter > 0: // kicked stays until then
 			s.schedule(err.RetryAfter)
 		default:

@@ -77,7 +77,7 @@ func (s *session) completed(up *upstream.Transaction) {
 	}
 	leaving := s.ended && !s.saidQuit()
 	s.t = transaction{}
-	s.logOutcome(res.Reply, recipients, octets)
+	s.logOutcome(res.Reply, recipients, octets, res.Why()...)
 	if res.Reply.Positive() {
 		s.errors = 0
 	}

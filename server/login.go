@@ -169,7 +169,15 @@ func (s *session) tokenReady(fetch uint64, err error) {
 	if err != nil {
 		r := upstream.TokenReply(err, codec.ReplyTempAuthFailure, codec.ReplyAuthFailed)
 		s.srv.metrics.Auth.Token.Inc()
-		s.refused("login refused: no access token", err.Error(), zap.String("account", a.ID), zap.Int("code", r.Code))
+		const text = "login refused: no access token"
+		if e, ok := errors.AsType[interface {
+			error
+			IsLogged() bool
+		}](err); ok && e.IsLogged() { // with more than is known here
+			s.srv.journal.Repeated(s.who(), text, err.Error())
+		} else {
+			s.refused(text, err.Error(), zap.String("account", a.ID), zap.Int("code", r.Code))
+		}
 		s.answer(r, stateUnauth)
 	} else {
 		s.answer(s.loggedIn(a))

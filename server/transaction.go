@@ -6,6 +6,8 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/server/internal/ehlo"
 	"xoauth2-proxy/upstream"
+
+	"go.uber.org/zap"
 )
 
 // transaction is the client's side of one mail transaction (RFC 5321 section
@@ -294,8 +296,8 @@ func (s *session) submit() {
 }
 
 // logOutcome logs the reply to a message, if that is configured.
-func (s *session) logOutcome(r codec.Reply, recipients int, octets int64) {
+func (s *session) logOutcome(r codec.Reply, recipients int, octets int64, why ...zap.Field) {
 	if s.srv.cfg.LogMessages.Wants(r.Positive()) {
-		s.srv.journal.Outcome(s.who(), r, recipients, octets)
+		s.srv.journal.Outcome(s.who(), r, recipients, octets, why...)
 	}
 }

@@ -63,6 +63,12 @@ func (d *dialing) Failed(err *Error, on *loop.Loop) {
 	if class, hint, ok := err.Explain(); ok {
 		fields = append(fields, zap.Stringer("class", class), zap.String("hint", hint))
 	}
-	d.relay.log.Warn("upstream login failed", fields...)
-	d.shard.call(func(now time.Time) { d.shard.onDialFailed(d, err, now) }, on)
+	d.shard.call(func(now time.Time) {
+		level := zap.WarnLevel
+		if err.Verdict().Account == throttle.AccountHold && !d.st.throttle.Held() {
+			level = zap.DebugLevel // the line about the account says it
+		}
+		d.relay.log.Log(level, "upstream login failed", fields...)
+		d.shard.onDialFailed(d, err, now)
+	}, on)
 }

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -53,7 +54,9 @@ func (s *shard) react(st *accountState, err *Error, now time.Time) {
 		if t.Hold(now, throttle.Refusal{Phase: err.Phase, Account: v.Account, Reason: reason}) {
 			s.relay.held.Add(1)
 			count[reactedHold].Inc()
-			log.Error("account held until an operator acts", zap.String("hint", v.Hint), zap.Time("next_probe", t.NextProbe(now)))
+			_, hint, _ := err.Explain()
+			log.Error("account held until an operator acts", zap.String("upstream", st.account.SMTP.String()), zap.Stringer("phase", err.Phase),
+				zap.String("hint", cmp.Or(hint, v.Hint)), zap.Time("next_probe", t.NextProbe(now)))
 		}
 	case throttle.AccountQuota:
 		if t.Quota(now, most, reason) {

@@ -142,7 +142,12 @@ type Error struct {
 	RetryAfter time.Duration
 	// Err is the local cause (network, TLS, deadline), if any.
 	Err error
+	// Logged: the log has just told it.
+	Logged bool
 }
+
+// IsLogged returns Logged, to those who know no more of the error.
+func (e *Error) IsLogged() bool { return e.Logged }
 
 // Permanent reports whether asking again is of no use before an operator acted.
 func (e *Error) Permanent() bool { return e.Class.Permanent() }

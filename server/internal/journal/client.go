@@ -35,7 +35,12 @@ func (c *Client) fields() []zap.Field {
 // 50 are written in 10 seconds; the next line, or one after that time, has the number left
 // out.
 func (j *Journal) Refused(c Client, text, reason string, more ...zap.Field) {
-	j.put(line{text, append(append(c.fields(), zap.String("reason", reason)), more...), true, zap.InfoLevel})
+	j.put(line{text: text, fields: append(append(c.fields(), zap.String("reason", reason)), more...), bound: true})
+}
+
+// Repeated logs, at level Debug, a refusal whose reason another line has told already.
+func (j *Journal) Repeated(c Client, text, reason string) {
+	j.put(line{text: text, fields: append(c.fields(), zap.String("reason", reason)), level: zap.DebugLevel})
 }
 
 // Reply logs a reply of ours if it refuses the client. Errors of syntax are the client's,
@@ -49,12 +54,13 @@ func (j *Journal) Reply(c Client, r codec.Reply) {
 	}
 }
 
-// Outcome logs the reply to a message. octets are those of its content.
-func (j *Journal) Outcome(c Client, r codec.Reply, recipients int, octets int64) {
+// Outcome logs the reply to a message. octets are those of its content. more says why it
+// failed.
+func (j *Journal) Outcome(c Client, r codec.Reply, recipients int, octets int64, more ...zap.Field) {
 	text := "message not accepted"
 	if r.Positive() {
 		text = "message accepted"
 	}
-	j.put(line{text, append(c.fields(), zap.Int("code", r.Code), zap.Stringer("reply", r),
-		zap.Int("recipients", recipients), zap.Int64("octets", octets)), false, zap.InfoLevel})
+	j.put(line{text: text, fields: append(append(c.fields(), zap.Int("code", r.Code), zap.Stringer("reply", r),
+		zap.Int("recipients", recipients), zap.Int64("octets", octets)), more...)})
 }

@@ -35,7 +35,8 @@ func (m Messages) Valid() bool { return m == All || m == Failed || m == None }
 // Wants reports whether a message with that outcome is logged.
 func (m Messages) Wants(accepted bool) bool { return m == All || m == Failed && !accepted }
 
-// Journal writes lines from a goroutine. Its methods do not block, and may be
+// Journal writes lines from a goroutine, at level Info unless said otherwise. Its methods
+// do not block, and may be
 // called by any number of goroutines.
 type Journal struct {
 	log     *zap.Logger

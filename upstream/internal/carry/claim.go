@@ -69,7 +69,7 @@ func (tx *Transaction) EndWait(now time.Time) (reply codec.Reply, ok bool) {
 		return codec.Reply{}, false
 	}
 	r.Metrics.message(provider, res, r.cfg.DryRun)
-	r.logResult(sid, id, res)
+	r.logResult(zap.InfoLevel, sid, id, res)
 	return res.Reply, true
 }
 

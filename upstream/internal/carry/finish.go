@@ -25,7 +25,7 @@ func (r *Relay) Finish(tx *Transaction, res Result, now time.Time, on *loop.Loop
 		return
 	}
 	r.Metrics.message(tx.Account.Provider, res, r.cfg.DryRun)
-	sid, id := tx.SID, tx.Account.ID
+	sid, id, level := tx.SID, tx.Account.ID, zap.DebugLevel
 	if tx.Content != nil {
 		r.Metrics.duration.Update(now.Sub(tx.Place.Submitted).Seconds())
 		tx.Result = res
@@ -41,30 +41,33 @@ func (r *Relay) Finish(tx *Transaction, res Result, now time.Time, on *loop.Loop
 			}
 		}
 		tx.over, tx.held = res.Err, nil
+		level = zap.InfoLevel
 		tx.Done.RecipientsReplied(tx, on)
 	}
-	r.logResult(sid, id, res)
+	r.logResult(level, sid, id, res)
 }
 
-// logResult writes the one line of a message: what failed at level Info, the
-// rest at Debug.
-func (r *Relay) logResult(sid uint64, id string, res Result) {
-	level := zapcore.DebugLevel
-	if res.Err != nil {
-		level = zapcore.InfoLevel
-	}
+// logResult writes a line about a message. At level Info it is about recipients that failed
+// together: the session logs the replies to messages, see Result.Why.
+func (r *Relay) logResult(level zapcore.Level, sid uint64, id string, res Result) {
 	line := r.log.Check(level, "message")
 	if line == nil {
 		return
 	}
-	fields := []zap.Field{
-		zap.Uint64("sid", sid), zap.String("account", id), zap.String("upstream", res.Upstream),
-		zap.Int("code", res.Reply.Code), zap.Stringer("phase", res.Phase),
+	fields := []zap.Field{zap.Uint64("sid", sid), zap.String("account", id), zap.Int("code", res.Reply.Code)}
+	if res.Err == nil {
+		fields = append(fields, zap.String("upstream", res.Upstream), zap.Stringer("phase", res.Phase))
 	}
-	if res.Err != nil {
-		fields = append(fields, zap.String("error", smtpclient.Cut(res.Err.Error())), zap.Bool("maybe_accepted", res.Err.MaybeAccepted()))
+	line.Write(append(fields, res.Why()...)...)
+}
+
+// Why returns the fields of the log that say why a message was not accepted, none if it was.
+func (res *Result) Why() []zap.Field {
+	if res.Err == nil {
+		return nil
 	}
-	line.Write(fields...)
+	return []zap.Field{zap.String("upstream", res.Upstream), zap.Stringer("phase", res.Phase),
+		zap.String("error", smtpclient.Cut(res.Err.Error())), zap.Bool("maybe_accepted", res.Err.MaybeAccepted())}
 }
 
 // undeclared counts a message whose octets above 127 nothing declares (RFC 6152 section 3),
