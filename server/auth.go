@@ -17,14 +17,12 @@ func (s *session) onAUTH(args []byte) (codec.Reply, state) {
 	mech, initial, err := codec.ParseAuth(args)
 	s.tried = ""
 	if err != nil {
-		r := codec.ReplyForArgs(err)
-		s.refused("login refused: malformed", r.Text)
-		return r, s.state
+		return s.malformed(codec.ReplyForArgs(err), s.state)
 	}
 	switch {
 	case mech == codec.MechCRAMMD5 && s.offersCRAM():
 		if initial != nil { // RFC 4954 section 4: the server speaks first in this mechanism
-			return codec.ReplyBadArgs, s.state
+			return s.malformed(codec.ReplyBadArgs, s.state)
 		}
 		challenge := codec.CRAMMD5Challenge(s.srv.cfg.Hostname)
 		s.login = []byte(challenge)
@@ -81,6 +79,7 @@ func (s *session) onLoginUser(line []byte) (codec.Reply, state) {
 		return s.badAuth()
 	}
 	s.login = bytes.Clone(user)
+	s.tries(user)
 	return codec.ReplyAskPassword, stateAuthLoginPass
 }
 
@@ -122,8 +121,13 @@ func (s *session) decode(line []byte) ([]byte, bool) {
 
 func (s *session) badAuth() (codec.Reply, state) {
 	s.srv.metrics.Auth.Decode.Inc()
-	s.refused("login refused: malformed", codec.ReplyAuthMalformed.Text)
-	return codec.ReplyAuthMalformed, stateUnauth
+	return s.malformed(codec.ReplyAuthMalformed, stateUnauth)
+}
+
+// malformed logs that a login is refused for its form.
+func (s *session) malformed(r codec.Reply, next state) (codec.Reply, state) {
+	s.refused("login refused: malformed", r.Text)
+	return r, next
 }
 
 // checkAccount takes the account from the snapshot in force, if the accounts were reloaded

@@ -32,7 +32,11 @@ func TestRefusalsAreLogged(t *testing.T) {
 			"login refused: malformed", "", "Malformed authentication response"},
 		{"malformed AUTH", "", nil, func(c *client) { c.Cmd("AUTH PLAIN a b", "501 5.5.4") },
 			"login refused: malformed", "", "Syntax error"},
-		{"unknown mechanism", "", nil, func(c *client) { c.Cmd("AUTH GSSAPI", "504") },
+		{"malformed password", "", nil, func(c *client) { c.cmd("AUTH LOGIN YW5uYQ==", "334"); c.cmd("!", "501 5.5.2") },
+			"login refused: malformed", "user:anna", "Malformed authentication response"},
+		{"CRAM-MD5 with an initial response", "", nil, func(c *client) { c.cmd("AUTH CRAM-MD5 YW5uYQ==", "501 5.5.4") },
+			"login refused: malformed", "", "Syntax error"},
+		{"unknown mechanism", "", nil, func(c *client) { c.cmd("AUTH GSSAPI", "504") },
 			"client refused with 504", "", "Unrecognized authentication mechanism"},
 		{"no login", "", nil, func(c *client) { c.Cmd("MAIL FROM:<a@example.com>", "530") },
 			"client refused with 530", "", "Authentication required"},
@@ -90,6 +94,15 @@ func TestRefusalsAreLogged(t *testing.T) {
 		c := k.dial(t)
 		c.Expect("421")
 		k.oneLine(t, "client refused with 421", "remote:"+c.TCP.LocalAddr().String(), "reason:Too many connections")
+	})
+	t.Run("over the cap of a source, before TLS", func(t *testing.T) {
+		k := newStack(t, withTLS(TLSImplicit), config(func(cfg *Config) {
+			cfg.Listeners[0].ProxyFrom, cfg.Listeners[0].MaxPerSource = loopback, 1
+		}))
+		for range 2 {
+			k.dial(t).send("PROXY TCP4 192.0.2.1 198.51.100.1 4021 25\r\n")
+		}
+		k.oneLine(t, "client refused with 421", "remote:192.0.2.1:4021", "reason:Too many connections")
 	})
 	t.Run("failed handshake", func(t *testing.T) {
 		k := newStack(t, withTLS(TLSImplicit))

@@ -16,7 +16,7 @@ import (
 // authenticate checks a login against the listener's policy. An empty password is right with
 // PolicyAny only. The reply may have to wait for a slow hash, or for other logins.
 func (s *session) authenticate(user []byte, l password.Login) (codec.Reply, state) {
-	s.tried = string(user[:min(len(user), account.MaxLogin)])
+	s.tries(user)
 	a := s.lookUp(user)
 	if a == nil && s.snapshot.IsLeftOut(user) {
 		return s.deferLogin()
@@ -201,6 +201,9 @@ func (s *session) suspended(a *account.Account) (codec.Reply, bool) {
 // offersCRAM reports whether CRAM-MD5 can work on this listener: it needs
 // secrets that are stored recoverably, or none at all.
 func (s *session) offersCRAM() bool { return s.listener.currentEHLO().cram }
+
+// tries notes the user name of a login for the log.
+func (s *session) tries(user []byte) { s.tried = string(user[:min(len(user), account.MaxLogin)]) }
 
 // who is what the log says of the session.
 func (s *session) who() journal.Client {

@@ -124,6 +124,7 @@ func (s *session) feedProxyHeader(b []byte) {
 // without a reply.
 func (s *session) refuseSource(r codec.Reply) {
 	if s.listener.cfg.TLS == TLSImplicit {
+		s.srv.journal.Reply(s.who(), r)
 		s.close()
 		return
 	}
