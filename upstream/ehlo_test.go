@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/sandbox"
-	"xoauth2-proxy/internal/testkit/provider"
+	"xoauth2-proxy/upstream/internal/dial"
 )
 
 // ehloNames are the names in EHLO that the sandbox has seen.
@@ -19,17 +19,23 @@ func (f *fixture) ehloNames() (names []string) {
 	return names
 }
 
-// TestNameInEHLO: a host without a name that has a domain says the address it comes from.
+// TestNameInEHLO: the configured one, or the host's with its domain; a host without such a name
+// says the address it comes from.
 func TestNameInEHLO(t *testing.T) {
-	for _, configured := range []string{"", "relay.example.com", "[192.0.2.1]"} {
-		f := newFixture(t, func(s *setup) { s.relay.EhloName = configured })
-		want := configured
-		if want == "" {
-			f.relay.logins.Client.EhloName, want = "", "[127.0.0.1]"
-		}
+	host := dial.HostName
+	t.Cleanup(func() { dial.HostName = host })
+	for _, tt := range []struct{ configured, host, want string }{
+		{"relay.example.com", "mail.example.com", "relay.example.com"},
+		{"[192.0.2.1]", "mail.example.com", "[192.0.2.1]"},
+		{"", "mail.example.com", "mail.example.com"},
+		{"", "", "[127.0.0.1]"},
+		{"", "no\r\nname.example.com", "[127.0.0.1]"},
+	} {
+		dial.HostName = func() string { return tt.host }
+		f := newFixture(t, func(s *setup) { s.relay.EhloName = tt.configured })
 		f.sendOK(f.accounts[0], "a\r\n")
-		if got := f.ehloNames(); !slices.Equal(got, []string{want}) {
-			t.Errorf("configured %q: EHLO %q, want %q", configured, got, want)
+		if got := f.ehloNames(); !slices.Equal(got, []string{tt.want}) {
+			t.Errorf("configured %q, host %q: EHLO %q, want %q", tt.configured, tt.host, got, tt.want)
 		}
 		provider.NoViolations(f.t, f.box)
 	}
