@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -105,6 +106,25 @@ func TestAcceptedSockets(t *testing.T) {
 		if err := errors.Join(unix.Close(fd), socket.Close()); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestBothFamiliesOnOnePort: 0.0.0.0 takes IPv4 only, and so leaves the port to [::].
+func TestBothFamiliesOnOnePort(t *testing.T) {
+	first, err := new(loop.Passed).Open("0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	second, err := new(loop.Passed).Open(fmt.Sprintf("[::]:%d", first.Addr().(*net.TCPAddr).Port))
+	if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT) {
+		t.Skip("NOT TESTED: this machine has no IPv6")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -3,12 +3,14 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -394,7 +396,18 @@ func TestStart(t *testing.T) {
 		t.Errorf("beyond the loopback without a token: %v", err)
 	}
 	cfg.Token = testToken
-	start(t, newServer(t, cfg, nil))
+	wide := newServer(t, cfg, nil)
+	start(t, wide)
+	cfg.Address = fmt.Sprintf("[::]:%d", wide.Addr().(*net.TCPAddr).Port) // 0.0.0.0 takes IPv4 only
+	other := newServer(t, cfg, nil)
+	if err := other.Start(); errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Skip("NOT TESTED: this machine has no IPv6")
+	} else if err != nil {
+		t.Fatalf("[::] beside 0.0.0.0: %v", err)
+	}
+	if err := other.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestConfigValidate(t *testing.T) {
