@@ -135,6 +135,8 @@ func TestMailboxIsLeft(t *testing.T) {
 			f.refusedFor(&changed, "451 4.7.1", "2 messages a minute")
 			if others {
 				f.refusedFor(accounts[1], "451 4.7.1", "2 messages a minute")
+			} else { // the counts have moved
+				f.sendOK(accounts[1], "c\r\n")
 			}
 		}
 	}
