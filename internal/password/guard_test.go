@@ -115,22 +115,29 @@ func TestSpraying(t *testing.T) {
 	})
 }
 
-// TestAlternatingGuesses has a guesser log in to an account of its own after each guess.
+// TestAlternatingGuesses has a guesser log in to an account of its own after each guess, at one
+// account or at another each time.
 func TestAlternatingGuesses(t *testing.T) {
-	schemes(t, func(t *testing.T, g *guarded) {
-		refused := 0
-		for i := range 500 {
-			if v := <-g.login(guessers, "anna", fmt.Sprint("guess", i)); v.Result == Refused {
-				refused++
+	for _, another := range []bool{false, true} {
+		schemes(t, func(t *testing.T, g *guarded) {
+			refused := 0
+			for i := range 500 {
+				name := "anna"
+				if another {
+					name = fmt.Sprint("user", i)
+				}
+				if v := <-g.login(guessers, name, fmt.Sprint("guess", i)); v.Result == Refused {
+					refused++
+				}
+				if v := <-g.login(guessers, "own", "right"); v.Result != Allowed {
+					t.Fatalf("login %d to the own account: %v", i, v.Result)
+				}
 			}
-			if v := <-g.login(guessers, "own", "right"); v.Result != Allowed {
-				t.Fatalf("login %d to the own account: %v", i, v.Result)
+			if refused != limit {
+				t.Errorf("%d guesses were checked, want %d", refused, limit)
 			}
-		}
-		if refused != limit {
-			t.Errorf("%d guesses were checked, want %d", refused, limit)
-		}
-	})
+		})
+	}
 }
 
 // TestGuessesFromManySources are counted by account. The client that logs in to it is not
