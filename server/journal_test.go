@@ -32,11 +32,11 @@ func TestRefusalsAreLogged(t *testing.T) {
 			"login refused: malformed", "", "Malformed authentication response"},
 		{"malformed AUTH", "", nil, func(c *client) { c.Cmd("AUTH PLAIN a b", "501 5.5.4") },
 			"login refused: malformed", "", "Syntax error"},
-		{"malformed password", "", nil, func(c *client) { c.cmd("AUTH LOGIN YW5uYQ==", "334"); c.cmd("!", "501 5.5.2") },
+		{"malformed password", "", nil, func(c *client) { c.Cmd("AUTH LOGIN YW5uYQ==", "334"); c.Cmd("!", "501 5.5.2") },
 			"login refused: malformed", "user:anna", "Malformed authentication response"},
-		{"CRAM-MD5 with an initial response", "", nil, func(c *client) { c.cmd("AUTH CRAM-MD5 YW5uYQ==", "501 5.5.4") },
+		{"CRAM-MD5 with an initial response", "", nil, func(c *client) { c.Cmd("AUTH CRAM-MD5 YW5uYQ==", "501 5.5.4") },
 			"login refused: malformed", "", "Syntax error"},
-		{"unknown mechanism", "", nil, func(c *client) { c.cmd("AUTH GSSAPI", "504") },
+		{"unknown mechanism", "", nil, func(c *client) { c.Cmd("AUTH GSSAPI", "504") },
 			"client refused with 504", "", "Unrecognized authentication mechanism"},
 		{"no login", "", nil, func(c *client) { c.Cmd("MAIL FROM:<a@example.com>", "530") },
 			"client refused with 530", "", "Authentication required"},
@@ -100,7 +100,7 @@ func TestRefusalsAreLogged(t *testing.T) {
 			cfg.Listeners[0].ProxyFrom, cfg.Listeners[0].MaxPerSource = loopback, 1
 		}))
 		for range 2 {
-			k.dial(t).send("PROXY TCP4 192.0.2.1 198.51.100.1 4021 25\r\n")
+			k.dial(t).Send("PROXY TCP4 192.0.2.1 198.51.100.1 4021 25\r\n")
 		}
 		k.oneLine(t, "client refused with 421", "remote:192.0.2.1:4021", "reason:Too many connections")
 	})

@@ -123,7 +123,7 @@ func TestBinaryAfterSilence(t *testing.T) {
 	f := newFixture(t, func(s *setup) {
 		s.keywords, s.relay.FinalTimeout = append(slices.Clone(offerBDAT), "BINARYMIME"), time.Second
 	})
-	f.faults(sandbox.Rule{Phase: sandbox.PhaseCommand, Verb: "BDAT", Action: sandbox.ActionIgnore, Times: 1})
+	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseCommand, Verb: "BDAT", Action: sandbox.ActionIgnore, Times: 1})
 	if res := f.send(f.accounts[0], "to@x.test", "a\r\n"); code(res.Reply) != "451 4.4.2" {
 		t.Errorf("told %v", res.Reply)
 	}
@@ -135,7 +135,7 @@ func TestBinaryAfterSilence(t *testing.T) {
 	}
 	f.sendOK(f.accounts[0], "e\r\n")
 	var verbs []string
-	for _, m := range f.messages(3) {
+	for _, m := range provider.Messages(f.t, f.box, 3) {
 		verbs = append(verbs, m.Verb)
 	}
 	if want := []string{"DATA", "BDAT", "BDAT"}; !slices.Equal(verbs, want) {

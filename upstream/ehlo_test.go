@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream/internal/dial"
 )
 

@@ -192,7 +192,7 @@ func TestMailboxTakesTurns(t *testing.T) {
 			t.Fatal(res.Err)
 		}
 	}
-	f.messages(2 * each)
+	provider.Messages(f.t, f.box, 2*each)
 	if n := f.box.Stats().Logins; n > each/2 {
 		t.Errorf("%d logins for %d messages", n, 2*each)
 	}
@@ -202,13 +202,13 @@ func TestMailboxTakesTurns(t *testing.T) {
 // recipients was beyond a limit goes to the others.
 func TestRetryWithARecipientBeyondALimit(t *testing.T) {
 	f := newFixture(t, func(s *setup) { s.limits.MaxRecipients = 2 })
-	f.faults(sandbox.Rule{Name: "lost", Phase: sandbox.PhaseRcpt, Action: sandbox.ActionClose, Times: 1})
+	provider.Faults(f.t, f.box, sandbox.Rule{Name: "lost", Phase: sandbox.PhaseRcpt, Action: sandbox.ActionClose, Times: 1})
 	tx, c := f.envelope(f.accounts[0], "a@x.test", "b@x.test", "c@x.test")
 	if err := f.trySubmit(tx); err != nil {
 		t.Fatal(err)
 	}
 	c.next(t)
-	f.fired("lost", 1)
+	provider.Fired(f.t, f.box, "lost", 1)
 	for i, want := range []int{250, 250, codec.ReplyTooManyRcpts.Code} {
 		if got := tx.Rcpts[i].Reply; got.Code != want {
 			t.Errorf("recipient %d is told %v, want %d", i, got, want)
@@ -223,7 +223,7 @@ func TestRetryWithARecipientBeyondALimit(t *testing.T) {
 		t.Errorf("told %v", ans.res.Err)
 	}
 	ans.tx.Release()
-	if n := len(f.messages(1)[0].Recipients); n != 2 {
+	if n := len(provider.Messages(f.t, f.box, 1)[0].Recipients); n != 2 {
 		t.Errorf("the message went to %d recipients", n)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/testkit"
+	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream/internal/carry"
 )
 
@@ -38,7 +39,7 @@ func (f *fixture) holdLogins(a *account.Account) (release func()) {
 // arrived checks which messages have come under which login, each once.
 func (f *fixture) arrived(want map[string]string) {
 	f.t.Helper()
-	for _, m := range f.messages(len(want)) {
+	for _, m := range provider.Messages(f.t, f.box, len(want)) {
 		text := strings.TrimSpace(string(m.Body))
 		if want[text] != m.Account {
 			f.t.Errorf("%q came under the login %s, want %q", text, m.Account, want[text])
@@ -117,14 +118,14 @@ func TestRetryIsMoved(t *testing.T) {
 		})
 		a := f.accounts[0]
 		changed, give := as(a, f.accounts[1]), f.relay.give
-		f.faults(sandbox.Rule{Name: "lost", Phase: sandbox.PhaseMail, Action: sandbox.ActionClose, Times: 1})
+		provider.Faults(f.t, f.box, sandbox.Rule{Name: "lost", Phase: sandbox.PhaseMail, Action: sandbox.ActionClose, Times: 1})
 		var once sync.Once
 		f.relay.give = func(c *carry.Conn, tx *Transaction, on *loop.Loop) {
 			once.Do(func() { f.relay.Retain(snapshotOf(t, changed, f.accounts[1])) })
 			give(c, tx, on)
 		}
 		f.sendOK(a, "message\r\n")
-		f.fired("lost", 1)
+		provider.Fired(f.t, f.box, "lost", 1)
 		f.arrived(map[string]string{"message": f.accounts[1].Email})
 		for mailbox, want := range map[*account.Account]bool{a: true, changed: false} {
 			sh := f.relay.shardOf(mailbox)
@@ -217,7 +218,7 @@ func TestReloadsWhileMessagesWait(t *testing.T) {
 			taken++
 		}
 	}
-	for _, m := range f.messages(taken) {
+	for _, m := range provider.Messages(f.t, f.box, taken) {
 		text := strings.TrimSpace(string(m.Body))
 		own := m.Account == f.accounts[1].Email || m.Account == f.accounts[2].Email
 		if !told[text] || own != strings.HasPrefix(text, "changes") {
