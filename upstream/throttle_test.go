@@ -271,7 +271,7 @@ func TestPrewarm(t *testing.T) {
 		f.sendOK(a, "a\r\n")
 	}
 	f.relay.Prewarm(snapshotOf(t, f.accounts...), engine.Loops()) // a reload opens no more than that
-	f.relay.warmer.runs.Wait()
+	f.relay.warmer.Wait()
 	if n := f.box.Stats().Logins; n != 8 {
 		t.Errorf("%d logins, limit is 2 for each of 4 accounts", n)
 	}

@@ -20,10 +20,10 @@ type neighbour struct{ turns *[]string }
 
 func (n neighbour) Run() { *n.turns = append(*n.turns, "neighbour") }
 
-// TestTurns: big content leaves in turns of TurnSize at most, and what else the loop has
-// to do comes between them.
+// TestTurns: big content leaves in parts of PartSize at most, a few in one turn, and what
+// else the loop has to do comes between the turns.
 func TestTurns(t *testing.T) {
-	const lines = 3*TurnSize/len(line) + 100
+	const lines = 2*turnSize/len(line) + 100
 	for _, o := range offers {
 		t.Run(o.name, func(t *testing.T) {
 			l := newLoop(t)
@@ -31,7 +31,7 @@ func TestTurns(t *testing.T) {
 			var turns []string
 			c.write = func(n int) error {
 				if len(c.groups[n]) > recordSize {
-					turns = append(turns, "turn")
+					turns = append(turns, "part")
 					l.Post(neighbour{&turns})
 				}
 				return nil
@@ -48,15 +48,16 @@ func TestTurns(t *testing.T) {
 			}
 			c.expectTold("ended")
 			c.expectOutcome("final reply 250 2.0.0 OK left")
+			turn := strings.Repeat("part ", partsOfTurn) + strings.Repeat("neighbour ", partsOfTurn)
 			if len(p.taken) != 1 || p.taken[0] != big(lines) {
 				t.Fatalf("the provider has %s", short(p.taken))
 			}
-			if got, want := strings.Join(turns, " "), strings.Repeat(" turn neighbour", 4)[1:]; got != want {
+			if got, want := strings.Join(turns, " "), strings.Repeat(turn, 2)+"part neighbour"; got != want {
 				t.Errorf("the loop did %s, want %s", got, want)
 			}
 			for i, group := range sent {
 				n := strings.Count(group, line) * len(line) // the last one may be in the next write
-				if n > TurnSize {
+				if n > PartSize {
 					t.Errorf("write %d has %d octets of content", i, n)
 				}
 			}
@@ -64,15 +65,15 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestSmallIsOneFlight: content up to TurnSize goes with the envelope, and one octet
+// TestSmallIsOneFlight: content up to PartSize goes with the envelope, and one octet
 // more does not.
 func TestSmallIsOneFlight(t *testing.T) {
-	for _, n := range []int{1, recordSize, TurnSize, TurnSize + 1} {
+	for _, n := range []int{1, recordSize, PartSize, PartSize + 1} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			c, p := newClient(t, newLoop(t), codec.ExtPIPELINING|codec.ExtCHUNKING), &provider{}
 			text := big(n/len(line) + 1)[:n]
 			c.begin(text, a)
-			if n <= TurnSize {
+			if n <= PartSize {
 				c.expectState(final)
 				if len(c.groups) != 1 || !c.Exchange.Left {
 					t.Errorf("written %s, left %v", short(c.groups), c.Exchange.Left)
@@ -95,7 +96,7 @@ func TestSmallIsOneFlight(t *testing.T) {
 // TestFullSocket: a socket that takes only a part. The content goes on when what was
 // kept has left, Left comes with the write that has the end, and the provider reads.
 func TestFullSocket(t *testing.T) {
-	const lines = 2*TurnSize/len(line) + 100
+	const lines = 2*PartSize/len(line) + 100
 	for _, o := range offers {
 		for _, room := range []int{0, 1, 1000, 100_000} {
 			t.Run(fmt.Sprint(o.name, "/", room), func(t *testing.T) {
@@ -126,7 +127,7 @@ func TestFullSocket(t *testing.T) {
 
 // TestTimeoutOfFullSocket: what is kept must go on leaving within Config.Content.
 func TestTimeoutOfFullSocket(t *testing.T) {
-	for _, lines := range []int{1, 2 * TurnSize / len(line)} {
+	for _, lines := range []int{1, 2 * turnSize / len(line)} {
 		t.Run(fmt.Sprint(lines), func(t *testing.T) {
 			c := newClient(t, newLoop(t), codec.ExtCHUNKING)
 			c.begin(big(lines), a)
@@ -159,8 +160,8 @@ func TestEarlyReply(t *testing.T) {
 			lines int
 			kept  bool // by the socket, else the next turn is to come
 		}{
-			{"between turns", 2 * TurnSize / len(line), false},
-			{"a turn is kept", 2 * TurnSize / len(line), true},
+			{"between turns", 2 * turnSize / len(line), false},
+			{"a turn is kept", 2 * turnSize / len(line), true},
 			{"the end is kept", 1, true},
 		} {
 			for _, reply := range []string{no, ok, go354, "421 4.7.0 bye\r\n"} {
@@ -215,7 +216,7 @@ func TestEarlyReply(t *testing.T) {
 // TestRefusalComesBeforeTheNextTurn: what has come in is read before more is sent.
 func TestRefusalComesBeforeTheNextTurn(t *testing.T) {
 	c := newClient(t, newLoop(t), codec.ExtCHUNKING)
-	c.begin(big(3*TurnSize/len(line)), a)
+	c.begin(big(3*turnSize/len(line)), a)
 	c.say(ok)
 	c.say(ok)
 	c.expectState(content)

@@ -11,9 +11,13 @@ import (
 )
 
 const (
-	// TurnSize is the most content, in octets, that a connection sends before the others
-	// of its loop have their turn.
-	TurnSize = 256 << 10
+	// PartSize is the most content, in octets, of one write.
+	PartSize = 256 << 10
+	// partsOfTurn is how many parts a connection sends before the others of its loop have
+	// their turn. It takes half a millisecond. With one part, more contents are under way at
+	// a time, and what they leave in the caches of the CPU is cold: 1 MB cost 8 % more CPU.
+	partsOfTurn = 4
+	turnSize    = partsOfTurn * PartSize
 	// recordSize is the most plaintext that fits a TLS record (RFC 8446 section 5.1).
 	recordSize = 16 << 10
 )
@@ -93,7 +97,7 @@ func (c *Conn) sendEnvelope() {
 		if !c.Offer.Has(codec.ExtCHUNKING) {
 			line.B = append(line.B, "DATA\r\n"...)
 			c.due.data = true
-		} else if x.Content.Size() <= TurnSize {
+		} else if x.Content.Size() <= PartSize {
 			c.sendContent(line)
 			return
 		}
@@ -158,16 +162,31 @@ func (c *Conn) sendContent(line *codec.Buffer) {
 	c.sendTurn(line.B)
 }
 
-// sendTurn sends the commands and the next part of the content, which is all of it for
-// most messages. What fits one TLS record is one record.
+// sendTurn sends the commands and the content, up to the end of the connection's turn.
 func (c *Conn) sendTurn(commands []byte) {
+	for part := 1; ; part++ {
+		c.sendPart(commands)
+		if c.state != content || c.conn == nil || c.conn.Buffered() > 0 {
+			return
+		}
+		if part == partsOfTurn || c.conn.Unread() == loop.InputUnread {
+			c.loop.Next((*turn)(c))
+			return
+		}
+		commands = nil
+	}
+}
+
+// sendPart sends the commands and the next part of the content, which is all of it for
+// most messages. What fits one TLS record is one record.
+func (c *Conn) sendPart(commands []byte) {
 	x := &c.Exchange
 	if c.conn == nil {
 		c.gone(nil)
 		return
 	}
 	n, size, to := x.Content.NumSegments(), 0, c.segment
-	for ; to < n && size+len(x.Content.Segment(to)) <= TurnSize; to++ {
+	for ; to < n && size+len(x.Content.Segment(to)) <= PartSize; to++ {
 		size += len(x.Content.Segment(to))
 	}
 	c.writing = true
@@ -176,7 +195,7 @@ func (c *Conn) sendTurn(commands []byte) {
 		err = c.conn.Flush()
 	}
 	c.writing = false
-	if err != nil { // nothing of this turn has left
+	if err != nil { // nothing of this part has left
 		c.gone(err)
 		return
 	}
@@ -187,14 +206,10 @@ func (c *Conn) sendTurn(commands []byte) {
 			x.Content.Discard() // the answer may take long
 		}
 	}
-	switch {
-	case c.conn.Buffered() > 0:
-		c.setTimerUntil(c.cfg.Content)
-	case to == n:
+	if to == n && c.conn.Buffered() == 0 {
 		c.awaitFinal()
-	default:
+	} else {
 		c.setTimerUntil(c.cfg.Content)
-		c.loop.Next((*turn)(c))
 	}
 }
 
