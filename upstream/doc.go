@@ -108,7 +108,7 @@
 // # Locks
 //
 // shard.mu guards a shard's inbox, the lock of limit.Gate the global concurrency slots,
-// and warmer.mu the run of Prewarm. They are leaves: nothing is called while one is held.
+// and latest.Run.mu the run of Prewarm. They are leaves: nothing is called while one is held.
 // A breaker has a lock of its own, and so has a carry.endpoint whose limit of messages
 // changes: the change is counted and logged under it.
 package upstream

@@ -77,7 +77,7 @@ func (r *Relay) Close(ctx context.Context) error {
 	if r.desk.Closing.Swap(true) {
 		return errors.New("upstream: relay closed twice")
 	}
-	r.warmer.stop()
+	r.warmer.Stop()
 	for _, s := range r.shards {
 		s.call(s.onClose, nil)
 	}

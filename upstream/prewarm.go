@@ -2,58 +2,23 @@ package upstream
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
 )
 
-// warmer runs Prewarm.
-type warmer struct {
-	mu     sync.Mutex         // guards what follows but runs; a leaf
-	cancel context.CancelFunc // of the last run
-	closed bool
-	runs   sync.WaitGroup
-}
-
 // Prewarm opens Config.PrewarmConnections connections of each account ahead of
 // mail, at Config.PrewarmRate over all accounts and within the limits of each;
-// those that are open count. The loops serve them in turn. Catch-all accounts have no mailbox to log in to.
-// It returns at once; a run that is not done is replaced. Connections that no
-// mail comes for are closed after their idle timeout as all others.
+// those that are open count. The loops serve them in turn. Catch-all accounts have no
+// mailbox to log in to. It returns at once; a run that is not done is replaced.
+// Connections that no mail comes for are closed after their idle timeout as all others.
 func (r *Relay) Prewarm(s *account.Snapshot, on []*loop.Loop) {
 	if r.cfg.PrewarmConnections == 0 || len(on) == 0 {
 		return
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
-	r.warmer.replace(cancel, func() { r.prewarm(ctx, s.All(), on) })
-}
-
-// replace ends a run that goes on and starts the next, unless stop was called.
-func (w *warmer) replace(cancel context.CancelFunc, run func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.cancel != nil {
-		w.cancel()
-	}
-	w.cancel = cancel
-	if w.closed {
-		cancel()
-		return
-	}
-	w.runs.Go(run)
-}
-
-// stop ends a run and waits for its end.
-func (w *warmer) stop() {
-	w.mu.Lock()
-	w.closed = true
-	if w.cancel != nil {
-		w.cancel()
-	}
-	w.mu.Unlock()
-	w.runs.Wait()
+	r.warmer.Replace(cancel, func() { r.prewarm(ctx, s.All(), on) })
 }
 
 // prewarm asks for the first connection of each account, then for the second

@@ -14,6 +14,7 @@ import (
 	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/census"
 	"xoauth2-proxy/upstream/internal/dial"
+	"xoauth2-proxy/upstream/internal/latest"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/login"
 )
@@ -35,7 +36,7 @@ type Relay struct {
 	dial      func(*dialing)                              // (*dialing).run, but for tests
 	give      func(*carry.Conn, *Transaction, *loop.Loop) // (*carry.Conn).Give, but for tests
 	logins    *login.Opener
-	warmer    warmer
+	warmer    latest.Run // of Prewarm
 	saver     saver
 
 	held atomic.Int64 // accounts that wait for an operator

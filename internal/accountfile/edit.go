@@ -96,7 +96,7 @@ func edit(b *Basis, how EditOptions, file durable.File, change func(*List) error
 		put = file.Rehearse
 	}
 	if err := put(packed); err != nil {
-		return nil, fmt.Errorf("%s: %w", b.Path, explainDenied(file.Path, err))
+		return nil, fmt.Errorf("%s: %w", b.Path, durable.Explain(file.Path, err))
 	}
 	return snapshot, nil
 }
