@@ -41,9 +41,10 @@ func ParseReply(b []byte) (r Reply, n int, err error) {
 }
 
 // MayEnd reports whether a reply may end in b[from:], or be malformed there: whether one of
-// its whole lines is neither a continuation line nor one without a code of a refusal. next is the from for the next call, when b has
-// grown: the start of that line, or of the first one that is not whole. A reader that calls
-// ParseReply only then reads a reply of many lines in linear time, however it arrives.
+// its whole lines is neither a continuation line nor one without a code of a refusal. next
+// is the from for the next call, when b has grown: the start of that line, or of the first
+// one that is not whole. A reader that calls ParseReply only then reads a reply of many
+// lines in linear time, however it arrives.
 func MayEnd(b []byte, from int) (ends bool, next int) {
 	for {
 		i := bytes.IndexByte(b[from:], '\n')

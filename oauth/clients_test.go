@@ -135,7 +135,7 @@ func TestAccountReleased(t *testing.T) {
 			f.set(func(f *fakeFlow) { f.err = tt.err })
 			before := f.count()
 			for range 3 {
-				if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, tt.err) {
+				if _, err := m.Source(a).Get(t.Context()); !sameRefusal(err, tt.err) {
 					t.Errorf("%v, want %v", err, tt.err)
 				}
 			}

@@ -69,7 +69,8 @@ func New(cfg Config, log *zap.Logger, notReady func() []string, sets ...*metrics
 	}
 	build := metrics.NewSet()
 	buildInfo(build, &cfg)
-	s := &Server{cfg: cfg, log: log, notReady: notReady, sets: append([]*metrics.Set{build}, sets...), conns: make(map[net.Conn]*connection)}
+	s := &Server{cfg: cfg, log: log, notReady: notReady, sets: append([]*metrics.Set{build}, sets...)}
+	s.conns = make(map[net.Conn]*connection)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.SetToken(cfg.Token)
 	s.http = &fasthttp.Server{

@@ -113,7 +113,9 @@ func (f Family) series(values []string) string {
 func Described() []Description {
 	described.Lock()
 	defer described.Unlock()
-	return slices.SortedFunc(maps.Values(described.families), func(a, b Description) int { return strings.Compare(a.Name, b.Name) })
+	return slices.SortedFunc(maps.Values(described.families), func(a, b Description) int {
+		return strings.Compare(a.Name, b.Name)
+	})
 }
 
 // Write writes the metrics of the package-global set, of sets and of the process in

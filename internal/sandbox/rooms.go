@@ -13,21 +13,22 @@ import (
 type (
 	// CommandRecord is one command as it came, without secrets.
 	CommandRecord = smtpd.CommandRecord
-	Endpoint      = smtpd.Endpoint
-	Latency       = smtpd.Latency
-	Client        = tokend.Client
-	TokenConfig   = tokend.Config
-	Account       = mailbox.Account
-	AccountStats  = mailbox.Stats
-	Action        = fault.Action
-	Phase         = fault.Phase
-	Rule          = fault.Rule
-	Duration      = wait.Duration
-	LoadStats     = store.LoadStats
-	Message       = store.Message
-	Recipient     = store.Recipient
-	Range         = store.Range
-	StoreConfig   = store.Config
+	// Endpoint is one SMTP server of the sandbox.
+	Endpoint     = smtpd.Endpoint
+	Latency      = smtpd.Latency
+	Client       = tokend.Client
+	TokenConfig  = tokend.Config
+	Account      = mailbox.Account
+	AccountStats = mailbox.Stats
+	Action       = fault.Action
+	Phase        = fault.Phase
+	Rule         = fault.Rule
+	Duration     = wait.Duration
+	LoadStats    = store.LoadStats
+	Message      = store.Message
+	Recipient    = store.Recipient
+	Range        = store.Range
+	StoreConfig  = store.Config
 )
 
 // ModeDir is a mode of the store, see StoreConfig.

@@ -71,8 +71,8 @@ var utf8BOM = []byte("\xef\xbb\xbf")
 // asJSON returns the body of an answer in the form that all flows read, whatever its
 // Content-Type: decompressed, without a byte order mark and white space around it, and
 // a form as the object of its fields. Values that are not JSON are replaced: see
-// lenientJSON. A body that is neither an object nor a form stays as it is. encoding is the Content-Encoding. The error is
-// httpc.ErrReplyTooLarge.
+// lenientJSON. A body that is neither an object nor a form stays as it is. encoding is
+// the Content-Encoding. The error is httpc.ErrReplyTooLarge.
 func asJSON(body []byte, encoding string) ([]byte, error) {
 	body, err := decompress(body, encoding)
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 )
 
 // Errors of a Transport. ErrConnect wraps failures of dialing and of TLS with their
-// cause, which is ErrNoIPv6 if only IPv6 would help, ErrCAFile is wrapped with the reason; the others stand for errors that may
-// quote what was received. After the end of a context the error is the context's.
+// cause, which is ErrNoIPv6 if only IPv6 would help, ErrCAFile is wrapped with the reason;
+// the others stand for errors that may quote what was received. After the end of a context
+// the error is the context's.
 var (
 	ErrURL            = errors.New("the token URL must be https with a host and without user information; http is for loopback only")
 	ErrCAFile         = errors.New("the file of certificate authorities cannot be used")

@@ -36,8 +36,7 @@ func (m Messages) Valid() bool { return m == All || m == Failed || m == None }
 func (m Messages) Wants(accepted bool) bool { return m == All || m == Failed && !accepted }
 
 // Journal writes lines from a goroutine, at level Info unless said otherwise. Its methods
-// do not block, and may be
-// called by any number of goroutines.
+// do not block, and may be called by any number of goroutines.
 type Journal struct {
 	log     *zap.Logger
 	dropped func()

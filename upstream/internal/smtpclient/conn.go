@@ -333,8 +333,8 @@ func (c *Conn) Expired() {
 	case quitting, leaving:
 		c.Close()
 	case final:
-		if c.conn != nil && c.conn.Buffered() == 0 && c.phase() == throttle.PhaseFinal {
-			c.Exchange.Silence = time.Duration(c.loop.Now()-c.awaited) * loop.Tick
+		if x := &c.Exchange; x.open() && c.conn != nil && c.conn.Buffered() == 0 && c.phase() == throttle.PhaseFinal {
+			x.Silence = time.Duration(c.loop.Now()-c.awaited) * loop.Tick
 		}
 		fallthrough
 	default:

@@ -66,7 +66,8 @@ type Exchange struct {
 	// BDAT: content has gone by BDAT.
 	BDAT bool
 	// Silence is for how long the provider has not answered the content, which had left and
-	// was all that it had to answer. It is set when that was for too long.
+	// was all that it had to answer, after it had accepted what came before. It is set when
+	// that was for too long.
 	Silence time.Duration
 	// NoBDAT: the provider has refused BDAT, whatever the content is.
 	NoBDAT bool
