@@ -158,7 +158,7 @@ func TestProviderDoesNotRead(t *testing.T) {
 	defer close(stuck)
 	a := s.account(f.accounts[0])
 	f.carried(a)
-	res := f.send(a, "to@example.com", strings.Repeat("x", (smtpclient.PartSize/2)-10)+" end\r\n")
+	res := f.send(a, "to@example.com", strings.Repeat("x", (smtpclient.TurnSize/2)-10)+" end\r\n")
 	if code(res.Reply) != "451 4.4.2" || !res.Err.MaybeAccepted() {
 		t.Errorf("reply %v, error %v", res.Reply, res.Err)
 	}
@@ -312,7 +312,7 @@ func TestChangeOfHands(t *testing.T) {
 			}
 			ans.tx.Release()
 		}
-		f.sendOK(a, fmt.Sprintf("large %d %s\r\n", i, strings.Repeat("x", (smtpclient.PartSize/2))))
+		f.sendOK(a, fmt.Sprintf("large %d %s\r\n", i, strings.Repeat("x", (smtpclient.TurnSize/2))))
 	}
 	f.once(3*rounds + rounds*2/3)
 	if n := f.box.Stats().Logins; n != 1 {

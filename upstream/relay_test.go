@@ -50,7 +50,7 @@ func TestContentArrivesUnchanged(t *testing.T) {
 func TestBigContentIsNotSentBeforeTheEnvelopeIsAccepted(t *testing.T) {
 	f := newFixture(t, nil)
 	provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseRcpt, Action: sandbox.ActionReply, Reply: "550 5.1.1 no such user", Times: 1})
-	big := strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", smtpclient.PartSize/64+1)
+	big := strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", smtpclient.TurnSize/64+1)
 	if res := f.send(f.accounts[0], "to@example.com", big); res.Reply.String() != "550 5.1.1 no such user" {
 		t.Errorf("reply %v", res.Reply)
 	}

@@ -91,6 +91,7 @@ type Conn struct {
 	go354   bool // DATA has its 354
 	dots    bool // the content goes by DATA
 	segment int  // of the content, the next one to send
+	fast    bool // whole turns leave at once
 
 	awaited int64 // since this tick the provider has all of the content
 }

@@ -2,6 +2,7 @@ package smtpclient
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,10 +21,10 @@ type neighbour struct{ turns *[]string }
 
 func (n neighbour) Run() { *n.turns = append(*n.turns, "neighbour") }
 
-// TestTurns: big content leaves in parts of PartSize at most, a few in one turn, and what
-// else the loop has to do comes between the turns.
+// TestTurns: big content leaves in a turn of TurnSize and then in long ones, as they leave
+// at once, and what else the loop has to do comes between them.
 func TestTurns(t *testing.T) {
-	const lines = 2*turnSize/len(line) + 100
+	const lines = (TurnSize+2*longTurn)/len(line) + 100
 	for _, o := range offers {
 		t.Run(o.name, func(t *testing.T) {
 			l := newLoop(t)
@@ -31,7 +32,7 @@ func TestTurns(t *testing.T) {
 			var turns []string
 			c.write = func(n int) error {
 				if len(c.groups[n]) > recordSize {
-					turns = append(turns, "part")
+					turns = append(turns, "turn")
 					l.Post(neighbour{&turns})
 				}
 				return nil
@@ -48,32 +49,35 @@ func TestTurns(t *testing.T) {
 			}
 			c.expectTold("ended")
 			c.expectOutcome("final reply 250 2.0.0 OK left")
-			turn := strings.Repeat("part ", partsOfTurn) + strings.Repeat("neighbour ", partsOfTurn)
 			if len(p.taken) != 1 || p.taken[0] != big(lines) {
 				t.Fatalf("the provider has %s", short(p.taken))
 			}
-			if got, want := strings.Join(turns, " "), strings.Repeat(turn, 2)+"part neighbour"; got != want {
+			if got, want := strings.Join(turns, " "), strings.Repeat(" turn neighbour", 4)[1:]; got != want {
 				t.Errorf("the loop did %s, want %s", got, want)
 			}
+			most := TurnSize
 			for i, group := range sent {
 				n := strings.Count(group, line) * len(line) // the last one may be in the next write
-				if n > PartSize {
+				if n > most {
 					t.Errorf("write %d has %d octets of content", i, n)
+				}
+				if n > 0 {
+					most = longTurn
 				}
 			}
 		})
 	}
 }
 
-// TestSmallIsOneFlight: content up to PartSize goes with the envelope, and one octet
+// TestSmallIsOneFlight: content up to TurnSize goes with the envelope, and one octet
 // more does not.
 func TestSmallIsOneFlight(t *testing.T) {
-	for _, n := range []int{1, recordSize, PartSize, PartSize + 1} {
+	for _, n := range []int{1, recordSize, TurnSize, TurnSize + 1} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			c, p := newClient(t, newLoop(t), codec.ExtPIPELINING|codec.ExtCHUNKING), &provider{}
 			text := big(n/len(line) + 1)[:n]
 			c.begin(text, a)
-			if n <= PartSize {
+			if n <= TurnSize {
 				c.expectState(final)
 				if len(c.groups) != 1 || !c.Exchange.Left {
 					t.Errorf("written %s, left %v", short(c.groups), c.Exchange.Left)
@@ -96,7 +100,7 @@ func TestSmallIsOneFlight(t *testing.T) {
 // TestFullSocket: a socket that takes only a part. The content goes on when what was
 // kept has left, Left comes with the write that has the end, and the provider reads.
 func TestFullSocket(t *testing.T) {
-	const lines = 2*PartSize/len(line) + 100
+	const lines = 2*TurnSize/len(line) + 100
 	for _, o := range offers {
 		for _, room := range []int{0, 1, 1000, 100_000} {
 			t.Run(fmt.Sprint(o.name, "/", room), func(t *testing.T) {
@@ -125,9 +129,38 @@ func TestFullSocket(t *testing.T) {
 	}
 }
 
+// TestSlowConnectionHasShortTurns: what a socket does not take at once is kept, so that a
+// long turn is followed by short ones.
+func TestSlowConnectionHasShortTurns(t *testing.T) {
+	c, p := newClient(t, newLoop(t), codec.ExtCHUNKING), &provider{}
+	c.begin(big(2*TurnSize/len(line)), a)
+	for c.state != idle {
+		c.serve(p)
+	}
+	c.sock.Room = 1000
+	c.begin(big((longTurn+3*TurnSize)/len(line)), a)
+	var turns []int // what the socket had not taken of each
+	kept := 0
+	grown := func(by int) {
+		if now := c.conn.Buffered(); now > max(0, kept-by) {
+			turns = append(turns, now)
+		}
+		kept = c.conn.Buffered()
+	}
+	for c.state != idle {
+		c.serve(p)
+		grown(0)
+		c.sock.Take(100_000)
+		grown(100_000)
+	}
+	if len(turns) < 3 || turns[0] <= TurnSize || slices.Max(turns[1:]) > TurnSize+1000 || len(p.taken) != 2 {
+		t.Errorf("turns of %d octets, %d messages", turns, len(p.taken))
+	}
+}
+
 // TestTimeoutOfFullSocket: what is kept must go on leaving within Config.Content.
 func TestTimeoutOfFullSocket(t *testing.T) {
-	for _, lines := range []int{1, 2 * turnSize / len(line)} {
+	for _, lines := range []int{1, 2 * TurnSize / len(line)} {
 		t.Run(fmt.Sprint(lines), func(t *testing.T) {
 			c := newClient(t, newLoop(t), codec.ExtCHUNKING)
 			c.begin(big(lines), a)
@@ -160,8 +193,8 @@ func TestEarlyReply(t *testing.T) {
 			lines int
 			kept  bool // by the socket, else the next turn is to come
 		}{
-			{"between turns", 2 * turnSize / len(line), false},
-			{"a turn is kept", 2 * turnSize / len(line), true},
+			{"between turns", 2 * TurnSize / len(line), false},
+			{"a turn is kept", 2 * TurnSize / len(line), true},
 			{"the end is kept", 1, true},
 		} {
 			for _, reply := range []string{no, ok, go354, "421 4.7.0 bye\r\n"} {
@@ -216,7 +249,7 @@ func TestEarlyReply(t *testing.T) {
 // TestRefusalComesBeforeTheNextTurn: what has come in is read before more is sent.
 func TestRefusalComesBeforeTheNextTurn(t *testing.T) {
 	c := newClient(t, newLoop(t), codec.ExtCHUNKING)
-	c.begin(big(3*turnSize/len(line)), a)
+	c.begin(big(3*TurnSize/len(line)), a)
 	c.say(ok)
 	c.say(ok)
 	c.expectState(content)

@@ -159,8 +159,8 @@ func TestRefusedBeforeTheCommandLeft(t *testing.T) {
 		text string
 		want string
 	}{
-		{big(3*turnSize/len(line)) + "DATA\r\n", "final reply 500 5.5.2 what lost reset"},
-		{"DATA\r\n" + big(3*turnSize/len(line)), "final reply protocol error lost reset left"},
+		{big(3*TurnSize/len(line)) + "DATA\r\n", "final reply 500 5.5.2 what lost reset"},
+		{"DATA\r\n" + big(3*TurnSize/len(line)), "final reply protocol error lost reset left"},
 	} {
 		c := newClient(t, newLoop(t), codec.ExtPIPELINING|codec.ExtCHUNKING)
 		c.begin(tt.text, a)

@@ -48,7 +48,8 @@
 //
 // # Time
 //
-// Each group of commands has a timeout, the content one for each part that leaves, and
-// everything the time in Exchange.Until. A part is at most 256 KiB of content, and a turn a
-// few parts, so that a big message does not hold up the other connections of the loop.
+// Each group of commands has a timeout, the content one for each turn that leaves, and
+// everything the time in Exchange.Until. A turn is at most 256 KiB of content, and 1 MiB
+// where the socket took the last one at once, so that a big message does not hold up the
+// other connections of the loop.
 package smtpclient

@@ -50,7 +50,7 @@ func (f runner) Run() { f() }
 // the write with the end of the content has not been done, the provider has nothing.
 func TestWriteFails(t *testing.T) {
 	for _, o := range offers {
-		for _, lines := range []int{1, 3 * turnSize / len(line)} {
+		for _, lines := range []int{1, 3 * TurnSize / len(line)} {
 			for _, several := range []bool{false, true} {
 				_, writes := wholeFailing(t, o.ext, lines, -1, several)
 				for n := range writes {
@@ -95,10 +95,10 @@ var stages = []stage{
 	{"DATA", envelope, 0, func(c *client) { c.begin("hi\r\n", a); c.say(ok); c.say(ok) }, "DATA", false, testTimeouts.Data},
 	{"pipelined DATA", envelope, codec.ExtPIPELINING, func(c *client) { c.begin("hi\r\n", a); c.say(ok + ok) }, "DATA", false, testTimeouts.Command},
 	{"open", open, codec.ExtCHUNKING, func(c *client) { c.begin("", a); c.say(ok); c.say(ok) }, "", false, testTimeouts.Hold},
-	{"content", content, codec.ExtCHUNKING, func(c *client) { c.begin(big(3*turnSize/len(line)), a); c.say(ok); c.sock.Room = 10; c.say(ok) },
+	{"content", content, codec.ExtCHUNKING, func(c *client) { c.begin(big(3*TurnSize/len(line)), a); c.say(ok); c.sock.Room = 10; c.say(ok) },
 		"content", false, testTimeouts.Content},
 	{"content by DATA", content, 0, func(c *client) {
-		c.begin(big(3*turnSize/len(line)), a)
+		c.begin(big(3*TurnSize/len(line)), a)
 		c.say(ok)
 		c.say(ok)
 		c.sock.Room = 10
@@ -269,7 +269,7 @@ func TestLeftWithTheLastWrite(t *testing.T) {
 				}
 				return nil
 			}
-			c.begin(big(3*turnSize/len(line))+end, a)
+			c.begin(big(3*TurnSize/len(line))+end, a)
 			groups := c.serve(p)
 			c.expectOutcome("final reply 250 2.0.0 OK left")
 			if last := groups[len(groups)-1]; !strings.Contains(last, end) {

@@ -91,7 +91,7 @@ func TestOwnerPanics(t *testing.T) {
 // unknown then, even before the content.
 func TestWritePanics(t *testing.T) {
 	for _, o := range offers {
-		_, writes := wholeFailing(t, o.ext, 3*turnSize/len(line), -1, false)
+		_, writes := wholeFailing(t, o.ext, 3*TurnSize/len(line), -1, false)
 		for n := range writes {
 			for _, closes := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/write %d of %d/closes %v", o.name, n, writes, closes), func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestWritePanics(t *testing.T) {
 						}
 						panic("write")
 					}
-					c.begin(big(3*turnSize/len(line)), a)
+					c.begin(big(3*TurnSize/len(line)), a)
 					c.serve(&provider{})
 					c.expectTold("panicked", "ended", "closed")
 					if x := &c.Exchange; !x.Left || !x.Lost || x.Err == nil || !x.Reply.IsZero() || writes != n+1 {
@@ -148,7 +148,7 @@ func TestClosedBetween(t *testing.T) {
 	for _, o := range offers {
 		t.Run(o.name, func(t *testing.T) {
 			c := newClient(t, newLoop(t), o.ext)
-			c.begin(big(3*turnSize/len(line)), a)
+			c.begin(big(3*TurnSize/len(line)), a)
 			p := &provider{}
 			for c.state != content {
 				replies := p.read(c.groups[len(c.groups)-1])
