@@ -14,21 +14,35 @@ type (
 	// CommandRecord is one command as it came, without secrets.
 	CommandRecord = smtpd.CommandRecord
 	// Endpoint is one SMTP server of the sandbox.
-	Endpoint     = smtpd.Endpoint
-	Latency      = smtpd.Latency
-	Client       = tokend.Client
-	TokenConfig  = tokend.Config
-	Account      = mailbox.Account
+	Endpoint = smtpd.Endpoint
+	// Latency is how long an endpoint thinks.
+	Latency = smtpd.Latency
+	// Client is an OAuth client that the token server knows.
+	Client = tokend.Client
+	// TokenConfig configures the token server.
+	TokenConfig = tokend.Config
+	// Account is a mailbox of the provider.
+	Account = mailbox.Account
+	// AccountStats is what an account has seen so far.
 	AccountStats = mailbox.Stats
-	Action       = fault.Action
-	Phase        = fault.Phase
-	Rule         = fault.Rule
-	Duration     = wait.Duration
-	LoadStats    = store.LoadStats
-	Message      = store.Message
-	Recipient    = store.Recipient
-	Range        = store.Range
-	StoreConfig  = store.Config
+	// Action is what a rule does.
+	Action = fault.Action
+	// Phase is where in a dialog a rule applies.
+	Phase = fault.Phase
+	// Rule is a fault that is injected.
+	Rule = fault.Rule
+	// Duration is a time.Duration that JSON has as text.
+	Duration = wait.Duration
+	// LoadStats sums up the messages of a load generator.
+	LoadStats = store.LoadStats
+	// Message is one message that arrived.
+	Message = store.Message
+	// Recipient is one of its recipients.
+	Recipient = store.Recipient
+	// Range is a range of numbers.
+	Range = store.Range
+	// StoreConfig says what is kept of messages.
+	StoreConfig = store.Config
 )
 
 // ModeDir is a mode of the store, see StoreConfig.
