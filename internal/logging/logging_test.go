@@ -289,6 +289,49 @@ func TestPlaceThatHangs(t *testing.T) {
 	}
 }
 
+// TestReopenOfAPlaceThatHangs: a reopening that finds no room keeps no descriptor.
+func TestReopenOfAPlaceThatHangs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, o, err := Open(Config{JSON: true, File: path}, zap.NewAtomicLevel())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for counted := linesLost.Get(); len(o.file.queue) < maxLines && linesLost.Get() == counted; {
+		log.Info("a line")
+	}
+	descriptors := func() int {
+		all, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	before := descriptors()
+	if err := o.Reopen(); !errors.Is(err, errFull) {
+		t.Errorf("reopened: %v", err)
+	}
+	if n := descriptors(); n != before {
+		t.Errorf("%d descriptors, %d before", n, before)
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.Copy(io.Discard, r)
+	}()
+	o.Close()
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	<-read
+}
+
 // TestJournal starts a program whose standard error is the journal's socket.
 func TestJournal(t *testing.T) {
 	for _, journal := range []bool{true, false} {

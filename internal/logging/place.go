@@ -25,8 +25,12 @@ const (
 // linesLost counts lines that a place did not take.
 var linesLost = metric.New(metrics.GetDefaultSet(), "log_lines_lost_total", "Log lines that could not be written.").Counter()
 
-// errSlow is what an order to a place returns that has not come to it in time.
-var errSlow = errors.New("the log takes no lines at the moment")
+var (
+	// errFull is what an order to a place returns that finds no room in the queue.
+	errFull = errors.New("the log takes no lines at the moment")
+	// errSlow is what one returns that is not carried out in time, and may be later.
+	errSlow = errors.New("the log takes lines slowly at the moment")
+)
 
 // place is one place that lines go to. Its goroutine writes them: who logs never waits. It
 // loses lines that cannot be written, and those that find no room in its queue.
@@ -144,7 +148,7 @@ func (p *place) order(do func() error) (err error) {
 	select {
 	case p.queue <- item{order: func() { done <- do() }}:
 	case <-timer.C:
-		return errSlow
+		return errFull
 	}
 	select {
 	case err = <-done:
@@ -163,11 +167,15 @@ func (p *place) reopen() error {
 	if err != nil {
 		return err
 	}
-	return p.order(func() error {
+	err = p.order(func() error {
 		_ = p.file.Close()
 		p.file, p.torn = file, false
 		return nil
 	})
+	if errors.Is(err, errFull) {
+		_ = file.Close()
+	}
+	return err
 }
 
 // close writes what waits and ends the goroutine. Standard error stays open.
