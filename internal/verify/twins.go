@@ -19,13 +19,13 @@ import (
 // WithTwins returns the chosen accounts and, of all accounts, those that have the refresh
 // token of a chosen one.
 func WithTwins(chosen, all []*account.Account) []*account.Account {
-	tokens := make(map[account.Secret]bool)
+	tokens, in := make(map[account.Secret]bool), make(map[*account.Account]bool)
 	for _, a := range chosen {
-		tokens[a.RefreshToken] = hasRefreshToken(a)
+		tokens[a.RefreshToken], in[a] = hasRefreshToken(a), true
 	}
 	out := slices.Clone(chosen)
 	for _, a := range all {
-		if hasRefreshToken(a) && tokens[a.RefreshToken] && !slices.Contains(chosen, a) {
+		if hasRefreshToken(a) && tokens[a.RefreshToken] && !in[a] {
 			out = append(out, a)
 		}
 	}
