@@ -65,7 +65,8 @@ type Config struct {
 	CommandTimeout time.Duration
 	// DataTimeout is for the reply to DATA. Default: 60 s.
 	DataTimeout time.Duration
-	// ContentTimeout is for each write of content, some 256 KiB. Default: 3 min.
+	// ContentTimeout is for each write of content, 1 MiB at most, from the last octets of it
+	// that left. Default: 3 min.
 	ContentTimeout time.Duration
 	// FinalTimeout is for the reply to the end of the content. Default: 5 min.
 	FinalTimeout time.Duration
