@@ -1,76 +1,80 @@
 package codec
 
-import "errors"
+import (
+	"errors"
+
+	"xoauth2-proxy/internal/hint"
+)
 
 // NoReply is the result of a command that is answered later or not at all.
 var NoReply = Reply{}
 
 // Replies of success (2yz), and intermediate ones (3yz).
 var (
-	ReplyOK           = Reply{250, EnhancedCode{2, 0, 0}, "OK"}
-	ReplyClosing      = Reply{221, EnhancedCode{2, 0, 0}, "Service closing transmission channel"}
-	ReplyHelp         = Reply{214, EnhancedCode{2, 0, 0}, "See RFC 5321"}
-	ReplyStartTLS     = Reply{220, EnhancedCode{2, 0, 0}, "Ready to start TLS"}
-	ReplySenderOK     = Reply{250, EnhancedCode{2, 1, 0}, "Sender OK"}
-	ReplyRecipientOK  = Reply{250, EnhancedCode{2, 1, 5}, "Recipient OK"}
-	ReplyCannotVerify = Reply{252, EnhancedCode{2, 1, 5}, "Cannot verify the user, but will take the message"}
-	ReplyStartData    = Reply{354, EnhancedCode{}, "Start mail input; end with <CRLF>.<CRLF>"}
-	ReplyChunkOK      = Reply{250, EnhancedCode{2, 0, 0}, "Chunk received"}
-	ReplyAuthOK       = Reply{235, EnhancedCode{2, 7, 0}, "Authentication successful"}
-	ReplyAskUsername  = Reply{334, EnhancedCode{}, "VXNlcm5hbWU6"} // "Username:"
-	ReplyAskPassword  = Reply{334, EnhancedCode{}, "UGFzc3dvcmQ6"} // "Password:"
-	ReplyAskResponse  = Reply{334, EnhancedCode{}, ""}             // an empty challenge
+	ReplyOK           = Reply{250, EnhancedCode{2, 0, 0}, "OK", hint.None}
+	ReplyClosing      = Reply{221, EnhancedCode{2, 0, 0}, "Service closing transmission channel", hint.None}
+	ReplyHelp         = Reply{214, EnhancedCode{2, 0, 0}, "See RFC 5321", hint.None}
+	ReplyStartTLS     = Reply{220, EnhancedCode{2, 0, 0}, "Ready to start TLS", hint.None}
+	ReplySenderOK     = Reply{250, EnhancedCode{2, 1, 0}, "Sender OK", hint.None}
+	ReplyRecipientOK  = Reply{250, EnhancedCode{2, 1, 5}, "Recipient OK", hint.None}
+	ReplyCannotVerify = Reply{252, EnhancedCode{2, 1, 5}, "Cannot verify the user, but will take the message", hint.None}
+	ReplyStartData    = Reply{354, EnhancedCode{}, "Start mail input; end with <CRLF>.<CRLF>", hint.None}
+	ReplyChunkOK      = Reply{250, EnhancedCode{2, 0, 0}, "Chunk received", hint.None}
+	ReplyAuthOK       = Reply{235, EnhancedCode{2, 7, 0}, "Authentication successful", hint.None}
+	ReplyAskUsername  = Reply{334, EnhancedCode{}, "VXNlcm5hbWU6", hint.None} // "Username:"
+	ReplyAskPassword  = Reply{334, EnhancedCode{}, "UGFzc3dvcmQ6", hint.None} // "Password:"
+	ReplyAskResponse  = Reply{334, EnhancedCode{}, "", hint.None}             // an empty challenge
 )
 
 // Replies to commands that are malformed, or out of sequence.
 var (
-	ReplyBareNewline    = Reply{500, EnhancedCode{5, 5, 2}, "Lines must end in CRLF and have no bare CR, bare LF or NUL"}
-	ReplyLineTooLong    = Reply{500, EnhancedCode{5, 5, 6}, "Line too long"}
-	ReplyUnknownVerb    = Reply{500, EnhancedCode{5, 5, 1}, "Command not recognized"}
-	ReplyBadArgs        = Reply{501, EnhancedCode{5, 5, 4}, "Syntax error in parameters or arguments"}
-	ReplyBadReversePath = Reply{501, EnhancedCode{5, 1, 7}, "Malformed sender address"}
-	ReplyBadPath        = Reply{501, EnhancedCode{5, 1, 3}, "Malformed recipient address"}
-	ReplyUnknownParam   = Reply{555, EnhancedCode{5, 5, 4}, "Parameter not recognized or not implemented"}
-	ReplyNeedUTF8       = Reply{553, EnhancedCode{5, 6, 7}, "Non-ASCII address needs the SMTPUTF8 parameter"}
-	ReplyNotImplemented = Reply{502, EnhancedCode{5, 5, 1}, "Command not implemented"}
-	ReplyBadSequence    = Reply{503, EnhancedCode{5, 5, 1}, "Bad sequence of commands"}
-	ReplyNoRecipients   = Reply{554, EnhancedCode{5, 5, 1}, "No valid recipients"}
-	ReplyTooManyErrors  = Reply{421, EnhancedCode{4, 7, 0}, "Too many errors, closing the connection"}
-	ReplyPipelinedTLS   = Reply{554, EnhancedCode{5, 5, 1}, "Commands pipelined behind STARTTLS were discarded"}
+	ReplyBareNewline    = Reply{500, EnhancedCode{5, 5, 2}, "Lines must end in CRLF and have no bare CR, bare LF or NUL", hint.None}
+	ReplyLineTooLong    = Reply{500, EnhancedCode{5, 5, 6}, "Line too long", hint.None}
+	ReplyUnknownVerb    = Reply{500, EnhancedCode{5, 5, 1}, "Command not recognized", hint.None}
+	ReplyBadArgs        = Reply{501, EnhancedCode{5, 5, 4}, "Syntax error in parameters or arguments", hint.None}
+	ReplyBadReversePath = Reply{501, EnhancedCode{5, 1, 7}, "Malformed sender address", hint.None}
+	ReplyBadPath        = Reply{501, EnhancedCode{5, 1, 3}, "Malformed recipient address", hint.None}
+	ReplyUnknownParam   = Reply{555, EnhancedCode{5, 5, 4}, "Parameter not recognized or not implemented", hint.None}
+	ReplyNeedUTF8       = Reply{553, EnhancedCode{5, 6, 7}, "Non-ASCII address needs the SMTPUTF8 parameter", hint.None}
+	ReplyNotImplemented = Reply{502, EnhancedCode{5, 5, 1}, "Command not implemented", hint.None}
+	ReplyBadSequence    = Reply{503, EnhancedCode{5, 5, 1}, "Bad sequence of commands", hint.None}
+	ReplyNoRecipients   = Reply{554, EnhancedCode{5, 5, 1}, "No valid recipients", hint.None}
+	ReplyTooManyErrors  = Reply{421, EnhancedCode{4, 7, 0}, "Too many errors, closing the connection", hint.None}
+	ReplyPipelinedTLS   = Reply{554, EnhancedCode{5, 5, 1}, "Commands pipelined behind STARTTLS were discarded", hint.None}
 )
 
 // Replies about authentication (RFC 4954 section 6).
 var (
-	ReplyAuthRequired     = Reply{530, EnhancedCode{5, 7, 0}, "Authentication required"}
-	ReplyTLSRequired      = Reply{530, EnhancedCode{5, 7, 0}, "Must issue a STARTTLS command first"}
-	ReplyUnknownMechanism = Reply{504, EnhancedCode{5, 5, 4}, "Unrecognized authentication mechanism"}
-	ReplyAuthCancelled    = Reply{501, EnhancedCode{5, 7, 0}, "Authentication cancelled"}
-	ReplyAuthMalformed    = Reply{501, EnhancedCode{5, 5, 2}, "Malformed authentication response"}
-	ReplyAuthFailed       = Reply{535, EnhancedCode{5, 7, 8}, "Authentication credentials invalid"}
+	ReplyAuthRequired     = Reply{530, EnhancedCode{5, 7, 0}, "Authentication required", hint.None}
+	ReplyTLSRequired      = Reply{530, EnhancedCode{5, 7, 0}, "Must issue a STARTTLS command first", hint.None}
+	ReplyUnknownMechanism = Reply{504, EnhancedCode{5, 5, 4}, "Unrecognized authentication mechanism", hint.None}
+	ReplyAuthCancelled    = Reply{501, EnhancedCode{5, 7, 0}, "Authentication cancelled", hint.None}
+	ReplyAuthMalformed    = Reply{501, EnhancedCode{5, 5, 2}, "Malformed authentication response", hint.None}
+	ReplyAuthFailed       = Reply{535, EnhancedCode{5, 7, 8}, "Authentication credentials invalid", hint.None}
 
 	// ReplyTempAuthFailure tells the MTA to keep the message and retry: the
 	// token endpoint failed, not the credentials.
-	ReplyTempAuthFailure = Reply{454, EnhancedCode{4, 7, 0}, "Temporary authentication failure"}
+	ReplyTempAuthFailure = Reply{454, EnhancedCode{4, 7, 0}, "Temporary authentication failure", hint.None}
 )
 
 // Replies about content.
 var (
-	ReplyTooBig         = Reply{552, EnhancedCode{5, 3, 4}, "Message size exceeds fixed maximum message size"}
-	ReplyBareLF         = Reply{554, EnhancedCode{5, 6, 0}, "Bare LF in message content, lines must end in CRLF"}
-	ReplyBareCR         = Reply{554, EnhancedCode{5, 6, 0}, "Bare CR in message content, lines must end in CRLF"}
-	ReplyCannotConvert  = Reply{554, EnhancedCode{5, 6, 3}, "Conversion required but not supported"}
-	ReplyNoUTF8Upstream = Reply{553, EnhancedCode{5, 6, 7}, "The account's provider does not support SMTPUTF8"}
+	ReplyTooBig         = Reply{552, EnhancedCode{5, 3, 4}, "Message size exceeds fixed maximum message size", hint.None}
+	ReplyBareLF         = Reply{554, EnhancedCode{5, 6, 0}, "Bare LF in message content, lines must end in CRLF", hint.None}
+	ReplyBareCR         = Reply{554, EnhancedCode{5, 6, 0}, "Bare CR in message content, lines must end in CRLF", hint.None}
+	ReplyCannotConvert  = Reply{554, EnhancedCode{5, 6, 3}, "Conversion required but not supported", hint.None}
+	ReplyNoUTF8Upstream = Reply{553, EnhancedCode{5, 6, 7}, "The account's provider does not support SMTPUTF8", hint.None}
 )
 
 // Replies about resources and the end of service. All ask to try again.
 var (
-	ReplyNoStorage          = Reply{452, EnhancedCode{4, 3, 1}, "Insufficient system storage, try again later"}
-	ReplyTooManyRcpts       = Reply{452, EnhancedCode{4, 5, 3}, "Too many recipients"}
-	ReplyLocalError         = Reply{451, EnhancedCode{4, 3, 0}, "Local error in processing"}
-	ReplyShutdown           = Reply{421, EnhancedCode{4, 3, 2}, "Service shutting down"}
-	ReplyTimeout            = Reply{421, EnhancedCode{4, 4, 2}, "Timeout, closing the connection"}
-	ReplyTooManyConnections = Reply{421, EnhancedCode{4, 7, 0}, "Too many connections, try again later"}
-	ReplyTooMuchInput       = Reply{421, EnhancedCode{4, 5, 0}, "Too much pipelined input, closing the connection"}
+	ReplyNoStorage          = Reply{452, EnhancedCode{4, 3, 1}, "Insufficient system storage, try again later", hint.None}
+	ReplyTooManyRcpts       = Reply{452, EnhancedCode{4, 5, 3}, "Too many recipients", hint.None}
+	ReplyLocalError         = Reply{451, EnhancedCode{4, 3, 0}, "Local error in processing", hint.None}
+	ReplyShutdown           = Reply{421, EnhancedCode{4, 3, 2}, "Service shutting down", hint.None}
+	ReplyTimeout            = Reply{421, EnhancedCode{4, 4, 2}, "Timeout, closing the connection", hint.None}
+	ReplyTooManyConnections = Reply{421, EnhancedCode{4, 7, 0}, "Too many connections, try again later", hint.None}
+	ReplyTooMuchInput       = Reply{421, EnhancedCode{4, 5, 0}, "Too much pipelined input, closing the connection", hint.None}
 )
 
 // ReplyForArgs returns the reply for an error of ParseMail, ParseRcpt,

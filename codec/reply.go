@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"xoauth2-proxy/internal/hint"
 )
 
 // EnhancedCode is an enhanced status code (RFC 3463). The zero value means
@@ -29,7 +31,8 @@ func (e EnhancedCode) appendTo(dst []byte) []byte {
 type Reply struct {
 	Code     int // reply code, three digits
 	Enhanced EnhancedCode
-	Text     string // no CR; '\n' parts the lines of a multiline reply
+	Text     string  // no CR; '\n' parts the lines of a multiline reply
+	Hint     hint.ID // the entry of the catalogue that explains it
 }
 
 // IsZero reports whether there is no reply.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -98,6 +99,8 @@ type Account struct {
 	Email string
 	// Provider is the name of the provider's preset or configuration section.
 	Provider string
+	// Tenant is the configured tenant, a domain or a GUID; may be empty. See TenantName.
+	Tenant string
 	// VMTA is the virtual MTA of the bulk MTA that uses the account; informative.
 	VMTA string
 	// Flow is how access tokens are got. Empty means FlowRefreshToken.
@@ -186,4 +189,12 @@ func (a *Account) Identity() string {
 		return a.AuthIdentity
 	}
 	return a.Email
+}
+
+// TenantName is the tenant that the mailbox belongs to: Tenant, or the domain of Email.
+func (a *Account) TenantName() string {
+	if a.Tenant != "" {
+		return a.Tenant
+	}
+	return a.Email[strings.LastIndexByte(a.Email, '@')+1:]
 }

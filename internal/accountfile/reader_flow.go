@@ -61,6 +61,7 @@ func (r *accountReader) resolveTokenURL(d *accountDraft, p *account.Provider) {
 	}
 	_, hasTenants := p.ForTenant("x")
 	if d.tenant.OK() {
+		a.Tenant = d.tenant.Value
 		own, ok := p.ForTenant(d.tenant.Value)
 		if !ok {
 			r.fail("tenant", "%q is no tenant of %s", d.tenant.Value, p.Name)
