@@ -23,6 +23,7 @@ var parts = []struct {
 	{"ID", "account_id", apart}, // tokens are kept under it, for one chain of refresh tokens each
 	{"Email", "email", destination},
 	{"Provider", "provider", destination},
+	{"Tenant", "tenant", apart}, // TokenURL has it
 	{"VMTA", "vmta_name", apart},
 	{"Flow", "oauth_flow", destination},
 	{"ClientID", "client_id", destination},

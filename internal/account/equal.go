@@ -9,7 +9,7 @@ func (a *Account) Equal(b *Account) bool {
 }
 
 func (a *Account) sameNames(b *Account) bool {
-	return a.ID == b.ID && a.Email == b.Email && a.Provider == b.Provider && a.VMTA == b.VMTA &&
+	return a.ID == b.ID && a.Email == b.Email && a.Provider == b.Provider && a.Tenant == b.Tenant && a.VMTA == b.VMTA &&
 		a.AuthIdentity == b.AuthIdentity && a.ClientPassword == b.ClientPassword
 }
 
