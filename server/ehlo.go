@@ -38,6 +38,10 @@ func (l *listener) currentEHLO() *ehloReplies {
 	return now
 }
 
+// offersCRAM reports whether CRAM-MD5 can work on this listener: it needs
+// secrets that are stored recoverably, or none at all.
+func (s *session) offersCRAM() bool { return s.listener.currentEHLO().cram }
+
 // newEHLO makes the EHLO replies. They list CRAM-MD5 only if it works for every
 // account: clients that support CRAM-MD5 choose it without asking.
 func (l *listener) newEHLO(m capabilities) *ehloReplies {
@@ -54,7 +58,7 @@ func (l *listener) newEHLO(m capabilities) *ehloReplies {
 		Extensions: m.extensions, Auth: true, CRAM: announced,
 	}
 	r := &ehloReplies{from: m, cram: cram, secure: offer.Reply()}
-	offer.StartTLS, offer.Auth = l.cfg.TLS.offersSTARTTLS(), l.cfg.TLS != TLSRequired
+	offer.StartTLS, offer.Auth = l.cfg.TLS.OffersSTARTTLS(), l.cfg.TLS != TLSRequired
 	r.clear = offer.Reply()
 	return r
 }

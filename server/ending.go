@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"errors"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -105,10 +104,6 @@ func (s *session) EndOfInput() {
 	}
 	s.flush()
 }
-
-// patienceOfClients is how long after end-of-data a client waits at least before it gives
-// up. A client that ends its input sooner has sent all at once, and reads the replies then.
-const patienceOfClients = time.Second
 
 // gaveUp reports whether a client whose input ends now has given up waiting, and so will
 // send its message again: it has not sent QUIT, and was silent for more than

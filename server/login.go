@@ -198,10 +198,6 @@ func (s *session) suspended(a *account.Account) (codec.Reply, bool) {
 	return codec.ReplySuspended(why), held
 }
 
-// offersCRAM reports whether CRAM-MD5 can work on this listener: it needs
-// secrets that are stored recoverably, or none at all.
-func (s *session) offersCRAM() bool { return s.listener.currentEHLO().cram }
-
 // tries notes the user name of a login for the log.
 func (s *session) tries(user []byte) { s.tried = string(user[:min(len(user), account.MaxLogin)]) }
 

@@ -11,7 +11,7 @@ import (
 // commands over TLS: it ends the session (CVE-2011-0411).
 func (s *session) onSTARTTLS(args []byte) (codec.Reply, state) {
 	switch {
-	case !s.conn.HasTLS() && !s.listener.cfg.TLS.offersSTARTTLS():
+	case !s.conn.HasTLS() && !s.listener.cfg.TLS.OffersSTARTTLS():
 		return codec.ReplyNotImplemented, s.state
 	case s.conn.HasTLS() || s.state != stateUnauth:
 		return codec.ReplyBadSequence, s.state

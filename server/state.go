@@ -81,3 +81,7 @@ const lingerTimeout = 2 * time.Second
 // detectTimeout is how long TLSDetect waits for a handshake before it greets. A client
 // retransmits a lost first segment within this time (RFC 6298 section 2).
 const detectTimeout = time.Second
+
+// patienceOfClients is how long after end-of-data a client waits at least before it gives
+// up. A client that ends its input sooner has sent all at once, and reads the replies then.
+const patienceOfClients = time.Second

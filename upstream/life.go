@@ -29,14 +29,14 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	d, err := cfg.dialer(set)
+	d, err := cfg.Dialer(set)
 	if err != nil {
 		return nil, err
 	}
 	r := &Relay{cfg: cfg, log: log, dialer: d, seed: maphash.MakeSeed(), loginTurn: loginTurn,
 		dial: (*dialing).run, give: (*carry.Conn).Give}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.desk = carry.NewRelay(r.ctx, cfg.carry(), log, carry.NewMetrics(set, phases(set), latencyBuckets))
+	r.desk = carry.NewRelay(r.ctx, cfg.Carry(), log, carry.NewMetrics(set, phases(set), latencyBuckets))
 	if cfg.GlobalConcurrency > 0 {
 		r.gate = limit.NewGate(cfg.GlobalConcurrency)
 	}
@@ -49,7 +49,7 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	}
 	r.metrics = newRelayMetrics(set)
 	r.gauges(set)
-	r.logins = &login.Opener{Tokens: tokens, TokenTimeout: cfg.TokenTimeout, Dialer: d, Client: cfg.client(), Log: log,
+	r.logins = &login.Opener{Tokens: tokens, TokenTimeout: cfg.TokenTimeout, Dialer: d, Client: cfg.Client(), Log: log,
 		Breakers: throttle.NewBreakers(cfg.Breaker, cfg.Breakers, log, set), Metrics: login.NewMetrics(set, phases(set), latencyBuckets)}
 	r.saver.start(r)
 	return r, nil

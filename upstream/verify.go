@@ -23,11 +23,11 @@ func NewVerifier(cfg Config, tokens *oauth.Manager) (*Verifier, error) {
 		return nil, err
 	}
 	set := metrics.NewSet() // of its own: a verification is no login of mail
-	d, err := cfg.dialer(set)
+	d, err := cfg.Dialer(set)
 	if err != nil {
 		return nil, err
 	}
-	return &Verifier{&login.Opener{Tokens: tokens, TokenTimeout: cfg.TokenTimeout, Dialer: d, Client: cfg.client(), Log: zap.NewNop(),
+	return &Verifier{&login.Opener{Tokens: tokens, TokenTimeout: cfg.TokenTimeout, Dialer: d, Client: cfg.Client(), Log: zap.NewNop(),
 		Metrics: login.NewMetrics(set, phases(set), latencyBuckets)}}, nil
 }
 
