@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,13 +8,14 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/term"
-
+	"xoauth2-proxy/cmd/xoauth2-proxy/internal/keyboard"
+	"xoauth2-proxy/cmd/xoauth2-proxy/internal/table"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/internal/oneline"
 	"xoauth2-proxy/internal/seal"
 )
 
@@ -152,7 +152,7 @@ func (c *accountsShowCmd) Run() error {
 	for i, p := range properties {
 		shown[p.key], rows[i] = p.value, []string{p.key, p.text}
 	}
-	return form{JSON: c.JSON}.write(os.Stdout, []string{"key", "in force"}, rows, shown)
+	return table.Form{JSON: c.JSON}.Write(os.Stdout, []string{"key", "in force"}, rows, shown)
 }
 
 // describe lists the values in force for an account, without its secrets. In JSON a limit
@@ -222,19 +222,19 @@ func (c *accountsRemoveCmd) Run() error {
 	switch {
 	case c.All == (len(c.Names) > 0):
 		return exitError{exitUsage, errors.New("name accounts, or say --all")}
-	case c.All && !c.Yes && !c.DryRun && !atTerminal():
+	case c.All && !c.Yes && !c.DryRun && !keyboard.AtTerminal():
 		return exitError{exitUsage, errors.New("--all takes every account out: say --yes if that is meant")}
 	}
 	settings, err := c.lenientSettings()
 	if err != nil {
 		return err
 	}
-	if !c.Yes && !c.DryRun && atTerminal() {
+	if !c.Yes && !c.DryRun && keyboard.AtTerminal() {
 		what := strings.Join(c.Names, ", ")
 		if c.All {
 			what = "all accounts"
 		}
-		if !confirmed(fmt.Sprintf("Take %s out of %s?", oneLine(what), settings.AccountsFile)) {
+		if !keyboard.Confirmed(fmt.Sprintf("Take %s out of %s?", oneline.Text(what, ' '), settings.AccountsFile)) {
 			return errors.New("nothing was removed")
 		}
 	}
@@ -281,17 +281,6 @@ func (c *accountsRemoveCmd) accept(settings *config.Settings) error {
 		return fmt.Errorf("the accounts are removed from the file; the running proxy does not reload: %w", err)
 	}
 	return nil
-}
-
-// atTerminal reports whether a person can answer a question.
-func atTerminal() bool { return term.IsTerminal(int(os.Stdin.Fd())) }
-
-// confirmed asks the person at the terminal, and returns true for "y" or "yes".
-func confirmed(question string) bool {
-	fmt.Fprintf(os.Stderr, "%s [y/N] ", question)
-	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n') // the end of the input is no
-	answer = strings.ToLower(strings.TrimSpace(answer))
-	return answer == "y" || answer == "yes"
 }
 
 // dryRunPrefix marks the result of a dry run.

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,55 +11,14 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/term"
-
+	"xoauth2-proxy/cmd/xoauth2-proxy/internal/keeping"
+	"xoauth2-proxy/cmd/xoauth2-proxy/internal/keyboard"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/verify"
 	"xoauth2-proxy/oauth"
 )
-
-// secretInput is the source of a secret. Secrets are not on the command line, where
-// every user of the machine sees them.
-type secretInput struct {
-	name, file, env string
-}
-
-// read returns the secret: from the file ("-": one line of standard input), the
-// environment, or, if there is a terminal, the person at it. "" if there is none.
-func (in secretInput) read(ask bool) (account.Secret, error) {
-	switch {
-	case in.file == "-":
-		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return account.Secret{}, err
-		}
-		return account.NewSecret(strings.TrimSpace(line)), nil
-	case in.file != "":
-		data, err := os.ReadFile(in.file)
-		return account.NewSecret(strings.TrimSpace(string(data))), err
-	case os.Getenv(in.env) != "":
-		return account.NewSecret(os.Getenv(in.env)), nil
-	case ask && term.IsTerminal(int(os.Stdin.Fd())):
-		return askSecret(in.name)
-	}
-	return account.Secret{}, nil
-}
-
-// maxSecret bounds a secret that is typed, in octets.
-const maxSecret = 64 << 10
-
-// askSecret asks the person at the terminal for a secret, which is not shown.
-func askSecret(name string) (account.Secret, error) {
-	old, err := term.MakeRaw(int(os.Stdin.Fd())) // before the question, so that no early key shows
-	if err != nil {
-		return account.Secret{}, err
-	}
-	defer term.Restore(int(os.Stdin.Fd()), old)
-	text, err := typed(bufio.NewReader(os.Stdin), name+" (not shown, empty for none): ", maxSecret)
-	return account.NewSecret(strings.TrimSpace(string(text))), err
-}
 
 // newAccount has the flags that describe an account.
 type newAccount struct {
@@ -81,7 +38,7 @@ type newAccount struct {
 	Overwrite        bool   `help:"Replace an account with that email; keys that are not given stay."`
 	DryRun           bool   `help:"Check everything, write nothing."`
 
-	place tokenPlace
+	place keeping.Place
 }
 
 // entry returns the account of the flags as an entry of the file.
@@ -160,21 +117,21 @@ func (n *newAccount) save(ctx context.Context, out io.Writer, settings *config.S
 			why := verify.Explain(failed)
 			if !precious || !mayWorkLater(why) {
 				failed = fmt.Errorf("%s does not work, and was not saved (--no-verify saves it anyhow): %s", n.Email, why.Text())
-				return keepUnsaved(out, settings, e, precious || replaced, failed)
+				return keeping.Unsaved(out, settings, e, precious || replaced, failed)
 			}
 			unproven = why.Text()
 		}
 	}
-	n.place.take(e)
+	n.place.Take(e)
 	write := func() error { return n.write(out, settings, e) }
 	if err == nil {
 		err = write()
 	}
 	switch {
 	case n.DryRun:
-		return keepUnsaved(out, settings, e, replaced, err)
+		return keeping.Unsaved(out, settings, e, replaced, err)
 	case precious || replaced:
-		err = keep(ctx, out, settings, e, err, write)
+		err = keeping.Keep(ctx, out, settings, e, err, write)
 	}
 	if err == nil && unproven != "" {
 		fmt.Fprintf(out, "warning: the consent is saved, but the login that was to prove it failed: %s\nTry again with\n  xoauth2-proxy accounts verify %s\n", unproven, n.Email)
@@ -215,7 +172,7 @@ func (n *newAccount) verify(ctx context.Context, out io.Writer, settings *config
 // write saves e in the file.
 func (n *newAccount) write(out io.Writer, settings *config.Settings, e *accountfile.Entry) error {
 	if !n.DryRun {
-		restore, err := n.place.write(out, e)
+		restore, err := n.place.Write(out, e)
 		if err != nil {
 			return err
 		}
@@ -258,13 +215,13 @@ func (c *accountsAddCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	clientSecret, err := secretInput{"client secret", c.ClientSecretFile, "XOAUTH2_CLIENT_SECRET"}.read(c.Certificate == "" && c.ServiceAccountKey == "")
+	clientSecret, err := keyboard.Secret{Name: "client secret", File: c.ClientSecretFile, Env: "XOAUTH2_CLIENT_SECRET"}.Read(c.Certificate == "" && c.ServiceAccountKey == "")
 	if err != nil {
 		return err
 	}
 	var refreshToken account.Secret
 	if c.OAuthFlow == "" || c.OAuthFlow == string(account.FlowRefreshToken) {
-		if refreshToken, err = (secretInput{"refresh token", c.RefreshTokenFile, "XOAUTH2_REFRESH_TOKEN"}).read(true); err != nil {
+		if refreshToken, err = (keyboard.Secret{Name: "refresh token", File: c.RefreshTokenFile, Env: "XOAUTH2_REFRESH_TOKEN"}).Read(true); err != nil {
 			return err
 		}
 	}
@@ -273,7 +230,7 @@ func (c *accountsAddCmd) Run() error {
 		{"service_account_key", fileReference(c.ServiceAccountKey)}} {
 		e.Set(f.key, f.value)
 	}
-	if reference, why := c.place.find(settings, c.Email); reference != "" && !refreshToken.IsZero() {
+	if reference, why := c.place.Find(settings, c.Email); reference != "" && !refreshToken.IsZero() {
 		fmt.Fprintf(os.Stderr, "warning: the refresh token replaces %s in the accounts file: %v\n", reference, why)
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

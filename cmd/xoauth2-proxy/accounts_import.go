@@ -8,9 +8,11 @@ import (
 	"os"
 	"strings"
 
+	"xoauth2-proxy/cmd/xoauth2-proxy/internal/keyboard"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/oneline"
 )
 
 // accountsImportCmd adds accounts from a list.
@@ -46,7 +48,7 @@ func (c *accountsImportCmd) Run() error {
 			}
 			if im.Err != nil {
 				wrong++
-				fmt.Fprintf(os.Stderr, "%s:%d: %s\n", c.File, im.Line, oneLine(strings.ReplaceAll(im.Err.Error(), "\n", "; ")))
+				fmt.Fprintf(os.Stderr, "%s:%d: %s\n", c.File, im.Line, oneline.Text(strings.ReplaceAll(im.Err.Error(), "\n", "; "), ' '))
 				continue
 			}
 			good = append(good, im.Entry)
@@ -89,7 +91,7 @@ func (c *accountsImportCmd) read(settings *config.Settings) ([]accountfile.Impor
 			return nil, exitError{exitUsage, fmt.Errorf("--first-ip: %w", err)}
 		}
 	}
-	if o.ClientSecret, err = (secretInput{"client secret", c.ClientSecretFile, "XOAUTH2_CLIENT_SECRET"}).read(false); err != nil {
+	if o.ClientSecret, err = (keyboard.Secret{Name: "client secret", File: c.ClientSecretFile, Env: "XOAUTH2_CLIENT_SECRET"}).Read(false); err != nil {
 		return nil, err
 	}
 	var data []byte

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"xoauth2-proxy/cmd/xoauth2-proxy/internal/table"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/app"
 )
@@ -16,7 +17,7 @@ import (
 // accountsListCmd lists the accounts.
 type accountsListCmd struct {
 	files
-	form
+	table.Form
 	socketFlag
 	State    string `help:"Ask the running proxy for the accounts in these states: active, throttled, failing, quota, held, refused, unknown, draining, paused, with commas between them; broken: those that do not send as they should; all." placeholder:"STATES"`
 	Provider string `help:"Only the accounts of this provider." placeholder:"NAME"`
@@ -41,7 +42,7 @@ func (c *accountsListCmd) Run() error {
 		all = append(all, p)
 		rows = append(rows, []string{p.Email, p.AccountID, p.Provider, p.OAuthEndpoint, p.IPAddress, p.VMTAName})
 	}
-	return c.write(os.Stdout, []string{"email", "account_id", "provider", "oauth_endpoint", "ip_address", "vmta_name"}, rows, all)
+	return c.Write(os.Stdout, []string{"email", "account_id", "provider", "oauth_endpoint", "ip_address", "vmta_name"}, rows, all)
 }
 
 // listStates lists accounts by what the running proxy knows of them.
@@ -78,5 +79,5 @@ func (c *accountsListCmd) listStates() error {
 		}
 		rows[i] = []string{a.Email, a.AccountID, a.State, until, a.Detail}
 	}
-	return c.write(os.Stdout, []string{"email", "account_id", "state", "until", "detail"}, rows, answer.Accounts)
+	return c.Write(os.Stdout, []string{"email", "account_id", "state", "until", "detail"}, rows, answer.Accounts)
 }

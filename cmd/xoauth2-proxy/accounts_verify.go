@@ -15,6 +15,8 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
+	"xoauth2-proxy/cmd/xoauth2-proxy/internal/keeping"
+	"xoauth2-proxy/cmd/xoauth2-proxy/internal/table"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/adminclient"
@@ -28,7 +30,7 @@ import (
 // accountsVerifyCmd verifies accounts.
 type accountsVerifyCmd struct {
 	files
-	form
+	table.Form
 	socketFlag
 	Names    []string      `arg:"" optional:"" name:"name" help:"Emails or account_ids; default: all accounts."`
 	Parallel int           `help:"Accounts at one time." default:"16" placeholder:"N"`
@@ -147,7 +149,7 @@ func (c *accountsVerifyCmd) verifyAlone(ctx context.Context, settings *config.Se
 	verdicts, err := c.verifyWith(ctx, settings, tokens, accounts, twins)
 	ctx, cancel := signal.NotifyContext(context.Background(), endSignals...) // the first one may have ended the verification
 	defer cancel()
-	return verdicts, errors.Join(err, settleSaver(ctx, os.Stderr, settings, saver))
+	return verdicts, errors.Join(err, keeping.Settle(ctx, os.Stderr, settings, saver))
 }
 
 // verifyWith verifies the accounts, which are among twins, with those tokens. When it returns, no request
@@ -219,7 +221,7 @@ func (c *accountsVerifyCmd) show(verdicts []verdict) error {
 		}
 		rows[i] = []string{v.Email, v.AccountID, result, v.Phase, v.Message, v.Hint}
 	}
-	if err := c.write(os.Stdout, header, rows, shown); err != nil {
+	if err := c.Write(os.Stdout, header, rows, shown); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "%d of %d accounts work\n", len(verdicts)-len(failed), len(verdicts))

@@ -14,11 +14,14 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode/utf8"
 
+	"xoauth2-proxy/cmd/xoauth2-proxy/internal/keeping"
+	"xoauth2-proxy/cmd/xoauth2-proxy/internal/keyboard"
+	"xoauth2-proxy/cmd/xoauth2-proxy/internal/table"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/oneline"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/oauth/consent"
 )
@@ -54,7 +57,7 @@ func (c *authorizeCmd) run(ctx context.Context, in io.Reader, out io.Writer) err
 	if err != nil {
 		return err
 	}
-	secret, err := secretInput{"client secret", c.ClientSecretFile, "XOAUTH2_CLIENT_SECRET"}.read(false)
+	secret, err := keyboard.Secret{Name: "client secret", File: c.ClientSecretFile, Env: "XOAUTH2_CLIENT_SECRET"}.Read(false)
 	if err != nil {
 		return err
 	}
@@ -64,7 +67,7 @@ func (c *authorizeCmd) run(ctx context.Context, in io.Reader, out io.Writer) err
 		return err
 	}
 	if secret.IsZero() && old == nil && c.Certificate == "" { // a stored one stays
-		if secret, err = (secretInput{"client secret", "", "XOAUTH2_CLIENT_SECRET"}).read(true); err != nil {
+		if secret, err = (keyboard.Secret{Name: "client secret", Env: "XOAUTH2_CLIENT_SECRET"}).Read(true); err != nil {
 			return err
 		}
 	}
@@ -81,9 +84,9 @@ func (c *authorizeCmd) run(ctx context.Context, in io.Reader, out io.Writer) err
 	if err != nil {
 		return err
 	}
-	keyboard := bufio.NewScanner(in)
-	if reference, why := c.place.find(settings, c.Email); reference != "" && !c.ReplaceReference && !c.DryRun {
-		if err := agree(out, keyboard, c.Email, reference, why); err != nil {
+	keys := bufio.NewScanner(in)
+	if reference, why := c.place.Find(settings, c.Email); reference != "" && !c.ReplaceReference && !c.DryRun {
+		if err := keeping.Agree(out, keys, c.Email, reference, why); err != nil {
 			return exitError{exitUsage, err}
 		}
 	}
@@ -91,7 +94,7 @@ func (c *authorizeCmd) run(ctx context.Context, in io.Reader, out io.Writer) err
 		fmt.Fprintf(out, "dry run: %s can be authorized and saved; nothing was asked for\n", c.Email)
 		return nil
 	}
-	given, err := c.ask(ctx, settings, what, keyboard, out)
+	given, err := c.ask(ctx, settings, what, keys, out)
 	if err != nil {
 		return fmt.Errorf("no consent: %s", consentFailure(err))
 	}
@@ -217,7 +220,7 @@ func atTokenURL(p account.Provider, tokenURL string) account.Provider {
 }
 
 // ask gets the consent.
-func (c *authorizeCmd) ask(ctx context.Context, settings *config.Settings, what consent.Config, keyboard *bufio.Scanner, out io.Writer) (*consent.Result, error) {
+func (c *authorizeCmd) ask(ctx context.Context, settings *config.Settings, what consent.Config, keys *bufio.Scanner, out io.Writer) (*consent.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout, errors.New("nobody answered in time"))
 	defer cancel()
 	z := consent.New(settings.OAuth.Config, what)
@@ -225,12 +228,12 @@ func (c *authorizeCmd) ask(ctx context.Context, settings *config.Settings, what 
 	who := what.Account.Identity()
 	if c.Method == "device" {
 		return z.DeviceAuthorize(ctx, func(p consent.Prompt) {
-			fmt.Fprintf(out, "%s\n  %s\n\n%s", wrap("On any device, open"), oneLine(p.URL),
-				wrap(fmt.Sprintf("and enter the code %s, as %s, until %s.", oneLine(p.Code), who, p.Expiry.Local().Format(time.TimeOnly))))
+			fmt.Fprintf(out, "%s\n  %s\n\n%s", table.Wrap("On any device, open"), oneline.Text(p.URL, ' '),
+				table.Wrap(fmt.Sprintf("and enter the code %s, as %s, until %s.", oneline.Text(p.Code, ' '), who, p.Expiry.Local().Format(time.TimeOnly))))
 			if p.URLWithCode != "" {
-				fmt.Fprintf(out, "\n%s\n  %s\n", wrap("This address has the code in it:"), oneLine(p.URLWithCode))
+				fmt.Fprintf(out, "\n%s\n  %s\n", table.Wrap("This address has the code in it:"), oneline.Text(p.URLWithCode, ' '))
 			}
-			fmt.Fprintf(out, "\n%s", wrap(waiting))
+			fmt.Fprintf(out, "\n%s", table.Wrap(waiting))
 		})
 	}
 	request, err := z.AuthCode(consent.Redirect{Port: c.RedirectPort, URI: c.RedirectURI})
@@ -238,41 +241,18 @@ func (c *authorizeCmd) ask(ctx context.Context, settings *config.Settings, what 
 		return nil, err
 	}
 	defer request.Close()
-	fmt.Fprintf(out, "%s\n  %s\n\n%s\n%s", wrap(fmt.Sprintf("Open this address in a browser and consent as %s:", who)), request.URL(),
-		wrap(fmt.Sprintf("A browser on this machine comes back by itself. One on another machine ends at an address that begins with %s and shows an error: "+
-			"copy that address from the browser, paste it here and press Enter.", request.RedirectURL())), wrap(waiting))
-	return waitOrPaste(ctx, request, keyboard, out)
+	fmt.Fprintf(out, "%s\n  %s\n\n%s\n%s", table.Wrap(fmt.Sprintf("Open this address in a browser and consent as %s:", who)), request.URL(),
+		table.Wrap(fmt.Sprintf("A browser on this machine comes back by itself. One on another machine ends at an address that begins with %s and shows an error: "+
+			"copy that address from the browser, paste it here and press Enter.", request.RedirectURL())), table.Wrap(waiting))
+	return waitOrPaste(ctx, request, keys, out)
 }
 
 // waiting is the last line while the person is elsewhere.
 const waiting = "Waiting for the consent. An interrupt (Ctrl-C) gives it up."
 
-// wrap breaks a text between words into lines that every terminal has room for. A longer
-// word, such as an address, has a line of its own.
-func wrap(text string) string {
-	const most = 79
-	var b strings.Builder
-	used := 0
-	for word := range strings.FieldsSeq(text) {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case used == 0:
-		case used+1+n > most:
-			b.WriteByte('\n')
-			used = 0
-		default:
-			b.WriteByte(' ')
-			used++
-		}
-		b.WriteString(word)
-		used += n
-	}
-	return b.String() + "\n"
-}
-
 // waitOrPaste waits for the browser or a pasted answer, and returns the first. What is
 // no answer is refused on the screen.
-func waitOrPaste(ctx context.Context, request *consent.Request, keyboard *bufio.Scanner, out io.Writer) (*consent.Result, error) {
+func waitOrPaste(ctx context.Context, request *consent.Request, keys *bufio.Scanner, out io.Writer) (*consent.Result, error) {
 	type answer struct {
 		given *consent.Result
 		err   error
@@ -286,8 +266,8 @@ func waitOrPaste(ctx context.Context, request *consent.Request, keyboard *bufio.
 	}()
 	pasted := make(chan string)
 	go func() { // ends with the input, or with the process
-		for keyboard.Scan() {
-			if text := strings.TrimSpace(keyboard.Text()); text != "" {
+		for keys.Scan() {
+			if text := strings.TrimSpace(keys.Text()); text != "" {
 				select {
 				case pasted <- text:
 				case <-ctx.Done():

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"xoauth2-proxy/internal/oneline"
 )
 
 // environmentPrefix begins the names of our environment variables.
@@ -23,7 +25,7 @@ func tidyEnvironment() {
 			_ = os.Unsetenv(name) // the name is one that is set
 		case link && (scheme == "tcp" || scheme == "udp" || scheme == "sctp"):
 			_ = os.Unsetenv(name)
-			fmt.Fprintf(os.Stderr, "xoauth2-proxy: warning: %s=%s is a link to a service of Kubernetes, and is ignored\n", name, oneLine(value))
+			fmt.Fprintf(os.Stderr, "xoauth2-proxy: warning: %s=%s is a link to a service of Kubernetes, and is ignored\n", name, oneline.Text(value, ' '))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"xoauth2-proxy/cmd/xoauth2-proxy/internal/keyboard"
 	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/testkit"
 )
@@ -67,7 +68,7 @@ func TestPasswordHash(t *testing.T) {
 // TestPasswordHashRefuses gives what cannot be a password, by standard input and
 // at the terminal, which shows typed characters again afterwards.
 func TestPasswordHashRefuses(t *testing.T) {
-	long := strings.Repeat("x", maxPassword)
+	long := strings.Repeat("x", keyboard.MaxPassword)
 	for _, tt := range []struct{ input, says string }{
 		{"", "the password is empty"},
 		{"\n", "the password is empty"},

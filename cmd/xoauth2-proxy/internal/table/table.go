@@ -1,4 +1,4 @@
-// Package table writes aligned columns that fit a terminal.
+// Package table writes lists: as aligned columns that fit a terminal, as CSV or as JSON.
 package table
 
 import (
@@ -107,4 +107,27 @@ func cutCell(cell string, width int) (part, rest string) {
 		}
 	}
 	return strings.TrimRight(string(runes[:at]), " "), strings.TrimLeft(string(runes[at:]), " ")
+}
+
+// Wrap breaks a text between words into lines that every terminal has room for. A longer
+// word, such as an address, has a line of its own.
+func Wrap(text string) string {
+	const most = 79
+	var b strings.Builder
+	used := 0
+	for word := range strings.FieldsSeq(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case used == 0:
+		case used+1+n > most:
+			b.WriteByte('\n')
+			used = 0
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += n
+	}
+	return b.String() + "\n"
 }

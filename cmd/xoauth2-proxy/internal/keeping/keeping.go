@@ -1,4 +1,5 @@
-package main
+// Package keeping sees to it that a new refresh token, which exists nowhere else, is not lost.
+package keeping
 
 import (
 	"context"
@@ -30,9 +31,9 @@ func importOf(s *config.Settings, path string) string {
 	return command + " " + path
 }
 
-// keepUnsaved handles an account that is not saved because of failed, or for a dry
+// Unsaved handles an account that is not saved because of failed, or for a dry
 // run (nil). It keeps e elsewhere if its refresh token is precious.
-func keepUnsaved(out io.Writer, s *config.Settings, e *accountfile.Entry, precious bool, failed error) error {
+func Unsaved(out io.Writer, s *config.Settings, e *accountfile.Entry, precious bool, failed error) error {
 	if !precious {
 		return failed
 	}
@@ -47,10 +48,10 @@ func keepUnsaved(out io.Writer, s *config.Settings, e *accountfile.Entry, precio
 	return nil
 }
 
-// keep handles an account whose refresh token exists nowhere else, after write has
-// tried to save it. If write failed, with cause, keep puts the account elsewhere, or
+// Keep handles an account whose refresh token exists nowhere else, after write has
+// tried to save it. If write failed, with cause, Keep puts the account elsewhere, or
 // calls write again until ctx ends.
-func keep(ctx context.Context, out io.Writer, s *config.Settings, e *accountfile.Entry, cause error, write func() error) error {
+func Keep(ctx context.Context, out io.Writer, s *config.Settings, e *accountfile.Entry, cause error, write func() error) error {
 	for cause != nil {
 		path, err := accountfile.Rescue(s.Accounts(), []*accountfile.Entry{e})
 		if err == nil {
@@ -68,10 +69,10 @@ func keep(ctx context.Context, out io.Writer, s *config.Settings, e *accountfile
 	return nil
 }
 
-// settleSaver ends the use of a Saver: it tells where the new refresh tokens are, and
+// Settle ends the use of a Saver: it tells where the new refresh tokens are, and
 // tries again to save those that are in memory only, until ctx ends. The error says
 // which the accounts file does not have.
-func settleSaver(ctx context.Context, out io.Writer, s *config.Settings, saver *verify.Saver) error {
+func Settle(ctx context.Context, out io.Writer, s *config.Settings, saver *verify.Saver) error {
 	for {
 		err := saver.Flush()
 		if err == nil {

@@ -1,4 +1,4 @@
-package main
+package keeping
 
 import (
 	"bufio"
@@ -12,17 +12,17 @@ import (
 	"xoauth2-proxy/internal/config"
 )
 
-// tokenPlace is where a new refresh token goes. The zero value is the accounts file.
-type tokenPlace struct {
+// Place is where a new refresh token goes. The zero value is the accounts file.
+type Place struct {
 	file  *accountfile.SecretFile // to which the account refers, or nil
 	token account.Secret          // for the file, in clear
 }
 
-// find finds where the refresh token of the account with that email is. reference is
+// Find finds where the refresh token of the account with that email is. reference is
 // the one in the accounts file that a new token would replace, "" if none; why says
 // why it cannot stay.
-func (p *tokenPlace) find(settings *config.Settings, email string) (reference string, why error) {
-	_, err := edit(settings, accountfile.EditOptions{Create: true, DryRun: true}, func(l *accountfile.List) error {
+func (p *Place) Find(settings *config.Settings, email string) (reference string, why error) {
+	_, err := accountfile.Edit(settings.Accounts(), accountfile.EditOptions{Create: true, DryRun: true}, func(l *accountfile.List) error {
 		reference = l.Reference(email, "refresh_token")
 		return nil
 	})
@@ -40,16 +40,16 @@ func (p *tokenPlace) find(settings *config.Settings, email string) (reference st
 	return "", nil
 }
 
-// take takes the refresh token out of e, if it is for a file.
-func (p *tokenPlace) take(e *accountfile.Entry) {
+// Take takes the refresh token out of e, if it is for a file.
+func (p *Place) Take(e *accountfile.Entry) {
 	if p.file != nil && e.Get("refresh_token") != "" {
 		p.token = account.NewSecret(e.Get("refresh_token"))
 	}
 }
 
-// write writes the token that take took, and returns what is left of e for the accounts
+// Write writes the token that Take took, and returns what is left of e for the accounts
 // file, until restore gives e its token back.
-func (p *tokenPlace) write(out io.Writer, e *accountfile.Entry) (restore func(), err error) {
+func (p *Place) Write(out io.Writer, e *accountfile.Entry) (restore func(), err error) {
 	if p.file == nil || p.token.IsZero() {
 		return func() {}, nil
 	}
@@ -65,8 +65,8 @@ func (p *tokenPlace) write(out io.Writer, e *accountfile.Entry) (restore func(),
 // errKeepsReference: the person does not want the reference replaced.
 var errKeepsReference = errors.New("say --replace-reference to have the new refresh token put into the accounts file in its place")
 
-// agree has the person agree that the new refresh token of email replaces a reference.
-func agree(out io.Writer, keyboard *bufio.Scanner, email, reference string, why error) error {
+// Agree has the person agree that the new refresh token of email replaces a reference.
+func Agree(out io.Writer, keyboard *bufio.Scanner, email, reference string, why error) error {
 	why = fmt.Errorf("the refresh_token of %s is %s, where a new one cannot go: %w", email, reference, why)
 	fmt.Fprintf(out, "%v\nPut the new one into the accounts file in its place? [y/N] ", why)
 	if keyboard.Scan() {
