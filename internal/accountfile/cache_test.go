@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accountfile/internal/split"
 	"xoauth2-proxy/internal/keyfile"
 )
 
@@ -310,16 +311,15 @@ func TestCacheOfPairs(t *testing.T) {
 // TestSplitterWindows splits files that do not fit into memory: the pieces are
 // the same, and together they are the file.
 func TestSplitterWindows(t *testing.T) {
-	split := func(text []byte, window int) (pieces []string, err error) {
-		s := newSplitter(bytes.NewReader(text))
-		s.window = make([]byte, 0, window)
-		head, err := s.head()
+	cut := func(text []byte, window int) (pieces []string, err error) {
+		s := split.New(bytes.NewReader(text), window)
+		head, err := s.Head()
 		if err != nil {
 			return nil, err
 		}
 		pieces = append(pieces, string(head))
 		for {
-			text, gap, err := s.next()
+			text, gap, err := s.Next()
 			if err != nil {
 				return nil, err
 			}
@@ -328,7 +328,7 @@ func TestSplitterWindows(t *testing.T) {
 			}
 			pieces = append(pieces, string(text[:gap]), string(text[gap:]))
 		}
-		tail, err := s.tail(nil)
+		tail, err := s.Tail(nil)
 		return append(pieces, string(tail)), err
 	}
 	for seed := range uint64(20) {
@@ -337,8 +337,8 @@ func TestSplitterWindows(t *testing.T) {
 			s.change()
 		}
 		text := s.text()
-		want, err := split(text, len(text)+1)
-		if errors.Is(err, errOddFile) && bytes.Contains(text, []byte(`\u0075`)) {
+		want, err := cut(text, len(text)+1)
+		if errors.Is(err, split.ErrOddFile) && bytes.Contains(text, []byte(`\u0075`)) {
 			continue // the name of the array is spelled in another way
 		}
 		if err != nil {
@@ -348,7 +348,7 @@ func TestSplitterWindows(t *testing.T) {
 			t.Fatalf("the pieces are\n%s\nof\n%s", all, text)
 		}
 		for window := len("\ufeff") + len(want[0]); window < len(text)+1; window += 1 + s.IntN(50) {
-			if got, err := split(text, window); err != nil || !slices.Equal(got, want) {
+			if got, err := cut(text, window); err != nil || !slices.Equal(got, want) {
 				t.Fatalf("with a window of %d: %v\n%q\nwant\n%q", window, err, got, want)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/tailscale/hujson"
 
 	"xoauth2-proxy/internal/accountfile/internal/jsonedit"
+	"xoauth2-proxy/internal/accountfile/internal/split"
 	"xoauth2-proxy/internal/keyfile"
 )
 
@@ -48,7 +49,7 @@ func (p *piece) next() {
 func parsePiece(text []byte, depth int) (hujson.Value, error) {
 	v, ok := keyfile.ParseValue(text, depth)
 	if !ok {
-		return hujson.Value{}, errOddFile
+		return hujson.Value{}, split.ErrOddFile
 	}
 	return v, nil
 }
@@ -73,7 +74,7 @@ func inMemory(data []byte) source {
 // out as a splitter expects it, or has a mistake in it, it is parsed as a whole, and
 // begin is called again. Problems go to ps.
 func takeApart(name string, from source, ps *keyfile.Problems, begin func() taker) parts {
-	if p, err := split(name, newSplitter(from.from), begin()); err == nil {
+	if p, err := takePieces(name, split.New(from.from, split.Window), begin()); err == nil {
 		return p
 	}
 	data, err := from.whole()
@@ -84,17 +85,17 @@ func takeApart(name string, from source, ps *keyfile.Problems, begin func() take
 	return cutUp(name, data, ps, begin())
 }
 
-// split takes a file apart as it is read.
-func split(name string, from *splitter, take taker) (parts, error) {
-	head, err := from.head()
+// takePieces takes a file apart as it is read.
+func takePieces(name string, from *split.Splitter, take taker) (parts, error) {
+	head, err := from.Head()
 	if err != nil {
 		return parts{}, err
 	}
 	skeleton := bytes.Clone(head)
 	var marks []int // the offsets of {} in the skeleton
-	p := piece{before: countLines(head), depth: from.depth}
+	p := piece{before: countLines(head), depth: from.Depth()}
 	for {
-		if p.text, p.gap, err = from.next(); err != nil {
+		if p.text, p.gap, err = from.Next(); err != nil {
 			return parts{}, err
 		}
 		if p.text == nil {
@@ -112,17 +113,17 @@ func split(name string, from *splitter, take taker) (parts, error) {
 		p.next()
 	}
 	end, cut := len(skeleton), p.before-countLines(skeleton)
-	if skeleton, err = from.tail(skeleton); err != nil {
+	if skeleton, err = from.Tail(skeleton); err != nil {
 		return parts{}, err
 	}
 	f := keyfile.Parse(name, skeleton, new(keyfile.Problems), new(keyfile.Report))
 	if f == nil {
-		return parts{}, errOddFile
+		return parts{}, split.ErrOddFile
 	}
 	f.Cut(end, cut)
 	array := accountArray(f)
 	if array == nil || !marked(array.Value.(*hujson.Array).Elements, marks) {
-		return parts{}, errOddFile
+		return parts{}, split.ErrOddFile
 	}
 	return partsAround(f, skeleton, array), nil
 }

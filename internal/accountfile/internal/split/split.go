@@ -1,4 +1,7 @@
-package accountfile
+// Package split cuts a file of accounts into its elements as it is read, so that it is
+// never in memory as a whole. It knows just enough of the syntax to skip strings and
+// comments; anything else is an odd file.
+package split
 
 import (
 	"bytes"
@@ -9,52 +12,55 @@ import (
 )
 
 const (
-	// firstWindow is how much of a file is in memory while it is split. An
+	// Window is how much of a file is in memory while it is split, in octets. An
 	// account that does not fit makes it larger, up to mostWindow.
-	firstWindow = 256 << 10
-	mostWindow  = 16 << 20
+	Window     = 256 << 10
+	mostWindow = 16 << 20
 )
 
-// errOddFile says that a file is not laid out as a splitter expects it.
-var errOddFile = errors.New("the file cannot be taken apart into accounts")
+// ErrOddFile says that a file is not laid out as a Splitter expects it.
+var ErrOddFile = errors.New("the file cannot be taken apart into accounts")
 
-// splitter cuts a file of accounts into its elements as it is read, so that it is
-// never in memory as a whole. It knows just enough of the syntax to skip strings
-// and comments; anything else is an odd file. A mistake of the splitter does no
-// harm: the rest of the file does not parse as expected (see marked), and the file
-// is parsed as a whole.
-type splitter struct {
+// Splitter is one file that is being read. It may be mistaken: its user checks that
+// the head and the tail parse as expected around the elements.
+type Splitter struct {
 	from   io.Reader
 	window []byte
 	at     int // of what was not handed out yet, in window
 	total  int // octets read
 	ended  bool
-	depth  int // of the array of accounts: 1 or 2
+	depth  int // see Depth
 }
 
-func newSplitter(from io.Reader) *splitter {
-	return &splitter{from: from, window: make([]byte, 0, firstWindow)}
+// New returns a splitter of the file with that text. Window says how large the window
+// is at first.
+func New(from io.Reader, window int) *Splitter {
+	return &Splitter{from: from, window: make([]byte, 0, window)}
 }
 
-// head returns what is in front of the first element: all up to the bracket that
-// begins the array, without a byte order mark. It is the caller's until next.
-func (s *splitter) head() ([]byte, error) {
+// Head returns what is in front of the first element: all up to the bracket that
+// begins the array, without a byte order mark. It is the caller's until Next.
+func (s *Splitter) Head() ([]byte, error) {
 	if err := s.more(); err != nil { // a head that is longer is odd
 		return nil, err
 	}
 	text := bytes.TrimPrefix(s.window, []byte(keyfile.ByteOrderMark))
 	end, depth := arrayBegin(text)
 	if end < 0 {
-		return nil, errOddFile
+		return nil, ErrOddFile
 	}
 	s.at, s.depth = len(s.window)-len(text)+end, depth
 	return text[:end], nil
 }
 
-// next returns the next element, which is an object, and the gap in front of it:
+// Depth returns how deep the array of accounts is: 1 if it is all of the file, and 2 if
+// it is in an object. It is known after Head.
+func (s *Splitter) Depth() int { return s.depth }
+
+// Next returns the next element, which is an object, and the gap in front of it:
 // so many octets of white space, comments and commas. After the last one the text
 // is nil. It is the caller's until the next call.
-func (s *splitter) next() (text []byte, gap int, err error) {
+func (s *Splitter) Next() (text []byte, gap int, err error) {
 	for {
 		left := s.window[s.at:]
 		begin := skipGap(left)
@@ -62,7 +68,7 @@ func (s *splitter) next() (text []byte, gap int, err error) {
 			return nil, 0, nil
 		}
 		if begin < len(left) && left[begin] != '{' && left[begin] != '/' {
-			return nil, 0, errOddFile
+			return nil, 0, ErrOddFile
 		}
 		if end := objectEnd(left, begin); end >= 0 {
 			s.at += end
@@ -74,8 +80,8 @@ func (s *splitter) next() (text []byte, gap int, err error) {
 	}
 }
 
-// tail appends all that is left to b.
-func (s *splitter) tail(b []byte) ([]byte, error) {
+// Tail appends all that is left to b.
+func (s *Splitter) Tail(b []byte) ([]byte, error) {
 	for {
 		b = append(b, s.window[s.at:]...)
 		s.at = len(s.window)
@@ -89,15 +95,15 @@ func (s *splitter) tail(b []byte) ([]byte, error) {
 }
 
 // more fills the window after what is not handed out yet.
-func (s *splitter) more() error {
+func (s *Splitter) more() error {
 	if s.ended {
-		return errOddFile
+		return ErrOddFile
 	}
 	left := copy(s.window[:cap(s.window)], s.window[s.at:])
 	s.window, s.at = s.window[:left], 0
 	if left == cap(s.window) {
 		if left >= mostWindow {
-			return errOddFile
+			return ErrOddFile
 		}
 		s.window = append(make([]byte, 0, 2*left), s.window...)
 	}
@@ -111,7 +117,7 @@ func (s *splitter) more() error {
 		return err
 	}
 	if s.total > keyfile.MaxSize {
-		return errOddFile
+		return ErrOddFile
 	}
 	return nil
 }
