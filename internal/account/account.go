@@ -130,6 +130,8 @@ type Account struct {
 	ClientSecret Secret
 	// ClientAuth is how ClientSecret is sent. Empty means ClientSecretPost.
 	ClientAuth ClientAuth
+	// SecretExpires is when ClientSecret ends, as the operator knows it; zero: not known.
+	SecretExpires time.Time
 	// RefreshToken is the configured one. The provider may have rotated it since.
 	RefreshToken Secret
 	// Certificate is the client's certificate in PEM form. With it the client

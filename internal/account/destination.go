@@ -35,6 +35,7 @@ var parts = []struct {
 	{"Avoid", "avoid", apart},
 	{"ClientPassword", "client_password", apart}, // what clients send to the proxy
 	{"ClientSecret", "client_secret", secret},
+	{"SecretExpires", "client_secret_expires", apart},
 	{"ClientAuth", "client_auth", apart}, // in which part of a request the secret is sent
 	{"RefreshToken", "refresh_token", secret},
 	{"Certificate", "client_certificate", apart}, // public

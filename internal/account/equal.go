@@ -26,7 +26,8 @@ func (a *Account) sameUse(b *Account) bool {
 		a.SMTP == b.SMTP &&
 		a.SourceIP == b.SourceIP && a.Extensions == b.Extensions && a.AnnouncedSize == b.AnnouncedSize &&
 		a.Limits == b.Limits &&
-		a.RefreshMargin == b.RefreshMargin && a.Retry == b.Retry && a.KeepAlive == b.KeepAlive
+		a.RefreshMargin == b.RefreshMargin && a.Retry == b.Retry && a.KeepAlive == b.KeepAlive &&
+		a.SecretExpires.Equal(b.SecretExpires)
 }
 
 // Reusing returns a snapshot with the same accounts as s, in which each account that equals

@@ -13,6 +13,9 @@ func other(t *testing.T, f reflect.Value, name string) {
 	case *Secret:
 		*x = NewSecret("another")
 		return
+	case *time.Time:
+		*x = x.Add(time.Second)
+		return
 	case *netip.Addr:
 		*x = netip.MustParseAddr("192.0.2.1")
 		return

@@ -27,13 +27,16 @@ var retryPolicy = RetryPolicy{MaxAttempts: 2, BackoffFactor: 2, MaxDelay: 30 * t
 // Gmail returns the preset for Gmail and Google Workspace.
 func Gmail() Provider {
 	p := Provider{
-		Name:              "gmail",
-		SMTP:              Endpoint{"smtp.gmail.com", 587, TLSStartTLS},
-		TokenURL:          "https://oauth2.googleapis.com/token",
-		AuthURL:           "https://accounts.google.com/o/oauth2/v2/auth",
-		ConsentScope:      "https://mail.google.com/", // not to be had by device code
-		AppScope:          "https://mail.google.com/",
-		KeepAlive:         60 * day, // dies after six months
+		Name:         "gmail",
+		SMTP:         Endpoint{"smtp.gmail.com", 587, TLSStartTLS},
+		TokenURL:     "https://oauth2.googleapis.com/token",
+		AuthURL:      "https://accounts.google.com/o/oauth2/v2/auth",
+		ConsentScope: "https://mail.google.com/", // not to be had by device code
+		AppScope:     "https://mail.google.com/",
+		KeepAlive:    60 * day,
+		// "Not been used for six months", which are 181 days at least:
+		// https://developers.google.com/identity/protocols/oauth2#expiration
+		RefreshIdle:       181 * day,
 		NeedsClientSecret: true,
 		Extensions:        Ext8BITMIME | ExtSMTPUTF8, // no DSN, no BINARYMIME in the EHLO reply
 		RefreshMargin:     5 * time.Minute,
@@ -78,7 +81,10 @@ func Outlook() Provider {
 		DeviceURL:    "https://login.microsoftonline.com/common/oauth2/v2.0/devicecode",
 		ConsentScope: "https://outlook.office.com/SMTP.Send offline_access",
 		AppScope:     "https://outlook.office365.com/.default",
-		KeepAlive:    30 * day, // dies after 90 days
+		KeepAlive:    30 * day,
+		// https://learn.microsoft.com/entra/identity-platform/refresh-tokens; those of
+		// single-page applications end after 24 hours, which answers tell.
+		RefreshIdle: 90 * day,
 		// Mailboxes of persons: the endpoint that their refresh tokens were
 		// issued by.
 		PersonalTokenURL: "https://login.live.com/oauth20_token.srf",

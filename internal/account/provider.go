@@ -62,6 +62,12 @@ type Provider struct {
 	// KeepAlive is how long a refresh token may be unused before it is used to
 	// keep it from expiring: far below the provider's limit.
 	KeepAlive time.Duration
+	// RefreshIdle is the provider's limit: a refresh token that is unused for so long ends.
+	// 0: it is not known.
+	RefreshIdle time.Duration
+	// SecretExpires is for accounts that do not say when their client secret ends; zero: it
+	// is not known.
+	SecretExpires time.Time
 }
 
 // Ceilings are upper bounds on Limits, for what a provider refuses, delays or
@@ -118,13 +124,16 @@ func (p Provider) ForTenant(tenant string) (forTenant Provider, ok bool) {
 }
 
 // FillFlow fills in the provider's values for the account's flow, where the account has
-// none: the scope of an application and KeepAlive.
+// none: the scope of an application, KeepAlive and the end of the client secret.
 func (p *Provider) FillFlow(a *Account) {
 	if a.Scope == "" && (a.Flow == FlowClientCredentials || a.Flow == FlowServiceAccount) {
 		a.Scope = p.AppScope
 	}
 	if a.KeepAlive == 0 {
 		a.KeepAlive = p.KeepAlive
+	}
+	if a.SecretExpires.IsZero() && !a.ClientSecret.IsZero() {
+		a.SecretExpires = p.SecretExpires
 	}
 }
 

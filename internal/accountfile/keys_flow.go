@@ -20,6 +20,7 @@ type flowDraft struct {
 	command                          keyfile.Given[[]string]
 	sendSecret                       keyfile.Given[bool]
 	keepAlive                        keyfile.Given[time.Duration]
+	secretExpires                    keyfile.Given[time.Time]
 }
 
 // flowKeys are the keys of an account about its tokens.
@@ -54,6 +55,8 @@ var flowKeys = []keyfile.Key[accountDraft]{
 		"scope to send with a token request; default: the provider's"),
 	keyfile.Opt("send_client_secret", keyfile.Boolean, func(d *accountDraft) *keyfile.Given[bool] { return &d.sendSecret },
 		"sends the client_secret with a refresh; default: the provider's"),
+	keyfile.Opt("client_secret_expires", accountkeys.SecretExpires, func(d *accountDraft) *keyfile.Given[time.Time] { return &d.secretExpires },
+		`when the client_secret ends, as the provider's page of the client shows it: a date, or a date and time, as in RFC 3339; "xoauth2-proxy forecast" warns before it; default: the provider's`),
 	keyfile.Opt("oauth_keep_alive", accountkeys.KeepAlive, func(d *accountDraft) *keyfile.Given[time.Duration] { return &d.keepAlive },
 		"how long the refresh token may be unused before it is used to keep it from expiring, 0 for ever; default: the provider's"),
 	keyfile.Secret(keyfile.Set("oauth_proxy", keyfile.CheckedSecret(accountkeys.CheckProxyURL), func(d *accountDraft) *account.Secret { return &d.a.TokenProxy },

@@ -39,6 +39,12 @@ func (r *accountReader) resolveFlow(d *accountDraft, p *account.Provider) {
 	if d.scope.OK() {
 		a.Scope = d.scope.Value
 	}
+	switch {
+	case !a.ClientSecret.IsZero():
+		a.SecretExpires = d.secretExpires.Value
+	case d.secretExpires.OK():
+		d.secretExpires.Entry.Status, d.secretExpires.Entry.Note = keyfile.Ignored, "no client_secret is sent"
+	}
 	if d.keepAlive.OK() {
 		a.KeepAlive = accountkeys.OrNever(d.keepAlive.Value)
 	}
@@ -138,6 +144,7 @@ func (r *accountReader) noteUnused(d *accountDraft, flow account.Flow) {
 	}{
 		{&d.a.ClientID, []account.Flow{refresh, app, service}},
 		{&d.clientSecret, []account.Flow{refresh, app, external}},
+		{&d.secretExpires, []account.Flow{refresh, app, external}},
 		{&d.refreshToken, []account.Flow{refresh}},
 		{&d.certificate, []account.Flow{refresh, app}},
 		{&d.privateKey, []account.Flow{refresh, app, service}},

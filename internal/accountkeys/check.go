@@ -75,6 +75,17 @@ func KeepAlive(v *keyfile.Value) (time.Duration, bool) {
 	return d, ok
 }
 
+// SecretExpires reads client_secret_expires by RFC 3339: a date, which is its first moment in
+// UTC, or a date and time.
+var SecretExpires = keyfile.Checked(func(s string) (time.Time, error) {
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, errors.New(`must be a date as in "2027-03-01", or a date and time as in "2027-03-01T12:00:00Z"`)
+})
+
 // OrNever turns the 0 of a file into -1, which stands for never in a provider and an
 // account.
 func OrNever(d time.Duration) time.Duration {

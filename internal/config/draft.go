@@ -56,6 +56,7 @@ type providerDraft struct {
 	tokenURL, scope keyfile.Given[string]
 	consent         consentDraft
 	keepAlive       keyfile.Given[time.Duration]
+	secretExpires   keyfile.Given[time.Time]
 	sendSecret      keyfile.Given[bool]
 	clientAuth      keyfile.Given[account.ClientAuth]
 	refreshMargin   keyfile.Given[time.Duration]

@@ -118,6 +118,34 @@ func TestFlowOfProvider(t *testing.T) {
 	}
 }
 
+// TestSecretExpires: the end of a client secret is the account's, else the provider's, and
+// has no effect where no secret is sent.
+func TestSecretExpires(t *testing.T) {
+	day := time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC)
+	provider := func(name string) string {
+		return `{"providers": {"` + name + `": {"client_secret_expires": "2027-03-01T14:30:00+02:00"}}}`
+	}
+	for _, tt := range []struct {
+		provider, config, keys string
+		want                   time.Time
+	}{
+		{"gmail", "", "", time.Time{}},
+		{"gmail", "", `"client_secret_expires": "2027-03-01"`, day},
+		{"gmail", provider("gmail"), "", day.Add(12*time.Hour + 30*time.Minute)},
+		{"gmail", provider("gmail"), `"client_secret_expires": "2027-03-01"`, day},
+		{"outlook", provider("outlook"), `"client_secret_expires": "2027-03-01"`, time.Time{}},
+		{"outlook", provider("outlook"), `"send_client_secret": true`, day.Add(12*time.Hour + 30*time.Minute)},
+	} {
+		a, report := oneAccount(t, tt.provider, tt.config, tt.keys)
+		if !a.SecretExpires.Equal(tt.want) {
+			t.Errorf("%s, %s, %s: %v, want %v", tt.provider, tt.config, tt.keys, a.SecretExpires, tt.want)
+		}
+		if tt.want.IsZero() && strings.Contains(tt.keys, "expires") {
+			checkReport(t, report, `accounts[].client_secret_expires = "2027-03-01": ignored: no client_secret is sent`)
+		}
+	}
+}
+
 // TestSecretsAreResolved has every secret of both files elsewhere.
 func TestSecretsAreResolved(t *testing.T) {
 	key := seal.GenerateKey()

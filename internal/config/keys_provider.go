@@ -25,6 +25,8 @@ var providerTable = keyfile.NewTable(
 			"sends the client_secret with a refresh; default true, for outlook false: its public clients are refused with one"),
 		keyfile.Opt("client_auth", keyfile.OneOf(nil, account.ClientSecretPost, account.ClientSecretBasic), func(p *providerDraft) *keyfile.Given[account.ClientAuth] { return &p.clientAuth },
 			`how the client_secret is sent to the token endpoint: "client_secret_post", as a field of the form, or "client_secret_basic", in the header Authorization (RFC 6749 section 2.3.1); default "client_secret_post"`),
+		keyfile.Opt("client_secret_expires", accountkeys.SecretExpires, func(p *providerDraft) *keyfile.Given[time.Time] { return &p.secretExpires },
+			`when the client_secret of the accounts ends that do not say it themselves: a date, or a date and time, as in RFC 3339; "xoauth2-proxy forecast" warns before it; default none`),
 		keyfile.Opt("auth_url", keyfile.Checked(accountkeys.CheckTokenURL), func(p *providerDraft) *keyfile.Given[string] { return &p.consent.authURL },
 			"https URL that a person gives consent at, in a browser; known for gmail and outlook"),
 		keyfile.Opt("device_url", keyfile.Checked(accountkeys.CheckTokenURL), func(p *providerDraft) *keyfile.Given[string] { return &p.consent.deviceURL },

@@ -99,6 +99,7 @@ func (d *providerDraft) settleEndpoints(p *account.Provider) {
 	if d.keepAlive.OK() {
 		p.KeepAlive = accountkeys.OrNever(d.keepAlive.Value)
 	}
+	p.SecretExpires = d.secretExpires.Value
 }
 
 // readProviders reads the sections providers.NAME.
