@@ -70,6 +70,7 @@ func (s *Source) keep(got flow.Issued, rotated bool) {
 	now := time.Now()
 	s.mu.Lock()
 	r := s.record
+	r.noteEnd(got.RefreshEnds.Round(0), now, rotated)
 	r.Access, r.Refreshed, r.Expiry = account.NewSecret(got.Access), now, got.Expiry.Round(0)
 	r.Credentials = s.fingerprint
 	if rotated {
@@ -89,6 +90,7 @@ func (s *Source) keepRefresh(refresh account.Secret) {
 	now := time.Now()
 	s.mu.Lock()
 	s.record.Refresh, s.record.Rotated, s.loaded = refresh, now, true
+	s.record.RefreshEnds, s.record.RefreshRolls = time.Time{}, false
 	if s.record.Seen.IsZero() {
 		s.record.Seen = now
 	}

@@ -173,6 +173,58 @@ func TestStateFromStore(t *testing.T) {
 	}
 }
 
+// TestRefreshTokenEnds: the end of a refresh token that an answer gives is kept, over answers
+// that do not give it and over a restart; and whether a use puts it off.
+func TestRefreshTokenEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		ends  []time.Duration // by the answers of each day, from then on; 0: not given
+		want  time.Duration   // from the last answer on
+		rolls bool
+	}{
+		{"not given", []time.Duration{0, 0}, 0, false},
+		{"given once", []time.Duration{7 * day, 0, 0}, 5 * day, false},
+		{"the rest", []time.Duration{7 * day, 6*day + time.Second, 5 * day}, 5 * day, false},
+		{"anew by each use", []time.Duration{2 * day, 2 * day, 2 * day}, 2 * day, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			store := new(memoryStore)
+			a := bubbleAccount(1)
+			inBubble(t, withStore(store), func(t *testing.T, m *Manager, f *fakeFlow) {
+				m.Retain(snapshot(t, a))
+				for _, left := range tt.ends {
+					time.Sleep(day)
+					ends := time.Now().Add(left)
+					if left == 0 {
+						ends = time.Time{}
+					}
+					f.set(func(f *fakeFlow) { f.ends = ends })
+					if err := m.ForceRefresh(t.Context(), a); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := m.ForceRefresh(t.Context(), a); err != nil { // at once: it tells nothing new
+					t.Fatal(err)
+				}
+				var want time.Time
+				if tt.want > 0 {
+					want = time.Now().Add(tt.want)
+				}
+				st, _ := m.State(a.ID)
+				kept, _, err := store.Load(ChainOf(a))
+				for _, r := range []Record{st.Kept, kept} {
+					if !r.RefreshEnds.Equal(want) || r.RefreshRolls != tt.rolls || !r.LastUse().Equal(time.Now()) || err != nil {
+						t.Errorf("ends %v, rolls %v, used %v, %v; want %v", r.RefreshEnds, r.RefreshRolls, r.LastUse(), err, want)
+					}
+				}
+				if !st.Kept.Access.IsZero() || !st.Kept.Refresh.IsZero() {
+					t.Error("the state has a token")
+				}
+			})
+		})
+	}
+}
+
 // TestRefreshTokenWithoutToken has answers whose access token is of no use and
 // whose refresh token the provider has rotated to: it is used the next time.
 func TestRefreshTokenWithoutToken(t *testing.T) {

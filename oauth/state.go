@@ -40,6 +40,8 @@ type AccountState struct {
 	NextRefresh time.Time
 	// LastRotation is when the provider replaced the refresh token last.
 	LastRotation time.Time
+	// Kept is what is stored of the account's chain, without its tokens.
+	Kept Record
 	// KeepAlive is the latest time of the next refresh, see Config.KeepAlive.
 	KeepAlive time.Time
 	// LastUsed is when a client asked for the token last, in this run.
@@ -80,6 +82,8 @@ func (m *Manager) State(accountID string) (st AccountState, ok bool) {
 	st.Flow = a.TokenFlow()
 	r, known := m.recordIfKnown(a, s)
 	st.Issued, st.Expiry, st.LastRotation = r.Refreshed, r.Expiry, r.Rotated
+	st.Kept = r
+	st.Kept.Refresh, st.Kept.Access = account.Secret{}, account.Secret{}
 	st.Unsaved = m.pending.Has(ChainOf(a))
 	if period := m.keepAlivePeriod(a); known && period > 0 {
 		st.KeepAlive = keepAliveDue(r, a, period)

@@ -26,6 +26,10 @@ type Record struct {
 	Refresh account.Secret
 	// Rotated is when the provider gave it.
 	Rotated time.Time
+	// RefreshEnds is when the newest refresh token ends, by the provider's answer; zero if
+	// that does not say. RefreshRolls: a use of the token puts the end off.
+	RefreshEnds  time.Time
+	RefreshRolls bool
 	// Access is the newest access token, zero when there is none, Refreshed
 	// when it was issued and Expiry when it ends.
 	Access    account.Secret
@@ -36,6 +40,29 @@ type Record struct {
 	Credentials [sha256.Size]byte
 	// Seen is when the proxy first met the chain.
 	Seen time.Time
+}
+
+// LastUse is when the refresh token was used or issued last, zero if it is not known that it
+// ever was. A token that was not used since is older than Seen.
+func (r *Record) LastUse() time.Time {
+	if r.Rotated.After(r.Refreshed) {
+		return r.Rotated
+	}
+	return r.Refreshed
+}
+
+// noteEnd notes what the answer to a refresh says about the end of the refresh token; zero:
+// nothing, which holds for a new token only.
+func (r *Record) noteEnd(ends, now time.Time, rotated bool) {
+	if ends.IsZero() && !rotated {
+		return
+	}
+	if since := now.Sub(r.Refreshed); ends.IsZero() || r.RefreshEnds.IsZero() {
+		r.RefreshRolls = false
+	} else if since > time.Minute { // else rounding counts for more
+		r.RefreshRolls = ends.Sub(r.RefreshEnds) > since/2
+	}
+	r.RefreshEnds = ends
 }
 
 // Store keeps the state of chains across restarts. Its methods are safe for

@@ -23,6 +23,7 @@ type fakeFlow struct {
 	mu      sync.Mutex
 	took    time.Duration
 	lasts   time.Duration // of a token; 0: an hour
+	ends    time.Time     // of the refresh token
 	err     *Error
 	panics  bool
 	calls   []time.Time
@@ -35,7 +36,7 @@ func (f *fakeFlow) Fetch(ctx context.Context, g flow.Grant) (flow.Issued, *Error
 	f.calls = append(f.calls, time.Now())
 	f.now++
 	f.maximum = max(f.maximum, f.now)
-	n, took, lasts, err, panics := len(f.calls), f.took, cmp.Or(f.lasts, time.Hour), f.err, f.panics
+	n, took, lasts, ends, err, panics := len(f.calls), f.took, cmp.Or(f.lasts, time.Hour), f.ends, f.err, f.panics
 	f.mu.Unlock()
 	defer func() {
 		f.mu.Lock()
@@ -55,7 +56,7 @@ func (f *fakeFlow) Fetch(ctx context.Context, g flow.Grant) (flow.Issued, *Error
 	if err != nil {
 		return flow.Issued{}, err
 	}
-	return flow.Issued{Access: "access-" + strconv.Itoa(n), Refresh: g.Refresh, Expiry: time.Now().Add(lasts)}, nil
+	return flow.Issued{Access: "access-" + strconv.Itoa(n), Refresh: g.Refresh, Expiry: time.Now().Add(lasts), RefreshEnds: ends}, nil
 }
 
 func (f *fakeFlow) set(change func(*fakeFlow)) {

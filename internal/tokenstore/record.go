@@ -23,6 +23,9 @@ type record struct {
 	Expiry      time.Time `json:"expiry,omitzero"`
 	Credentials []byte    `json:"credentials,omitempty"`
 	Seen        time.Time `json:"seen,omitzero"`
+	// Versions before ignore these two, and drop them when they save the record.
+	RefreshEnds  time.Time `json:"refresh_ends,omitzero"`
+	RefreshRolls bool      `json:"refresh_rolls,omitempty"`
 }
 
 // keyOf returns the key of a chain: the length of the account's ID in two
@@ -51,7 +54,7 @@ func chainOf(key []byte) (c oauth.Chain, ok bool) {
 // encode returns the value of a record.
 func (s *Store) encode(key []byte, r oauth.Record) ([]byte, error) {
 	w := record{Refresh: r.Refresh.Reveal(), Rotated: r.Rotated.UTC(), Access: r.Access.Reveal(),
-		Refreshed: r.Refreshed.UTC(), Expiry: r.Expiry.UTC(), Seen: r.Seen.UTC()}
+		Refreshed: r.Refreshed.UTC(), Expiry: r.Expiry.UTC(), Seen: r.Seen.UTC(), RefreshEnds: r.RefreshEnds.UTC(), RefreshRolls: r.RefreshRolls}
 	if !r.Access.IsZero() {
 		w.Credentials = r.Credentials[:]
 	}
@@ -89,7 +92,8 @@ func (s *Store) decode(key []byte, value string) (oauth.Record, error) {
 		return oauth.Record{}, ErrDamaged
 	}
 	r := oauth.Record{Refresh: account.NewSecret(w.Refresh), Rotated: w.Rotated, Access: account.NewSecret(w.Access),
-		Refreshed: w.Refreshed, Expiry: w.Expiry, Seen: w.Seen}
+		Refreshed: w.Refreshed, Expiry: w.Expiry, Seen: w.Seen,
+		RefreshEnds: w.RefreshEnds, RefreshRolls: w.RefreshRolls}
 	copy(r.Credentials[:], w.Credentials)
 	return r, nil
 }

@@ -15,6 +15,8 @@ const (
 	// longestLife is the longest life that an access token is taken to have. A token
 	// that lasts longer is only replaced sooner.
 	longestLife = 24 * time.Hour
+	// longestRefresh is the longest life that a refresh token is taken to have.
+	longestRefresh = 10 * 365 * 24 * time.Hour
 	// longestInterval is the longest polling interval that is believed.
 	longestInterval = 5 * time.Minute
 )
@@ -28,7 +30,12 @@ var textFields = []string{
 
 // secondFields are the fields that hold a number of seconds, with the most that each
 // counts as.
-var secondFields = map[string]time.Duration{"expires_in": longestLife, "interval": longestInterval}
+var secondFields = map[string]time.Duration{"expires_in": longestLife, "interval": longestInterval,
+	refreshLives[0]: longestRefresh, refreshLives[1]: longestRefresh}
+
+// refreshLives are the fields with the life of the refresh token: no RFC has them. Google and
+// Microsoft send the first for tokens that do not last, Keycloak the second. A 0 is no bound.
+var refreshLives = [...]string{"refresh_token_expires_in", "refresh_expires_in"}
 
 // plainFields returns the JSON object body with only the fields that are read, each in
 // the form that its RFC gives it: a field of the wrong kind must not take the tokens
@@ -61,7 +68,7 @@ func plainFields(body []byte) (plain []byte, odd []string) {
 		}
 		if n, ok := secondsOf(raw, most); ok {
 			fields[name] = n
-		} else {
+		} else if !slices.Contains(refreshLives[:], name) {
 			odd = append(odd, name)
 		}
 	}

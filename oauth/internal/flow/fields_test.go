@@ -19,7 +19,8 @@ type secondary struct {
 	field, value string        // the value in JSON; "": the field is not there
 	life         time.Duration // of the token; 0: an hour
 	odd          bool
-	refresh      string // the refresh token that comes; "": R2
+	refresh      string        // the refresh token that comes; "": R2
+	refreshLife  time.Duration // of the refresh token; 0: it is not known
 }
 
 // secondaries has the fields beside the access token, each with good values and odd
@@ -112,6 +113,13 @@ var secondaries = []secondary{
 	{field: "ext_expires_in", value: `"x"`},
 	{field: "expires_on", value: `{}`},
 	{field: "refresh_token_expires_in", value: `-1`},
+	{field: "refresh_token_expires_in", value: `"soon"`},
+	{field: "refresh_token_expires_in", value: `null`},
+	{field: "refresh_token_expires_in", value: `604799`, refreshLife: 604799 * time.Second},
+	{field: "refresh_token_expires_in", value: `"604799.5"`, refreshLife: 604799 * time.Second},
+	{field: "refresh_token_expires_in", value: `1e30`, refreshLife: longestRefresh},
+	{field: "refresh_expires_in", value: `1800`, refreshLife: 30 * time.Minute},
+	{field: "refresh_expires_in", value: `0`}, // Keycloak's offline tokens
 	{field: "not_before", value: `[]`},
 	{field: "correlation_id", value: `7`},
 	{field: "expires", value: `-1`},
@@ -165,6 +173,13 @@ func TestSecondaryFields(t *testing.T) {
 			}
 			if left := time.Until(got.Expiry); left > life || left < life-5*time.Minute {
 				t.Errorf("%s: %s: the token is good for %v, want %v", flow, body, left, life)
+			}
+			if s.refreshLife > 0 && flow == "refresh_token" {
+				if left := time.Until(got.RefreshEnds); left > s.refreshLife || left < s.refreshLife-5*time.Minute {
+					t.Errorf("%s: the refresh token is good for %v, want %v", body, left, s.refreshLife)
+				}
+			} else if s.refreshLife == 0 && !got.RefreshEnds.IsZero() {
+				t.Errorf("%s: %s: the refresh token ends at %v", flow, body, got.RefreshEnds)
 			}
 			if odd := slices.Contains(got.Odd, s.field); odd != s.odd || len(got.Odd) > 1 {
 				t.Errorf("%s: %s: odd are %q", flow, body, got.Odd)

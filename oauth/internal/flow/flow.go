@@ -24,8 +24,10 @@ type Issued struct {
 	Refresh account.Secret // for the next refresh; zero: the same as before
 	Expiry  time.Time
 	At      time.Time // when it was issued; zero is now
-	Scope   string    // as the provider says it; may be empty
-	Odd     []string  // fields of the answer that could not be read and count as absent
+	// RefreshEnds is when the refresh token ends, used or not; zero: the answer does not say.
+	RefreshEnds time.Time
+	Scope       string   // as the provider says it; may be empty
+	Odd         []string // fields of the answer that could not be read and count as absent
 }
 
 // Flows runs the flows. Its methods except Close are safe for concurrent use.
@@ -102,6 +104,11 @@ func (f *Flows) token(tok *oauth2.Token, odd []string) (Issued, *Error) {
 	out := Issued{Access: tok.AccessToken, Refresh: account.NewSecret(tok.RefreshToken), Expiry: tok.Expiry, Odd: odd}
 	if !out.Expiry.After(now) {
 		out.Expiry = now.Add(f.lifetime)
+	}
+	for _, name := range refreshLives {
+		if seconds, ok := tok.Extra(name).(float64); ok {
+			out.RefreshEnds = now.Add(time.Duration(seconds) * time.Second)
+		}
 	}
 	if !namesBearer(tok.TokenType) {
 		return Issued{}, Local(errTokenType)
