@@ -28,53 +28,53 @@ var (
 
 // Replies to commands that are malformed, or out of sequence.
 var (
-	ReplyBareNewline    = Reply{500, EnhancedCode{5, 5, 2}, "Lines must end in CRLF and have no bare CR, bare LF or NUL", hint.None}
-	ReplyLineTooLong    = Reply{500, EnhancedCode{5, 5, 6}, "Line too long", hint.None}
-	ReplyUnknownVerb    = Reply{500, EnhancedCode{5, 5, 1}, "Command not recognized", hint.None}
-	ReplyBadArgs        = Reply{501, EnhancedCode{5, 5, 4}, "Syntax error in parameters or arguments", hint.None}
-	ReplyBadReversePath = Reply{501, EnhancedCode{5, 1, 7}, "Malformed sender address", hint.None}
-	ReplyBadPath        = Reply{501, EnhancedCode{5, 1, 3}, "Malformed recipient address", hint.None}
-	ReplyUnknownParam   = Reply{555, EnhancedCode{5, 5, 4}, "Parameter not recognized or not implemented", hint.None}
-	ReplyNeedUTF8       = Reply{553, EnhancedCode{5, 6, 7}, "Non-ASCII address needs the SMTPUTF8 parameter", hint.None}
-	ReplyNotImplemented = Reply{502, EnhancedCode{5, 5, 1}, "Command not implemented", hint.None}
-	ReplyBadSequence    = Reply{503, EnhancedCode{5, 5, 1}, "Bad sequence of commands", hint.None}
-	ReplyNoRecipients   = Reply{554, EnhancedCode{5, 5, 1}, "No valid recipients", hint.None}
-	ReplyTooManyErrors  = Reply{421, EnhancedCode{4, 7, 0}, "Too many errors, closing the connection", hint.None}
-	ReplyPipelinedTLS   = Reply{554, EnhancedCode{5, 5, 1}, "Commands pipelined behind STARTTLS were discarded", hint.None}
+	ReplyBareNewline    = Reply{500, EnhancedCode{5, 5, 2}, "Lines must end in CRLF and have no bare CR, bare LF or NUL", hint.BareNewline}
+	ReplyLineTooLong    = Reply{500, EnhancedCode{5, 5, 6}, "Line too long", hint.LineTooLong}
+	ReplyUnknownVerb    = Reply{500, EnhancedCode{5, 5, 1}, "Command not recognized", hint.UnknownCommand}
+	ReplyBadArgs        = Reply{501, EnhancedCode{5, 5, 4}, "Syntax error in parameters or arguments", hint.BadArguments}
+	ReplyBadReversePath = Reply{501, EnhancedCode{5, 1, 7}, "Malformed sender address", hint.BadSenderAddress}
+	ReplyBadPath        = Reply{501, EnhancedCode{5, 1, 3}, "Malformed recipient address", hint.BadRecipientAddress}
+	ReplyUnknownParam   = Reply{555, EnhancedCode{5, 5, 4}, "Parameter not recognized or not implemented", hint.UnknownParameter}
+	ReplyNeedUTF8       = Reply{553, EnhancedCode{5, 6, 7}, "Non-ASCII address needs the SMTPUTF8 parameter", hint.SMTPUTF8Missing}
+	ReplyNotImplemented = Reply{502, EnhancedCode{5, 5, 1}, "Command not implemented", hint.CommandNotImplemented}
+	ReplyBadSequence    = Reply{503, EnhancedCode{5, 5, 1}, "Bad sequence of commands", hint.BadSequence}
+	ReplyNoRecipients   = Reply{554, EnhancedCode{5, 5, 1}, "No valid recipients", hint.NoRecipients}
+	ReplyTooManyErrors  = Reply{421, EnhancedCode{4, 7, 0}, "Too many errors, closing the connection", hint.TooManyErrors}
+	ReplyPipelinedTLS   = Reply{554, EnhancedCode{5, 5, 1}, "Commands pipelined behind STARTTLS were discarded", hint.PipelinedSTARTTLS}
 )
 
 // Replies about authentication (RFC 4954 section 6).
 var (
-	ReplyAuthRequired     = Reply{530, EnhancedCode{5, 7, 0}, "Authentication required", hint.None}
-	ReplyTLSRequired      = Reply{530, EnhancedCode{5, 7, 0}, "Must issue a STARTTLS command first", hint.None}
-	ReplyUnknownMechanism = Reply{504, EnhancedCode{5, 5, 4}, "Unrecognized authentication mechanism", hint.None}
-	ReplyAuthCancelled    = Reply{501, EnhancedCode{5, 7, 0}, "Authentication cancelled", hint.None}
-	ReplyAuthMalformed    = Reply{501, EnhancedCode{5, 5, 2}, "Malformed authentication response", hint.None}
-	ReplyAuthFailed       = Reply{535, EnhancedCode{5, 7, 8}, "Authentication credentials invalid", hint.None}
+	ReplyAuthRequired     = Reply{530, EnhancedCode{5, 7, 0}, "Authentication required", hint.AuthRequired}
+	ReplyTLSRequired      = Reply{530, EnhancedCode{5, 7, 0}, "Must issue a STARTTLS command first", hint.STARTTLSRequired}
+	ReplyUnknownMechanism = Reply{504, EnhancedCode{5, 5, 4}, "Unrecognized authentication mechanism", hint.UnknownMechanism}
+	ReplyAuthCancelled    = Reply{501, EnhancedCode{5, 7, 0}, "Authentication cancelled", hint.AuthCancelled}
+	ReplyAuthMalformed    = Reply{501, EnhancedCode{5, 5, 2}, "Malformed authentication response", hint.AuthMalformed}
+	ReplyAuthFailed       = Reply{535, EnhancedCode{5, 7, 8}, "Authentication credentials invalid", hint.ClientLoginRefused}
 
 	// ReplyTempAuthFailure tells the MTA to keep the message and retry: the
 	// token endpoint failed, not the credentials.
-	ReplyTempAuthFailure = Reply{454, EnhancedCode{4, 7, 0}, "Temporary authentication failure", hint.None}
+	ReplyTempAuthFailure = Reply{454, EnhancedCode{4, 7, 0}, "Temporary authentication failure", hint.LoginDeferred}
 )
 
 // Replies about content.
 var (
-	ReplyTooBig         = Reply{552, EnhancedCode{5, 3, 4}, "Message size exceeds fixed maximum message size", hint.None}
-	ReplyBareLF         = Reply{554, EnhancedCode{5, 6, 0}, "Bare LF in message content, lines must end in CRLF", hint.None}
-	ReplyBareCR         = Reply{554, EnhancedCode{5, 6, 0}, "Bare CR in message content, lines must end in CRLF", hint.None}
-	ReplyCannotConvert  = Reply{554, EnhancedCode{5, 6, 3}, "Conversion required but not supported", hint.None}
-	ReplyNoUTF8Upstream = Reply{553, EnhancedCode{5, 6, 7}, "The account's provider does not support SMTPUTF8", hint.None}
+	ReplyTooBig         = Reply{552, EnhancedCode{5, 3, 4}, "Message size exceeds fixed maximum message size", hint.MessageTooBig}
+	ReplyBareLF         = Reply{554, EnhancedCode{5, 6, 0}, "Bare LF in message content, lines must end in CRLF", hint.BareLF}
+	ReplyBareCR         = Reply{554, EnhancedCode{5, 6, 0}, "Bare CR in message content, lines must end in CRLF", hint.BareCR}
+	ReplyCannotConvert  = Reply{554, EnhancedCode{5, 6, 3}, "Conversion required but not supported", hint.ConversionRequired}
+	ReplyNoUTF8Upstream = Reply{553, EnhancedCode{5, 6, 7}, "The account's provider does not support SMTPUTF8", hint.SMTPUTF8Unsupported}
 )
 
 // Replies about resources and the end of service. All ask to try again.
 var (
-	ReplyNoStorage          = Reply{452, EnhancedCode{4, 3, 1}, "Insufficient system storage, try again later", hint.None}
-	ReplyTooManyRcpts       = Reply{452, EnhancedCode{4, 5, 3}, "Too many recipients", hint.None}
-	ReplyLocalError         = Reply{451, EnhancedCode{4, 3, 0}, "Local error in processing", hint.None}
-	ReplyShutdown           = Reply{421, EnhancedCode{4, 3, 2}, "Service shutting down", hint.None}
-	ReplyTimeout            = Reply{421, EnhancedCode{4, 4, 2}, "Timeout, closing the connection", hint.None}
-	ReplyTooManyConnections = Reply{421, EnhancedCode{4, 7, 0}, "Too many connections, try again later", hint.None}
-	ReplyTooMuchInput       = Reply{421, EnhancedCode{4, 5, 0}, "Too much pipelined input, closing the connection", hint.None}
+	ReplyNoStorage          = Reply{452, EnhancedCode{4, 3, 1}, "Insufficient system storage, try again later", hint.MemoryUsedUp}
+	ReplyTooManyRcpts       = Reply{452, EnhancedCode{4, 5, 3}, "Too many recipients", hint.TooManyRecipients}
+	ReplyLocalError         = Reply{451, EnhancedCode{4, 3, 0}, "Local error in processing", hint.LocalError}
+	ReplyShutdown           = Reply{421, EnhancedCode{4, 3, 2}, "Service shutting down", hint.ShuttingDown}
+	ReplyTimeout            = Reply{421, EnhancedCode{4, 4, 2}, "Timeout, closing the connection", hint.ClientTimeout}
+	ReplyTooManyConnections = Reply{421, EnhancedCode{4, 7, 0}, "Too many connections, try again later", hint.TooManyConnections}
+	ReplyTooMuchInput       = Reply{421, EnhancedCode{4, 5, 0}, "Too much pipelined input, closing the connection", hint.TooMuchInput}
 )
 
 // ReplyForArgs returns the reply for an error of ParseMail, ParseRcpt,

@@ -1,16 +1,18 @@
 package codec
 
+import "xoauth2-proxy/internal/hint"
+
 // Replies about a session.
 var (
-	ReplyHelloFirst      = Reply{Code: 503, Enhanced: EnhancedCode{5, 5, 1}, Text: "Send EHLO first"}
-	ReplyAccountRemoved  = Reply{Code: 421, Enhanced: EnhancedCode{4, 7, 0}, Text: "The account was removed from the proxy's configuration"}
-	ReplyNextTransaction = Reply{Code: 452, Enhanced: EnhancedCode{4, 5, 3}, Text: "The provider refused the first recipient; send this one in another transaction"}
-	ReplyTooManyFailures = Reply{Code: 454, Enhanced: EnhancedCode{4, 7, 0}, Text: "Too many failed logins from this address or to this account, try again later"}
-	ReplyTooManyMessages = Reply{Code: 421, Enhanced: EnhancedCode{4, 7, 0}, Text: "Enough messages on this connection, open another one"}
-	ReplyHTTP            = Reply{Code: 421, Enhanced: EnhancedCode{4, 7, 0}, Text: "This is SMTP, HTTP is not spoken here"}
-	ReplyTooSlow         = Reply{Code: 421, Enhanced: EnhancedCode{4, 4, 2}, Text: "Content came at less than 1 KiB a second for a minute, closing the connection"}
-	ReplyNoCRLF          = Reply{Code: 421, Enhanced: EnhancedCode{4, 5, 2}, Text: "No CRLF in the rest of a line with a bare LF, closing the connection"}
-	ReplyNotAllowed      = Reply{Code: 421, Enhanced: EnhancedCode{4, 7, 1}, Text: "This address may not connect here"}
+	ReplyHelloFirst      = Reply{Code: 503, Enhanced: EnhancedCode{5, 5, 1}, Text: "Send EHLO first", Hint: hint.HelloFirst}
+	ReplyAccountRemoved  = Reply{Code: 421, Enhanced: EnhancedCode{4, 7, 0}, Text: "The account was removed from the proxy's configuration", Hint: hint.AccountRemoved}
+	ReplyNextTransaction = Reply{Code: 452, Enhanced: EnhancedCode{4, 5, 3}, Text: "The provider refused the first recipient; send this one in another transaction", Hint: hint.NextTransaction}
+	ReplyTooManyFailures = Reply{Code: 454, Enhanced: EnhancedCode{4, 7, 0}, Text: "Too many failed logins from this address or to this account, try again later", Hint: hint.TooManyFailedLogins}
+	ReplyTooManyMessages = Reply{Code: 421, Enhanced: EnhancedCode{4, 7, 0}, Text: "Enough messages on this connection, open another one", Hint: hint.MessagesPerConnection}
+	ReplyHTTP            = Reply{Code: 421, Enhanced: EnhancedCode{4, 7, 0}, Text: "This is SMTP, HTTP is not spoken here", Hint: hint.HTTPClient}
+	ReplyTooSlow         = Reply{Code: 421, Enhanced: EnhancedCode{4, 4, 2}, Text: "Content came at less than 1 KiB a second for a minute, closing the connection", Hint: hint.ContentTooSlow}
+	ReplyNoCRLF          = Reply{Code: 421, Enhanced: EnhancedCode{4, 5, 2}, Text: "No CRLF in the rest of a line with a bare LF, closing the connection", Hint: hint.NoCRLF}
+	ReplyNotAllowed      = Reply{Code: 421, Enhanced: EnhancedCode{4, 7, 1}, Text: "This address may not connect here", Hint: hint.ClientAddressNotAllowed}
 )
 
 // ReplyGreeting returns the greeting.
@@ -23,5 +25,5 @@ func ReplyHelo(hostname string) Reply { return Reply{Code: 250, Text: hostname} 
 
 // ReplySuspended refuses a login to an account that an operator has paused.
 func ReplySuspended(why string) Reply {
-	return Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 0}, Text: why}
+	return Reply{Code: 451, Enhanced: EnhancedCode{4, 7, 0}, Text: why, Hint: hint.AccountPaused}
 }

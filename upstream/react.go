@@ -56,7 +56,7 @@ func (s *shard) react(st *accountState, err *Error, now time.Time) {
 			count[reactedHold].Inc()
 			_, hint, _ := err.Explain()
 			log.Error("account held until an operator acts", zap.String("upstream", st.account.SMTP.String()), zap.Stringer("phase", err.Phase),
-				zap.String("hint", cmp.Or(hint, v.Hint)), zap.Time("next_probe", t.NextProbe(now)))
+				zap.String("hint", cmp.Or(hint, v.Hint.Remedy())), zap.Time("next_probe", t.NextProbe(now)))
 		}
 	case throttle.AccountQuota:
 		if t.Quota(now, most, reason) {

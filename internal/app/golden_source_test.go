@@ -84,14 +84,21 @@ func name(e ast.Expr) string {
 
 // replyOf is a codec.Reply as it is written to the client.
 func replyOf(lit *ast.CompositeLit) string {
-	fields := [3]string{} // Code, Enhanced, Text
+	fields := fieldsOf(lit)
+	fields = slices.DeleteFunc(fields[:len(fields)-1], func(s string) bool { return s == "" })
+	return strings.TrimRight(strings.Join(fields, " "), " ")
+}
+
+// fieldsOf has the code, the enhanced code, the text and the hint of a reply.
+func fieldsOf(lit *ast.CompositeLit) []string {
+	fields := make([]string, 4)
 	for i, e := range lit.Elts {
 		if kv, ok := e.(*ast.KeyValueExpr); ok {
-			i, e = slices.Index([]string{"Code", "Enhanced", "Text"}, name(kv.Key)), kv.Value
+			i, e = slices.Index([]string{"Code", "Enhanced", "Text", "Hint"}, name(kv.Key)), kv.Value
 		}
 		fields[i] = written(e)
 	}
-	return strings.TrimRight(strings.Join(slices.DeleteFunc(fields[:], func(s string) bool { return s == "" }), " "), " ")
+	return fields
 }
 
 // written is what an expression gives: its text if it is fixed, else "...".

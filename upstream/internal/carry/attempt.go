@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
@@ -174,7 +175,7 @@ func (a *attempt) outcome(e *Event, x *smtpclient.Exchange, tx *Transaction, res
 // nothing about the message.
 func (a *attempt) result(x *smtpclient.Exchange, peer string) Result {
 	if refusesBDAT(x) {
-		x.Decline(throttle.PhaseFinal, codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 0},
+		x.Decline(throttle.PhaseFinal, codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 0}, Hint: hint.BDATRefused,
 			Text: "Not sent: the provider refuses BDAT, which it offers: " + smtpclient.Cut(x.Reply.String())})
 	}
 	if err := a.failure(x, peer); err != nil {

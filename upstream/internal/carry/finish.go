@@ -7,11 +7,12 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 )
 
-var replyLaterRcpt = codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 5, 3}, Text: "Send this recipient in another transaction"}
+var replyLaterRcpt = codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 5, 3}, Text: "Send this recipient in another transaction", Hint: hint.NextTransaction}
 
 // Finish gives a transaction with its result back to the session, counts and
 // logs it. A transaction that could not be opened has no content yet: all

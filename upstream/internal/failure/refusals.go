@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -20,9 +21,16 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("%d %v for this account; try again in %d s", e.Max, e.Kind, seconds(e.After))
 }
 
+// limitHints explain the limits.
+var limitHints = [limit.NumKinds]hint.ID{
+	limit.MessagesPerMinute: hint.LimitMessagesPerMinute, limit.MessagesPerHour: hint.LimitMessagesPerHour,
+	limit.MessagesPerDay: hint.LimitMessagesPerDay, limit.RecipientsPerDay: hint.LimitRecipientsPerDay,
+	limit.LoginsPerMinute: hint.LimitLoginsPerMinute,
+}
+
 // Reply is 451 for limits that free a place soon, 452 for those of the day.
 func (e *LimitError) Reply() codec.Reply {
-	r := codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 1}, Text: "Limit of " + e.Error()}
+	r := codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 1}, Text: "Limit of " + e.Error(), Hint: limitHints[e.Kind]}
 	if e.Kind.OfDay() {
 		r.Code = 452
 	}
@@ -47,8 +55,11 @@ func Stopped(s *throttle.Suspension, now time.Time) *Error {
 
 func (e *stopError) Error() string { return e.reply().Text }
 
+// stopHints explain what an account is stopped by.
+var stopHints = map[throttle.Kind]hint.ID{throttle.Held: hint.AccountHeld, throttle.QuotaUsedUp: hint.AccountQuota}
+
 func (e *stopError) reply() codec.Reply {
-	r := codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 0}}
+	r := codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 0}, Hint: stopHints[e.kind].Or(hint.AccountThrottled)}
 	switch e.kind {
 	case throttle.Held:
 		r.Text = "The account is held until an operator acts, the provider refused it: " + e.reason

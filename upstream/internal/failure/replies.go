@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
@@ -18,20 +19,20 @@ import (
 
 // Replies of our own making; ClientReply picks one and may lengthen its text.
 var (
-	replyConnect     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 1}, Text: "Cannot connect to the provider"}
-	replyLost        = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "Connection to the provider lost"}
-	replyDNS         = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 4}, Text: "Cannot resolve the provider's host name"}
-	replyBusy        = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 5}, Text: "All connections of the account are busy, try again later"}
-	replyQueueFull   = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 2}, Text: "Too many messages are waiting, try again later"}
-	replyStuck       = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 0}, Text: "The proxy is stuck where it handles this account and has not sent the message, try again later"}
-	replyClosed      = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 2}, Text: "Shutting down, try again later"}
-	replyTLS         = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 5}, Text: "No trustworthy TLS connection to the provider"}
-	replyTempAuth    = codec.Reply{Code: 454, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "Temporary authentication failure at the provider"}
-	replyPermAuth    = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "The provider refuses the account's login, an operator must act"}
-	replyLoginSyntax = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 5, 2}, Text: "The provider did not understand the login"}
-	replyProtocol    = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 5, 0}, Text: "The provider's answer was not understood"}
-	replyExpired     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "The transaction took too long, try again"}
-	replyAbandoned   = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "Not sent: the client closed its side while the message waited"}
+	replyConnect     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 1}, Text: "Cannot connect to the provider", Hint: hint.CannotConnect}
+	replyLost        = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "Connection to the provider lost", Hint: hint.ConnectionLost}
+	replyDNS         = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 4}, Text: "Cannot resolve the provider's host name", Hint: hint.DNSFailed}
+	replyBusy        = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 5}, Text: "All connections of the account are busy, try again later", Hint: hint.AccountBusy}
+	replyQueueFull   = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 2}, Text: "Too many messages are waiting, try again later", Hint: hint.QueueFull}
+	replyStuck       = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 0}, Text: "The proxy is stuck where it handles this account and has not sent the message, try again later", Hint: hint.ProxyStuck}
+	replyClosed      = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 2}, Text: "Shutting down, try again later", Hint: hint.ShuttingDown}
+	replyTLS         = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 5}, Text: "No trustworthy TLS connection to the provider", Hint: hint.TLSFailed}
+	replyTempAuth    = codec.Reply{Code: 454, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "Temporary authentication failure at the provider", Hint: hint.LoginFailing}
+	replyPermAuth    = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "The provider refuses the account's login, an operator must act", Hint: hint.LoginRefused}
+	replyLoginSyntax = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 5, 2}, Text: "The provider did not understand the login", Hint: hint.LoginForm}
+	replyProtocol    = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 5, 0}, Text: "The provider's answer was not understood", Hint: hint.ProtocolError}
+	replyExpired     = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "The transaction took too long, try again", Hint: hint.TransactionExpired}
+	replyAbandoned   = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 2}, Text: "Not sent: the client closed its side while the message waited", Hint: hint.ClientGone}
 )
 
 // ClientReply returns what the client is to be told of an error. Its default is 4yz.
@@ -49,9 +50,11 @@ func ClientReply(err error) codec.Reply {
 func (e *Error) ClientReply() codec.Reply {
 	if e.Phase >= throttle.PhaseMail && !e.Reply.IsZero() && errors.Is(e.Err, ErrRefused) {
 		if e.Temporary {
-			return codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 7, 1}, Text: e.Reply.Text}
+			return codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 7, 1}, Text: e.Reply.Text, Hint: e.Verdict().Hint}
 		}
-		return e.Reply
+		r := e.Reply
+		r.Hint = r.Hint.Or(e.Verdict().Hint)
+		return r
 	}
 	r := localReply(e.Err)
 	switch {
@@ -124,6 +127,9 @@ func explain(r codec.Reply, e *Error) codec.Reply {
 	}
 	switch {
 	case !e.Reply.IsZero():
+		if errors.Is(e.Err, ErrRefused) {
+			r.Hint = e.Verdict().Hint.Or(r.Hint)
+		}
 		r.Text += ": " + smtpclient.Cut(e.Reply.String())
 		if e.Hint != "" { // on a line of its own: both together may be too long for one
 			r.Text += "\n" + e.Hint

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/dial"
 	"xoauth2-proxy/upstream/internal/failure"
@@ -124,8 +125,8 @@ func (o *Opener) secure(ctx context.Context, a *account.Account) (*smtpclient.Lo
 	l, lerr := o.Client.Open(ctx, tcp, a, o.Dialer.TLS(a.SMTP.Host))
 	if lerr != nil {
 		failed := loginError(lerr)
-		if failed.Phase == throttle.PhaseEHLO && errors.Is(failed.Err, failure.ErrRefused) {
-			failed.Class, failed.Hint = oauth.ClassMisconfigured, failed.Verdict().Hint
+		if h := failed.Verdict().Hint; failed.Phase == throttle.PhaseEHLO && errors.Is(failed.Err, failure.ErrRefused) && h != hint.ConnectionRefused {
+			failed.Class, failed.Hint = oauth.ClassMisconfigured, h.Remedy()
 		}
 		return nil, failed
 	}

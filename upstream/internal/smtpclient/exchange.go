@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
@@ -113,7 +114,7 @@ func (x *Exchange) revoke(p throttle.Phase, reply codec.Reply) {
 			what = "the sender"
 		}
 		x.Phase, x.Revoked, x.Own = p, reply, true
-		x.Reply = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 0},
+		x.Reply = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 0}, Hint: hint.EnvelopeRefusedNow,
 			Text: "Not sent: the provider refuses " + what + " that it accepted before: " + Cut(reply.String())}
 	}
 	x.Reset = true

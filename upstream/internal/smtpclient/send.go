@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/internal/loop"
 )
 
@@ -51,8 +52,8 @@ func (c *Conn) CannotCarry() codec.Reply {
 }
 
 var (
-	replyNoBinaryMIME = codec.Reply{Code: 554, Enhanced: codec.EnhancedCode{5, 6, 3}, Text: "The account's provider does not support BINARYMIME"}
-	replyNo8BitMIME   = codec.Reply{Code: 554, Enhanced: codec.EnhancedCode{5, 6, 3}, Text: "The account's provider does not support 8BITMIME"}
+	replyNoBinaryMIME = codec.Reply{Code: 554, Enhanced: codec.EnhancedCode{5, 6, 3}, Text: "The account's provider does not support BINARYMIME", Hint: hint.BinaryMIMEUnsupported}
+	replyNo8BitMIME   = codec.Reply{Code: 554, Enhanced: codec.EnhancedCode{5, 6, 3}, Text: "The account's provider does not support 8BITMIME", Hint: hint.Body8BitUnsupported}
 )
 
 // tooBig reports whether content of that size exceeds what the provider or the owner

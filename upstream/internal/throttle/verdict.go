@@ -1,6 +1,9 @@
 package throttle
 
-import "xoauth2-proxy/codec"
+import (
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/hint"
+)
 
 // MessageEffect is the reply that the client gets.
 type MessageEffect uint8
@@ -68,7 +71,7 @@ type Verdict struct {
 	Connection ConnectionEffect
 	Account    AccountEffect
 	Line       LineEffect
-	Hint       string // what the operator can do; may be empty
+	Hint       hint.ID
 }
 
 // Occasion is where a reply came.
@@ -85,9 +88,12 @@ func Judge(o Occasion, r *codec.Reply) Verdict {
 	if r.Code < 400 {
 		return Verdict{}
 	}
-	var v Verdict
+	v := Verdict{Hint: unexplained[o.Phase].deferred}
+	if r.Permanent() {
+		v.Hint = unexplained[o.Phase].refused
+	}
 	if o.Phase < PhaseMail {
-		v = Verdict{Message: MessageLater, Connection: ConnectionClosed, Account: AccountLogin}
+		v.Message, v.Connection, v.Account = MessageLater, ConnectionClosed, AccountLogin
 	} else if Closes(r) {
 		v.Connection = ConnectionClosed
 	}
@@ -105,4 +111,18 @@ func Judge(o Occasion, r *codec.Reply) Verdict {
 		break
 	}
 	return v
+}
+
+// unexplained has the entries of refusals that no row of the table fits: of 4yz, of 5yz.
+var unexplained = [numPhases]struct{ deferred, refused hint.ID }{
+	PhaseConnect:  {hint.ConnectionRefused, hint.ConnectionRefused},
+	PhaseTLS:      {hint.ConnectionRefused, hint.ConnectionRefused},
+	PhaseGreeting: {hint.ConnectionRefused, hint.ConnectionRefused},
+	PhaseEHLO:     {hint.ConnectionRefused, hint.ConnectionRefused},
+	PhaseAuth:     {hint.LoginFailing, hint.LoginRefused},
+	PhaseMail:     {hint.SenderDeferred, hint.SenderRefused},
+	PhaseRcpt:     {hint.RecipientDeferred, hint.RecipientRefused},
+	PhaseData:     {hint.MessageDeferred, hint.MessageRefused},
+	PhaseContent:  {hint.MessageDeferred, hint.MessageRefused},
+	PhaseFinal:    {hint.MessageDeferred, hint.MessageRefused},
 }

@@ -89,9 +89,7 @@ func page(rows []verdictRow) []byte {
 			sources = append(sources, row.source)
 		}
 		means, v := row.means, row.effects()
-		if row.hint != "" {
-			means += "; " + row.hint
-		}
+		means += fmt.Sprintf("; %s ([%s](troubleshooting.md#%[2]s))", row.hint.Remedy(), row.hint)
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s [%d] |\n", row.by, row.at, row.reply(), v.Message, v.Connection, v.Account, means, n)
 	}
 	b.WriteString("\nSources:\n\n")

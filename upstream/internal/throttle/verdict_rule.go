@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/hint"
 )
 
 // verdictRow is one row of the table, in the form that people read.
@@ -29,7 +30,7 @@ type verdictRow struct {
 	line       LineEffect // of AUTH
 
 	means  string // what the provider says with it
-	hint   string // what the operator can do; may be empty
+	hint   hint.ID
 	source string // where that is documented
 }
 

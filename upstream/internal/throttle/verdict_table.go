@@ -1,6 +1,9 @@
 package throttle
 
-import "xoauth2-proxy/codec"
+import (
+	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/hint"
+)
 
 // Sources of the table.
 const (
@@ -16,17 +19,6 @@ const (
 	googleCodes = "https://support.google.com/a/answer/3726730"
 	googleOAuth = "https://developers.google.com/workspace/gmail/imap/xoauth2-protocol"
 	observed    = "seen in transcripts"
-)
-
-// Hints of several rows.
-const (
-	hintUnblock  = "an administrator of the tenant has to unblock the sender at https://security.microsoft.com/restrictedentities, after the cause is removed"
-	hintSupport  = "only Microsoft's support can lift this block"
-	hintTooMuch  = "lower the connections, logins and messages a minute of the account"
-	hintQuota    = "nothing to do: the quota comes back within 24 hours"
-	hintForm     = "providers.NAME.initial_response chooses the form; auto sends long tokens on a line of their own"
-	hintEHLO     = "upstream.ehlo_name sets the name in EHLO: the fully qualified name of this host, as DNS has it"
-	hintSMTPAuth = "enable SMTP AUTH for the tenant and the mailbox"
 )
 
 // Closes reports whether the provider ends the connection after the reply (RFC
@@ -57,120 +49,119 @@ func RefusesBDAT(r *codec.Reply, accepted, fits bool) bool {
 var verdictRows = []verdictRow{
 	// Microsoft: the mailbox or the tenant may not send.
 	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.501-503", account: AccountHold,
-		means: "the sender is blocked: spam, or banned", hint: hintUnblock, source: msNDR},
+		means: "the sender is blocked: spam, or banned", hint: hint.SenderBlocked, source: msNDR},
 	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.504",
-		means: "the recipient is not accepted", source: msNDR},
+		means: "the recipient is not accepted", hint: hint.RecipientNotAccepted, source: msNDR},
 	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.505",
-		means: "the recipient is banned", source: msNDR},
+		means: "the recipient is banned", hint: hint.RecipientNotAccepted, source: msNDR},
 	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.506",
-		means: "the HELO name is refused", source: msNDR},
+		means: "the HELO name is refused", hint: hint.HELONameRefused, source: msNDR},
 	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.507",
-		means: "the recipient's organisation refuses the sender's address", source: msNDR},
+		means: "the recipient's organisation refuses the sender's address", hint: hint.SenderRefusedByRecipient, source: msNDR},
 	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.508",
-		means: "the source's address range sends too much; passes by itself", source: msNDR},
+		means: "the source's address range sends too much; passes by itself", hint: hint.AddressRangeBlocked, source: msNDR},
 	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.509",
-		means: "the From domain of this message fails DMARC", source: msNDR},
+		means: "the From domain of this message fails DMARC", hint: hint.DMARCFailed, source: msNDR},
 	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.511", account: AccountHold,
-		means: "the sender is banned", hint: hintSupport, source: msNDR},
+		means: "the sender is banned", hint: hint.SenderBanned, source: msNDR},
 	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.705", account: AccountHold,
-		means: "the tenant has sent too much spam", hint: hintSupport, source: msNDR},
+		means: "the tenant has sent too much spam", hint: hint.TenantBlocked, source: msNDR},
 	{by: microsoft, at: notAtRcpt, code: "5yz", enhanced: "5.7.708", account: AccountHold,
-		means: "the tenant's traffic is not accepted from this address", hint: hintSupport, source: msNDR},
+		means: "the tenant's traffic is not accepted from this address", hint: hint.TenantAddressBlocked, source: msNDR},
 	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.750",
-		means: "the From domain is not registered with the tenant", source: msNDR},
+		means: "the From domain is not registered with the tenant", hint: hint.DomainNotRegistered, source: msNDR},
 	{by: microsoft, at: notAtRcpt, code: "550", enhanced: "5.1.8", account: AccountHold,
-		means: "the sender is blocked: outbound spam", hint: hintUnblock, source: msNDR},
+		means: "the sender is blocked: outbound spam", hint: hint.SenderBlocked, source: msNDR},
 	{by: anyProvider, at: inTransaction, code: "550", enhanced: "5.1.8",
-		means: "the sender's domain does not exist", source: rfc3463},
+		means: "the sender's domain does not exist", hint: hint.SenderDomainMissing, source: rfc3463},
 	{by: microsoft, at: notAtRcpt, code: "550", enhanced: "5.2.251-255", account: AccountHold,
-		means: "the mailbox is barred from submission because of repeated errors: full (251), sending as others (252), no licence (253), too many recipients (254), invalid recipients (255)",
-		hint:  "remove the cause; each further error prolongs the bar", source: msErrors},
+		means: "the mailbox is barred from submission because of repeated errors: full (251), sending as others (252), no licence (253), too many recipients (254), invalid recipients (255)", hint: hint.MailboxBarred, source: msErrors},
 	{by: microsoft, at: notAtRcpt, code: "554", enhanced: "5.2.2", account: AccountHold,
-		means: "the account's own mailbox is full, for example of sent copies", hint: "make room in the mailbox", source: msSubmit},
+		means: "the account's own mailbox is full, for example of sent copies", hint: hint.MailboxFull, source: msSubmit},
 	{by: anyProvider, at: inTransaction, code: "554", enhanced: "5.2.2",
-		means: "a recipient's mailbox is full", source: rfc3463},
+		means: "a recipient's mailbox is full", hint: hint.RecipientMailboxFull, source: rfc3463},
 
 	// Quotas: permanent by their codes, over in a day at most.
 	{by: google, at: inTransaction, code: "550", enhanced: "5.4.5", message: MessageQuota, account: AccountQuota,
-		means: "the account's messages or recipients of a day are used up", hint: hintQuota, source: googleCodes},
+		means: "the account's messages or recipients of a day are used up", hint: hint.DailyQuota, source: googleCodes},
 	{by: microsoft, at: inTransaction, code: "554", enhanced: "5.2.0", text: "SubmissionQuotaExceeded", message: MessageQuota, account: AccountQuota,
-		means: "the mailbox's recipients of a day are used up", hint: hintQuota, source: msSubmit},
+		means: "the mailbox's recipients of a day are used up", hint: hint.DailyQuota, source: msSubmit},
 	{by: microsoft, at: inTransaction, code: "550", enhanced: "5.1.90", message: MessageQuota, account: AccountQuota,
-		means: "the mailbox's recipients of a day are used up", hint: hintQuota, source: msNDR},
+		means: "the mailbox's recipients of a day are used up", hint: hint.DailyQuota, source: msNDR},
 	{by: microsoft, at: inTransaction, code: "5yz", enhanced: "5.7.232-233", message: MessageQuota, account: AccountQuota,
-		means: "the tenant's external recipients of a day are used up", hint: hintQuota, source: msTenant},
+		means: "the tenant's external recipients of a day are used up", hint: hint.TenantQuota, source: msTenant},
 
 	// The connection has done its share. Replies x.3.z and x.7.z speak of the
 	// service or the account, another connection would make them worse.
 	{by: anyProvider, at: inTransaction, code: "421", enhanced: "none", carried: true, connection: ConnectionRetired,
-		means: "the connection has carried enough, or was idle for too long", source: rfc5321},
+		means: "the connection has carried enough, or was idle for too long", hint: hint.ConnectionUsedUp, source: rfc5321},
 	{by: anyProvider, at: inTransaction, code: "421", enhanced: "x.4.x", carried: true, connection: ConnectionRetired,
-		means: "the connection has carried enough, or was idle for too long", source: rfc3463},
+		means: "the connection has carried enough, or was idle for too long", hint: hint.ConnectionUsedUp, source: rfc3463},
 	{by: anyProvider, at: notAtRcpt, code: "451, 452", enhanced: "x.4.2", carried: true, connection: ConnectionRetired,
-		means: "the connection has carried enough", source: observed},
+		means: "the connection has carried enough", hint: hint.ConnectionUsedUp, source: observed},
 	{by: anyProvider, at: notAtRcpt, code: "451, 452", enhanced: "x.4.5", carried: true, connection: ConnectionRetired,
-		means: "the connection has carried enough", source: observed},
+		means: "the connection has carried enough", hint: hint.ConnectionUsedUp, source: observed},
 
 	// Too much at one time, or too fast.
 	{by: anyProvider, at: atRcpt, code: "421", enhanced: "x.2.x",
-		means: "the recipient gets mail too fast", source: googleCodes},
+		means: "the recipient gets mail too fast", hint: hint.RecipientBusy, source: googleCodes},
 	{by: anyProvider, at: atRcpt, code: "421", enhanced: "none",
-		means: "the provider ends the connection at a recipient", source: rfc5321},
+		means: "the provider ends the connection at a recipient", hint: hint.RecipientBusy, source: rfc5321},
 	{by: anyProvider, at: notAtRcpt, code: "421", enhanced: "none", account: AccountThrottle,
-		means: "a new connection is ended: the service is busy", hint: hintTooMuch, source: rfc5321},
+		means: "a new connection is ended: the service is busy", hint: hint.SendsTooFast, source: rfc5321},
 	{by: anyProvider, at: notAtRcpt, code: "421", enhanced: "x.2.x", account: AccountThrottle,
-		means: "the account sends too fast", hint: hintTooMuch, source: googleCodes},
+		means: "the account sends too fast", hint: hint.SendsTooFast, source: googleCodes},
 	{by: anyProvider, at: inTransaction, code: "421", enhanced: "x.3.x", account: AccountThrottle,
-		means: "the service is busy", hint: hintTooMuch, source: rfc3463},
+		means: "the service is busy", hint: hint.SendsTooFast, source: rfc3463},
 	{by: anyProvider, at: inTransaction, code: "421", enhanced: "x.7.x", account: AccountThrottle,
-		means: "the account or its source sends too much", hint: hintTooMuch, source: googleCodes},
+		means: "the account or its source sends too much", hint: hint.SendsTooFast, source: googleCodes},
 	{by: anyProvider, at: inTransaction, code: "432", account: AccountThrottle,
-		means: "too many connections of the mailbox at one time", hint: hintTooMuch, source: msSubmit},
+		means: "too many connections of the mailbox at one time", hint: hint.SendsTooFast, source: msSubmit},
 	{by: anyProvider, at: atRcpt, code: "450, 451", enhanced: "4.7.x",
-		means: "greylisting, or the recipient's rate", source: rfc3463},
+		means: "greylisting, or the recipient's rate", hint: hint.RecipientBusy, source: rfc3463},
 	{by: anyProvider, at: notAtRcpt, code: "450, 451", enhanced: "4.7.x", account: AccountThrottle,
-		means: "the account sends too fast, or the service is busy", hint: hintTooMuch, source: msNDR},
+		means: "the account sends too fast, or the service is busy", hint: hint.SendsTooFast, source: msNDR},
 
 	// The name in EHLO.
 	{by: anyProvider, at: atEHLO, code: "501, 504, 550", account: AccountLogin,
-		means: "the name in EHLO is refused", hint: hintEHLO, source: rfc5321EHLO},
+		means: "the name in EHLO is refused", hint: hint.EHLONameRefused, source: rfc5321EHLO},
 
 	// Before MAIL. A connection more than the provider takes is refused here:
 	// those that the account has are halved. Without one there is only a pause.
 	{by: anyProvider, at: atConnect | atAuth, code: "421", enhanced: "x.4.x",
-		means: "this connection ends", source: rfc3463},
+		means: "this connection ends", hint: hint.ConnectionRefused, source: rfc3463},
 	{by: anyProvider, at: atConnect | atAuth, code: "421, 432", account: AccountThrottle,
-		means: "too many connections or logins at one time", hint: hintTooMuch, source: googleCodes},
+		means: "too many connections or logins at one time", hint: hint.TooManyConnectionsOrLogins, source: googleCodes},
 	{by: anyProvider, at: atAuth, code: "450, 451", enhanced: "4.7.x", account: AccountLogins,
-		means: "too many logins", hint: hintTooMuch, source: rfc3463},
+		means: "too many logins", hint: hint.TooManyLogins, source: rfc3463},
 	{by: anyProvider, at: atAuth, code: "454", enhanced: "4.7.0", account: AccountLogins,
-		means: "too many logins", hint: hintTooMuch, source: googleCodes},
+		means: "too many logins", hint: hint.TooManyLogins, source: googleCodes},
 	{by: microsoft, at: atAuth, code: "535", enhanced: "5.7.139", account: AccountHold,
-		means: "SMTP AUTH is disabled, or a policy refuses the login", hint: hintSMTPAuth, source: msSMTPAuth},
+		means: "SMTP AUTH is disabled, or a policy refuses the login", hint: hint.SMTPAuthDisabled, source: msSMTPAuth},
 	{by: anyProvider, at: atAuth, code: "5yz", enhanced: "5.7.139", account: AccountLogin,
-		means: "a policy refuses the login", source: rfc3463},
+		means: "a policy refuses the login", hint: hint.LoginPolicy, source: rfc3463},
 	{by: anyProvider, at: atAuth, code: "5yz", enhanced: "5.7.30", account: AccountLogin,
-		means: "the login is taken for one by password", hint: hintSMTPAuth, source: msSMTPAuth},
+		means: "the login is taken for one by password", hint: hint.PasswordLogin, source: msSMTPAuth},
 	{by: anyProvider, at: atAuth, code: "5yz", enhanced: "5.7.3", account: AccountToken,
-		means: "the access token is refused", hint: "check scope, mailbox and permissions", source: msSMTPAuth},
+		means: "the access token is refused", hint: hint.TokenNotForMailbox, source: msSMTPAuth},
 	{by: anyProvider, at: atAuth, code: "501", enhanced: "5.5.124", account: AccountToken,
-		means: "the access token is malformed or too near its expiry", hint: "raise the refresh margin", source: observed},
+		means: "the access token is malformed or too near its expiry", hint: hint.TokenNearExpiry, source: observed},
 	{by: anyProvider, at: atAuth, code: "501", enhanced: "5.5.127", account: AccountToken,
-		means: "the access token is malformed or too near its expiry", hint: "raise the refresh margin", source: observed},
+		means: "the access token is malformed or too near its expiry", hint: hint.TokenNearExpiry, source: observed},
 	{by: anyProvider, at: atAuth, code: "501", enhanced: "x.5.x", account: AccountLogin, line: LineForm | LineSyntax,
-		means: "a line of the login is malformed, which says nothing about the token", hint: hintForm, source: rfc4954},
+		means: "a line of the login is malformed, which says nothing about the token", hint: hint.LoginForm, source: rfc4954},
 	{by: anyProvider, at: atAuth, code: "501", enhanced: "none", account: AccountLogin, line: LineForm | LineSyntax,
-		means: "a line of the login is malformed, which says nothing about the token", hint: hintForm, source: rfc4954},
+		means: "a line of the login is malformed, which says nothing about the token", hint: hint.LoginForm, source: rfc4954},
 	{by: anyProvider, at: atAuth, code: "501, 504", account: AccountLogin, line: LineForm,
-		means: "the response is not taken in this form", hint: hintForm, source: rfc4954},
+		means: "the response is not taken in this form", hint: hint.LoginForm, source: rfc4954},
 	{by: anyProvider, at: atAuth, code: "500, 555", enhanced: "x.5.x", account: AccountLogin, line: LineSyntax,
-		means: "a line of the login is too long or malformed, which says nothing about the token", hint: hintForm, source: rfc4954},
+		means: "a line of the login is too long or malformed, which says nothing about the token", hint: hint.LoginForm, source: rfc4954},
 	{by: anyProvider, at: atAuth, code: "500, 555", enhanced: "none", account: AccountLogin, line: LineSyntax,
-		means: "a line of the login is too long or malformed, which says nothing about the token", hint: hintForm, source: rfc4954},
+		means: "a line of the login is too long or malformed, which says nothing about the token", hint: hint.LoginForm, source: rfc4954},
 	{by: anyProvider, at: atAuth, code: "535", enhanced: "5.7.9", account: AccountLogin,
-		means: "the user has to sign in with a browser", source: googleCodes},
+		means: "the user has to sign in with a browser", hint: hint.BrowserLogin, source: googleCodes},
 	{by: anyProvider, at: atAuth, code: "535", enhanced: "5.7.14", account: AccountLogin,
-		means: "the user has to sign in with a browser", source: googleCodes},
+		means: "the user has to sign in with a browser", hint: hint.BrowserLogin, source: googleCodes},
 	{by: anyProvider, at: atAuth, code: "535", account: AccountToken,
-		means: "the access token is refused", hint: "consent again, or check the mailbox", source: googleOAuth},
+		means: "the access token is refused", hint: hint.TokenNotForSMTP, source: googleOAuth},
 }
