@@ -19,6 +19,23 @@ const (
 	Deferred  Kind = 't' // 4yz, or nothing is known: the client keeps the message
 )
 
+// The kinds of records about the log itself.
+const (
+	kindStart Kind = 's' // a process begins
+	kindDrop  Kind = 'x' // records are not written
+	kindEnd   Kind = 'e' // a process ends, and all that it had is written
+)
+
+// kindNames are the types in the files.
+var kindNames = [256]string{Delivered: "d", Refused: "b", Deferred: "t",
+	kindStart: "start", kindDrop: "drop", kindEnd: "end"}
+
+// Types returns the values of the field type.
+func Types() []string { return []string{"d", "b", "t", "start", "drop", "end"} }
+
+// String is the type in the files.
+func (k Kind) String() string { return kindNames[k] }
+
 // Record is one outcome of one recipient, or of an envelope that was refused at MAIL: Rcpt
 // is nil then. The slices are borrowed from the caller.
 type Record struct {

@@ -17,10 +17,11 @@ const (
 	QuotaStore
 	TokenStore
 	OrderStore
+	AccountingWriter
 	numKinds
 )
 
-var kindNames = [numKinds]string{"loop", "shard", "token worker", "quota store", "token store", "order store"}
+var kindNames = [numKinds]string{"loop", "shard", "token worker", "quota store", "token store", "order store", "accounting writer"}
 
 // String is the kind as it is named in texts.
 func (k Kind) String() string { return kindNames[k] }
@@ -34,6 +35,9 @@ type Task struct {
 	// Beyond is how much longer than Config.Patience one piece of work may take,
 	// because it has a deadline of its own.
 	Beyond time.Duration
+	// Aside: mail does not need the part. It is logged and counted when it is stuck;
+	// Watchdog.Stuck does not name it, and Watchdog.Alive does not look at it.
+	Aside bool
 	// Func is the function, or the method of On if that is not nil, that is on the
 	// stack while the part works, as stacks name it: "upstream.(*shard).handleFrom".
 	Func string

@@ -94,7 +94,8 @@ func (d *Watchdog) remove(p *Part) {
 	d.goesOn(freed)
 }
 
-// Stuck names the parts that are stuck, each with for how long; nil if none is.
+// Stuck names the parts that are stuck and that mail needs, each with for how long; nil if
+// none is.
 func (d *Watchdog) Stuck() (names []string) {
 	if d == nil {
 		return nil
@@ -103,7 +104,7 @@ func (d *Watchdog) Stuck() (names []string) {
 	defer d.mu.Unlock()
 	longest := make(map[string]time.Duration) // the operations of a store share a name
 	for _, p := range d.parts {
-		if p.stuck.Load() {
+		if p.stuck.Load() && !p.task.Aside {
 			longest[p.name] = max(longest[p.name], p.busy)
 		}
 	}
@@ -123,7 +124,7 @@ func (d *Watchdog) Alive() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return !slices.ContainsFunc(d.parts, func(p *Part) bool {
-		return p.stuck.Load() && p.busy-p.task.Beyond >= d.cfg.Withhold
+		return p.stuck.Load() && !p.task.Aside && p.busy-p.task.Beyond >= d.cfg.Withhold
 	})
 }
 

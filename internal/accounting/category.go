@@ -1,0 +1,59 @@
+package accounting
+
+import "bytes"
+
+// categoryOf returns PowerMTA's category of a refusal, "" for none. Words of the reply
+// decide, then its enhanced code. What says neither is "other".
+func categoryOf(w *row) string {
+	if w.kind != Refused && w.kind != Deferred {
+		return ""
+	}
+	for _, c := range byWord {
+		if containsFold(w.texts[textReply], c.word) {
+			return c.category
+		}
+	}
+	code := [2]uint16{w.enhanced[1], w.enhanced[2]}
+	if category, ok := byStatus[code]; ok {
+		return category
+	}
+	if category, ok := bySubject[code[0]]; ok {
+		return category
+	}
+	return "other"
+}
+
+// byWord has words in lower case.
+var byWord = []struct{ word, category string }{
+	{"virus", "virus-related"},
+	{"spam", "spam-related"},
+	{"unsolicited", "spam-related"},
+	{"quotaexceeded", "quota-issues"},
+	{"over quota", "quota-issues"},
+	{"mailbox full", "quota-issues"},
+}
+
+// byStatus has subject and detail of enhanced codes (RFC 3463).
+var byStatus = map[[2]uint16]string{
+	{1, 0}: "bad-mailbox", {1, 1}: "bad-mailbox", {1, 3}: "bad-mailbox", {1, 4}: "bad-mailbox", {1, 6}: "bad-mailbox", {1, 10}: "bad-mailbox",
+	{1, 2}: "bad-domain", {1, 7}: "invalid-sender", {1, 8}: "invalid-sender", {1, 90}: "quota-issues",
+	{2, 0}: "bad-mailbox", {2, 1}: "inactive-mailbox", {2, 2}: "quota-issues", {2, 3}: "content-related",
+	{3, 4}: "content-related",
+	{4, 1}: "no-answer-from-host", {4, 2}: "bad-connection", {4, 3}: "routing-errors", {4, 4}: "routing-errors",
+	{4, 5}: "quota-issues", {4, 6}: "routing-errors", {4, 7}: "message-expired",
+}
+
+// bySubject has the rest of the subjects of enhanced codes.
+var bySubject = map[uint16]string{
+	3: "bad-configuration", 4: "bad-connection", 5: "protocol-errors", 6: "content-related", 7: "policy-related",
+}
+
+// containsFold reports whether s contains word, which is in lower-case ASCII, in any case.
+func containsFold(s []byte, word string) bool {
+	for i := 0; i+len(word) <= len(s); i++ {
+		if s[i]|0x20 == word[0]|0x20 && bytes.EqualFold(s[i:i+len(word)], []byte(word)) {
+			return true
+		}
+	}
+	return false
+}

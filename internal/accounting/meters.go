@@ -1,0 +1,39 @@
+package accounting
+
+import (
+	"sync/atomic"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"xoauth2-proxy/internal/metric"
+)
+
+// Why records are not written, as the class of a drop and as a label.
+const (
+	whyFull  = "full"  // the buffers were
+	whySpace = "space" // the disk has less room than Config.MinFree
+	whyError = "error" // a file cannot be written
+)
+
+// meters are the metrics of a log.
+type meters struct {
+	records, bytes *metrics.Counter
+	dropped        map[string]*metrics.Counter
+	lastWrite      atomic.Int64 // seconds since 1970
+}
+
+func newMeters(set *metrics.Set) *meters {
+	m := &meters{
+		records: metric.New(set, "accounting_records_total", "Records written to files of the accounting log.").Counter(),
+		bytes:   metric.New(set, "accounting_written_bytes_total", "Octets written to files of the accounting log.").Counter(),
+		dropped: make(map[string]*metrics.Counter),
+	}
+	dropped := metric.New(set, "accounting_dropped_total",
+		"Records that the accounting log lacks, by cause: full buffers, no space on the disk, or an error of a file.", "cause")
+	for _, why := range []string{whyFull, whySpace, whyError} {
+		m.dropped[why] = dropped.Counter(why)
+	}
+	metric.New(set, "accounting_last_write_timestamp_seconds",
+		"Seconds since 1970 when the accounting log was last written to; 0: not yet.").Gauge(func() float64 { return float64(m.lastWrite.Load()) })
+	return m
+}
