@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accounting"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/internal/watchdog"
@@ -142,6 +143,8 @@ type Config struct {
 	LogMessages MessageLog
 	// Watch notices stuck loops. Nil: nothing does.
 	Watch *watchdog.Watchdog
+	// Accounting takes a record for each recipient. Nil: nothing does.
+	Accounting *accounting.Log
 }
 
 // Default has every default but the listeners.
