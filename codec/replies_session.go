@@ -15,6 +15,13 @@ var (
 	ReplyNotAllowed      = Reply{Code: 421, Enhanced: EnhancedCode{4, 7, 1}, Text: "This address may not connect here", Hint: hint.ClientAddressNotAllowed}
 )
 
+// Replies about the list of senders of an account. They show none of its addresses.
+var (
+	ReplySenderNotListed = Reply{Code: 553, Enhanced: EnhancedCode{5, 7, 1}, Text: "The account's list of senders does not have this sender address"}
+	ReplyFromNotListed   = Reply{Code: 553, Enhanced: EnhancedCode{5, 7, 1}, Text: "The account's list of senders does not have the address in the From field"}
+	ReplyFromUnclear     = Reply{Code: 553, Enhanced: EnhancedCode{5, 7, 1}, Text: "The account has a list of senders, and the message does not have exactly one From field that can be read"}
+)
+
 // ReplyGreeting returns the greeting.
 func ReplyGreeting(hostname string) Reply {
 	return Reply{Code: 220, Text: hostname + " ESMTP service ready"}

@@ -22,7 +22,13 @@ const (
 	gmailUser   = "anna@gmail.test"   // one flight: CHUNKING and PIPELINING
 	outlookUser = "bert@outlook.test" // as gmail, and DSN, BINARYMIME
 	plainUser   = "carl@plain.test"   // neither: step by step, with DATA
+
+	listedGmailUser = "dora@gmail.test" // as gmail, with a list of senders
+	listedPlainUser = "emil@plain.test" // as plain, with a list of senders
 )
+
+// listOfSenders is that of the accounts that have one.
+var listOfSenders = account.NewSenders([]string{"good@ok.example", "@all.example"})
 
 // extensionsOf are those that the presets of the accounts' providers have.
 var extensionsOf = map[string]account.Extensions{"gmail": account.Gmail().Extensions, "outlook": account.Outlook().Extensions}
@@ -50,10 +56,13 @@ func newStack(t testing.TB, options ...stackOption) *stack {
 	cfg.Hostname = "mx.example.com"
 	cfg.Loops = 2
 	cfg.Listeners = []Listener{{Address: "127.0.0.1:0"}}
-	on := backend.Config{OAuth: oauth.DefaultConfig(), Upstream: upstream.DefaultConfig(), Users: testUsers}
+	on := backend.Config{OAuth: oauth.DefaultConfig(), Upstream: upstream.DefaultConfig(), Users: append([]string{listedGmailUser, listedPlainUser}, testUsers...)}
 	on.Account = func(a *account.Account) {
 		a.Limits.MaxConnections, a.Limits.IdleTimeout, a.Limits.AcquireTimeout = 20, time.Minute, 10*time.Second
 		a.Extensions = extensionsOf[a.Provider]
+		if a.Email == listedGmailUser || a.Email == listedPlainUser {
+			a.Senders = listOfSenders
+		}
 	}
 	on.Sandbox = sandbox.Config{
 		Limits: "off",
@@ -63,6 +72,8 @@ func newStack(t testing.TB, options ...stackOption) *stack {
 			{ID: "gmail", Email: gmailUser, Provider: "gmail"},
 			{ID: "outlook", Email: outlookUser, Provider: "outlook"},
 			{ID: "plain", Email: plainUser, Provider: "gmail", Endpoint: "plain"},
+			{ID: "listed", Email: listedGmailUser, Provider: "gmail"},
+			{ID: "listed-plain", Email: listedPlainUser, Provider: "gmail", Endpoint: "plain"},
 		},
 	}
 	for _, o := range options {

@@ -5,6 +5,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/server/internal/ehlo"
+	"xoauth2-proxy/server/internal/senders"
 	"xoauth2-proxy/upstream"
 
 	"go.uber.org/zap"
@@ -71,6 +72,9 @@ func (s *session) onMAIL(args []byte) (codec.Reply, state) {
 	}
 	if mail.Size > s.maxSize() {
 		return codec.ReplyTooBig, s.state
+	}
+	if r := senders.CheckPath(s.account, mail.Path); !r.IsZero() {
+		return s.notListed(r), s.state
 	}
 	if !s.share.MayBegin(max(mail.Size, 0)) {
 		s.srv.metrics.BudgetRefusals.Inc()
@@ -272,10 +276,21 @@ func (s *session) contentReply(err error) codec.Reply {
 	return r
 }
 
+// notListed counts a refusal by the account's list of senders.
+func (s *session) notListed(r codec.Reply) codec.Reply {
+	s.srv.metrics.SenderRefusals.Inc()
+	return r
+}
+
 // submit hands the complete envelope to the relay.
 func (s *session) submit() {
 	t := &s.t
 	up := t.up
+	if r := senders.CheckContent(up.Account, t.content); !r.IsZero() {
+		s.dropTransaction()
+		s.answer(s.notListed(r), stateReady)
+		return
+	}
 	up.Content = t.content
 	t.content = nil
 	var err error

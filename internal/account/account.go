@@ -103,6 +103,8 @@ type Account struct {
 	Tenant string
 	// VMTA is the virtual MTA of the bulk MTA that uses the account; informative.
 	VMTA string
+	// Senders are the addresses that clients may send from. See MaySendAs.
+	Senders Senders
 	// Flow is how access tokens are got. Empty means FlowRefreshToken.
 	Flow Flow
 	// ClientID is the OAuth2 client (RFC 6749 section 2.2); with

@@ -25,6 +25,7 @@ var parts = []struct {
 	{"Provider", "provider", destination},
 	{"Tenant", "tenant", apart}, // TokenURL has it
 	{"VMTA", "vmta_name", apart},
+	{"Senders", "senders", apart},
 	{"Flow", "oauth_flow", destination},
 	{"ClientID", "client_id", destination},
 	{"TokenURL", "oauth_token_url or tenant", destination},

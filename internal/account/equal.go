@@ -25,7 +25,7 @@ func (a *Account) sameUse(b *Account) bool {
 	return a.Mechanism == b.Mechanism && a.InitialResponse == b.InitialResponse && a.Avoid == b.Avoid &&
 		a.SMTP == b.SMTP &&
 		a.SourceIP == b.SourceIP && a.Extensions == b.Extensions && a.AnnouncedSize == b.AnnouncedSize &&
-		a.Limits == b.Limits &&
+		a.Limits == b.Limits && slices.Equal(a.Senders, b.Senders) &&
 		a.RefreshMargin == b.RefreshMargin && a.Retry == b.Retry && a.KeepAlive == b.KeepAlive &&
 		a.SecretExpires.Equal(b.SecretExpires)
 }

@@ -10,6 +10,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountkeys"
+	"xoauth2-proxy/internal/keyfile"
 )
 
 // checkEndpoint accepts host:port; the port tells the TLS mode.
@@ -37,6 +38,22 @@ func checkEmail(s string) (string, error) {
 		return "", errors.New("must not contain a space")
 	}
 	return s, nil
+}
+
+// senders reads a list of senders; an empty one would allow nothing, or all.
+func senders(v *keyfile.Value) (list []string, ok bool) {
+	before := len(*v.File.Problems)
+	v.EachElement(func(e *keyfile.Value) {
+		if s, ok := keyfile.Checked(account.ParseSender)(e); ok {
+			list = append(list, s)
+		} else if len(*v.File.Problems) == before {
+			e.Fail("must not be empty")
+		}
+	})
+	if len(list) == 0 && len(*v.File.Problems) == before {
+		v.Fail("must have an element; leave the key out to allow every address")
+	}
+	return list, len(*v.File.Problems) == before
 }
 
 // checkSourceIP accepts an address that a socket can be bound to.

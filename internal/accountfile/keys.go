@@ -16,6 +16,7 @@ type accountDraft struct {
 	endpoint keyfile.Given[account.Endpoint]
 	tls      keyfile.Given[account.TLSMode]
 	sourceIP keyfile.Given[netip.Addr]
+	senders  keyfile.Given[[]string]
 	hourly   keyfile.Given[int]
 	limits   accountkeys.Limits
 	retry    accountkeys.Retry
@@ -46,6 +47,8 @@ var accountTable = keyfile.NewTable(
 			"address of this host to connect from; default: the system's choice"),
 		keyfile.Set("vmta_name", keyfile.Text, func(d *accountDraft) *string { return &d.a.VMTA },
 			`virtual MTA that uses the account, for information; default: as in "vmta-gmail-user"`),
+		keyfile.Opt("senders", senders, func(d *accountDraft) *keyfile.Given[[]string] { return &d.senders },
+			`array: addresses that clients may send from, in MAIL and in the From field: "user@example.com", "@example.com" for all of a domain, "self" for the mailbox of the login; all others are refused with 553; the empty sender of bounces is allowed; default: every address`),
 		keyfile.Opt("max_concurrent_messages", keyfile.Whole(1, 1_000_000), func(d *accountDraft) *keyfile.Given[int] { return &d.limits.MaxConcurrent },
 			"messages at one time, each on a connection of its own; it can lower the connections, not raise them"),
 		keyfile.Opt("max_messages_per_hour", accountkeys.Rate, func(d *accountDraft) *keyfile.Given[int] { return &d.hourly },

@@ -95,6 +95,7 @@ func (r *accountReader) resolve(d *accountDraft, p *account.Provider) {
 	r.resolveFlow(d, p)
 	r.resolveEndpoint(d, p)
 	r.resolveSource(d)
+	a.Senders = account.NewSenders(d.senders.Value)
 	a.RefreshMargin = p.RefreshMargin
 	a.Extensions = p.Extensions
 	a.AnnouncedSize = p.AnnouncedSize

@@ -20,6 +20,7 @@ type Counters struct {
 	}
 	ContentBytes                          *metrics.Counter
 	ContentRefusals, BudgetRefusals       *metrics.Counter
+	SenderRefusals                        *metrics.Counter
 	LostReplies, LogDropped               *metrics.Counter
 	HandshakeOK, HandshakeFailed, Evicted *metrics.Counter
 	LoopLag                               *metrics.PrometheusHistogram
@@ -47,6 +48,7 @@ func New(set *metrics.Set) *Counters {
 		Panics:          counter("smtp_session_panics_total", "Sessions ended by a fault of the proxy."),
 		ContentBytes:    counter("smtp_content_bytes_total", "Bytes of message content received from clients."),
 		ContentRefusals: counter("smtp_content_refused_total", "Messages refused for their content: too large, with bare CR or LF, or more than memory is left for."),
+		SenderRefusals:  counter("smtp_sender_refusals_total", "Messages refused because the account's list of senders does not have their sender, or because their From field cannot be read."),
 		BudgetRefusals:  counter("smtp_content_budget_refusals_total", "Messages refused because the memory for content was used up."),
 		LostReplies:     counter("smtp_final_replies_lost_total", "Final replies that a client may not have read."),
 		LogDropped:      counter("smtp_log_lines_dropped_total", "Log lines about sessions that were left out because too many waited."),
