@@ -11,6 +11,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/testkit/provider"
 	"xoauth2-proxy/upstream/internal/throttle"
@@ -200,9 +201,11 @@ func (c *cell) checkLogin(told codec.Reply, paused string) {
 // told is what the client is to be told of a reply from MAIL on that is the answer.
 func (c *cell) told() codec.Reply {
 	if c.want.Message == throttle.MessageQuota {
-		return codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 7, 1}, Text: c.reply.Text}
+		return codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 7, 1}, Text: c.reply.Text, Hint: c.want.Hint}
 	}
-	return c.reply
+	r := c.reply
+	r.Hint = c.want.Hint
+	return r
 }
 
 // checkMessage is for a reply from MAIL on.
@@ -213,7 +216,7 @@ func (c *cell) checkMessage(told codec.Reply, throttled string) {
 			c.failf("told %v, want another try", told)
 		}
 	} else if want := c.told(); told != want {
-		c.failf("told %v, want %v", told, want)
+		c.failf("told %v (%v), want %v (%v)", told, told.Hint, want, want.Hint)
 	}
 	// After that, all that the message led to is known.
 	f.until(func() bool { st := f.state(a); return st.Open == st.Parked })
@@ -277,7 +280,7 @@ func TestEveryOtherCode(t *testing.T) {
 			}
 			a := f.accounts[(code+i)%len(f.accounts)]
 			provider.Faults(f.t, f.box, sandbox.Rule{Phase: sandbox.PhaseAfterEOD, Account: a.Email, Action: sandbox.ActionReply, Reply: text + " no", Times: 1})
-			if res := f.send(a, "to@x.test", "a\r\n"); res.Reply != parseReply(text+" no") {
+			if res := f.send(a, "to@x.test", "a\r\n"); res.Reply.String() != text+" no" || res.Reply.Hint == hint.None {
 				t.Errorf("%s: told %v", text, res.Reply)
 			}
 			if res := f.send(a, "to@x.test", "next\r\n"); res.Err != nil {
