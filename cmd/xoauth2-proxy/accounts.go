@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -192,6 +193,7 @@ func describe(a *account.Account) (list []property) {
 	text("auth_identity", a.Identity())
 	list = append(list, source)
 	text("vmta_name", a.VMTA)
+	list = append(list, property{"senders", cmp.Or(strings.Join(a.Senders, ", "), "every address"), append([]string{}, a.Senders...)})
 	text("refresh_margin", a.RefreshMargin.String())
 	limit("max_connections_per_account", int64(l.MaxConnections))
 	limit("max_messages_per_connection", int64(l.MaxMessagesPerConnection))

@@ -22,21 +22,22 @@ import (
 
 // newAccount has the flags that describe an account.
 type newAccount struct {
-	Email            string `arg:"" help:"Address of the mailbox, and login name."`
-	Provider         string `help:"gmail, outlook or a section under providers in config.json; told by the domain of well-known addresses." placeholder:"NAME"`
-	ClientID         string `name:"client-id" help:"OAuth2 client that the consent is given to." placeholder:"ID"`
-	ClientSecretFile string `help:"File with the client secret; - is standard input. Else XOAUTH2_CLIENT_SECRET, else the terminal." placeholder:"FILE"`
-	AccountID        string `name:"account-id" help:"Name in logs; default: provider and email." placeholder:"ID"`
-	OAuthEndpoint    string `name:"oauth-endpoint" help:"Submission host:port; default: the provider's." placeholder:"HOST:PORT"`
-	OAuthTokenURL    string `name:"oauth-token-url" help:"Token endpoint; default: the provider's." placeholder:"URL"`
-	Scope            string `help:"Scope to send with a refresh; default: the provider's." placeholder:"SCOPE"`
-	IPAddress        string `name:"ip-address" help:"Local address to connect from." placeholder:"ADDR"`
-	VMTAName         string `name:"vmta-name" help:"Virtual MTA that uses the account, for information." placeholder:"NAME"`
-	AuthIdentity     string `name:"auth-identity" help:"User that logs in at the provider, such as the one of a shared mailbox; default: the mailbox." placeholder:"USER"`
-	Certificate      string `name:"client-certificate" help:"PEM file with the certificate of the client; the account refers to it." placeholder:"FILE"`
-	PrivateKey       string `name:"client-private-key" help:"PEM file with its private key; the account refers to it." placeholder:"FILE"`
-	Overwrite        bool   `help:"Replace an account with that email; keys that are not given stay."`
-	DryRun           bool   `help:"Check everything, write nothing."`
+	Email            string   `arg:"" help:"Address of the mailbox, and login name."`
+	Provider         string   `help:"gmail, outlook or a section under providers in config.json; told by the domain of well-known addresses." placeholder:"NAME"`
+	ClientID         string   `name:"client-id" help:"OAuth2 client that the consent is given to." placeholder:"ID"`
+	ClientSecretFile string   `help:"File with the client secret; - is standard input. Else XOAUTH2_CLIENT_SECRET, else the terminal." placeholder:"FILE"`
+	AccountID        string   `name:"account-id" help:"Name in logs; default: provider and email." placeholder:"ID"`
+	OAuthEndpoint    string   `name:"oauth-endpoint" help:"Submission host:port; default: the provider's." placeholder:"HOST:PORT"`
+	OAuthTokenURL    string   `name:"oauth-token-url" help:"Token endpoint; default: the provider's." placeholder:"URL"`
+	Scope            string   `help:"Scope to send with a refresh; default: the provider's." placeholder:"SCOPE"`
+	IPAddress        string   `name:"ip-address" help:"Local address to connect from." placeholder:"ADDR"`
+	VMTAName         string   `name:"vmta-name" help:"Virtual MTA that uses the account, for information." placeholder:"NAME"`
+	Senders          []string `help:"Addresses that clients may send from: a@example.com, @example.com, self; default: every address." placeholder:"ADDR,..."`
+	AuthIdentity     string   `name:"auth-identity" help:"User that logs in at the provider, such as the one of a shared mailbox; default: the mailbox." placeholder:"USER"`
+	Certificate      string   `name:"client-certificate" help:"PEM file with the certificate of the client; the account refers to it." placeholder:"FILE"`
+	PrivateKey       string   `name:"client-private-key" help:"PEM file with its private key; the account refers to it." placeholder:"FILE"`
+	Overwrite        bool     `help:"Replace an account with that email; keys that are not given stay."`
+	DryRun           bool     `help:"Check everything, write nothing."`
 
 	place keeping.Place
 }
@@ -53,6 +54,7 @@ func (n *newAccount) entry(clientSecret, refreshToken account.Secret) *accountfi
 	} {
 		e.Set(f.key, f.value)
 	}
+	e.SetList("senders", n.Senders)
 	return e
 }
 

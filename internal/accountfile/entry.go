@@ -40,6 +40,19 @@ func (e *Entry) SetJSON(key, value string) error {
 	return nil
 }
 
+// SetList gives key an array of strings; nil takes the key away again.
+func (e *Entry) SetList(key string, list []string) {
+	if list == nil {
+		e.unset(key)
+		return
+	}
+	array := new(hujson.Array)
+	for _, s := range list {
+		array.Elements = append(array.Elements, hujson.ArrayElement{Value: hujson.String(s)})
+	}
+	e.set(key, hujson.Value{Value: array})
+}
+
 // Remove has Put take the key out of the account that is there.
 func (e *Entry) Remove(key string) { e.set(key, hujson.Value{}) }
 

@@ -79,6 +79,8 @@ func csvAccount(line int, header, record []string, err error) Imported {
 			if err := e.SetJSON(key, strings.ToLower(field)); err != nil {
 				return Imported{Line: line, Err: err}
 			}
+		case key == "senders":
+			e.SetList(key, strings.Fields(field))
 		default:
 			e.Set(key, field)
 		}

@@ -71,6 +71,11 @@ d@hotmail.com,canary,c,outlook,many,,,
 		{"CSV with a comma declared", "sep=,\nemail,refresh_token,client_id\na@hotmail.com,r;1,c\n", ImportOptions{}, []string{
 			`3 {"email": "a@hotmail.com", "refresh_token": "r;1", "client_id": "c", "provider": "outlook"}`,
 		}},
+		{"CSV with lists of senders", "email,refresh_token,client_id,senders\na@hotmail.com,r,c,@a.example  b@c.example\nb@hotmail.com,r,c,\nc@hotmail.com,r,c,x\n", ImportOptions{}, []string{
+			`2 {"email": "a@hotmail.com", "refresh_token": "r", "client_id": "c", "senders": ["@a.example","b@c.example"], "provider": "outlook"}`,
+			`3 {"email": "b@hotmail.com", "refresh_token": "r", "client_id": "c", "provider": "outlook"}`,
+			`4 senders[0]: must be an address such as`,
+		}},
 		{"CSV with tabs", "sep=\t\nemail\trefresh_token\tclient_id\na@hotmail.com\tr;1\tc\n", ImportOptions{}, []string{
 			`3 {"email": "a@hotmail.com", "refresh_token": "r;1", "client_id": "c", "provider": "outlook"}`,
 		}},

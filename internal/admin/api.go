@@ -80,6 +80,8 @@ type Account struct {
 	Provider      string `json:"provider"`
 	OAuthEndpoint string `json:"oauth_endpoint"`
 	OAuthTokenURL string `json:"oauth_token_url"`
+	// Senders are the addresses that clients may send from; none: every address.
+	Senders []string `json:"senders,omitempty"`
 }
 
 // Listed is an account in the list of all.
@@ -101,6 +103,9 @@ type NewAccount struct {
 	AccountID     string `json:"account_id"`
 	VMTAName      string `json:"vmta_name"`
 	IPAddress     string `json:"ip_address"`
+	// Senders are the addresses that clients may send from; none: every address, or
+	// those of the file.
+	Senders []string `json:"senders"`
 	// Verify is true unless the request says otherwise.
 	Verify *bool `json:"verify"`
 	// Overwrite replaces an account with the same email.

@@ -78,7 +78,7 @@ func (f *fakeAPI) Save(list []*NewAccount, dryRun bool) (int, error) {
 	for _, n := range list {
 		f.accounts = slices.DeleteFunc(f.accounts, func(a Account) bool { return a.Email == n.Email })
 		f.accounts = append(f.accounts, Account{AccountID: n.Provider + "_x", Email: n.Email, Provider: n.Provider,
-			VMTAName: "v", OAuthEndpoint: "h:587", OAuthTokenURL: "https://t"})
+			VMTAName: "v", OAuthEndpoint: "h:587", OAuthTokenURL: "https://t", Senders: n.Senders})
 		f.saved = append(f.saved, n)
 	}
 	return len(f.accounts), nil

@@ -153,7 +153,7 @@ var exchanges = []exchange{
 	{route: "GET /admin/accounts", path: "/admin/accounts?state=broken,paused&provider=gmail", status: 200,
 		emails: []string{"held@a.test", "throttled@a.test", "failing@a.test", "quota@a.test", "refused@a.test", "unknown@a.test", "draining@a.test", "paused@a.test"}},
 	{route: "GET /admin/accounts", path: "/admin/accounts?state=dead", status: 400},
-	{route: "POST /admin/accounts", status: 200, body: newJSON("a@a.test")},
+	{route: "POST /admin/accounts", status: 200, body: newJSON("a@a.test", `, "senders": ["self"]`)},
 	{route: "POST /admin/accounts", path: "/admin/accounts?dry_run=true", status: 200, body: newJSON("a@a.test")},
 	{route: "POST /admin/accounts", status: 200, body: newJSON("a@a.test", `, "tenant": "t"`)},
 	{route: "POST /admin/accounts", status: 400, body: "{}"},

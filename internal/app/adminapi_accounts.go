@@ -27,7 +27,7 @@ func (a *adminAPI) Accounts() []admin.Account {
 func PublicAccount(a *account.Account) admin.Account {
 	p := admin.Account{
 		AccountID: a.ID, Email: a.Email, VMTAName: a.VMTA, Provider: a.Provider,
-		OAuthEndpoint: a.SMTP.String(), OAuthTokenURL: a.TokenURL,
+		OAuthEndpoint: a.SMTP.String(), OAuthTokenURL: a.TokenURL, Senders: a.Senders,
 	}
 	if a.SourceIP.IsValid() {
 		p.IPAddress = a.SourceIP.String()
@@ -46,6 +46,7 @@ func entryOf(n *admin.NewAccount) *accountfile.Entry {
 	} {
 		e.Set(f.key, f.value)
 	}
+	e.SetList("senders", n.Senders)
 	return e
 }
 

@@ -37,6 +37,14 @@ func TestAdminAPIAddsAndRemoves(t *testing.T) {
 		t.Error(err)
 	}
 	s.Want(409, []string{"already exists"}, "POST", "/admin/accounts", s.Request("NEW@outlook.com", ""))
+	for _, wrong := range []string{`["nobody"]`, `[]`} {
+		s.Want(400, []string{"senders"}, "POST", "/admin/accounts", s.Request("new@outlook.com", `, "overwrite": true, "verify": false, "senders": `+wrong))
+	}
+	s.Want(200, nil, "POST", "/admin/accounts", s.Request("new@outlook.com", `, "overwrite": true, "verify": false, "senders": ["self", "B@a.example"]`))
+	s.Want(200, []string{`"senders":["b@a.example","self"]`}, "GET", "/admin/accounts", "")
+	if err := apptest.Send(c, "hello"); err == nil || !strings.Contains(err.Error(), "553 5.7.1") {
+		t.Errorf("a sender that is not on the list: %v", err)
+	}
 	s.Want(200, []string{`"total_accounts":2`}, "POST", "/admin/accounts", s.Request("new@outlook.com", `, "overwrite": true, "verify": false`))
 	s.Want(400, []string{"verification failed", "refresh token refused"}, "POST", "/admin/accounts", s.Request("unknown@gmail.com", ""))
 	s.Want(409, []string{"account_id"}, "POST", "/admin/accounts", s.Request("more@gmail.com", `, "account_id": "outlook_new_outlook_com"`))
