@@ -17,9 +17,9 @@ var (
 
 // Replies about the list of senders of an account. They show none of its addresses.
 var (
-	ReplySenderNotListed = Reply{Code: 553, Enhanced: EnhancedCode{5, 7, 1}, Text: "The account's list of senders does not have this sender address"}
-	ReplyFromNotListed   = Reply{Code: 553, Enhanced: EnhancedCode{5, 7, 1}, Text: "The account's list of senders does not have the address in the From field"}
-	ReplyFromUnclear     = Reply{Code: 553, Enhanced: EnhancedCode{5, 7, 1}, Text: "The account has a list of senders, and the message does not have exactly one From field that can be read"}
+	ReplySenderNotListed = Reply{Code: 553, Enhanced: EnhancedCode{5, 7, 1}, Text: "The account's list of senders does not have this sender address", Hint: hint.SenderNotListed}
+	ReplyFromNotListed   = Reply{Code: 553, Enhanced: EnhancedCode{5, 7, 1}, Text: "The account's list of senders does not have the address in the From field", Hint: hint.FromNotListed}
+	ReplyFromUnclear     = Reply{Code: 553, Enhanced: EnhancedCode{5, 7, 1}, Text: "The account has a list of senders, and the message does not have exactly one From field that can be read", Hint: hint.FromUnclear}
 )
 
 // ReplyGreeting returns the greeting.

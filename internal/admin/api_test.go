@@ -175,7 +175,7 @@ func newAPI(t *testing.T, token string, emails ...string) (*fakeAPI, string) {
 	f := &fakeAPI{level: "info", ended: make(chan struct{})}
 	t.Cleanup(func() { close(f.ended) })
 	for _, e := range emails {
-		f.accounts = append(f.accounts, Account{AccountID: "id", Email: e, Provider: "gmail"})
+		f.accounts = append(f.accounts, Account{AccountID: "id", Email: e, Provider: "gmail", Senders: []string{"self"}})
 	}
 	cfg := testConfig()
 	cfg.Token = token
@@ -215,7 +215,7 @@ func TestAPI(t *testing.T) {
 		status                   int
 		want                     string // in the answer
 	}{
-		{"list", "GET", "/admin/accounts", "", 200, `{"success":true,"total_accounts":2,"accounts":[{"account_id":"id","email":"have@a.test","ip_address":"","vmta_name":"","provider":"gmail","oauth_endpoint":"","oauth_token_url":"","state":"active"},`},
+		{"list", "GET", "/admin/accounts", "", 200, `{"success":true,"total_accounts":2,"accounts":[{"account_id":"id","email":"have@a.test","ip_address":"","vmta_name":"","provider":"gmail","oauth_endpoint":"","oauth_token_url":"","senders":["self"],"state":"active"},`},
 		{"list, one state", "GET", "/admin/accounts?state=active&provider=GMAIL", "", 200, `"email":"more@a.test",`},
 		{"list, what is broken", "GET", "/admin/accounts?state=broken", "", 200, `{"success":true,"total_accounts":2,"accounts":[],"states":{"active":2}}`},
 		{"list, another provider", "GET", "/admin/accounts?provider=outlook", "", 200, `"accounts":[],`},

@@ -42,7 +42,7 @@ func TestAdminAPIAddsAndRemoves(t *testing.T) {
 	}
 	s.Want(200, nil, "POST", "/admin/accounts", s.Request("new@outlook.com", `, "overwrite": true, "verify": false, "senders": ["self", "B@a.example"]`))
 	s.Want(200, []string{`"senders":["b@a.example","self"]`}, "GET", "/admin/accounts", "")
-	if err := apptest.Send(c, "hello"); err == nil || !strings.Contains(err.Error(), "553 5.7.1") {
+	if err := apptest.Send(c, "hello"); err == nil || !strings.Contains(err.Error(), "5.7.1 The account's list of senders") {
 		t.Errorf("a sender that is not on the list: %v", err)
 	}
 	s.Want(200, []string{`"total_accounts":2`}, "POST", "/admin/accounts", s.Request("new@outlook.com", `, "overwrite": true, "verify": false`))

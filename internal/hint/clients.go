@@ -1,5 +1,7 @@
 package hint
 
+const howSenders = "`xoauth2-proxy accounts show ADDRESS` shows the list; `xoauth2-proxy accounts add ADDRESS --overwrite --senders LIST` replaces it."
+
 var clientEntries = map[ID]entry{
 	BareNewline: {"bare-newline", "a command line has a bare CR, a bare LF or a NUL", "have the client end each line in CRLF",
 		"server.bare_newlines \"normalise\" takes command lines that end in LF alone."},
@@ -65,4 +67,13 @@ var clientEntries = map[ID]entry{
 		"server.max_pipelined is the bound, in octets."},
 	NoCRLF:     {"no-crlf", "after a line with a bare LF no CRLF came", "have the client end each line in CRLF", ""},
 	ClientGone: {"client-gone", "the client closed its side of the connection while its message waited, so nothing was sent", "nothing to do: the client keeps the message and sends it again", "The client's timeout after the end of data should be ten minutes (RFC 5321 section 4.5.3.2.6)."},
+	SenderNotListed: {"sender-not-listed", "the account has a list of senders, and the address in MAIL FROM is not on it",
+		"have the client send through the account of that sender, or add the address to the account's \"senders\"",
+		howSenders},
+	FromNotListed: {"from-not-listed", "the account has a list of senders, and an address in the From field is not on it",
+		"have the client send through the account of that sender, or add the address to the account's \"senders\"",
+		howSenders},
+	FromUnclear: {"from-unclear", "the account has a list of senders, and the message has no From field, has several, or has a header that programs may read in different ways",
+		"correct the header in the client: exactly one From field in the syntax of RFC 5322 section 3.6.2",
+		"Refused are a line without a colon or with a space before it, a line of white space alone, a bare CR, a bare LF, a NUL, a comment with an address in it, and a header of more than 256 KiB."},
 }

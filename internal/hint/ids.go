@@ -44,6 +44,9 @@ const (
 	TooMuchInput
 	NoCRLF
 	ClientGone
+	SenderNotListed
+	FromNotListed
+	FromUnclear
 
 	// This proxy and its host.
 	LoginDeferred
