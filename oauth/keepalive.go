@@ -66,7 +66,7 @@ func (m *Manager) retainStored() {
 		return ok && a.ChainFingerprint() == c.Fingerprint
 	})
 	if err != nil {
-		m.metrics.storeErrors.Inc()
+		m.metrics.StoreErrors.Inc()
 		m.log.Error("the token store cannot be tidied", zap.Error(err))
 	}
 }
@@ -125,7 +125,7 @@ func (m *Manager) recordOf(a *account.Account, s *Source) (r Record, ok bool) {
 		}
 	}
 	if err != nil {
-		m.metrics.storeErrors.Inc()
+		m.metrics.StoreErrors.Inc()
 		m.log.Error("it is not known when the account was used last", zap.String("account", a.ID), zap.Error(err))
 	}
 	return r, err == nil

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
-	"xoauth2-proxy/internal/metric"
+	"xoauth2-proxy/oauth/internal/counters"
 	"xoauth2-proxy/oauth/internal/flow"
 	"xoauth2-proxy/oauth/internal/pending"
 )
@@ -27,7 +27,7 @@ type Manager struct {
 	log     *zap.Logger
 	flow    fetcher
 	flows   *flow.Flows // what Close closes; nil in tests
-	metrics *managerMetrics
+	metrics *counters.Counters
 	clients clients
 	odd     sync.Map // oddAnswer -> nil: what warnOdd has logged
 	started time.Time
@@ -99,13 +99,9 @@ func newManager(cfg Config, f fetcher, log *zap.Logger, set *metrics.Set) *Manag
 	m.workers.most = cfg.MaxParallel
 	m.clients = clients{cfg: &m.cfg, byKey: make(map[[sha256.Size]byte]*client)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.metrics = newManagerMetrics(set)
-	metric.New(set, "tokens_cached", "Access tokens in memory that are valid.").Gauge(func() float64 { return float64(m.countCached()) })
-	metric.New(set, "tokens_unsaved", "Refresh tokens that could not be saved yet.").Gauge(func() float64 { return float64(m.pending.Len()) })
-	metric.New(set, "token_mailboxes", "Mailboxes of catch-all accounts that have a token source.").Gauge(func() float64 { return float64(m.countMailboxes()) })
-	metric.New(set, "token_clients_refused", "OAuth clients that a token endpoint refuses.").Gauge(func() float64 { return float64(m.clients.countRefused()) })
-	metric.New(set, "token_refreshes_in_flight", "Refreshes that run.").Gauge(func() float64 { return float64(m.running.Load()) })
-	metric.New(set, "token_refresh_queue_depth", "Refreshes that wait for a worker.").Gauge(func() float64 { return float64(m.workers.queueDepth()) })
+	m.metrics = counters.New(set)
+	counters.Gauges(set, counters.Readings{Cached: m.countCached, Unsaved: m.pending.Len, Mailboxes: m.countMailboxes,
+		ClientsRefused: m.clients.countRefused, Running: func() int { return int(m.running.Load()) }, Queued: m.workers.queueDepth})
 	return m
 }
 

@@ -20,7 +20,7 @@ func (s *Source) load() error {
 	}
 	r, _, err := s.m.cfg.Store.Load(s.chain)
 	if err != nil {
-		s.m.metrics.storeErrors.Inc()
+		s.m.metrics.StoreErrors.Inc()
 		return err
 	}
 	s.mu.Lock()
@@ -57,7 +57,7 @@ func (s *Source) reread() account.Secret {
 	}
 	r, _, err := s.m.cfg.Store.Load(s.chain)
 	if err != nil {
-		s.m.metrics.storeErrors.Inc()
+		s.m.metrics.StoreErrors.Inc()
 		return account.Secret{}
 	}
 	return r.Refresh
@@ -105,7 +105,7 @@ func (s *Source) save(r Record) {
 		return
 	}
 	if err := s.m.cfg.Store.Save(s.chain, r); err != nil {
-		s.m.metrics.storeErrors.Inc()
+		s.m.metrics.StoreErrors.Inc()
 		s.m.log.Error("tokens cannot be saved; it is tried again every few seconds, and a rotated refresh token will be lost on exit",
 			zap.String("account", s.id), zap.Error(err))
 		s.m.saveLater()

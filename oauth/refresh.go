@@ -32,7 +32,7 @@ func (s *Source) run(c *call, closed bool) {
 	forced, late := s.begun(c)
 	if late { // says nothing about the account: not remembered
 		err := &Error{Class: ClassUnavailable, Err: errQueue}
-		s.m.metrics.outcome(s.account.Load().Provider, err)
+		s.m.metrics.Outcome(s.account.Load().Provider, err)
 		s.finish(c, flow.Issued{}, err, false)
 		return
 	}
@@ -47,11 +47,11 @@ func (s *Source) run(c *call, closed bool) {
 	got, rotated, err := s.refreshToken(forced)
 	s.m.running.Add(-1)
 	if standing := suppressedBy(err); standing != nil { // no endpoint was asked
-		s.m.metrics.suppressed.Inc()
+		s.m.metrics.Suppressed.Inc()
 		s.finish(c, flow.Issued{}, standing, false)
 		return
 	}
-	s.m.metrics.refreshed(s.account.Load().Provider, start, err)
+	s.m.metrics.Refreshed(s.account.Load().Provider, start, err)
 	s.logOutcome(got, rotated, time.Since(start), err)
 	s.finish(c, got, err, true)
 }
@@ -83,7 +83,7 @@ func (s *Source) refreshToken(forced bool) (got flow.Issued, rotated bool, err *
 			break
 		}
 		if err != nil && !g.Refresh.IsZero() && !got.Refresh.IsZero() && got.Refresh != g.Refresh {
-			s.m.metrics.rotations.Inc()
+			s.m.metrics.Rotations.Inc()
 			s.keepRefresh(got.Refresh)
 			g.Refresh = got.Refresh
 		}
@@ -109,7 +109,7 @@ func (s *Source) refreshToken(forced bool) (got flow.Issued, rotated bool, err *
 		got.Refresh = g.Refresh
 	}
 	if rotated = got.Refresh != g.Refresh; rotated {
-		s.m.metrics.rotations.Inc()
+		s.m.metrics.Rotations.Inc()
 	}
 	s.keep(got, rotated)
 	return got, rotated, nil

@@ -116,7 +116,7 @@ func (m *Manager) recordIfKnown(a *account.Account, s *Source) (r Record, known 
 	if !known && m.cfg.Store != nil {
 		var err error
 		if r, known, err = m.cfg.Store.Load(ChainOf(a)); err != nil {
-			m.metrics.storeErrors.Inc()
+			m.metrics.StoreErrors.Inc()
 			return Record{}, false
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
-	"xoauth2-proxy/internal/metric"
 	"xoauth2-proxy/internal/password"
 	"xoauth2-proxy/server/internal/counters"
 	"xoauth2-proxy/server/internal/journal"
@@ -79,10 +78,7 @@ func New(
 	s.shares = shares.New(s.budget, cfg.MaxMessageSize)
 	s.metrics = counters.New(set)
 	s.journal = journal.New(log, s.metrics.LogDropped.Inc)
-	metric.New(set, "smtp_connections_active", "Connections of clients that are open.").Gauge(func() float64 { return float64(s.active.Load()) })
-	metric.New(set, "smtp_content_budget_used_bytes", "Bytes of memory that hold content of messages.").Gauge(func() float64 { return float64(s.budget.Used()) })
-	metric.New(set, "smtp_content_budget_limit_bytes", "Bytes of memory that content of messages may use.").Gauge(func() float64 { return float64(s.budget.Limit()) })
-	metric.New(set, "smtp_content_segments_live", "Segments of memory that hold content.").Gauge(func() float64 { return float64(codec.LiveSegments()) })
+	counters.Gauges(set, s.Active, s.budget.Used, s.budget.Limit)
 	s.greeting = codec.ReplyGreeting(cfg.Hostname).AppendTo(nil)
 	s.helo = codec.ReplyHelo(cfg.Hostname)
 	s.lineEnd = codec.LineEnd(cfg.NormaliseNewlines)

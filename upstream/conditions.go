@@ -1,6 +1,12 @@
 package upstream
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"xoauth2-proxy/upstream/internal/carry"
+)
 
 // Condition is what keeps an account, or a mailbox of a catch-all account, from
 // sending as it could.
@@ -21,39 +27,101 @@ type Condition struct {
 // account; a catch-all account has those of its mailboxes. The error is ErrStuck if a
 // shard does not answer; the conditions of its accounts are missing then.
 func (r *Relay) Conditions() (found map[string][]Condition, err error) {
-	found = make(map[string][]Condition)
+	return survey(r, (*accountState).condition)
+}
+
+// condition returns the condition of the account; false if it has none.
+func (st *accountState) condition(now time.Time) (Condition, bool) {
+	c := Condition{Throttled: st.throttle.Limit(now) > 0}
+	if stopped := st.throttle.Suspended(now); stopped != nil {
+		c.Stopped, c.Until, c.Reason = stopped.Kind.String(), stopped.Until, stopped.Reason
+	}
+	if st.backoff.Failures() > 0 {
+		c.Failure, c.RetryAt = st.backoff.Cause(), st.backoff.Until()
+	}
+	return c, c.Throttled || c.Stopped != "" || c.Failure != nil
+}
+
+// Activity is what an account does at one moment.
+type Activity struct {
+	AccountState
+	Uses []Use // those of Standing; a catch-all account has none, its mailboxes have
+}
+
+// Activities returns the activity of all accounts that were used lately, by the id of the
+// account. The error is that of Conditions.
+func (r *Relay) Activities() (map[string]Activity, error) {
+	parts, err := survey(r, func(st *accountState, now time.Time) (a Activity, ok bool) {
+		a.add(st)
+		if st.account.Base() == nil && !st.left {
+			a.Uses = st.standing(now).Uses
+		}
+		return a, true
+	})
+	found := make(map[string]Activity, len(parts))
+	for id, list := range parts {
+		var sum Activity
+		for _, a := range list {
+			sum.merge(a.AccountState)
+			sum.Uses = append(sum.Uses, a.Uses...)
+		}
+		found[id] = sum
+	}
+	return found, err
+}
+
+// Counts is what became of the messages of one account.
+type Counts = carry.AccountCounts
+
+// Outcomes are the indices of Counts, by name.
+var Outcomes = carry.ResultNames
+
+// Counts returns those of the account with that id, mailboxes of a catch-all account
+// included; nil if it has sent nothing, or without Config.CountByAccount.
+func (r *Relay) Counts(id string) *Counts { return r.desk.ByAccount.Of(id) }
+
+// survey looks at all accounts, and returns what look returns true for by the id of the
+// account, for mailboxes of a catch-all account its. A shard does other work while it is
+// asked for many accounts.
+func survey[T any](r *Relay, look func(*accountState, time.Time) (T, bool)) (found map[string][]T, err error) {
+	found = make(map[string][]T)
 	for _, sh := range r.shards {
-		part, stuck := ask(sh, sh.conditions)
+		all, stuck := ask(sh, func(time.Time) []*accountState { return slices.Collect(maps.Values(sh.accounts)) })
+		for step := range slices.Chunk(all, retainStep) {
+			var part map[string][]T
+			part, stuck = ask(sh, func(now time.Time) map[string][]T {
+				part := make(map[string][]T)
+				for _, st := range step {
+					if v, ok := look(st, now); ok && sh.accounts[st.key] == st { // not forgotten meanwhile
+						part[st.configured()] = append(part[st.configured()], v)
+					}
+				}
+				return part
+			})
+			if stuck != nil {
+				break
+			}
+			for id, values := range part {
+				found[id] = append(found[id], values...)
+			}
+		}
 		if stuck != nil {
 			err = stuck
-			continue
-		}
-		for id, conditions := range part {
-			found[id] = append(found[id], conditions...)
 		}
 	}
 	return found, err
 }
 
-// conditions returns the conditions of the accounts of the shard.
-func (s *shard) conditions(now time.Time) map[string][]Condition {
-	found := make(map[string][]Condition)
-	for _, st := range s.accounts {
-		c := Condition{Throttled: st.throttle.Limit(now) > 0}
-		if stopped := st.throttle.Suspended(now); stopped != nil {
-			c.Stopped, c.Until, c.Reason = stopped.Kind.String(), stopped.Until, stopped.Reason
-		}
-		if st.backoff.Failures() > 0 {
-			c.Failure, c.RetryAt = st.backoff.Cause(), st.backoff.Until()
-		}
-		if !c.Throttled && c.Stopped == "" && c.Failure == nil {
-			continue
-		}
-		id := st.id
-		if base := st.account.Base(); base != nil {
-			id = base.ID
-		}
-		found[id] = append(found[id], c)
+// each returns the values of a survey.
+func each[T any](parts map[string][]T) []T {
+	return slices.Concat(slices.Collect(maps.Values(parts))...)
+}
+
+// configured is the id of the account in the configuration: of a mailbox of a catch-all
+// account, that one's.
+func (st *accountState) configured() string {
+	if base := st.account.Base(); base != nil {
+		return base.ID
 	}
-	return found
+	return st.id
 }

@@ -19,7 +19,7 @@ func (s *shard) onSubmit(tx *Transaction, now time.Time) {
 	case s.closing:
 		s.fail(st, tx, &Error{Phase: throttle.PhaseQueue, Err: ErrClosed}, now)
 	case st.waiting.Len() >= s.relay.cfg.MaxWaitingPerAccount:
-		s.relay.desk.Metrics.QueueFull.Inc()
+		s.relay.desk.Metrics.QueueFull(tx.Account.Provider)
 		s.fail(st, tx, &Error{Phase: throttle.PhaseQueue, Err: ErrQueueFull}, now)
 	case stopped != nil && !probe:
 		s.fail(st, tx, failure.Stopped(stopped, now), now)
@@ -167,8 +167,8 @@ func (s *shard) plan(st *accountState, now time.Time) {
 // take removes the first transaction of q for a connection. It takes its place
 // among the messages that the limits of the account allow.
 func (s *shard) take(st *accountState, q *carry.Queue) *Transaction {
-	s.relay.desk.Waiting.Add(-1)
 	tx := q.Pop()
+	s.relay.desk.Waiting.Add(tx.Account.Provider, -1)
 	if st.meter != nil && tx.Place.Meter == nil {
 		st.meter.Take()
 		tx.Place.Meter = st.meter
@@ -255,7 +255,7 @@ func (s *shard) onRetry(st *accountState, e *carry.Event) {
 		s.gone(st, e.Conn, connBusy)
 	}
 	s.relay.gate.Release()
-	s.relay.desk.Waiting.Add(1)
+	s.relay.desk.Waiting.Add(e.Tx.Account.Provider, 1)
 	stopped := st.throttle.Suspended(e.Now)
 	switch {
 	case s.closing:
@@ -318,7 +318,7 @@ func (s *shard) failAll(st *accountState, err *Error, now time.Time) {
 
 // fail ends a transaction that has no connection.
 func (s *shard) fail(st *accountState, tx *Transaction, err *Error, now time.Time) {
-	s.relay.desk.Waiting.Add(-1)
+	s.relay.desk.Waiting.Add(tx.Account.Provider, -1)
 	if tx.Place.Probe {
 		s.probed(st, err, false, now)
 	}
@@ -327,7 +327,7 @@ func (s *shard) fail(st *accountState, tx *Transaction, err *Error, now time.Tim
 		tx.Place.Meter = nil
 	}
 	if e, ok := errors.AsType[*failure.LimitError](err.Err); ok {
-		s.relay.desk.Metrics.Limited[e.Kind].Inc()
+		s.relay.desk.Metrics.Limited(tx.Account.Provider, e.Kind)
 	}
 	s.relay.desk.Finish(tx, carry.Failed(err, st.account.SMTP.String()), now, s.on)
 }

@@ -18,7 +18,7 @@ import (
 func (st *accountState) waits(r *Relay, q *carry.Queue, submitted time.Time) {
 	tx := GetTransaction()
 	tx.Account, tx.Done, tx.Place.Submitted = st.account, newClient(), submitted
-	r.desk.Waiting.Add(1)
+	r.desk.Waiting.Add(st.account.Provider, 1)
 	q.Push(tx)
 }
 

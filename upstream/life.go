@@ -11,10 +11,10 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/zap"
 
-	"xoauth2-proxy/internal/metric"
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/carry"
+	"xoauth2-proxy/upstream/internal/counters"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/login"
 	"xoauth2-proxy/upstream/internal/throttle"
@@ -36,7 +36,10 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	r := &Relay{cfg: cfg, log: log, dialer: d, seed: maphash.MakeSeed(), loginTurn: loginTurn,
 		dial: (*dialing).run, give: (*carry.Conn).Give}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.desk = carry.NewRelay(r.ctx, cfg.Carry(), log, carry.NewMetrics(set, phases(set), latencyBuckets))
+	r.desk = carry.NewRelay(r.ctx, cfg.Carry(), log, carry.NewMetrics(set, counters.Phases(set), counters.Buckets))
+	if cfg.CountByAccount {
+		r.desk.ByAccount = carry.NewByAccount()
+	}
 	if cfg.GlobalConcurrency > 0 {
 		r.gate = limit.NewGate(cfg.GlobalConcurrency)
 	}
@@ -47,22 +50,19 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	for i, s := range r.shards {
 		s.part = cfg.Watch.Add(watchdog.Task{Kind: watchdog.Shard, Number: i, Func: "upstream.(*shard).handleFrom", On: s})
 	}
-	r.metrics = newRelayMetrics(set)
+	r.metrics = counters.New(set)
 	r.gauges(set)
 	r.logins = &login.Opener{Tokens: tokens, TokenTimeout: cfg.TokenTimeout, Dialer: d, Client: cfg.Client(), Log: log,
-		Breakers: throttle.NewBreakers(cfg.Breaker, cfg.Breakers, log, set), Metrics: login.NewMetrics(set, phases(set), latencyBuckets)}
+		Breakers: throttle.NewBreakers(cfg.Breaker, cfg.Breakers, log, set), Metrics: login.NewMetrics(set, counters.Phases(set), counters.Buckets)}
 	r.saver.start(r)
 	return r, nil
 }
 
 // gauges puts into set what is counted elsewhere.
 func (r *Relay) gauges(set *metrics.Set) {
-	metric.New(set, "upstream_accounts_held", "Accounts that a refusal of the provider holds.").Gauge(func() float64 { return float64(r.held.Load()) })
 	r.census.Register(set)
-	metric.New(set, "upstream_queue_depth", "Messages that wait for a connection.").Gauge(func() float64 { return float64(r.desk.Waiting.Load()) })
-	metric.New(set, "upstream_messages_in_flight", "Messages that wait for a connection or are being sent.").Gauge(func() float64 {
-		return float64(r.desk.Waiting.Load() + r.connections(connBusy))
-	})
+	inFlight := func() int64 { return r.desk.Waiting.Load() + r.connections(connBusy) }
+	counters.Gauges(set, r.held.Load, r.desk.Waiting.Load, inFlight)
 }
 
 // connections counts the connections of all accounts in a state.

@@ -53,7 +53,7 @@ func (s *shard) warm(a *account.Account, n int, on *loop.Loop, now time.Time) {
 		st.throttle.Suspended(now) != nil || !st.backoff.Allows(now, st.count[connDialing]) || s.relay.gate.Contended() || !s.slot() {
 		return
 	}
-	s.relay.metrics.prewarmed.Inc()
+	s.relay.metrics.Prewarmed.Inc()
 	// It takes no turn, which mail would have to wait for: Config.PrewarmRate is
 	// what spreads these logins.
 	s.open(&dialing{relay: s.relay, shard: s, st: st, account: a, loop: on})

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/upstream/internal/carry"
+	"xoauth2-proxy/upstream/internal/counters"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -48,24 +49,24 @@ func (s *shard) react(st *accountState, err *Error, now time.Time) {
 		st.throttle = throttle.New(cfg.ThrottleRecovery)
 	}
 	t, reason, most := st.throttle, failure.Quote(err), st.account.Limits.MaxConnections
-	log, count := s.relay.log.With(zap.String("account", st.id), zap.String("reply", reason)), &s.relay.metrics.throttled
+	log := s.relay.log.With(zap.String("account", st.id), zap.String("reply", reason))
 	switch v.Account {
 	case throttle.AccountHold:
 		if t.Hold(now, throttle.Refusal{Phase: err.Phase, Account: v.Account, Reason: reason}) {
 			s.relay.held.Add(1)
-			count[reactedHold].Inc()
+			s.relay.metrics.Restrained(st.account.Provider, counters.Hold)
 			_, hint, _ := err.Explain()
 			log.Error("account held until an operator acts", zap.String("upstream", st.account.SMTP.String()), zap.Stringer("phase", err.Phase),
 				zap.String("hint", cmp.Or(hint, v.Hint.Remedy())), zap.Time("next_probe", t.NextProbe(now)))
 		}
 	case throttle.AccountQuota:
 		if t.Quota(now, most, reason) {
-			count[reactedQuota].Inc()
+			s.relay.metrics.Restrained(st.account.Provider, counters.Quota)
 			log.Warn("account paused, the provider's quota is used up", zap.Time("until", t.ByProvider().Until))
 		}
 	case throttle.AccountThrottle:
 		if n := t.Slow(now, st.open()-st.count[connClosing], most, reason, cfg.BackoffMin, cfg.BackoffMax); n > 0 {
-			count[reactedSlow].Inc()
+			s.relay.metrics.Restrained(st.account.Provider, counters.Slow)
 			log.Info("account throttled", zap.Int("connections", n))
 		}
 	}
@@ -122,7 +123,7 @@ func (s *shard) backOff(st *accountState, err *Error, now time.Time) {
 		st.backoff.Wait(err, now.Add(min(endpointPause, cfg.BackoffMax)))
 		return
 	case tooManyLogins(err):
-		s.relay.metrics.throttled[reactedLogins].Inc()
+		s.relay.metrics.Restrained(st.account.Provider, counters.Logins)
 		st.backoff.Fail(err, now, min(cfg.BackoffMin<<tooManyLoginsShift, cfg.BackoffMax), cfg.BackoffMax)
 	default:
 		st.backoff.Fail(err, now, cfg.BackoffMin, cfg.BackoffMax)

@@ -13,6 +13,7 @@ import (
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/census"
+	"xoauth2-proxy/upstream/internal/counters"
 	"xoauth2-proxy/upstream/internal/dial"
 	"xoauth2-proxy/upstream/internal/latest"
 	"xoauth2-proxy/upstream/internal/limit"
@@ -24,7 +25,7 @@ import (
 type Relay struct {
 	cfg     Config
 	log     *zap.Logger
-	metrics *relayMetrics
+	metrics *counters.Counters
 	desk    *carry.Relay // what all transactions and connections share
 	dialer  *dial.Dialer
 	gate    *limit.Gate // nil without a global limit

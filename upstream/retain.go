@@ -21,6 +21,7 @@ const retainStep = 64
 // published. It does not wait, and a shard does other work while it looks through many accounts.
 func (r *Relay) Retain(s *account.Snapshot) {
 	r.retained.Store(s)
+	r.desk.ByAccount.Keep(s)
 	for _, sh := range r.shards {
 		sh.do(func(now time.Time) {
 			sh.retain(s, slices.Collect(maps.Values(sh.accounts)), now)
@@ -145,31 +146,20 @@ type AccountState struct {
 // State returns what there is of the account with that id, the mailboxes of a
 // catch-all account included. The error is ErrStuck if a shard does not answer.
 func (r *Relay) State(id string) (total AccountState, err error) {
-	for _, sh := range r.shards {
-		part, err := ask(sh, func(time.Time) (sum AccountState) {
-			for _, st := range sh.accounts {
-				if st.belongsTo(id) {
-					sum.add(st)
-				}
-			}
-			return sum
-		})
-		if err != nil {
-			return AccountState{}, err
-		}
+	parts, err := survey(r, func(st *accountState, _ time.Time) (part AccountState, ok bool) {
+		part.add(st)
+		return part, st.belongsTo(id)
+	})
+	for _, part := range each(parts) {
 		total.merge(part)
 	}
-	return total, nil
+	return total, err
 }
 
 // belongsTo reports whether st is of the account with that id or of a mailbox
 // of it.
 func (st *accountState) belongsTo(id string) bool {
-	if st.id == id {
-		return true
-	}
-	base := st.account.Base()
-	return base != nil && base.ID == id
+	return st.id == id || st.configured() == id
 }
 
 func (s *AccountState) add(st *accountState) {

@@ -38,25 +38,16 @@ type Standing struct {
 // knows of nothing: it has not been used lately, and is free to send. The error is
 // ErrStuck if its shard does not answer.
 func (r *Relay) Standing(id string) (*Standing, error) {
-	var found *Standing
-	for _, s := range r.shards {
-		is, err := ask(s, func(now time.Time) *Standing {
-			for key, st := range s.accounts {
-				if key.id == id && !st.left {
-					is := st.standing(now)
-					return &is
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
+	parts, err := survey(r, func(st *accountState, now time.Time) (is Standing, ok bool) {
+		if st.id != id || st.left {
+			return is, false
 		}
-		if is != nil {
-			found = is
-		}
+		return st.standing(now), true
+	})
+	for _, is := range each(parts) {
+		return &is, err
 	}
-	return found, nil
+	return nil, err
 }
 
 func (st *accountState) standing(now time.Time) (out Standing) {

@@ -8,6 +8,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/oauth"
+	"xoauth2-proxy/upstream/internal/counters"
 	"xoauth2-proxy/upstream/internal/login"
 )
 
@@ -28,7 +29,7 @@ func NewVerifier(cfg Config, tokens *oauth.Manager) (*Verifier, error) {
 		return nil, err
 	}
 	return &Verifier{&login.Opener{Tokens: tokens, TokenTimeout: cfg.TokenTimeout, Dialer: d, Client: cfg.Client(), Log: zap.NewNop(),
-		Metrics: login.NewMetrics(set, phases(set), latencyBuckets)}}, nil
+		Metrics: login.NewMetrics(set, counters.Phases(set), counters.Buckets)}}, nil
 }
 
 // Verify does the real thing: it gets an access token, connects, secures the

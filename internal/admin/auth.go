@@ -16,7 +16,7 @@ import (
 // MinToken is the least length of a bearer token, in octets.
 const MinToken = 16
 
-// SetToken sets the token that requests below /admin and /debug must carry. "" asks for
+// SetToken sets the token that requests below /admin and /debug, and for the metrics of accounts, must carry. "" asks for
 // none, which is for the loopback only: then only the admin socket takes changes. A server
 // that listens elsewhere keeps its token. SetToken may be called while the server runs.
 func (s *Server) SetToken(token string) {
@@ -32,9 +32,9 @@ func (s *Server) SetToken(token string) {
 }
 
 // guarded reports whether a path needs the token. Metrics and health need none: they hold
-// no secret and no account, and are for monitoring.
+// no secret and no account, and are for monitoring. The metrics of accounts name them.
 func guarded(path string) bool {
-	return strings.HasPrefix(path, "/admin") || strings.HasPrefix(path, "/debug")
+	return strings.HasPrefix(path, "/admin") || strings.HasPrefix(path, accountMetricsPath) || strings.HasPrefix(path, "/debug")
 }
 
 // changes reports whether a request may change something, or has the proxy use

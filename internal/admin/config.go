@@ -32,6 +32,9 @@ type Config struct {
 	Sockets []string
 	// SocketNeeded lets Start fail when none of Sockets can be made.
 	SocketNeeded bool
+	// AccountMetrics serves metrics of each account under /metrics/accounts, with the
+	// token if there is one. Default: false.
+	AccountMetrics bool
 	// Pprof serves profiles of the running process under /debug/pprof/. They
 	// show its internals and cost CPU. Default: false.
 	Pprof bool

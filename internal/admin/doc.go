@@ -2,6 +2,7 @@
 //
 //	GET /              the routes
 //	GET /metrics       Prometheus text format
+//	GET /metrics/accounts  the same of each account, when Config.AccountMetrics is set
 //	GET /health        200 as long as the process serves
 //	GET /ready         200, or 503 with the reasons why mail is not accepted
 //	GET /debug/pprof/  profiles, when Config.Pprof is set
@@ -42,7 +43,8 @@
 // and a cap of connections each.
 //
 // Metrics and health hold no secret and name no account: any program that can reach the
-// address may read them. Below /admin and /debug:
+// address may read them. Below /admin and
+// /debug, and for the metrics of accounts:
 //
 //   - The admin socket (socket.go) asks the system who its peer is. Root and the
 //     user of this process may do everything, others nothing.

@@ -13,10 +13,13 @@ import (
 // service is the name in /health, the original's.
 const service = "xoauth2-proxy-admin"
 
+// metricsType is the media type of the Prometheus text format.
+const metricsType = "text/plain; version=0.0.4; charset=utf-8"
+
 // metrics answers with the package-global metrics, those of the given sets and
 // those of the process.
 func (s *Server) metrics(ctx *fasthttp.RequestCtx) {
-	ctx.SetContentType("text/plain; version=0.0.4; charset=utf-8")
+	ctx.SetContentType(metricsType)
 	metric.Write(ctx, s.sets...)
 }
 

@@ -72,6 +72,7 @@ func New(cfg Config, log *zap.Logger, notReady func() []string, sets ...*metrics
 	s := &Server{cfg: cfg, log: log, notReady: notReady, sets: append([]*metrics.Set{build}, sets...)}
 	s.conns = make(map[net.Conn]*connection)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.readyGauge(build)
 	s.SetToken(cfg.Token)
 	s.http = &fasthttp.Server{
 		Handler:               s.serve,

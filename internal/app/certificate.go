@@ -41,7 +41,8 @@ func loadCertificate(s config.Server, log *zap.Logger, set *metrics.Set) (*certi
 	if err := c.load(); err != nil {
 		return nil, err
 	}
-	metric.New(set, "tls_certificate_refused", "1 if the new certificate for clients cannot be used, else 0.").Gauge(func() float64 {
+	metric.New(set, "tls_certificate_refused", "1 if the new certificate for clients cannot be used, else 0.").
+		Do("The files of server.cert_file and server.key_file are wrong, and the old certificate stays in use: `check` says why.").Gauge(func() float64 {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.refused != nil {
@@ -49,7 +50,8 @@ func loadCertificate(s config.Server, log *zap.Logger, set *metrics.Set) (*certi
 		}
 		return 0
 	})
-	metric.New(set, "tls_certificate_not_after_timestamp_seconds", "Seconds since 1970 at the end of the certificate for clients.").Gauge(func() float64 {
+	metric.New(set, "tls_certificate_not_after_timestamp_seconds", "Seconds since 1970 at the end of the certificate for clients.").
+		Do("Renew the certificate before: the proxy reads server.cert_file when it changes.").Gauge(func() float64 {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return float64(c.current.Leaf.NotAfter.Unix())

@@ -27,7 +27,11 @@ type stateCounts struct {
 
 // register adds a gauge for each state to set, and one for each provider and state.
 func (c *stateCounts) register(set *metrics.Set) {
-	byState := metric.New(set, "accounts", "Accounts, by state.", "state")
+	const states = "state: active, nothing is against it; throttled, the provider takes less; failing, the last token request or login failed; " +
+		"quota, used up for some time; held, the provider refuses its mail; refused, the provider refuses its credentials; " +
+		"unknown, a part of the proxy does not answer; draining and paused, an operator's order"
+	byState := metric.New(set, "accounts", "Accounts, by state.", states).
+		Do("`accounts list --state broken` names the accounts that do not send as they should, with the reason.")
 	for _, state := range admin.States {
 		byState.Gauge(func() float64 {
 			n := 0
@@ -37,7 +41,8 @@ func (c *stateCounts) register(set *metrics.Set) {
 			return float64(n)
 		}, state)
 	}
-	byProvider := metric.New(set, "provider_accounts", "Accounts, by provider and state.", "provider", "state")
+	byProvider := metric.New(set, "provider_accounts", "Accounts, by provider and state.", "provider", states).
+		Do("Many of one provider at one time: the fault is the provider's or that of a client_id. `accounts list --state broken --provider NAME`.")
 	byProvider.GaugesOf(func(set func(value float64, values ...string)) {
 		for provider, counts := range c.latest() {
 			for _, state := range admin.States {
@@ -76,7 +81,8 @@ type certificateEnds struct {
 // register adds a gauge for each provider with such accounts to set.
 func (c *certificateEnds) register(store *account.Store, set *metrics.Set) {
 	ends := metric.New(set, "provider_client_certificate_not_after_timestamp_seconds",
-		"Seconds since 1970 at the first end of a client_certificate of the provider's accounts.", "provider")
+		"Seconds since 1970 at the first end of a client_certificate of the provider's accounts.", "provider").
+		Do("Upload a new certificate to the provider, and put it with its key into accounts.json before.")
 	ends.GaugesOf(func(set func(value float64, values ...string)) {
 		for provider, end := range c.in(store.Load()) {
 			set(float64(end.Unix()), provider)

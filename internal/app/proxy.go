@@ -91,7 +91,7 @@ func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (er
 		return err
 	}
 	toProviders := s.Upstream.Config
-	toProviders.Watch = p.watch
+	toProviders.Watch, toProviders.CountByAccount = p.watch, s.Admin.AccountMetrics
 	if p.quota != nil {
 		countByMailbox(p.quota, o.Accounts)
 		toProviders.Quota = p.quota
@@ -135,6 +135,7 @@ func (p *Proxy) serveAPI(o *Options, store *account.Store, set *metrics.Set) err
 		verifier: verifier, level: o.Level, version: o.Version, revision: o.Revision,
 	}
 	p.admin.HandleAPI(api)
+	p.admin.HandleAccountMetrics(newAccountMetrics(api).write)
 	(&stateCounts{api: api}).register(set)
 	new(certificateEnds).register(store, set)
 	p.live.metrics = newReloadMetrics(set, len(o.Accounts.LeftOut()) == 0)

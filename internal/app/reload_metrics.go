@@ -28,9 +28,12 @@ type reloadMetrics struct {
 // it has left entries out.
 func newReloadMetrics(set *metrics.Set, whole bool) *reloadMetrics {
 	results := metric.New(set, "reloads_total",
-		"Reloads of the files; partly: wrong entries, a bad certificate or settings that wait for a restart are not in force.", "result")
+		"Reloads of the files; partly: wrong entries, a bad certificate or settings that wait for a restart are not in force.",
+		"result: ok; partly, something in the files is not in force; failed, nothing was changed").
+		Do("failed, partly: the log and `check` say what is wrong, with line and key.")
 	m := &reloadMetrics{lastGood: metric.New(set, "reload_last_success_timestamp_seconds",
-		"Seconds since 1970 when all that was in the files was put in force last, at the start or by a reload.").Gauge(nil)}
+		"Seconds since 1970 when all that was in the files was put in force last, at the start or by a reload.").
+		Do("Older than the files: the last reload failed, or settings wait for a restart. See reloads_total.").Gauge(nil)}
 	for i, name := range reloadResults {
 		m.results[i] = results.Counter(name)
 	}

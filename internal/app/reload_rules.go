@@ -85,7 +85,9 @@ func logUnusableSources(log *zap.Logger, s *account.Snapshot) {
 
 // watchLeftOut shows the wrong entries in force in the metrics, and beside readiness.
 func watchLeftOut(store *account.Store, set *metrics.Set) (warnings func() []string) {
-	metric.New(set, "accounts_left_out", "Wrong entries of the accounts file.").Gauge(func() float64 { return float64(len(store.Load().LeftOut())) })
+	metric.New(set, "accounts_left_out", "Wrong entries of the accounts file.").
+		Do("`check` and the log name the entries with line and key. Correct them; the proxy reads the file when it changes.").
+		Gauge(func() float64 { return float64(len(store.Load().LeftOut())) })
 	return func() (lines []string) {
 		for i, e := range store.Load().LeftOut() {
 			if i == mostNamed {

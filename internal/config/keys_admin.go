@@ -26,6 +26,8 @@ var adminKeys = []keyfile.Key[draft]{
 		"file that has the token instead, as its first line; a reload reads it again; default none"),
 	keyfile.Set("admin.hosts", keyfile.List, func(d *draft) *[]string { return &d.settings.Admin.Hosts },
 		"names under which admin.address is reached, beside localhost and loopback addresses; without a token, requests for another host are refused; metrics and health are served for any; default none"),
+	keyfile.Set("admin.account_metrics", keyfile.Boolean, func(d *draft) *bool { return &d.settings.Admin.AccountMetrics },
+		"serves metrics of each account under /metrics/accounts, at most 10000 on one page; it names accounts, and needs the token if one is set; default false"),
 	keyfile.Set("admin.pprof", keyfile.Boolean, func(d *draft) *bool { return &d.settings.Admin.Pprof },
 		"serves Go profiles under /debug/pprof/; default false; on loopback only"),
 

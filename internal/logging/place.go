@@ -23,7 +23,8 @@ const (
 )
 
 // linesLost counts lines that a place did not take.
-var linesLost = metric.New(metrics.GetDefaultSet(), "log_lines_lost_total", "Log lines that could not be written.").Counter()
+var linesLost = metric.New(metrics.GetDefaultSet(), "log_lines_lost_total", "Log lines that could not be written.").
+	Do("Look at the disk of log.file: full, read-only or too slow.").Counter()
 
 var (
 	// errFull is what an order to a place returns that finds no room in the queue.

@@ -1,5 +1,5 @@
-// Package metric declares metrics: each family once, with a name, a help text and its
-// labels. It writes the page that Prometheus reads.
+// Package metric declares metrics: each family once, with a name, a help text, its
+// labels and what an operator does about it. It writes the page that Prometheus reads.
 //
 // Names and labels are interfaces: dashboards and alerts rely on them. Labels have few
 // values: never an account or an address.
@@ -7,6 +7,7 @@ package metric
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -27,6 +28,13 @@ type Description struct {
 	Name   string
 	Help   string // a sentence that begins with the unit or with what is counted
 	Labels []string
+	Values []string // what the values of each label mean
+	Do     string   // what an operator does about it
+}
+
+// common are labels that mean the same in each family.
+var common = map[string]string{
+	"provider": "a key of a provider in the configuration",
 }
 
 var described = struct {
@@ -40,16 +48,31 @@ type Family struct {
 	Description
 }
 
-// New declares a family in set. Another help text or other labels than an earlier
-// declaration of the name has are a mistake of the program: New panics.
+// New declares a family in set. A label is its name, or "name: what its values mean".
+// Another help text or other labels than an earlier declaration of the name has are a
+// mistake of the program: New panics.
 func New(set *metrics.Set, name, help string, labels ...string) Family {
-	f := Family{set, Description{Name: name, Help: help, Labels: labels}}
+	f := Family{set, Description{Name: name, Help: help}}
+	for _, l := range labels {
+		label, values, _ := strings.Cut(l, ": ")
+		f.Labels, f.Values = append(f.Labels, label), append(f.Values, cmp.Or(values, common[label]))
+	}
 	described.Lock()
 	defer described.Unlock()
-	if d, ok := described.families[name]; ok && (d.Help != help || !slices.Equal(d.Labels, labels)) {
+	if d, ok := described.families[name]; !ok {
+		described.families[name] = f.Description
+	} else if d.Help != help || !slices.Equal(d.Labels, f.Labels) || !slices.Equal(d.Values, f.Values) {
 		panic("metric: two declarations of " + name)
 	}
-	described.families[name] = f.Description
+	return f
+}
+
+// Do declares what an operator does when the metric moves.
+func (f Family) Do(what string) Family {
+	f.Description.Do = what
+	described.Lock()
+	defer described.Unlock()
+	described.families[f.Name] = f.Description
 	return f
 }
 
@@ -88,6 +111,16 @@ func (f Family) GaugesOf(read func(set func(value float64, values ...string))) {
 		slices.Sort(lines)
 		metrics.WriteMetadataIfNeeded(w, f.Name, "gauge")
 		_, _ = io.WriteString(w, strings.Join(lines, ""))
+	})
+}
+
+// Write writes HELP, TYPE and the series that read tells set, in its order. kind is the
+// type in Prometheus' words. It is for pages that stand apart from the one of package-level
+// Write; the set that the family was declared in is not asked.
+func (f Family) Write(w io.Writer, kind string, read func(set func(value float64, values ...string))) {
+	fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n", f.Name, f.Help, f.Name, kind)
+	read(func(value float64, values ...string) {
+		_, _ = io.WriteString(w, f.series(values)+" "+strconv.FormatFloat(value, 'f', -1, 64)+"\n")
 	})
 }
 

@@ -46,7 +46,7 @@ func (c *Conn) begin(now time.Time) {
 	if ready == smtpclient.Pending && c.Loop.Post(c) { // after what the loop has to read
 		return
 	}
-	r.Metrics.queue.Update(now.Sub(tx.Place.Submitted).Seconds())
+	r.Metrics.waited(tx.Account.Provider, now.Sub(tx.Place.Submitted))
 	switch {
 	case ready != smtpclient.Ready && c.Reused:
 		r.Metrics.stale.Inc()

@@ -25,10 +25,10 @@ func (r *Relay) Finish(tx *Transaction, res Result, now time.Time, on *loop.Loop
 		r.late(tx, res)
 		return
 	}
-	r.Metrics.message(tx.Account.Provider, res, r.cfg.DryRun)
+	r.ByAccount.message(tx, r.Metrics.message(tx.Account.Provider, res, r.cfg.DryRun), now)
 	sid, id, level := tx.SID, tx.Account.ID, zap.DebugLevel
 	if tx.Content != nil {
-		r.Metrics.duration.Update(now.Sub(tx.Place.Submitted).Seconds())
+		r.Metrics.answered(tx.Account.Provider, now.Sub(tx.Place.Submitted))
 		tx.Result = res
 		tx.Done.Complete(tx, on)
 	} else {

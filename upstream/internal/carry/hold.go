@@ -112,7 +112,7 @@ func (tx *Transaction) again(now time.Time, on *loop.Loop) {
 	}
 	tx.Place, tx.limited, tx.retried = Place{Submitted: tx.Place.Submitted}, nil, false
 	tx.wornAt = 0
-	if !r.room() {
+	if !r.room(tx.Account.Provider) {
 		r.Finish(tx, Failed(&failure.Error{Phase: throttle.PhaseQueue, Err: failure.ErrQueueFull}, tx.Account.SMTP.String()), now, on)
 		return
 	}

@@ -68,7 +68,7 @@ func (c *Conn) admit(tx *Transaction) int {
 		case tx.Place.Meter == nil || tx.Place.Meter.TakeRecipient(l):
 			tx.Place.Taken++
 		default:
-			c.relay.Metrics.Limited[limit.RecipientsPerDay].Inc()
+			c.relay.Metrics.Limited(tx.Account.Provider, limit.RecipientsPerDay)
 			now := time.Now()
 			e := &failure.LimitError{Kind: limit.RecipientsPerDay, Max: l.RecipientsPerDay,
 				After: now.Truncate(time.Hour).Add(time.Hour).Sub(now)}

@@ -26,8 +26,10 @@ type Config struct {
 // Relay is what all transactions and connections of one relay share.
 type Relay struct {
 	Metrics *Metrics
-	Waiting atomic.Int64 // transactions taken that have no connection yet
-	Closing atomic.Bool  // nothing more is taken
+	Waiting Waiting     // transactions taken that have no connection yet
+	Closing atomic.Bool // nothing more is taken
+	// ByAccount counts by account; nil: nothing does.
+	ByAccount *ByAccount
 
 	endpoints    sync.Map // "host:port": *endpoint
 	undeclaredAt sync.Map // endpoints that undeclared has warned of
@@ -39,7 +41,7 @@ type Relay struct {
 
 // NewRelay returns a relay that takes transactions until ctx is over.
 func NewRelay(ctx context.Context, cfg Config, log *zap.Logger, m *Metrics) *Relay {
-	return &Relay{cfg: cfg, log: log, ctx: ctx, Metrics: m}
+	return &Relay{cfg: cfg, log: log, ctx: ctx, Metrics: m, Waiting: Waiting{by: m.provider}}
 }
 
 // Pool is where transactions wait for a connection and connections for a transaction.
@@ -98,7 +100,7 @@ func (r *Relay) Submit(tx *Transaction, p Pool) error {
 	if p.Stuck() {
 		return failure.ErrStuck
 	}
-	if !r.room() {
+	if !r.room(tx.Account.Provider) {
 		return failure.ErrQueueFull
 	}
 	now := time.Now()
@@ -111,10 +113,10 @@ func (r *Relay) Submit(tx *Transaction, p Pool) error {
 }
 
 // room takes a place among the transactions that wait; false if there is none.
-func (r *Relay) room() bool {
-	if r.Waiting.Add(1) > int64(r.cfg.MaxWaiting) {
-		r.Waiting.Add(-1)
-		r.Metrics.QueueFull.Inc()
+func (r *Relay) room(provider string) bool {
+	if r.Waiting.Add(provider, 1) > int64(r.cfg.MaxWaiting) {
+		r.Waiting.Add(provider, -1)
+		r.Metrics.QueueFull(provider)
 		return false
 	}
 	return true
@@ -135,6 +137,8 @@ func (tx *Transaction) MoveTo(p Pool, a *account.Account, now time.Time) {
 	if m := tx.Place.Meter; m != nil {
 		m.Settle(now, tx.Place.Taken, 0)
 	}
+	tx.relay.Waiting.Add(tx.Account.Provider, -1)
+	tx.relay.Waiting.Add(a.Provider, 1)
 	tx.Account, tx.Place, tx.wornAt = a, Place{Submitted: tx.Place.Submitted}, 0
 	tx.pool.Store(p)
 }

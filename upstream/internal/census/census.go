@@ -50,11 +50,15 @@ func (all Shards) In(state State) (n int64) {
 
 // Register puts the counts into set.
 func (all Shards) Register(set *metrics.Set) {
-	byState := metric.New(set, "upstream_connections", "Connections to providers, by what they are doing.", "state")
+	const states = "state: dialing, being opened; active, carrying a message; parked, logged in and idle; closing, after QUIT"
+	byState := metric.New(set, "upstream_connections", "Connections to providers, by what they are doing.", states).
+		Do("Nothing by itself: provider_connections has them by provider.")
 	for state := Gone + 1; state < NumStates; state++ {
 		byState.Gauge(func() float64 { return float64(all.In(state)) }, names[state])
 	}
-	metric.New(set, "provider_connections", "Connections to providers, by provider and what they are doing.", "provider", "state").GaugesOf(all.byProvider)
+	metric.New(set, "provider_connections", "Connections to providers, by provider and what they are doing.", "provider", states).
+		Do("Many dialing and few active: the provider is slow to let in, see provider_logins_total. All active: max_connections bounds the mail.").
+		GaugesOf(all.byProvider)
 }
 
 // byProvider tells set the connections by provider and state.

@@ -66,7 +66,9 @@ type resolved struct {
 func newResolver(ttl time.Duration, ipv6 bool, set *metrics.Set) *resolver {
 	r := &resolver{ttl: ttl, lookup: net.DefaultResolver.LookupNetIP, hosts: make(map[string]resolved)}
 	r.ipv6.Store(ipv6)
-	lookups := metric.New(set, "upstream_dns_lookups_total", "Look-ups of providers' addresses, by outcome.", "result")
+	lookups := metric.New(set, "upstream_dns_lookups_total", "Look-ups of providers' addresses, by outcome.",
+		"result: hit, remembered; miss, asked for; stale, the old addresses are used since asking failed; failed, there are none").
+		Do("stale, failed: look at the resolver of this machine.")
 	for i, name := range resultNames {
 		r.results[i] = lookups.Counter(name)
 	}

@@ -32,14 +32,18 @@ type Metrics struct {
 // NewMetrics returns metrics that are in set, except for the histograms of phases.
 // buckets are of the durations, in seconds.
 func NewMetrics(set *metrics.Set, phases metric.Family, buckets []float64) *Metrics {
+	const result = "result: success; refused, by the reply to AUTH; connect_failed, no connection; tls_failed, no handshake; failed, between or after"
 	m := &Metrics{
 		provider: metric.New(set, "provider_logins_total",
-			"Attempts to connect and log in, by provider and outcome as upstream_auth_total.", "provider", "result"),
-		auth:  metric.New(set, "upstream_auth_duration_seconds", "Seconds that AUTH took at providers.").Histogram(buckets),
+			"Attempts to connect and log in, by provider and outcome as upstream_auth_total.", "provider", result).
+			Do("refused: `accounts list --state refused` has the replies. connect_failed: DNS, routes, firewall, ip_address. tls_failed: certificates, upstream.ca_file."),
+		auth: metric.New(set, "upstream_auth_duration_seconds", "Seconds that AUTH took at providers.").
+			Do("Seconds: the provider slows logins down. Keep connections longer: idle_timeout and max_messages of the provider.").Histogram(buckets),
 		setup: phases.Histogram(buckets, "connect"),
 		tls:   phases.Histogram(buckets, "tls"),
 	}
-	outcomes := metric.New(set, "upstream_auth_total", "Attempts to connect and log in to providers, by outcome.", "result")
+	outcomes := metric.New(set, "upstream_auth_total", "Attempts to connect and log in to providers, by outcome.", result).
+		Do("provider_logins_total has them by provider.")
 	for i, name := range outcomeNames {
 		m.outcomes[i] = outcomes.Counter(name)
 	}

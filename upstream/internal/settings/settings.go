@@ -52,6 +52,10 @@ type Config struct {
 	// MaxWaitingPerAccount caps them for each account. Default: 1000.
 	MaxWaitingPerAccount int
 
+	// CountByAccount has the relay count what becomes of messages by account.
+	// Default: false.
+	CountByAccount bool
+
 	// DialTimeout is for DNS and the TCP handshake. Default: 10 s.
 	DialTimeout time.Duration
 	// TLSTimeout is for the TLS handshake. Default: 10 s.

@@ -54,11 +54,15 @@ var breakerNames = [numBreakerStates]string{gobreaker.StateClosed: "closed", gob
 // endpoints by "host:port", cfg is for all others. The metrics go into set.
 func NewBreakers(cfg BreakerConfig, own map[string]BreakerConfig, log *zap.Logger, set *metrics.Set) *Breakers {
 	b := &Breakers{cfg: cfg, own: own, log: log}
-	changes := metric.New(set, "upstream_breaker_changes_total", "Changes of circuit breakers of endpoints, by the new state.", "to")
+	changes := metric.New(set, "upstream_breaker_changes_total", "Changes of circuit breakers of endpoints, by the new state.",
+		"to: open, no attempts; half_open, one attempt; closed, in use again").
+		Do("Often: the network to an endpoint comes and goes. The log names the endpoint.")
 	for i, name := range breakerNames {
 		b.changes[i] = changes.Counter(name)
 	}
-	metric.New(set, "upstream_breakers_open", "Endpoints whose circuit breaker is open.").Gauge(func() float64 { return float64(b.open.Load()) })
+	metric.New(set, "upstream_breakers_open", "Endpoints whose circuit breaker is open.").
+		Do("An endpoint does not answer: the log names it. Look at DNS, routes, firewalls and the provider's status page.").
+		Gauge(func() float64 { return float64(b.open.Load()) })
 	return b
 }
 
