@@ -236,3 +236,49 @@ func ask[T any](s *shard, f func(now time.Time) T) (found T, err error) {
 		return found, ErrStuck
 	}
 }
+
+// survey looks at all accounts, and returns what look returns true for by the id of the
+// account, for mailboxes of a catch-all account its. A shard does other work while it is
+// asked for many accounts.
+func survey[T any](r *Relay, look func(*accountState, time.Time) (T, bool)) (found map[string][]T, err error) {
+	found = make(map[string][]T)
+	for _, sh := range r.shards {
+		all, stuck := ask(sh, func(time.Time) []*accountState { return slices.Collect(maps.Values(sh.accounts)) })
+		for step := range slices.Chunk(all, retainStep) {
+			var part map[string][]T
+			part, stuck = ask(sh, func(now time.Time) map[string][]T {
+				part := make(map[string][]T)
+				for _, st := range step {
+					if v, ok := look(st, now); ok && sh.accounts[st.key] == st { // not forgotten meanwhile
+						part[st.configured()] = append(part[st.configured()], v)
+					}
+				}
+				return part
+			})
+			if stuck != nil {
+				break
+			}
+			for id, values := range part {
+				found[id] = append(found[id], values...)
+			}
+		}
+		if stuck != nil {
+			err = stuck
+		}
+	}
+	return found, err
+}
+
+// each returns the values of a survey.
+func each[T any](parts map[string][]T) []T {
+	return slices.Concat(slices.Collect(maps.Values(parts))...)
+}
+
+// configured is the id of the account in the configuration: of a mailbox of a catch-all
+// account, that one's.
+func (st *accountState) configured() string {
+	if base := st.account.Base(); base != nil {
+		return base.ID
+	}
+	return st.id
+}
