@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -178,7 +179,7 @@ func newAPI(t *testing.T, token string, emails ...string) (*fakeAPI, string) {
 		f.accounts = append(f.accounts, Account{AccountID: "id", Email: e, Provider: "gmail", Senders: []string{"self"}})
 	}
 	cfg := testConfig()
-	cfg.Token = token
+	cfg.Token, cfg.AccountMetrics = token, true
 	if f.has("hung") {
 		cfg.CallTimeout = 50 * time.Millisecond
 	}
@@ -193,6 +194,7 @@ func newAPI(t *testing.T, token string, emails ...string) (*fakeAPI, string) {
 	}
 	s := newServer(t, cfg, notReady)
 	s.ReportStuck(f.stuck)
+	s.HandleAccountMetrics(func(w io.Writer, offset, count int) { fmt.Fprintf(w, "page %d %d\n", offset, count) })
 	s.ReportWarnings(func() []string { return []string{"an entry is wrong"} })
 	s.HandleAPI(f)
 	url := start(t, s)
@@ -339,6 +341,10 @@ func TestToken(t *testing.T) {
 		{"/debug/pprof/", nil, 401},
 		{"/health", nil, 200},
 		{"/metrics", nil, 200},
+		{"/metrics/accounts", nil, 401},
+		{"/metrics/accounts", []string{"Authorization", "Bearer " + testToken}, 200},
+		{"/%6Detrics/accounts", nil, 401},
+		{"//metrics/../metrics/accounts", nil, 401},
 		{"/ready", nil, 200},
 		{"/admin/accounts", []string{"Authorization", "Bearer " + testToken}, 200},
 		{"/admin/accounts", []string{"Authorization", "bearer  " + testToken}, 200},

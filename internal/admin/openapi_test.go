@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -145,6 +146,9 @@ var (
 var exchanges = []exchange{
 	{route: "GET /", status: 200},
 	{route: "GET /metrics", status: 200},
+	{route: "GET /metrics/accounts", path: "/metrics/accounts?offset=1&count=20000", status: 200},
+	{route: "GET /metrics/accounts", path: "/metrics/accounts?offset=-1", status: 400},
+	{route: "GET /metrics/accounts", path: "/metrics/accounts?count=all", status: 400},
 	{route: "GET /health", status: 200},
 	{route: "GET /health", status: 503, emails: []string{"stuck@a.test"}},
 	{route: "GET /ready", status: 200, emails: []string{"a@a.test"}},
@@ -230,7 +234,10 @@ func TestDocument(t *testing.T) {
 			documented[strings.ToUpper(method)+" "+path] = statuses
 		}
 	}
-	s := newServer(t, testConfig(), nil)
+	cfg := testConfig()
+	cfg.AccountMetrics = true
+	s := newServer(t, cfg, nil)
+	s.HandleAccountMetrics(func(io.Writer, int, int) {})
 	s.HandleAPI(new(fakeAPI))
 	for _, r := range s.router.routes {
 		for method := range r.handlers {

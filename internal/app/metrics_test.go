@@ -82,7 +82,7 @@ var suffixes = map[string][]string{
 
 // fullStack is a proxy that shows all families: it has a certificate for clients and an
 // account with one of its own, which end at ends, and messages were refused: one for its
-// recipient, one for the quota of alice.
+// recipient, one for the quota of bob.
 func fullStack(t *testing.T) (s *stack, ends time.Time) {
 	t.Helper()
 	provider, f := apptest.NewSandbox(t, "alice@gmail.com", "bob@outlook.com")
@@ -111,10 +111,10 @@ func fullStack(t *testing.T) (s *stack, ends time.Time) {
 	if err := apptest.Deliver(s.ClientAddrs()[0].String(), "alice@gmail.com", "x", "refused"); err == nil {
 		t.Fatal("the message was not refused")
 	}
-	if err := provider.SetFaults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Action: sandbox.ActionReply, Reply: "550 5.4.5 Daily user sending limit exceeded"}); err != nil {
+	if err := provider.SetFaults(sandbox.Rule{Phase: sandbox.PhaseRcpt, Action: sandbox.ActionReply, Reply: "550 5.1.90 Your message can't be sent because you've reached your daily limit for message recipients"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := apptest.Deliver(s.ClientAddrs()[0].String(), "alice@gmail.com", "x", "over quota"); err == nil {
+	if err := apptest.Deliver(s.ClientAddrs()[0].String(), "bob@outlook.com", "x", "over quota"); err == nil {
 		t.Fatal("the message was not refused")
 	}
 	return s, pair.Leaf.NotAfter
@@ -140,15 +140,15 @@ func TestMetricsPage(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{
-		`provider_refusals_total{provider="gmail",phase="RCPT",reply="5yz"}`:          2,
+		`provider_refusals_total{provider="gmail",phase="RCPT",reply="5yz"}`:          1,
 		`provider_messages_total{provider="gmail",result="refused"}`:                  1,
 		`provider_logins_total{provider="gmail",result="success"}`:                    1,
 		`provider_token_refreshes_total{provider="gmail",result="success"}`:           1,
-		`provider_accounts{provider="gmail",state="quota"}`:                           1,
-		`provider_throttle_events_total{provider="gmail",action="quota"}`:             1,
+		`provider_accounts{provider="gmail",state="active"}`:                          1,
+		`provider_throttle_events_total{provider="outlook",action="quota"}`:           1,
 		`provider_queue_depth{provider="gmail"}`:                                      0,
 		`xoauth2_proxy_ready`:                                                         1,
-		`provider_accounts{provider="outlook",state="active"}`:                        1,
+		`provider_accounts{provider="outlook",state="quota"}`:                         1,
 		`tls_certificate_not_after_timestamp_seconds`:                                 float64(ends.Unix()),
 		`provider_client_certificate_not_after_timestamp_seconds{provider="outlook"}`: float64(ends.Unix()),
 	} {

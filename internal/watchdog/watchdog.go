@@ -48,7 +48,7 @@ type Watchdog struct {
 // them yet.
 func New(cfg Config, log *zap.Logger, set *metrics.Set) *Watchdog {
 	d := &Watchdog{cfg: cfg, log: log, started: time.Now(), quit: make(chan struct{})}
-	const kinds = "part: loop, shard, token_worker, quota_store, token_store, order_store"
+	const kinds = "part: loop, shard, token_worker, quota_store, token_store, order_store, accounting_writer"
 	events := metric.New(set, "watchdog_stuck_total", "Times that a part of the process was found stuck, by part.", kinds).
 		Do("The log has the stack of the part: report it. A disk that hangs sticks the stores.")
 	stuck := metric.New(set, "watchdog_stuck_parts", "Parts of the process that are stuck now.", kinds).
