@@ -49,6 +49,7 @@ func (c *demoCmd) load(f sandbox.ProxyFiles) (*config.Settings, *account.Snapsho
 	settings, accounts, report, err := s.load()
 	if err == nil {
 		settings.Log.Level = c.LogLevel
+		settings.Accounting.Directory, err = filepath.Abs(filepath.Join(c.Dir, "accounting"))
 	}
 	return settings, accounts, report, err
 }
@@ -88,11 +89,12 @@ A line here tells of each message that arrives. See what is in them:
 Look on:
 
   curl http://%[4]s/metrics
+  cat %[6]s/*.csv     what became of each recipient
   cat %[5]s                the accounts: user@gmail.com, user@outlook.com, ...
 
 Ctrl-C ends it.
 
-`, addrOf(p.ClientAddrs()[0]), mail, provider.HTTPAddr(), addrOf(p.AdminAddr()), files.Accounts)
+`, addrOf(p.ClientAddrs()[0]), mail, provider.HTTPAddr(), addrOf(p.AdminAddr()), files.Accounts, filepath.Join(filepath.Dir(mail), "accounting"))
 }
 
 // addrOf returns the address that a client on this machine can connect to.

@@ -11,7 +11,7 @@ import (
 type Config struct {
 	// Directory has the files. "": there is no accounting log.
 	Directory string
-	// Files are written side by side, each with all records of its types. None: one, of
+	// Files are written side by side, each with all records of its types. Default: one, the
 	// DefaultFile.
 	Files []File
 	// RotateSize is the size, in octets, at which a file is renamed and a new one begins.
@@ -50,24 +50,22 @@ type File struct {
 	Types []string
 }
 
+// Reserved are names in the directory that no file may have.
+var Reserved = []string{stateName, lockName}
+
+const stateName, lockName = "state", "lock"
+
 // DefaultFile is the file that is written if none is named.
 func DefaultFile() File { return File{Name: "accounting.csv", Format: "csv"} }
 
 // DefaultConfig returns the defaults given at each field: no accounting log.
 func DefaultConfig() Config {
-	return Config{RotateSize: 100 << 20, RotateEvery: 24 * time.Hour, KeepDays: 30, Compression: "gzip", MinFree: 256 << 20}
-}
-
-func (c *Config) files() []File {
-	if len(c.Files) == 0 {
-		return []File{DefaultFile()}
-	}
-	return c.Files
+	return Config{Files: []File{DefaultFile()}, RotateSize: 100 << 20, RotateEvery: 24 * time.Hour, KeepDays: 30, Compression: "gzip", MinFree: 256 << 20}
 }
 
 func (c *Config) statePath() string {
 	if c.StateFile != "" {
 		return c.StateFile
 	}
-	return filepath.Join(c.Directory, "state")
+	return filepath.Join(c.Directory, stateName)
 }

@@ -228,9 +228,9 @@ func (f *file) put(b []byte) error {
 
 // close closes the file. timberjack may be compressing: the writer does not wait for that.
 func (f *file) close() {
-	if f.out != nil {
-		f.closing.Go(func() { _ = f.out.Close() })
+	if out := f.out; out != nil {
 		f.out = nil
+		f.closing.Go(func() { _ = out.Close() })
 	}
 }
 

@@ -50,7 +50,7 @@ func Open(cfg Config, log *zap.Logger, set *metrics.Set) (*Log, error) {
 	if err := os.MkdirAll(cfg.Directory, 0o750); err != nil {
 		return nil, fmt.Errorf("accounting.directory: %w", err)
 	}
-	unlock, err := lock(filepath.Join(cfg.Directory, "lock"))
+	unlock, err := lock(filepath.Join(cfg.Directory, lockName))
 	if err != nil {
 		return nil, fmt.Errorf("accounting.directory: %w", err)
 	}

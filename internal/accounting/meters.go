@@ -25,7 +25,7 @@ type meters struct {
 func newMeters(set *metrics.Set) *meters {
 	m := &meters{
 		records: metric.New(set, "accounting_records_total", "Records written to files of the accounting log.").Counter(),
-		bytes:   metric.New(set, "accounting_written_bytes_total", "Octets written to files of the accounting log.").Counter(),
+		bytes:   metric.New(set, "accounting_written_bytes_total", "Bytes written to files of the accounting log.").Counter(),
 		dropped: make(map[string]*metrics.Counter),
 	}
 	dropped := metric.New(set, "accounting_dropped_total",

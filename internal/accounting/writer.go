@@ -36,7 +36,7 @@ type writer struct {
 
 func newWriter(l *Log, cfg *Config, process string) writer {
 	w := writer{of: l, process: process, spare: newBatch()}
-	for _, f := range cfg.files() {
+	for _, f := range cfg.Files {
 		w.files = append(w.files, newFile(f, cfg, process, l))
 	}
 	return w

@@ -20,6 +20,7 @@ import (
 // throughout.
 func TestEffectiveSettings(t *testing.T) {
 	t.Setenv("RUNTIME_DIRECTORY", "")
+	t.Setenv("LOGS_DIRECTORY", "/var/log/proxy")
 	for _, name := range []string{"empty", "complete", "changed"} {
 		t.Run(name, func(t *testing.T) {
 			dir := "../../configs"
@@ -68,6 +69,8 @@ func effective(s *config.Settings) string {
 	list("log", s.Log)
 	list("runtime", s.Runtime)
 	list("state_dir", s.StateDir)
+	list("accounting", s.Accounting)
+	list("accounting directory", s.AccountingDir())
 	list("orders", ordersFile(s))
 	accounts := s.Accounts()
 	accounts.Signing = nil // no setting

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accounting"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/control"
 	"xoauth2-proxy/internal/quota"
@@ -31,9 +32,11 @@ type Proxy struct {
 	relay  *upstream.Relay
 	quota  *quota.Store // nil: counts of the day are in memory only
 	orders *control.Orders
-	server *server.Server
-	admin  *admin.Server
-	live   *reloader
+	// accounting is nil if there is no accounting log.
+	accounting *accounting.Log
+	server     *server.Server
+	admin      *admin.Server
+	live       *reloader
 
 	leaving  atomic.Bool            // connections are still taken, but not for long
 	stopping atomic.Pointer[string] // the step that Stop is at
@@ -100,7 +103,10 @@ func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (er
 		return err
 	}
 	clients := s.Server.Config
-	clients.Orders, clients.Watch = p.orders, p.watch
+	if err := p.openAccounting(o, set); err != nil {
+		return err
+	}
+	clients.Orders, clients.Watch, clients.Accounting = p.orders, p.watch, p.accounting
 	if p.live.certificate, err = loadCertificate(s.Server, log.Named("tls"), set); err != nil {
 		return err
 	}
@@ -128,7 +134,7 @@ func (p *Proxy) serveAPI(o *Options, store *account.Store, set *metrics.Set) err
 		return err
 	}
 	p.live.store, p.live.tokens, p.live.relay, p.live.server, p.live.orders = store, p.tokens, p.relay, p.server, p.orders
-	p.live.kept, p.live.setToken = p.kept, p.admin.SetToken
+	p.live.kept, p.live.setToken, p.live.accounting = p.kept, p.admin.SetToken, p.accounting
 	p.admin.SetToken(o.Settings.Admin.Token.Reveal())
 	api := &adminAPI{
 		live: p.live, store: store, tokens: p.tokens, relay: p.relay, orders: p.orders,
@@ -184,6 +190,8 @@ func (p *Proxy) Stop(ctx context.Context) (cut int64) {
 	}
 	p.step("stopping the loops")
 	p.server.Stop()
+	p.step("closing the accounting log")
+	p.closeAccounting()
 	p.step("closing the quota store")
 	p.closeQuota()
 	p.step("closing the token workers and the token store")
@@ -219,6 +227,7 @@ func (p *Proxy) abandon() {
 	if p.relay != nil {
 		_ = p.relay.Close(ctx)
 	}
+	p.closeAccounting()
 	p.closeQuota()
 	p.closeTokens()
 	p.quiet()
@@ -232,6 +241,13 @@ func (p *Proxy) closeQuota() {
 	}
 	if err := p.quota.Close(); err != nil {
 		p.log.Error("the counts of the day are not saved", zap.Error(err))
+	}
+}
+
+// closeAccounting writes the last records, after all who make some.
+func (p *Proxy) closeAccounting() {
+	if err := p.accounting.Close(); err != nil {
+		p.log.Error("the accounting log has not ended: its last records may be missing", zap.Error(err))
 	}
 }
 

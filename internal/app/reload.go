@@ -13,6 +13,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
+	"xoauth2-proxy/internal/accounting"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/control"
@@ -37,6 +38,7 @@ type reloader struct {
 	orders      *control.Orders
 	kept        *tokenstore.Store // nil: tokens are in memory only
 	setToken    func(string)      // of the admin API; set before start
+	accounting  *accounting.Log   // nil: there is none
 	certificate *certificate      // for clients; nil: there is none
 	metrics     *reloadMetrics
 	files       inputs // the files of settings, accounts and secrets

@@ -44,6 +44,9 @@ func (r *reloader) hangup() {
 			r.log.Error("cannot open the log anew, it goes on as before", zap.Error(err))
 		}
 	}
+	if err := r.accounting.Reopen(); err != nil {
+		r.log.Error("cannot open the accounting log anew yet", zap.Error(err))
+	}
 	_, _ = r.reload("SIGHUP", r.accept) // it logs the result
 }
 

@@ -10,7 +10,8 @@ import (
 
 // Signals takes the signals of a process that do not end it:
 //
-//   - SIGHUP waits for the proxy: it opens log.file anew and reloads. A process that began at
+//   - SIGHUP waits for the proxy: it opens log.file and the
+//     accounting log anew and reloads. A process that began at
 //     a terminal which is gone drains and ends instead.
 //   - SIGPIPE: a write to a closed pipe is an error of that write.
 //   - SIGUSR1 and SIGUSR2 have no effect.

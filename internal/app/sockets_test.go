@@ -64,13 +64,19 @@ func TestTwoProxies(t *testing.T) {
 		apptest.WriteFile(t, f.Config, fmt.Sprintf(conf, f.CA, ""))
 		s := startStack(t, provider, f)
 		err := tryStart(t, f)
+		if err == nil || kept == "" && !strings.Contains(err.Error(), "another process writes to "+accountingDir(f)) {
+			t.Errorf("%q: the second one with the same accounting log: %v", kept, err)
+		}
+		accounting := fmt.Sprintf(`, "accounting": {"directory": %q}`, t.TempDir())
+		apptest.WriteFile(t, f.Config, fmt.Sprintf(conf, f.CA, accounting))
+		err = tryStart(t, f)
 		if err == nil || kept == "" && (!errors.Is(err, admin.ErrSocketInUse) || !strings.Contains(err.Error(), s.AdminSocket())) {
 			t.Errorf("%q: the second one: %v", kept, err)
 		}
 		s.Want(200, nil, "POST", "/admin/reload", "")
 		if kept == "" { // files that two may share
 			own := filepath.Join(t.TempDir(), "own.sock")
-			apptest.WriteFile(t, f.Config, fmt.Sprintf(conf, f.CA, fmt.Sprintf(`, "admin": {"socket": %q}`, own)))
+			apptest.WriteFile(t, f.Config, fmt.Sprintf(conf, f.CA, accounting+fmt.Sprintf(`, "admin": {"socket": %q}`, own)))
 			if err := tryStart(t, f); err != nil {
 				t.Errorf("with a socket of its own: %v", err)
 			}

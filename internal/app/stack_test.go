@@ -1,6 +1,7 @@
 package app
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -38,12 +39,20 @@ func startStack(t *testing.T, provider *sandbox.Server, f sandbox.ProxyFiles) *s
 	return s
 }
 
+// accountingDir is the directory of the accounting log of a proxy with those files.
+func accountingDir(f sandbox.ProxyFiles) string {
+	return filepath.Join(filepath.Dir(f.Accounts), "accounting")
+}
+
 // optionsFor returns options of a proxy with those files, on free ports.
 func optionsFor(t *testing.T, f sandbox.ProxyFiles, log *zap.Logger, level zap.AtomicLevel) Options {
 	t.Helper()
 	o := Options{Cache: new(accountfile.Cache), Since: time.Now(), Log: log, Level: level}
 	o.Load = func() (*config.Settings, *account.Snapshot, *keyfile.Report, error) {
 		s, accounts, report, err := config.Load(f.Config, f.Accounts, o.Cache)
+		if err == nil && s.Accounting.Directory == "" {
+			s.Accounting.Directory = accountingDir(f)
+		}
 		if err == nil {
 			err = s.Override(config.Flags{Port: new(int), AdminPort: new(int)})
 		}

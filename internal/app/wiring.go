@@ -2,10 +2,15 @@ package app
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
+	"github.com/VictoriaMetrics/metrics"
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accounting"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/quota"
@@ -29,6 +34,22 @@ func openQuota(s *config.Settings, log *zap.Logger) (*quota.Store, error) {
 		log.Error("the file with the counts of the day broke while it was in use: a new one has them", zap.String("kept", kept), zap.Error(why))
 	}
 	return store, nil
+}
+
+// openAccounting opens the accounting log; nil if the settings name no directory for it. Its
+// state file is best in the runtime directory: that is in memory, so that no disk can stop
+// who numbers a record.
+func (p *Proxy) openAccounting(o *Options, set *metrics.Set) (err error) {
+	cfg := o.Settings.Accounting
+	if cfg.Directory = o.Settings.AccountingDir(); cfg.Directory == "" {
+		return nil
+	}
+	if dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":"); dir != "" {
+		cfg.StateFile = filepath.Join(dir, "accounting.state")
+	}
+	cfg.Version, cfg.Watch = o.Version, p.watch
+	p.accounting, err = accounting.Open(cfg, o.Log.Named("accounting"), set)
+	return err
 }
 
 // unsaved returns what the stores, which may be nil, cannot save at present.

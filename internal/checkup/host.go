@@ -90,10 +90,36 @@ func (fs *Findings) directories(s *config.Settings) {
 			}
 		}
 	}
+	fs.accounting(s.AccountingDir())
 	if s.AccountsFile != "" {
 		if err := tryFile(dirOf(s.AccountsFile)); err != nil {
 			fs.add(Warning, "%s: its directory cannot be written to by this user (%v): commands and the admin API cannot change accounts", s.AccountsFile, err)
 		}
+	}
+}
+
+// accounting looks whether files can be made in the directory of the accounting log, or the
+// directory itself in the first one above it that is there.
+func (fs *Findings) accounting(dir string) {
+	if dir == "" {
+		return
+	}
+	at := dir
+	for {
+		info, err := os.Stat(at)
+		switch {
+		case errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at):
+			at = filepath.Dir(at)
+			continue
+		case err == nil && !info.IsDir():
+			err = errors.New("it is no directory")
+		case err == nil:
+			err = tryFile(at)
+		}
+		if err != nil {
+			fs.add(Error, "accounting.directory: files cannot be made in %s by this user: %s: %v", dir, at, err)
+		}
+		return
 	}
 }
 

@@ -13,6 +13,7 @@ func (s *Settings) Differing(other *Settings) (keys []string) {
 	add("config_file", s.ConfigFile, other.ConfigFile)
 	add("accounts_file", s.AccountsFile, other.AccountsFile)
 	add("listeners", s.Server.Listeners, other.Server.Listeners)
+	add("accounting.files", s.Accounting.Files, other.Accounting.Files)
 	a, b := draftOf(*s), draftOf(*other)
 	last := make(map[any]int) // of several keys for one field, the last one counts
 	for i, k := range configTable.Keys {

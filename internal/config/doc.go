@@ -9,6 +9,7 @@
 //   - keys_upstream.go: upstream, oauth
 //   - keys_oauth.go: secrets, and further keys of oauth
 //   - keys_admin.go: admin, log, runtime, state_dir
+//   - keys_accounting.go: accounting
 //   - keys_global.go: the predecessor's sections global and powermta_relay
 //   - keys_provider.go: providers.NAME
 //

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/accounting"
 	"xoauth2-proxy/internal/accountkeys"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/keyfile"
@@ -36,12 +37,13 @@ func draftOf(s Settings) *draft {
 // defaults has the default of every setting but listeners and providers.
 func defaults() Settings {
 	return Settings{
-		Server:   Server{Config: server.DefaultConfig(), DrainTimeout: 30 * time.Second},
-		Upstream: Upstream{Config: upstream.DefaultConfig(), BindSourceIP: true, OnLoops: true},
-		OAuth:    OAuth{Config: oauth.DefaultConfig()},
-		Admin:    Admin{Config: admin.DefaultConfig()},
-		Runtime:  Runtime{Scheduling: "batch"},
-		Log:      Log{Level: "info", Format: "text", Console: true},
+		Server:     Server{Config: server.DefaultConfig(), DrainTimeout: 30 * time.Second},
+		Upstream:   Upstream{Config: upstream.DefaultConfig(), BindSourceIP: true, OnLoops: true},
+		OAuth:      OAuth{Config: oauth.DefaultConfig()},
+		Admin:      Admin{Config: admin.DefaultConfig()},
+		Accounting: accounting.DefaultConfig(),
+		Runtime:    Runtime{Scheduling: "batch"},
+		Log:        Log{Level: "info", Format: "text", Console: true},
 	}
 }
 

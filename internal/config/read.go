@@ -15,7 +15,7 @@ var configTable = keyfile.NewTable(
 	secretsKeys, // in front of the keys whose values may be sealed
 	[]keyfile.Key[draft]{{Path: "providers", Container: true, Set: (*draft).readProviders,
 		Doc: "object of providers by name"}},
-	globalKeys, serverKeys, upstreamKeys, oauthKeys, adminKeys,
+	globalKeys, serverKeys, upstreamKeys, oauthKeys, adminKeys, accountingKeys,
 )
 
 // readConfig reads f, which may be nil, and settles everything. Problems go to f. keys

@@ -46,7 +46,7 @@ func TestCompleteConfigShowsDefaults(t *testing.T) {
 	s.Server.Listeners, s.Upstream.Breakers = s.Server.Listeners[:1], nil
 	for _, part := range []struct{ got, want any }{
 		{s.Server, want.Server}, {s.Upstream, want.Upstream}, {s.OAuth, want.OAuth},
-		{s.Admin, want.Admin}, {s.Log, want.Log}, {s.Runtime, want.Runtime},
+		{s.Admin, want.Admin}, {s.Log, want.Log}, {s.Runtime, want.Runtime}, {s.Accounting, want.Accounting},
 	} {
 		if !reflect.DeepEqual(part.got, part.want) {
 			t.Errorf("got  %+v\nwant %+v", part.got, part.want)
@@ -61,6 +61,7 @@ func TestCompleteConfigExplainsEveryKey(t *testing.T) {
 	keytest.CheckExplained(t, config, configTable)
 	keytest.CheckExplained(t, config.At(t, "listeners"), listenerTable)
 	keytest.CheckExplained(t, config.At(t, "providers.relay"), providerTable)
+	keytest.CheckExplained(t, config.At(t, "accounting.files"), accountingFileTable)
 }
 
 // TestProvidersHaveNoSecrets: what is in a section providers.NAME is for every

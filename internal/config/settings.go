@@ -6,6 +6,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
+	"xoauth2-proxy/internal/accounting"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/seal"
 	"xoauth2-proxy/oauth"
@@ -25,8 +26,10 @@ type Settings struct {
 	OAuth                    OAuth
 	Admin                    Admin
 	Log                      Log
-	Runtime                  Runtime
-	Secrets                  Secrets
+	// Accounting is the accounting log. See AccountingDir.
+	Accounting accounting.Config
+	Runtime    Runtime
+	Secrets    Secrets
 	// StateDir is the directory for counts and orders that outlive the process.
 	// Default: empty, they do not.
 	StateDir string
