@@ -59,18 +59,18 @@ func CheckContent(a *account.Account, c *codec.Content) codec.Reply {
 // from returns the body of the only From field; ok is false unless there is exactly one in
 // a well-formed header section.
 func from(c *codec.Content) (body []byte, ok bool) {
-	h := codec.NewHeader(c, maxHeader)
+	h := newHeader(c, maxHeader)
 	n := 0
-	for f := (codec.Field{}); h.Next(&f); {
-		if f.Name == nil || !wellFormed(f.Raw) {
+	for f := (field{}); h.next(&f); {
+		if f.name == nil || !wellFormed(f.raw) {
 			return nil, false
 		}
-		if f.Is("From") {
-			body = f.Body
+		if f.is("From") {
+			body = f.body
 			n++
 		}
 	}
-	return body, n == 1 && h.Whole()
+	return body, n == 1 && h.whole()
 }
 
 // wellFormed reports whether the lines of a field are lines for every program: there is no

@@ -1,29 +1,31 @@
-package codec
+package senders
 
 import (
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"xoauth2-proxy/codec"
 )
 
 // fields walks over text, and returns each field as name and body; "" for no name.
 func fields(t testing.TB, text string, limit int) (list []string, whole bool) {
 	t.Helper()
-	c := NewContent(nil)
+	c := codec.NewContent(nil)
 	defer c.Release()
 	if err := c.Append([]byte(text)); err != nil {
 		t.Fatal(err)
 	}
-	h, raw := NewHeader(c, limit), ""
-	for f := (Field{}); h.Next(&f); {
-		list = append(list, fmt.Sprintf("%s|%s", f.Name, f.Body))
-		raw += string(f.Raw)
+	h, raw := newHeader(c, limit), ""
+	for f := (field{}); h.next(&f); {
+		list = append(list, fmt.Sprintf("%s|%s", f.name, f.body))
+		raw += string(f.raw)
 	}
 	if !strings.HasPrefix(text, raw) {
 		t.Errorf("the fields are\n%q\nof\n%q", raw, text)
 	}
-	return list, h.Whole()
+	return list, h.whole()
 }
 
 func TestHeader(t *testing.T) {
@@ -53,7 +55,7 @@ func TestHeader(t *testing.T) {
 				t.Errorf("%q, whole %v, want %q", got, whole, tt.want)
 			}
 			// The same at each place of the borders of the first segments.
-			for _, border := range []int{FirstSegmentSize, FirstSegmentSize + SegmentSize} {
+			for _, border := range []int{codec.FirstSegmentSize, codec.FirstSegmentSize + codec.SegmentSize} {
 				for cut := range len(tt.text) + 1 {
 					first := "X:" + strings.Repeat("x", border-cut-4)
 					text := first + "\r\n" + tt.text
@@ -92,13 +94,13 @@ func TestHeaderLimit(t *testing.T) {
 
 // TestHeaderAllocs walks over a header section in one segment.
 func TestHeaderAllocs(t *testing.T) {
-	c := NewContent(nil)
+	c := codec.NewContent(nil)
 	defer c.Release()
 	_ = c.Append([]byte("From: a@example.com\r\nSubject: one\r\n two\r\nMessage-ID: <a@b>\r\n\r\ntext\r\n"))
 	allocs := testing.AllocsPerRun(100, func() {
-		h, n := NewHeader(c, 1<<10), 0
-		for f := (Field{}); h.Next(&f); {
-			if f.Is("message-id") {
+		h, n := newHeader(c, 1<<10), 0
+		for f := (field{}); h.next(&f); {
+			if f.is("message-id") {
 				n++
 			}
 		}
