@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/codec/header"
 	"xoauth2-proxy/internal/account"
 )
 
@@ -59,18 +60,18 @@ func CheckContent(a *account.Account, c *codec.Content) codec.Reply {
 // from returns the body of the only From field; ok is false unless there is exactly one in
 // a well-formed header section.
 func from(c *codec.Content) (body []byte, ok bool) {
-	h := newHeader(c, maxHeader)
+	h := header.Of(c, maxHeader)
 	n := 0
-	for f := (field{}); h.next(&f); {
-		if f.name == nil || !wellFormed(f.raw) {
+	for f := (header.Field{}); h.Next(&f); {
+		if f.Name == nil || !wellFormed(f.Raw) {
 			return nil, false
 		}
-		if f.is("From") {
-			body = f.body
+		if f.Is("From") {
+			body = f.Body
 			n++
 		}
 	}
-	return body, n == 1 && h.whole()
+	return body, n == 1 && h.Whole()
 }
 
 // wellFormed reports whether the lines of a field are lines for every program: there is no

@@ -1,4 +1,4 @@
-package senders
+package header
 
 import (
 	"fmt"
@@ -17,15 +17,15 @@ func fields(t testing.TB, text string, limit int) (list []string, whole bool) {
 	if err := c.Append([]byte(text)); err != nil {
 		t.Fatal(err)
 	}
-	h, raw := newHeader(c, limit), ""
-	for f := (field{}); h.next(&f); {
-		list = append(list, fmt.Sprintf("%s|%s", f.name, f.body))
-		raw += string(f.raw)
+	h, raw := Of(c, limit), ""
+	for f := (Field{}); h.Next(&f); {
+		list = append(list, fmt.Sprintf("%s|%s", f.Name, f.Body))
+		raw += string(f.Raw)
 	}
 	if !strings.HasPrefix(text, raw) {
 		t.Errorf("the fields are\n%q\nof\n%q", raw, text)
 	}
-	return list, h.whole()
+	return list, h.Whole()
 }
 
 func TestHeader(t *testing.T) {
@@ -98,9 +98,9 @@ func TestHeaderAllocs(t *testing.T) {
 	defer c.Release()
 	_ = c.Append([]byte("From: a@example.com\r\nSubject: one\r\n two\r\nMessage-ID: <a@b>\r\n\r\ntext\r\n"))
 	allocs := testing.AllocsPerRun(100, func() {
-		h, n := newHeader(c, 1<<10), 0
-		for f := (field{}); h.next(&f); {
-			if f.is("message-id") {
+		h, n := Of(c, 1<<10), 0
+		for f := (Field{}); h.Next(&f); {
+			if f.Is("message-id") {
 				n++
 			}
 		}
