@@ -9,6 +9,7 @@ import (
 func (s *session) onBDAT(args []byte) (codec.Reply, state) {
 	size, last, err := codec.ParseBdat(args)
 	if err != nil { // how many octets follow is unknown: they must not be read as commands
+		s.loop.pen.Refused(s.client(), s.t.up, codec.ReplyBadArgs, nil, "content")
 		s.dropTransaction()
 		return codec.ReplyBadArgs, stateLinger
 	}
@@ -30,7 +31,7 @@ func (s *session) onBDAT(args []byte) (codec.Reply, state) {
 		t.lines.Limit = s.maxSize()
 	}
 	if size > s.maxSize()-t.content.Size() {
-		s.dropTransaction()
+		s.condemn()
 		return s.refuseChunk(size, s.contentReply(codec.ErrTooBig), stateReady)
 	}
 	t.chunkLeft, t.chunkLast = size, last
@@ -51,6 +52,7 @@ func (s *session) refuseChunk(size int64, r codec.Reply, next state) (codec.Repl
 // first one, or MAIL, was refused.
 func (s *session) skipChunk(size int64, r codec.Reply, next state) (codec.Reply, state) {
 	if size == 0 {
+		s.toldRefusal(r)
 		s.pass(r, next)
 		return codec.NoReply, s.state
 	}
@@ -64,7 +66,7 @@ func (s *session) onChunk(b []byte) (rest []byte) {
 	n := int(min(int64(len(b)), t.chunkLeft))
 	if err := s.appendChunk(b[:n]); err != nil {
 		left := t.chunkLeft
-		s.dropTransaction()
+		s.condemn()
 		s.answer(s.refuseChunk(left, s.contentReply(err), stateReady))
 		return b
 	}
@@ -105,8 +107,10 @@ func (s *session) chunkDone() (codec.Reply, state) {
 		return codec.ReplyChunkOK, stateBdatNext
 	}
 	if err := s.endChunks(); err != nil {
-		s.dropTransaction()
-		return s.contentReply(err), stateReady
+		r := s.contentReply(err)
+		s.condemn()
+		s.toldRefusal(r)
+		return r, stateReady
 	}
 	s.submit()
 	return codec.Reply{}, s.state
@@ -120,7 +124,9 @@ func (s *session) onSkippedChunk(b []byte) (rest []byte) {
 	if t.chunkLeft -= int64(n); t.chunkLeft > 0 {
 		s.enter(stateBdatSkip)
 	} else {
-		s.pass(t.chunkReply, s.resumeTo)
+		r := t.chunkReply
+		s.toldRefusal(r)
+		s.pass(r, s.resumeTo)
 	}
 	return b[n:]
 }

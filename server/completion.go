@@ -3,6 +3,7 @@ package server
 import (
 	"go.uber.org/zap"
 
+	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream"
 )
@@ -61,14 +62,17 @@ func (c *completion) Run() {
 
 // Dropped implements loop.Dropper.
 func (c *completion) Dropped() {
-	c.Done.(*session).srv.metrics.LostReplies.Inc()
-	(*upstream.Transaction)(c).Release()
+	s, up := c.Done.(*session), (*upstream.Transaction)(c)
+	s.srv.metrics.LostReplies.Inc()
+	s.Late(up)
+	up.Release()
 }
 
 // completed answers end-of-data with the provider's final reply. If the client does not
 // get the reply, or may not read it, the log has it.
 func (s *session) completed(up *upstream.Transaction) {
-	id, res, recipients, octets := up.Account.ID, up.Result, len(up.Rcpts), up.Content.Size()
+	id, res, recipients, octets := up.Account.ID, up.Result, len(up.Rcpts), up.Size()
+	s.loop.pen.Message(s.client(), up, s.state != stateAwaitUpstream)
 	up.Release()
 	if s.state != stateAwaitUpstream {
 		s.srv.metrics.LostReplies.Inc()
@@ -89,6 +93,13 @@ func (s *session) completed(up *upstream.Transaction) {
 		s.logUnread("cannot write the final reply: the connection is broken", id, res)
 	case leaving:
 		s.logUnread("client had closed its side before the final reply and may not read it", id, res)
+	}
+}
+
+// logOutcome logs the reply to a message, if that is configured.
+func (s *session) logOutcome(r codec.Reply, recipients int, octets int64, why ...zap.Field) {
+	if s.srv.cfg.LogMessages.Wants(r.Positive()) {
+		s.srv.journal.Outcome(s.who(), r, recipients, octets, why...)
 	}
 }
 

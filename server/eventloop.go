@@ -4,6 +4,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/loop"
+	"xoauth2-proxy/server/internal/records"
 )
 
 // eventLoop is the state that the sessions of one event loop share. Only the loop uses
@@ -13,13 +14,14 @@ type eventLoop struct {
 
 	out      []byte // replies of the session that is being served
 	sasl     []byte // scratch for one decoded SASL message
+	pen      *records.Pen
 	sessions map[*session]struct{}
 	draining bool
 }
 
 // addLoop adds a loop that serves sessions.
 func (s *Server) addLoop(l *loop.Loop) {
-	s.loops = append(s.loops, &eventLoop{Loop: l, sessions: make(map[*session]struct{})})
+	s.loops = append(s.loops, &eventLoop{Loop: l, pen: records.NewPen(s.cfg.Accounting), sessions: make(map[*session]struct{})})
 }
 
 // Loops are the event loops; none before Start. It is safe for use on any goroutine.

@@ -15,6 +15,7 @@ type listener struct {
 	srv    *Server
 	cfg    Listener
 	socket loop.Socket
+	name   string // the address, for records
 
 	spare descriptors.Spare
 
@@ -46,7 +47,7 @@ func (s *Server) newListener(cfg Listener, fromSystemd *loop.Passed) (*listener,
 	if err != nil {
 		return nil, err
 	}
-	l := &listener{srv: s, cfg: cfg, socket: socket, policy: cfg.Passwords, sources: sources.New(cfg.MaxPerSource)}
+	l := &listener{srv: s, cfg: cfg, socket: socket, name: socket.Addr().String(), policy: cfg.Passwords, sources: sources.New(cfg.MaxPerSource)}
 	l.spare.Open() // on an error: without a spare, accepting waits at EMFILE
 	if l.policy == "" {
 		l.policy = password.PolicyAny

@@ -56,7 +56,7 @@ func newStack(t testing.TB, options ...stackOption) *stack {
 	cfg.Hostname = "mx.example.com"
 	cfg.Loops = 2
 	cfg.Listeners = []Listener{{Address: "127.0.0.1:0"}}
-	on := backend.Config{OAuth: oauth.DefaultConfig(), Upstream: upstream.DefaultConfig(), Users: append(slices.Clone(testUsers), listedGmailUser, listedPlainUser)}
+	on := backend.Config{OAuth: oauth.DefaultConfig(), Upstream: upstream.DefaultConfig(), Users: slices.Concat(testUsers, []string{listedGmailUser, listedPlainUser})}
 	on.Account = func(a *account.Account) {
 		a.Limits.MaxConnections, a.Limits.IdleTimeout, a.Limits.AcquireTimeout = 20, time.Minute, 10*time.Second
 		a.Extensions = extensionsOf[a.Provider]

@@ -43,11 +43,15 @@ func (s *session) endWait(now time.Time) {
 	if t.relayed == nil {
 		return
 	}
-	reply, ok := t.relayed.EndWait(now)
+	ended, ok := t.relayed.EndWait(now)
 	if !ok {
 		return
 	}
+	reply := ended.Result.Reply
 	if s.state == stateAwaitUpstream {
+		ended.Place.Submitted, ended.Passage.Done = now.Add(t.complete-s.loop.Clock()), now
+		s.loop.pen.Message(s.client(), ended, false)
+		ended.Release()
 		recipients := t.rcpts
 		s.t = transaction{}
 		s.logOutcome(reply, recipients, 0)
@@ -55,8 +59,12 @@ func (s *session) endWait(now time.Time) {
 		s.resume()
 		return
 	}
-	t.relayed, t.opened = nil, false
+	t.up, t.relayed, t.opened = ended, nil, false
 	t.refusal, t.later = reply, reply
+	if err := ended.Result.Err; err != nil {
+		t.cause = err
+	}
+	s.loop.pen.Unsent(s.client(), ended, t.pending, reply, t.cause)
 	s.enter(stateRcpt)
 	for ; t.pending > 0 && s.state == stateRcpt; t.pending-- {
 		s.pass(reply, stateRcpt)

@@ -40,6 +40,7 @@ type released struct{}
 
 func (released) RecipientsReplied(tx *upstream.Transaction, _ *loop.Loop) { tx.Release() }
 func (released) Complete(tx *upstream.Transaction, _ *loop.Loop)          { tx.Release() }
+func (released) Late(*upstream.Transaction)                               {}
 
 // Run implements loop.Runner: the loop hangs as the shard does.
 func (h hangingStore) Run() { h.Load("\x00hang", nil) }

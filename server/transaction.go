@@ -7,8 +7,6 @@ import (
 	"xoauth2-proxy/server/internal/ehlo"
 	"xoauth2-proxy/server/internal/senders"
 	"xoauth2-proxy/upstream"
-
-	"go.uber.org/zap"
 )
 
 // transaction is the client's side of one mail transaction (RFC 5321 section
@@ -27,6 +25,8 @@ type transaction struct {
 	opened    bool                  // the relay has opened the transaction and given it back
 	refusal   codec.Reply           // the reply to DATA or BDAT, if the transaction is refused already
 	later     codec.Reply           // with refusal: the reply to further recipients
+	cause     error                 // of refusal
+	condemned *upstream.Transaction // a copy without content; see condemn
 
 	lines      codec.Normaliser // of BDAT content, where that is configured
 	chunkLeft  int64            // octets of the BDAT chunk still to come
@@ -43,11 +43,23 @@ func (s *session) dropTransaction() {
 	if t.content != nil {
 		t.content.Release()
 	}
+	if t.condemned != nil {
+		t.condemned.Release()
+	}
 	*t = transaction{}
 }
 
 // onMAIL opens a transaction (RFC 5321 section 4.1.1.2).
 func (s *session) onMAIL(args []byte) (codec.Reply, state) {
+	r, next := s.open(args)
+	if r.Code >= 400 {
+		s.loop.pen.Envelope(s.client(), args, r)
+	}
+	return r, next
+}
+
+// open opens a transaction, or refuses it.
+func (s *session) open(args []byte) (codec.Reply, state) {
 	if s.loop.draining {
 		return codec.ReplyShutdown, stateLinger
 	}
@@ -111,25 +123,39 @@ func (s *session) maxRecipients() int {
 func (s *session) onRCPT(args []byte) (codec.Reply, state) {
 	rcpt, err := codec.ParseRcpt(args, s.t.ext)
 	t := &s.t
+	var r codec.Reply
+	var cause error
+	counts := true // as an error of the session
 	switch {
-	case err != nil && t.malformed: // counted already
-		s.pass(codec.ReplyForArgs(err), s.state)
-		return codec.NoReply, s.state
 	case err != nil:
-		t.malformed = true
-		return codec.ReplyForArgs(err), s.state
+		r, counts, t.malformed = codec.ReplyForArgs(err), !t.malformed, true
 	case ehlo.CannotName(rcpt.Path, s.account.Extensions):
-		return codec.ReplyNoUTF8Upstream, s.state
+		r = codec.ReplyNoUTF8Upstream
 	case t.rcpts >= s.maxRecipients():
-		return codec.ReplyTooManyRcpts, s.state
+		r = codec.ReplyTooManyRcpts
 	case !t.refusal.IsZero():
-		s.pass(t.later, s.state)
-		return codec.NoReply, s.state
+		r, counts = t.later, false
+		if t.later == t.refusal {
+			cause = t.cause
+		}
+	default:
+		return s.addRecipient(rcpt)
 	}
+	s.loop.pen.Recipient(s.client(), t.up, args, r, cause)
+	if counts {
+		return r, s.state
+	}
+	s.pass(r, s.state)
+	return codec.NoReply, s.state
+}
+
+// addRecipient adds a recipient that the session has nothing against.
+func (s *session) addRecipient(rcpt codec.RcptArgs) (codec.Reply, state) {
+	t := &s.t
 	t.up.AddRcpt(rcpt)
 	t.rcpts++
 	if t.rcpts == 1 && !s.anotherRecipient() {
-		t.up.FirstAnswered = true
+		t.up.FirstAnswered, t.up.Rcpts[0].Told = true, true
 		t.answered, t.accepted = 1, 1
 		return codec.ReplyRecipientOK, stateRcpt
 	}
@@ -171,8 +197,9 @@ func (s *session) sendRecipients() {
 	r := upstream.ClientReply(err)
 	if t.opened || t.accepted == 0 { // the relay has ended it, or never had it
 		t.opened = false
-		t.refusal, t.later = r, r
+		t.refusal, t.later, t.cause = r, r, err
 	}
+	s.loop.pen.Unsent(s.client(), up, t.pending, r, err)
 	up.Rcpts = up.Rcpts[:len(up.Rcpts)-t.pending]
 	for ; t.pending > 0; t.pending-- {
 		s.pass(r, stateRcpt)
@@ -191,20 +218,22 @@ func (s *session) recipientsReplied(up *upstream.Transaction) {
 	}
 	t := &s.t
 	t.up, t.relayed, t.opened, t.pending = up, nil, true, 0
-	if refusal, over := up.Over(); over {
+	if cause := up.Over(); cause != nil {
 		t.opened = false
-		t.refusal, t.later = refusal, refusal
+		t.refusal, t.cause = cause.ClientReply(), cause
+		t.later = t.refusal
 		if up.FirstAnswered {
 			t.later = codec.ReplyNextTransaction
 		}
 	}
 	s.enter(stateRcpt)
+	s.loop.pen.Replied(s.client(), up, t.answered)
 	for ; t.answered < len(up.Rcpts) && s.state == stateRcpt; t.answered++ {
-		r := up.Rcpts[t.answered].Reply
-		if r.Positive() {
+		rcpt := &up.Rcpts[t.answered]
+		if rcpt.Told = rcpt.Reply.Positive(); rcpt.Told {
 			t.accepted++
 		}
-		s.pass(r, stateRcpt)
+		s.pass(rcpt.Reply, stateRcpt)
 	}
 	if s.state != stateRcpt {
 		s.dropTransaction()
@@ -224,6 +253,7 @@ func (s *session) refuse() (r codec.Reply, refused bool) {
 		return r, false
 	}
 	recipients := s.t.rcpts
+	s.loop.pen.Refused(s.client(), s.t.up, r, s.t.cause, "DATA")
 	s.dropTransaction()
 	s.logOutcome(r, recipients, 0)
 	return r, true
@@ -245,74 +275,4 @@ func (s *session) onDATA(args []byte) (codec.Reply, state) {
 	s.data.Normalise = s.srv.cfg.NormaliseNewlines
 	s.data.Reset(s.maxSize())
 	return codec.ReplyStartData, stateData
-}
-
-// onContent takes DATA content up to end-of-data.
-func (s *session) onContent(b []byte) (rest []byte) {
-	n, done := s.data.Decode(b, s.t.content)
-	s.cameIn(n)
-	err := s.data.Err()
-	if err != nil { // the rest of the content is discarded
-		s.dropTransaction()
-	}
-	switch {
-	case !done:
-		s.enter(stateData) // the content timeout is for each read
-	case err != nil:
-		s.answer(s.contentReply(err), stateReady)
-	default:
-		s.submit()
-	}
-	return b[n:]
-}
-
-// contentReply returns the refusal of content, and counts it.
-func (s *session) contentReply(err error) codec.Reply {
-	r := codec.ReplyForContent(err)
-	if r.Transient() {
-		s.srv.metrics.BudgetRefusals.Inc()
-	}
-	s.srv.metrics.ContentRefusals.Inc()
-	return r
-}
-
-// notListed counts a refusal by the account's list of senders.
-func (s *session) notListed(r codec.Reply) codec.Reply {
-	s.srv.metrics.SenderRefusals.Inc()
-	return r
-}
-
-// submit hands the complete envelope to the relay.
-func (s *session) submit() {
-	t := &s.t
-	up := t.up
-	if r := senders.CheckContent(up.Account, t.content); !r.IsZero() {
-		s.dropTransaction()
-		s.answer(s.notListed(r), stateReady)
-		return
-	}
-	up.Content = t.content
-	t.content = nil
-	var err error
-	if t.opened {
-		err = s.srv.relay.Continue(up)
-	} else {
-		err = s.srv.relay.TrySubmit(up)
-	}
-	if err != nil {
-		r, recipients, octets := upstream.ClientReply(err), len(up.Rcpts), up.Content.Size()
-		s.dropTransaction()
-		s.logOutcome(r, recipients, octets)
-		s.pass(r, stateReady)
-		return
-	}
-	t.up, t.relayed, t.complete = nil, up, s.lastInput
-	s.enter(stateAwaitUpstream)
-}
-
-// logOutcome logs the reply to a message, if that is configured.
-func (s *session) logOutcome(r codec.Reply, recipients int, octets int64, why ...zap.Field) {
-	if s.srv.cfg.LogMessages.Wants(r.Positive()) {
-		s.srv.journal.Outcome(s.who(), r, recipients, octets, why...)
-	}
 }

@@ -25,6 +25,7 @@ type resubmitter struct {
 }
 
 func (r *resubmitter) RecipientsReplied(*Transaction, *loop.Loop) {}
+func (r *resubmitter) Late(*Transaction)                          {}
 func (r *resubmitter) Complete(_ *Transaction, on *loop.Loop) {
 	if r.left--; r.left > 0 {
 		on.Later(r)

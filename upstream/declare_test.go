@@ -74,7 +74,7 @@ func TestMailDeclaresWhatIsNeeded(t *testing.T) {
 					}
 					c.next(t)
 					reply = tx.Rcpts[0].Reply
-					if _, over := tx.Over(); !over {
+					if tx.Over() == nil {
 						tx.Content = content(t, tt.content)
 						if err := f.goOn(tx); err != nil {
 							t.Fatal(err)

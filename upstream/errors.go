@@ -25,6 +25,9 @@ type Error = failure.Error
 // package: of TrySubmit, of Continue, or in a Result. Its default is 4yz.
 func ClientReply(err error) codec.Reply { return failure.ClientReply(err) }
 
+// ClassOf returns the class of such an error: one short word, which stays as it is.
+func ClassOf(err error) string { return failure.ClassOf(err) }
+
 // TokenReply returns what a client is to be told of an error of getting a token: the
 // reply temporary, or permanent if only an operator can help, with the error's own text.
 func TokenReply(err error, temporary, permanent codec.Reply) codec.Reply {

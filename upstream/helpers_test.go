@@ -165,7 +165,8 @@ func (c client) RecipientsReplied(tx *Transaction, _ *loop.Loop) { c <- answer{t
 func (c client) Complete(tx *Transaction, _ *loop.Loop) {
 	c <- answer{tx: tx, res: tx.Result, complete: true}
 }
-func newClient() client { return make(client, 1) }
+func (c client) Late(*Transaction) {}
+func newClient() client            { return make(client, 1) }
 func (c client) next(t testing.TB) answer {
 	t.Helper()
 	return testkit.Receive(t, "an answer from the relay", c)

@@ -169,6 +169,7 @@ func TestSilenceDuringClose(t *testing.T) {
 type faultyClient struct{ told chan struct{} }
 
 func (faultyClient) RecipientsReplied(*Transaction, *loop.Loop) {}
+func (faultyClient) Late(*Transaction)                          {}
 func (c faultyClient) Complete(*Transaction, *loop.Loop) {
 	close(c.told)
 	panic("faulty client")

@@ -71,8 +71,12 @@ func (f *fixture) stuck(is bool) {
 // abandoned waits until the session of tx may answer by itself, and returns what.
 func (f *fixture) abandoned(tx *Transaction) (r codec.Reply) {
 	f.t.Helper()
-	f.until(func() (ok bool) {
-		r, ok = tx.EndWait(time.Now())
+	f.until(func() bool {
+		ended, ok := tx.EndWait(time.Now())
+		if ok {
+			r = ended.Result.Reply
+			ended.Release()
+		}
 		return ok
 	})
 	return r
@@ -81,8 +85,8 @@ func (f *fixture) abandoned(tx *Transaction) (r codec.Reply) {
 // stays fails the test if the session of tx may answer by itself.
 func (f *fixture) stays(tx *Transaction) {
 	f.t.Helper()
-	if r, ok := tx.EndWait(time.Now()); ok {
-		f.t.Errorf("the session answers %v by itself", r)
+	if ended, ok := tx.EndWait(time.Now()); ok {
+		f.t.Errorf("the session answers %v by itself", ended.Result.Reply)
 	}
 }
 
@@ -371,8 +375,9 @@ func (f *fixture) impatient(a *account.Account, body string) (res Result, gaveUp
 			ans.tx.Release()
 			return ans.res, false
 		case now := <-look.C:
-			if r, ok := tx.EndWait(now); ok {
-				return Result{Reply: r}, true
+			if ended, ok := tx.EndWait(now); ok {
+				defer ended.Release()
+				return ended.Result, true
 			}
 		}
 	}

@@ -174,9 +174,9 @@ func (f *fixture) toBoth(a *account.Account, body string) codec.Reply {
 		f.t.Fatal(err)
 	}
 	c.next(f.t)
-	if reply, over := tx.Over(); over {
+	if cause := tx.Over(); cause != nil {
 		tx.Release()
-		return reply
+		return cause.ClientReply()
 	}
 	tx.Content = content(f.t, body)
 	if err := f.goOn(tx); err != nil {

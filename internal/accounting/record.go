@@ -63,6 +63,9 @@ type Record struct {
 	Reply codec.Reply
 	// ByProvider: the verdict is the provider's, else ours.
 	ByProvider bool
+	// Late: the client was not told this verdict, since it had gone, or had been told
+	// another one before: that its message was not known to be taken.
+	Late bool
 	// MaybeAccepted: the provider may have taken the message although it did not say so.
 	MaybeAccepted bool
 	// Phase is where it failed, as in the log; Class the class of the refusal. "": it did not.

@@ -143,7 +143,7 @@ type Config struct {
 	LogMessages MessageLog
 	// Watch notices stuck loops. Nil: nothing does.
 	Watch *watchdog.Watchdog
-	// Accounting takes a record for each recipient. Nil: nothing does.
+	// Accounting takes a record of each outcome of a recipient. Nil: nothing does.
 	Accounting *accounting.Log
 }
 

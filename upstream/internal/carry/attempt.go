@@ -138,16 +138,14 @@ func (a *attempt) refusal(p throttle.Phase, reply codec.Reply) *failure.Error {
 }
 
 // note keeps a refusal that is not the answer if it is of concern to the account. It
-// returns what the client is told.
-func (a *attempt) note(p throttle.Phase, reply codec.Reply) codec.Reply {
-	if reply.Code < 400 {
-		return reply
-	}
+// returns what the client is told, and the class of the refusal.
+func (a *attempt) note(p throttle.Phase, reply codec.Reply) (codec.Reply, string) {
 	e := a.refusal(p, reply)
-	if e.Verdict().Account > throttle.AccountNone {
+	v := e.Verdict()
+	if v.Account > throttle.AccountNone {
 		a.noted = failure.Graver(a.noted, e)
 	}
-	return e.ClientReply()
+	return e.ClientReply(), v.Class()
 }
 
 // outcome completes the event that ends a message, while tx is the relay's:
@@ -181,5 +179,5 @@ func (a *attempt) result(x *smtpclient.Exchange, peer string) Result {
 	if err := a.failure(x, peer); err != nil {
 		return Failed(err, peer)
 	}
-	return Result{Reply: x.Reply, Phase: throttle.PhaseFinal, Upstream: peer}
+	return Result{Reply: x.Reply, Phase: throttle.PhaseFinal, Upstream: peer, Own: x.Own}
 }

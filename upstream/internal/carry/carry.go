@@ -62,6 +62,7 @@ func (c *Conn) begin(now time.Time) {
 	c.work = workRelay
 	c.Messages++
 	c.a = r.newAttempt(c, tx, now)
+	tx.Passage.begin(&c.wire, now)
 	c.prepare(tx, now)
 	switch {
 	case ready != smtpclient.Ready: // it was lost before its first message: that is a failure like others
@@ -126,11 +127,14 @@ func (c *Conn) answered(tx *Transaction) {
 // place what the client is told.
 func (c *Conn) note(tx *Transaction) {
 	for ; tx.noted < c.client.Exchange.To; tx.noted++ {
-		r := &tx.Rcpts[tx.noted].Reply
-		if r.IsZero() {
+		r := &tx.Rcpts[tx.noted]
+		switch {
+		case r.Reply.IsZero():
 			return
+		case r.Reply.Code >= 400:
+			r.Phase = throttle.PhaseRcpt
+			r.Reply, r.Class = c.a.note(throttle.PhaseRcpt, r.Reply)
 		}
-		*r = c.a.note(throttle.PhaseRcpt, *r)
 	}
 }
 
@@ -148,7 +152,7 @@ func (c *Conn) Ended() {
 	c.Reused, c.LastUsed, c.Retired = true, now, c.Retired || a.retires(x)
 	c.observe(tx, now)
 	if x.Undeclared && x.Left {
-		r.undeclared(tx, c.peer)
+		r.undeclared(tx, c.wire.Upstream)
 	}
 	if r.retries(tx, a, x, now) {
 		c.passOn(tx, now)
@@ -157,7 +161,8 @@ func (c *Conn) Ended() {
 	if tx.Content != nil {
 		tx.Content.Discard() // its memory, whenever the session comes to the answer
 	}
-	res := a.result(x, c.peer)
+	res := a.result(x, c.wire.Upstream)
+	tx.Passage.Left, tx.Passage.Done = x.LeftAt, now
 	done := Event{Meter: tx.Place.Meter, Now: now}
 	a.outcome(&done, x, tx, &res, r.cfg.DryRun)
 	c.tx = nil
@@ -276,11 +281,12 @@ func (c *Conn) drop(err error, now time.Time) {
 		c.Tell(gone)
 		return
 	}
-	res := Failed(&failure.Error{Phase: throttle.PhaseRcpt, Err: err, Upstream: c.peer}, c.peer)
+	res := Failed(&failure.Error{Phase: throttle.PhaseRcpt, Err: err, Upstream: c.wire.Upstream}, c.wire.Upstream)
 	learned := Event{Kind: Learned, Conn: c, Meter: tx.Place.Meter, Taken: tx.Place.Taken, Probe: tx.Place.Probe, Err: res.Err, Now: now}
 	if tx.Content != nil { // which may have left
 		res.Err.Phase, res.Phase, learned.Accepted = throttle.PhaseFinal, throttle.PhaseFinal, tx.Place.Taken
 	}
+	tx.Passage.Done = now
 	tx.know(res)
 	c.Tell(learned)
 	c.Tell(gone)

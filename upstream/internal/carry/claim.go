@@ -6,7 +6,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"xoauth2-proxy/codec"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -33,26 +32,30 @@ const (
 	claimGone
 )
 
-// know keeps the answer to tx, in case that telling the shard takes for ever.
+// know keeps the answer to tx, in case that telling the shard takes for ever. If the
+// client has another one, it is not kept.
 func (tx *Transaction) know(res Result) {
 	tx.known = res
-	tx.claim.CompareAndSwap(claimCarrier, claimKnown)
+	if !tx.claim.CompareAndSwap(claimCarrier, claimKnown) {
+		tx.known = Result{}
+	}
 }
 
 // EndWait ends the wait for the answer to tx if its shard is stuck. It is for the
-// session, between TrySubmit or Continue and the answer. On true, reply is the
-// answer, and the session must forget tx without Release: no method of Done is
-// called for it any more.
+// session, between TrySubmit or Continue and the answer. On true, the session must forget
+// tx without Release: of Done only Late may be called for it. It gets a Copy in its place,
+// which has the answer as Result, and of Passage what is known.
 //
 // A message that waits in the shard is refused at once, and never sent. One that is
 // being sent needs no shard for its answer, and has until its own deadline to get
 // it; then it may have been taken.
-func (tx *Transaction) EndWait(now time.Time) (reply codec.Reply, ok bool) {
+func (tx *Transaction) EndWait(now time.Time) (ended *Transaction, ok bool) {
 	r := tx.relay
 	if !tx.home().Stuck() {
-		return codec.Reply{}, false
+		return nil, false
 	}
 	var res Result
+	var passage Passage
 	claim, peer := tx.claim.Load(), tx.as.SMTP.String()
 	switch {
 	case claim == claimShard:
@@ -60,21 +63,27 @@ func (tx *Transaction) EndWait(now time.Time) (reply codec.Reply, ok bool) {
 	case claim == claimCarrier && tx.Content != nil && now.After(tx.deadline):
 		res = Failed(&failure.Error{Phase: throttle.PhaseFinal, Err: os.ErrDeadlineExceeded, Upstream: peer}, peer)
 	case claim == claimKnown:
-		res = tx.known
+		res, passage = tx.known, tx.Passage
 	default:
-		return codec.Reply{}, false
+		return nil, false
 	}
-	sid, id, provider := tx.SID, tx.as.ID, tx.as.Provider
+	ended = tx.Copy()
 	if !tx.claim.CompareAndSwap(claim, claimGone) {
-		return codec.Reply{}, false
+		ended.Release()
+		return nil, false
 	}
-	r.Metrics.message(provider, res, r.cfg.DryRun)
-	r.logResult(zap.InfoLevel, sid, id, res)
-	return res.Reply, true
+	ended.Result, ended.Passage = res, passage
+	r.Metrics.message(ended.Account.Provider, res, r.cfg.DryRun)
+	r.logResult(zap.InfoLevel, ended.SID, ended.Account.ID, res)
+	return ended, true
 }
 
 // late releases a transaction whose session has been answered by EndWait.
 func (r *Relay) late(tx *Transaction, res Result) {
+	if tx.Content != nil && tx.known.Reply.IsZero() && res.ByProvider() {
+		tx.Result = res
+		tx.Done.Late(tx)
+	}
 	r.log.Info("a message ended after its client had been answered, since its shard was stuck", zap.Uint64("sid", tx.SID),
 		zap.String("account", tx.Account.ID), zap.Int("code", res.Reply.Code), zap.Stringer("phase", res.Phase))
 	tx.release()

@@ -20,7 +20,7 @@ type Conn struct {
 	pool    Pool
 	account *account.Account
 	print   [32]byte // ConnectionFingerprint of account
-	peer    string   // the endpoint, "host:port"
+	wire    Wire
 	at      *endpoint
 
 	Born, LastUsed time.Time
@@ -52,13 +52,16 @@ type Login interface {
 // NewConn returns a connection of a that the loop on is to take, for Adopt.
 func (r *Relay) NewConn(p Pool, of any, a *account.Account, on *loop.Loop, l Login) *Conn {
 	now, peer := time.Now(), a.SMTP.String()
-	return &Conn{relay: r, pool: p, Of: of, Loop: on, account: a, print: a.ConnectionFingerprint(), peer: peer, at: r.endpoint(peer),
-		Born: now, LastUsed: now, work: workDial, Login: l}
+	return &Conn{relay: r, pool: p, Of: of, Loop: on, account: a, print: a.ConnectionFingerprint(),
+		wire: Wire{Number: r.wires.Add(1), Upstream: peer}, at: r.endpoint(peer), Born: now, LastUsed: now, work: workDial, Login: l}
 }
 
 // Adopt has the loop take the connection that l has opened. The event Dialed follows, or
 // Login.Failed.
-func (c *Conn) Adopt(l *smtpclient.Login) error { return l.Adopt(c.Loop, c, &c.client) }
+func (c *Conn) Adopt(l *smtpclient.Login) error {
+	c.wire.Local, c.wire.Remote = l.Addresses()
+	return l.Adopt(c.Loop, c, &c.client)
+}
 
 // work is what a loop is doing with a connection, which says what its end means.
 type work uint8

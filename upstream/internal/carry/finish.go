@@ -21,6 +21,9 @@ var replyLaterRcpt = codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 5, 3
 // If the session has its answer already, because the shard was stuck, it is told
 // nothing. The caller is on the loop on, or on none if that is nil.
 func (r *Relay) Finish(tx *Transaction, res Result, now time.Time, on *loop.Loop) {
+	if tx.Passage.Done.IsZero() { // else EndWait may be reading it
+		tx.Passage.Done = now
+	}
 	if tx.claim.Swap(claimOver) == claimGone {
 		r.late(tx, res)
 		return
@@ -33,12 +36,13 @@ func (r *Relay) Finish(tx *Transaction, res Result, now time.Time, on *loop.Loop
 		tx.Done.Complete(tx, on)
 	} else {
 		for i := range tx.Rcpts {
-			switch reply := &tx.Rcpts[i].Reply; {
-			case tx.told && !reply.IsZero():
+			switch rcpt := &tx.Rcpts[i]; {
+			case tx.told && !rcpt.Reply.IsZero():
 			case i > 0 && tx.FirstAnswered && !tx.told:
-				*reply = replyLaterRcpt
+				rcpt.Reply = replyLaterRcpt
+				rcpt.Refusal = smtpclient.Refusal{Phase: res.Phase, Own: true, Class: "first_refused"}
 			default:
-				*reply = res.Reply
+				rcpt.Reply, rcpt.Refusal = res.Reply, res.refusal()
 			}
 		}
 		tx.over, tx.held = res.Err, nil

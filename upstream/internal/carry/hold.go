@@ -3,7 +3,6 @@ package carry
 import (
 	"time"
 
-	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/smtpclient"
@@ -30,6 +29,7 @@ func (r *Relay) Continue(tx *Transaction) error {
 		return failure.ErrClosed
 	}
 	tx.Place.Submitted = time.Now()
+	tx.Passage.Left, tx.Passage.Done = time.Time{}, time.Time{}
 	tx.deadline = tx.Place.Submitted.Add(r.cfg.TransactionTimeout)
 	next := (*continuation)(tx)
 	if on := tx.held.Loop; on == tx.Loop {
@@ -54,7 +54,7 @@ func (n *continuation) Run() {
 		return
 	}
 	defer c.contain()
-	c.work = workRelay
+	c.work, tx.Passage.Began = workRelay, now
 	switch {
 	case c.client.Look(now) != smtpclient.Ready:
 		// The provider has closed, or has said something unasked, which would be taken
@@ -162,14 +162,9 @@ func (b *abortion) Run() {
 
 // Over reports whether the upstream part of an opened transaction is over: its
 // first recipient was refused although the client had been told 250, or the
-// connection was lost. The reply is the answer to all that the client still
-// sends. It is for the session, while tx is its own.
-func (tx *Transaction) Over() (codec.Reply, bool) {
-	if tx.over == nil {
-		return codec.Reply{}, false
-	}
-	return tx.over.ClientReply(), true
-}
+// connection was lost, and why; nil: it is not. ClientReply of that is the answer to all
+// that the client still sends. It is for the session, while tx is its own.
+func (tx *Transaction) Over() *failure.Error { return tx.over }
 
 // overError is ErrTransactionExpired with the reason.
 type overError struct{ cause *failure.Error }

@@ -35,6 +35,8 @@ func (l *listener) Complete(tx *Transaction, _ *loop.Loop) {
 	l.completed = append(l.completed, tx.Result)
 }
 
+func (l *listener) Late(*Transaction) {}
+
 // TestPanicWhileRelaying: a panic of ours between the beginning of an exchange and its end
 // leaves no transaction without an answer, and no place of a connection taken.
 func TestPanicWhileRelaying(t *testing.T) {

@@ -27,7 +27,7 @@ func (c *Conn) prepare(tx *Transaction, now time.Time) {
 	}
 	if !tx.told {
 		for i := range tx.Rcpts {
-			tx.Rcpts[i].Reply = codec.Reply{}
+			tx.Rcpts[i].Reply, tx.Rcpts[i].Refusal = codec.Reply{}, smtpclient.Refusal{}
 		}
 		tx.noted = 0
 	}
@@ -48,7 +48,7 @@ func (c *Conn) add(tx *Transaction, now time.Time) {
 		if tx.Rcpts[i].Reply.Positive() { // the client counts on it
 			x.Decline(throttle.PhaseRcpt, *tx.limited)
 		}
-		tx.Rcpts[i].Reply = *tx.limited
+		tx.Rcpts[i].Reply, tx.Rcpts[i].Refusal = *tx.limited, smtpclient.Refusal{Phase: throttle.PhaseRcpt, Own: true, Class: tx.limitedBy}
 	}
 }
 
@@ -62,7 +62,7 @@ func (c *Conn) admit(tx *Transaction) int {
 			tx.admitted++
 			continue
 		case l.MaxRecipients > 0 && tx.admitted >= l.MaxRecipients:
-			tx.limited = &codec.ReplyTooManyRcpts
+			tx.limited, tx.limitedBy = &codec.ReplyTooManyRcpts, "recipients"
 			continue
 		case tx.placed < tx.Place.Taken:
 		case tx.Place.Meter == nil || tx.Place.Meter.TakeRecipient(l):
@@ -73,7 +73,7 @@ func (c *Conn) admit(tx *Transaction) int {
 			e := &failure.LimitError{Kind: limit.RecipientsPerDay, Max: l.RecipientsPerDay,
 				After: now.Truncate(time.Hour).Add(time.Hour).Sub(now)}
 			r := e.Reply()
-			tx.limited = &r
+			tx.limited, tx.limitedBy = &r, e.Kind.Label()
 			continue
 		}
 		tx.placed++
@@ -91,7 +91,7 @@ func (c *Conn) pretend() {
 		return
 	}
 	if x.Content != nil {
-		x.Reply = replyDryRun
+		x.Reply, x.Own = replyDryRun, true
 		c.Ended()
 		return
 	}

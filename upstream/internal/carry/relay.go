@@ -31,6 +31,8 @@ type Relay struct {
 	// ByAccount counts by account; nil: nothing does.
 	ByAccount *ByAccount
 
+	wires atomic.Uint64 // connections so far
+
 	endpoints    sync.Map // "host:port": *endpoint
 	undeclaredAt sync.Map // endpoints that undeclared has warned of
 
@@ -106,6 +108,7 @@ func (r *Relay) Submit(tx *Transaction, p Pool) error {
 	now := time.Now()
 	tx.relay, tx.as, tx.Place, tx.deadline = r, tx.Account, Place{Submitted: now}, now.Add(r.cfg.TransactionTimeout)
 	tx.pool.Store(p)
+	tx.Passage = Passage{}
 	tx.limited, tx.told, tx.held, tx.over, tx.retried, tx.wornAt = nil, false, nil, nil, false, 0
 	tx.claim.Store(claimShard)
 	tx.wait(now, tx.Loop)

@@ -25,6 +25,10 @@ type Completer interface {
 	RecipientsReplied(tx *Transaction, on *loop.Loop)
 	// Complete gives tx back to the session for good, with its Result.
 	Complete(tx *Transaction, on *loop.Loop)
+	// Late tells the provider's verdict on a message, in the Result of tx, after EndWait
+	// has given the session another answer. tx is lent to the session, which may not even
+	// be there any more.
+	Late(tx *Transaction)
 }
 
 // Recipient is one forward-path of a transaction.
@@ -50,6 +54,10 @@ type Transaction struct {
 	Done Completer
 	// Result is the end of the transaction, from Complete on.
 	Result Result
+	// Passage is how it went, for who owns the transaction.
+	Passage Passage
+	// MessageID is that of the content; see SetMessageID.
+	MessageID []byte
 	// SID is the session's id, for the log.
 	SID uint64
 	// Loop is the one that TrySubmit and Continue are called on. A connection that is
@@ -67,12 +75,15 @@ type Transaction struct {
 	admitted int          // the first recipients, which are to be sent or were refused
 	placed   int          // those of them that have a place
 	limited  *codec.Reply // the answer to all recipients after those
+	// limitedBy is the class of that answer.
+	limitedBy string
 
 	relay *Relay           // of the last Submit
 	as    *account.Account // Account then: EndWait may not look at Account
 	pool  atomic.Value     // the Pool where it waits, or has waited
 	claim atomic.Uint32    // who answers it: a claim constant
 	known Result           // with claimKnown: the answer
+	size  int64            // of the content, in a copy, which has none
 
 	told  bool           // the session has been given replies of recipients
 	noted int            // recipients whose replies have been noted, the first ones
@@ -148,6 +159,36 @@ func (tx *Transaction) AddRcpt(a codec.RcptArgs) {
 	tx.Rcpts = append(tx.Rcpts, Recipient{Args: a})
 }
 
+// SetMessageID sets the Message-ID, copying the bytes.
+func (tx *Transaction) SetMessageID(id []byte) { tx.MessageID = tx.keep(id) }
+
+// Size is that of the content in octets, also when its memory has been given back; 0
+// without content.
+func (tx *Transaction) Size() int64 {
+	if tx.Content == nil {
+		return tx.size
+	}
+	return tx.Content.Size()
+}
+
+// Copy returns the envelope as the session knows it, without content and apart from the
+// relay. It belongs to the caller, and is good for Release alone. The session need not
+// own tx, if that has not come back yet.
+func (tx *Transaction) Copy() *Transaction {
+	c := GetTransaction()
+	if c.Account = tx.as; c.Account == nil { // it was never submitted
+		c.Account = tx.Account
+	}
+	c.SID, c.size = tx.SID, tx.Size()
+	c.SetMail(codec.MailArgs{Path: tx.Mail.Path, EnvID: tx.Mail.EnvID, Body: tx.Mail.Body})
+	c.SetMessageID(tx.MessageID)
+	for i := range tx.Rcpts {
+		c.AddRcpt(tx.Rcpts[i].Args)
+		c.Rcpts[i].Told = tx.Rcpts[i].Told
+	}
+	return c
+}
+
 // keep copies b into the arena. When that grows, what was kept before stays
 // where it was, so earlier results remain valid.
 func (tx *Transaction) keep(b []byte) []byte {
@@ -169,6 +210,21 @@ type Result struct {
 	Phase throttle.Phase
 	// Upstream is the provider's endpoint, "host:port".
 	Upstream string
+	// Own: Reply is ours though Err is nil, since nothing was sent (Config.DryRun).
+	Own bool
+}
+
+// ByProvider reports whether Reply is the provider's verdict.
+func (res *Result) ByProvider() bool {
+	if res.Err != nil {
+		return res.Err.ByProvider()
+	}
+	return !res.Own
+}
+
+// Refusal returns what to note of a recipient that is refused with the result.
+func (res *Result) refusal() smtpclient.Refusal {
+	return smtpclient.Refusal{Phase: res.Phase, Own: !res.ByProvider(), Class: failure.ClassOf(res.Err)}
 }
 
 // Failed is the result of a transaction that failed at the endpoint peer.

@@ -48,7 +48,7 @@ func ClientReply(err error) codec.Reply {
 // said about the message, so everything is 4yz: an MTA keeps the mail while
 // the trouble lasts.
 func (e *Error) ClientReply() codec.Reply {
-	if e.Phase >= throttle.PhaseMail && !e.Reply.IsZero() && errors.Is(e.Err, ErrRefused) {
+	if e.refusal() {
 		if e.Temporary {
 			return codec.Reply{Code: 452, Enhanced: codec.EnhancedCode{4, 7, 1}, Text: e.Reply.Text, Hint: e.Verdict().Hint}
 		}

@@ -12,8 +12,19 @@ import (
 // Recipient is one forward-path of a transaction.
 type Recipient struct {
 	Args codec.RcptArgs
-	// Reply is the provider's answer to this RCPT; zero until it is known.
+	// Reply is the provider's answer to this RCPT, or ours in its place; zero until it is
+	// known. Refusal says more of one that refuses.
 	Reply codec.Reply
+	Refusal
+	// Told: the client was told 250. It is the session's.
+	Told bool
+}
+
+// Refusal is where a recipient was refused, and by whom.
+type Refusal struct {
+	Phase throttle.Phase
+	Own   bool   // by us
+	Class string // one short word
 }
 
 // Exchange is one try to send a transaction over a connection, and what came of it.
@@ -62,8 +73,10 @@ type Exchange struct {
 	Lost bool
 	// Reset: the provider may still have the transaction open, RSET ends it.
 	Reset bool
-	// Left: the end of the content may have left this process.
-	Left bool
+	// Left: the end of the content may have left this process. LeftAt is when its last
+	// octet had; zero: it has not.
+	Left   bool
+	LeftAt time.Time
 	// BDAT: content has gone by BDAT.
 	BDAT bool
 	// Silence is for how long the provider has not answered the content, which had left and

@@ -9,7 +9,6 @@ import (
 	"io"
 	"math"
 	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -128,18 +127,6 @@ func (l *Login) ehlo() (codec.Reply, *Error) {
 	}
 	l.Offer = parseOffer(reply.Text, l.account.Avoid)
 	return reply, nil
-}
-
-// addressLiteral is the address as a name for EHLO (RFC 5321 section 4.1.3).
-func addressLiteral(a net.Addr) string {
-	ip := netip.IPv4Unspecified()
-	if tcp, ok := a.(*net.TCPAddr); ok {
-		ip = tcp.AddrPort().Addr().Unmap().WithZone("")
-	}
-	if ip.Is4() {
-		return "[" + ip.String() + "]"
-	}
-	return "[IPv6:" + ip.String() + "]"
 }
 
 // ask sends one command, or nothing, and reads one reply whole.

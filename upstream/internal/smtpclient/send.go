@@ -288,8 +288,9 @@ func (c *Conn) Progressed() {
 
 // awaitFinal begins to wait for the reply to the content, which has left.
 func (c *Conn) awaitFinal() {
-	c.awaited = c.loop.Now()
-	c.setTimerUntil(c.cfg.Final)
+	x := &c.Exchange
+	c.awaited, x.LeftAt = c.loop.Now(), time.Now()
+	c.setTimer(min(c.cfg.Final, max(0, x.Until.Sub(x.LeftAt))))
 }
 
 // setTimerUntil is setTimer within the time of the exchange.

@@ -74,6 +74,16 @@ type Verdict struct {
 	Hint       hint.ID
 }
 
+// Class is the class of a refusal with that verdict: one short word, which stays as it is.
+func (v Verdict) Class() string {
+	if v.Account == AccountNone && v.Connection == ConnectionRetired {
+		return "connection_used_up"
+	}
+	return accountClasses[v.Account]
+}
+
+var accountClasses = [...]string{"message", "login", "token", "logins", "throttled", "quota", "held"}
+
 // Occasion is where a reply came.
 type Occasion struct {
 	Provider Provider
