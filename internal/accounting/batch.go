@@ -47,6 +47,7 @@ type entry struct {
 	enhanced                  codec.EnhancedCode
 	kind                      Kind
 	byProvider, maybeAccepted bool
+	late                      bool
 }
 
 // address is a netip.AddrPort without its pointer.
@@ -137,7 +138,7 @@ func (b *batch) put(r *Record, seq uint64) bool {
 	e.client = addressOf(r.Client, 0)
 	e.local, e.remote = addressOf(r.Local.Addr(), r.Local.Port()), addressOf(r.Remote.Addr(), r.Remote.Port())
 	e.code, e.enhanced, e.hint = int16(r.Reply.Code), r.Reply.Enhanced, uint16(r.Reply.Hint)
-	e.byProvider, e.maybeAccepted = r.ByProvider, r.MaybeAccepted
+	e.byProvider, e.maybeAccepted, e.late = r.ByProvider, r.MaybeAccepted, r.Late
 	for i, l := range texts {
 		e.lengths[i] = uint16(l)
 	}

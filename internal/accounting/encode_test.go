@@ -30,7 +30,7 @@ func someRecord() *Record {
 		From: []byte("sender@example.com"), Rcpt: []byte("user@example.org"), ORcpt: []byte("rfc822;User@example.org"),
 		EnvID: []byte("QQ314159"), MessageID: []byte("<1@example.com>"), Size: 1234,
 		Reply:      codec.Reply{Code: 550, Enhanced: codec.EnhancedCode{5, 1, 1}, Text: "No such user,\nsee \"x\""},
-		ByProvider: true, MaybeAccepted: true, Phase: "rcpt", Class: "refused",
+		ByProvider: true, MaybeAccepted: true, Late: true, Phase: "rcpt", Class: "refused",
 	}
 }
 
@@ -60,7 +60,7 @@ var wantRecord = map[string]string{
 	"bounceCat": "bad-mailbox", "srcType": "smtp", "srcMta": "192.0.2.1", "dlvType": "smtp", "dlvSourceIp": "192.0.2.9",
 	"dlvDestinationIp": "2001:db8::1", "dlvSize": "1234", "vmta": "vmta1", "envId": "QQ314159",
 	"account": "gmail_user", "email": "user@example.com", "tenant": "example.com", "provider": "gmail", "code": "550", "verdictBy": "provider",
-	"phase": "rcpt", "class": "refused", "messageId": "<1@example.com>", "maybeAccepted": "true", "attempts": "2",
+	"phase": "rcpt", "class": "refused", "messageId": "<1@example.com>", "maybeAccepted": "true", "late": "true", "attempts": "2",
 	"waitMs": "1.500", "sendMs": "0.500", "answerMs": "998.000", "totalMs": "1000.000",
 	"session": "77", "connection": "5", "listener": "127.0.0.1:2525", "upstream": "smtp.example.com:587",
 	"process": "20261130T000000.000Z-1", "sequence": "1",

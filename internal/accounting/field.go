@@ -86,6 +86,8 @@ var fields = []field{
 	{Field{"messageId", "Message-ID of the content."}, ofText(textMessageID)},
 	{Field{"maybeAccepted", "`true`: the provider may have taken the message although it did not say so."},
 		ofRecord(func(e *encoder, w *row) { e.truth(w.maybeAccepted) })},
+	{Field{"late", "`true`: the client was not told this verdict. It had gone, or had got another answer before."},
+		ofRecord(func(e *encoder, w *row) { e.truth(w.late) })},
 	{Field{"attempts", "Connections that the message was given to."}, ofRecord(func(e *encoder, w *row) { e.nonzero(uint64(max(w.attempts, 0))) })},
 	{Field{"waitMs", "Milliseconds from timeQueued until a connection began to send."}, ofRecord(func(e *encoder, w *row) { e.millis(w.queued, w.began) })},
 	{Field{"sendMs", "Milliseconds from there until the last octet of the content had left."}, ofRecord(func(e *encoder, w *row) { e.millis(w.began, w.left) })},
