@@ -56,7 +56,9 @@ process_io_write_syscalls_total: System calls that write.
 process_io_written_bytes_total: Bytes written by system calls.
 process_major_pagefaults_total: Page faults that read from disks.
 process_minor_pagefaults_total: Page faults that read from no disk.
+process_max_fds: File descriptors that the process may have open.
 process_num_threads: Threads of the process.
+process_open_fds: File descriptors that are open.
 process_pressure_cpu_stalled_seconds_total: Seconds in which all processes of the control group waited for a CPU.
 process_pressure_cpu_waiting_seconds_total: Seconds in which some process of the control group waited for a CPU.
 process_pressure_io_stalled_seconds_total: Seconds in which all processes of the control group waited for disks.

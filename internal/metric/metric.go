@@ -160,6 +160,7 @@ func Write(w io.Writer, sets ...*metrics.Set) {
 		set.WritePrometheus(&page)
 	}
 	metrics.WriteProcessMetrics(&page)
+	metrics.WriteFDMetrics(&page)
 	described.Lock()
 	defer described.Unlock()
 	for line := range bytes.Lines(page.Bytes()) {
