@@ -4,7 +4,7 @@
 // Exit codes:
 //
 //	0   done, or stopped in order
-//	1   it could not start or go on
+//	1   it could not start or go on, or report found nothing
 //	2   the command line is wrong
 //	3   sessions were cut off: they had not ended by the drain timeout, or a second
 //	    signal came
@@ -40,6 +40,7 @@ type cli struct {
 	Restore   restoreCmd   `cmd:"" help:"Write the files of a backup to where config.json has them; the proxy must not run."`
 	Move      moveCmd      `cmd:"" help:"Move accounts, token store, state and key to where another config.json has them; the proxy must not run."`
 	Check     checkCmd     `cmd:"" help:"Check the configuration and the accounts, say what is in force, and exit."`
+	Report    reportCmd    `cmd:"" help:"Sum up accounting logs, say what is missing in them, or find what became of a message."`
 	Demo      demoCmd      `cmd:"" help:"Run the proxy together with a sandbox provider: nothing leaves this machine."`
 	Sandbox   sandboxCmd   `cmd:"" help:"Run a sandbox provider: SMTP submission and OAuth2 like Gmail and Microsoft 365, on loopback."`
 	Version   versionCmd   `cmd:"" help:"Say which version this is."`

@@ -141,6 +141,7 @@ func TestNoSecretFromAnyCommand(t *testing.T) {
 	list, token := path("list", "a@hotmail.com,id,canary-1,c\nb,id2,canary-2,c\ncanary-3\n"), path("token", "canary-4\n")
 	table := path("table", "email,refresh_token,client_id\na@hotmail.com,\"canary-5,c\nb@hotmail.com,canary-6\n")
 	broken := path("broken", `[{"email": "a@hotmail.com", "refresh_token": "canary-7]`)
+	typed := path("typed", "type,refresh_token\ncanary-8,c\n{\"type\":\"canary-9\"}\n{\"type\":\"d\",\"canary-10\":[]}\n")
 	commands := map[string][][]string{
 		"serve":           {nil},
 		"check":           {nil},
@@ -156,6 +157,7 @@ func TestNoSecretFromAnyCommand(t *testing.T) {
 		"rotate-key":      {nil},
 		"backup":          {{dir + "/archive", "--overwrite"}, {dir + "/archive", "--overwrite", "--with-key"}},
 		"restore":         {{dir + "/archive"}, {dir + "/archive", "--with-key"}, {broken}},
+		"report":          {{dir}, {dir + "/*", "--json", "--by", "account,class,hint"}, {typed, f.Accounts, f.Config, "--find", "user@gmail.com"}},
 		"move":            {{"--to-config", f.Config, "--to-accounts", f.Accounts}, {"--to-config", broken, "--to-accounts", dir + "/none"}},
 	}
 	for _, name := range leaves(t) {

@@ -58,7 +58,7 @@ func (w *Row) Time(f Field) time.Time {
 // parse takes a line without its end. header reports a line with the names of the fields.
 func (w *Row) parse(line string) (header bool, err error) {
 	if !utf8.ValidString(line) || strings.ContainsRune(line, 0) {
-		return false, errors.New("the line is not text")
+		return false, errText
 	}
 	if line[0] == '{' {
 		w.keys, w.Values, w.at = w.keys[:0], w.Values[:0], [numFields]int{}
@@ -124,7 +124,7 @@ func positions(names []string) (at [numFields]int) {
 // check finds values that no record has.
 func (w *Row) check() error {
 	if !slices.Contains(types, w.Get(Type)) {
-		return fmt.Errorf("%q is no type of a record", shortened(w.Get(Type)))
+		return errType
 	}
 	for f := range numFields {
 		value := w.Get(f)
@@ -144,7 +144,7 @@ func (w *Row) check() error {
 			_, err = time.Parse(time.RFC3339, value)
 		}
 		if err != nil {
-			return fmt.Errorf("%s is %q", f, shortened(value))
+			return fmt.Errorf("%s is none", f)
 		}
 	}
 	return nil
@@ -155,16 +155,14 @@ const maxMillis = 365 * 24 * 3600 * 1000
 
 var types = accounting.Types()
 
-// shortened bounds a value in an error.
-func shortened(value string) string {
-	const most = 40
-	if len(value) > most {
-		return strings.ToValidUTF8(value[:most], "") + "..."
-	}
-	return value
-}
-
-var errQuote = errors.New("a quotation mark has no partner")
+// Errors of a line. They do not quote it: it may be of a file of another kind, with secrets.
+var (
+	errType   = errors.New("it has no type of a record")
+	errText   = errors.New("the line is not text")
+	errJSON   = errors.New("the line is not whole JSON")
+	errNested = errors.New("a value is neither text nor number")
+	errQuote  = errors.New("a quotation mark has no partner")
+)
 
 // splitCSV appends the fields of a line of RFC 4180.
 func splitCSV(values []string, line string) ([]string, error) {
@@ -207,7 +205,7 @@ func splitCSV(values []string, line string) ([]string, error) {
 // parseJSON takes an object without objects in it.
 func (w *Row) parseJSON(line string) error {
 	if !json.Valid([]byte(line)) {
-		return errors.New("the line is not whole JSON")
+		return errJSON
 	}
 	// The line is valid, so that a token ends where the next one begins.
 	skip := func(text string) string { return strings.TrimLeft(text, jsonSpace) }
@@ -218,7 +216,7 @@ func (w *Row) parseJSON(line string) error {
 		case '"':
 			value, rest = jsonString(rest)
 		case '{', '[':
-			return fmt.Errorf("%q is no text or number", shortened(name))
+			return errNested
 		default:
 			end := strings.IndexAny(rest, ",}"+jsonSpace)
 			if value, rest = rest[:end], rest[end:]; value == "null" {
