@@ -222,6 +222,10 @@ func TestNoSecretFromAnyCommand(t *testing.T) {
 						_, _, _ = withInput(t, "canary\x00\n", line...)
 						continue
 					}
+					if command == "report" {
+						_, _, _ = runCLI(t, append(line, config, accounts)...)
+						continue
+					}
 					_, _, _ = withInput(t, "", append(line, "--config", config, "--accounts", accounts)...)
 				}
 			}
