@@ -8,6 +8,7 @@
 //	2   the command line is wrong
 //	3   sessions were cut off: they had not ended by the drain timeout, or a second
 //	    signal came
+//	4   forecast --within: something ends in that time
 //	78  a configuration file is wrong (EX_CONFIG of sysexits.h)
 //
 // Package internal/app runs the proxy; this package is its command line.
@@ -22,10 +23,11 @@ import (
 )
 
 const (
-	exitFailure = 1
-	exitUsage   = 2
-	exitCut     = 3
-	exitConfig  = 78
+	exitFailure  = 1
+	exitUsage    = 2
+	exitCut      = 3
+	exitForecast = 4
+	exitConfig   = 78
 )
 
 // cli is the command line. serve has the flags of the Python predecessor, so that a
@@ -41,6 +43,7 @@ type cli struct {
 	Move      moveCmd      `cmd:"" help:"Move accounts, token store, state and key to where another config.json has them; the proxy must not run."`
 	Check     checkCmd     `cmd:"" help:"Check the configuration and the accounts, say what is in force, and exit."`
 	Report    reportCmd    `cmd:"" help:"Sum up accounting logs, say what is missing in them, or find what became of a message."`
+	Forecast  forecastCmd  `cmd:"" help:"Say what will break next, and when: refresh tokens, client secrets, certificates, limits of a day."`
 	Demo      demoCmd      `cmd:"" help:"Run the proxy together with a sandbox provider: nothing leaves this machine."`
 	Sandbox   sandboxCmd   `cmd:"" help:"Run a sandbox provider: SMTP submission and OAuth2 like Gmail and Microsoft 365, on loopback."`
 	Version   versionCmd   `cmd:"" help:"Say which version this is."`

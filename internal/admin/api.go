@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"xoauth2-proxy/internal/forecast"
 )
 
 // Errors of an API, by which the status of an answer is chosen.
@@ -59,6 +61,8 @@ type API interface {
 	Info() Info
 	// State returns the state of an account; ErrNotFound, ErrUnavailable.
 	State(email string) (*State, error)
+	// Forecast returns what ends, each ending of one account or file.
+	Forecast() forecast.Forecast
 	// Order pauses, resumes or drains an account; ErrNotFound. Any other error
 	// says that the order is in force and could not be kept for a restart.
 	Order(email string, order Order) (*Hold, error)

@@ -24,6 +24,7 @@ func (s *Server) HandleAPI(api API) {
 	s.Handle(fasthttp.MethodDelete, "/admin/accounts/invalid", a.removeInvalid)
 	s.Handle(fasthttp.MethodPost, "/admin/accounts/verify", a.verifyOne)
 	s.Handle(fasthttp.MethodGet, "/admin/info", a.info)
+	s.Handle(fasthttp.MethodGet, "/admin/forecast", a.forecast)
 	s.Handle(fasthttp.MethodGet, "/admin/accounts/{email}", a.state)
 	s.Handle(fasthttp.MethodDelete, "/admin/accounts/{email}", a.remove)
 	for _, order := range []Order{Pause, Resume, Drain} {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"xoauth2-proxy/internal/forecast"
 	"xoauth2-proxy/internal/testkit"
 )
 
@@ -142,6 +143,18 @@ func (f *fakeAPI) VerifyOne(ctx context.Context, email string) (*Verified, error
 
 func (f *fakeAPI) Info() Info {
 	return Info{API: APIVersion, Version: "1", Revision: "r", PID: 7, AccountsFile: "/a.json"}
+}
+
+// Forecast has an ending tomorrow for each account, and one of a file in 30 days.
+func (f *fakeAPI) Forecast() forecast.Forecast {
+	now := time.Now()
+	out := forecast.Forecast{At: now, Notes: []string{"a note"}}
+	for _, a := range f.Accounts() {
+		out.Endings = append(out.Endings, forecast.Ending{At: now.Add(24 * time.Hour), Kind: forecast.DailyLimit, Provider: "gmail", What: "messages a day",
+			Accounts: []string{a.Email}, Detail: "of " + a.Email, Fails: "mail", Remedy: "wait", Assumes: "the pace", Hint: "a-hint"})
+	}
+	out.Endings = append(out.Endings, forecast.Ending{At: now.Add(30 * 24 * time.Hour), Kind: forecast.CACertificate, Fails: "TLS", Remedy: "renew"})
+	return out
 }
 
 func (f *fakeAPI) find(email string) (Account, error) {
@@ -367,5 +380,31 @@ func TestNewAccountShowsNoSecret(t *testing.T) {
 	n := NewAccount{Email: "a@a.test", RefreshToken: "canary", ClientSecret: "canary"}
 	if s := fmt.Sprintf("%v %+v %#v %s %q %v", n, n, n, n, n, &n); strings.Contains(s, "canary") {
 		t.Error(s)
+	}
+}
+
+// TestForecast: the query chooses the time, and whether each account is shown.
+func TestForecast(t *testing.T) {
+	_, url := newAPI(t, "", "a@a.test", "b@a.test")
+	for query, want := range map[string][]int{ // accounts of each ending
+		"":                     {2, 0},
+		"?within=7d":           {2},
+		"?within=720h1m":       {2, 0},
+		"?within=1h":           {},
+		"?all=true":            {1, 1, 0},
+		"?all=true&within=25h": {1, 1},
+	} {
+		_, body := do(t, "GET", url+"/admin/forecast"+query, "")
+		var got struct{ Endings []forecast.Ending }
+		if err := json.Unmarshal([]byte(body), &got); err != nil || !strings.Contains(body, `"endings":[`) {
+			t.Fatalf("%s: %s, %v", query, body, err)
+		}
+		counts := []int{}
+		for _, e := range got.Endings {
+			counts = append(counts, len(e.Accounts))
+		}
+		if !slices.Equal(counts, want) {
+			t.Errorf("%q: endings of %d accounts, want %d", query, counts, want)
+		}
 	}
 }

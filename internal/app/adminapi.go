@@ -13,6 +13,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/control"
+	"xoauth2-proxy/internal/quota"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream"
 )
@@ -25,6 +26,7 @@ type adminAPI struct {
 	relay    *upstream.Relay
 	orders   *control.Orders
 	verifier *upstream.Verifier
+	counts   *quota.Store // nil: counts of the day are in memory only
 	level    zap.AtomicLevel
 
 	version, revision string // of the program

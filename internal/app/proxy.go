@@ -138,12 +138,13 @@ func (p *Proxy) serveAPI(o *Options, store *account.Store, set *metrics.Set) err
 	p.admin.SetToken(o.Settings.Admin.Token.Reveal())
 	api := &adminAPI{
 		live: p.live, store: store, tokens: p.tokens, relay: p.relay, orders: p.orders,
-		verifier: verifier, level: o.Level, version: o.Version, revision: o.Revision,
+		verifier: verifier, counts: p.quota, level: o.Level, version: o.Version, revision: o.Revision,
 	}
 	p.admin.HandleAPI(api)
 	p.admin.HandleAccountMetrics(newAccountMetrics(api).write)
 	(&stateCounts{api: api}).register(set)
 	new(certificateEnds).register(store, set)
+	p.live.warn = newOutlook(api, p.log, set).warn
 	p.live.metrics = newReloadMetrics(set, len(o.Accounts.LeftOut()) == 0)
 	return nil
 }

@@ -41,7 +41,8 @@ type reloader struct {
 	accounting  *accounting.Log   // nil: there is none
 	certificate *certificate      // for clients; nil: there is none
 	metrics     *reloadMetrics
-	files       inputs // the files of settings, accounts and secrets
+	warn        func(context.Context) // of what ends soon, until the context ends; set before start
+	files       inputs                // the files of settings, accounts and secrets
 
 	mu       sync.Mutex       // serializes changes; guards the fields below
 	settings *config.Settings // in force

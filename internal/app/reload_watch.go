@@ -17,7 +17,8 @@ import (
 // write in several steps.
 const settle = 150 * time.Millisecond
 
-// start has SIGHUP and changes of the files cause reloads, until close.
+// start has SIGHUP and changes of the files cause reloads, and what ends soon be logged, until
+// close.
 func (r *reloader) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
@@ -32,6 +33,7 @@ func (r *reloader) start() {
 		}
 	})
 	r.wg.Go(func() { r.watch(ctx) })
+	r.wg.Go(func() { r.warn(ctx) })
 }
 
 // hangup obeys a SIGHUP. The lines about it go to the new log file.

@@ -1,14 +1,8 @@
 package checkup
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -43,18 +37,8 @@ func findings(t *testing.T, configText, accountsText string) Findings {
 }
 
 // certificateUntil returns a certificate that ends then, with its key.
-func certificateUntil(t *testing.T, end time.Time) (certificate, key string) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: end.Add(-24 * time.Hour), NotAfter: end}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, p := testkit.PEM(tls.Certificate{Certificate: [][]byte{der}, PrivateKey: k})
+func certificateUntil(end time.Time) (certificate, key string) {
+	c, p := testkit.PEM(testkit.CertificateUntil(end, "example.com"))
 	return string(c), string(p)
 }
 
@@ -69,7 +53,7 @@ func TestFindings(t *testing.T) {
 		return one(`"provider": "outlook", "oauth_flow": "client_credentials", "client_id": "c", "client_secret": "canary", ` + more)
 	}
 	signed := func(left time.Duration) string {
-		c, k := certificateUntil(t, time.Now().Add(left))
+		c, k := certificateUntil(time.Now().Add(left))
 		return one(fmt.Sprintf(`"provider": "outlook", "oauth_flow": "client_credentials", "tenant": "contoso.com", "client_id": "c", "client_certificate": %q, "client_private_key": %q`, c, k))
 	}
 	dir := t.TempDir()
@@ -78,7 +62,7 @@ func TestFindings(t *testing.T) {
 		t.Fatal(err)
 	}
 	pair := func(left time.Duration, wrap func(key string) string) string {
-		c, k := certificateUntil(t, time.Now().Add(left))
+		c, k := certificateUntil(time.Now().Add(left))
 		base := filepath.Join(t.TempDir(), "pair")
 		if err := errors.Join(os.WriteFile(base+".crt", []byte(c), 0o600), os.WriteFile(base+".key", []byte(wrap(k)), 0o600)); err != nil {
 			t.Fatal(err)
@@ -92,7 +76,7 @@ func TestFindings(t *testing.T) {
 	encrypted1421 := func(string) string {
 		return "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"
 	}
-	other := func(string) string { _, k := certificateUntil(t, time.Now()); return k }
+	other := func(string) string { _, k := certificateUntil(time.Now()); return k }
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -77,22 +78,56 @@ func (s *Store) read() error {
 		}
 		var old [][]byte
 		err = b.ForEach(func(k, v []byte) error {
-			if len(k) < 9 || len(v) != 8 {
-				return fmt.Errorf("record of %d and %d octets", len(k), len(v))
-			}
-			h := hour{string(k[8:]), int64(binary.BigEndian.Uint64(k))}
-			if h.number < oldest {
+			h, c, err := decode(k, v)
+			switch {
+			case err != nil:
+			case h.number < oldest:
 				old = append(old, k)
-				return nil
+			default:
+				s.put(h, c)
 			}
-			s.put(h, counts{binary.BigEndian.Uint32(v), binary.BigEndian.Uint32(v[4:])})
-			return nil
+			return err
 		})
 		for _, k := range old {
 			err = errors.Join(err, b.Delete(k))
 		}
 		return err
 	})
+}
+
+// decode reads a record of the file.
+func decode(k, v []byte) (h hour, c counts, err error) {
+	if len(k) < 9 || len(v) != 8 {
+		return h, c, fmt.Errorf("record of %d and %d octets", len(k), len(v))
+	}
+	return hour{string(k[8:]), int64(binary.BigEndian.Uint64(k))},
+		counts{binary.BigEndian.Uint32(v), binary.BigEndian.Uint32(v[4:])}, nil
+}
+
+// Read calls each for the counts in the file at path, and changes nothing. A file that does
+// not exist has none. Errors: those of Check.
+func Read(path string, each func(account string, hour int64, messages, recipients uint32)) error {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	db, err := boltfile.OpenToRead(path, 0)
+	if err != nil {
+		return err
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucketHours)
+		if err := checkFormat(tx); err != nil || b == nil {
+			return err
+		}
+		return b.ForEach(func(k, v []byte) error {
+			h, c, err := decode(k, v)
+			if err == nil {
+				each(h.account, h.number, c.messages, c.recipients)
+			}
+			return err
+		})
+	})
+	return errors.Join(err, db.Close())
 }
 
 // prepare checks the format of a file, or makes an empty one ours, and returns the bucket

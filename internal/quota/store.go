@@ -2,6 +2,8 @@ package quota
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -82,6 +84,13 @@ func (s *Store) Load(account string, each func(hour int64, messages, recipients 
 	for number, c := range s.hours[account] {
 		each(number, c.messages, c.recipients)
 	}
+}
+
+// Accounts returns those that have counts.
+func (s *Store) Accounts() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.hours))
 }
 
 // Save replaces the counts of an hour of the account. Flush writes them.

@@ -22,9 +22,22 @@ func Certificate(names ...string) tls.Certificate {
 
 // CertificateOf is Certificate for a key.
 func CertificateOf(key crypto.Signer, names ...string) tls.Certificate {
+	return certificate(key, time.Now().AddDate(1, 0, 0), names)
+}
+
+// CertificateUntil is Certificate until the end, which may be over.
+func CertificateUntil(end time.Time, names ...string) tls.Certificate {
+	return certificate(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), end, names)
+}
+
+func certificate(key crypto.Signer, end time.Time, names []string) tls.Certificate {
+	begin := time.Now()
+	if end.Before(begin) {
+		begin = end
+	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: names[0]},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
+		NotBefore: begin.Add(-time.Hour), NotAfter: end,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	for _, n := range names {

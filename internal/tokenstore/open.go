@@ -12,6 +12,7 @@ import (
 
 	"xoauth2-proxy/internal/boltfile"
 	"xoauth2-proxy/internal/seal"
+	"xoauth2-proxy/oauth"
 )
 
 // Open opens the token store, or makes it. It checks all of it: when it returns no error,
@@ -108,14 +109,43 @@ func (s *Store) check() (renew bool, err error) {
 // nothing to find out about a file that does not exist. ErrInUse: another process has
 // it open, and so can read it.
 func Check(cfg Config) error {
+	return read(cfg, func(s *Store) error {
+		_, err := s.check()
+		return err
+	})
+}
+
+// Read calls each for every chain of the store, and changes nothing. A file that does not
+// exist has none. The errors are those of Open.
+func Read(cfg Config, each func(oauth.Chain, oauth.Record)) error {
+	return read(cfg, func(s *Store) error {
+		return s.db.View(func(tx *bbolt.Tx) error {
+			if err := s.checkMeta(tx); err != nil {
+				return err
+			}
+			return tx.Bucket(bucketChains).ForEach(func(key, value []byte) error {
+				c, ok := chainOf(key)
+				r, err := s.decode(key, string(value))
+				if !ok {
+					err = ErrDamaged
+				}
+				if err == nil {
+					each(c, r)
+				}
+				return err
+			})
+		})
+	})
+}
+
+// read has f read the store at cfg.Path, if there is one.
+func read(cfg Config, f func(*Store) error) error {
 	if _, err := os.Stat(cfg.Path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	db, err := opened(boltfile.OpenToRead(cfg.Path, checkPatience))
 	if err == nil {
-		s := &Store{db: db, keys: cfg.Keys, now: time.Now}
-		_, err = s.check()
-		err = errors.Join(err, db.Close())
+		err = errors.Join(f(&Store{db: db, keys: cfg.Keys, now: time.Now}), db.Close())
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", cfg.Path, err)
@@ -123,7 +153,7 @@ func Check(cfg Config) error {
 	return nil
 }
 
-// checkPatience is how long Check waits for another process.
+// checkPatience is how long Check and Read wait for another process.
 const checkPatience = 100 * time.Millisecond
 
 // checkValue reports whether a record can be read. A sealed record that opens is as we
