@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
+
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // Providers of accounts.
@@ -30,6 +33,12 @@ type Account struct {
 	ClientID     string `json:"client_id"`
 	ClientSecret string `json:"client_secret"`
 	RefreshToken string `json:"refresh_token"`
+	// RefreshIdle ends refresh tokens that were not used for so long; RefreshLife ends all of
+	// a consent so long after it, used or not, which the answers tell. Default: neither.
+	RefreshIdle wait.Duration `json:"refresh_idle"`
+	RefreshLife wait.Duration `json:"refresh_life"`
+	// SecretEnds is from when on the ClientSecret is refused. Default: never.
+	SecretEnds time.Time `json:"client_secret_ends"`
 }
 
 // WithDefaults returns a with its defaults filled in.

@@ -52,12 +52,16 @@ func (s *Server) checkApp(r *request) (*appClient, *mailbox.Mailbox, *refusal) {
 		return nil, nil, &refusal{400, "invalid_scope", 1002012, "The provided value for scope is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier."}
 	case c.cert == nil && !secretsEqual(c.Secret, r.secret):
 		return nil, nil, wrongSecret
+	case c.cert == nil && isOver(c.SecretEnds, s.now()):
+		return nil, nil, secretEnded
 	case c.cert == nil:
 		return c, nil, nil
 	}
 	a, err := parseAssertion(r.get("client_assertion"))
 	switch {
 	case err != nil:
+	case isOver(c.cert.NotAfter, s.now()):
+		err = errors.New("the certificate is expired")
 	case r.get("client_assertion_type") != clientAssertionType:
 		err = errors.New("client_assertion_type is not jwt-bearer")
 	default:

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 )
@@ -25,6 +26,8 @@ type Client struct {
 	Provider string `json:"provider"`
 	// Secret authenticates an application, if it has no certificate.
 	Secret string `json:"client_secret"`
+	// SecretEnds is from when on Secret is refused. Default: never.
+	SecretEnds time.Time `json:"client_secret_ends"`
 	// Certificate, in PEM form, is what an application's assertions must be
 	// signed with (RFC 7523 section 2.2).
 	Certificate string `json:"certificate"`

@@ -269,6 +269,7 @@ func (s *Server) answerConsent(r *request) {
 	more := map[string]any{"scope": c.scope}
 	if c.offline {
 		more["refresh_token"] = s.grants.consented(c.box)
+		s.tellLife(c.box, more)
 	}
 	c.box.Count(func(st *mailbox.Stats) { st.TokenRequests++; st.TokensIssued++ })
 	s.sendToken(r, c.box.Provider, s.grants.issue(c.box, s.lifetime(), true), more)

@@ -42,6 +42,8 @@ type accessToken struct {
 type chain struct {
 	refresh, access []string
 	used            string // refresh token of the last refresh
+	consent         time.Time
+	touched         map[string]time.Time // when each refresh token was issued or used last
 }
 
 func newGrants(cfg Config, now func() time.Time) *grants {
@@ -136,7 +138,7 @@ func (g *grants) randomToken(provider string) string {
 // the place of the used one, or "" if the provider does not rotate.
 func (g *grants) refreshed(m *mailbox.Mailbox, used string) (token string) {
 	g.with(m, func(c *chain) {
-		c.used = used
+		c.used, c.touched[used] = used, g.now()
 		if g.cfg.Rotation == "on" || g.cfg.Rotation == "preset" && m.Provider == mailbox.Outlook {
 			token = g.rotate(m, c, used)
 		}
@@ -146,8 +148,30 @@ func (g *grants) refreshed(m *mailbox.Mailbox, used string) (token string) {
 
 // consented returns a refresh token for a mailbox that consented.
 func (g *grants) consented(m *mailbox.Mailbox) (token string) {
-	g.with(m, func(c *chain) { token = g.rotate(m, c, "") })
+	g.with(m, func(c *chain) {
+		c.consent = g.now()
+		token = g.rotate(m, c, "")
+	})
 	return token
+}
+
+// lifeEnds returns when the refresh tokens of the mailbox's consent end, used or not.
+func (g *grants) lifeEnds(m *mailbox.Mailbox) (end time.Time) {
+	g.with(m, func(c *chain) { end = c.consent.Add(time.Duration(m.RefreshLife)) })
+	return end
+}
+
+// ended returns why a refresh token is good no more, nil if it is.
+func (g *grants) ended(m *mailbox.Mailbox, token string) (why *refusal) {
+	if m.RefreshLife > 0 && isOver(g.lifeEnds(m), g.now()) {
+		return tokenEnded
+	}
+	g.with(m, func(c *chain) {
+		if at, ok := c.touched[token]; ok && m.RefreshIdle > 0 && isOver(at.Add(time.Duration(m.RefreshIdle)), g.now()) {
+			why = tokenUnused
+		}
+	})
+	return why
 }
 
 // rotate makes a new refresh token, in the place of used. g.mu is held.
@@ -158,9 +182,11 @@ func (g *grants) rotate(m *mailbox.Mailbox, c *chain, used string) string {
 		delete(g.refresh, used)
 	}
 	c.refresh = append(c.refresh, token)
+	c.touched[token] = g.now()
 	g.refresh[token] = m
 	for len(c.refresh) > keptRefreshTokens {
 		delete(g.refresh, c.refresh[0])
+		delete(c.touched, c.refresh[0])
 		c.refresh = c.refresh[1:]
 	}
 	return token

@@ -51,6 +51,9 @@ type refusal struct {
 var (
 	unknownApp  = &refusal{400, "unauthorized_client", 700016, "Application was not found in the directory."}
 	wrongSecret = &refusal{401, "invalid_client", 7000215, "Invalid client secret provided."}
+	secretEnded = &refusal{401, "invalid_client", 7000222, "The provided client secret keys for app are expired."}
+	tokenEnded  = &refusal{400, "invalid_grant", 700084, "The refresh token was issued to a client with a fixed, limited lifetime, and is expired."}
+	tokenUnused = &refusal{400, "invalid_grant", 700082, "The refresh token has expired due to inactivity."}
 )
 
 func missing(parameter string) *refusal {
@@ -144,9 +147,14 @@ func (s *Server) checkRefresh(r *request) *refusal {
 		return &refusal{400, "invalid_grant", 70000, "Token has been expired or revoked."}
 	case !secretsEqual(r.box.ClientSecret, r.secret):
 		return wrongSecret
+	case r.box.ClientSecret != "" && isOver(r.box.SecretEnds, s.now()):
+		return secretEnded
 	}
-	return nil
+	return s.grants.ended(r.box, r.get("refresh_token"))
 }
+
+// isOver reports whether there is an end and it has come.
+func isOver(end, now time.Time) bool { return !end.IsZero() && !now.Before(end) }
 
 // issue answers with a new access token and, where due, a new refresh token. The
 // access token opens SMTP only if it is scoped.
@@ -156,6 +164,7 @@ func (s *Server) issue(r *request, scoped bool) (token string) {
 	if !scoped {
 		more["scope"] = "openid profile"
 	}
+	s.tellLife(r.box, more)
 	rotated := s.grants.refreshed(r.box, r.get("refresh_token"))
 	if rotated != "" {
 		more["refresh_token"] = rotated
@@ -168,6 +177,13 @@ func (s *Server) issue(r *request, scoped bool) (token string) {
 	})
 	s.sendToken(r, r.box.Provider, token, more)
 	return token
+}
+
+// tellLife adds how long the refresh token is good, if that is limited.
+func (s *Server) tellLife(m *mailbox.Mailbox, more map[string]any) {
+	if m.RefreshLife > 0 {
+		more["refresh_token_expires_in"] = int(s.grants.lifeEnds(m).Sub(s.now()) / time.Second)
+	}
 }
 
 func (s *Server) lifetime() time.Duration { return time.Duration(s.cfg.Lifetime) }

@@ -4,26 +4,29 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
+	"xoauth2-proxy/internal/sandbox/internal/mailbox"
 	"xoauth2-proxy/internal/sandbox/internal/wait"
 	"xoauth2-proxy/internal/testkit"
 )
 
 type tokenAnswer struct {
-	Status       int    `json:"-"`
-	RetryAfter   string `json:"-"`
-	Raw          string `json:"-"`
-	AccessToken  string `json:"access_token"`
-	RefreshToken string `json:"refresh_token"`
-	ExpiresIn    int    `json:"expires_in"`
-	Scope        string `json:"scope"`
-	Error        string `json:"error"`
-	Description  string `json:"error_description"`
-	Codes        []int  `json:"error_codes"`
+	Status           int    `json:"-"`
+	RetryAfter       string `json:"-"`
+	Raw              string `json:"-"`
+	AccessToken      string `json:"access_token"`
+	RefreshToken     string `json:"refresh_token"`
+	ExpiresIn        int    `json:"expires_in"`
+	RefreshExpiresIn int    `json:"refresh_token_expires_in"`
+	Scope            string `json:"scope"`
+	Error            string `json:"error"`
+	Description      string `json:"error_description"`
+	Codes            []int  `json:"error_codes"`
 }
 
 // refresh asks the token endpoint with the account's grant, changed by edit.
@@ -218,6 +221,48 @@ func TestTokenNotForSMTP(t *testing.T) {
 		}
 		if ans, _ = refresh(t, s, outlookUser, nil); !s.Opens(outlookUser, ans.AccessToken) {
 			t.Errorf("%s: the next token does not open the mailbox", action)
+		}
+	}
+}
+
+// TestEnds: refresh tokens end unused, or a time after the consent, and secrets on a day.
+func TestEnds(t *testing.T) {
+	const day = 24 * time.Hour
+	s := newServer(t, Config{})
+	for email, a := range map[string]mailbox.Account{
+		"idle@a.test":   {RefreshIdle: wait.Duration(90 * day)},
+		"life@a.test":   {RefreshLife: wait.Duration(7 * day)},
+		"secret@a.test": {ClientID: "own", ClientSecret: "s", SecretEnds: time.Now().Add(30 * day)},
+	} {
+		a.Email, a.Provider = email, mailbox.Outlook
+		m, err := s.Directory.Add(a, map[string]bool{mailbox.Outlook: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.AddGrant(m)
+	}
+	gone := time.Duration(0)
+	for _, tt := range []struct {
+		after time.Duration
+		email string
+		code  int // AADSTS; 0: a token
+		left  time.Duration
+	}{
+		{day, "life@a.test", 0, 6 * day},
+		{7*day - time.Hour, "life@a.test", 0, time.Hour}, // by another token of the same consent
+		{7*day + time.Hour, "life@a.test", 700084, 0},
+		{30*day - time.Hour, "secret@a.test", 0, 0},
+		{30*day + time.Hour, "secret@a.test", 7000222, 0},
+		{89 * day, "idle@a.test", 0, 0},
+		{178 * day, "idle@a.test", 0, 0},
+		{268*day + time.Hour, "idle@a.test", 700082, 0},
+	} {
+		s.advance(tt.after - gone)
+		gone = tt.after
+		ans, err := refresh(t, s, tt.email, nil)
+		left := tt.left - time.Duration(ans.RefreshExpiresIn)*time.Second
+		if err != nil || (ans.Status == 200) != (tt.code == 0) || tt.code != 0 && !slices.Contains(ans.Codes, tt.code) || left.Abs() > 10*time.Minute {
+			t.Errorf("%s after %v: %+v, %v", tt.email, tt.after, ans, err)
 		}
 	}
 }
