@@ -81,7 +81,7 @@ var escapeGlob = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 
 // tailOf reads the end of one file. It returns nothing of a file without records.
 func tailOf(path string, isJSON bool) (t tail) {
-	file, err := os.OpenFile(path, os.O_RDONLY, 0)
+	file, err := openRegular(path, os.O_RDONLY)
 	if err != nil {
 		return tail{}
 	}
@@ -161,7 +161,7 @@ func readEnd(file *os.File, ext string) (first, end []byte) {
 		r = z
 	default:
 		first, _ = bufio.NewReader(file).ReadBytes('\n')
-		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+		if info, err := file.Stat(); err == nil {
 			_, _ = file.Seek(max(0, info.Size()-maxTail), io.SeekStart)
 		}
 		end, _ = io.ReadAll(io.LimitReader(file, maxTail))

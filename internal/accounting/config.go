@@ -26,7 +26,7 @@ type Config struct {
 	// Compression of renamed files: "gzip", "zstd" or "none". Default: "gzip".
 	Compression string
 	// MinFree is the room, in octets, that is left on the disk: with less, records are
-	// dropped. Default: 256 MiB.
+	// dropped. 0: as long as there is any. Default: 256 MiB.
 	MinFree int64
 
 	// StateFile is the path of the state file. Best on a file system in memory, which no

@@ -173,6 +173,9 @@ func (f *file) isOpen() bool {
 
 // room looks whether the disk keeps enough room after n more octets.
 func (f *file) room(n int) error {
+	if f.cfg.MinFree == 0 {
+		return nil
+	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(f.cfg.Directory, &st); err != nil {
 		return fmt.Errorf("cannot look for free space in %s: %w", f.cfg.Directory, err)
@@ -213,10 +216,11 @@ func (f *file) put(b []byte) error {
 		f.info, _ = os.Lstat(f.path)
 	}
 	if err != nil {
-		if n > 0 {
-			f.cut, f.good = f.info, f.size
-		}
 		f.close()
+		if n > 0 && f.info != nil {
+			f.cut, f.good = f.info, f.size
+			_, _, _ = f.trim(f.info) // or open does
+		}
 		return fmt.Errorf("cannot write %s: %w", f.path, err)
 	}
 	f.size += int64(n)
@@ -250,13 +254,13 @@ func (f *file) open() error {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return err
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is not a regular file", f.path)
 	default:
 		if f.size, other, err = f.trim(info); err != nil {
 			return err
 		}
-		f.info, f.written = info, info.ModTime()
+		if f.info, f.written = info, info.ModTime(); f.size < info.Size() {
+			f.log.Warn("an unfinished record at the end of the accounting log was cut off", zap.Int64("octets", info.Size()-f.size))
+		}
 	}
 	f.cut = nil
 	f.out = &timberjack.Logger{Filename: f.path, MaxSize: maxSize, MaxAge: f.cfg.KeepDays, MaxBackups: f.cfg.KeepFiles,
@@ -270,20 +274,22 @@ func (f *file) open() error {
 // trim cuts off what a write left that failed, or that was not finished. It returns the
 // size, and whether the file begins with another header.
 func (f *file) trim(info os.FileInfo) (size int64, other bool, err error) {
-	size = info.Size()
-	if f.cut != nil && os.SameFile(f.cut, info) {
-		size = min(size, f.good)
-	}
-	file, err := os.OpenFile(f.path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	file, err := openRegular(f.path, os.O_RDWR)
 	if err != nil {
 		return 0, false, err
 	}
 	defer file.Close()
+	if info, err = file.Stat(); err != nil {
+		return 0, false, err
+	}
+	size = info.Size()
+	if f.cut != nil && os.SameFile(f.cut, info) {
+		size = min(size, f.good)
+	}
 	if size, err = lastLineEnd(file, size); err != nil {
 		return 0, false, err
 	}
 	if size < info.Size() {
-		f.log.Warn("an unfinished record at the end of the accounting log is cut off", zap.Int64("octets", info.Size()-size))
 		if err := file.Truncate(size); err != nil {
 			return 0, false, err
 		}
@@ -296,6 +302,19 @@ func (f *file) trim(info os.FileInfo) (size int64, other bool, err error) {
 		return size, true, nil
 	}
 	return size, !bytes.Equal(first, f.header), nil
+}
+
+// openRegular opens a file of ours: not through a link, and not what could block.
+func openRegular(path string, flags int) (*os.File, error) {
+	file, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		_ = file.Close()
+		return nil, errors.Join(err, fmt.Errorf("%s is not a regular file", path))
+	}
+	return file, nil
 }
 
 // lastLineEnd returns where the last whole line of a file of that size ends.

@@ -72,7 +72,7 @@ func Open(cfg Config, log *zap.Logger, set *metrics.Set) (*Log, error) {
 
 // lock keeps other processes out of a directory, by a file in it.
 func lock(path string) (unlock func(), err error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	file, err := openRegular(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}

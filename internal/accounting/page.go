@@ -3,8 +3,8 @@ package accounting
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -30,14 +30,11 @@ type page struct {
 
 // openPage makes the state file of a process. It may be there, of a process before.
 func openPage(path, process string) (*page, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	file, err := openRegular(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, fmt.Errorf("%s is not a regular file", path))
-	}
 	b := make([]byte, pageSize) // written whole: a hole could find no room later
 	copy(b[pageText:], pageMagic+"\n"+process+"\n"+bootID()+"\n")
 	if _, err := file.WriteAt(b, 0); err != nil {
@@ -86,8 +83,13 @@ type saved struct {
 
 // readPage reads the state file of a process before. ok is false if there is none.
 func readPage(path string) (s saved, ok bool) {
-	b, err := os.ReadFile(path)
-	if err != nil || len(b) != pageSize {
+	file, err := openRegular(path, os.O_RDONLY)
+	if err != nil {
+		return s, false
+	}
+	defer file.Close()
+	b := make([]byte, pageSize)
+	if _, err := io.ReadFull(file, b); err != nil {
 		return s, false
 	}
 	lines := bytes.SplitN(b[pageText:], []byte("\n"), 4)
