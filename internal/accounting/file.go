@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/DeRuina/timberjack"
@@ -16,9 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// file is one file of the log. It belongs to the writer. timberjack opens, renames,
-// compresses and removes; when to rotate is decided here, since a new file begins with the
-// header.
+// file is one file of the log. It belongs to the writer.
 type file struct {
 	File
 	path   string
@@ -28,22 +24,30 @@ type file struct {
 	enc    *encoder
 	header []byte
 	takes  [256]bool // by Kind
+	// rotator renames the file by order, and compresses and removes old ones in a goroutine of
+	// its own, one at a time. It writes nothing: it would follow links, and a new file begins
+	// with the header.
+	rotator *timberjack.Logger
 
-	out     *timberjack.Logger // nil: closed
-	info    os.FileInfo        // of the open file; nil: it is not known yet
-	size    int64              // of the open file
-	written time.Time          // last
-	cut     os.FileInfo        // the file that a failed write left longer than good; nil: none
+	out     *os.File    // nil: closed
+	info    os.FileInfo // of out, when it was opened
+	size    int64       // of out
+	written time.Time   // last
+	cut     os.FileInfo // a file that a failed write left longer than good; nil: none
 	good    int64
 	lost    gap       // records that it lacks without a drop record
 	told    time.Time // when the log said that it cannot be written; zero: it can
-
-	closing sync.WaitGroup // closed files that are still compressed
+	stayed  time.Time // when it could not be rotated last
 }
+
+// maxSize has the rotator rename by order only; in MiB.
+const maxSize = 1 << 30
 
 func newFile(cfg File, of *Config, process string, l *Log) *file {
 	f := &file{File: cfg, path: filepath.Join(of.Directory, cfg.Name), cfg: of, log: l.log.With(zap.String("file", cfg.Name)),
 		meters: l.metrics, enc: newEncoder(cfg.Format == "json", cfg.Fields)}
+	f.rotator = &timberjack.Logger{Filename: f.path, MaxSize: maxSize, MaxAge: of.KeepDays, MaxBackups: of.KeepFiles,
+		Compression: of.Compression, FileMode: fileMode}
 	f.enc.process, f.enc.version = process, of.Version
 	f.header = f.enc.header()
 	types := cfg.Types
@@ -141,7 +145,7 @@ func (f *file) write(lines []byte) error {
 		return nil
 	}
 	if f.out != nil && !f.isOpen() {
-		f.log.Info("the file of the accounting log was moved or cut by another program: it is opened anew")
+		f.log.Info("the file of the accounting log was moved or cut off by another program: it is opened anew")
 		f.close()
 	}
 	if f.out == nil {
@@ -152,9 +156,13 @@ func (f *file) write(lines []byte) error {
 	if err := f.room(len(lines)); err != nil {
 		return err
 	}
-	if why := f.due(len(lines)); why != "" {
+	if why := f.due(len(lines)); why != "" && time.Since(f.stayed) >= complaintPause {
 		if err := f.rotate(why); err != nil {
-			return err
+			f.log.Error("the file of the accounting log stays: it is tried again later", zap.Error(err))
+			f.stayed = time.Now()
+			if err := f.open(); err != nil {
+				return err
+			}
 		}
 	}
 	if f.size == 0 && len(f.header) > 0 {
@@ -168,7 +176,7 @@ func (f *file) write(lines []byte) error {
 // isOpen reports whether the open file is still the one at the path.
 func (f *file) isOpen() bool {
 	info, err := os.Lstat(f.path)
-	return err == nil && (f.info == nil || os.SameFile(info, f.info)) && info.Size() >= f.size
+	return err == nil && os.SameFile(info, f.info) && info.Size() >= f.size
 }
 
 // room looks whether the disk keeps enough room after n more octets.
@@ -201,27 +209,22 @@ func (f *file) due(n int) string {
 
 // rotate renames the file, and begins a new one.
 func (f *file) rotate(why string) error {
-	if err := f.out.RotateWithReason(why); err != nil {
-		f.close()
+	f.close()
+	if err := f.rotator.RotateWithReason(why); err != nil {
 		return fmt.Errorf("cannot rotate %s: %w", f.path, err)
 	}
-	f.size, f.info = 0, nil
-	return nil
+	return f.open()
 }
 
-// put appends b.
+// put appends b. Of what it cannot write whole it leaves nothing.
 func (f *file) put(b []byte) error {
 	n, err := f.out.Write(b)
-	if f.info == nil {
-		f.info, _ = os.Lstat(f.path)
-	}
 	if err != nil {
-		f.close()
-		if n > 0 && f.info != nil {
-			f.cut, f.good = f.info, f.size
-			_, _, _ = f.trim(f.info) // or open does
+		if n > 0 && f.out.Truncate(f.size) != nil {
+			f.cut, f.good = f.info, f.size // open does it
 		}
-		return fmt.Errorf("cannot write %s: %w", f.path, err)
+		f.close()
+		return fmt.Errorf("cannot write: %w", err)
 	}
 	f.size += int64(n)
 	f.written = time.Now()
@@ -230,79 +233,73 @@ func (f *file) put(b []byte) error {
 	return nil
 }
 
-// close closes the file. timberjack may be compressing: the writer does not wait for that.
 func (f *file) close() {
-	if out := f.out; out != nil {
+	if f.out != nil {
+		_ = f.out.Close()
 		f.out = nil
-		f.closing.Go(func() { _ = out.Close() })
 	}
 }
 
-// maxSize has timberjack rotate by order only; in MiB.
-const maxSize = 1 << 30
+// end closes the file for good. It waits until old ones are compressed.
+func (f *file) end() {
+	f.close()
+	_ = f.rotator.Close()
+}
 
-// open makes the file ready for Write, which opens or creates it. The end of a line that
-// was not written whole is cut off. A file that begins with other fields is rotated.
+// open opens or makes the file. The end of a record that was not written whole is cut off. A
+// file that begins with other fields is put aside.
 func (f *file) open() error {
-	if err := os.MkdirAll(f.cfg.Directory, 0o750); err != nil {
+	if err := os.MkdirAll(f.cfg.Directory, dirMode); err != nil {
 		return err
 	}
-	info, err := os.Lstat(f.path)
-	f.info, f.size = nil, 0
-	other := false
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	out, err := openRegular(f.path, os.O_RDWR|os.O_CREATE|os.O_APPEND)
+	if err != nil {
 		return err
-	default:
-		if f.size, other, err = f.trim(info); err != nil {
-			return err
-		}
-		if f.info, f.written = info, info.ModTime(); f.size < info.Size() {
-			f.log.Warn("an unfinished record at the end of the accounting log was cut off", zap.Int64("octets", info.Size()-f.size))
-		}
 	}
-	f.cut = nil
-	f.out = &timberjack.Logger{Filename: f.path, MaxSize: maxSize, MaxAge: f.cfg.KeepDays, MaxBackups: f.cfg.KeepFiles,
-		Compression: f.cfg.Compression, FileMode: 0o640}
+	other, err := f.trim(out)
+	if err != nil {
+		_ = out.Close()
+		return err
+	}
+	f.out = out
 	if other {
 		return f.rotate("fields")
 	}
 	return nil
 }
 
-// trim cuts off what a write left that failed, or that was not finished. It returns the
-// size, and whether the file begins with another header.
-func (f *file) trim(info os.FileInfo) (size int64, other bool, err error) {
-	file, err := openRegular(f.path, os.O_RDWR)
-	if err != nil {
-		return 0, false, err
+// trim cuts off what a write left that failed or was not finished. It reports whether out
+// begins with another header.
+func (f *file) trim(out *os.File) (other bool, err error) {
+	if f.info, err = out.Stat(); err != nil {
+		return false, err
 	}
-	defer file.Close()
-	if info, err = file.Stat(); err != nil {
-		return 0, false, err
+	f.size, f.written = f.info.Size(), f.info.ModTime()
+	if f.cut != nil && os.SameFile(f.cut, f.info) {
+		f.size = min(f.size, f.good)
 	}
-	size = info.Size()
-	if f.cut != nil && os.SameFile(f.cut, info) {
-		size = min(size, f.good)
+	if f.size, err = lastLineEnd(out, f.size); err != nil {
+		return false, err
 	}
-	if size, err = lastLineEnd(file, size); err != nil {
-		return 0, false, err
-	}
-	if size < info.Size() {
-		if err := file.Truncate(size); err != nil {
-			return 0, false, err
+	if n := f.info.Size() - f.size; n > 0 {
+		if err := out.Truncate(f.size); err != nil {
+			return false, err
 		}
+		f.log.Warn("an unfinished record at the end of the accounting log was cut off", zap.Int64("octets", n))
 	}
-	if size == 0 || f.header == nil {
-		return size, false, nil
+	f.cut = nil
+	if f.size == 0 {
+		return false, out.Chmod(fileMode) // whatever the umask is
 	}
 	first := make([]byte, len(f.header))
-	if _, err := io.ReadFull(io.NewSectionReader(file, 0, size), first); err != nil {
-		return size, true, nil
+	if _, err := io.ReadFull(io.NewSectionReader(out, 0, f.size), first); err != nil {
+		return true, nil
 	}
-	return size, !bytes.Equal(first, f.header), nil
+	return !bytes.Equal(first, f.header), nil
 }
+
+// Modes of files and directories: their group may read them.
+const fileMode, dirMode = 0o640, 0o750
 
 // openRegular opens a file of ours: not through a link, and not what could block.
 func openRegular(path string, flags int) (*os.File, error) {

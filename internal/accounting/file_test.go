@@ -282,6 +282,37 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestRotationFails: a file that cannot be renamed goes on.
+func TestRotationFails(t *testing.T) {
+	if !testmount.Inside(t) {
+		return
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "accounting.csv")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount(path, path, "", syscall.MS_BIND, ""); err != nil { // rename fails with EBUSY
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(path, 0) })
+	c := testConfig(dir)
+	c.RotateSize = 1
+	l := openLog(t, c)
+	l.put(Delivered)
+	if err := l.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	l.put(Refused)
+	l.end()
+	if got, want := brief(linesOf(t, path)), "start d1 b2 end"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if n := l.said.FilterMessageSnippet("the file of the accounting log stays").Len(); n != 1 {
+		t.Errorf("the log says so %d times", n)
+	}
+}
+
 // smallDisk returns a directory with 2 MiB.
 func smallDisk(t *testing.T) string {
 	t.Helper()

@@ -47,7 +47,7 @@ type order struct {
 // Open starts a log. The caller closes it. Another process that has the directory is an
 // error; a disk that cannot be written to at the moment is not, it is logged.
 func Open(cfg Config, log *zap.Logger, set *metrics.Set) (*Log, error) {
-	if err := os.MkdirAll(cfg.Directory, 0o750); err != nil {
+	if err := os.MkdirAll(cfg.Directory, dirMode); err != nil {
 		return nil, fmt.Errorf("accounting.directory: %w", err)
 	}
 	unlock, err := lock(filepath.Join(cfg.Directory, lockName))

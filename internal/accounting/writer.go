@@ -148,8 +148,7 @@ func (w *writer) end() error {
 	w.of.mu.Unlock()
 	for _, f := range w.files {
 		f.note(&row{kind: kindEnd, about: &about{last: given, count: w.dropped}})
-		f.close()
-		f.closing.Wait()
+		f.end()
 	}
 	return nil
 }
