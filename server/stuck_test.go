@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -47,15 +48,15 @@ func (h hangingStore) Run() { h.Load("\x00hang", nil) }
 
 // watchedStack is a stack whose relay has one shard, with a watchdog that is soon
 // impatient.
-func watchedStack(t *testing.T) (*stack, hangingStore, *watchdog.Watchdog) {
+func watchedStack(t *testing.T, more ...stackOption) (*stack, hangingStore, *watchdog.Watchdog) {
 	t.Helper()
 	h := hangingStore{come: make(chan struct{}), letGo: make(chan struct{})}
 	h.release = sync.OnceFunc(func() { close(h.letGo) })
 	dog := watchdog.New(watchdog.Config{Patience: time.Second, Withhold: time.Minute}, zap.NewNop(), metrics.NewSet())
 	t.Cleanup(dog.Close)
-	k := newStack(t, func(cfg *Config, up *upstream.Config, _ *sandbox.Config) {
+	k := newStack(t, append(more, func(cfg *Config, up *upstream.Config, _ *sandbox.Config) {
 		cfg.Watch, up.Watch, up.Shards, up.Quota = dog, dog, 1, h
-	})
+	})...)
 	t.Cleanup(h.release) // or a test that fails would wait for ever
 	return k, h, dog
 }
@@ -75,9 +76,10 @@ func waitStuck(t *testing.T, dog *watchdog.Watchdog, name string) {
 
 // TestStuckShard: sessions whose shard hangs are answered by their own loops, those
 // that wait with content, those that wait for recipients and those that come. They go
-// on, and what was refused is never sent.
+// on, and what was refused is never sent. Each recipient has its record.
 func TestStuckShard(t *testing.T) {
-	k, h, dog := watchedStack(t)
+	l := keepRecords(t)
+	k, h, dog := watchedStack(t, l.option)
 	content, recipients, later := k.login(t, gmailUser), k.login(t, gmailUser), k.login(t, gmailUser)
 	hang := upstream.GetTransaction()
 	hang.Account = &account.Account{ID: "hang", Email: "hang", Limits: account.Limits{MessagesPerDay: 1}}
@@ -117,6 +119,17 @@ func TestStuckShard(t *testing.T) {
 	}
 	if len(all) != 3 {
 		t.Errorf("%d messages arrived, want 3", len(all))
+	}
+	var records []string
+	for _, r := range l.all(t) {
+		records = append(records, brief(r))
+	}
+	slices.Sort(records)
+	const delivered, refused = "d b@example.com 250 provider", "t b@example.com 451 proxy stuck queue"
+	want := []string{delivered, delivered, delivered, refused, refused, refused,
+		"t c@example.com 451 proxy stuck queue", "t d@example.com 451 proxy stuck queue"}
+	if !slices.Equal(records, want) {
+		t.Errorf("records\n%s\nwant\n%s", strings.Join(records, "\n"), strings.Join(want, "\n"))
 	}
 }
 

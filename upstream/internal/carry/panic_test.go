@@ -19,11 +19,13 @@ type listener struct {
 	events    []Event
 	completed []Result
 	replied   []codec.Reply
+	late      []Result
+	stuck     bool
 }
 
 func (l *listener) Enqueue(e Event) bool { l.events = append(l.events, e); return false }
 func (l *listener) Drive(*loop.Loop)     {}
-func (l *listener) Stuck() bool          { return false }
+func (l *listener) Stuck() bool          { return l.stuck }
 
 func (l *listener) RecipientsReplied(tx *Transaction, _ *loop.Loop) {
 	for i := range tx.Rcpts {
@@ -35,7 +37,7 @@ func (l *listener) Complete(tx *Transaction, _ *loop.Loop) {
 	l.completed = append(l.completed, tx.Result)
 }
 
-func (l *listener) Late(*Transaction) {}
+func (l *listener) Late(tx *Transaction) { l.late = append(l.late, tx.Result) }
 
 // TestPanicWhileRelaying: a panic of ours between the beginning of an exchange and its end
 // leaves no transaction without an answer, and no place of a connection taken.
