@@ -6,6 +6,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"xoauth2-proxy/perf/accounting"
 	"xoauth2-proxy/perf/accounts"
 	"xoauth2-proxy/perf/endurance"
 	"xoauth2-proxy/perf/features"
@@ -33,6 +34,7 @@ type commands struct {
 	Idle       idle.Command       `cmd:"" help:"Measure what idle and slow clients cost the proxy and others."`
 	Overload   overload.Command   `cmd:"" help:"Measure overload, and many accounts with few connections each."`
 	Accounts   accounts.Command   `cmd:"" help:"Measure what ten thousand accounts cost at the start, at rest and at a reload."`
+	Accounting accounting.Command `cmd:"" help:"Run load with faults and kills; fail unless the accounting log sums up to what clients were told and the provider has."`
 	Soak       soak.Command       `cmd:"" help:"Run load, faults, reloads, restarts and rests; fail on any loss, double or growth, and on a proxy that is busy at rest."`
 	Plot       plot.Command       `cmd:"" help:"Draw the plots of BENCHMARKS.md from the figures in docs/perf/plots.json."`
 	Sink       sink.Command       `cmd:"" hidden:"" help:"Be the provider of a comparison."`
