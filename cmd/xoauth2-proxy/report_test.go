@@ -47,8 +47,8 @@ func TestReport(t *testing.T) {
 	flat := func(code int, args ...string) string {
 		return strings.Join(strings.Fields(mustRun(t, code, append([]string{"report"}, args...)...)), " ")
 	}
-	apptest.CheckParts(t, flat(0, dir), "provider class delivered refused deferred recipients messages octets maybe_accepted",
-		"gmail 1 0 0 1 1 1000 0", "gmail refused 0 1 0 1 0 0 0", "outlook paused 0 0 1 1 0 0 0", "total 2 1 1 4 2 1500 0",
+	apptest.CheckParts(t, flat(0, dir), "provider class delivered refused deferred recipients messages octets maybe_accepted late",
+		"gmail 1 0 0 1 1 1000 0 0", "gmail refused 0 1 0 1 0 0 0 0", "outlook paused 0 0 1 1 0 0 0 0", "total 2 1 1 4 2 1500 0 0",
 		"4 records of 2 processes in 2 files", "process a: 5 records were dropped, as it says; 57 records were lost when it was killed, as the next one says",
 		"process b: no end yet", "1 lines are no record", "accounting.csv:4: no record: the line has 2 fields, the header 20")
 	apptest.CheckParts(t, flat(0, dir, "--by", "account,hour", "--from", "2026-11-30T16:30", "--to", "2026-12-01"), "two 2026-11-30T17:00Z 1 0 1 2 1 500", "total 1 0 1 2 1 500")

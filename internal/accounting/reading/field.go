@@ -25,6 +25,7 @@ const (
 	Hint
 	MessageID
 	MaybeAccepted
+	Late
 	WaitMs
 	SendMs
 	AnswerMs
@@ -57,7 +58,7 @@ var fields = [numFields]struct {
 	Rcpt: {"rcpt", aText}, ORcpt: {"orcpt", aText}, Status: {"dsnStatus", aText}, Diag: {"dsnDiag", aText},
 	Size: {"dlvSize", aNumber}, EnvID: {"envId", aText}, Account: {"account", aText}, Email: {"email", aText},
 	Tenant: {"tenant", aText}, Provider: {"provider", aText}, VerdictBy: {"verdictBy", aText}, Phase: {"phase", aText},
-	Class: {"class", aText}, Hint: {"hint", aText}, MessageID: {"messageId", aText}, MaybeAccepted: {"maybeAccepted", aText},
+	Class: {"class", aText}, Hint: {"hint", aText}, MessageID: {"messageId", aText}, MaybeAccepted: {"maybeAccepted", aText}, Late: {"late", aText},
 	WaitMs: {"waitMs", aDecimal}, SendMs: {"sendMs", aDecimal}, AnswerMs: {"answerMs", aDecimal}, TotalMs: {"totalMs", aDecimal},
 	Session: {"session", aNumber}, Process: {"process", aText}, Sequence: {"sequence", aNumber}, AboutProcess: {"aboutProcess", aText},
 	FirstSequence: {"firstSequence", aNumber}, LastSequence: {"lastSequence", aNumber}, Count: {"count", aNumber},

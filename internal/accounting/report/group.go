@@ -28,8 +28,10 @@ type Counts struct {
 	Delivered, Refused, Deferred uint64
 	// Messages is how many were delivered to at least one recipient, Octets their size.
 	Messages, Octets uint64
-	// MaybeAccepted is how many of the others the provider may have taken.
-	MaybeAccepted uint64
+	// MaybeAccepted is how many of those that are not delivered the provider may have taken. Late
+	// is how many outcomes the client was not told: it had gone, or was told before that
+	// nothing is known.
+	MaybeAccepted, Late uint64
 }
 
 // Recipients is how many outcomes there are.
@@ -54,6 +56,9 @@ func (g *Group) add(kind string, w *reading.Row, message bool) {
 	}
 	if w.Get(reading.MaybeAccepted) == "true" {
 		g.MaybeAccepted++
+	}
+	if w.Get(reading.Late) == "true" {
+		g.Late++
 	}
 	if g.spreads == nil {
 		return

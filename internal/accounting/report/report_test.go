@@ -48,13 +48,13 @@ func write(t *testing.T, text string) string {
 	return path
 }
 
-const sample = `type,timeLogged,timeQueued,orig,rcpt,dlvSize,account,email,tenant,provider,class,hint,messageId,session,process,sequence,maybeAccepted,waitMs
-d,2026-11-30T16:59:59.999Z,2026-11-30T16:59:59.000Z,a@x,1@y,100,acc1,one@x,x,gmail,,,m1,7,p,1,,10
-d,2026-11-30T16:59:59.999Z,2026-11-30T16:59:59.000Z,a@x,2@y,100,acc1,one@x,x,gmail,,,m1,7,p,2,,10
-d,2026-11-30T17:00:00.000Z,2026-11-30T17:00:00.000Z,a@x,1@y,40,acc1,one@x,x,gmail,,,m1,7,p,3,,20
-b,2026-11-30T17:00:00.000Z,2026-11-30T17:00:00.000Z,a@x,3@y,40,acc1,one@x,x,gmail,recipient,bad,m1,7,p,4,,20
-t,2026-11-30T17:10:00.000Z,2026-11-30T17:10:00.000Z,a@x,3@y,40,acc2,two@z,z,outlook,throttled,slow,m2,8,p,5,true,30
-b,2026-11-30T17:10:00.000Z,,a@x,,,,,,,policy,unknown-user,,9,p,6,,
+const sample = `type,timeLogged,timeQueued,orig,rcpt,dlvSize,account,email,tenant,provider,class,hint,messageId,session,process,sequence,maybeAccepted,waitMs,late
+d,2026-11-30T16:59:59.999Z,2026-11-30T16:59:59.000Z,a@x,1@y,100,acc1,one@x,x,gmail,,,m1,7,p,1,,10,
+d,2026-11-30T16:59:59.999Z,2026-11-30T16:59:59.000Z,a@x,2@y,100,acc1,one@x,x,gmail,,,m1,7,p,2,,10,
+d,2026-11-30T17:00:00.000Z,2026-11-30T17:00:00.000Z,a@x,1@y,40,acc1,one@x,x,gmail,,,m1,7,p,3,,20,
+b,2026-11-30T17:00:00.000Z,2026-11-30T17:00:00.000Z,a@x,3@y,40,acc1,one@x,x,gmail,recipient,bad,m1,7,p,4,,20,
+t,2026-11-30T17:10:00.000Z,2026-11-30T17:10:00.000Z,a@x,3@y,40,acc2,two@z,z,outlook,throttled,slow,m2,8,p,5,true,30,true
+b,2026-11-30T17:10:00.000Z,,a@x,,,,,,,policy,unknown-user,,9,p,6,,,
 `
 
 func TestGroups(t *testing.T) {
@@ -86,12 +86,12 @@ func TestGroups(t *testing.T) {
 		for _, g := range sum.Groups() {
 			got = append(got, fmt.Sprintf("%v %d/%d/%d %d %d", g.Values, g.Delivered, g.Refused, g.Deferred, g.Messages, g.Octets))
 			all = Counts{all.Delivered + g.Delivered, all.Refused + g.Refused, all.Deferred + g.Deferred,
-				all.Messages + g.Messages, all.Octets + g.Octets, all.MaybeAccepted + g.MaybeAccepted}
+				all.Messages + g.Messages, all.Octets + g.Octets, all.MaybeAccepted + g.MaybeAccepted, all.Late + g.Late}
 		}
 		if s := strings.Join(got, "; "); s != tt.want {
 			t.Errorf("by %v: %s\nwant %s", tt.cfg.By, s, tt.want)
 		}
-		if all != sum.Total.Counts {
+		if all != sum.Total.Counts || all.MaybeAccepted != all.Deferred || all.Late != all.Deferred {
 			t.Errorf("by %v: the groups are %+v, the total %+v", tt.cfg.By, all, sum.Total)
 		}
 		if p := sum.Processes(); len(p) != 1 || p[0].Records != 6 || !p[0].Whole() || sum.Again+sum.Unnumbered+sum.Untold != 0 {

@@ -21,6 +21,7 @@ var counts = []struct {
 	{"messages", func(g *report.Group) uint64 { return g.Messages }},
 	{"octets", func(g *report.Group) uint64 { return g.Octets }},
 	{"maybe_accepted", func(g *report.Group) uint64 { return g.MaybeAccepted }},
+	{"late", func(g *report.Group) uint64 { return g.Late }},
 }
 
 // percentiles are shown of each time.
