@@ -12,12 +12,13 @@ FUZZTIME_OTHERS ?= $(FUZZTIME)
 BENCHTIME ?= 1s
 COUNT     ?= 1
 DURATION  ?= 10m
+MESSAGES  ?= 500000
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint fuzz bench e2e profile loadgen soak check clean
+.PHONY: help build run test race lint fuzz bench e2e profile loadgen soak accounting check clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: $(BIN) ## the static binary
 
@@ -57,6 +58,9 @@ profile: ## CPU, heap, mutex, block and off-CPU profiles of a load, flame graphs
 
 soak: build loadgen ## load, faults, reloads, restarts and rests for DURATION (20m, ...); fails on loss, doubles, growth and a busy rest
 	$(GO) run ./perf soak --duration $(DURATION)
+
+accounting: build loadgen ## MESSAGES messages with faults and kills; fails unless the accounting log is what clients were told and the provider has
+	$(GO) run ./perf accounting --messages $(MESSAGES)
 
 check: ## what CI runs
 	./.ci/run
