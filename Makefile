@@ -15,7 +15,7 @@ DURATION  ?= 10m
 MESSAGES  ?= 500000
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint fuzz bench e2e profile loadgen soak accounting check clean
+.PHONY: help build run test race lint fuzz bench e2e promtool profile loadgen soak accounting check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ bench: ## micro-benchmarks with allocation counts
 e2e: build ## real mail clients through the proxy into the sandbox; installs them
 	./e2e/install
 	$(GO) test -tags e2e -count 1 -timeout 25m -v ./e2e/
+
+promtool: ## rules, dashboards and metrics by Prometheus' own tools; installs them
+	./e2e/install prometheus
+	$(GO) test -tags e2e -count 1 -timeout 10m -run 'Promtool|Prometheus' ./e2e/
 
 loadgen: ## the load generator
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/loadgen ./loadgen

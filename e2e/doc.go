@@ -9,6 +9,9 @@
 // them, which takes Debian and root (Postfix and Exim start as root). A client
 // that is missing fails its tests; none is skipped.
 //
+// promtool and a Prometheus server check the metrics, rules and dashboards ("make promtool"
+// alone).
+//
 // Most of them log in in clear, where any password will do; those named after TLS
 // use a proxy that asks for STARTTLS or begins with TLS, and checks passwords.
 //

@@ -24,16 +24,21 @@ type meters struct {
 
 func newMeters(set *metrics.Set) *meters {
 	m := &meters{
-		records: metric.New(set, "accounting_records_total", "Records written to files of the accounting log.").Counter(),
-		bytes:   metric.New(set, "accounting_written_bytes_total", "Bytes written to files of the accounting log.").Counter(),
+		records: metric.New(set, "accounting_records_total", "Records written to files of the accounting log.").
+			Do("Nothing: each is one outcome of one recipient.").Counter(),
+		bytes: metric.New(set, "accounting_written_bytes_total", "Bytes written to files of the accounting log.").
+			Do("Compare with the room on its disk; accounting.rotate_size, accounting.keep_files and accounting.keep_days bound the files.").Counter(),
 		dropped: make(map[string]*metrics.Counter),
 	}
 	dropped := metric.New(set, "accounting_dropped_total",
-		"Records that the accounting log lacks, by cause: full buffers, no space on the disk, or an error of a file.", "cause")
+		"Records that the accounting log lacks, by cause: full buffers, no space on the disk, or an error of a file.",
+		"cause: full, records come faster than they are written; space, the disk is full; error, a file cannot be written").
+		Do("Make room on the disk of accounting.directory, or move that to a faster one. A record in the log has their number.")
 	for _, why := range []string{whyFull, whySpace, whyError} {
 		m.dropped[why] = dropped.Counter(why)
 	}
 	metric.New(set, "accounting_last_write_timestamp_seconds",
-		"Seconds since 1970 when the accounting log was last written to; 0: not yet.").Gauge(func() float64 { return float64(m.lastWrite.Load()) })
+		"Seconds since 1970 when the accounting log was last written to; 0: not yet.").
+		Do("Long ago while mail flows: see accounting_dropped_total and the log.").Gauge(func() float64 { return float64(m.lastWrite.Load()) })
 	return m
 }
