@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"xoauth2-proxy/cmd/xoauth2-proxy/internal/table"
-	"xoauth2-proxy/internal/app"
 	"xoauth2-proxy/internal/forecast"
 	"xoauth2-proxy/internal/oneline"
+	"xoauth2-proxy/internal/outlook"
 )
 
 // forecastCmd lists what will break next.
@@ -97,6 +97,6 @@ func (c *forecastCmd) ask(ctx context.Context) (f forecast.Forecast, err error) 
 	if err != nil {
 		return f, err
 	}
-	f, err = app.ForecastOfFiles(settings, accounts, time.Now())
+	f, err = outlook.OfFiles(settings, accounts, time.Now())
 	return f, err
 }

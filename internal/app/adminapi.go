@@ -13,7 +13,8 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/control"
-	"xoauth2-proxy/internal/quota"
+	"xoauth2-proxy/internal/forecast"
+	"xoauth2-proxy/internal/outlook"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream"
 )
@@ -26,7 +27,7 @@ type adminAPI struct {
 	relay    *upstream.Relay
 	orders   *control.Orders
 	verifier *upstream.Verifier
-	counts   *quota.Store // nil: counts of the day are in memory only
+	outlook  *outlook.Parts
 	level    zap.AtomicLevel
 
 	version, revision string // of the program
@@ -111,6 +112,9 @@ func (a *adminAPI) Info() admin.Info {
 	}
 	return info
 }
+
+// Forecast implements admin.API.
+func (a *adminAPI) Forecast() forecast.Forecast { return a.outlook.Forecast(time.Now()) }
 
 // Reload implements admin.API.
 func (a *adminAPI) Reload(acceptRemovals bool) (*admin.Reloaded, error) {

@@ -15,6 +15,7 @@ import (
 	"xoauth2-proxy/internal/accounting"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/control"
+	"xoauth2-proxy/internal/outlook"
 	"xoauth2-proxy/internal/quota"
 	"xoauth2-proxy/internal/tokenstore"
 	"xoauth2-proxy/internal/watchdog"
@@ -138,13 +139,14 @@ func (p *Proxy) serveAPI(o *Options, store *account.Store, set *metrics.Set) err
 	p.admin.SetToken(o.Settings.Admin.Token.Reveal())
 	api := &adminAPI{
 		live: p.live, store: store, tokens: p.tokens, relay: p.relay, orders: p.orders,
-		verifier: verifier, counts: p.quota, level: o.Level, version: o.Version, revision: o.Revision,
+		verifier: verifier, level: o.Level, version: o.Version, revision: o.Revision,
+		outlook: &outlook.Parts{Settings: p.live.inForce, Accounts: store, Tokens: p.tokens, Counts: p.quota},
 	}
 	p.admin.HandleAPI(api)
 	p.admin.HandleAccountMetrics(newAccountMetrics(api).write)
 	(&stateCounts{api: api}).register(set)
 	new(certificateEnds).register(store, set)
-	p.live.warn = newOutlook(api, p.log, set).warn
+	p.live.warn = outlook.New(api.outlook, p.log, set).Warn
 	p.live.metrics = newReloadMetrics(set, len(o.Accounts.LeftOut()) == 0)
 	return nil
 }

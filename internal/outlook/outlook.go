@@ -1,4 +1,4 @@
-package app
+package outlook
 
 import (
 	"context"
@@ -26,18 +26,18 @@ const (
 // kindLabel says what the kinds of package forecast mean.
 const kindLabel = "kind: what ends: refresh_token_unused (nothing uses the refresh token), refresh_token_ends (its provider gave it an end), client_secret, client_certificate, server_certificate (for clients), ca_certificate (of a file), daily_limit (at the present pace)"
 
-// outlook is what ends, for metrics and the log.
-type outlook struct {
-	forecast func(now time.Time) forecast.Forecast
-	log      *zap.Logger
+// Outlook is what ends, for metrics and the log.
+type Outlook struct {
+	parts *Parts
+	log   *zap.Logger
 
 	mu   sync.Mutex // guards last
 	last forecast.Forecast
 }
 
-// newOutlook adds the gauges to set.
-func newOutlook(api *adminAPI, log *zap.Logger, set *metrics.Set) *outlook {
-	o := &outlook{forecast: api.forecastAt, log: log}
+// New returns the outlook of a running proxy, and adds its gauges to set.
+func New(p *Parts, log *zap.Logger, set *metrics.Set) *Outlook {
+	o := &Outlook{parts: p, log: log}
 	metric.New(set, "forecast_first_end_timestamp_seconds",
 		"Seconds since 1970 at the first end that is forecast, by what ends and provider.", kindLabel, "provider").
 		Do("`xoauth2-proxy forecast` lists what ends, with what fails then and what to do.").
@@ -68,18 +68,18 @@ func newOutlook(api *adminAPI, log *zap.Logger, set *metrics.Set) *outlook {
 }
 
 // latest returns a forecast that is not older than outlookAge. The caller must not change it.
-func (o *outlook) latest() forecast.Forecast {
+func (o *Outlook) latest() forecast.Forecast {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if now := time.Now(); now.Sub(o.last.At) > outlookAge {
-		o.last = o.forecast(now)
+		o.last = o.parts.Forecast(now)
 	}
 	return o.last
 }
 
-// warn logs once a day what ends soon, in one line, until ctx ends. Limits of a day are used
+// Warn logs once a day what ends soon, in one line, until ctx ends. Limits of a day are used
 // up on many days, and are for the metrics.
-func (o *outlook) warn(ctx context.Context) {
+func (o *Outlook) Warn(ctx context.Context) {
 	tick := time.NewTicker(warnInterval)
 	defer tick.Stop()
 	for {

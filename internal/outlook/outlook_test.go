@@ -1,4 +1,4 @@
-package app
+package outlook
 
 import (
 	"context"
@@ -93,7 +93,7 @@ type days struct {
 	settings *config.Settings
 	fates    map[string]*fate
 	store    *account.Store
-	api      *adminAPI
+	parts    *Parts
 	kept     *tokenstore.Store
 
 	forecast map[string]forecast.Ending        // the last one of each account, by name
@@ -111,11 +111,11 @@ func (d *days) run() {
 	cfg.Store = d.kept
 	tokens := oauth.New(cfg, nil, nil)
 	tokens.Retain(d.store.Load())
-	d.api = &adminAPI{live: &reloader{settings: d.settings}, store: d.store, tokens: tokens}
+	d.parts = &Parts{Settings: func() *config.Settings { return d.settings }, Accounts: d.store, Tokens: tokens}
 }
 
 func (d *days) stop() {
-	d.api.tokens.Close()
+	d.parts.Tokens.Close()
 	if err := d.kept.Close(); err != nil {
 		d.t.Error(err)
 	}
@@ -124,7 +124,7 @@ func (d *days) stop() {
 // use gets a token as a login does, and notes why there is none.
 func (d *days) use(name string) {
 	a, _ := d.store.Load().ByID(name)
-	_, _ = d.api.tokens.Source(a).Get(context.Background())
+	_, _ = d.parts.Tokens.Source(a).Get(context.Background())
 }
 
 // look does what is done at a time, looks at the accounts, and forecasts.
@@ -135,12 +135,12 @@ func (d *days) look(now time.Duration) {
 		}
 	}
 	for name := range d.fates {
-		if st, _ := d.api.tokens.State(name); st.LastError != nil && d.failed[name].IsZero() {
+		if st, _ := d.parts.Tokens.State(name); st.LastError != nil && d.failed[name].IsZero() {
 			d.failed[name] = time.Now()
 		}
 	}
 	seen := make(map[string]forecast.Ending)
-	for _, e := range d.api.forecastAt(time.Now()).Endings {
+	for _, e := range d.parts.Forecast(time.Now()).Endings {
 		for _, email := range e.Accounts {
 			a, _ := d.store.Load().ByLogin([]byte(email))
 			if _, ok := seen[a.ID]; !ok { // the first one counts
@@ -272,7 +272,7 @@ func (d *days) snapshot(change func(*account.Account)) *account.Snapshot {
 		if change != nil {
 			change(a)
 		}
-		if f.provider == "" && f.client == nil { // a rotated token must not look configured
+		if f.client == nil { // a rotated token must not look configured
 			a.RefreshToken = account.NewSecret("sandbox-refresh-" + name)
 		}
 		all = append(all, a)
@@ -296,7 +296,7 @@ func (d *days) renew(name string, ends time.Duration) {
 			a.ClientSecret, a.SecretExpires = account.NewSecret(c.Secret), c.SecretEnds
 		}
 	}).Reusing(d.store.Load())
-	d.api.tokens.Retain(snap)
+	d.parts.Tokens.Retain(snap)
 	d.store.Swap(snap)
 }
 
@@ -305,7 +305,7 @@ func (d *days) checkCertificate(kind forecast.Kind, c *x509.Certificate) {
 	roots := x509.NewCertPool()
 	roots.AddCert(c)
 	_, err := c.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: time.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-	for _, e := range d.api.forecastAt(time.Now()).Endings {
+	for _, e := range d.parts.Forecast(time.Now()).Endings {
 		if e.Kind == kind {
 			if !e.At.Equal(c.NotAfter) || (err != nil) != time.Now().After(e.At) {
 				d.t.Errorf("%v: %s ends at %v by the forecast; TLS says %v", time.Since(d.start), kind, e.At, err)
@@ -338,7 +338,7 @@ func (d *days) checkAll() {
 // is forecast from the files.
 func (d *days) checkStopped() {
 	d.stop()
-	f, err := ForecastOfFiles(d.settings, d.store.Load(), time.Now())
+	f, err := OfFiles(d.settings, d.store.Load(), time.Now())
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -360,7 +360,7 @@ func (d *days) checkStopped() {
 		d.sleepUntil(at.Sub(d.start))
 		d.run()
 		d.use(name)
-		if st, _ := d.api.tokens.State(name); (st.LastError == nil) != works {
+		if st, _ := d.parts.Tokens.State(name); (st.LastError == nil) != works {
 			d.t.Errorf("%s, an hour from its end by the files: %v", name, st.LastError)
 		}
 		d.stop()

@@ -1,4 +1,4 @@
-package app
+package outlook
 
 import (
 	"fmt"
@@ -22,9 +22,9 @@ const noCounts = "state_dir is not set: limits of a day are not forecast"
 // account once an hour.
 const keepAliveLate = 2 * time.Hour
 
-// ForecastOfFiles returns what ends if no proxy runs: it reads the token store and the counts
+// OfFiles returns what ends if no proxy runs: it reads the token store and the counts
 // of the day. Their errors are those of packages tokenstore and quota.
-func ForecastOfFiles(s *config.Settings, accounts *account.Snapshot, now time.Time) (forecast.Forecast, error) {
+func OfFiles(s *config.Settings, accounts *account.Snapshot, now time.Time) (forecast.Forecast, error) {
 	f := &forecast.Facts{Now: now, Stopped: true}
 	records := make(map[oauth.Chain]oauth.Record)
 	if s.OAuth.TokenStore == "" {
@@ -52,29 +52,34 @@ func ForecastOfFiles(s *config.Settings, accounts *account.Snapshot, now time.Ti
 	return forecast.Of(f), nil
 }
 
-// Forecast implements admin.API.
-func (a *adminAPI) Forecast() forecast.Forecast { return a.forecastAt(time.Now()) }
+// Parts are the parts of a running proxy that know what ends.
+type Parts struct {
+	Settings func() *config.Settings // in force
+	Accounts *account.Store
+	Tokens   *oauth.Manager
+	Counts   *quota.Store // nil: counts of the day are in memory only
+}
 
-// forecastAt returns what ends while the proxy runs.
-func (a *adminAPI) forecastAt(now time.Time) forecast.Forecast {
-	s, accounts := a.live.inForce(), a.store.Load()
+// Forecast returns what ends while the proxy runs. It may read the token store.
+func (p *Parts) Forecast(now time.Time) forecast.Forecast {
+	s, accounts := p.Settings(), p.Accounts.Load()
 	f := &forecast.Facts{Now: now}
 	for _, acct := range accounts.All() {
 		known := forecast.Account{Account: acct}
 		if acct.TokenFlow() == account.FlowRefreshToken {
-			st, _ := a.tokens.State(acct.ID)
+			st, _ := p.Tokens.State(acct.ID)
 			addToken(&known, s, st.Kept)
 			known.Refused = st.LastError != nil && st.LastError.RefreshTokenDead()
 			known.NextUse = nextUse(&st, now)
 		}
 		f.Accounts = append(f.Accounts, known)
 	}
-	if a.counts == nil {
+	if p.Counts == nil {
 		f.Notes = append(f.Notes, noCounts)
 	} else {
 		counts := make(hourCounts)
-		for _, mailbox := range a.counts.Accounts() {
-			a.counts.Load(mailbox, func(hour int64, messages, recipients uint32) { counts.add(mailbox, hour, messages, recipients) })
+		for _, mailbox := range p.Counts.Accounts() {
+			p.Counts.Load(mailbox, func(hour int64, messages, recipients uint32) { counts.add(mailbox, hour, messages, recipients) })
 		}
 		f.Counts = counts.of(accounts)
 	}
