@@ -1,6 +1,15 @@
 package upstream
 
-import "xoauth2-proxy/upstream/internal/settings"
+import (
+	"xoauth2-proxy/upstream/internal/settings"
+	"xoauth2-proxy/upstream/internal/tenant"
+)
+
+// Tenant is what is configured of an organization at a provider, Tenants are all of them.
+type (
+	Tenant  = tenant.Config
+	Tenants = tenant.Set
+)
 
 // Config is what the relay needs to know apart from the accounts, whose own
 // limits are in account.Limits.

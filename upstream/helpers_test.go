@@ -94,6 +94,9 @@ func newFixture(t testing.TB, change func(*setup)) *fixture {
 	s.box.Accounts = sandbox.SampleAccounts(s.accounts)
 	for i := range s.box.Accounts {
 		s.box.Accounts[i].Endpoint = "smtp"
+		if len(s.box.Tenants) > 0 {
+			s.box.Accounts[i].Tenant = s.box.Tenants[0].Name
+		}
 	}
 	f := &fixture{t: t, box: provider.Start(t, s.box), set: metrics.NewSet()}
 	s.relay.CAFile = filepath.Join(t.TempDir(), "ca.pem")

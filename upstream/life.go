@@ -17,6 +17,7 @@ import (
 	"xoauth2-proxy/upstream/internal/counters"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/login"
+	"xoauth2-proxy/upstream/internal/tenant"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
@@ -50,6 +51,7 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 	for i, s := range r.shards {
 		s.part = cfg.Watch.Add(watchdog.Task{Kind: watchdog.Shard, Number: i, Func: "upstream.(*shard).handleFrom", On: s})
 	}
+	r.desk.Tenants = tenant.NewSet(cfg.Tenants, cfg.Quota, set)
 	r.metrics = counters.New(set)
 	r.gauges(set)
 	r.logins = &login.Opener{Tokens: tokens, TokenTimeout: cfg.TokenTimeout, Dialer: d, Client: cfg.Client(), Log: log,

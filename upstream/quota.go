@@ -74,6 +74,7 @@ func (v *saver) save() {
 			s.unsaved = s.unsaved[:0]
 		})
 	}
+	v.relay.desk.Tenants.Save()
 	patience := time.After(askPatience)
 	for late := false; asked > 0 && !late; asked-- {
 		select {

@@ -20,8 +20,8 @@ const endpointPause = time.Second
 // learn takes what a transaction tells about the account.
 func (s *shard) learn(st *accountState, e *carry.Event) {
 	if e.Meter != nil {
-		e.Meter.Settle(e.Now, e.Taken, e.Accepted)
-		if e.Accepted > 0 {
+		e.Meter.Settle(e.Now, e.Taken, e.Counted)
+		if e.Counted > 0 {
 			s.save(st)
 		}
 	}

@@ -59,7 +59,7 @@ type Relay struct {
 // client nothing yet of any recipient, or of any but the first one (see
 // Transaction.FirstAnswered).
 //
-// Errors: ErrQueueFull, ErrClosed, ErrRecipients, ErrStuck.
+// Errors: ErrQueueFull, ErrClosed, ErrRecipients, ErrStuck, and that of a full tenant.
 func (r *Relay) TrySubmit(tx *Transaction) error {
 	return r.desk.Submit(tx, r.shardOf(tx.Account))
 }
@@ -85,6 +85,9 @@ func (r *Relay) Stuck() bool {
 	}
 	return false
 }
+
+// Tenants are those with a limit, which Config.Tenants begins with.
+func (r *Relay) Tenants() *Tenants { return r.desk.Tenants }
 
 // SetIPv6 puts another value of Config.IPv6 in force, for new connections.
 func (r *Relay) SetIPv6(on bool) { r.dialer.SetIPv6(on) }

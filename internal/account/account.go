@@ -3,6 +3,7 @@ package account
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,6 +68,9 @@ type Limits struct {
 	MessagesPerMinute, MessagesPerHour, MessagesPerDay int
 	// RecipientsPerDay caps the recipients of all messages of 24 hours.
 	RecipientsPerDay int
+	// CountRefused says that the provider counts recipients and messages that it refused,
+	// too.
+	CountRefused bool
 	// LoginsPerMinute caps new authenticated connections.
 	LoginsPerMinute int
 	// MaxMessageSize caps the content in octets.
@@ -195,9 +199,13 @@ func (a *Account) Identity() string {
 	return a.Email
 }
 
-// TenantName is the tenant that the mailbox belongs to: Tenant, or the domain of Email.
+// AnyTenant are the names in Tenant that stand for many tenants.
+var AnyTenant = []string{"common", "organizations", "consumers"}
+
+// TenantName is the tenant that the mailbox belongs to: Tenant, if that names one, or the
+// domain of Email.
 func (a *Account) TenantName() string {
-	if a.Tenant != "" {
+	if a.Tenant != "" && !slices.ContainsFunc(AnyTenant, func(any string) bool { return strings.EqualFold(any, a.Tenant) }) {
 		return a.Tenant
 	}
 	return a.Email[strings.LastIndexByte(a.Email, '@')+1:]

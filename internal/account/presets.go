@@ -116,6 +116,8 @@ func Outlook() Provider {
 			MessagesPerMinute: 30,
 			RecipientsPerDay:  10000,
 			LoginsPerMinute:   loginsPerMinute,
+			// By report; not on the page above.
+			CountRefused: true,
 			// SIZE in the EHLO reply.
 			MaxMessageSize: 157286400,
 		},

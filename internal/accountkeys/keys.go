@@ -56,6 +56,8 @@ func RateKeys[T any](section string, l func(*T) *Limits) []keyfile.Key[T] {
 			"messages of an account in 24 hours; default: gmail 2000, which is also the most (a free account has about 500), others 0: no limit"),
 		keyfile.Opt(section+".recipients_per_day", Rate, func(t *T) *keyfile.Given[int] { return &l(t).RecipientsPerDay },
 			"recipients of an account in 24 hours; default: gmail and outlook 10000, which is also the most, others 0: no limit"),
+		keyfile.Opt(section+".count_refused", keyfile.Boolean, func(t *T) *keyfile.Given[bool] { return &l(t).CountRefused },
+			"counts recipients and messages that the provider refused at RCPT or later for the limits of messages and recipients, as it does itself; default: outlook true, others false"),
 		keyfile.Opt(section+".logins_per_minute", Rate, func(t *T) *keyfile.Given[int] { return &l(t).Logins },
 			"new connections of an account in a minute, 0 for no limit; default 30"),
 		keyfile.NoEffect[T](section+".messages_per_minute_per_connection", "rates are kept for each account: set messages_per_minute"),

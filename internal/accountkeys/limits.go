@@ -11,7 +11,7 @@ import (
 type Limits struct {
 	MaxConnections, MaxConcurrent, MaxMessages, MaxRecipients keyfile.Given[int]
 	MaxAge, Idle, Acquire                                     keyfile.Given[time.Duration]
-	RateEnabled                                               keyfile.Given[bool]
+	RateEnabled, CountRefused                                 keyfile.Given[bool]
 	PerMinute, PerHour, PerDay, RecipientsPerDay, Logins      keyfile.Given[int]
 	MaxMessageSize                                            keyfile.Given[int64]
 }
@@ -64,6 +64,9 @@ func (d *Limits) settleRates(l *account.Limits, c *account.Ceilings) {
 	Settle(&l.MessagesPerDay, d.PerDay, c.MessagesPerDay)
 	Settle(&l.RecipientsPerDay, d.RecipientsPerDay, c.RecipientsPerDay)
 	Settle(&l.LoginsPerMinute, d.Logins, account.Ceiling[int]{})
+	if d.CountRefused.OK() {
+		l.CountRefused = d.CountRefused.Value
+	}
 }
 
 // Settle puts what the draft says into p.

@@ -57,6 +57,8 @@ type API interface {
 	VerifyAll(ctx context.Context) ([]Verdict, error)
 	// VerifyOne verifies one account that is in force; ErrNotFound.
 	VerifyOne(ctx context.Context, email string) (*Verified, error)
+	// Tenants returns the tenants that have a limit, by name.
+	Tenants() []Tenant
 	// Info describes this proxy.
 	Info() Info
 	// State returns the state of an account; ErrNotFound, ErrUnavailable.
@@ -190,6 +192,19 @@ type Limit struct {
 	Name string `json:"name"`
 	Used int    `json:"used"`
 	Max  int    `json:"max"`
+}
+
+// Tenant is how much a tenant has used of its limit on external recipients.
+type Tenant struct {
+	Name string `json:"name"`
+	// Used is the number of external recipients of the last 24 hours, with those of
+	// messages under way; Max is the limit.
+	Used int `json:"used"`
+	Max  int `json:"max"`
+	// Accounts is the number of its accounts in force.
+	Accounts int `json:"accounts"`
+	// NextPlace is when the next place will be free, if none is.
+	NextPlace *time.Time `json:"next_place_at,omitempty"`
 }
 
 // Restraint is a throttle or suspension that the provider's replies have led to.

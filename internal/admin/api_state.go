@@ -23,6 +23,14 @@ func (a *apiRoutes) state(ctx *fasthttp.RequestCtx) {
 	}{true, st})
 }
 
+// tenants tells how much of its limit each tenant has used.
+func (a *apiRoutes) tenants(ctx *fasthttp.RequestCtx) {
+	WriteJSON(ctx, fasthttp.StatusOK, struct {
+		Success bool     `json:"success"`
+		Tenants []Tenant `json:"tenants"`
+	}{true, a.api.Tenants()})
+}
+
 // orderDone says what an order means.
 var orderDone = map[Order]string{
 	Pause:  "%s is paused: logins and new messages get 451 until it is resumed",

@@ -141,6 +141,11 @@ func (f *fakeAPI) VerifyOne(ctx context.Context, email string) (*Verified, error
 	return v, ctx.Err()
 }
 
+func (f *fakeAPI) Tenants() []Tenant {
+	next := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
+	return []Tenant{{Name: "contoso.example", Used: 10000, Max: 10000, Accounts: 2, NextPlace: &next}, {Name: "fabrikam.example", Max: 5000}}
+}
+
 func (f *fakeAPI) Info() Info {
 	return Info{API: APIVersion, Version: "1", Revision: "r", PID: 7, AccountsFile: "/a.json"}
 }

@@ -19,6 +19,7 @@
 //	POST   /admin/accounts/{email}/pause    and .../resume, .../drain
 //	POST   /admin/accounts/verify           verify one that is in force
 //	GET    /admin/info                      which proxy this is
+//	GET    /admin/tenants                   how much of its limit each tenant has used
 //	POST   /admin/reload                    read the files again
 //	GET    /admin/log/level                 and PUT
 //

@@ -201,6 +201,7 @@ var exchanges = []exchange{
 	{route: "GET /admin/forecast", status: 200, emails: []string{"a@a.test", "b@a.test"}},
 	{route: "GET /admin/forecast", path: "/admin/forecast?within=7d&all=true", status: 200, emails: []string{"a@a.test"}},
 	{route: "GET /admin/forecast", path: "/admin/forecast?within=soon", status: 400},
+	{route: "GET /admin/tenants", status: 200},
 	{route: "POST /admin/reload", status: 200},
 	{route: "POST /admin/reload", status: 422, saveErr: errDisk},
 	{route: "POST /admin/reload", path: "/admin/reload?accept_removals=true", status: 200, saveErr: errDisk},

@@ -40,6 +40,22 @@ func (a *adminAPI) State(email string) (*admin.State, error) {
 	return st, nil
 }
 
+// Tenants implements admin.API.
+func (a *adminAPI) Tenants() []admin.Tenant {
+	accounts := make(map[string]int)
+	tenants := a.relay.Tenants()
+	for _, acct := range a.store.Load().All() {
+		if t := tenants.Of(acct); t != nil {
+			accounts[t.Use().Name]++
+		}
+	}
+	all := []admin.Tenant{}
+	for _, u := range tenants.Uses() {
+		all = append(all, admin.Tenant{Name: u.Name, Used: u.Used, Max: u.Max, Accounts: accounts[u.Name], NextPlace: timeOf(u.NextPlace)})
+	}
+	return all
+}
+
 // fillConnections adds what the relay knows. It returns what keeps the account from
 // sending.
 func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) (c upstream.Condition, err error) {

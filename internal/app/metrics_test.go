@@ -82,7 +82,7 @@ var suffixes = map[string][]string{
 
 // fullStack is a proxy that shows all families: it has a certificate for clients and an
 // account with one of its own, which end at ends, and messages were refused: one for its
-// recipient, one for the quota of bob.
+// recipient, one for the quota of bob. There is a tenant.
 func fullStack(t *testing.T) (s *stack, ends time.Time) {
 	t.Helper()
 	provider, f := apptest.NewSandbox(t, "alice@gmail.com", "bob@outlook.com")
@@ -92,7 +92,7 @@ func fullStack(t *testing.T) (s *stack, ends time.Time) {
 	apptest.WriteFile(t, certFile, string(cert))
 	apptest.WriteFile(t, keyFile, string(key))
 	apptest.WriteFile(t, f.Config, strings.Replace(apptest.ReadAll(t, f.Config), "{",
-		fmt.Sprintf(`{"server": {"cert_file": %q, "key_file": %q}, "admin": {"account_metrics": true},`, certFile, keyFile), 1))
+		fmt.Sprintf(`{"server": {"cert_file": %q, "key_file": %q}, "admin": {"account_metrics": true}, "tenants": {"outlook.com": {"licences": 1}},`, certFile, keyFile), 1))
 	s = startStack(t, provider, f)
 	s.Edit(func(l *accountfile.List) error {
 		e := new(accountfile.Entry)
@@ -149,6 +149,8 @@ func TestMetricsPage(t *testing.T) {
 		`provider_queue_depth{provider="gmail"}`:                                      0,
 		`xoauth2_proxy_ready`:                                                         1,
 		`provider_accounts{provider="outlook",state="quota"}`:                         1,
+		`upstream_tenant_recipients{tenant="outlook.com"}`:                            0,
+		`upstream_tenant_recipients_limit{tenant="outlook.com"}`:                      10000,
 		`tls_certificate_not_after_timestamp_seconds`:                                 float64(ends.Unix()),
 		`provider_client_certificate_not_after_timestamp_seconds{provider="outlook"}`: float64(ends.Unix()),
 	} {

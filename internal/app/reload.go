@@ -248,6 +248,7 @@ func (r *reloader) adopt(s *config.Settings) {
 		}
 	}
 	r.relay.SetIPv6(s.Upstream.IPv6)
+	r.relay.Tenants().Put(s.Upstream.Tenants)
 	running := *r.settings
 	for _, field := range reloadable {
 		field(&running, s)

@@ -11,4 +11,5 @@ var reloadable = []func(running, read *config.Settings){
 	func(running, read *config.Settings) { running.Providers = read.Providers },
 	func(running, read *config.Settings) { running.Upstream.BindSourceIP = read.Upstream.BindSourceIP },
 	func(running, read *config.Settings) { running.Upstream.IPv6 = read.Upstream.IPv6 },
+	func(running, read *config.Settings) { running.Upstream.Tenants = read.Upstream.Tenants },
 }

@@ -38,15 +38,11 @@ func (fs *Findings) placeholders(accounts *account.Snapshot, report *keyfile.Rep
 	}
 }
 
-// anyTenant are the tenants of Microsoft that stand for many: none gives a token to an
-// application of its own.
-var anyTenant = []string{"common", "organizations", "consumers"}
-
 // flows finds accounts whose tokens cannot be for SMTP.
 func (fs *Findings) flows(s *config.Settings, accounts *account.Snapshot) {
 	for _, a := range accounts.All() {
 		if a.TokenFlow() == account.FlowClientCredentials {
-			if tenant := tenantOf(a.TokenURL); slices.Contains(anyTenant, tenant) {
+			if tenant := tenantOf(a.TokenURL); slices.Contains(account.AnyTenant, tenant) {
 				fs.add(Error, "%s: tenant: %q gives no application a token of its own: name the tenant of the mailbox", a.Email, tenant)
 			}
 		}
@@ -129,6 +125,38 @@ func (fs *Findings) providers(s *config.Settings, accounts *account.Snapshot) {
 			}
 		}
 		fs.add(Warning, "providers.%s: no account uses it%s", name, meant)
+	}
+}
+
+// tenants finds organizations at Microsoft that several accounts belong to and whose limit
+// is not known, and tenants that no account belongs to.
+func (fs *Findings) tenants(s *config.Settings, accounts *account.Snapshot) {
+	missing, found := make(map[string]int), make(map[string]bool)
+	persons, microsoft := account.Outlook().PersonalDomains, map[string]bool{"outlook": true}
+	for _, cloud := range account.Clouds() {
+		microsoft[cloud.Name] = true
+	}
+	for _, a := range accounts.All() {
+		name := strings.ToLower(a.TenantName())
+		found[name] = true
+		if microsoft[a.Provider] && !slices.Contains(persons, name) {
+			missing[name]++
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Upstream.Tenants)) {
+		used := false
+		for _, n := range append([]string{name}, s.Upstream.Tenants[name].Aliases...) {
+			used = used || found[n]
+			delete(missing, n)
+		}
+		if !used {
+			fs.add(Warning, "tenants.%s: no account is of it: name it as the accounts' tenant, or as the domain of their email", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(missing)) {
+		if n := missing[name]; n > 1 {
+			fs.add(Note, "%d accounts are of the tenant %s, whose limit on external recipients is not known: Microsoft takes what exceeds it and bounces it later; set licences of tenants.%s", n, name, name)
+		}
 	}
 }
 

@@ -49,6 +49,9 @@ func TestFindings(t *testing.T) {
 		ipv6    = `{"global": {"smtp": {"use_ipv6": true}}}`
 	)
 	one := func(more string) string { return `[{"email": "a@contoso.com", ` + more + `}]` }
+	two := func(more string) string {
+		return `[{"email": "a@contoso.com", "provider": "outlook", "client_id": "c", "refresh_token": "x"` + more + `}, {"email": "b@contoso.com", "provider": "outlook", "client_id": "c", "refresh_token": "y"` + more + `}]`
+	}
 	app := func(more string) string {
 		return one(`"provider": "outlook", "oauth_flow": "client_credentials", "client_id": "c", "client_secret": "canary", ` + more)
 	}
@@ -104,7 +107,13 @@ func TestFindings(t *testing.T) {
 		{"an unknown scope", "", one(refresh + `, "scope": "mail-w"`), ""},
 		{"scope of a provider", `{"providers": {"outlook": {"consent_scope": "https://graph.microsoft.com/.default"}}}`, one(refresh), "warning: providers.outlook.consent_scope:"},
 		{"one token, two mailboxes", "", `[{"email": "a@contoso.com", ` + refresh + `}, {"email": "b@contoso.com", ` + refresh + `}]`, "warning: b@contoso.com: refresh_token: is that of a@contoso.com too"},
-		{"one token, one mailbox", "", `[{"email": "a@contoso.com", ` + refresh + `}, {"email": "b@contoso.com", "auth_identity": "A@contoso.com", ` + refresh + `}]`, ""},
+		{"one token, one mailbox", "", `[{"email": "a@contoso.com", ` + refresh + `}, {"email": "b@fabrikam.com", "auth_identity": "A@contoso.com", ` + refresh + `}]`, ""},
+		{"a tenant without a limit", "", two(""), "note: 2 accounts are of the tenant contoso.com, whose limit on external recipients is not known"},
+		{"a tenant with a limit", `{"tenants": {"contoso.com": {"licences": 10}}}`, two(""), ""},
+		{"a tenant by its alias", `{"tenants": {"Contoso.onmicrosoft.com": {"licences": 10, "aliases": ["contoso.com"]}}}`, two(""), ""},
+		{"a tenant that accounts name", `{"tenants": {"contoso.onmicrosoft.com": {"licences": 10}}}`, two(`, "tenant": "Contoso.onmicrosoft.com"`), ""},
+		{"common is no tenant", `{"tenants": {"contoso.com": {"licences": 10}}}`, two(`, "tenant": "common"`), ""},
+		{"a tenant without accounts", `{"tenants": {"fabrikam.com": {"licences": 10}}}`, one(refresh), "warning: tenants.fabrikam.com: no account is of it"},
 		{"a provider misspelled", `{"providers": {"gmial": {"max_concurrent_messages": 2}}}`, one(refresh), `warning: providers.gmial: no account uses it; "gmail" may be meant`},
 		{"a provider unused", `{"providers": {"corporate": {"smtp_host": "smtp.example.com"}}}`, one(refresh), `warning: providers.corporate: no account uses it`},
 		{"a preset unused", `{"providers": {"gmail": {"max_concurrent_messages": 2}}}`, one(refresh), ""},

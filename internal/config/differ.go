@@ -29,6 +29,7 @@ func (s *Settings) Differing(other *Settings) (keys []string) {
 	add("secrets", s.Secrets, other.Secrets)
 	add("breakers", s.Upstream.Breakers, other.Upstream.Breakers)
 	add("providers", s.Providers, other.Providers)
+	add("tenants", s.Upstream.Tenants, other.Upstream.Tenants)
 	add("dry_run", s.Upstream.DryRun, other.Upstream.DryRun)
 	return keys
 }

@@ -12,7 +12,7 @@ func TestDiffering(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"config_file", "accounts_file", "listeners", "breakers", "providers"}
+	want := []string{"config_file", "accounts_file", "listeners", "breakers", "providers", "tenants"}
 	for _, k := range slices.Concat(serverKeys, upstreamKeys, oauthKeys, adminKeys) {
 		if k.Field != nil && k.Path != "admin.token" { // admin.token_file sets the same
 			want = append(want, k.Path)

@@ -12,6 +12,7 @@
 //   - keys_accounting.go: accounting
 //   - keys_global.go: the predecessor's sections global and powermta_relay
 //   - keys_provider.go: providers.NAME
+//   - keys_tenants.go: tenants.NAME
 //
 // The predecessor's form of the file is read too. Where one of its keys and a newer
 // one set the same value, the newer one wins.

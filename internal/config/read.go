@@ -14,7 +14,8 @@ import (
 var configTable = keyfile.NewTable(
 	secretsKeys, // in front of the keys whose values may be sealed
 	[]keyfile.Key[draft]{{Path: "providers", Container: true, Set: (*draft).readProviders,
-		Doc: "object of providers by name"}},
+		Doc: "object of providers by name"}, {Path: "tenants", Container: true, Set: (*draft).readTenants,
+		Doc: "object of organizations at Microsoft by name, as accounts have it: their tenant, or else the domain of their email; default none, and then no limit on a tenant's external recipients is kept"}},
 	globalKeys, serverKeys, upstreamKeys, oauthKeys, adminKeys, accountingKeys,
 )
 

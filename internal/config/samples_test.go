@@ -36,14 +36,14 @@ func TestSamples(t *testing.T) {
 }
 
 // TestCompleteConfigShowsDefaults checks that a value in the complete sample is
-// the default, but for further listeners and for the providers.
+// the default, but for further listeners, and for providers and tenants.
 func TestCompleteConfigShowsDefaults(t *testing.T) {
 	s, _, _, err := Load(samples+"config.complete.json", samples+"accounts.complete.json", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := newDefaults()
-	s.Server.Listeners, s.Upstream.Breakers = s.Server.Listeners[:1], nil
+	s.Server.Listeners, s.Upstream.Breakers, s.Upstream.Tenants = s.Server.Listeners[:1], nil, nil
 	for _, part := range []struct{ got, want any }{
 		{s.Server, want.Server}, {s.Upstream, want.Upstream}, {s.OAuth, want.OAuth},
 		{s.Admin, want.Admin}, {s.Log, want.Log}, {s.Runtime, want.Runtime}, {s.Accounting, want.Accounting},
@@ -62,6 +62,7 @@ func TestCompleteConfigExplainsEveryKey(t *testing.T) {
 	keytest.CheckExplained(t, config.At(t, "listeners"), listenerTable)
 	keytest.CheckExplained(t, config.At(t, "providers.relay"), providerTable)
 	keytest.CheckExplained(t, config.At(t, "accounting.files"), accountingFileTable)
+	keytest.CheckExplained(t, config.At(t, "tenants.contoso.example"), tenantTable)
 }
 
 // TestProvidersHaveNoSecrets: what is in a section providers.NAME is for every

@@ -66,6 +66,7 @@ const (
 	LimitMessagesPerDay
 	LimitRecipientsPerDay
 	LimitLoginsPerMinute
+	LimitTenantRecipientsPerDay
 
 	// The way to the provider.
 	CannotConnect

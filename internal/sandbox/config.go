@@ -18,6 +18,8 @@ type Config struct {
 	// HTTP is the listen address of the token endpoint and the API.
 	// Default: "127.0.0.1:0", a free port.
 	HTTP string `json:"http"`
+	// Tenants have limits for all their mailboxes together. Default: none.
+	Tenants []Tenant `json:"tenants"`
 	// Accounts are the mailboxes. Default: SampleAccounts(2).
 	Accounts []Account `json:"accounts"`
 	// Clients are the applications and service accounts beside the accounts'

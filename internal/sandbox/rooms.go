@@ -23,6 +23,10 @@ type (
 	TokenConfig = tokend.Config
 	// Account is a mailbox of the provider.
 	Account = mailbox.Account
+	// Tenant is an organization that mailboxes belong to.
+	Tenant = mailbox.Tenant
+	// TenantStats is what a tenant has seen so far.
+	TenantStats = mailbox.TenantStats
 	// AccountStats is what an account has seen so far.
 	AccountStats = mailbox.Stats
 	// Action is what a rule does.
@@ -123,4 +127,6 @@ func SampleAccounts(n int) []Account { return mailbox.Sample(n) }
 const (
 	ViolationEarlyTalk  = smtpd.ViolationEarlyTalk
 	ViolationLineLength = smtpd.ViolationLineLength
+	// ViolationTenantLimit: a message had external recipients beyond its tenant's limit.
+	ViolationTenantLimit = smtpd.ViolationTenantLimit
 )

@@ -66,6 +66,11 @@ func (s *Server) start(cfg Config) error {
 	if err := s.SetFaults(cfg.Faults...); err != nil {
 		return err
 	}
+	for _, t := range cfg.Tenants {
+		if err := s.AddTenant(t); err != nil {
+			return err
+		}
+	}
 	for _, a := range cfg.Accounts {
 		if err := s.AddAccount(a); err != nil {
 			return err

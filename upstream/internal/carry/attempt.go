@@ -26,6 +26,10 @@ type attempt struct {
 	// noted is the gravest refusal that is of concern to the account and is not
 	// the answer: the refusal of one recipient of several.
 	noted *failure.Error
+	// refused is how many recipients the provider has refused; counting says that it counts
+	// them (account.Limits.CountRefused).
+	refused  int
+	counting bool
 	// provider is the account's.
 	provider throttle.Provider
 	// probe is Place.Probe of the transaction.
@@ -39,7 +43,7 @@ type attempt struct {
 // newAttempt begins a try of tx over c.
 func (r *Relay) newAttempt(c *Conn, tx *Transaction, now time.Time) attempt {
 	return attempt{began: now, reused: c.Reused, carried: c.Messages - 1, retried: tx.retried, taken: tx.Place.Taken, provider: throttle.ProviderOf(tx.Account), probe: tx.Place.Probe,
-		softQuota: r.cfg.QuotaAsTemporary}
+		counting: tx.Account.Limits.CountRefused && !r.cfg.DryRun, softQuota: r.cfg.QuotaAsTemporary}
 }
 
 // mayRetry is the only rule by which a transaction is sent again, on a fresh connection.
@@ -140,6 +144,9 @@ func (a *attempt) refusal(p throttle.Phase, reply codec.Reply) *failure.Error {
 // note keeps a refusal that is not the answer if it is of concern to the account. It
 // returns what the client is told, and the class of the refusal.
 func (a *attempt) note(p throttle.Phase, reply codec.Reply) (codec.Reply, string) {
+	if p == throttle.PhaseRcpt {
+		a.refused++
+	}
 	e := a.refusal(p, reply)
 	v := e.Verdict()
 	if v.Account > throttle.AccountNone {
@@ -165,8 +172,34 @@ func (a *attempt) outcome(e *Event, x *smtpclient.Exchange, tx *Transaction, res
 	if !x.Revoked.IsZero() {
 		a.note(x.Phase, x.Revoked)
 	}
-	e.Taken, e.Probe = tx.Place.Taken, a.probe
+	if x.Phase >= throttle.PhaseRcpt && x.Reply.Code >= 400 && x.Err == nil && !x.Own {
+		a.refusedWhole(tx, x.Phase)
+	}
+	e.Taken, e.Counted, e.Probe = tx.Place.Taken, a.counted(e.Accepted), a.probe
 	e.Err = failure.Graver(a.noted, res.Err)
+}
+
+// refusedWhole counts the recipients of a message that the provider has refused as a whole.
+// The refusal of one recipient of several is noted already.
+func (a *attempt) refusedWhole(tx *Transaction, p throttle.Phase) {
+	if len(tx.Rcpts) == 1 && tx.Content != nil {
+		a.refused = 1
+		return
+	}
+	for i := range tx.Rcpts {
+		if p > throttle.PhaseRcpt && tx.Rcpts[i].Reply.Positive() {
+			a.refused++
+		}
+	}
+}
+
+// counted is how many recipients the provider counts: those that it accepted and, if it
+// counts them, those that it refused.
+func (a *attempt) counted(accepted int) int {
+	if a.counting {
+		accepted += a.refused
+	}
+	return accepted
 }
 
 // result returns the end of the transaction at the peer. A refusal of BDAT itself says

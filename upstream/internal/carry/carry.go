@@ -131,7 +131,7 @@ func (c *Conn) note(tx *Transaction) {
 		switch {
 		case r.Reply.IsZero():
 			return
-		case r.Reply.Code >= 400:
+		case r.Reply.Code >= 400 && !r.Own:
 			r.Phase = throttle.PhaseRcpt
 			r.Reply, r.Class = c.a.note(throttle.PhaseRcpt, r.Reply)
 		}
@@ -282,9 +282,10 @@ func (c *Conn) drop(err error, now time.Time) {
 		return
 	}
 	res := Failed(&failure.Error{Phase: throttle.PhaseRcpt, Err: err, Upstream: c.wire.Upstream}, c.wire.Upstream)
-	learned := Event{Kind: Learned, Conn: c, Meter: tx.Place.Meter, Taken: tx.Place.Taken, Probe: tx.Place.Probe, Err: res.Err, Now: now}
+	learned := Event{Kind: Learned, Conn: c, Meter: tx.Place.Meter, Taken: tx.Place.Taken, Counted: c.a.counted(0), Probe: tx.Place.Probe, Err: res.Err, Now: now}
 	if tx.Content != nil { // which may have left
-		res.Err.Phase, res.Phase, learned.Accepted = throttle.PhaseFinal, throttle.PhaseFinal, tx.Place.Taken
+		res.Err.Phase, res.Phase = throttle.PhaseFinal, throttle.PhaseFinal
+		learned.Accepted, learned.Counted = tx.Place.Taken, tx.Place.Taken
 	}
 	tx.Passage.Done = now
 	tx.know(res)

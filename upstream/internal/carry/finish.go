@@ -24,6 +24,7 @@ func (r *Relay) Finish(tx *Transaction, res Result, now time.Time, on *loop.Loop
 	if tx.Passage.Done.IsZero() { // else EndWait may be reading it
 		tx.Passage.Done = now
 	}
+	r.leave(tx, &res)
 	if tx.claim.Swap(claimOver) == claimGone {
 		r.late(tx, res)
 		return

@@ -138,10 +138,10 @@ func (c *Conn) letGo(now time.Time, reset bool) {
 }
 
 // learnHeld tells the pool what has come of the transaction on this connection:
-// nothing was accepted, its places are free again.
+// nothing was accepted, its places in the meter are free again.
 func (c *Conn) learnHeld(now time.Time) {
 	a := &c.a
-	c.Tell(Event{Kind: Learned, Conn: c, Meter: c.tx.Place.Meter, Taken: a.taken, Probe: a.probe, Err: a.noted, Now: now})
+	c.Tell(Event{Kind: Learned, Conn: c, Meter: c.tx.Place.Meter, Taken: a.taken, Counted: a.counted(0), Probe: a.probe, Err: a.noted, Now: now})
 	c.tx = nil
 }
 

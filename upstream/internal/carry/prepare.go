@@ -31,7 +31,7 @@ func (c *Conn) prepare(tx *Transaction, now time.Time) {
 		}
 		tx.noted = 0
 	}
-	tx.admitted, tx.placed, tx.limited = 0, 0, nil
+	tx.admitted, tx.placed, tx.seated, tx.limited = 0, 0, 0, nil
 	c.add(tx, now)
 }
 
@@ -44,6 +44,7 @@ func (c *Conn) add(tx *Transaction, now time.Time) {
 	x.Until = now.Add(c.relay.finalTimeout(tx, now))
 	x.To = c.admit(tx)
 	c.a.taken = tx.Place.Taken
+	c.declineUnseated(tx)
 	for i := x.To; i < len(tx.Rcpts); i++ {
 		if tx.Rcpts[i].Reply.Positive() { // the client counts on it
 			x.Decline(throttle.PhaseRcpt, *tx.limited)
@@ -52,8 +53,9 @@ func (c *Conn) add(tx *Transaction, now time.Time) {
 	}
 }
 
-// admit gives the recipients of tx their places within the limits of the account. From
-// the first one on that gets none, none is sent; it returns the index of that one.
+// admit gives the recipients of tx their places within the limits of the account and of its
+// tenant. From the first one on that gets none of the account, none is sent; it returns the
+// index of that one. One that gets none of the tenant is passed over.
 func (c *Conn) admit(tx *Transaction) int {
 	l, x := &tx.Account.Limits, &c.client.Exchange
 	for tx.limited == nil && tx.admitted < len(tx.Rcpts) {
@@ -63,6 +65,9 @@ func (c *Conn) admit(tx *Transaction) int {
 			continue
 		case l.MaxRecipients > 0 && tx.admitted >= l.MaxRecipients:
 			tx.limited, tx.limitedBy = &codec.ReplyTooManyRcpts, "recipients"
+			continue
+		case !c.seat(tx):
+			tx.admitted++
 			continue
 		case tx.placed < tx.Place.Taken:
 		case tx.Place.Meter == nil || tx.Place.Meter.TakeRecipient(l):

@@ -14,6 +14,7 @@ import (
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/limit"
+	"xoauth2-proxy/upstream/internal/tenant"
 )
 
 // Config says how transactions are relayed. The fields are those of upstream.Config.
@@ -26,6 +27,7 @@ type Config struct {
 // Relay is what all transactions and connections of one relay share.
 type Relay struct {
 	Metrics *Metrics
+	Tenants *tenant.Set // nil: none has a limit
 	Waiting Waiting     // transactions taken that have no connection yet
 	Closing atomic.Bool // nothing more is taken
 	// ByAccount counts by account; nil: nothing does.
@@ -82,16 +84,17 @@ type Event struct {
 	Err   *failure.Error
 	Now   time.Time
 	// Done or Learned: the meter that the message has its place in, for how many
-	// recipients, and how many of them the provider accepted; with Err, what
-	// it refused. Probe: the transaction was one.
-	Meter           *limit.Meter
-	Taken, Accepted int
-	Probe           bool
+	// recipients, how many of them the provider accepted, and how many it counts; with
+	// Err, what it refused. Probe: the transaction was one.
+	Meter                    *limit.Meter
+	Taken, Accepted, Counted int
+	Probe                    bool
 }
 
 // Submit hands tx to p. It does not block. On nil the relay owns tx until it calls a
 // method of tx.Done, which it may do before Submit returns; on an error the caller still
-// owns it: ErrRecipients, ErrClosed, ErrStuck or ErrQueueFull of package failure.
+// owns it: ErrRecipients, ErrClosed, ErrStuck, ErrQueueFull or a *LimitError of package
+// failure.
 func (r *Relay) Submit(tx *Transaction, p Pool) error {
 	if n := len(tx.Rcpts); n == 0 || n > 1 && tx.Content != nil {
 		return failure.ErrRecipients
@@ -101,6 +104,9 @@ func (r *Relay) Submit(tx *Transaction, p Pool) error {
 	}
 	if p.Stuck() {
 		return failure.ErrStuck
+	}
+	if err := r.enter(tx); err != nil {
+		return err
 	}
 	if !r.room(tx.Account.Provider) {
 		return failure.ErrQueueFull
@@ -142,7 +148,11 @@ func (tx *Transaction) MoveTo(p Pool, a *account.Account, now time.Time) {
 	}
 	tx.relay.Waiting.Add(tx.Account.Provider, -1)
 	tx.relay.Waiting.Add(a.Provider, 1)
-	tx.Account, tx.Place, tx.wornAt = a, Place{Submitted: tx.Place.Submitted}, 0
+	tx.external.Leave(0)
+	if tx.Account, tx.tenant = a, nil; tx.relay.Tenants != nil {
+		tx.tenant = tx.relay.Tenants.Of(a)
+	}
+	tx.Place, tx.wornAt = Place{Submitted: tx.Place.Submitted}, 0
 	tx.pool.Store(p)
 }
 

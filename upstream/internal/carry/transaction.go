@@ -11,6 +11,7 @@ import (
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/smtpclient"
+	"xoauth2-proxy/upstream/internal/tenant"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
@@ -78,6 +79,10 @@ type Transaction struct {
 	// limitedBy is the class of that answer.
 	limitedBy string
 
+	tenant   *tenant.Tenant // of Account; nil: it has no limit
+	external tenant.Places  // of the recipients outside the tenant
+	seated   int            // those that admit has given one, of the exchange
+
 	relay *Relay           // of the last Submit
 	as    *account.Account // Account then: EndWait may not look at Account
 	pool  atomic.Value     // the Pool where it waits, or has waited
@@ -125,6 +130,7 @@ func (tx *Transaction) Abandoned() bool { return tx.abandoned.Load() }
 
 // release puts tx back into the pool.
 func (tx *Transaction) release() {
+	tx.external.Leave(0)
 	if tx.Content != nil {
 		tx.Content.Release()
 	}

@@ -12,20 +12,25 @@ import (
 
 // LimitError refuses a message for a limit of ours.
 type LimitError struct {
-	Kind  limit.Kind
-	Max   int
-	After time.Duration // when to come back
+	Kind   limit.Kind
+	Max    int
+	After  time.Duration // when to come back
+	Tenant string        // whose limit it is; "": the account's
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("%d %v for this account; try again in %d s", e.Max, e.Kind, seconds(e.After))
+	whose := "this account"
+	if e.Tenant != "" {
+		whose = "the tenant " + e.Tenant
+	}
+	return fmt.Sprintf("%d %v for %s; try again in %d s", e.Max, e.Kind, whose, seconds(e.After))
 }
 
 // limitHints explain the limits.
 var limitHints = [limit.NumKinds]hint.ID{
 	limit.MessagesPerMinute: hint.LimitMessagesPerMinute, limit.MessagesPerHour: hint.LimitMessagesPerHour,
 	limit.MessagesPerDay: hint.LimitMessagesPerDay, limit.RecipientsPerDay: hint.LimitRecipientsPerDay,
-	limit.LoginsPerMinute: hint.LimitLoginsPerMinute,
+	limit.LoginsPerMinute: hint.LimitLoginsPerMinute, limit.TenantRecipientsPerDay: hint.LimitTenantRecipientsPerDay,
 }
 
 // Reply is 451 for limits that free a place soon, 452 for those of the day.

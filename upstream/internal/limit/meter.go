@@ -18,12 +18,14 @@ const (
 	MessagesPerDay
 	RecipientsPerDay
 	LoginsPerMinute
+	// TenantRecipientsPerDay is no limit of one account: package tenant keeps it.
+	TenantRecipientsPerDay
 	NumKinds
 )
 
 var (
-	labels = [NumKinds]string{"messages_minute", "messages_hour", "messages_day", "recipients_day", "logins_minute"}
-	names  = [NumKinds]string{"messages a minute", "messages an hour", "messages a day", "recipients a day", "logins a minute"}
+	labels = [NumKinds]string{"messages_minute", "messages_hour", "messages_day", "recipients_day", "logins_minute", "tenant_recipients_day"}
+	names  = [NumKinds]string{"messages a minute", "messages an hour", "messages a day", "recipients a day", "logins a minute", "external recipients a day"}
 )
 
 // String names the limit for replies and the log.
@@ -33,11 +35,13 @@ func (k Kind) String() string { return names[k] }
 func (k Kind) Label() string { return labels[k] }
 
 // OfDay reports whether the limit is for a day. The others have a place free soon.
-func (k Kind) OfDay() bool { return k == MessagesPerDay || k == RecipientsPerDay }
+func (k Kind) OfDay() bool {
+	return k == MessagesPerDay || k == RecipientsPerDay || k == TenantRecipientsPerDay
+}
 
 const hoursOfDay = 24
 
-// Of returns a limit on messages, recipients or logins; 0: there is none.
+// Of returns a limit of an account on messages, recipients or logins; 0: there is none.
 func (k Kind) Of(l *account.Limits) int {
 	return [...]int{l.MessagesPerMinute, l.MessagesPerHour, l.MessagesPerDay, l.RecipientsPerDay, l.LoginsPerMinute}[k]
 }
@@ -49,7 +53,8 @@ func (k Kind) Of(l *account.Limits) int {
 // A message takes its place when it gets a connection. It counts from the end of its
 // transaction on if the provider accepted it or may have; else the place is free
 // again. The provider counts at some moment between the two, so it never counts more
-// than the limit in any minute, hour or day.
+// than the limit in any minute, hour or day. Where it counts what it refused, that counts
+// as what it accepted.
 type Meter struct {
 	used    [RecipientsPerDay]*Window // messages in a minute, hour, day; nil: nothing asks for it
 	rcpts   *Window
@@ -206,13 +211,13 @@ func (m *Meter) TakeRecipient(l *account.Limits) bool {
 	return true
 }
 
-// Settle ends a message that has places for taken recipients. The provider accepted
-// it for accepted of them, or may have; 0: it did not accept the message.
-func (m *Meter) Settle(now time.Time, taken, accepted int) {
+// Settle ends a message that has places for taken recipients. The provider counts it for
+// counted of them; 0: it does not count the message.
+func (m *Meter) Settle(now time.Time, taken, counted int) {
 	m.Advance(now)
 	m.running--
-	m.taken.Add(int64(accepted - taken))
-	if accepted == 0 {
+	m.taken.Add(int64(counted - taken))
+	if counted == 0 {
 		return
 	}
 	for _, w := range m.used {
@@ -220,7 +225,7 @@ func (m *Meter) Settle(now time.Time, taken, accepted int) {
 			w.Add(1)
 		}
 	}
-	m.rcpts.Add(accepted)
+	m.rcpts.Add(counted)
 }
 
 // Idle reports whether the meter counts nothing and no message has a place.

@@ -14,6 +14,7 @@ import (
 	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/dial"
 	"xoauth2-proxy/upstream/internal/smtpclient"
+	"xoauth2-proxy/upstream/internal/tenant"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
@@ -112,6 +113,9 @@ type Config struct {
 	// accounts. Default: 10.
 	PrewarmRate int
 
+	// Tenants have a limit on their external recipients, by name in lower case; see
+	// account.Account.TenantName. Default: none.
+	Tenants map[string]tenant.Config
 	// Quota keeps what accounts have sent in the last 24 hours over restarts.
 	// Default: nil, it is forgotten.
 	Quota QuotaStore

@@ -27,6 +27,8 @@ type Account struct {
 	// Endpoint is the name of the only endpoint that accepts its login.
 	// Default: Provider.
 	Endpoint string `json:"endpoint"`
+	// Tenant is the name of the tenant whose limit the mailbox shares. Default: none.
+	Tenant string `json:"tenant"`
 	// ClientID, ClientSecret and RefreshToken are what the token endpoint
 	// demands. Without a ClientSecret the client is a public one. Default: a
 	// ClientID of the provider and a RefreshToken of the ID.

@@ -15,6 +15,7 @@ type Directory struct {
 	mu      sync.Mutex          // guards what follows
 	byEmail map[string]*Mailbox // by address in lower case
 	order   []*Mailbox
+	tenants map[string]*tenant // by name
 }
 
 // Add adds a mailbox. endpoints are the names of the endpoints.
@@ -25,6 +26,9 @@ func (d *Directory) Add(a Account, endpoints map[string]bool) (*Mailbox, error) 
 	defer d.mu.Unlock()
 	if errs := m.Check(len(d.order), endpoints, map[string]bool{key: d.byEmail[key] != nil}); len(errs) > 0 {
 		return nil, errors.Join(errs...)
+	}
+	if m.tenant = d.tenants[m.Tenant]; m.tenant == nil && m.Tenant != "" {
+		return nil, fmt.Errorf("account %s: there is no tenant %q", m.Email, m.Tenant)
 	}
 	if d.byEmail == nil {
 		d.byEmail = map[string]*Mailbox{}

@@ -12,6 +12,7 @@ import (
 type Mailbox struct {
 	Account
 	changed wait.Notifier // of the counters
+	tenant  *tenant       // nil: none has a limit
 
 	mu          sync.Mutex // guards what follows
 	connections []uint64   // authenticated and open, by number, oldest first

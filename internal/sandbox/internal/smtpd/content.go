@@ -249,7 +249,7 @@ func (s *session) accept() {
 	if tx.declared >= 0 && int64(len(content)) > tx.declared {
 		s.violation(ViolationSizeParameter)
 	}
-	if !s.admit() {
+	if !s.admit() || !s.admitToTenant() {
 		return
 	}
 	id, err := s.srv.cfg.Store.Add(s.box.Email, content, s.message)
@@ -286,6 +286,30 @@ func (s *session) admit() bool {
 			return false
 		}
 	}
+}
+
+// admitToTenant reports whether the limit of the mailbox's tenant lets the message in. If
+// not, it replied, and noted a violation.
+func (s *session) admitToTenant() bool {
+	if s.box.Tenant == "" {
+		return true
+	}
+	paths := make([]string, len(s.tx.rcpts))
+	for i, r := range s.tx.rcpts {
+		paths[i] = r.Path
+	}
+	ok, refuse := s.box.AdmitToTenant(paths, s.srv.cfg.Now())
+	if ok {
+		return true
+	}
+	s.violation(ViolationTenantLimit)
+	if refuse {
+		s.reply("550 5.7.233 Your message can't be sent because your tenant exceeded its daily limit for sending email to external recipients")
+		return false
+	}
+	s.srv.counters.count(func(c *Stats) { c.Bounced++ })
+	s.reply("250 2.0.0 OK <bounced@sandbox.test> [Hostname=smtp.sandbox.test]")
+	return false
 }
 
 // maySend reports whether the limit on connections lets the session send, for a

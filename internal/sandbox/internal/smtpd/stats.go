@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Names of violations: breaches of protocol by the client.
+// Names of violations: breaches by the client, of protocol or of the limit of a tenant.
 const (
 	ViolationPipelinedStartTLS   = "pipelined-after-starttls"   // RFC 3207 section 4
 	ViolationPipelinedGroup      = "pipelined-after-last"       // RFC 2920 section 3.1: EHLO, AUTH, DATA... end a group
@@ -24,6 +24,7 @@ const (
 	ViolationEarlyTalk           = "input-before-greeting"      // RFC 5321 section 3.1
 	ViolationSizeParameter       = "size-parameter-wrong"       // SIZE= below what came
 	ViolationChallengeAnswer     = "challenge-answer-not-empty" // after a refused token
+	ViolationTenantLimit         = "tenant-limit"               // external recipients beyond mailbox.Tenant
 )
 
 // Stats are the counters of a server.
@@ -40,6 +41,7 @@ type Stats struct {
 	Messages      int64 `json:"messages"`
 	Bytes         int64 `json:"bytes"` // content of the messages
 	Recipients    int64 `json:"recipients"`
+	Bounced       int64 `json:"bounced"` // messages answered with 250, beyond the limit of a tenant
 	Quits         int64 `json:"quits"`
 }
 
