@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth/internal/flow"
 	"xoauth2-proxy/oauth/internal/httpc"
 	"xoauth2-proxy/oauth/internal/tokentest"
@@ -66,7 +67,7 @@ func TestClientRefused(t *testing.T) {
 // they have no token.
 func TestClientReleased(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, m *Manager, f *fakeFlow) {
-		f.err = &Error{Class: flow.ClassInvalidClient, Status: 401, Hint: "renew it"}
+		f.err = &Error{Class: flow.ClassInvalidClient, Status: 401, Hint: hint.ClientSecretExpired}
 		asked := clientAccount(0, "bad")
 		other := tokentest.AccountLike(clientAccount(1, "bad"), func(a *account.Account) { a.Email = "other@example.com" })
 		m.Retain(snapshot(t, asked, other))
@@ -77,7 +78,7 @@ func TestClientReleased(t *testing.T) {
 					t.Errorf("%s: %v", a.ID, err)
 				}
 				st, _ := m.State(a.ID)
-				if st.LastError == nil || st.LastError.Class != flow.ClassInvalidClient || st.LastError.Hint != "renew it" || st.LastErrorAt.IsZero() {
+				if st.LastError == nil || st.LastError.Class != flow.ClassInvalidClient || st.LastError.Hint != hint.ClientSecretExpired || st.LastErrorAt.IsZero() {
 					t.Errorf("%s: state %+v", a.ID, st)
 				}
 			}
@@ -350,13 +351,13 @@ func TestReloadForgives(t *testing.T) {
 // The error that stands for another account's answer names its cause.
 func TestSuppressedErrorText(t *testing.T) {
 	core, _ := observer.New(zap.DebugLevel)
-	fake := &fakeFlow{err: &Error{Class: flow.ClassInvalidClient, Status: 401, Code: "invalid_client", Hint: "check it"}}
+	fake := &fakeFlow{err: &Error{Class: flow.ClassInvalidClient, Status: 401, Code: "invalid_client", Hint: hint.ClientRefused}}
 	m := newManager(DefaultConfig(), fake, zap.New(core), nil)
 	defer m.Close()
 	for i := range 2 {
 		_, err := m.Source(clientAccount(i, "c")).Get(t.Context())
 		e, _ := errors.AsType[*Error](err)
-		if e == nil || !strings.Contains(e.Public(), "invalid_client") || !strings.Contains(e.Public(), "check it") {
+		if e == nil || !strings.Contains(e.Public(), "invalid_client") || !strings.Contains(e.Public(), hint.ClientRefused.Remedy()) {
 			t.Errorf("account %d is told %v", i, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth/internal/flow"
 	"xoauth2-proxy/oauth/internal/tokentest"
 )
@@ -100,7 +101,7 @@ func TestClientGone(t *testing.T) {
 				if _, err := m.Source(a).Get(t.Context()); !errors.Is(err, tt.want) {
 					t.Errorf("account %d: %v", i, err)
 				}
-				if st, _ := m.State(a.ID); st.LastError == nil || st.LastError.Hint == "" {
+				if st, _ := m.State(a.ID); st.LastError == nil || st.LastError.Hint == hint.None {
 					t.Errorf("account %d: its state has no hint: %v", i, st.LastError)
 				}
 			}

@@ -41,12 +41,9 @@ func TestExplainAuthRefusal(t *testing.T) {
 		{"permanent and unknown", "example", 550, "", "go away", "", ClassLoginRefused, "scope"},
 	}
 	for _, tt := range tests {
-		class, hint := ExplainAuthRefusal(tt.provider, tt.code, tt.enhanced, tt.text, tt.challenge)
-		if class != tt.class || !strings.Contains(hint, tt.hint) {
-			t.Errorf("%s: %v, %q; want %v and %q", tt.name, class, hint, tt.class, tt.hint)
-		}
-		if len(hint) > 440 || strings.ContainsAny(hint, "\r\n") {
-			t.Errorf("%s: the hint is not fit for a reply", tt.name)
+		class, id := ExplainAuthRefusal(tt.provider, tt.code, tt.enhanced, tt.text, tt.challenge)
+		if class != tt.class || !strings.Contains(id.Remedy(), tt.hint) {
+			t.Errorf("%s: %v, %v; want %v and %q", tt.name, class, id, tt.class, tt.hint)
 		}
 	}
 }

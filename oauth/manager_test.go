@@ -14,6 +14,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/oauth/internal/flow"
 	"xoauth2-proxy/oauth/internal/httpc"
@@ -386,7 +387,7 @@ func TestInvalidate(t *testing.T) {
 	s.Invalidate(second)
 	_, err := s.Get(t.Context())
 	var e *Error
-	if !errors.Is(err, ErrTokenRefused) || !errors.As(err, &e) || e.Permanent() || e.Hint == "" {
+	if !errors.Is(err, ErrTokenRefused) || !errors.As(err, &e) || e.Permanent() || e.Hint == hint.None {
 		t.Errorf("err = %v, want ErrTokenRefused", err)
 	}
 	if n := len(ts.Requests()); n != 2 {

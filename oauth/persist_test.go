@@ -13,6 +13,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth/internal/flow"
 	"xoauth2-proxy/oauth/internal/tokentest"
 )
@@ -143,7 +144,9 @@ func TestState(t *testing.T) {
 			t.Errorf("with a token: %+v", st)
 		}
 		time.Sleep(2 * time.Hour)
-		f.set(func(f *fakeFlow) { f.err = &Error{Class: ClassInvalidGrant, Code: "invalid_grant", Hint: "consent"} })
+		f.set(func(f *fakeFlow) {
+			f.err = &Error{Class: ClassInvalidGrant, Code: "invalid_grant", Hint: hint.RefreshTokenRefused}
+		})
 		_, _ = m.Source(a).Get(t.Context())
 		st, _ = m.State(a.ID)
 		if st.HasToken || !errors.Is(st.LastError, ErrInvalidGrant) || !st.LastErrorAt.Equal(time.Now()) || !st.NextRefresh.IsZero() ||

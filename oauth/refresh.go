@@ -126,8 +126,8 @@ func (s *Source) ask(ctx context.Context, g flow.Grant, forced bool) (flow.Issue
 	got, err := s.fetch(ctx, g)
 	if s.m.clients.report(s.client, g.Account.Retry, err, time.Now()) {
 		s.m.log.Error(circuitAlerts[err.Class],
-			zap.String("client_id", g.Account.ClientID), zap.String("token_url", g.Account.TokenURL),
-			zap.Error(err), zap.String("hint", err.Hint))
+			append(err.Entry().Fields(), zap.String("client_id", g.Account.ClientID), zap.String("token_url", g.Account.TokenURL),
+				zap.Error(err))...)
 	}
 	return got, err
 }
@@ -240,7 +240,6 @@ func (s *Source) logOutcome(got flow.Issued, rotated bool, took time.Duration, e
 	if err.Permanent() && err.Class != flow.ClassInvalidClient { // the circuit of the client logs it once
 		level = zap.ErrorLevel // needs an operator
 	}
-	s.m.log.Log(level, "token refresh failed", zap.String("account", s.id),
-		zap.Stringer("class", err.Class), zap.Error(err), zap.String("hint", err.Hint),
-		zap.Duration("took", took))
+	s.m.log.Log(level, "token refresh failed", append(err.Entry().Fields(), zap.String("account", s.id),
+		zap.Stringer("class", err.Class), zap.Error(err), zap.Duration("took", took))...)
 }

@@ -60,9 +60,10 @@ func (d *dialing) open() *Error {
 func (d *dialing) Failed(err *Error, on *loop.Loop) {
 	fields := []zap.Field{zap.String("account", d.account.ID), zap.String("upstream", d.account.SMTP.String()),
 		zap.Stringer("phase", err.Phase), zap.Int("code", err.Reply.Code), zap.String("error", smtpclient.Cut(err.Error()))}
-	if class, hint, ok := err.Explain(); ok {
-		fields = append(fields, zap.Stringer("class", class), zap.String("hint", hint))
+	if class, _, ok := err.Explain(); ok {
+		fields = append(fields, zap.Stringer("class", class))
 	}
+	fields = append(fields, err.Entry().Fields()...)
 	d.shard.call(func(now time.Time) {
 		level := zap.WarnLevel
 		if err.Verdict().Account == throttle.AccountHold && !d.st.throttle.Held() {

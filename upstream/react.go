@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"cmp"
 	"errors"
 	"time"
 
@@ -49,15 +48,14 @@ func (s *shard) react(st *accountState, err *Error, now time.Time) {
 		st.throttle = throttle.New(cfg.ThrottleRecovery)
 	}
 	t, reason, most := st.throttle, failure.Quote(err), st.account.Limits.MaxConnections
-	log := s.relay.log.With(zap.String("account", st.id), zap.String("reply", reason))
+	log := s.relay.log.With(append(err.Hint.Or(v.Hint).Fields(), zap.String("account", st.id), zap.String("reply", reason))...)
 	switch v.Account {
 	case throttle.AccountHold:
 		if t.Hold(now, throttle.Refusal{Phase: err.Phase, Account: v.Account, Reason: reason}) {
 			s.relay.held.Add(1)
 			s.relay.metrics.Restrained(st.account.Provider, counters.Hold)
-			_, hint, _ := err.Explain()
 			log.Error("account held until an operator acts", zap.String("upstream", st.account.SMTP.String()), zap.Stringer("phase", err.Phase),
-				zap.String("hint", cmp.Or(hint, v.Hint.Remedy())), zap.Time("next_probe", t.NextProbe(now)))
+				zap.Time("next_probe", t.NextProbe(now)))
 		}
 	case throttle.AccountQuota:
 		if t.Quota(now, most, reason) {

@@ -119,7 +119,7 @@ func (c *accountsVerifyCmd) ask(ctx context.Context, running *adminclient.Client
 		out.err, out.Failure = err, verify.Failure{Class: "failed", Message: "the running proxy: " + err.Error()}
 	case !done.Works:
 		out.err = errors.New(done.Message)
-		out.Failure = verify.Failure{Phase: done.Phase, Class: done.Class, Message: done.Message, Hint: done.Hint, Permanent: done.Permanent}
+		out.Failure = verify.Failure{Phase: done.Phase, Class: done.Class, Message: done.Message, Hint: done.Hint, HintID: done.HintID, Permanent: done.Permanent}
 	}
 	return out
 }

@@ -147,11 +147,12 @@ type Verified struct {
 	AccountID string `json:"account_id"`
 	Works     bool   `json:"works"`
 	// Phase is how far it came, Class a short name of what failed, Hint what to
-	// do.
+	// do, HintID the entry of docs/troubleshooting.md that says more.
 	Phase   string `json:"phase"`
 	Class   string `json:"class"`
 	Message string `json:"message"`
 	Hint    string `json:"hint"`
+	HintID  string `json:"hint_id"`
 	// Permanent says that an operator must act.
 	Permanent bool `json:"permanent"`
 }
@@ -259,6 +260,7 @@ type LastError struct {
 	Class   string     `json:"class"`
 	Message string     `json:"message"`
 	Hint    string     `json:"hint,omitempty"`
+	HintID  string     `json:"hint_id,omitempty"`
 	RetryAt *time.Time `json:"retry_at,omitempty"`
 	// Permanent says that an operator must act.
 	Permanent bool `json:"permanent"`

@@ -39,7 +39,7 @@ func (f *fakeAPI) State(email string) (*State, error) {
 	st := &State{Status: Status{State: StateFailing, Detail: "for a test", Until: &at}, Account: a, Flow: "refresh_token", Hold: Hold{State: "active"}, Connections: Connections{Parked: 1, Limit: 3}, Limits: []Limit{}}
 	if strings.HasPrefix(email, "slow") {
 		st.Token = Token{Valid: true, IssuedAt: &at, AgeSeconds: 7, ExpiresAt: &at, NextRefresh: &at, RotatedAt: &at, Unsaved: true}
-		st.LastError = &LastError{At: "token", Class: "unavailable", Message: "m", Hint: "h", RetryAt: &at}
+		st.LastError = &LastError{At: "token", Class: "unavailable", Message: "m", Hint: "h", HintID: "i", RetryAt: &at}
 		st.Limits = []Limit{{Name: "messages a day", Used: 7, Max: 2000}}
 		st.Restraint = &Restraint{State: "quota", Until: &at, Reason: "550 5.4.5", Connections: 1, NextProbe: &at}
 	}

@@ -136,7 +136,7 @@ func (f *fakeAPI) VerifyOne(ctx context.Context, email string) (*Verified, error
 	f.mu.Unlock()
 	v := &Verified{Email: a.Email, AccountID: a.AccountID, Works: true}
 	if strings.HasPrefix(email, "dead") {
-		*v = Verified{a.Email, a.AccountID, false, "token", "invalid_grant", "refresh token refused", "authorize it again", true}
+		*v = Verified{a.Email, a.AccountID, false, "token", "invalid_grant", "refresh token refused", "authorize it again", "refresh-token-refused", true}
 	}
 	return v, ctx.Err()
 }

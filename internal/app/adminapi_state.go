@@ -96,6 +96,6 @@ func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) (c up
 }
 
 func lastError(at string, f verify.Failure, retry time.Time) *admin.LastError {
-	return &admin.LastError{At: at, Class: f.Class, Message: f.Message, Hint: f.Hint, Permanent: f.Permanent,
+	return &admin.LastError{At: at, Class: f.Class, Message: f.Message, Hint: f.Hint, HintID: f.HintID, Permanent: f.Permanent,
 		RetryAt: timeOf(retry)}
 }

@@ -104,7 +104,7 @@ func (a *adminAPI) VerifyOne(ctx context.Context, email string) (*admin.Verified
 	if err := a.tryLive(ctx, acct); err != nil {
 		f := verify.Explain(err)
 		done.Works, done.Phase, done.Class = false, f.Phase, f.Class
-		done.Message, done.Hint, done.Permanent = f.Message, f.Hint, f.Permanent
+		done.Message, done.Hint, done.HintID, done.Permanent = f.Message, f.Hint, f.HintID, f.Permanent
 	}
 	return done, nil
 }

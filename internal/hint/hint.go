@@ -4,7 +4,11 @@
 // docs/troubleshooting.md is generated from it.
 package hint
 
-import "iter"
+import (
+	"iter"
+
+	"go.uber.org/zap"
+)
 
 // ID names an entry. The zero value is None. Its number differs between versions.
 type ID uint16
@@ -43,6 +47,14 @@ func (id ID) Remedy() string { return table[id].remedy }
 
 // How has the exact commands, settings and pages, a line each; "" if Remedy says it all.
 func (id ID) How() string { return table[id].how }
+
+// Fields are the fields of a line of the log: the name and the remedy.
+func (id ID) Fields() []zap.Field {
+	if id == None {
+		return nil
+	}
+	return []zap.Field{zap.String("hint_id", id.String()), zap.String("hint", id.Remedy())}
+}
 
 // Or returns id, or other if id is None.
 func (id ID) Or(other ID) ID {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream"
 )
@@ -14,9 +15,11 @@ type Failure struct {
 	Phase string `json:"phase"`
 	// Class is a short name in snake_case.
 	Class string `json:"class"`
-	// Message is what happened, Hint what to do; one line each.
+	// Message is what happened, Hint what to do; one line each. HintID names the entry of
+	// the catalogue that Hint is from.
 	Message string `json:"message"`
 	Hint    string `json:"hint"`
+	HintID  string `json:"hint_id"`
 	// Permanent says that a person must act.
 	Permanent bool `json:"permanent"`
 }
@@ -37,17 +40,21 @@ func Explain(err error) Failure {
 		f.Phase, f.Class = up.Phase.String(), strings.ReplaceAll(strings.ToLower(up.Phase.String()), " ", "_")+"_failed"
 	}
 	if token, ok := errors.AsType[*oauth.Error](err); ok {
-		f.Phase, f.Class, f.Hint, f.Permanent = "token", token.Class.String(), token.Hint, token.Permanent()
-		f.Message = strings.TrimSuffix(token.Public(), ": "+token.Hint)
+		f.Phase, f.Class, f.Permanent = "token", token.Class.String(), token.Permanent()
+		f.explain(token.Entry())
+		f.Message = strings.TrimSuffix(token.Public(), ": "+f.Hint)
 		if token.Err != nil {
 			f.Message += ": " + token.Err.Error()
 		}
 		return f
 	}
 	if login {
-		if class, hint, ok := up.Explain(); ok {
-			f.Class, f.Hint, f.Permanent = class.String(), hint, class.Permanent()
+		if class, _, ok := up.Explain(); ok {
+			f.Class, f.Permanent = class.String(), class.Permanent()
 		}
+		f.explain(up.Entry())
 	}
 	return f
 }
+
+func (f *Failure) explain(id hint.ID) { f.HintID, f.Hint = id.String(), id.Remedy() }

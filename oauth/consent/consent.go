@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/oauth/internal/flow"
 	"xoauth2-proxy/oauth/internal/httpc"
@@ -65,7 +66,7 @@ func (z *Authorizer) Close() { z.flows.Close() }
 func check(endpoints ...string) error {
 	for _, e := range endpoints {
 		if httpc.CheckURL(e) != nil {
-			return &oauth.Error{Class: oauth.ClassMisconfigured, Err: errAuthURL, Hint: "check the URLs of the provider"}
+			return &oauth.Error{Class: oauth.ClassMisconfigured, Err: errAuthURL, Hint: hint.ConsentURLs}
 		}
 	}
 	return nil
@@ -115,7 +116,7 @@ func (z *Authorizer) result(client *account.Account, got flow.Issued, err *oauth
 		return nil, explain(err)
 	default:
 		return nil, &oauth.Error{Class: oauth.ClassMisconfigured, Err: errNoRefreshToken,
-			Hint: "ask for offline access: the scope offline_access at Microsoft; at Google, withdraw the consent at https://myaccount.google.com/permissions and give it again"}
+			Hint: hint.ConsentNotOffline}
 	}
 	r := &Result{RefreshToken: got.Refresh, Scope: got.Scope,
 		SentSecret: client.Certificate == "" && !client.ClientSecret.IsZero()}

@@ -248,7 +248,7 @@ func TestAuthCodeRefused(t *testing.T) {
 	}
 	_, err := r.Wait(t.Context())
 	e, _ := errors.AsType[*oauth.Error](err)
-	if !errors.Is(err, flow.ErrInteractionRequired) || !strings.Contains(e.Hint, "administrator") {
+	if !errors.Is(err, flow.ErrInteractionRequired) || !strings.Contains(e.Hint.Remedy(), "administrator") {
 		t.Errorf("err = %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"time"
 
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/oauth/internal/flow"
 )
@@ -35,7 +36,7 @@ type Prompt struct {
 // an *oauth.Error, or the cause of ctx's end.
 func (z *Authorizer) DeviceAuthorize(ctx context.Context, show func(Prompt)) (*Result, error) {
 	if z.cfg.DeviceURL == "" {
-		return nil, &oauth.Error{Class: oauth.ClassMisconfigured, Err: errNoDeviceFlow, Hint: "use a browser instead"}
+		return nil, &oauth.Error{Class: oauth.ClassMisconfigured, Err: errNoDeviceFlow, Hint: hint.ConsentNoDeviceCode}
 	}
 	if err := check(z.cfg.DeviceURL, z.cfg.Account.TokenURL); err != nil {
 		return nil, err
@@ -72,7 +73,7 @@ func (z *Authorizer) poll(ctx context.Context, d flow.DeviceCode, expiry time.Ti
 		interval = defaultPoll
 	}
 	client := z.cfg.Account
-	unanswered := &oauth.Error{Class: oauth.ClassInteractionRequired, Code: "expired_token", Hint: codeHints["expired_token"]}
+	unanswered := &oauth.Error{Class: oauth.ClassInteractionRequired, Code: "expired_token", Hint: hint.ConsentTooLate}
 	last := unanswered // why there is no token
 	var least float64  // seconds that the endpoint asked us to wait
 	for {

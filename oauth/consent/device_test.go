@@ -151,7 +151,7 @@ func TestPollingEnds(t *testing.T) {
 			p := &polled{answers: []http.HandlerFunc{tt.answer}}
 			_, err := p.authorize(t)
 			e, _ := errors.AsType[*oauth.Error](err)
-			if !errors.Is(err, tt.want) || !strings.Contains(e.Hint, tt.hint) || len(p.polls) != 1 {
+			if !errors.Is(err, tt.want) || !strings.Contains(e.Hint.Remedy(), tt.hint) || len(p.polls) != 1 {
 				t.Errorf("%v, hint %q, %d polls", err, e.Hint, len(p.polls))
 			}
 		})

@@ -75,7 +75,7 @@ func TestConsentRefusals(t *testing.T) {
 			}
 			err := refused(t, tt.code, description)
 			e, ok := errors.AsType[*oauth.Error](err)
-			if !ok || !strings.Contains(e.Hint, tt.hint) || tt.hint != used && strings.Contains(e.Hint, used) {
+			if !ok || !strings.Contains(e.Hint.Remedy(), tt.hint) || tt.hint != used && strings.Contains(e.Hint.Remedy(), used) {
 				t.Errorf("%s: %s %s: %v, want %q", way, tt.code, tt.number, err, tt.hint)
 				continue
 			}
@@ -86,7 +86,7 @@ func TestConsentRefusals(t *testing.T) {
 	}
 	for number := range numberHints {
 		if e := explain(&oauth.Error{Class: oauth.ClassInvalidGrant, Code: "invalid_grant", ProviderCode: number}); e.Hint != numberHints[number] {
-			t.Errorf("%s: %q", number, e.Hint)
+			t.Errorf("%s: %v", number, e.Hint)
 		}
 	}
 }

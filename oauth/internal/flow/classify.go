@@ -11,6 +11,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 )
 
 // MaxRetryAfter is the longest wait that an endpoint can impose: a mistaken
@@ -49,45 +50,31 @@ var errorClasses = map[string]Class{
 	"rate_limit_exceeded":        ClassThrottled, // Google
 }
 
-// Hints for the operator.
-const (
-	HintReconsent    = "authorize the account again and put the new refresh token into the accounts file"
-	hintInvalid      = "the refresh token is expired, revoked or of another client (Google: password changed, 6 months unused, or 7 days old while the consent screen is in testing); " + HintReconsent
-	hintClient       = "check client_id and client_secret; every account of this client is affected"
-	hintRequest      = "check token URL, tenant, client_id and scope of the account"
-	HintScope        = "check the scope of the account: it must be one that was consented to"
-	hintUnknown      = "the provider refuses the request for a reason that the proxy does not know: look at its text in the log, and act on it; a reload or a release of the account has it asked again"
-	hintEndpoint     = "check the token URL of the account: the server that it names has no token endpoint there"
-	hintPublicClient = "the client is public and must send no secret: leave client_secret out, or set send_client_secret to false"
-	hintOwnTenant    = "the application belongs to one tenant, and the request names none or another one: set the account's tenant to the application's own"
-	hintRapt         = "the session control of the user's Google Workspace wants the user to sign in again: have its administrator trust the client or exempt the user (Google Admin console, Google Cloud session control), then " + HintReconsent
-	hintInteraction  = "sign in as this user once to see what is asked for, then " + HintReconsent
-)
-
-// LoopDetected is the ProviderCode of a client that asks for tokens in a loop.
-const LoopDetected = aadsts + "50196"
-
 // classHints are for failures of which nothing more precise is known.
-var classHints = map[Class]string{
-	ClassInvalidGrant:        hintInvalid,
-	ClassInteractionRequired: hintInteraction,
-	ClassInvalidClient:       hintClient,
-	ClassMisconfigured:       hintRequest,
-	ClassNoEndpoint:          hintEndpoint,
-	ClassTokenRefused:        "check that the token is for SMTP (scope), that its user may send as the mailbox, and that SMTP AUTH is enabled for it",
-	ClassStore:               "the newest refresh token of the account is in it: see the log, then restart the proxy",
-	ClassMailboxes:           "try again in some minutes, or raise oauth.max_mailboxes",
-	ClassRemoved:             "log in again",
+var classHints = map[Class]hint.ID{
+	ClassUnavailable:         hint.TokenEndpointDown,
+	ClassThrottled:           hint.TokenEndpointBusy,
+	ClassInvalidGrant:        hint.RefreshTokenRefused,
+	ClassInteractionRequired: hint.InteractionRequired,
+	ClassInvalidClient:       hint.ClientRefused,
+	ClassMisconfigured:       hint.TokenRequestWrong,
+	ClassNoEndpoint:          hint.NoTokenEndpoint,
+	ClassTokenRefused:        hint.TokenNotForSMTP,
+	ClassStore:               hint.TokenStoreUnreadable,
+	ClassMailboxes:           hint.TooManyMailboxes,
+	ClassRemoved:             hint.AccountChanged,
+	ClassClosed:              hint.ShuttingDown,
+	ClassLoginRefused:        hint.LoginRefused,
 }
 
 // codeHints are for those values of "error" whose class says too little.
-var codeHints = map[string]string{
-	"invalid_scope":         HintScope,
-	"invalid_resource":      HintScope,
-	"deleted_client":        "the OAuth client was deleted at the provider (Google deletes clients that were not used for six months): restore it within 30 days, or make another one and authorize all its accounts again",
-	"disabled_client":       "the OAuth client is disabled at the provider: enable it there; every account of this client is affected",
-	"admin_policy_enforced": "a policy of the user's organization does not let this client have the scope: have its administrator trust the client (Google Admin console, API controls), then " + HintReconsent,
-	"org_internal":          "the OAuth client is for users of its own organization only: use a client of the user's organization, or make the user type of the consent screen external",
+var codeHints = map[string]hint.ID{
+	"invalid_scope":         hint.ScopeRefused,
+	"invalid_resource":      hint.ScopeRefused,
+	"deleted_client":        hint.ClientDeleted,
+	"disabled_client":       hint.ClientDisabled,
+	"admin_policy_enforced": hint.AdminPolicy,
+	"org_internal":          hint.InternalClient,
 }
 
 // numbers is the meaning of the numbers in Microsoft's answers, and of what Google says
@@ -96,42 +83,45 @@ var codeHints = map[string]string{
 // its own class is passing.
 var numbers = map[string]struct {
 	class Class
-	hint  string
+	hint  hint.ID
 }{
-	"70000":     {ClassInvalidGrant, "the refresh token is invalid for this client or endpoint; " + HintReconsent},
-	"70008":     {ClassInvalidGrant, "the refresh token expired; " + HintReconsent},
-	"700082":    {ClassInvalidGrant, "the refresh token expired because it was not used for too long; " + HintReconsent},
-	"50173":     {ClassInvalidGrant, "the user's sessions were revoked or the password was changed; " + HintReconsent},
-	"50076":     {ClassInteractionRequired, "multi-factor authentication is required; " + HintReconsent},
-	"50079":     {ClassInteractionRequired, "the user must enrol for multi-factor authentication; " + HintReconsent},
-	"50057":     {ClassInteractionRequired, "the user is disabled in the tenant; enable it, then " + HintReconsent},
-	"50034":     {ClassInteractionRequired, "the user does not exist in the tenant; check the account and the tenant of its token URL"},
-	"53003":     {ClassInteractionRequired, "a conditional access policy blocks the sign-in; have it exempt this client"},
-	"65001":     {ClassInteractionRequired, "nobody has consented to the scope for this client; consent, then " + HintReconsent},
-	"7000215":   {ClassInvalidClient, "client_secret is wrong; put in the secret's value, not its ID"},
-	"7000222":   {ClassInvalidClient, "client_secret has expired; create a new one in the app registration"},
-	"70002":     {ClassInvalidClient, "the client's credentials are refused; check client_secret, and leave it out for a public client"},
-	"700016":    {ClassInvalidClient, "the application is not known in the tenant; check client_id and the tenant of the token URL"},
-	"7000218":   {ClassInvalidClient, "the provider wants a client_secret: set send_client_secret to true for the account, or allow public client flows in the app registration"},
-	"700025":    {ClassInvalidClient, hintPublicClient},
-	"90023":     {ClassInvalidClient, hintPublicClient},
-	"700027":    {ClassInvalidClient, "the client's certificate is not the one of the app registration, or has expired there; upload it there, and check client_certificate and client_private_key"},
-	"700024":    {ClassInvalidClient, "the client's assertion is not valid now; check the clock of this machine"},
-	"7000229":   {ClassInvalidClient, "the application has no service principal in the tenant; have an administrator of the tenant consent to it"},
-	"90002":     {ClassMisconfigured, "the tenant does not exist; check the token URL"},
-	"50194":     {ClassMisconfigured, hintOwnTenant},
-	"900023":    {ClassMisconfigured, hintOwnTenant},
-	"50059":     {ClassMisconfigured, hintOwnTenant},
-	"9002331":   {ClassMisconfigured, "the application is for personal accounts only; set the tenant consumers"},
-	invalidRAPT: {ClassInteractionRequired, hintRapt},
-	"900144":    {ClassMisconfigured, "a parameter is missing, usually the scope; set the scope of the account"},
-	"50033":     {ClassUnavailable, ""},
-	"50087":     {ClassUnavailable, ""},
-	"90006":     {ClassUnavailable, ""},
-	"70012":     {ClassUnavailable, ""},
-	"40010":     {ClassUnavailable, ""},
-	"50196":     {ClassThrottled, "the endpoint sees a loop of token requests; find what else uses this client and user"},
+	"70000":     {ClassInvalidGrant, hint.RefreshTokenInvalid},
+	"70008":     {ClassInvalidGrant, hint.RefreshTokenExpired},
+	"700082":    {ClassInvalidGrant, hint.RefreshTokenUnused},
+	"50173":     {ClassInvalidGrant, hint.SessionsRevoked},
+	"50076":     {ClassInteractionRequired, hint.MFARequired},
+	"50079":     {ClassInteractionRequired, hint.MFAEnrolment},
+	"50057":     {ClassInteractionRequired, hint.UserDisabled},
+	"50034":     {ClassInteractionRequired, hint.UserUnknown},
+	"53003":     {ClassInteractionRequired, hint.ConditionalAccess},
+	"65001":     {ClassInteractionRequired, hint.ConsentMissing},
+	"7000215":   {ClassInvalidClient, hint.ClientSecretWrong},
+	"7000222":   {ClassInvalidClient, hint.ClientSecretExpired},
+	"70002":     {ClassInvalidClient, hint.ClientCredentialsRefused},
+	"700016":    {ClassInvalidClient, hint.ClientUnknown},
+	"7000218":   {ClassInvalidClient, hint.ClientSecretNeeded},
+	"700025":    {ClassInvalidClient, hint.ClientSecretUnwanted},
+	"90023":     {ClassInvalidClient, hint.ClientSecretUnwanted},
+	"700027":    {ClassInvalidClient, hint.ClientCertificateRefused},
+	"700024":    {ClassInvalidClient, hint.ClientAssertionTime},
+	"7000229":   {ClassInvalidClient, hint.ServicePrincipalMissing},
+	"90002":     {ClassMisconfigured, hint.TenantUnknown},
+	"50194":     {ClassMisconfigured, hint.TenantOfClient},
+	"900023":    {ClassMisconfigured, hint.TenantOfClient},
+	"50059":     {ClassMisconfigured, hint.TenantOfClient},
+	"9002331":   {ClassMisconfigured, hint.PersonalAccountsOnly},
+	invalidRAPT: {ClassInteractionRequired, hint.SessionControl},
+	"900144":    {ClassMisconfigured, hint.ScopeMissing},
+	"50033":     {ClassUnavailable, hint.None},
+	"50087":     {ClassUnavailable, hint.None},
+	"90006":     {ClassUnavailable, hint.None},
+	"70012":     {ClassUnavailable, hint.None},
+	"40010":     {ClassUnavailable, hint.None},
+	"50196":     {ClassThrottled, hint.TokenLoop},
 }
+
+// LoopDetected is the ProviderCode of a client that asks for tokens in a loop.
+const LoopDetected = aadsts + "50196"
 
 // classify turns an error of x/oauth2 into an *Error without any of the secrets.
 // x/oauth2's own error has the whole reply in it and is dropped.
@@ -165,12 +155,12 @@ func classify(err error, secrets []string, now time.Time) *Error {
 	case numbered:
 		e.Class = known.class
 	case isRefusal(e.Status, answer.ErrorCode):
-		e.Class, e.Hint = ClassMisconfigured, hintUnknown
+		e.Class, e.Hint = ClassMisconfigured, hint.TokenRequestRefused
 		return e
 	case e.Status == http.StatusNotFound || e.Status == http.StatusMethodNotAllowed:
 		e.Class = ClassNoEndpoint
 	}
-	e.Hint = hint(e, answer.ErrorCode, known.hint)
+	e.Hint = hintOf(e, answer.ErrorCode, known.hint)
 	return e
 }
 
@@ -218,44 +208,39 @@ func decodeAnswer(answer *oauth2.RetrieveError) {
 
 // flowHints say what a refusal means in a flow without a refresh token: the usual
 // hint is about refresh tokens.
-var flowHints = map[account.Flow]map[string]string{
+var flowHints = map[account.Flow]map[string]hint.ID{
 	account.FlowClientCredentials: {
-		"invalid_grant": "check tenant, client_id and scope of the account; app-only access needs a token URL with the tenant in it",
-		"invalid_scope": "the scope of an application ends in /.default, such as https://outlook.office365.com/.default",
+		"invalid_grant": hint.AppOnlyRefused,
+		"invalid_scope": hint.AppOnlyScope,
 	},
 	account.FlowServiceAccount: {
-		"invalid_grant":       "check the clock of this machine, that the mailbox exists, and that the key of the service account was not deleted",
-		"unauthorized_client": "allow the service account's client ID the scope https://mail.google.com/ in the Google Admin console (domain-wide delegation)",
-		"invalid_client":      "check client_email and private_key of the service account; every mailbox of it is affected",
-		"access_denied":       "allow the service account's client ID the scope https://mail.google.com/ in the Google Admin console (domain-wide delegation)",
+		"invalid_grant":       hint.ServiceAccountRefused,
+		"unauthorized_client": hint.DomainWideDelegation,
+		"invalid_client":      hint.ServiceAccountKey,
+		"access_denied":       hint.DomainWideDelegation,
 	},
 	account.FlowExternal: {
-		"invalid_grant":  "the operator's own token service refuses the account; see there",
-		"invalid_client": "the operator's own token service refuses the proxy; check client_secret, which is sent to it as bearer token",
+		"invalid_grant":  hint.TokenServiceRefusesAccount,
+		"invalid_client": hint.TokenServiceRefusesProxy,
 	},
 }
 
 // hintForFlow replaces a hint about refresh tokens in flows that have none.
 func hintForFlow(e *Error, a *account.Account) {
-	if h := flowHints[a.TokenFlow()][e.Code]; h != "" && !e.NumberKnown() && e.Permanent() {
+	if h := flowHints[a.TokenFlow()][e.Code]; h != hint.None && !e.NumberKnown() && e.Permanent() {
 		e.Hint = h
 	}
 }
 
-// hint chooses the hint for the operator.
-func hint(e *Error, code, numbered string) string {
+// hintOf chooses the hint for the operator. Failures that pass need none.
+func hintOf(e *Error, code string, numbered hint.ID) hint.ID {
 	switch {
-	case e.Class == ClassUnavailable:
-		if e.Status >= 300 && e.Status < 400 {
-			return "the token URL answers with a redirect; check it"
-		}
-		return ""
-	case numbered != "":
+	case e.Class == ClassUnavailable && e.Status >= 300 && e.Status < 400:
+		return hint.TokenURLRedirects
+	case e.Class == ClassUnavailable, e.Class == ClassThrottled:
 		return numbered
-	case codeHints[code] != "":
-		return codeHints[code]
 	}
-	return e.Class.Hint()
+	return numbered.Or(codeHints[code]).Or(e.Class.Hint())
 }
 
 func isKnownCode(code string) bool {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
@@ -64,7 +65,7 @@ func TestClassify(t *testing.T) {
 			if !errors.Is(e, tt.want) || e.Permanent() != tt.permanent {
 				t.Errorf("%v (permanent %v), want %v (%v)", e, e.Permanent(), tt.want, tt.permanent)
 			}
-			if !strings.Contains(e.Hint, tt.hint) || tt.hint == "" && e.Hint != "" {
+			if !strings.Contains(e.Hint.Remedy(), tt.hint) || tt.hint == "" && e.Hint != hint.None {
 				t.Errorf("hint %q, want %q in it", e.Hint, tt.hint)
 			}
 			if e.RetryAfter != 2*time.Minute || e.Status != tt.status || e.Code != tt.code {
@@ -140,7 +141,7 @@ func TestAADSTS(t *testing.T) {
 		if e.RefreshTokenDead() != tt.dead {
 			t.Errorf("%s: the refresh token is dead: %t, want %t", tt.number, e.RefreshTokenDead(), tt.dead)
 		}
-		if !strings.Contains(e.Hint, tt.hint) || e.ProviderCode != shown {
+		if !strings.Contains(e.Hint.Remedy(), tt.hint) || e.ProviderCode != shown {
 			t.Errorf("%s: hint %q, want %q in it; code %q", tt.number, e.Hint, tt.hint, e.ProviderCode)
 		}
 	}
@@ -154,11 +155,11 @@ func TestAADSTS(t *testing.T) {
 func TestErrorTexts(t *testing.T) {
 	e := &Error{
 		Class: ClassInvalidGrant, Code: "invalid_grant", ProviderCode: "AADSTS700082", Status: 400,
-		Description: "AADSTS700082: The refresh token has expired\r\n250 OK", Hint: "authorize the account again",
+		Description: "AADSTS700082: The refresh token has expired\r\n250 OK", Hint: hint.AccountChanged,
 	}
 	const (
 		wantError  = `oauth: refresh token refused (HTTP 400, invalid_grant, AADSTS700082): "AADSTS700082: The refresh token has expired\r\n250 OK"`
-		wantPublic = "refresh token refused (invalid_grant, AADSTS700082): authorize the account again"
+		wantPublic = "refresh token refused (invalid_grant, AADSTS700082): log in again"
 	)
 	if got := e.Error(); got != wantError {
 		t.Errorf("Error()\n got %s\nwant %s", got, wantError)
@@ -212,7 +213,7 @@ func TestNumberBeforeWord(t *testing.T) {
 		}
 		for word, class := range errorClasses {
 			for number, known := range numbers {
-				if number == invalidRAPT || known.hint == "" {
+				if number == invalidRAPT || known.hint == hint.None {
 					continue
 				}
 				if e := refused(word, number); e.Permanent() && e.Hint != known.hint {
@@ -220,7 +221,7 @@ func TestNumberBeforeWord(t *testing.T) {
 				}
 			}
 			e, plain := refused(word, "99999999"), refused(word, "")
-			if class.Permanent() && (e.Hint == "" || e.Hint != plain.Hint) {
+			if class.Permanent() && (e.Hint == hint.None || e.Hint != plain.Hint) {
 				t.Errorf("%s: %s with an unknown number: hint %q, without one %q", flow, word, e.Hint, plain.Hint)
 			}
 		}
@@ -230,7 +231,7 @@ func TestNumberBeforeWord(t *testing.T) {
 		tokentest.GiveJSON(w, 400, map[string]any{"error": "invalid_grant", "error_description": "Bad Request", "error_subtype": "invalid_rapt"})
 	})
 	_, err := fetch(t, testFlows(t), tokentest.Account(ts.URL), time.Minute)
-	if e, ok := errors.AsType[*Error](err); !ok || !strings.Contains(e.Hint, "session control") {
+	if e, ok := errors.AsType[*Error](err); !ok || !strings.Contains(e.Hint.Remedy(), "session control") {
 		t.Errorf("%v", err)
 	}
 }

@@ -11,12 +11,13 @@ import (
 	"golang.org/x/oauth2/jwt"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 )
 
 // refreshToken is the refresh_token grant of RFC 6749 section 6.
 func (f *Flows) refreshToken(ctx context.Context, g Grant) (Issued, *Error) {
 	if g.Refresh.IsZero() {
-		return Issued{}, &Error{Class: ClassMisconfigured, Hint: "the account has no refresh token"}
+		return Issued{}, &Error{Class: ClassMisconfigured, Hint: hint.RefreshTokenMissing}
 	}
 	return f.Ask(ctx, g, withScope(g.Account, url.Values{
 		"grant_type":    {"refresh_token"},
@@ -29,7 +30,7 @@ func (f *Flows) refreshToken(ctx context.Context, g Grant) (Issued, *Error) {
 func (f *Flows) clientCredentials(ctx context.Context, g Grant) (Issued, *Error) {
 	a := g.Account
 	if a.ClientSecret.IsZero() && a.Certificate == "" {
-		return Issued{}, &Error{Class: ClassMisconfigured, Hint: "the account needs client_secret, or a client certificate with its private key"}
+		return Issued{}, &Error{Class: ClassMisconfigured, Hint: hint.ClientWithoutSecret}
 	}
 	got, err := f.Ask(ctx, g, withScope(a, url.Values{}))
 	got.Refresh = account.Secret{}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth/internal/tokentest"
 )
 
@@ -78,7 +79,7 @@ func TestErrorCodes(t *testing.T) {
 			if !ok || e.Class != tt.class || e.Permanent() != (tt.auth == 535) {
 				t.Fatalf("%v, want class %v", err, tt.class)
 			}
-			if !strings.Contains(e.Hint, tt.hint) || tt.hint == "" && e.Hint != "" {
+			if !strings.Contains(e.Hint.Remedy(), tt.hint) || tt.hint == "" && e.Hint != hint.None {
 				t.Errorf("hint %q, want %q in it", e.Hint, tt.hint)
 			}
 			if p := e.Public(); len(p) >= maxPublic || strings.ContainsFunc(p, func(r rune) bool { return r < ' ' || r > '~' }) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth/internal/httpc"
 )
 
@@ -119,8 +120,8 @@ func (c Class) String() string { return classes[c].label }
 // settings helps.
 func (c Class) Permanent() bool { return c >= ClassInvalidGrant }
 
-// Hint returns what the operator should do when nothing more precise is known.
-func (c Class) Hint() string { return classHints[c] }
+// Hint explains the class, for want of something more precise.
+func (c Class) Hint() hint.ID { return classHints[c] }
 
 // Error is why there is no token. It is immutable and holds no secret.
 type Error struct {
@@ -134,8 +135,9 @@ type Error struct {
 	// Description is the endpoint's text for people: remote text, without
 	// secrets, cut. Not for SMTP replies.
 	Description string
-	// Hint says what the operator should do.
-	Hint string
+	// Hint says what the operator should do, in words that Public ends with; None if there
+	// is nothing to do. See Entry.
+	Hint hint.ID
 	// Status is the HTTP status, 0 when there was no answer.
 	Status int
 	// RetryAfter is how long the endpoint asked us to wait, 0 if it did not.
@@ -148,6 +150,9 @@ type Error struct {
 
 // IsLogged returns Logged, to those who know no more of the error.
 func (e *Error) IsLogged() bool { return e.Logged }
+
+// Entry explains the error; it is never None.
+func (e *Error) Entry() hint.ID { return e.Hint.Or(e.Class.Hint()) }
 
 // Permanent reports whether asking again is of no use before an operator acted.
 func (e *Error) Permanent() bool { return e.Class.Permanent() }
@@ -166,7 +171,7 @@ func (e *Error) RefreshTokenDead() bool {
 
 // NumberKnown reports whether Hint says what ProviderCode means.
 func (e *Error) NumberKnown() bool {
-	return numbers[strings.TrimPrefix(e.ProviderCode, aadsts)].hint != ""
+	return numbers[strings.TrimPrefix(e.ProviderCode, aadsts)].hint != hint.None
 }
 
 // EndpointDown reports whether the endpoint itself cannot be reached or does not
@@ -213,8 +218,8 @@ const maxPublic = 440
 // printable ASCII. Of the endpoint's words it has the error codes alone.
 func (e *Error) Public() string {
 	s := e.summary(false)
-	if e.Hint != "" {
-		s += ": " + e.Hint
+	if e.Hint != hint.None {
+		s += ": " + e.Hint.Remedy()
 	}
 	if len(s) > maxPublic {
 		s = s[:maxPublic]

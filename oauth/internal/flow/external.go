@@ -15,6 +15,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth/internal/httpc"
 )
 
@@ -107,9 +108,9 @@ func bareToken(printed []byte) []byte {
 // commandError is a failure of the command itself. It counts as passing, unless the
 // command cannot be started.
 func commandError(cause error) *Error {
-	e := &Error{Err: cause, Hint: "run the token command by hand; it must print an access token, alone or as access_token with expires_in in a JSON object"}
+	e := &Error{Err: cause, Hint: hint.TokenCommandFailed}
 	if errors.Is(cause, errCommandStart) {
-		e.Class, e.Hint = ClassMisconfigured, "check the path of the token command and that the proxy may run it"
+		e.Class, e.Hint = ClassMisconfigured, hint.TokenCommandCannotStart
 	}
 	return e
 }

@@ -147,7 +147,7 @@ func TestFlowErrors(t *testing.T) {
 			a.ID = tt.name
 			_, err := fetch(t, f, a, time.Minute)
 			e, ok := errors.AsType[*Error](err)
-			if !errors.Is(err, tt.want) || !ok || !e.Permanent() || !strings.Contains(e.Hint, tt.hint) {
+			if !errors.Is(err, tt.want) || !ok || !e.Permanent() || !strings.Contains(e.Hint.Remedy(), tt.hint) {
 				t.Errorf("%v, hint %q; want %v with %q", err, e.Hint, tt.want, tt.hint)
 			}
 		})
@@ -263,7 +263,7 @@ func TestTokenCommand(t *testing.T) {
 			}
 			_, err := fetch(t, testFlows(t), commandAccount(t, tt.command), timeout)
 			e, _ := errors.AsType[*Error](err)
-			if !errors.Is(err, tt.want) || !strings.Contains(e.Hint, tt.hint) {
+			if !errors.Is(err, tt.want) || !strings.Contains(e.Hint.Remedy(), tt.hint) {
 				t.Errorf("%v, hint %q", err, e.Hint)
 			}
 			if strings.Contains(err.Error(), "S3CRET") || strings.Contains(err.Error(), "ya29") {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"syscall"
 
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth/internal/httpc"
 )
 
@@ -34,25 +35,25 @@ func Local(err error) *Error {
 	e := &Error{Err: localCause(err)}
 	switch {
 	case errors.Is(e.Err, httpc.ErrURL):
-		e.Class, e.Hint = ClassMisconfigured, "check the token URL of the account"
+		e.Class, e.Hint = ClassMisconfigured, hint.TokenURLWrong
 	case errors.Is(e.Err, errUntrusted):
-		e.Hint = "if the endpoint has a private certificate authority, name it as ca_file"
+		e.Hint = hint.TokenCAMissing
 	case errors.Is(e.Err, httpc.ErrCAFile):
-		e.Hint = "check ca_file"
+		e.Hint = hint.TokenCAFile
 	case errors.Is(e.Err, httpc.ErrProxyURL):
-		e.Class, e.Hint = ClassMisconfigured, "check the proxy for token requests"
+		e.Class, e.Hint = ClassMisconfigured, hint.TokenProxyURL
 	case errors.Is(e.Err, httpc.ErrProxyAuth):
-		e.Hint = "check user and password in the URL of the proxy for token requests"
+		e.Hint = hint.TokenProxyAuth
 	case errors.Is(e.Err, httpc.ErrProxy):
-		e.Hint = "check that the proxy for token requests may connect to the token endpoint"
+		e.Hint = hint.TokenProxyRefuses
 	case errors.Is(e.Err, httpc.ErrNoIPv6):
-		e.Hint = "give this host IPv6, or have the token URL, or the proxy for token requests, name a host with an IPv4 address"
+		e.Hint = hint.TokenNoIPv6
 	case errors.Is(e.Err, errPrivateKey), errors.Is(e.Err, errCertificateKey), errors.Is(e.Err, errKeyKind):
-		e.Class, e.Hint = ClassMisconfigured, "check certificate and private key of the account"
+		e.Class, e.Hint = ClassMisconfigured, hint.ClientKeys
 	case errors.Is(e.Err, errFlow):
-		e.Class, e.Hint = ClassMisconfigured, "check the flow of the account"
+		e.Class, e.Hint = ClassMisconfigured, hint.FlowUnknown
 	case errors.Is(e.Err, httpc.ErrMalformedReply), errors.Is(e.Err, errTokenType):
-		e.Hint = "check that the token URL is a token endpoint"
+		e.Hint = hint.NotTokenEndpoint
 	}
 	return e
 }

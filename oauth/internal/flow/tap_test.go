@@ -54,7 +54,7 @@ func TestBareToken(t *testing.T) {
 		switch e, _ := errors.AsType[*Error](err); {
 		case tt.good && (err != nil || got.Access != token || time.Until(got.Expiry) < 50*time.Minute):
 			t.Errorf("%q: %q, %v", tt.printed, got.Access, err)
-		case !tt.good && (!errors.Is(err, errCommandReply) || strings.Contains(e.Hint, "token URL") || !strings.Contains(e.Hint, "alone")):
+		case !tt.good && (!errors.Is(err, errCommandReply) || strings.Contains(e.Hint.Remedy(), "token URL") || !strings.Contains(e.Hint.Remedy(), "alone")):
 			t.Errorf("%q: %q, %v", tt.printed, got.Access, err)
 		}
 		if got, err := fetch(t, testFlows(t), shellAccount(`cat "$0"; exit 3`, path), time.Minute); !errors.Is(err, errCommand) || got.Access != "" {

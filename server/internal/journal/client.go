@@ -49,7 +49,7 @@ func (j *Journal) Reply(c Client, r codec.Reply) {
 	switch r.Code {
 	case 421, 451, 452, 504, 530, 552, 553, 554:
 		if r != codec.ReplyShutdown {
-			j.Refused(c, "client refused with "+strconv.Itoa(r.Code), r.Text)
+			j.Refused(c, "client refused with "+strconv.Itoa(r.Code), r.Text, r.Hint.Fields()...)
 		}
 	}
 }
@@ -62,5 +62,5 @@ func (j *Journal) Outcome(c Client, r codec.Reply, recipients int, octets int64,
 		text = "message accepted"
 	}
 	j.put(line{text: text, fields: append(append(c.fields(), zap.Int("code", r.Code), zap.Stringer("reply", r),
-		zap.Int("recipients", recipients), zap.Int64("octets", octets)), more...)})
+		zap.Int("recipients", recipients), zap.Int64("octets", octets)), append(more, r.Hint.Fields()...)...)})
 }

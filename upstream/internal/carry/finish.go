@@ -64,7 +64,7 @@ func (r *Relay) logResult(level zapcore.Level, sid uint64, id string, res Result
 	if res.Err == nil {
 		fields = append(fields, zap.String("upstream", res.Upstream), zap.Stringer("phase", res.Phase))
 	}
-	line.Write(append(fields, res.Why()...)...)
+	line.Write(append(append(fields, res.Why()...), res.Reply.Hint.Fields()...)...)
 }
 
 // Why returns the fields of the log that say why a message was not accepted, none if it was.

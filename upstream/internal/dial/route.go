@@ -8,14 +8,15 @@ import (
 	"syscall"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 )
 
 // RouteError says that nothing on the way to the host can work as things are set on this
 // host: a person must act, and the provider has no part in it.
 type RouteError struct {
-	// Text is what is wrong, Hint what to do; one line of ASCII each.
-	Text, Hint string
-	cause      error // of the system; may be nil
+	Text  string // what is wrong; one line of ASCII
+	Hint  hint.ID
+	cause error // of the system; may be nil
 }
 
 // Error implements error.
@@ -29,8 +30,6 @@ func (e *RouteError) Error() string {
 // Unwrap returns the error of the system, nil if there is none.
 func (e *RouteError) Unwrap() error { return e.cause }
 
-const hintSource = "give the address to an interface of this host, or change the ip_address of the account or take it out"
-
 // otherFamily is for a source address of an account, the host of which has only
 // addresses of another family.
 func otherFamily(host string, source netip.Addr) error {
@@ -40,7 +39,7 @@ func otherFamily(host string, source netip.Addr) error {
 	}
 	return &RouteError{
 		Text: fmt.Sprintf("the account's ip_address %v is of %s, and %s has only %s addresses", source, have, host, want),
-		Hint: "change the ip_address of the account to one of " + want + " or take it out",
+		Hint: hint.SourceFamily,
 	}
 }
 
@@ -48,7 +47,7 @@ func otherFamily(host string, source netip.Addr) error {
 func ipv6Off(host string) error {
 	return &RouteError{
 		Text: host + " has only IPv6 addresses, and global.smtp.use_ipv6 is false",
-		Hint: "set global.smtp.use_ipv6 to true if this host has IPv6; else name a host with an IPv4 address",
+		Hint: hint.IPv6Off,
 	}
 }
 
@@ -60,8 +59,7 @@ func explain(err error, a *account.Account, only6 bool) error {
 		return err
 	}
 	if only6 && call.Syscall != "bind" && lacksIPv6(err) {
-		return &RouteError{a.SMTP.Host + " has only IPv6 addresses, and this host has no way to them",
-			"give this host IPv6, or name a host with an IPv4 address", err}
+		return &RouteError{a.SMTP.Host + " has only IPv6 addresses, and this host has no way to them", hint.NoIPv6, err}
 	}
 	if !a.SourceIP.IsValid() {
 		return err
@@ -69,9 +67,9 @@ func explain(err error, a *account.Account, only6 bool) error {
 	text := fmt.Sprintf("the account's ip_address %v ", a.SourceIP)
 	switch {
 	case call.Syscall == "bind" && errors.Is(err, syscall.EADDRNOTAVAIL):
-		return &RouteError{text + "is not an address of this host", hintSource, err}
+		return &RouteError{text + "is not an address of this host", hint.SourceNotOfHost, err}
 	case call.Syscall == "bind", errors.Is(err, syscall.EINVAL): // the system finds no route from it, and says EINVAL
-		return &RouteError{text + "cannot be connected from", hintSource, err}
+		return &RouteError{text + "cannot be connected from", hint.SourceNotOfHost, err}
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 )
 
 // TestRoutes has accounts and hosts that no connection can be made for as this host is:
@@ -19,30 +20,27 @@ import (
 func TestRoutes(t *testing.T) {
 	loop4, loop6 := netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()
 	tests := []struct {
-		name       string
-		ipv6       bool
-		addrs      []netip.Addr // of the host
-		source     string       // ip_address
-		text, hint string
+		name   string
+		ipv6   bool
+		addrs  []netip.Addr // of the host
+		source string       // ip_address
+		text   string
+		hint   hint.ID
 	}{
 		{"source is not of this host", false, []netip.Addr{loop4}, "192.0.2.1",
-			"the account's ip_address 192.0.2.1 is not an address of this host: bind: cannot assign requested address", hintSource},
+			"the account's ip_address 192.0.2.1 is not an address of this host: bind: cannot assign requested address", hint.SourceNotOfHost},
 		{"IPv6 source is not of this host", true, []netip.Addr{loop4, loop6}, "2001:db8::1",
-			"the account's ip_address 2001:db8::1 is not an address of this host: bind: cannot assign requested address", hintSource},
+			"the account's ip_address 2001:db8::1 is not an address of this host: bind: cannot assign requested address", hint.SourceNotOfHost},
 		{"source cannot be bound to", true, []netip.Addr{loop6}, "fe80::1",
-			"the account's ip_address fe80::1 cannot be connected from: bind: invalid argument", hintSource},
-		{"IPv6 host, IPv6 off", false, []netip.Addr{loop6}, "", "h.test has only IPv6 addresses, and global.smtp.use_ipv6 is false",
-			"set global.smtp.use_ipv6 to true if this host has IPv6; else name a host with an IPv4 address"},
+			"the account's ip_address fe80::1 cannot be connected from: bind: invalid argument", hint.SourceNotOfHost},
+		{"IPv6 host, IPv6 off", false, []netip.Addr{loop6}, "", "h.test has only IPv6 addresses, and global.smtp.use_ipv6 is false", hint.IPv6Off},
 		// The system has no way to a multicast address, as it has none to any other without IPv6.
 		{"IPv6 host, no IPv6 here", true, []netip.Addr{netip.MustParseAddr("ff0e::1")}, "",
-			"h.test has only IPv6 addresses, and this host has no way to them: connect: network is unreachable",
-			"give this host IPv6, or name a host with an IPv4 address"},
+			"h.test has only IPv6 addresses, and this host has no way to them: connect: network is unreachable", hint.NoIPv6},
 		{"IPv4 source, IPv6 host", true, []netip.Addr{loop6}, "127.0.0.1",
-			"the account's ip_address 127.0.0.1 is of IPv4, and h.test has only IPv6 addresses",
-			"change the ip_address of the account to one of IPv6 or take it out"},
+			"the account's ip_address 127.0.0.1 is of IPv4, and h.test has only IPv6 addresses", hint.SourceFamily},
 		{"IPv6 source, IPv4 host", true, []netip.Addr{loop4}, "::1",
-			"the account's ip_address ::1 is of IPv6, and h.test has only IPv4 addresses",
-			"change the ip_address of the account to one of IPv4 or take it out"},
+			"the account's ip_address ::1 is of IPv6, and h.test has only IPv4 addresses", hint.SourceFamily},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -34,7 +35,7 @@ func ClassOf(err error) string {
 		return o.Class.String()
 	}
 	switch {
-	case !e.Reply.IsZero() && e.Hint != "":
+	case !e.Reply.IsZero() && e.Hint != hint.None:
 		return e.Class.String()
 	case errors.Is(err, ErrLoginSyntax):
 		return "login_syntax"

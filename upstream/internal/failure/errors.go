@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
@@ -52,9 +53,9 @@ type Error struct {
 	Carried  bool
 	Own      bool
 	// Class and Hint explain a refusal of AUTH or EHLO, and what is wrong on this host;
-	// Hint is empty for all else.
+	// Hint is None for all else.
 	Class oauth.Class
-	Hint  string
+	Hint  hint.ID
 	// Temporary: the client is to keep the message although Reply is permanent.
 	Temporary bool
 }
@@ -62,10 +63,13 @@ type Error struct {
 func (e *Error) Error() string { return smtpclient.Describe(e.Phase, e.Reply, e.Err) }
 
 // Explain says what a refusal of AUTH or EHLO means, or that this host cannot connect,
-// and what the operator should do, in text of ours. ok is false for every other error.
-func (e *Error) Explain() (class oauth.Class, hint string, ok bool) {
-	return e.Class, e.Hint, e.Hint != ""
+// and what the operator should do. ok is false for every other error.
+func (e *Error) Explain() (class oauth.Class, id hint.ID, ok bool) {
+	return e.Class, e.Hint, e.Hint != hint.None
 }
+
+// Entry is the entry of the catalogue that explains e to a client and an operator.
+func (e *Error) Entry() hint.ID { return e.ClientReply().Hint }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

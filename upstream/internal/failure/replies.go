@@ -114,7 +114,7 @@ func TokenReply(err error, temporary, permanent codec.Reply) codec.Reply {
 		if e.Permanent() {
 			r = permanent
 		}
-		r.Text = e.Public()
+		r.Text, r.Hint = e.Public(), e.Entry()
 	}
 	return r
 }
@@ -128,11 +128,11 @@ func explain(r codec.Reply, e *Error) codec.Reply {
 	switch {
 	case !e.Reply.IsZero():
 		if errors.Is(e.Err, ErrRefused) {
-			r.Hint = e.Verdict().Hint.Or(r.Hint)
+			r.Hint = e.Verdict().Hint
 		}
 		r.Text += ": " + smtpclient.Cut(e.Reply.String())
-		if e.Hint != "" { // on a line of its own: both together may be too long for one
-			r.Text += "\n" + e.Hint
+		if e.Hint != hint.None { // on a line of its own: both together may be too long for one
+			r.Text += "\n" + e.Hint.Remedy()
 		}
 	case errors.Is(e.Err, os.ErrDeadlineExceeded), errors.Is(e.Err, context.DeadlineExceeded):
 		r.Text += ": timeout at " + e.Phase.String()
@@ -141,6 +141,7 @@ func explain(r codec.Reply, e *Error) codec.Reply {
 	case e.Phase > throttle.PhaseConnect:
 		r.Text += " at " + e.Phase.String()
 	}
+	r.Hint = e.Hint.Or(r.Hint)
 	return r
 }
 

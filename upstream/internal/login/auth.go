@@ -11,6 +11,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/smtpclient"
@@ -93,9 +94,8 @@ func checkResponse(a *account.Account, tok *oauth.Token) *failure.Error {
 	}
 	return &failure.Error{Phase: throttle.PhaseToken, Err: &oauth.Error{
 		Class: oauth.ClassMisconfigured,
-		Hint: "the access token is too long to log in with: ask the provider, or the token command, for one with fewer claims " +
-			"(groups, roles, scopes)",
-		Err: fmt.Errorf("the response of AUTH has %d octets, and SMTP allows %d (RFC 4954 section 4)", n, smtpclient.MaxResponse),
+		Hint:  hint.TokenTooLong,
+		Err:   fmt.Errorf("the response of AUTH has %d octets, and SMTP allows %d (RFC 4954 section 4)", n, smtpclient.MaxResponse),
 	}}
 }
 
@@ -113,14 +113,11 @@ func explain(e *failure.Error, a *account.Account, challenge string) {
 		enhanced = e.Reply.Enhanced.String()
 	}
 	if errors.Is(e.Err, failure.ErrLoginSyntax) {
-		e.Class, e.Hint = oauth.ClassUnavailable, hintLoginSyntax
+		e.Class, e.Hint = oauth.ClassUnavailable, hint.LoginForm
 		return
 	}
 	e.Class, e.Hint = oauth.ExplainAuthRefusal(a.Provider, e.Reply.Code, enhanced, e.Reply.Text, challenge)
 }
-
-const hintLoginSyntax = "the provider did not understand AUTH as it was sent, which is about the length or the form of a line and not about the token: " +
-	"providers.NAME.initial_response in config.json chooses the form; auto sends long tokens on a line of their own"
 
 // challengeStatus returns the status in the error challenge of XOAUTH2 and
 // OAUTHBEARER, a JSON object in base64.

@@ -126,7 +126,7 @@ func (o *Opener) secure(ctx context.Context, a *account.Account) (*smtpclient.Lo
 	if lerr != nil {
 		failed := loginError(lerr)
 		if h := failed.Verdict().Hint; failed.Phase == throttle.PhaseEHLO && errors.Is(failed.Err, failure.ErrRefused) && h != hint.ConnectionRefused {
-			failed.Class, failed.Hint = oauth.ClassMisconfigured, h.Remedy()
+			failed.Class, failed.Hint = oauth.ClassMisconfigured, h
 		}
 		return nil, failed
 	}
