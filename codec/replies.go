@@ -55,6 +55,8 @@ var (
 	// ReplyTempAuthFailure tells the MTA to keep the message and retry: the
 	// token endpoint failed, not the credentials.
 	ReplyTempAuthFailure = Reply{454, EnhancedCode{4, 7, 0}, "Temporary authentication failure", hint.LoginDeferred}
+	// ReplyEntryWrong is the same for an account whose entry in the file is wrong.
+	ReplyEntryWrong = Reply{454, EnhancedCode{4, 7, 0}, "Temporary authentication failure", hint.AccountEntryWrong}
 )
 
 // Replies about content.

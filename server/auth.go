@@ -126,7 +126,7 @@ func (s *session) badAuth() (codec.Reply, state) {
 
 // malformed logs that a login is refused for its form.
 func (s *session) malformed(r codec.Reply, next state) (codec.Reply, state) {
-	s.refused("login refused: malformed", r.Text)
+	s.refused("login refused: malformed", r.Text, r.Hint.Fields()...)
 	return r, next
 }
 

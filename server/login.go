@@ -74,11 +74,11 @@ func (s *session) decide(a *account.Account, v password.Verdict) (codec.Reply, s
 	switch v.Result {
 	case password.Busy:
 		s.srv.metrics.Auth.Busy.Inc()
-		s.refused("login refused: too many wait for a check", codec.ReplyTempAuthFailure.Text)
+		s.refused("login refused: too many wait for a check", codec.ReplyTempAuthFailure.Text, codec.ReplyTempAuthFailure.Hint.Fields()...)
 		return codec.ReplyTempAuthFailure, stateUnauth
 	case password.Limited:
 		s.srv.metrics.Auth.SourceRefused.Inc()
-		s.refused("login refused: too many failures", codec.ReplyTooManyFailures.Text)
+		s.refused("login refused: too many failures", codec.ReplyTooManyFailures.Text, codec.ReplyTooManyFailures.Hint.Fields()...)
 		return codec.ReplyTooManyFailures, stateUnauth
 	case password.Allowed:
 		return s.admitted(a)
@@ -106,7 +106,8 @@ func (s *session) passwordChecked(v password.Verdict) {
 // refuseLogin refuses a login, after a delay if there were many failures.
 func (s *session) refuseLogin(delay time.Duration) (codec.Reply, state) {
 	s.srv.metrics.Auth.Refused.Inc()
-	s.refused("login refused: wrong password, or no such account", codec.ReplyAuthFailed.Text, zap.Duration("delay", delay))
+	s.refused("login refused: wrong password, or no such account", codec.ReplyAuthFailed.Text,
+		append(codec.ReplyAuthFailed.Hint.Fields(), zap.Duration("delay", delay))...)
 	if delay == 0 {
 		return codec.ReplyAuthFailed, stateUnauth
 	}
@@ -118,8 +119,8 @@ func (s *session) refuseLogin(delay time.Duration) (codec.Reply, state) {
 // the password: the client may try again when the file is right.
 func (s *session) deferLogin() (codec.Reply, state) {
 	s.srv.metrics.Auth.Refused.Inc()
-	s.refused("login refused: the account's entry in the file is wrong", codec.ReplyTempAuthFailure.Text)
-	return codec.ReplyTempAuthFailure, stateUnauth
+	s.refused("login refused: the account's entry in the file is wrong", codec.ReplyEntryWrong.Text, codec.ReplyEntryWrong.Hint.Fields()...)
+	return codec.ReplyEntryWrong, stateUnauth
 }
 
 // delayOver sends the delayed refusal.
@@ -176,7 +177,7 @@ func (s *session) tokenReady(fetch uint64, err error) {
 		}](err); ok && e.IsLogged() { // with more than is known here
 			s.srv.journal.Repeated(s.who(), text, err.Error())
 		} else {
-			s.refused(text, err.Error(), zap.String("account", a.ID), zap.Int("code", r.Code))
+			s.refused(text, err.Error(), append(r.Hint.Fields(), zap.String("account", a.ID), zap.Int("code", r.Code))...)
 		}
 		s.answer(r, stateUnauth)
 	} else {

@@ -56,7 +56,7 @@ func (s *session) onUnknown([]byte) (codec.Reply, state) { return codec.ReplyUnk
 // onHTTP ends the session: a web page may have chosen the lines that follow, and they
 // may be SMTP commands.
 func (s *session) onHTTP([]byte) (codec.Reply, state) {
-	s.refused("HTTP request in place of SMTP, session ended", codec.ReplyHTTP.Text)
+	s.refused("HTTP request in place of SMTP, session ended", codec.ReplyHTTP.Text, codec.ReplyHTTP.Hint.Fields()...)
 	s.dropTransaction()
 	s.pass(codec.ReplyHTTP, stateLinger)
 	return codec.NoReply, stateLinger

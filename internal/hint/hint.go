@@ -27,7 +27,7 @@ type entry struct {
 // table has the entries of all groups.
 var table = assemble()
 
-func assemble() (all [numIDs]entry) {
+func assemble() (all [NumIDs]entry) {
 	for i := range groups {
 		for id, e := range groups[i].entries {
 			all[id] = e
@@ -77,7 +77,7 @@ func Parse(name string) (id ID, ok bool) {
 // All yields each entry.
 func All() iter.Seq[ID] {
 	return func(yield func(ID) bool) {
-		for id := None + 1; id < numIDs && yield(id); id++ {
+		for id := None + 1; id < NumIDs && yield(id); id++ {
 		}
 	}
 }

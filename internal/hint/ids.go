@@ -224,5 +224,6 @@ const (
 	ConsentNotOffline
 	ConsentNoDeviceCode
 
-	numIDs
+	// NumIDs is how many IDs there are, None included.
+	NumIDs
 )

@@ -2,9 +2,12 @@
 package counters
 
 import (
+	"sync/atomic"
+
 	"github.com/VictoriaMetrics/metrics"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/internal/metric"
 )
 
@@ -24,6 +27,24 @@ type Counters struct {
 	LostReplies, LogDropped               *metrics.Counter
 	HandshakeOK, HandshakeFailed, Evicted *metrics.Counter
 	LoopLag                               *metrics.PrometheusHistogram
+	Refusals                              *Refusals
+}
+
+// Refusals counts the replies 4yz and 5yz to clients. It makes the counter of a hint at
+// the first one, so that the page has those that happen.
+type Refusals struct {
+	family metric.Family
+	by     [hint.NumIDs]atomic.Pointer[metrics.Counter]
+}
+
+// Count counts a reply.
+func (r *Refusals) Count(id hint.ID) {
+	c := r.by[id].Load()
+	if c == nil {
+		c = r.family.Shared(id.String())
+		r.by[id].Store(c)
+	}
+	c.Inc()
 }
 
 // latencyBuckets are in seconds.
@@ -80,6 +101,7 @@ func New(set *metrics.Set) *Counters {
 			Do("Above a tenth of a second: the CPUs are too few or taken by others. Compare process_pressure_cpu_waiting_seconds_total.").
 			Histogram(latencyBuckets),
 	}
+	m.Refusals = &Refusals{family: metric.New(set, "refusals_total", "Replies 4yz and 5yz to clients, by hint; see troubleshooting.md.", "hint")}
 	for v := range m.Commands {
 		m.Commands[v] = commands.Counter(codec.Verb(v).String())
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"xoauth2-proxy/internal/hint"
 )
 
 //go:generate go test -run TestProviderRepliesPage|TestSamples -update .
@@ -89,6 +91,9 @@ func page(rows []verdictRow) []byte {
 			sources = append(sources, row.source)
 		}
 		means, v := row.means, row.effects()
+		if row.hint == hint.None {
+			panic("no hint: " + means)
+		}
 		means += fmt.Sprintf("; %s ([%s](troubleshooting.md#%[2]s))", row.hint.Remedy(), row.hint)
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s [%d] |\n", row.by, row.at, row.reply(), v.Message, v.Connection, v.Account, means, n)
 	}
