@@ -63,7 +63,7 @@ func (l *listener) Accepted(on *loop.Loop, fd int, remote netip.AddrPort) {
 // refuse sends r, unless the client expects TLS, and closes. The few octets fit any new
 // socket's buffer, so refuse does not wait for the peer.
 func (l *listener) refuse(fd int, r codec.Reply) {
-	l.srv.metrics.Refusals.Count(r.Hint)
+	l.srv.metrics.Refusals.Count(r.Code, r.Hint)
 	if l.cfg.TLS != TLSImplicit {
 		_, _ = unix.Write(fd, r.AppendTo(nil))
 	}

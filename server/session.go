@@ -250,9 +250,7 @@ func (s *session) answer(r codec.Reply, next state) {
 func (s *session) pass(r codec.Reply, next state) {
 	if !r.IsZero() {
 		s.loop.out = r.AppendTo(s.loop.out)
-		if r.Code >= 400 {
-			s.srv.metrics.Refusals.Count(r.Hint)
-		}
+		s.srv.metrics.Refusals.Count(r.Code, r.Hint)
 		if r.Code == 421 { // RFC 5321 section 3.8: the server closes after it
 			next = stateLinger
 		}

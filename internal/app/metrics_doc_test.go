@@ -39,7 +39,7 @@ Restarts: ` + "`process_start_time_seconds`" + ` changed. The load generator and
 `
 
 // openValues are labels whose values are not listed, since others name them.
-var openValues = []string{"provider", "tenant", "account", "email", "version", "revision", "go_version", "phase of provider_refusals_total", "state of account_state"}
+var openValues = []string{"provider", "tenant", "account", "email", "version", "revision", "go_version", "hint", "phase of provider_refusals_total", "state of account_state"}
 
 // checkMetricsDoc holds docs/metrics.md against what is declared and served.
 func checkMetricsDoc(t *testing.T, served map[string]*family) {

@@ -142,6 +142,7 @@ func TestMetricsPage(t *testing.T) {
 	for name, want := range map[string]float64{
 		`provider_refusals_total{provider="gmail",phase="RCPT",reply="5yz"}`:          1,
 		`provider_messages_total{provider="gmail",result="refused"}`:                  1,
+		`refusals_total{hint="recipient-refused"}`:                                    1,
 		`provider_logins_total{provider="gmail",result="success"}`:                    1,
 		`provider_token_refreshes_total{provider="gmail",result="success"}`:           1,
 		`provider_accounts{provider="gmail",state="active"}`:                          1,

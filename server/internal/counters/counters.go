@@ -37,8 +37,11 @@ type Refusals struct {
 	by     [hint.NumIDs]atomic.Pointer[metrics.Counter]
 }
 
-// Count counts a reply.
-func (r *Refusals) Count(id hint.ID) {
+// Count counts a reply with that code, if it refuses.
+func (r *Refusals) Count(code int, id hint.ID) {
+	if code < 400 {
+		return
+	}
 	c := r.by[id].Load()
 	if c == nil {
 		c = r.family.Shared(id.String())
@@ -101,7 +104,9 @@ func New(set *metrics.Set) *Counters {
 			Do("Above a tenth of a second: the CPUs are too few or taken by others. Compare process_pressure_cpu_waiting_seconds_total.").
 			Histogram(latencyBuckets),
 	}
-	m.Refusals = &Refusals{family: metric.New(set, "refusals_total", "Replies 4yz and 5yz to clients, by hint; see troubleshooting.md.", "hint")}
+	m.Refusals = &Refusals{family: metric.New(set, "refusals_total", "Replies 4yz and 5yz to clients, by hint; each is there from its first reply on.",
+		"hint: a heading of [troubleshooting.md](troubleshooting.md)").
+		Do("Look up the heading of what grows: it has the cause and the remedy.")}
 	for v := range m.Commands {
 		m.Commands[v] = commands.Counter(codec.Verb(v).String())
 	}

@@ -114,7 +114,8 @@ func TestReplies(t *testing.T) {
 			continue
 		}
 		if got := fmt.Sprint(logs.All()[0].ContextMap()); !strings.Contains(got, "remote:192.0.2.1:99") || !strings.Contains(got, "account:gmail") ||
-			!strings.Contains(got, "email:anna@gmail.test") || !strings.Contains(got, "reason:"+tt.reply.Text) || strings.Contains(got, "user:") {
+			!strings.Contains(got, "email:anna@gmail.test") || !strings.Contains(got, "reason:"+tt.reply.Text) ||
+			!strings.Contains(got, "hint_id:"+tt.reply.Hint.String()) || !strings.Contains(got, "hint:"+tt.reply.Hint.Remedy()) || strings.Contains(got, "user:") {
 			t.Errorf("%v: the line has %s", tt.reply, got)
 		}
 	}
