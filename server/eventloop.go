@@ -21,7 +21,8 @@ type eventLoop struct {
 
 // addLoop adds a loop that serves sessions.
 func (s *Server) addLoop(l *loop.Loop) {
-	s.loops = append(s.loops, &eventLoop{Loop: l, pen: records.NewPen(s.cfg.Accounting), sessions: make(map[*session]struct{})})
+	pen := records.NewPen(s.cfg.Accounting)
+	s.loops = append(s.loops, &eventLoop{Loop: l, pen: pen, sessions: make(map[*session]struct{})})
 }
 
 // Loops are the event loops; none before Start. It is safe for use on any goroutine.

@@ -47,7 +47,8 @@ func (s *Server) newListener(cfg Listener, fromSystemd *loop.Passed) (*listener,
 	if err != nil {
 		return nil, err
 	}
-	l := &listener{srv: s, cfg: cfg, socket: socket, name: socket.Addr().String(), policy: cfg.Passwords, sources: sources.New(cfg.MaxPerSource)}
+	l := &listener{srv: s, cfg: cfg, socket: socket, policy: cfg.Passwords, sources: sources.New(cfg.MaxPerSource)}
+	l.name = socket.Addr().String()
 	l.spare.Open() // on an error: without a spare, accepting waits at EMFILE
 	if l.policy == "" {
 		l.policy = password.PolicyAny

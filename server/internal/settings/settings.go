@@ -61,6 +61,7 @@ const (
 	TLSDetect TLSMode = "detect"
 )
 
+// OffersSTARTTLS reports whether clients may begin TLS by STARTTLS.
 func (m TLSMode) OffersSTARTTLS() bool { return m == TLSOffered || m == TLSRequired || m == TLSDetect }
 
 // MessageLog says which outcomes of messages are logged: "all", "failed" or "none".
