@@ -12,8 +12,8 @@ func TestDiffering(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"config_file", "accounts_file", "listeners", "breakers", "providers", "tenants"}
-	for _, k := range slices.Concat(serverKeys, upstreamKeys, oauthKeys, adminKeys) {
+	want := []string{"config_file", "accounts_file", "listeners", "breakers", "providers", "tenants", "accounting.files"}
+	for _, k := range slices.Concat(serverKeys, upstreamKeys, oauthKeys, adminKeys, accountingKeys) {
 		if k.Field != nil && k.Path != "admin.token" { // admin.token_file sets the same
 			want = append(want, k.Path)
 		}

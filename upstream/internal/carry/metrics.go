@@ -56,7 +56,7 @@ type ofProvider struct {
 const (
 	resultLabel = "result: delivered, the provider has it; refused, for good (5yz); deferred, the client is to try again (4yz); " +
 		"unknown, no final reply came and the provider may have it; dry_run, nothing was sent"
-	limitLabel = "limit: messages_minute, messages_hour, messages_day, recipients_day, logins_minute, each a limit of the account"
+	limitLabel = "limit: messages_minute, messages_hour, messages_day, recipients_day, logins_minute, each a limit of the account; tenant_recipients_day, that of its tenant"
 )
 
 // NewMetrics returns metrics that are in set, except for the histograms of phases.

@@ -37,17 +37,17 @@ type Set struct {
 func NewSet(configs map[string]Config, store Store, set *metrics.Set) *Set {
 	s := &Set{Now: time.Now, store: store, known: make(map[string]*Tenant)}
 	s.Put(configs)
-	gauge := func(name, help string, of func(Use) int) {
-		metric.New(set, name, help, "tenant").GaugesOf(func(set func(value float64, values ...string)) {
+	gauge := func(name, help, do string, of func(Use) int) {
+		metric.New(set, name, help, "tenant: its name in the configuration").Do(do).GaugesOf(func(set func(value float64, values ...string)) {
 			for _, u := range s.Uses() {
 				set(float64(of(u)), u.Name)
 			}
 		})
 	}
 	gauge("upstream_tenant_recipients", "External recipients of the last 24 hours, with those of messages under way, by configured tenant.",
-		func(u Use) int { return u.Used })
+		"Near the limit: send less through the accounts of the tenant. Beyond it clients get 452 and try again.", func(u Use) int { return u.Used })
 	gauge("upstream_tenant_recipients_limit", "The limit on external recipients in 24 hours, by configured tenant.",
-		func(u Use) int { return u.Max })
+		"Nothing: tenants.NAME of the configuration says it. With more licences, raise it there.", func(u Use) int { return u.Max })
 	return s
 }
 
