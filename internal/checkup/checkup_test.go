@@ -93,6 +93,8 @@ func TestFindings(t *testing.T) {
 		{"a placeholder as token", "", one(`"provider": "outlook", "client_id": "c", "refresh_token": "REPLACE-ME"`), "error: a@contoso.com: refresh_token: is still REPLACE-ME"},
 		{"a placeholder as client", "", one(`"provider": "outlook", "client_id": "replace-me", "refresh_token": "canary"`), "error: a@contoso.com: client_id: is still"},
 		{"a placeholder as secret", "", one(refresh + `, "client_secret": "REPLACE-ME", "send_client_secret": true`), "error: a@contoso.com: client_secret: is still"},
+		{"a secret that is over", "", one(refresh + `, "client_secret": "s", "send_client_secret": true, "client_secret_expires": "2001-01-01"`), "warning: a@contoso.com: client_secret_expires: the secret of client_id c ends at 2001-01-01T00:00:00Z"},
+		{"a secret that lasts", "", one(refresh + `, "client_secret": "s", "send_client_secret": true, "client_secret_expires": "2901-01-01"`), ""},
 		{"a placeholder as tenant", "", app(`"tenant": "REPLACE-ME"`), "error: a@contoso.com: oauth_token_url or tenant: is still"},
 		{"a placeholder in config.json", `{"oauth": {"token_store": "REPLACE-ME"}}`, one(refresh), "error: CONFIG:1: oauth.token_store: is still"},
 		{"common for an application", "", app(`"tenant": "common"`), `error: a@contoso.com: tenant: "common" gives no application`},

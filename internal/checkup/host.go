@@ -37,6 +37,24 @@ func (fs *Findings) certificates(s *config.Settings, accounts *account.Snapshot)
 	for _, a := range accounts.All() {
 		fs.certificate(a.Email+": client_certificate", a.Certificate)
 	}
+	fs.secrets(accounts)
+}
+
+// secrets finds client secrets that have ended, or end soon, one line for each client.
+func (fs *Findings) secrets(accounts *account.Snapshot) {
+	type client struct {
+		id   string
+		ends time.Time
+	}
+	seen := make(map[client]bool)
+	for _, a := range accounts.All() {
+		c := client{a.ClientID, a.SecretExpires.UTC()}
+		if a.ClientSecret.IsZero() || a.SecretExpires.IsZero() || seen[c] || time.Until(c.ends) > soon {
+			continue
+		}
+		seen[c] = true
+		fs.add(Warning, "%s: client_secret_expires: the secret of client_id %s ends at %s", a.Email, a.ClientID, c.ends.Format(time.RFC3339))
+	}
 }
 
 // certificate checks the first certificate of a PEM text.
