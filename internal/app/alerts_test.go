@@ -124,8 +124,6 @@ func checkQuery(query string, recorded []string) (unknown []string) {
 		case name == "up":
 		case slices.Contains(recorded, name):
 			own = []string{"provider", "result"}
-		case coming[name] != nil:
-			own = coming[name]
 		case i < 0:
 			unknown = append(unknown, name)
 			continue
@@ -145,13 +143,6 @@ func checkQuery(query string, recorded []string) (unknown []string) {
 		}
 	}
 	return unknown
-}
-
-// coming are families of forecasts and tenants, with their labels.
-var coming = map[string][]string{
-	"forecast_first_end_timestamp_seconds": {"kind", "provider"},
-	"upstream_tenant_recipients":           {"tenant"},
-	"upstream_tenant_recipients_limit":     {"tenant"},
 }
 
 // TestQueries finds the metrics and labels of all rules and dashboards among those that a
