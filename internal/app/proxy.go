@@ -104,7 +104,7 @@ func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (er
 		return err
 	}
 	clients := s.Server.Config
-	if err := p.openAccounting(o, set); err != nil {
+	if p.accounting, err = openAccounting(o, p.watch, set); err != nil {
 		return err
 	}
 	clients.Orders, clients.Watch, clients.Accounting = p.orders, p.watch, p.accounting

@@ -15,6 +15,7 @@ import (
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/quota"
 	"xoauth2-proxy/internal/tokenstore"
+	"xoauth2-proxy/internal/watchdog"
 )
 
 // openQuota opens the counts of the day; nil if the settings name no directory for
@@ -39,17 +40,16 @@ func openQuota(s *config.Settings, log *zap.Logger) (*quota.Store, error) {
 // openAccounting opens the accounting log; nil if the settings name no directory for it. Its
 // state file is best in the runtime directory: that is in memory, so that no disk can stop
 // who numbers a record.
-func (p *Proxy) openAccounting(o *Options, set *metrics.Set) (err error) {
+func openAccounting(o *Options, watch *watchdog.Watchdog, set *metrics.Set) (*accounting.Log, error) {
 	cfg := o.Settings.Accounting
 	if cfg.Directory = o.Settings.AccountingDir(); cfg.Directory == "" {
-		return nil
+		return nil, nil
 	}
 	if dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":"); dir != "" {
 		cfg.StateFile = filepath.Join(dir, "accounting.state")
 	}
-	cfg.Version, cfg.Watch = o.Version, p.watch
-	p.accounting, err = accounting.Open(cfg, o.Log.Named("accounting"), set)
-	return err
+	cfg.Version, cfg.Watch = o.Version, watch
+	return accounting.Open(cfg, o.Log.Named("accounting"), set)
 }
 
 // unsaved returns what the stores, which may be nil, cannot save at present.
