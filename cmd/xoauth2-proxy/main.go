@@ -1,15 +1,7 @@
 // Command xoauth2-proxy relays mail from clients that know PLAIN and LOGIN to
 // providers that take only AUTH XOAUTH2.
 //
-// Exit codes:
-//
-//	0   done, or stopped in order
-//	1   it could not start or go on, or report found nothing
-//	2   the command line is wrong
-//	3   sessions were cut off: they had not ended by the drain timeout, or a second
-//	    signal came
-//	4   forecast --within: something ends in that time
-//	78  a configuration file is wrong (EX_CONFIG of sysexits.h)
+// The room exit has the exit codes.
 //
 // Package internal/app runs the proxy; this package is its command line.
 package main
@@ -18,16 +10,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"xoauth2-proxy/cmd/xoauth2-proxy/internal/exit"
 )
 
 const (
-	exitFailure  = 1
-	exitUsage    = 2
-	exitCut      = 3
-	exitForecast = 4
-	exitConfig   = 78
+	exitFailure  = exit.Failure
+	exitUsage    = exit.Usage
+	exitCut      = exit.Cut
+	exitForecast = exit.Forecast
+	exitConfig   = exit.Config
 )
 
 // cli is the command line. serve has the flags of the Python predecessor, so that a
@@ -80,16 +75,11 @@ func (e exitError) Unwrap() error { return e.err }
 func run(args []string) (code int) {
 	tidyEnvironment()
 	args = spelledOut(args)
-	parser, err := kong.New(&cli{},
-		kong.Name("xoauth2-proxy"),
-		kong.Description(description),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.ValueFormatter(withDefault),
-		kong.Exit(func(c int) { panic(exitError{code: c}) }))
+	parser, err := newParser()
 	if err != nil {
 		panic(err) // the struct tags are wrong
 	}
-	defer func() { // --help exits through a panic, see above
+	defer func() { // --help exits through a panic, see newParser
 		if p := recover(); p != nil {
 			e, ok := p.(exitError)
 			if !ok {
@@ -117,4 +107,27 @@ func run(args []string) (code int) {
 		return e.code
 	}
 	return exitFailure
+}
+
+// newParser returns the parser of the command line. Its exits are panics with an exitError.
+func newParser() (*kong.Kong, error) {
+	return kong.New(&cli{},
+		kong.Name("xoauth2-proxy"),
+		kong.Description(description),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ValueFormatter(withDefault),
+		kong.Exit(func(c int) { panic(exitError{code: c}) }),
+		kong.PostBuild(func(k *kong.Kong) error {
+			for _, n := range k.Model.Leaves(true) {
+				if c := exit.Find(commandName(n)); c != nil {
+					n.Detail = strings.TrimPrefix(n.Detail+"\n\n"+c.Help(), "\n\n")
+				}
+			}
+			return nil
+		}))
+}
+
+// commandName is the name of a command, without that of the program.
+func commandName(n *kong.Node) string {
+	return strings.TrimPrefix(n.FullPath(), "xoauth2-proxy ")
 }

@@ -63,6 +63,7 @@ func runCLI(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	}
 	out, errs := swap(&os.Stdout, "out"), swap(&os.Stderr, "err")
 	code = run(args)
+	checkCode(t, code, args)
 	stdout, stderr = out(), errs()
 	apptest.CheckCanaries(t, strings.Join(args, " "), stdout+stderr)
 	return code, stdout, stderr
