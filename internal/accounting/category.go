@@ -2,14 +2,17 @@ package accounting
 
 import "bytes"
 
-// categoryOf returns PowerMTA's category of a refusal, "" for none. Words of the reply
-// decide, then its enhanced code. What says neither is "other".
+// categoryOf returns PowerMTA's category of a refusal, "" for none. The class decides, then
+// words of a reply of the provider, then the enhanced code. What none of them tells is "other".
 func categoryOf(w *row) string {
 	if w.kind != Refused && w.kind != Deferred {
 		return ""
 	}
+	if category, ok := byClass[string(w.texts[textClass])]; ok {
+		return category
+	}
 	for _, c := range byWord {
-		if containsFold(w.texts[textReply], c.word) {
+		if w.byProvider && containsFold(w.texts[textReply], c.word) {
 			return c.category
 		}
 	}
@@ -21,6 +24,16 @@ func categoryOf(w *row) string {
 		return category
 	}
 	return "other"
+}
+
+// byClass has the classes that say more than the reply.
+var byClass = map[string]string{
+	"messages_minute": "quota-issues", "messages_hour": "quota-issues", "messages_day": "quota-issues", "recipients_day": "quota-issues",
+	"logins_minute": "quota-issues", "tenant_recipients_day": "quota-issues", "quota": "quota-issues",
+	"throttled": "policy-related", "held": "policy-related",
+	"connect": "no-answer-from-host", "timeout": "no-answer-from-host", "endpoint_down": "no-answer-from-host",
+	"lost": "bad-connection", "tls": "bad-connection", "connection_used_up": "bad-connection",
+	"dns": "routing-errors", "protocol": "protocol-errors", "login": "bad-configuration", "token": "bad-configuration",
 }
 
 // byWord has words in lower case.

@@ -133,27 +133,33 @@ func TestSpreadsheets(t *testing.T) {
 // TestCategories has the category of refusals.
 func TestCategories(t *testing.T) {
 	for _, c := range []struct {
-		kind Kind
-		code codec.EnhancedCode
-		text string
-		want string
+		kind  Kind
+		code  codec.EnhancedCode
+		text  string
+		class string
+		want  string
 	}{
-		{Delivered, codec.EnhancedCode{2, 0, 0}, "OK, no spam", ""},
-		{Refused, codec.EnhancedCode{5, 1, 1}, "no such user", "bad-mailbox"},
-		{Refused, codec.EnhancedCode{5, 1, 2}, "no such domain", "bad-domain"},
-		{Refused, codec.EnhancedCode{5, 2, 1}, "disabled", "inactive-mailbox"},
-		{Refused, codec.EnhancedCode{5, 2, 2}, "full", "quota-issues"},
-		{Refused, codec.EnhancedCode{5, 2, 0}, "STOREDRV; SubmissionQuotaExceededException", "quota-issues"},
-		{Refused, codec.EnhancedCode{5, 7, 1}, "not allowed", "policy-related"},
-		{Refused, codec.EnhancedCode{5, 7, 1}, "looks like SPAM", "spam-related"},
-		{Refused, codec.EnhancedCode{5, 7, 0}, "a virus", "virus-related"},
-		{Refused, codec.EnhancedCode{5, 3, 4}, "too big", "content-related"},
-		{Deferred, codec.EnhancedCode{4, 4, 1}, "no answer", "no-answer-from-host"},
-		{Deferred, codec.EnhancedCode{4, 4, 2}, "lost", "bad-connection"},
-		{Deferred, codec.EnhancedCode{4, 5, 1}, "", "protocol-errors"},
-		{Deferred, codec.EnhancedCode{}, "busy", "other"},
+		{Delivered, codec.EnhancedCode{2, 0, 0}, "OK, no spam", "message", ""},
+		{Refused, codec.EnhancedCode{5, 1, 1}, "no such user", "message", "bad-mailbox"},
+		{Refused, codec.EnhancedCode{5, 1, 2}, "no such domain", "message", "bad-domain"},
+		{Refused, codec.EnhancedCode{5, 2, 1}, "disabled", "message", "inactive-mailbox"},
+		{Refused, codec.EnhancedCode{5, 2, 2}, "full", "message", "quota-issues"},
+		{Refused, codec.EnhancedCode{5, 2, 0}, "STOREDRV; SubmissionQuotaExceededException", "message", "quota-issues"},
+		{Refused, codec.EnhancedCode{5, 7, 1}, "not allowed", "message", "policy-related"},
+		{Refused, codec.EnhancedCode{5, 7, 1}, "looks like SPAM", "message", "spam-related"},
+		{Refused, codec.EnhancedCode{5, 7, 0}, "a virus", "message", "virus-related"},
+		{Refused, codec.EnhancedCode{5, 3, 4}, "too big", "message", "content-related"},
+		{Deferred, codec.EnhancedCode{4, 4, 1}, "no answer", "message", "no-answer-from-host"},
+		{Deferred, codec.EnhancedCode{4, 4, 2}, "lost", "message", "bad-connection"},
+		{Deferred, codec.EnhancedCode{4, 5, 1}, "", "message", "protocol-errors"},
+		{Deferred, codec.EnhancedCode{}, "busy", "message", "other"},
+		{Deferred, codec.EnhancedCode{4, 3, 0}, "later", "messages_day", "quota-issues"},
+		{Deferred, codec.EnhancedCode{4, 4, 0}, "later", "dns", "routing-errors"},
+		{Deferred, codec.EnhancedCode{4, 3, 2}, "later", "timeout", "no-answer-from-host"},
 	} {
-		if got := categoryOf(&row{kind: c.kind, entry: &entry{enhanced: c.code}, texts: [numTexts][]byte{textReply: []byte(c.text)}}); got != c.want {
+		w := &row{kind: c.kind, entry: &entry{enhanced: c.code, byProvider: c.class == "message"}}
+		w.texts[textReply], w.texts[textClass] = []byte(c.text), []byte(c.class)
+		if got := categoryOf(w); got != c.want {
 			t.Errorf("%c %v %q: %q, want %q", c.kind, c.code, c.text, got, c.want)
 		}
 	}

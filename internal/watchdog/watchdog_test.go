@@ -139,6 +139,23 @@ func TestStuckAndBack(t *testing.T) {
 	}
 }
 
+// TestAside: a part that mail does not need is logged and counted when it is stuck, and the
+// process is well.
+func TestAside(t *testing.T) {
+	inBubble(t, func(f *fixture) {
+		p := f.Add(Task{Kind: AccountingWriter, Aside: true})
+		p.Begin()
+		after(2 * time.Minute)
+		f.want(0, 1, 0)
+		if !p.Stuck() || !f.Alive() || f.metric(`watchdog_stuck_parts{part="accounting_writer"}`) != 1 {
+			t.Errorf("stuck %t, alive %t", p.Stuck(), f.Alive())
+		}
+		p.End()
+		after(time.Second)
+		f.want(0, 1, 1)
+	})
+}
+
 // TestOperationsShareAName: many operations of one store that hang together are one
 // line, one count and one name, until the last one has come back.
 func TestOperationsShareAName(t *testing.T) {
