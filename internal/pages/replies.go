@@ -14,13 +14,24 @@ type Reply struct {
 
 // Replies returns the refusals that the code below root writes, by code and text, each once.
 func Replies(root string) (list []Reply, err error) {
-	names := map[string]string{} // of entries, by the constant
+	names := map[string]string{}    // of entries, by the constant
+	tables := map[string][]string{} // of constants, by the variable
 	err = Inspect(root, nil, func(folder string, f *ast.File) {
 		ast.Inspect(f, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.KeyValueExpr:
 				if e, ok := n.Value.(*ast.CompositeLit); ok && folder == "internal/hint" && e.Type == nil && len(e.Elts) > 1 {
 					names[Name(n.Key)] = Written(e.Elts[0])
+				}
+			case *ast.ValueSpec:
+				for i, v := range n.Values {
+					if table, ok := v.(*ast.CompositeLit); ok {
+						for _, e := range table.Elts {
+							if kv, ok := e.(*ast.KeyValueExpr); ok && Name(kv.Value) != "" {
+								tables[n.Names[i].Name] = append(tables[n.Names[i].Name], Name(kv.Value))
+							}
+						}
+					}
 				}
 			case *ast.CompositeLit:
 				if Name(n.Type) == "Reply" && len(n.Elts) > 0 {
@@ -30,8 +41,16 @@ func Replies(root string) (list []Reply, err error) {
 			return true
 		})
 	})
-	for i := range list {
-		list[i].Hint = names[list[i].Hint]
+	for i := range list { // those of a table are added at the end
+		r := list[i]
+		list[i].Hint = names[r.Hint]
+		for j, constant := range tables[r.Hint] { // r.Hint is the variable
+			if r.Hint = names[constant]; j == 0 {
+				list[i] = r
+			} else {
+				list = append(list, r)
+			}
+		}
 	}
 	list = slices.DeleteFunc(list, func(r Reply) bool { return r.Code < "400" || strings.Trim(r.Text, ".") == "" || r.Code == "..." })
 	slices.SortFunc(list, func(a, b Reply) int {
@@ -49,6 +68,9 @@ func replyOf(lit *ast.CompositeLit) (r Reply) {
 		}
 		switch i {
 		case 3:
+			if of, ok := e.(*ast.IndexExpr); ok {
+				e = of.X
+			}
 			r.Hint = Name(e)
 		case 0, 1, 2:
 			*into[i] = Written(e)
