@@ -120,8 +120,8 @@ func (d *document) route(b *strings.Builder, method, path string) {
 			p = d.Components.Parameters[named(p.Ref)]
 		}
 		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", p.Name, p.In, p.Schema.link(), p.Description)
-		if p.In == "query" && query == "" && fmt.Sprint(p.Schema.Type) == "boolean" {
-			query = "?" + p.Name + "=true"
+		if p.Name == "dry_run" { // an example that is copied changes nothing
+			query = "?dry_run=true"
 		}
 	}
 	body := ""

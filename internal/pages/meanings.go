@@ -111,7 +111,7 @@ var Meanings = map[string]Meaning{
 	// server
 	"HTTP request in place of SMTP, session ended":                          {"a web client has connected", "look at who connects from remote"},
 	"TLS handshake failed":                                                  {"the client and the listener found no common ground, or it took too long", client},
-	"bad PROXY header":                                                      {"a listener expects the header, and the client sent none or a malformed one", "have the load balancer send it, or correct listeners[].proxy_protocol"},
+	"bad PROXY header":                                                      {"a client in proxy_from sent none, or a malformed one", "have the load balancer send it, or correct listeners[].proxy_from"},
 	"cannot accept a connection":                                            {"accept failed; it is tried again", "raise the limit on descriptors"},
 	"cannot serve a connection":                                             {"a new connection could not be set up", "raise the limit on descriptors"},
 	"cannot write the final reply: the connection is broken":                {"the client may send the message again although the provider has it", client},
@@ -129,13 +129,13 @@ var Meanings = map[string]Meaning{
 	"panic in the check of a password, whose login fails":                   {"the same", report},
 	"panic while preparing for new accounts: EHLO replies and unknown logins stay as they were": {"a reload met a fault", report},
 	"client refused with ...": {"a reply of ours refused a client; reason is its text", "look the text up in [troubleshooting.md](troubleshooting.md)"},
-	"message accepted":        {"the provider has the message (server.log_messages \"all\")", ""},
+	"message accepted":        {"the provider has the message (log.messages \"all\")", ""},
 	"message not accepted":    {"the client got this reply; class and hint say why", hinted},
 
 	// upstream
 	"account held until an operator acts":                              {"the provider refuses its login or its sending; one message tries at next_probe", hinted},
 	"account is held, one message tries whether the provider takes it": {"the time of the try has come", ""},
-	"account paused, the provider's quota is used up":                  {"the provider said so", "wait; its messages get 452 until then"},
+	"account paused, the provider's quota is used up":                  {"the provider said so", "wait: its messages are refused for now"},
 	"account released, the provider takes its mail again":              {"the try succeeded", ""},
 	"account throttled": {"the provider slows it; it has fewer connections for a while", ""},
 	"counts of the day are not saved: after a restart accounts may exceed their limits": {"state_dir cannot be written", space},
