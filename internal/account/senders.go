@@ -46,7 +46,8 @@ func (a *Account) MaySendAs(mailbox string) bool {
 	}
 	key := FoldLogin(mailbox)
 	at := strings.LastIndexByte(key, '@')
-	return at >= 0 && (a.Senders.have(key) || a.Senders.have(key[at:]) || a.Senders.have(SenderSelf) && key == FoldLogin(a.Email))
+	self := a.Senders.have(SenderSelf) && key == FoldLogin(a.Email)
+	return at >= 0 && (self || a.Senders.have(key) || a.Senders.have(key[at:]))
 }
 
 func (s Senders) have(element string) bool {
