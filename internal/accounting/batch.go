@@ -84,7 +84,8 @@ type batch struct {
 }
 
 func newBatch() *batch {
-	return &batch{entries: make([]entry, 0, maxRecords), accounts: make([]*account.Account, 0, maxRecords), text: make([]byte, 0, maxText)}
+	return &batch{entries: make([]entry, 0, maxRecords), accounts: make([]*account.Account, 0, maxRecords),
+		text: make([]byte, 0, maxText)}
 }
 
 // empty reports whether there is nothing to write.

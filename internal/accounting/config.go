@@ -60,7 +60,8 @@ func DefaultFile() File { return File{Name: "accounting.csv", Format: "csv"} }
 
 // DefaultConfig returns the defaults given at each field: no accounting log.
 func DefaultConfig() Config {
-	return Config{Files: []File{DefaultFile()}, RotateSize: 100 << 20, RotateEvery: 24 * time.Hour, KeepDays: 30, Compression: "gzip", MinFree: 256 << 20}
+	return Config{Files: []File{DefaultFile()}, RotateSize: 100 << 20, RotateEvery: 24 * time.Hour, KeepDays: 30,
+		Compression: "gzip", MinFree: 256 << 20}
 }
 
 func (c *Config) statePath() string {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -304,10 +305,11 @@ func Plain(field string) string {
 	}
 	out := make([]byte, 0, len(field))
 	for i := 0; i < len(field); i++ {
-		if field[i] == '\\' && i+1 < len(field) {
-			if field[i+1] == '\\' {
-				i++
-			} else if n, err := strconv.ParseUint(field[i+2:min(i+4, len(field))], 16, 8); err == nil && field[i+1] == 'x' && i+3 < len(field) {
+		switch rest := field[i:]; {
+		case strings.HasPrefix(rest, `\\`):
+			i++
+		case strings.HasPrefix(rest, `\x`) && len(rest) >= len(`\xHH`):
+			if n, err := strconv.ParseUint(rest[2:4], 16, 8); err == nil {
 				out = append(out, byte(n))
 				i += 3
 				continue

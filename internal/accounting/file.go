@@ -44,8 +44,8 @@ type file struct {
 const maxSize = 1 << 30
 
 func newFile(cfg File, of *Config, process string, l *Log) *file {
-	f := &file{File: cfg, path: filepath.Join(of.Directory, cfg.Name), cfg: of, log: l.log.With(zap.String("file", cfg.Name)),
-		meters: l.metrics, enc: newEncoder(cfg.Format == "json", cfg.Fields)}
+	f := &file{File: cfg, path: filepath.Join(of.Directory, cfg.Name), cfg: of,
+		log: l.log.With(zap.String("file", cfg.Name)), meters: l.metrics, enc: newEncoder(cfg.Format == "json", cfg.Fields)}
 	f.rotator = &timberjack.Logger{Filename: f.path, MaxSize: maxSize, MaxAge: of.KeepDays, MaxBackups: of.KeepFiles,
 		Compression: of.Compression, FileMode: fileMode}
 	f.enc.process, f.enc.version = process, of.Version
@@ -103,7 +103,8 @@ func (f *file) take(b *batch) (dropped uint64) {
 // drop encodes a drop record, if there is a gap.
 func (f *file) drop(g gap) {
 	if g.count > 0 && f.takes[kindDrop] {
-		f.enc.row(&row{kind: kindDrop, at: time.Now().UnixNano(), about: &about{first: g.first, last: g.last, count: g.count, why: g.why}})
+		f.enc.row(&row{kind: kindDrop, at: time.Now().UnixNano(),
+			about: &about{first: g.first, last: g.last, count: g.count, why: g.why}})
 	}
 }
 
@@ -194,6 +195,9 @@ func (f *file) room(n int) error {
 	return nil
 }
 
+// period returns the beginning of the period of rotate_every that t is in.
+func (f *file) period(t time.Time) time.Time { return t.Truncate(f.cfg.RotateEvery) }
+
 // due says why the file is to be rotated before n more octets, "" if it is not.
 func (f *file) due(n int) string {
 	switch {
@@ -201,7 +205,7 @@ func (f *file) due(n int) string {
 		return ""
 	case f.size+int64(n) > f.cfg.RotateSize && f.size > int64(len(f.header)):
 		return "size"
-	case f.cfg.RotateEvery > 0 && !f.written.IsZero() && !f.written.Truncate(f.cfg.RotateEvery).Equal(time.Now().Truncate(f.cfg.RotateEvery)):
+	case f.cfg.RotateEvery > 0 && !f.period(f.written).Equal(f.period(time.Now())):
 		return "time"
 	}
 	return ""

@@ -63,8 +63,8 @@ func Open(cfg Config, log *zap.Logger, set *metrics.Set) (*Log, error) {
 	if l.page, err = openPage(cfg.statePath(), process); err != nil {
 		log.Warn("cannot use the state file: after a crash it is not known how many records are missing", zap.Error(err))
 	}
-	part := cfg.Watch.Add(watchdog.Task{Kind: watchdog.AccountingWriter, Aside: true, Func: "accounting.(*Log).flush", On: l})
-	l.writer.part = part
+	l.writer.part = cfg.Watch.Add(watchdog.Task{Kind: watchdog.AccountingWriter, Aside: true,
+		Func: "accounting.(*Log).part", On: l})
 	l.writer.start(before)
 	go l.run()
 	return l, nil
