@@ -4,7 +4,8 @@ import "xoauth2-proxy/internal/hint"
 
 // Replies about a session.
 var (
-	ReplyHelloFirst      = Reply{Code: 503, Enhanced: EnhancedCode{5, 5, 1}, Text: "Send EHLO first", Hint: hint.HelloFirst}
+	ReplyHelloFirst = Reply{Code: 503, Enhanced: EnhancedCode{5, 5, 1}, Text: "Send EHLO first",
+		Hint: hint.HelloFirst}
 	ReplyAccountRemoved  = Reply{Code: 421, Enhanced: EnhancedCode{4, 7, 0}, Text: "The account was removed from the proxy's configuration", Hint: hint.AccountRemoved}
 	ReplyNextTransaction = Reply{Code: 452, Enhanced: EnhancedCode{4, 5, 3}, Text: "The provider refused the first recipient; send this one in another transaction", Hint: hint.NextTransaction}
 	ReplyTooManyFailures = Reply{Code: 454, Enhanced: EnhancedCode{4, 7, 0}, Text: "Too many failed logins from this address or to this account, try again later", Hint: hint.TooManyFailedLogins}

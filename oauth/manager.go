@@ -101,7 +101,9 @@ func newManager(cfg Config, f fetcher, log *zap.Logger, set *metrics.Set) *Manag
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.metrics = counters.New(set)
 	counters.Gauges(set, counters.Readings{Cached: m.countCached, Unsaved: m.pending.Len, Mailboxes: m.countMailboxes,
-		ClientsRefused: m.clients.countRefused, Running: func() int { return int(m.running.Load()) }, Queued: m.workers.queueDepth})
+		ClientsRefused: m.clients.countRefused, Queued: m.workers.queueDepth,
+		Running: func() int { return int(m.running.Load()) },
+	})
 	return m
 }
 

@@ -5,9 +5,10 @@ import (
 	"xoauth2-proxy/upstream/internal/tenant"
 )
 
-// Tenant is what is configured of an organization at a provider, Tenants are all of them.
 type (
-	Tenant  = tenant.Config
+	// Tenant is what is configured of an organization at a provider.
+	Tenant = tenant.Config
+	// Tenants are all of them.
 	Tenants = tenant.Set
 )
 

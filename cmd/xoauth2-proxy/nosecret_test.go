@@ -16,6 +16,7 @@ import (
 
 	"xoauth2-proxy/internal/app/apptest"
 	"xoauth2-proxy/internal/seal"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // TestNoSecretFromTheProgram runs the program at debug level through what makes
@@ -30,7 +31,8 @@ func TestNoSecretFromTheProgram(t *testing.T) {
 	key, state := seal.GenerateKey(), t.TempDir()
 	t.Setenv("TEST_SEAL_KEY", key)
 	apptest.WriteFile(t, f.Config, fmt.Sprintf(`{"upstream": {"ca_file": %q}, "log": {"format": "json", "level": "debug"},
-		"secrets": {"key": "env:TEST_SEAL_KEY"}, "oauth": {"token_store": %q}, "state_dir": %q, "admin": {"token": "canary-admin-token"},
+		"secrets": {"key": "env:TEST_SEAL_KEY"}, "oauth": {"token_store": %q}, "state_dir": %q, "admin": {"token": "canary-admin-token", "account_metrics": true},
+		"accounting": {"directory": "accounting", "files": [{"name": "all.csv"}, {"name": "all.json", "format": "json"}]},
 		"listeners": [{"address": "127.0.0.1:2525", "passwords": "account"}]}`, f.CA, state+"/tokens.db", state))
 	text := strings.ReplaceAll(apptest.ReadAll(t, f.Accounts), `"email":`, `"client_password": "canary-password", "email":`)
 	apptest.WriteFile(t, f.Accounts, text)
@@ -58,7 +60,8 @@ func TestNoSecretFromTheProgram(t *testing.T) {
 		}
 		apptest.CheckCanaries(t, "the refusal of "+email, err.Error())
 	}
-	for _, path := range []string{"/metrics", "/health", "/ready", "/admin/accounts", "/admin/accounts/" + good, "/admin/accounts/" + dead} {
+	for _, path := range []string{"/metrics", "/metrics/accounts", "/health", "/ready", "/admin/accounts", "/admin/accounts/" + good,
+		"/admin/accounts/" + dead, "/admin/forecast", "/admin/tenants"} {
 		apptest.CheckCanaries(t, path, p.call("GET", path))
 	}
 	p.call("POST", "/admin/reload")
@@ -97,6 +100,14 @@ func TestNoSecretFromTheProgram(t *testing.T) {
 		if status != 422 {
 			t.Errorf("%d %s", status, answer)
 		}
+	}
+	for _, file := range []string{"all.csv", "all.json"} {
+		var text string
+		testkit.Eventually(t, "a record of the message in "+file, func() bool {
+			text = apptest.ReadAll(t, state+"/accounting/"+file)
+			return strings.Contains(text, "to@example.com")
+		})
+		apptest.CheckCanaries(t, file, text)
 	}
 	said := p.end(syscall.SIGQUIT)
 	for _, part := range []string{key[len(key)-20:], strings.Split(otherKey, "\n")[1][40:]} {
@@ -157,6 +168,7 @@ func TestNoSecretFromAnyCommand(t *testing.T) {
 		"rotate-key":      {nil},
 		"backup":          {{dir + "/archive", "--overwrite"}, {dir + "/archive", "--overwrite", "--with-key"}},
 		"restore":         {{dir + "/archive"}, {dir + "/archive", "--with-key"}, {broken}},
+		"forecast":        {nil, {"--json", "--all"}, {"--csv"}},
 		"report":          {{dir}, {dir + "/*", "--json", "--by", "account,class,hint"}, {typed, f.Accounts, f.Config, "--find", "user@gmail.com"}},
 		"move":            {{"--to-config", f.Config, "--to-accounts", f.Accounts}, {"--to-config", broken, "--to-accounts", dir + "/none"}},
 	}

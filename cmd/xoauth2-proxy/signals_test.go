@@ -191,7 +191,7 @@ func TestSignals(t *testing.T) {
 		want    []string // lines, in this order
 		lives   bool     // and SIGTERM ends it in order
 	}{
-		{"starting", []syscall.Signal{hup}, []string{"listening for clients", `"cause":"SIGHUP"`}, true},
+		{"starting", []syscall.Signal{hup}, []string{`"cause":"SIGHUP"`}, true},
 		{"starting", []syscall.Signal{pipe, usr1, usr2}, []string{"listening for clients"}, true},
 		{"starting", []syscall.Signal{term}, []string{"listening for clients", "draining", "stopped"}, false},
 		{"starting", []syscall.Signal{intr, intr}, []string{"listening for clients", "draining", "stopped"}, false},

@@ -205,7 +205,8 @@ var AnyTenant = []string{"common", "organizations", "consumers"}
 // TenantName is the tenant that the mailbox belongs to: Tenant, if that names one, or the
 // domain of Email.
 func (a *Account) TenantName() string {
-	if a.Tenant != "" && !slices.ContainsFunc(AnyTenant, func(any string) bool { return strings.EqualFold(any, a.Tenant) }) {
+	any := func(name string) bool { return strings.EqualFold(name, a.Tenant) }
+	if a.Tenant != "" && !slices.ContainsFunc(AnyTenant, any) {
 		return a.Tenant
 	}
 	return a.Email[strings.LastIndexByte(a.Email, '@')+1:]

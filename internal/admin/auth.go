@@ -16,7 +16,8 @@ import (
 // MinToken is the least length of a bearer token, in octets.
 const MinToken = 16
 
-// SetToken sets the token that requests below /admin and /debug, and for the metrics of accounts, must carry. "" asks for
+// SetToken sets the token that requests below /admin and /debug, and for the metrics of
+// accounts, must carry. "" asks for
 // none, which is for the loopback only: then only the admin socket takes changes. A server
 // that listens elsewhere keeps its token. SetToken may be called while the server runs.
 func (s *Server) SetToken(token string) {

@@ -51,7 +51,9 @@ func (a *adminAPI) Tenants() []admin.Tenant {
 	}
 	all := []admin.Tenant{}
 	for _, u := range tenants.Uses() {
-		all = append(all, admin.Tenant{Name: u.Name, Used: u.Used, Max: u.Max, Accounts: accounts[u.Name], NextPlace: timeOf(u.NextPlace)})
+		all = append(all, admin.Tenant{
+			Name: u.Name, Used: u.Used, Max: u.Max, Accounts: accounts[u.Name], NextPlace: timeOf(u.NextPlace),
+		})
 	}
 	return all
 }
@@ -96,6 +98,7 @@ func (a *adminAPI) fillConnections(acct *account.Account, st *admin.State) (c up
 }
 
 func lastError(at string, f verify.Failure, retry time.Time) *admin.LastError {
-	return &admin.LastError{At: at, Class: f.Class, Message: f.Message, Hint: f.Hint, HintID: f.HintID, Permanent: f.Permanent,
-		RetryAt: timeOf(retry)}
+	return &admin.LastError{At: at, Class: f.Class, Message: f.Message, Hint: f.Hint, HintID: f.HintID,
+		Permanent: f.Permanent,
+		RetryAt:   timeOf(retry)}
 }

@@ -43,7 +43,8 @@ func (c *Count) usedUp(now time.Time) (e Ending, ok bool) {
 	}
 	pace := c.pace(now) // for each second
 	at, ok := c.end(now, used, pace)
-	return Ending{At: at, Kind: DailyLimit, Provider: c.Provider, What: c.Limit, Accounts: c.Accounts, Hint: c.Hint.String(),
+	return Ending{At: at, Kind: DailyLimit, Provider: c.Provider, What: c.Limit, Accounts: c.Accounts,
+		Hint:    c.Hint.String(),
 		Detail:  fmt.Sprintf("%d of %d used, %.0f an hour", used, c.Max, pace*3600),
 		Fails:   "the proxy takes no more mail for the account until earlier mail is a day old: clients get 451 and try again",
 		Remedy:  "send less for a while: a lower rate in the MTA, or the rest tomorrow",

@@ -73,7 +73,8 @@ func secret(_ *Facts, a *Account) (e Ending, ok bool) {
 // clientCertificate finds the end of the certificate that an account's client signs with.
 func clientCertificate(f *Facts, a *Account) (e Ending, ok bool) {
 	end, _, ok := FirstEnd([]byte(a.Certificate), false, f.Now)
-	return Ending{At: end, Kind: ClientCertificate, Hint: hint.ClientCertificateRefused.String(), What: "client_id " + a.ClientID,
+	return Ending{At: end, Kind: ClientCertificate, Hint: hint.ClientCertificateRefused.String(),
+		What:   "client_id " + a.ClientID,
 		Fails:  "the token endpoint refuses what the client signs: no account of it gets a new token",
 		Remedy: "add a new certificate to the client at the provider, then change client_certificate and client_private_key; a reload puts them in force"}, ok
 }

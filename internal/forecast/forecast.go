@@ -31,7 +31,9 @@ const (
 )
 
 // Kinds are all kinds.
-var Kinds = []Kind{TokenUnused, TokenEnds, ClientSecret, ClientCertificate, ServerCertificate, CACertificate, DailyLimit}
+var Kinds = []Kind{
+	TokenUnused, TokenEnds, ClientSecret, ClientCertificate, ServerCertificate, CACertificate, DailyLimit,
+}
 
 // Ending is one thing that ends.
 type Ending struct {
@@ -97,7 +99,8 @@ func Of(f *Facts) Forecast {
 
 func sortByDate(list []Ending) {
 	slices.SortStableFunc(list, func(a, b Ending) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.What, b.What), slices.Compare(a.Accounts, b.Accounts))
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.What, b.What),
+			slices.Compare(a.Accounts, b.Accounts))
 	})
 }
 

@@ -79,7 +79,9 @@ func (p *Parts) Forecast(now time.Time) forecast.Forecast {
 	} else {
 		counts := make(hourCounts)
 		for _, mailbox := range p.Counts.Accounts() {
-			p.Counts.Load(mailbox, func(hour int64, messages, recipients uint32) { counts.add(mailbox, hour, messages, recipients) })
+			p.Counts.Load(mailbox, func(hour int64, messages, recipients uint32) {
+				counts.add(mailbox, hour, messages, recipients)
+			})
 		}
 		f.Counts = counts.of(accounts)
 	}
@@ -125,7 +127,8 @@ func addFiles(f *forecast.Facts, s *config.Settings, accounts *account.Snapshot)
 			f.Notes = append(f.Notes, key+": "+err.Error())
 		}
 		if end, name, ok := forecast.FirstEnd(text, kind == forecast.CACertificate, f.Now); ok {
-			f.Certificates = append(f.Certificates, forecast.Certificate{Kind: kind, What: key + " " + path + ": " + name, End: end})
+			what := key + " " + path + ": " + name
+			f.Certificates = append(f.Certificates, forecast.Certificate{Kind: kind, What: what, End: end})
 		}
 	}
 	add(forecast.ServerCertificate, "server.cert_file", s.Server.CertFile)

@@ -54,7 +54,8 @@ func chainOf(key []byte) (c oauth.Chain, ok bool) {
 // encode returns the value of a record.
 func (s *Store) encode(key []byte, r oauth.Record) ([]byte, error) {
 	w := record{Refresh: r.Refresh.Reveal(), Rotated: r.Rotated.UTC(), Access: r.Access.Reveal(),
-		Refreshed: r.Refreshed.UTC(), Expiry: r.Expiry.UTC(), Seen: r.Seen.UTC(), RefreshEnds: r.RefreshEnds.UTC(), RefreshRolls: r.RefreshRolls}
+		Refreshed: r.Refreshed.UTC(), Expiry: r.Expiry.UTC(), Seen: r.Seen.UTC(),
+		RefreshEnds: r.RefreshEnds.UTC(), RefreshRolls: r.RefreshRolls}
 	if !r.Access.IsZero() {
 		w.Credentials = r.Credentials[:]
 	}

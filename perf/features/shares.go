@@ -16,7 +16,7 @@ type group struct {
 // groups are all features; a sample is one of the first group that it matches.
 var groups = []group{
 	{"logging", []string{"go.uber.org/zap"}},
-	{"metrics", []string{"VictoriaMetrics/metrics", "VictoriaMetrics/histogram", "/upstream/metrics.go", "/upstream/internal/carry/metrics.go", "/upstream/internal/login/metrics.go", "/server/internal/counters/", "/oauth/metrics.go"}},
+	{"metrics", []string{"VictoriaMetrics/metrics", "VictoriaMetrics/histogram", "/upstream/internal/counters/", "/upstream/internal/carry/metrics.go", "/upstream/internal/login/metrics.go", "/server/internal/counters/", "/oauth/internal/counters/"}},
 	{"accounting", []string{"/upstream/quota.go", "/internal/quota/", "go.etcd.io/bbolt"}},
 	{"limits", []string{"/upstream/internal/limit/", "/upstream/limits.go", "/upstream/mailbox.go", "/upstream/internal/carry/prepare.go", "/upstream/internal/throttle/state.go"}},
 }

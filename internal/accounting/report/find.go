@@ -42,7 +42,8 @@ func (q Query) is(value string) bool {
 func (q Query) isAddress(value string) bool {
 	value = bare(value)
 	at, ours := strings.LastIndexByte(value, '@'), strings.LastIndexByte(q.text, '@')
-	return q.is(value) || at >= 0 && at == ours && value[:at] == q.text[:ours] && strings.EqualFold(value[at:], q.text[ours:])
+	return q.is(value) || at >= 0 && at == ours && value[:at] == q.text[:ours] &&
+		strings.EqualFold(value[at:], q.text[ours:])
 }
 
 // bare returns text without white space and angle brackets around it.

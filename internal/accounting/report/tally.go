@@ -124,7 +124,8 @@ func (t *Tally) Add(w *reading.Row) bool {
 		t.Again++
 		return false
 	}
-	if at := w.Time(reading.TimeLogged); !t.cfg.From.IsZero() && at.Before(t.cfg.From) || !t.cfg.To.IsZero() && !at.Before(t.cfg.To) {
+	at := w.Time(reading.TimeLogged)
+	if !t.cfg.From.IsZero() && at.Before(t.cfg.From) || !t.cfg.To.IsZero() && !at.Before(t.cfg.To) {
 		return false
 	}
 	message := kind == "d" && t.firstOf(w)
@@ -183,7 +184,9 @@ func (t *Tally) group(w *reading.Row) *Group {
 }
 
 // messageFields tell messages apart.
-var messageFields = []reading.Field{reading.Process, reading.Session, reading.TimeQueued, reading.MessageID, reading.Orig}
+var messageFields = []reading.Field{
+	reading.Process, reading.Session, reading.TimeQueued, reading.MessageID, reading.Orig,
+}
 
 // firstOf reports whether the record is the first one of its message.
 func (t *Tally) firstOf(w *reading.Row) bool {

@@ -46,7 +46,8 @@ func Account(t testing.TB, s *sandbox.Server, email string) *account.Account {
 	}
 	host, port := testkit.HostPort(t, s.Addr(m.Endpoint))
 	return &account.Account{
-		ID: m.ID, Email: email, Provider: m.Provider, Tenant: m.Tenant, ClientID: m.ClientID, ClientSecret: account.NewSecret(m.ClientSecret),
+		ID: m.ID, Email: email, Provider: m.Provider, Tenant: m.Tenant, ClientID: m.ClientID,
+		ClientSecret: account.NewSecret(m.ClientSecret),
 		RefreshToken: account.NewSecret(s.RefreshToken(email)), TokenURL: s.TokenURL(),
 		SMTP: account.Endpoint{Host: host, Port: port, TLS: account.TLSStartTLS},
 		Limits: account.Limits{MaxConnections: 10, IdleTimeout: time.Hour, ConnectionMaxAge: time.Hour,

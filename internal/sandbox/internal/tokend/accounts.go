@@ -12,7 +12,10 @@ func (s *Server) AddGrant(m *mailbox.Mailbox) {
 	g := s.grants
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.chains[m] = &chain{refresh: []string{m.RefreshToken}, consent: g.now(), touched: map[string]time.Time{m.RefreshToken: g.now()}}
+	now := g.now()
+	g.chains[m] = &chain{
+		refresh: []string{m.RefreshToken}, consent: now, touched: map[string]time.Time{m.RefreshToken: now},
+	}
 	g.refresh[m.RefreshToken] = m
 	g.shapes[m.ClientID] = m.Provider
 }
