@@ -2,7 +2,6 @@ package tenant
 
 import (
 	"bytes"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,14 +20,6 @@ type Config struct {
 	Domains []string
 	// Aliases are further names of the tenant, in lower case: a GUID, or domains.
 	Aliases []string
-}
-
-// ForLicences returns Microsoft's limit for a tenant with so many licences for mail, trials
-// not counted: 500 * licences^0.7 + 9500, to the nearest whole number as in Microsoft's
-// table. Source: "Introducing Exchange Online Tenant Outbound Email Limits", Exchange team
-// blog.
-func ForLicences(licences int) int {
-	return int(math.Round(500*math.Pow(float64(licences), 0.7) + 9500))
 }
 
 // Tenant counts the external recipients of one tenant. Its methods are safe for concurrent
