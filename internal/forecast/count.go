@@ -46,7 +46,7 @@ func (c *Count) usedUp(now time.Time) (e Ending, ok bool) {
 	return Ending{At: at, Kind: DailyLimit, Provider: c.Provider, What: c.Limit, Accounts: c.Accounts,
 		Hint:    c.Hint.String(),
 		Detail:  fmt.Sprintf("%d of %d used, %.0f an hour", used, c.Max, pace*3600),
-		Fails:   "the proxy takes no more mail for the account until earlier mail is a day old: clients get 451 and try again",
+		Fails:   "the proxy takes no more of it until earlier mail is a day old: clients get 452 and try again",
 		Remedy:  "send less for a while: a lower rate in the MTA, or the rest tomorrow",
 		Assumes: "mail goes on at the pace of the last hours"}, ok
 }

@@ -3,6 +3,7 @@ package outlook
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func OfFiles(s *config.Settings, accounts *account.Snapshot, now time.Time) (for
 	} else if err := quota.Read(s.StateFile(quota.FileName), counts.add); err != nil {
 		return forecast.Forecast{}, fmt.Errorf("state_dir: %w", err)
 	}
-	f.Counts = counts.of(accounts)
+	f.Counts = append(counts.of(accounts), counts.ofTenants(s, accounts)...)
 	addFiles(f, s, accounts)
 	return forecast.Of(f), nil
 }
@@ -83,7 +84,7 @@ func (p *Parts) Forecast(now time.Time) forecast.Forecast {
 				counts.add(mailbox, hour, messages, recipients)
 			})
 		}
-		f.Counts = counts.of(accounts)
+		f.Counts = append(counts.of(accounts), counts.ofTenants(s, accounts)...)
 	}
 	addFiles(f, s, accounts)
 	return forecast.Of(f)
@@ -181,6 +182,25 @@ func (h hourCounts) of(accounts *account.Snapshot) (counts []forecast.Count) {
 		if a, ok := accounts.ByLogin([]byte(identity)); ok && !configured[mailbox] && a.MailboxKey() == mailbox {
 			add(a, of)
 		}
+	}
+	return counts
+}
+
+// ofTenants returns what the limits of the tenants are compared with.
+func (h hourCounts) ofTenants(s *config.Settings, accounts *account.Snapshot) (counts []forecast.Count) {
+	for name, t := range s.Upstream.Tenants {
+		of, ok := h[t.CountKey(name)]
+		if !ok {
+			continue
+		}
+		c := forecast.Count{Limit: "external recipients a day of the tenant " + name, Max: t.ExternalRecipients,
+			Hint: hint.LimitTenantRecipientsPerDay, Hours: of[1]}
+		for _, a := range accounts.All() {
+			if own := strings.ToLower(a.TenantName()); own == name || slices.Contains(t.Aliases, own) {
+				c.Provider, c.Accounts = a.Provider, append(c.Accounts, a.Email)
+			}
+		}
+		counts = append(counts, c)
 	}
 	return counts
 }

@@ -87,16 +87,12 @@ func (s *Set) Put(configs map[string]Config) {
 	s.byName.Store(&byName)
 }
 
-// key is what the counts of a tenant are under in the store. No mailbox has such a key:
-// account.MailboxKey begins with an endpoint.
-func key(name string) string { return "\x00tenant\x00" + name }
-
 // load adds to t what the store has of the name.
 func (s *Set) load(t *Tenant, name string) (hours []int64) {
 	if s.store == nil {
 		return nil
 	}
-	s.store.Load(key(name), func(hour int64, messages, recipients uint32) {
+	s.store.Load(Config{}.CountKey(name), func(hour int64, messages, recipients uint32) {
 		t.meter.Restore(hour, messages, recipients)
 		if messages+recipients > 0 {
 			hours = append(hours, hour)
@@ -120,7 +116,7 @@ func (s *Set) take(t *Tenant, alias string) {
 		return
 	}
 	for _, hour := range s.load(t, alias) {
-		s.store.Save(key(alias), hour, 0, 0)
+		s.store.Save(Config{}.CountKey(alias), hour, 0, 0)
 		t.unsaved, t.saved = true, time.Time{}
 	}
 }
@@ -140,7 +136,7 @@ func (s *Set) Save() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name, t := range s.known {
-		t.save(key(name), s.store)
+		t.save(Config{}.CountKey(name), s.store)
 	}
 }
 

@@ -22,6 +22,10 @@ type Config struct {
 	Aliases []string
 }
 
+// CountKey is what the counts of the tenant of that name are under in the store. No mailbox
+// has such a key: account.MailboxKey begins with an endpoint.
+func (Config) CountKey(name string) string { return "\x00tenant\x00" + name }
+
 // Tenant counts the external recipients of one tenant. Its methods are safe for concurrent
 // use, and none waits.
 type Tenant struct {
