@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/DeRuina/timberjack"
@@ -64,8 +65,15 @@ func newFile(cfg File, of *Config, process string, l *Log) *file {
 	return f
 }
 
-// take writes the records of b. It returns how many it dropped.
+// take writes the records of b. It returns how many it dropped. A fault of the program costs
+// the records, and nothing else.
 func (f *file) take(b *batch) (dropped uint64) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.log.Error("panic while writing the accounting log", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			dropped = f.lose(b, fmt.Errorf("internal error: %v", p))
+		}
+	}()
 	if b.empty() && f.lost.count == 0 {
 		return 0
 	}
@@ -81,15 +89,24 @@ func (f *file) take(b *batch) (dropped uint64) {
 		}
 	}
 	f.drop(b.dropped)
-	err := f.write(f.enc.dst)
-	if err == nil {
-		f.meters.records.AddInt64(int64(records))
-		f.recovered()
-		return 0
+	if err := f.write(f.enc.dst); err != nil {
+		return f.lose(b, err)
 	}
+	f.meters.records.AddInt64(int64(records))
+	f.recovered()
+	return 0
+}
+
+// lose notes that the records of b cannot be written, and returns how many they are.
+func (f *file) lose(b *batch, err error) (records uint64) {
 	why := whyError
 	if errors.Is(err, errNoRoom) {
 		why = whySpace
+	}
+	for i := range b.entries {
+		if f.takes[b.entries[i].kind] {
+			records++
+		}
 	}
 	if n := len(b.entries); n > 0 {
 		f.lost.add(b.entries[0].seq, b.entries[n-1].seq, records, why)

@@ -332,3 +332,31 @@ func TestLock(t *testing.T) {
 	l.end()
 	openLog(t, testConfig(dir)).end()
 }
+
+// TestPanic: a fault while records are written costs these records. A drop record says so, and
+// those after them are written.
+func TestPanic(t *testing.T) {
+	dir := t.TempDir()
+	l := openLog(t, testConfig(dir))
+	f := l.writer.files[0]
+	enc := f.enc
+	use := func(e *encoder) {
+		t.Helper()
+		if err := l.order(order{do: func() error { f.enc = e; return nil }}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.put(Delivered)
+	use(nil) // which is written to after the record above
+	l.put(Delivered, Refused)
+	testkit.Eventually(t, "two records are dropped", func() bool { return l.metric(t, `accounting_dropped_total{cause="error"}`) == 2 })
+	use(enc)
+	l.put(Deferred)
+	l.end()
+	if got, want := brief(linesOf(t, filepath.Join(dir, "accounting.csv"))), "start d1 drop(2 2-3 error) t4 end"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if l.said.FilterMessageSnippet("panic").Len() == 0 {
+		t.Error("the log does not say so")
+	}
+}

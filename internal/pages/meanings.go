@@ -27,6 +27,7 @@ var Meanings = map[string]Meaning{
 	"cannot write the accounting log: records are dropped":                                                   {"a write failed, or too little space is left", space},
 	"records of the accounting log are missing: the process before was killed":                               {"the process before was killed before it had written them", "find the messages in the client's log"},
 	"the accounting log is written again":                                                                    {"what made records be dropped has ended", "note records_dropped: they are missing"},
+	"panic while writing the accounting log":                                                                 {"records met a fault of the program and are missing; those after them are written", report},
 	"the file of the accounting log was moved or cut off by another program: it is opened anew":              {"a program such as logrotate moved it", ""},
 	"the state file of the accounting log broke: after a crash it is not known how many records are missing": {"a write to the file failed", space},
 
