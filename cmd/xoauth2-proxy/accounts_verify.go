@@ -208,7 +208,7 @@ func (c *accountsVerifyCmd) show(verdicts []verdict) error {
 			failed = append(failed, *v)
 		}
 	}
-	header := []string{"email", "account_id", "result", "phase", "message", "hint"}
+	header := []string{"email", "account_id", "result", "phase", "message", "hint", "hint_id"}
 	shown := verdicts
 	if c.Failed {
 		shown = failed
@@ -219,7 +219,7 @@ func (c *accountsVerifyCmd) show(verdicts []verdict) error {
 		if v.err != nil {
 			result = v.Class
 		}
-		rows[i] = []string{v.Email, v.AccountID, result, v.Phase, v.Message, v.Hint}
+		rows[i] = []string{v.Email, v.AccountID, result, v.Phase, v.Message, v.Hint, v.HintID}
 	}
 	if err := c.Write(os.Stdout, header, rows, shown); err != nil {
 		return err

@@ -173,7 +173,7 @@ func TestNoSecretFromAnyCommand(t *testing.T) {
 		"move":            {{"--to-config", f.Config, "--to-accounts", f.Accounts}, {"--to-config", broken, "--to-accounts", dir + "/none"}},
 	}
 	for _, name := range leaves(t) {
-		if commands[name] == nil && !slices.Contains([]string{"demo", "sandbox", "version"}, name) { // which have no secrets of others
+		if commands[name] == nil && !slices.Contains([]string{"demo", "explain", "sandbox", "version"}, name) { // which have no secrets of others
 			t.Errorf("%q is not tried", name)
 		}
 	}
