@@ -9,9 +9,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+
+	"xoauth2-proxy/internal/accounting"
 )
 
 // StandardInput is the name that stands for it.
@@ -64,6 +67,9 @@ func filesOf(arg string) (list []File, err error) {
 		return nil, fmt.Errorf("cannot read: %w", err)
 	}
 	for _, e := range entries {
+		if slices.Contains(accounting.Reserved, e.Name()) {
+			continue
+		}
 		name := filepath.Join(arg, e.Name())
 		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
 			list = append(list, File{Name: name, Found: true})
