@@ -16,6 +16,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accounting"
 	"xoauth2-proxy/internal/accounting/reading"
+	"xoauth2-proxy/internal/testkit"
 )
 
 // tally reads files, and reports what is damaged.
@@ -194,9 +195,7 @@ func TestLog(t *testing.T) {
 			}
 			log.Put(&r)
 		}
-		if err := log.Close(); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Eventually(t, "all is written", func() bool { return log.Close() == nil })
 	}
 	sum := tally(t, Config{By: []string{"account"}}, dir)
 	processes := sum.Processes()
