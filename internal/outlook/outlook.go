@@ -50,7 +50,7 @@ func New(p *Parts, log *zap.Logger, set *metrics.Set) *Outlook {
 				}
 			}
 		})
-	soonFamily := metric.New(set, "forecast_ends_within_7_days",
+	soonFamily := metric.New(set, "forecast_ends_within_week",
 		"Lines of the forecast for the next 7 days, by what ends; accounts that end alike are one.", kindLabel).
 		Do("`xoauth2-proxy forecast --within 7d` lists them, with what fails then and what to do.")
 	for _, kind := range forecast.Kinds {
