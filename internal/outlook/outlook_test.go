@@ -348,7 +348,11 @@ func (d *days) checkStopped() {
 			ends[e.Accounts[0]] = e.At
 		}
 	}
-	for name, works := range map[string]bool{"kept": true, "in-use": false} {
+	for _, tt := range []struct {
+		name  string
+		works bool
+	}{{"kept", true}, {"in-use", false}} { // in the order of their ends
+		name, works := tt.name, tt.works
 		end := ends[name+"@example.com"]
 		if left := end.Sub(f.At); left < 30*testDay || left > idleOutlook {
 			d.t.Errorf("%s ends in %v by the files", name, left)
