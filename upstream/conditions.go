@@ -74,6 +74,9 @@ type Counts = carry.AccountCounts
 // Outcomes are the indices of Counts, by name.
 var Outcomes = carry.ResultNames
 
+// OutcomeLabel declares the label of a metric with these names.
+const OutcomeLabel = carry.ResultLabel
+
 // Counts returns those of the account with that id, mailboxes of a catch-all account
 // included; nil if it has sent nothing, or without Config.CountByAccount.
 func (r *Relay) Counts(id string) *Counts { return r.desk.ByAccount.Of(id) }

@@ -28,8 +28,6 @@ func newAccountMetrics(api *adminAPI) *accountMetrics {
 		return metric.New(nil, name, help, labels...).Do(do)
 	}
 	const (
-		outcome = "result: delivered, the provider has it; refused, for good (5yz); deferred, the client is to try again (4yz); " +
-			"unknown, no final reply came and the provider may have it; dry_run, nothing was sent"
 		limits = "limit: messages_minute, messages_hour, messages_day, recipients_day, logins_minute; those that are set"
 	)
 	return &accountMetrics{
@@ -39,9 +37,9 @@ func newAccountMetrics(api *adminAPI) *accountMetrics {
 		state: family("account_state", "1, with the state of the account in a label.",
 			"GET /admin/accounts/{email} says why the account is not active.", "state: one of those of the family accounts"),
 		messages: family("account_messages_total", "Messages, by account and outcome.",
-			"Compare with the other accounts of the provider; the log lines with the account have the replies.", outcome),
+			"Compare with the other accounts of the provider; the log lines with the account have the replies.", upstream.OutcomeLabel),
 		recipients: family("account_recipients_total", "Recipients of messages that came to an end, by account and outcome.",
-			"Many refused: the list of addresses is bad, and providers stop accounts for it.", outcome),
+			"Many refused: the list of addresses is bad, and providers stop accounts for it.", upstream.OutcomeLabel),
 		connections: family("account_connections", "Connections of the account to its provider, by what they are doing; those that there are.",
 			"All active for long: max_connections bounds the mail of this account.", "state: dialing, active, parked, closing"),
 		queue: family("account_queue_depth", "Messages that wait for a connection of the account; those accounts that were used lately.",

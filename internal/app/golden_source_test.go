@@ -2,44 +2,25 @@ package app
 
 import (
 	"go/ast"
-	"go/parser"
-	"go/token"
-	"io/fs"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-)
 
-// notOurs are directories whose replies and fields are no part of the proxy's
-// interface: the provider's side, tools and tests.
-var notOurs = []string{"sandbox", "smtpd", "perf", "loadgen", "e2e", "testdata", "bin", ".git"}
+	"xoauth2-proxy/internal/pages"
+)
 
 // inspectSource calls visit with each syntax node of the product outside of tests
 // and of the directories named in but.
 func inspectSource(t *testing.T, but []string, visit func(ast.Node)) {
 	t.Helper()
-	root := filepath.Join("..", "..")
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && (slices.Contains(notOurs, d.Name()) || slices.Contains(but, d.Name())):
-			return fs.SkipDir
-		case d.IsDir(), filepath.Ext(path) != ".go", strings.HasSuffix(path, "_test.go"):
-			return nil
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
+	err := pages.Inspect(filepath.Join("..", ".."), but, func(_ string, f *ast.File) {
 		ast.Inspect(f, func(n ast.Node) bool {
 			visit(n)
 			return true
 		})
-		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +34,7 @@ func TestGoldenReplies(t *testing.T) {
 	inspectSource(t, nil, func(n ast.Node) {
 		switch n := n.(type) {
 		case *ast.CompositeLit:
-			if name(n.Type) == "Reply" && len(n.Elts) > 0 {
+			if pages.Name(n.Type) == "Reply" && len(n.Elts) > 0 {
 				replies = append(replies, replyOf(n))
 			}
 		case *ast.AssignStmt: // a text that a reply gets later
@@ -62,24 +43,13 @@ func TestGoldenReplies(t *testing.T) {
 				if !ok || len(n.Lhs) != len(n.Rhs) {
 					continue
 				}
-				if text := written(n.Rhs[i]); sel.Sel.Name == "Text" && strings.Trim(text, ".") != "" {
+				if text := pages.Written(n.Rhs[i]); sel.Sel.Name == "Text" && strings.Trim(text, ".") != "" {
 					replies = append(replies, "text "+n.Tok.String()+" "+text)
 				}
 			}
 		}
 	})
 	checkGolden(t, "replies", replies)
-}
-
-// name is the last part of a type's name.
-func name(e ast.Expr) string {
-	switch e := e.(type) {
-	case *ast.Ident:
-		return e.Name
-	case *ast.SelectorExpr:
-		return e.Sel.Name
-	}
-	return ""
 }
 
 // replyOf is a codec.Reply as it is written to the client.
@@ -94,35 +64,11 @@ func fieldsOf(lit *ast.CompositeLit) []string {
 	fields := make([]string, 4)
 	for i, e := range lit.Elts {
 		if kv, ok := e.(*ast.KeyValueExpr); ok {
-			i, e = slices.Index([]string{"Code", "Enhanced", "Text", "Hint"}, name(kv.Key)), kv.Value
+			i, e = slices.Index([]string{"Code", "Enhanced", "Text", "Hint"}, pages.Name(kv.Key)), kv.Value
 		}
-		fields[i] = written(e)
+		fields[i] = pages.Written(e)
 	}
 	return fields
-}
-
-// written is what an expression gives: its text if it is fixed, else "...".
-func written(e ast.Expr) string {
-	switch e := e.(type) {
-	case *ast.BasicLit:
-		if s, err := strconv.Unquote(e.Value); err == nil {
-			return strings.ReplaceAll(s, "\n", `\n`)
-		}
-		return e.Value
-	case *ast.BinaryExpr:
-		return strings.ReplaceAll(written(e.X)+written(e.Y), "......", "...")
-	case *ast.CompositeLit: // an enhanced code
-		parts := make([]string, len(e.Elts))
-		for i, x := range e.Elts {
-			parts[i] = written(x)
-		}
-		return strings.Join(parts, ".")
-	case *ast.CallExpr: // of fmt.Sprintf: its format
-		if len(e.Args) > 0 && name(e.Fun) == "Sprintf" {
-			return written(e.Args[0])
-		}
-	}
-	return "..."
 }
 
 // TestGoldenFields: these are the JSON fields of the admin API, of the output of

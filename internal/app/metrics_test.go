@@ -14,6 +14,7 @@ import (
 
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/app/apptest"
+	"xoauth2-proxy/internal/pages"
 	"xoauth2-proxy/internal/sandbox"
 	"xoauth2-proxy/internal/testkit"
 )
@@ -186,13 +187,13 @@ func TestMetricDeclarations(t *testing.T) {
 		fun, ok := call.Fun.(*ast.SelectorExpr)
 		switch {
 		case !ok:
-		case fun.Sel.Name == "New" && name(fun.X) == "metric":
-			if family := written(call.Args[1]); family != "..." {
+		case fun.Sel.Name == "New" && pages.Name(fun.X) == "metric":
+			if family := pages.Written(call.Args[1]); family != "..." {
 				declared[family]++
 			}
 		case strings.HasPrefix(fun.Sel.Name, "NewPrometheusHistogram"), strings.HasPrefix(fun.Sel.Name, "GetOrCreate"),
 			fun.Sel.Name == "NewCounter", fun.Sel.Name == "NewGauge", fun.Sel.Name == "NewHistogram":
-			t.Errorf("%s.%s makes a metric without metric.New", name(fun.X), fun.Sel.Name)
+			t.Errorf("%s.%s makes a metric without metric.New", pages.Name(fun.X), fun.Sel.Name)
 		}
 	})
 	if len(declared) < 30 {

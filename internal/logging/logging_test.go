@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/internal/testmount"
 )
 
@@ -303,7 +304,18 @@ func TestReopenOfAPlaceThatHangs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for counted := linesLost.Get(); len(o.file.queue) < maxLines && linesLost.Get() == counted; {
+	raw, err := r.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for full := error(nil); full == nil; { // so that the first line hangs
+		if err := raw.Write(func(fd uintptr) bool { _, full = syscall.Write(int(fd), make([]byte, 64<<10)); return true }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log.Info("the line that hangs")
+	testkit.Eventually(t, "the line was taken", func() bool { return len(o.file.queue) == 0 })
+	for counted := linesLost.Get(); linesLost.Get() == counted; {
 		log.Info("a line")
 	}
 	descriptors := func() int {

@@ -54,7 +54,7 @@ type ofProvider struct {
 
 // What label values of these metrics mean.
 const (
-	resultLabel = "result: delivered, the provider has it; refused, for good (5yz); deferred, the client is to try again (4yz); " +
+	ResultLabel = "result: delivered, the provider has it; refused, for good (5yz); deferred, the client is to try again (4yz); " +
 		"unknown, no final reply came and the provider may have it; dry_run, nothing was sent"
 	limitLabel = "limit: messages_minute, messages_hour, messages_day, recipients_day, logins_minute, each a limit of the account; tenant_recipients_day, that of its tenant"
 )
@@ -89,7 +89,7 @@ func NewMetrics(set *metrics.Set, phases metric.Family, buckets []float64) *Metr
 		Panics: counter("upstream_panics_total", "Messages ended by a fault of the proxy.",
 			"A fault of the program: report the stack that the log has."),
 	}
-	results := metric.New(set, "messages_total", "Messages, by outcome.", resultLabel).
+	results := metric.New(set, "messages_total", "Messages, by outcome.", ResultLabel).
 		Do("refused, deferred: provider_messages_total and provider_refusals_total say where; the log lines say why. unknown: the client may send the message twice.")
 	for i, name := range resultNames {
 		m.results[i] = results.Counter(name)
@@ -104,7 +104,7 @@ func NewMetrics(set *metrics.Set, phases metric.Family, buckets []float64) *Metr
 
 // providers declares the metrics of each provider.
 func providers(set *metrics.Set, buckets []float64) *metric.Providers[ofProvider] {
-	results := metric.New(set, "provider_messages_total", "Messages, by provider and outcome as messages_total.", "provider", resultLabel).
+	results := metric.New(set, "provider_messages_total", "Messages, by provider and outcome as messages_total.", "provider", ResultLabel).
 		Do("Compare the providers: one alone has a fault of its own, see provider_refusals_total; all together point at this side.")
 	full := metric.New(set, "provider_queue_full_total", "Messages refused because too many waited for a connection, by provider.", "provider").
 		Do("Send less at a time to this provider, raise max_connections of it if it allows, or raise upstream.queue_size.")
