@@ -226,12 +226,15 @@ func (f *failures) forget(s *entry, t int64) {
 	}
 }
 
-// place finds room for a new source: the one with the fewest failures goes.
-// Refused sources go last, so that no source gets free by failures of many others.
+// place finds room for a new source: a free place, or else the one with the fewest failures
+// goes. Refused sources go last, so that no source gets free by failures of many others.
 func (f *failures) place(b *bucket, t int64) *entry {
 	best := &b.sources[0]
 	for i := range b.sources {
 		s := &b.sources[i]
+		if s.key == (key{}) {
+			return s
+		}
 		f.forget(s, t)
 		if sRefused, bestRefused := s.refusedUntil > t, best.refusedUntil > t; sRefused != bestRefused {
 			if bestRefused {

@@ -233,3 +233,18 @@ func (f *failures) Refused(addr netip.Addr, now time.Time) time.Duration {
 	_, refused, _ := f.look(k, now)
 	return refused
 }
+
+// TestFreePlacesFirst: a right login is remembered while its bucket has a free place, though
+// it has no failures.
+func TestFreePlacesFirst(t *testing.T) {
+	cfg := DefaultFailureConfig()
+	cfg.Sources = waysPerBucket // one bucket
+	f := newFailures(cfg, began)
+	f.update(key{1, 2}, began, true, func(e *entry, _ int64) { e.right = true })
+	for i := range uint64(waysPerBucket - 1) {
+		f.failed(key{2 + i, 2}, began)
+		if _, _, right := f.look(key{1, 2}, began); !right {
+			t.Fatalf("forgotten for failure %d of others", i+1)
+		}
+	}
+}
