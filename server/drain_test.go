@@ -35,10 +35,13 @@ func TestDrain(t *testing.T) {
 		c.ExpectEnd()
 		c.close()
 	}
-	if c, err := net.Dial("tcp", addr); err == nil {
-		t.Error("the listener is still open")
-		c.Close()
-	}
+	testkit.Eventually(t, "the listener is closed", func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
 	open.Cmd("RCPT TO:<c@example.com>", "250 2.1.5")
 	open.Data("text\r\n", "250 2.0.0")
 	open.Expect("421 4.3.2")

@@ -68,8 +68,8 @@ func (s *Server) Shutdown(ctx context.Context) (cut int64) {
 	if s.draining.Swap(true) {
 		return 0
 	}
-	s.postAll((*eventLoop).drain)
 	s.engine.StopListening()
+	s.postAll((*eventLoop).drain)
 	s.accepting.Wait() // after this no session is added
 	for s.active.Load() > 0 && cut == 0 {
 		select {
