@@ -46,6 +46,11 @@ const (
 	TTL = 15 * time.Second
 	// RenewEvery is how often a node renews all that it has, in one round trip.
 	RenewEvery = 5 * time.Second
+	// AskEvery is how often a node renews a key of which it wants slots and has none.
+	AskEvery = time.Second
+	// BusyFor is how long a store counts the slots that carried a message when their node
+	// fell silent: longer than any transaction may take.
+	BusyFor = 10 * time.Minute
 	// CallTimeout is how long a node waits for the answer of a store.
 	CallTimeout = 200 * time.Millisecond
 )
@@ -127,6 +132,9 @@ type Grant struct {
 	// it reports less.
 	Slots   int
 	Permits [NumKinds]PermitGrant
+	// Nodes is how many nodes have leases under the key, this one included: a batch of
+	// permits is a part of the limit for each of them.
+	Nodes int
 }
 
 // PermitGrant is the answer about one kind of permits.
@@ -170,6 +178,9 @@ type Order struct {
 	Node string
 	// Number rises with each order in the store.
 	Number uint64
+	// Seen is the highest Number that the node had seen when it took the order: an order to
+	// resume that has not seen the pause in force has crossed it, and loses.
+	Seen uint64
 }
 
 // Info is what a node tells of itself.
@@ -196,7 +207,11 @@ const (
 	// Demand: a node wants slots under Key of which another one has some parked: who has,
 	// renews now.
 	Demand EventKind = iota
-	// Published: a record of the chain Key was committed.
+	// Freed: slots under Key became free, of which another node wants some: who wants,
+	// renews now.
+	Freed
+	// Published: a record of the chain Key was committed, or its claim was abandoned: who
+	// waits for the record, claims again.
 	Published
 	// Ordered: Order was given.
 	Ordered
