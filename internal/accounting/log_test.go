@@ -287,7 +287,7 @@ func TestManyWriters(t *testing.T) {
 		t.Error(err)
 	}
 	wg.Wait()
-	l.end()
+	testkit.Eventually(t, "the writer has ended", func() bool { return l.Close() == nil }) // it may be slow
 	next := 1
 	for _, path := range filesIn(t, dir) {
 		for _, r := range linesOf(t, path) {
