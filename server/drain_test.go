@@ -87,6 +87,7 @@ func TestDrainEndsWhatIsNoTransaction(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			k := newStack(t)
 			provider.Faults(t, k.sandbox, sandbox.Rule{Phase: sandbox.PhaseToken, Account: gmailUser, Action: sandbox.ActionStall})
 			c := k.greeted(t)

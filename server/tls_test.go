@@ -213,18 +213,21 @@ func TestSTARTTLSInjection(t *testing.T) {
 		{"STARTTLS again", "STARTTLS\r\n"},
 	}
 	k := newStack(t, withTLS(TLSOffered, TLSDetect))
-	for _, tt := range tests {
-		for listener := range 2 {
-			t.Run(fmt.Sprintf("%s/listener=%d", tt.name, listener), func(t *testing.T) {
-				c := k.dialAt(t, listener)
-				c.Expect("220")
-				c.Cmd("EHLO client.example.com", "250")
-				c.Send("STARTTLS\r\n" + tt.after)
-				c.Expect("554 5.5.1")
-				c.ExpectEnd()
-			})
+	t.Run("octets after STARTTLS", func(t *testing.T) { // ends when all of them have
+		for _, tt := range tests {
+			for listener := range 2 {
+				t.Run(fmt.Sprintf("%s/listener=%d", tt.name, listener), func(t *testing.T) {
+					t.Parallel()
+					c := k.dialAt(t, listener)
+					c.Expect("220")
+					c.Cmd("EHLO client.example.com", "250")
+					c.Send("STARTTLS\r\n" + tt.after)
+					c.Expect("554 5.5.1")
+					c.ExpectEnd()
+				})
+			}
 		}
-	}
+	})
 	if n := k.back.Metric(t, `smtp_commands_total{command="MAIL"}`); n != 0 {
 		t.Errorf("%v MAIL commands were run", n)
 	}
