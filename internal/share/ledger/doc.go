@@ -41,7 +41,7 @@
 //     added to the targets. So who has most gives one up.
 //
 // Rank takes turns. turn and grace are 60 s and 10 s if share > 0; otherwise turn is
-// 8000 * left / (open - left) ms, at least 1000 and at most 5000, and grace is min(turn,
+// 4000 * left / (open - left) ms, at least 1000 and at most 4000, and grace is min(turn,
 // 2000). held(row) is max(have, grant); in the row of the report, have is the new one and
 // grant the old one, if the row was live. Ranks, first to last:
 //

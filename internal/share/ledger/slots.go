@@ -10,9 +10,9 @@ import (
 // Times of turns, in ms.
 const (
 	restTurn, restGrace = 60_000, 10_000 // of the remainder, while each node has some
-	soleTurns           = 8_000          // of all who wait for one of the slots, together
+	soleTurns           = 4_000          // of all who wait for one of the slots, together
 	leastTurn           = 1_000
-	mostTurn            = 5_000
+	mostTurn            = 4_000
 	soleGrace           = 2_000
 	askAgain            = 250 // between two demands of a row
 )
