@@ -21,6 +21,10 @@ type Mailbox interface {
 	// opened beyond it. Connections above it are to be closed, as soon as they carry no
 	// message.
 	Connections() int
+	// Messages is how many connections may carry a message at this moment: math.MaxInt32
+	// while the lease holds. After its end it is as many as the store is sure to know of: the
+	// messages of the others are ended, unless their end-of-data has left.
+	Messages() int
 	// Report says how many connections there are, in any state; how many of them carry a
 	// message; and how many could be used, have included. It is called after each change.
 	Report(have, busy, want int)

@@ -40,6 +40,9 @@ func (k Kind) Span() time.Duration {
 // limit holds in every span, wherever it begins.
 func (k Kind) Slots() int { return [...]int{60, 60, 24, 24, 60}[k] }
 
+// Protocol is the number of what the nodes of a store must agree on.
+const Protocol = 1
+
 // What a node has leased ends if it does not renew.
 const (
 	// TTL is how long a lease lasts, from the monotonic time when its renewal was sent.
