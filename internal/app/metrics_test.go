@@ -12,10 +12,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+	"go.uber.org/zap"
+
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/app/apptest"
+	"xoauth2-proxy/internal/metric"
 	"xoauth2-proxy/internal/pages"
 	"xoauth2-proxy/internal/sandbox"
+	"xoauth2-proxy/internal/share"
 	"xoauth2-proxy/internal/testkit"
 )
 
@@ -171,6 +176,15 @@ func TestMetricsPage(t *testing.T) {
 		}
 		f.ofAccounts = true
 		families[name] = f
+	}
+	var shared strings.Builder // a proxy alone does not serve these
+	set := metrics.NewSet()
+	share.NewMember(share.Config{Node: "a"}, nil, zap.NewNop(), set)
+	metric.Write(&shared, set)
+	for name, f := range parsePage(t, shared.String()) {
+		if families[name] == nil {
+			families[name] = f
+		}
 	}
 	checkMetricsDoc(t, families)
 }

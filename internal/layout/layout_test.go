@@ -21,7 +21,7 @@ var onlyHome = map[string][]string{
 	"github.com/tailscale/hujson":                 {"internal/keyfile", "internal/accountfile", "internal/config"},
 	"github.com/alecthomas/kong":                  {"cmd/xoauth2-proxy", "loadgen", "perf"},
 	"github.com/valyala/fasthttp":                 {"oauth/internal/httpc", "internal/admin", "internal/sandbox", "perf"},
-	"github.com/VictoriaMetrics/metrics":          {"server", "upstream", "oauth", "internal/accounting", "internal/admin", "internal/watchdog", "internal/app", "internal/logging", "internal/metric", "internal/outlook", "internal/testkit", "perf"},
+	"github.com/VictoriaMetrics/metrics":          {"server", "upstream", "oauth", "internal/accounting", "internal/admin", "internal/watchdog", "internal/app", "internal/logging", "internal/metric", "internal/outlook", "internal/share", "internal/testkit", "perf"},
 	"go.etcd.io/bbolt":                            {"internal/boltfile", "internal/quota", "internal/tokenstore"},
 	"github.com/DeRuina/timberjack":               {"internal/accounting"},
 }

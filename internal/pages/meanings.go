@@ -88,6 +88,17 @@ var Meanings = map[string]Meaning{
 
 	"something ends within 7 days: \"xoauth2-proxy forecast\" lists it, with what to do": {"a token, a secret, a certificate or a day's limit comes to its end", "`xoauth2-proxy forecast`"},
 
+	// internal/share
+	"cannot join the nodes that share limits yet: nothing begins": {"the store of the shared limits did not answer at the start; it is tried again", "look at the store and the network to it; the messages of all accounts are deferred"},
+	"the node shares limits":                                                                         {"the store of the shared limits has taken the node", ""},
+	"the node may not share limits: nothing new begins":                                              {"other nodes use another seal key or protocol", "give all nodes the same seal key and version"},
+	"the store of the shared limits does not answer: nothing new begins":                             {"it has not answered for longer than leases last; written once", "bring the store or the network to it back; the messages of all accounts are deferred"},
+	"the store of the shared limits answers again":                                                   {"the outage has ended", ""},
+	"the store of the shared limits began anew: it is told again what this node has and has counted": {"it was restarted or emptied, or a replica took its place; little is granted for a minute", "nothing, unless it happens often"},
+	"cannot announce the node to the store of the shared limits":                                     {"a sign of life was not answered", ""},
+	"the events of the shared limits are lost":                                                       {"the connection for them broke; it is made again, and all is renewed", "look at the store if it happens often"},
+	"what the node had leased is not given back: it ends by itself":                                  {"the store did not answer at the shutdown", ""},
+
 	// internal/watchdog
 	"a part of the process is stuck":               {"a loop, a shard, a token worker or a store has ended no piece of work for 5 s", "restart the proxy; " + report},
 	"a part of the process that was stuck goes on": {"it came back", "look at what the host was waiting for"},

@@ -32,8 +32,8 @@ type Mailbox interface {
 	// Room is how many permits of a kind are free to be taken; math.MaxInt32 without a
 	// limit.
 	Room(k Kind) int
-	// Want says how many permits of a kind messages wait for; the member gets some ahead
-	// of what is wanted by itself.
+	// Want says how many messages wait for permits of a kind; for RecipientsPerDay, how many
+	// permits the next message takes. The member gets some ahead of what is wanted by itself.
 	Want(k Kind, n int)
 	// Take takes a permit, if one is free.
 	Take(k Kind) bool
@@ -41,10 +41,10 @@ type Mailbox interface {
 	// others are free again.
 	Settle(k Kind, taken, counted int)
 	// Wait returns when the next permit becomes free, by the last answer of the store; ok
-	// is false if the store has not said that there is none.
+	// is false if the store has not said that there are fewer than are wanted.
 	Wait(k Kind) (until time.Time, ok bool)
 
-	// Err is ErrOutage while nothing new may begin, else nil.
+	// Err is ErrOutage, perhaps with a reason, while nothing new may begin, else nil.
 	Err() error
 	// Leave gives all back. Nothing may be in use.
 	Leave()
