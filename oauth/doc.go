@@ -15,6 +15,7 @@
 //	oauth/internal/flow   the token flows, their errors and error classes
 //	oauth/internal/httpc  requests over fasthttp
 //	oauth/internal/pending  records that could not be written yet
+//	oauth/internal/refusal  what a refusal at login means
 //
 // The mailboxes of a catch-all account with client credentials share one token.
 // The source of a mailbox of a catch-all account is forgotten after it is out of

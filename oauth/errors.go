@@ -4,7 +4,9 @@ import (
 	"errors"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth/internal/flow"
+	"xoauth2-proxy/oauth/internal/refusal"
 )
 
 // Error is why there is no token. It is immutable and holds no secret.
@@ -71,3 +73,18 @@ var (
 // key must be of a kind that signs. Accounts that do not sign are right. The error
 // shows no secret.
 func CheckKeys(a *account.Account) error { return flow.CheckKeys(a) }
+
+// ExplainAuthRefusal says what a refusal of AUTH means and what the operator
+// should do.
+//
+//   - provider is the account's; names that begin with "outlook" are Microsoft's.
+//   - code, enhanced ("5.7.139", may be empty) and text are the reply.
+//   - challenge is the error that XOAUTH2 or OAUTHBEARER (RFC 7628 section 3.2.2)
+//     gave before the reply in a 334, as JSON or base64 of JSON; it may be empty.
+//
+// ClassTokenRefused means that another access token may help; ClassLoginRefused
+// and ClassInteractionRequired, that no token helps before a person acts;
+// ClassThrottled and ClassUnavailable, that the failure passes.
+func ExplainAuthRefusal(provider string, code int, enhanced, text, challenge string) (Class, hint.ID) {
+	return refusal.Explain(provider, code, enhanced, text, challenge)
+}
