@@ -15,6 +15,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/hint"
+	"xoauth2-proxy/oauth/internal/circuit"
 	"xoauth2-proxy/oauth/internal/flow"
 	"xoauth2-proxy/oauth/internal/httpc"
 	"xoauth2-proxy/oauth/internal/tokentest"
@@ -47,15 +48,15 @@ func TestClientRefused(t *testing.T) {
 		if logs.Len() != 1 || logs.All()[0].ContextMap()["client_id"] != "bad" {
 			t.Errorf("alerts: %v", logs.All())
 		}
-		if got := m.clients.countRefused(); got != 1 {
+		if got := m.clients.CountRefused(); got != 1 {
 			t.Errorf("%d refused clients", got)
 		}
 		fake.set(func(f *fakeFlow) { f.err = nil })
 		mustGet(t, m.Source(clientAccount(n, "good"))) // another client's affairs go on
-		time.Sleep(refusedMin + time.Minute)           // by then the new secret is known everywhere
+		time.Sleep(circuit.RefusedMin + time.Minute)   // by then the new secret is known everywhere
 		mustGet(t, m.Source(clientAccount(1, "bad")))
 		mustGet(t, m.Source(clientAccount(2, "bad")))
-		if m.clients.countRefused() != 0 {
+		if m.clients.CountRefused() != 0 {
 			t.Error("the client still counts as refused")
 		}
 		mustGet(t, m.Source(clientAccount(0, "bad"))) // the account that was refused itself, too
@@ -111,7 +112,7 @@ func TestStateOfClientFoundRight(t *testing.T) {
 		if _, err := m.Source(asked).Get(t.Context()); !errors.Is(err, ErrInvalidClient) {
 			t.Errorf("the refused account: %v", err)
 		}
-		time.Sleep(refusedMin)
+		time.Sleep(circuit.RefusedMin)
 		f.set(func(f *fakeFlow) { f.err = nil })
 		mustGet(t, m.Source(other))
 		if st, _ := m.State(asked.ID); st.LastError != nil || !st.LastErrorAt.IsZero() {
@@ -208,7 +209,7 @@ func TestEndpointDown(t *testing.T) {
 			t.Errorf("%d requests of 200 accounts in 10 minutes", n)
 		}
 		f.set(func(f *fakeFlow) { f.err = nil })
-		time.Sleep(downMax + time.Second)
+		time.Sleep(circuit.DownMax + time.Second)
 		for i := range 200 {
 			if _, err := m.Source(clientAccount(1000+i, "c")).Get(t.Context()); err != nil {
 				t.Fatal(err)
@@ -221,7 +222,7 @@ func TestEndpointDown(t *testing.T) {
 func TestClientNotBlamed(t *testing.T) {
 	for name, err := range map[string]*Error{
 		"invalid grant":    {Class: ClassInvalidGrant, Status: 400},
-		"internal error":   {Class: ClassUnavailable, Err: errPanic},
+		"internal error":   {Class: ClassUnavailable, Err: flow.ErrPanic},
 		"cancelled":        {Class: ClassUnavailable, Err: context.Canceled},
 		"loop of one user": {Class: ClassThrottled, Status: 400, ProviderCode: flow.LoopDetected},
 		"passing refusal":  {Class: ClassUnavailable, Status: 400},
@@ -337,7 +338,7 @@ func TestReloadForgives(t *testing.T) {
 		if n := f.count(); n != 1 {
 			t.Errorf("%d requests after a reload at once, want 1", n)
 		}
-		time.Sleep(refusalRest)
+		time.Sleep(circuit.RefusalRest)
 		ask()
 		reload()
 		ask()

@@ -65,6 +65,9 @@ type Config struct {
 	MaxMailboxes int
 	// Store keeps tokens across restarts. Nil keeps them in memory only.
 	Store Store
+	// Share has one of several processes at a time refresh a chain, and gives all of them
+	// what came. Nil: no other process has the accounts. See claim.go.
+	Share Sharer
 	// Watch notices refreshes and operations of Store that do not end. Nil: they are
 	// not watched.
 	Watch *watchdog.Watchdog

@@ -12,10 +12,12 @@
 //
 //	oauth                 sources, refreshes, circuits, keep-alive
 //	oauth/consent         browser and device consent
+//	oauth/internal/circuit  circuit breakers of clients
 //	oauth/internal/flow   the token flows, their errors and error classes
 //	oauth/internal/httpc  requests over fasthttp
 //	oauth/internal/pending  records that could not be written yet
 //	oauth/internal/refusal  what a refusal at login means
+//	oauth/internal/workers  who refreshes, and the queue before them
 //
 // The mailboxes of a catch-all account with client credentials share one token.
 // The source of a mailbox of a catch-all account is forgotten after it is out of
@@ -44,7 +46,7 @@
 //	          removed account serves messages under way for a while
 //
 // In any of them, the circuit of the account's OAuth2 client may be open for a
-// reason that another account found: see clients.go.
+// reason that another account found: see oauth/internal/circuit.
 //
 // # Ownership
 //
@@ -57,7 +59,7 @@
 // # Locks
 //
 // They are taken in the order Manager.retaining, Manager.setMu, Source.mu, then
-// workers.mu or clients.mu. None is held during I/O or while a caller's function
+// the lock of the workers or the lock of the circuits. None is held during I/O or while a caller's function
 // runs. None but the first, which only Retain takes, is held while all sources are
 // looked through.
 //

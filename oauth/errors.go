@@ -51,7 +51,7 @@ var (
 // Causes of our own. Their texts are all that is shown.
 var (
 	errQueue       = errors.New("too many refreshes are waiting")
-	errPanic       = errors.New("internal error")
+	errOvertaken   = errors.New("another process has used the refresh token")
 	errWorkerStuck = errors.New("the worker that asks for the token is stuck")
 )
 

@@ -85,6 +85,7 @@ func (m *Manager) keepAliveOne(a *account.Account) {
 	if period <= 0 {
 		return
 	}
+	m.compare(a)
 	r, ok := m.recordOf(a, s)
 	if ok && !time.Now().Before(keepAliveDue(r, a, period)) {
 		m.Source(a).refreshUnused()
@@ -160,12 +161,13 @@ const saveInterval = 5 * time.Second
 // written or the manager closes.
 func (m *Manager) savePending() {
 	for m.rest(saveInterval) {
+		untold := m.tellAgain()
 		saved, _ := m.pending.SaveAll() // the failure was logged when it was the first
 		if saved > 0 {
 			m.log.Info("tokens that could not be saved are saved now", zap.Int("accounts", saved))
 		}
 		m.setMu.Lock()
-		m.saving = m.pending.Len() > 0
+		m.saving = m.pending.Len() > 0 || untold
 		done := !m.saving
 		m.setMu.Unlock()
 		if done {
@@ -181,7 +183,7 @@ func (m *Manager) saveLater() {
 	m.saving = true
 	m.setMu.Unlock()
 	if start {
-		m.workers.spawn(m.savePending)
+		m.workers.Spawn(m.savePending)
 	}
 }
 

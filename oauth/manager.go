@@ -11,9 +11,11 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/circuit"
 	"xoauth2-proxy/oauth/internal/counters"
 	"xoauth2-proxy/oauth/internal/flow"
 	"xoauth2-proxy/oauth/internal/pending"
+	"xoauth2-proxy/oauth/internal/workers"
 )
 
 // closeGrace is how long Close lets running refreshes finish: an aborted one may
@@ -28,7 +30,7 @@ type Manager struct {
 	flow    fetcher
 	flows   *flow.Flows // what Close closes; nil in tests
 	metrics *counters.Counters
-	clients clients
+	clients *circuit.Clients
 	odd     sync.Map // oddAnswer -> nil: what warnOdd has logged
 	started time.Time
 
@@ -53,7 +55,7 @@ type Manager struct {
 	mailboxes map[string]int     // how many sources of mailboxes there are, by ID of the catch-all account
 	saving    bool               // savePending runs
 
-	workers workers
+	workers workers.Workers
 }
 
 // oddAnswer is what is odd in the answers to a client.
@@ -96,12 +98,12 @@ func newManager(cfg Config, f fetcher, log *zap.Logger, set *metrics.Set) *Manag
 	}
 	m := &Manager{cfg: cfg, pending: unsaved, flow: f, log: log, started: time.Now(), quit: make(chan struct{}),
 		leaving: make(map[string]*Source), mailboxes: make(map[string]int)}
-	m.workers.most = cfg.MaxParallel
-	m.clients = clients{cfg: &m.cfg, byKey: make(map[[sha256.Size]byte]*client)}
+	m.workers.Most = cfg.MaxParallel
+	m.clients = circuit.New(cfg.backoff)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.metrics = counters.New(set)
 	counters.Gauges(set, counters.Readings{Cached: m.countCached, Unsaved: m.pending.Len, Mailboxes: m.countMailboxes,
-		ClientsRefused: m.clients.countRefused, Queued: m.workers.queueDepth,
+		ClientsRefused: m.clients.CountRefused, Queued: m.workers.Depth,
 		Running: func() int { return int(m.running.Load()) },
 	})
 	return m
@@ -213,7 +215,7 @@ func (m *Manager) newSource(a *account.Account, most int) (*Source, *Error) {
 // detached returns a source for a that is not in the set.
 func (m *Manager) detached(a *account.Account, parent *Source) *Source {
 	s := &Source{m: m, id: a.ID, fingerprint: a.CredentialsFingerprint(), chain: ChainOf(a),
-		client: clientKey(a), parent: parent}
+		client: circuit.Key(a), parent: parent}
 	s.account.Store(a)
 	if base := a.Base(); base != nil {
 		s.base = base.ID
@@ -244,16 +246,17 @@ func (m *Manager) count(s *Source, n int) {
 
 // Retain makes s the set of accounts. It ends the sources of other accounts (their
 // tokens after leaveGrace) and of accounts whose credentials changed, and forgets
-// permanent refusals that are older than refusalRest. Call it at the start and, on
+// permanent refusals that are older than circuit.RefusalRest. Call it at the start and, on
 // reload, just before the snapshot is published. The first call starts keep-alive,
 // and the removal of unused mailboxes of catch-all accounts. No caller of a source
 // waits for Retain.
 func (m *Manager) Retain(s *account.Snapshot) {
 	m.retain(s)
-	m.clients.forgive(time.Now())
+	m.clients.Forgive(time.Now())
 	m.keepAliver.Do(func() {
-		m.workers.spawn(m.keepAlive)
-		m.workers.spawn(m.forgetMailboxes)
+		m.workers.Spawn(m.keepAlive)
+		m.workers.Spawn(m.compareAll)
+		m.workers.Spawn(m.forgetMailboxes)
 	})
 }
 
@@ -296,7 +299,7 @@ func (m *Manager) end(s *Source, changed bool) {
 // running refreshes finish for closeGrace and waits for all goroutines. It may be
 // called more than once.
 func (m *Manager) Close() {
-	if m.workers.close() {
+	if m.workers.Close() {
 		close(m.quit)
 	}
 	m.sources.Range(func(_, v any) bool {
@@ -309,7 +312,7 @@ func (m *Manager) Close() {
 	}
 	m.setMu.Unlock()
 	grace := time.AfterFunc(closeGrace, m.cancel)
-	m.workers.wg.Wait()
+	m.workers.Wait()
 	grace.Stop()
 	m.cancel()
 	m.saveAtEnd()

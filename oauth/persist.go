@@ -39,6 +39,11 @@ func (s *Source) stored() (got flow.Issued, ok bool) {
 	if !first || s.load() != nil {
 		return flow.Issued{}, false
 	}
+	return s.kept()
+}
+
+// kept returns the access token of the record, if it is still good.
+func (s *Source) kept() (got flow.Issued, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := &s.record
@@ -50,10 +55,14 @@ func (s *Source) stored() (got flow.Issued, ok bool) {
 	return flow.Issued{Access: r.Access.Reveal(), Refresh: r.Refresh, Expiry: r.Expiry, At: r.Refreshed}, true
 }
 
-// reread returns the refresh token that the store has now, zero if none.
+// reread returns what may be good in the place of a refresh token that is refused, zero if
+// nothing: the spare one, or the one that the store has now.
 func (s *Source) reread() account.Secret {
-	if s.m.cfg.Store == nil {
-		return account.Secret{}
+	s.mu.Lock()
+	spare := s.record.Spare
+	s.mu.Unlock()
+	if s.m.cfg.Store == nil || !spare.IsZero() {
+		return spare
 	}
 	r, _, err := s.m.cfg.Store.Load(s.chain)
 	if err != nil {
@@ -73,6 +82,8 @@ func (s *Source) keep(got flow.Issued, rotated bool) {
 	r.noteEnd(got.RefreshEnds.Round(0), now, rotated)
 	r.Access, r.Refreshed, r.Expiry = account.NewSecret(got.Access), now, got.Expiry.Round(0)
 	r.Credentials = s.fingerprint
+	r.Generation, r.Spare = s.nextGeneration(), account.Secret{}
+	s.untold = r.Generation > 0
 	if rotated {
 		r.Refresh, r.Rotated = got.Refresh, now
 	}
@@ -91,6 +102,8 @@ func (s *Source) keepRefresh(refresh account.Secret) {
 	s.mu.Lock()
 	s.record.Refresh, s.record.Rotated, s.loaded = refresh, now, true
 	s.record.RefreshEnds, s.record.RefreshRolls = time.Time{}, false
+	s.record.Generation = s.nextGeneration()
+	s.untold = s.record.Generation > 0
 	if s.record.Seen.IsZero() {
 		s.record.Seen = now
 	}

@@ -16,7 +16,7 @@ import (
 // work is run under the watchdog.
 func (s *Source) work(c *call, number int, closed bool) {
 	part := s.m.cfg.Watch.Begin(watchdog.Task{
-		Kind: watchdog.TokenWorker, Number: number, Beyond: s.m.cfg.Timeout,
+		Kind: watchdog.TokenWorker, Number: number, Beyond: s.m.cfg.longest(),
 		Func: "oauth.(*Source).run", On: s, Stuck: func() { s.abandon(c) },
 	})
 	s.run(c, closed)
@@ -42,10 +42,15 @@ func (s *Source) run(c *call, closed bool) {
 			return
 		}
 	}
+	claim, done := s.enter(c, forced)
+	if done {
+		return
+	}
 	start := time.Now()
 	s.m.running.Add(1)
-	got, rotated, err := s.refreshToken(forced)
+	got, rotated, err := s.refreshToken(forced, claim)
 	s.m.running.Add(-1)
+	s.endClaim(claim)
 	if standing := suppressedBy(err); standing != nil { // no endpoint was asked
 		s.m.metrics.Suppressed.Inc()
 		s.finish(c, flow.Issued{}, standing, false)
@@ -61,20 +66,23 @@ func (s *Source) run(c *call, closed bool) {
 func (s *Source) begun(c *call) (forced, late bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return c.forced, !c.early && time.Since(c.asked) > s.m.cfg.QueueTimeout
+	return c.forced, !c.Early && time.Since(c.asked) > s.m.cfg.QueueTimeout
 }
 
 // refreshToken asks the endpoint, again after transient failures if the account's
 // retry policy says so, and saves what came.
-func (s *Source) refreshToken(forced bool) (got flow.Issued, rotated bool, err *Error) {
-	ctx, cancel := context.WithTimeout(s.m.ctx, s.m.cfg.Timeout)
+func (s *Source) refreshToken(forced bool, claim Claim) (got flow.Issued, rotated bool, err *Error) {
+	ctx, cancel := context.WithDeadline(s.m.ctx, s.m.cfg.deadline(claim))
 	defer cancel()
 	g := flow.Grant{Account: s.account.Load()}
 	if g.Refresh, err = s.newestRefresh(g.Account); err != nil {
 		return flow.Issued{}, false, err
 	}
-	reread := false
-	for n := 1; ; n++ {
+	if ctx.Err() != nil { // the process was frozen, and its claim has ended
+		return flow.Issued{}, false, flow.Local(ctx.Err())
+	}
+	first := g.Refresh
+	for n, reread := 1, false; ; n++ {
 		before := err
 		if got, err = s.ask(ctx, g, forced); suppressedBy(err) != nil {
 			if before != nil { // what the endpoint said goes first
@@ -88,10 +96,12 @@ func (s *Source) refreshToken(forced bool) (got flow.Issued, rotated bool, err *
 			g.Refresh = got.Refresh
 		}
 		if err != nil && err.Class == ClassInvalidGrant && !reread {
-			// Perhaps another process that shares the store has rotated it.
 			reread = true
-			if newer := s.reread(); !newer.IsZero() && newer != g.Refresh {
-				g.Refresh = newer
+			if got, ok, err := s.overtaken(ctx, claim); ok {
+				return got, false, err
+			}
+			if other := s.reread(); !other.IsZero() && other != g.Refresh {
+				g.Refresh = other
 				continue
 			}
 		}
@@ -108,7 +118,7 @@ func (s *Source) refreshToken(forced bool) (got flow.Issued, rotated bool, err *
 	if got.Refresh.IsZero() {
 		got.Refresh = g.Refresh
 	}
-	if rotated = got.Refresh != g.Refresh; rotated {
+	if rotated = got.Refresh != first; rotated {
 		s.m.metrics.Rotations.Inc()
 	}
 	s.keep(got, rotated)
@@ -119,12 +129,12 @@ func (s *Source) refreshToken(forced bool) (got flow.Issued, rotated bool, err *
 // forced.
 func (s *Source) ask(ctx context.Context, g flow.Grant, forced bool) (flow.Issued, *Error) {
 	if !forced {
-		if err := s.m.clients.admit(s.client, time.Now()); err != nil {
+		if err := s.m.clients.Admit(s.client, time.Now()); err != nil {
 			return flow.Issued{}, &Error{Class: err.Class, Err: &suppressed{err}, RetryAfter: err.RetryAfter}
 		}
 	}
 	got, err := s.fetch(ctx, g)
-	if s.m.clients.report(s.client, g.Account.Retry, err, time.Now()) {
+	if s.m.clients.Report(s.client, g.Account.Retry, err, time.Now()) {
 		s.m.log.Error(circuitAlerts[err.Class],
 			append(err.Entry().Fields(), zap.String("client_id", g.Account.ClientID), zap.String("token_url", g.Account.TokenURL),
 				zap.Error(err))...)
@@ -145,7 +155,7 @@ func (s *Source) fetch(ctx context.Context, g flow.Grant) (got flow.Issued, err 
 		if p := recover(); p != nil { // its value might hold a secret
 			s.m.log.Error("token refresh panicked", zap.String("account", s.id),
 				zap.String("type", fmt.Sprintf("%T", p)), zap.Stack("stack"))
-			got, err = flow.Issued{}, &Error{Class: ClassUnavailable, Err: errPanic}
+			got, err = flow.Issued{}, &Error{Class: ClassUnavailable, Err: flow.ErrPanic}
 		}
 	}()
 	return s.m.flow.Fetch(ctx, g)
@@ -206,6 +216,7 @@ func (s *Source) finish(c *call, got flow.Issued, err *Error, remember bool) {
 		}
 	}
 	waiters := c.waiters
+	s.takeOffer()
 	s.mu.Unlock()
 	close(c.done)
 	for _, done := range waiters {

@@ -1,6 +1,10 @@
 package oauth
 
-import "time"
+import (
+	"time"
+
+	"xoauth2-proxy/oauth/internal/circuit"
+)
 
 // Release forgets why an account was refused for good, because an operator has
 // done what the refusal asks for. The account, the mailboxes that share its token,
@@ -16,7 +20,7 @@ func (m *Manager) Release(accountID string) {
 	})
 	if snap := m.accounts.Load(); snap != nil {
 		if a, ok := snap.ByID(accountID); ok {
-			m.clients.release(clientKey(a))
+			m.clients.Release(circuit.Key(a))
 		}
 	}
 }
@@ -32,12 +36,12 @@ func (s *Source) release() {
 }
 
 // forgive forgets a permanent refusal because the configuration was read again. A
-// refusal younger than refusalRest stays: an operator who changes one account of
+// refusal younger than circuit.RefusalRest stays: an operator who changes one account of
 // many must not have all dead ones asked for again.
 func (s *Source) forgive(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.failure != nil && s.failure.Permanent() && now.Sub(s.failedAt) >= refusalRest {
+	if s.failure != nil && s.failure.Permanent() && now.Sub(s.failedAt) >= circuit.RefusalRest {
 		s.failure = nil
 		s.kicked.Store(false)
 	}

@@ -72,7 +72,7 @@ func (s *Source) getShared(ctx context.Context) (*Token, error) {
 
 func (s *Source) requestShared(done func(*Token, error)) {
 	if err := s.refusal(time.Now()); err != nil {
-		s.m.workers.spawn(func() { done(nil, err) })
+		s.m.workers.Spawn(func() { done(nil, err) })
 		return
 	}
 	s.parent.Request(func(t *Token, err error) { done(s.shareAnswer(t, err)) })

@@ -10,6 +10,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/oauth/internal/flow"
+	"xoauth2-proxy/oauth/internal/workers"
 )
 
 const (
@@ -27,7 +28,7 @@ type Source struct {
 	id          string
 	fingerprint [sha256.Size]byte
 	chain       Chain
-	client      [sha256.Size]byte // clientKey
+	client      [sha256.Size]byte // circuit.Key
 	// parent has the token that this source makes its own initial responses of; nil
 	// for a source that fetches its token. See shared.go.
 	parent *Source
@@ -46,6 +47,9 @@ type Source struct {
 	timer   *time.Timer
 	record  Record // of the chain, as in the store or pending
 	loaded  bool   // the store was read
+
+	untold  bool    // record was not published
+	offered *Record // by another process, while a call was under way
 
 	failure  *Error    // of the last refresh
 	failedAt time.Time // when it was
@@ -114,15 +118,15 @@ func (s *Source) Request(done func(*Token, error)) {
 		return
 	}
 	if t := s.Cached(); t != nil {
-		s.m.workers.spawn(func() { done(t, nil) })
+		s.m.workers.Spawn(func() { done(t, nil) })
 		return
 	}
 	c, t, err := s.join(done)
 	switch {
 	case err != nil:
-		s.m.workers.spawn(func() { done(nil, err) })
+		s.m.workers.Spawn(func() { done(nil, err) })
 	case c == nil:
-		s.m.workers.spawn(func() { done(t, nil) })
+		s.m.workers.Spawn(func() { done(t, nil) })
 	}
 }
 
@@ -176,7 +180,7 @@ func (s *Source) join(waiter func(*Token, error)) (*call, *Token, *Error) {
 		if err := s.remembered(now); err != nil {
 			return nil, nil, err
 		}
-		if err := s.m.clients.refusal(s.client, now); err != nil {
+		if err := s.m.clients.Refusal(s.client, now); err != nil {
 			return nil, nil, err
 		}
 		if !s.start(now, false) {
@@ -194,10 +198,10 @@ func (s *Source) join(waiter func(*Token, error)) (*call, *Token, *Error) {
 // await notes that a caller waits for the call, which then goes before early ones.
 // Called with mu.
 func (s *Source) await(now time.Time) {
-	if s.call.early {
-		s.call.early = false
+	if s.call.Early {
+		s.call.Early = false
 		s.call.asked = now
-		s.m.workers.promote(s.call)
+		s.m.workers.Promote(&s.call.Task)
 	}
 }
 
@@ -213,22 +217,22 @@ func (s *Source) remembered(now time.Time) *Error {
 // reconsider forgets the refusal of the client after another account had another
 // answer. Called with mu.
 func (s *Source) reconsider() {
-	if s.failure != nil && s.failure.Class == flow.ClassInvalidClient && !s.m.clients.isRefused(s.client) {
+	if s.failure != nil && s.failure.Class == flow.ClassInvalidClient && !s.m.clients.IsRefused(s.client) {
 		s.failure = nil
 	}
 }
 
 // start queues a refresh. Called with mu, and without a call. False: closed.
 func (s *Source) start(now time.Time, early bool) bool {
-	return s.begin(&call{early: early, asked: now})
+	return s.begin(&call{Task: workers.Task{Early: early}, asked: now})
 }
 
 // begin queues c as the refresh of the source. Called with mu, and without a
 // call. False: closed.
 func (s *Source) begin(c *call) bool {
 	c.done = make(chan struct{})
-	c.work = func(number int, closed bool) { s.work(c, number, closed) }
-	if !s.m.workers.enqueue(c) {
+	c.Work = func(number int, closed bool) { s.work(c, number, closed) }
+	if !s.m.workers.Enqueue(&c.Task) {
 		return false
 	}
 	s.call = c

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/oauth/internal/circuit"
 )
 
 // suppressed is the cause of an error that repeats the answer of another account of
@@ -101,7 +102,7 @@ func (m *Manager) stateOfClient(st *AccountState, a *account.Account) {
 		return
 	}
 	now := time.Now()
-	if st.LastError, st.LastErrorAt = m.clients.refusalSince(clientKey(a), now); st.LastError != nil {
+	if st.LastError, st.LastErrorAt = m.clients.RefusalSince(circuit.Key(a), now); st.LastError != nil {
 		st.NextRefresh = now.Add(st.LastError.RetryAfter)
 	}
 }

@@ -40,6 +40,37 @@ type Record struct {
 	Credentials [sha256.Size]byte
 	// Seen is when the proxy first met the chain.
 	Seen time.Time
+	// Generation counts the refreshes since processes share the chain; 0: the last one was
+	// made by a process that shares with none.
+	Generation uint64
+	// Spare is a refresh token that this process got by a refresh that crossed the one of
+	// another process. It is tried if Refresh is no longer good.
+	Spare account.Secret
+}
+
+// Newer reports whether r, which was published, takes the place of have. No clock decides
+// between records that were shared, and what was published wins a tie.
+func (r *Record) Newer(have *Record) bool {
+	switch {
+	case r.Refresh == have.Refresh && r.Access == have.Access:
+		return false
+	case r.Generation == 0 || have.Generation == 0:
+		return r.LastUse().After(have.LastUse())
+	}
+	return r.Generation >= have.Generation
+}
+
+// inPlaceOf returns r, which another process has published, as it is kept in the place of
+// have. The clock of the other process may be ahead: its times are put back until now.
+func (r Record) inPlaceOf(have *Record, now time.Time) Record {
+	if ahead := r.Refreshed.Sub(now); ahead > 0 {
+		r.Refreshed, r.Expiry = now, r.Expiry.Add(-ahead)
+	}
+	r.Spare = account.Secret{}
+	if r.Refresh != have.Refresh && (r.Generation == have.Generation || have.Generation == 0) {
+		r.Spare = have.Refresh
+	}
+	return r
 }
 
 // LastUse is when the refresh token was used or issued last, zero if it is not known that it

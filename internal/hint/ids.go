@@ -192,6 +192,7 @@ const (
 	TokenNoIPv6
 	FlowUnknown
 	TokenStoreUnreadable
+	TokenShareAway
 	TooManyMailboxes
 	AccountChanged
 	AppOnlyRefused

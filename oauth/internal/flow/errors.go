@@ -55,6 +55,9 @@ var (
 	ErrMisconfigured = errors.New("token request misconfigured")
 )
 
+// ErrPanic is the cause of an error of ours: the flow panicked. Its text is all that is shown.
+var ErrPanic = errors.New("internal error")
+
 // Class says what kind of failure an Error is. The zero value is ClassUnavailable.
 type Class uint8
 
@@ -181,7 +184,7 @@ func (e *Error) EndpointDown() bool {
 		return false
 	}
 	for _, own := range []error{
-		context.Canceled, httpc.ErrMalformedReply, httpc.ErrReplyTooLarge, errTokenType, errCommand, errCommandOutput,
+		context.Canceled, httpc.ErrMalformedReply, httpc.ErrReplyTooLarge, errTokenType, errCommand, errCommandOutput, ErrPanic,
 	} {
 		if errors.Is(e.Err, own) {
 			return false
