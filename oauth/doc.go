@@ -32,6 +32,24 @@
 // (keep-alive). What cannot be saved is kept in memory for all sources of its chain,
 // and tried again every few seconds and at the end.
 //
+// # Several processes
+//
+// With [Config.Share] processes on one or on many hosts have the same accounts. A refresh of
+// a chain first claims it; who does not get the claim waits for what the other one publishes,
+// and uses that access token and that refresh token. So all processes use one access token,
+// and no refresh token is used twice. What a refresh brought is saved here, and then
+// published; what could not be published is published later, also by the next process that
+// has the same store. Without an answer of the share no refresh token is used: the access
+// token at hand serves until it ends, and then callers get an error of ErrStore.
+//
+// The fence of a claim guards the share, not the token endpoint, which knows of no fence. A
+// process that stands still while it asks may rotate a refresh token after its claim has
+// ended. Then the record that was committed is used by all; the other refresh token is kept
+// by that process (Record.Spare), and is tried when the committed one is refused.
+//
+// Flows without a refresh token claim nothing: each process gets access tokens of its own,
+// and none of them ends another one.
+//
 // # States of a source
 //
 //	empty     no token: the next caller starts a refresh

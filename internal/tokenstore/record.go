@@ -23,9 +23,11 @@ type record struct {
 	Expiry      time.Time `json:"expiry,omitzero"`
 	Credentials []byte    `json:"credentials,omitempty"`
 	Seen        time.Time `json:"seen,omitzero"`
-	// Versions before ignore these two, and drop them when they save the record.
+	// Versions before ignore these, and drop them when they save the record.
 	RefreshEnds  time.Time `json:"refresh_ends,omitzero"`
 	RefreshRolls bool      `json:"refresh_rolls,omitempty"`
+	Generation   uint64    `json:"generation,omitempty"`
+	Spare        string    `json:"spare,omitempty"`
 }
 
 // keyOf returns the key of a chain: the length of the account's ID in two
@@ -53,9 +55,19 @@ func chainOf(key []byte) (c oauth.Chain, ok bool) {
 
 // encode returns the value of a record.
 func (s *Store) encode(key []byte, r oauth.Record) ([]byte, error) {
+	text, err := Marshal(r)
+	if err != nil || !s.keys.CanSeal() {
+		return text, err
+	}
+	sealed, err := s.keys.Seal(string(text), string(key))
+	return []byte(sealed), err
+}
+
+// Marshal returns the text of a record, in clear.
+func Marshal(r oauth.Record) ([]byte, error) {
 	w := record{Refresh: r.Refresh.Reveal(), Rotated: r.Rotated.UTC(), Access: r.Access.Reveal(),
 		Refreshed: r.Refreshed.UTC(), Expiry: r.Expiry.UTC(), Seen: r.Seen.UTC(),
-		RefreshEnds: r.RefreshEnds.UTC(), RefreshRolls: r.RefreshRolls}
+		RefreshEnds: r.RefreshEnds.UTC(), RefreshRolls: r.RefreshRolls, Generation: r.Generation, Spare: r.Spare.Reveal()}
 	if !r.Access.IsZero() {
 		w.Credentials = r.Credentials[:]
 	}
@@ -63,11 +75,7 @@ func (s *Store) encode(key []byte, r oauth.Record) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token store: a time cannot be written")
 	}
-	if !s.keys.CanSeal() {
-		return text, nil
-	}
-	sealed, err := s.keys.Seal(string(text), string(key))
-	return []byte(sealed), err
+	return text, nil
 }
 
 // unseal returns the text of a value. Its errors hold nothing of it.
@@ -88,13 +96,18 @@ func (s *Store) decode(key []byte, value string) (oauth.Record, error) {
 	if err != nil {
 		return oauth.Record{}, err
 	}
+	return Unmarshal([]byte(value))
+}
+
+// Unmarshal reads what Marshal wrote. Its errors hold nothing of it.
+func Unmarshal(text []byte) (oauth.Record, error) {
 	var w record
-	if json.Unmarshal([]byte(value), &w) != nil || w.Access != "" && len(w.Credentials) != fingerprintSize {
+	if json.Unmarshal(text, &w) != nil || w.Access != "" && len(w.Credentials) != fingerprintSize {
 		return oauth.Record{}, ErrDamaged
 	}
 	r := oauth.Record{Refresh: account.NewSecret(w.Refresh), Rotated: w.Rotated, Access: account.NewSecret(w.Access),
 		Refreshed: w.Refreshed, Expiry: w.Expiry, Seen: w.Seen,
-		RefreshEnds: w.RefreshEnds, RefreshRolls: w.RefreshRolls}
+		RefreshEnds: w.RefreshEnds, RefreshRolls: w.RefreshRolls, Generation: w.Generation, Spare: account.NewSecret(w.Spare)}
 	copy(r.Credentials[:], w.Credentials)
 	return r, nil
 }

@@ -57,7 +57,7 @@ func testRecord(n int) oauth.Record {
 	at := time.Unix(1_800_000_000+int64(n), 0).UTC()
 	r := oauth.Record{Refresh: account.NewSecret(fmt.Sprintf("refresh-CANARY-%d", n)), Rotated: at, Access: account.NewSecret("access-CANARY"),
 		Refreshed: at, Expiry: at.Add(time.Hour), Seen: at,
-		RefreshEnds: at.Add(7 * 24 * time.Hour), RefreshRolls: n%2 == 1}
+		RefreshEnds: at.Add(7 * 24 * time.Hour), RefreshRolls: n%2 == 1, Generation: uint64(n), Spare: account.NewSecret(fmt.Sprintf("spare-%d", n))}
 	r.Credentials[3] = byte(n)
 	return r
 }
