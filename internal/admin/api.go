@@ -22,6 +22,8 @@ var (
 	// ErrKeys: the file would have an account that cannot sign with the keys it
 	// has. 400.
 	ErrKeys = errors.New("nothing was changed")
+	// ErrCrossed: an order crossed one of another process, which wins. 409.
+	ErrCrossed = errors.New("the order does not hold")
 	// ErrUnavailable: a part of the process does not answer. 503.
 	ErrUnavailable = errors.New("a part of the proxy does not answer: /health names it if it is stuck")
 )
@@ -65,7 +67,7 @@ type API interface {
 	State(email string) (*State, error)
 	// Forecast returns what ends, each ending of one account or file.
 	Forecast() forecast.Forecast
-	// Order pauses, resumes or drains an account; ErrNotFound. Any other error
+	// Order pauses, resumes or drains an account; ErrNotFound, ErrCrossed. Any other error
 	// says that the order is in force and could not be kept for a restart.
 	Order(email string, order Order) (*Hold, error)
 	// Reload reads the files again, as SIGHUP does. acceptRemovals lets it remove most
@@ -227,6 +229,8 @@ type Hold struct {
 	// State is "active", "paused" or "draining".
 	State string     `json:"state"`
 	Since *time.Time `json:"since,omitempty"`
+	// Untold: the other proxies do not know the order yet.
+	Untold bool `json:"untold,omitempty"`
 }
 
 // Token is the state of an account's access token, without the token.

@@ -171,7 +171,7 @@ func fail(ctx *fasthttp.RequestCtx, err error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		status = fasthttp.StatusNotFound
-	case errors.Is(err, ErrExists):
+	case errors.Is(err, ErrExists), errors.Is(err, ErrCrossed):
 		status = fasthttp.StatusConflict
 	case errors.Is(err, ErrKeys), errors.Is(err, ErrRedirect):
 		status = fasthttp.StatusBadRequest

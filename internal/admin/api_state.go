@@ -50,12 +50,16 @@ func (a *apiRoutes) order(order Order) fasthttp.RequestHandler {
 			fail(ctx, err)
 			return
 		}
+		done := fmt.Sprintf(orderDone[order], address)
+		if hold.Untold {
+			done += "; the other proxies are told when the store of the shared limits answers"
+		}
 		WriteJSON(ctx, fasthttp.StatusOK, struct {
 			Success bool   `json:"success"`
 			Message string `json:"message"`
 			Email   string `json:"email"`
 			Hold    *Hold  `json:"hold"`
-		}{true, fmt.Sprintf(orderDone[order], address), address, hold})
+		}{true, done, address, hold})
 	}
 }
 

@@ -81,20 +81,35 @@ func (a *adminAPI) Order(email string, order admin.Order) (*admin.Hold, error) {
 	if base := acct.Base(); base != nil {
 		id = base.ID // orders apply to accounts as configured
 	}
-	set, err := a.orders.Set(id, ordered[order], time.Now())
-	hold := holdOf(set)
-	switch order {
-	case admin.Drain:
-		a.relay.Drain(id)
-	case admin.Resume:
-		a.relay.ReleaseHold(id) // an operator has acted
-		a.tokens.Release(id)
+	given := control.Given{ID: id, State: ordered[order], Release: order == admin.Resume, At: time.Now()}
+	give := a.apply
+	if share := a.orders.Share; share != nil {
+		give = share.Give
 	}
+	err = give(given)
+	hold := holdOf(a.orders.Of(id))
+	hold.Untold = a.orders.IsUntold(id)
 	a.live.log.Info("account ordered by the admin API", zap.String("account", id), zap.String("state", hold.State))
-	if err != nil {
+	switch {
+	case errors.Is(err, control.ErrCrossed):
+		return nil, fmt.Errorf("%w: the account is %s: %w", admin.ErrCrossed, hold.State, err)
+	case err != nil:
 		return nil, fmt.Errorf("the account is %s, but only until the proxy ends: %w", hold.State, err)
 	}
 	return &hold, nil
+}
+
+// apply puts an operator's order in force, with all that follows from it.
+func (a *adminAPI) apply(g control.Given) error {
+	_, err := a.orders.Set(g.ID, g.State, g.At)
+	if g.State == control.Draining {
+		a.relay.Drain(g.ID)
+	}
+	if g.Release { // an operator has acted
+		a.relay.ReleaseHold(g.ID)
+		a.tokens.Release(g.ID)
+	}
+	return err
 }
 
 // Info implements admin.API.

@@ -18,6 +18,7 @@ func (a *adminAPI) State(email string) (*admin.State, error) {
 	}
 	order := a.orders.Of(acct.ID)
 	st := &admin.State{Account: PublicAccount(acct), Flow: string(acct.TokenFlow()), Hold: holdOf(order)}
+	st.Hold.Untold = a.orders.IsUntold(acct.ID)
 	condition, err := a.fillConnections(acct, st)
 	if err != nil {
 		return nil, err

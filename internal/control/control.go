@@ -45,10 +45,14 @@ type Orders struct {
 	// Watch notices a write of the file that does not end; nil: nothing does. It
 	// must not be changed after the first use of the orders.
 	Watch *watchdog.Watchdog
+	// Share gives the orders of operators to all processes; nil: there is no other one. It
+	// must not be changed after the first use of the orders.
+	Share Share
 
 	mu      sync.Mutex // serializes changes, the writing of them included
 	path    string     // of the file; "": there is none
 	unkept  bool       // the file differs from current
+	untold  map[string]Given
 	current atomic.Pointer[map[string]Order]
 }
 
@@ -109,6 +113,7 @@ func (o *Orders) Retain(known func(id string) bool) error {
 	all := o.clone()
 	before := len(all)
 	maps.DeleteFunc(all, func(id string, _ Order) bool { return !known(id) })
+	maps.DeleteFunc(o.untold, func(id string, _ Given) bool { return !known(id) })
 	if len(all) == before && !o.unkept {
 		return nil
 	}

@@ -21,6 +21,13 @@ type record struct {
 	Since   time.Time `json:"since"`
 }
 
+// untold is a Given in the file.
+type untold struct {
+	record         // since: when it was given
+	Release bool   `json:"release,omitempty"`
+	Seen    uint64 `json:"seen,omitempty"`
+}
+
 // FileName is the name of the file with the orders.
 const FileName = "orders.json"
 
@@ -34,6 +41,8 @@ var ErrVersion = errors.New("is of another version of this program: start that o
 type document struct {
 	Version int      `json:"version"`
 	Orders  []record `json:"orders"`
+	// Versions before ignore Untold, and drop it when they write the file.
+	Untold []untold `json:"untold,omitempty"`
 }
 
 // Open reads the orders from the file at path, which need not exist, and keeps all later
@@ -52,7 +61,7 @@ func (o *Orders) Open(path string) (damaged string, err error) {
 	case err != nil:
 		return "", fmt.Errorf("orders: %w", err)
 	}
-	all, err := parse(text)
+	all, later, err := parse(text)
 	if errors.Is(err, ErrVersion) {
 		return "", fmt.Errorf("orders: %s: %w", path, err)
 	}
@@ -62,36 +71,41 @@ func (o *Orders) Open(path string) (damaged string, err error) {
 			return "", fmt.Errorf("orders: %s: %w", path, errors.Join(err, renameErr))
 		}
 	}
-	o.path = path
+	o.path, o.untold = path, later
 	o.current.Store(&all)
 	return damaged, nil
 }
 
 // Check finds out whether Open would read a file with that text.
 func Check(text []byte) error {
-	_, err := parse(text)
+	_, _, err := parse(text)
 	return err
 }
 
 // parse reads a file. On an error there are no orders.
-func parse(text []byte) (map[string]Order, error) {
-	all := make(map[string]Order)
+func parse(text []byte) (all map[string]Order, later map[string]Given, err error) {
+	all, later = make(map[string]Order), make(map[string]Given)
 	format := struct{ Version int }{version}
 	if err := json.Unmarshal(text, &format); err == nil && format.Version != version {
-		return all, fmt.Errorf("%w: it has format %d, this one reads %d", ErrVersion, format.Version, version)
+		return all, later, fmt.Errorf("%w: it has format %d, this one reads %d", ErrVersion, format.Version, version)
 	}
 	var d document
 	if err := json.Unmarshal(text, &d); err != nil {
-		return all, err
+		return all, later, err
 	}
 	for _, r := range d.Orders {
 		state := State(max(0, slices.Index(stateNames[:], r.State)))
 		if state == Active || r.Account == "" {
-			return make(map[string]Order), fmt.Errorf("there is no order %q for %q", r.State, r.Account)
+			return make(map[string]Order), later, fmt.Errorf("there is no order %q for %q", r.State, r.Account)
 		}
 		all[r.Account] = Order{state, r.Since}
 	}
-	return all, nil
+	for _, u := range d.Untold {
+		if state, ok := ParseState(u.State); ok && u.Account != "" {
+			later[u.Account] = Given{u.Account, state, u.Release, u.Since, u.Seen}
+		}
+	}
+	return all, later, nil
 }
 
 // keep makes all the orders and writes them to the file, if there is one. Called
@@ -104,6 +118,10 @@ func (o *Orders) keep(all map[string]Order) error {
 	d := document{Version: version, Orders: make([]record, 0, len(all))}
 	for _, id := range slices.Sorted(maps.Keys(all)) {
 		d.Orders = append(d.Orders, record{id, all[id].State.String(), all[id].Since})
+	}
+	for _, id := range slices.Sorted(maps.Keys(o.untold)) {
+		g := o.untold[id]
+		d.Untold = append(d.Untold, untold{record{id, g.State.String(), g.At}, g.Release, g.Seen})
 	}
 	text, err := json.MarshalIndent(d, "", "  ")
 	if err == nil {
