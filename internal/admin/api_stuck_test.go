@@ -55,7 +55,7 @@ func (f *fakeAPI) Order(email string, o Order) (*Hold, error) {
 	}
 	f.hang(email)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	return map[Order]*Hold{Pause: {"paused", &at}, Drain: {"draining", &at}, Resume: {State: "active"}}[o], nil
+	return map[Order]*Hold{Pause: {State: "paused", Since: &at}, Drain: {State: "draining", Since: &at}, Resume: {State: "active"}}[o], nil
 }
 
 // TestHungCalls asks for an account whose part of the process hangs, more often than

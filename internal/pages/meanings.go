@@ -98,6 +98,12 @@ var Meanings = map[string]Meaning{
 	"cannot announce the node to the store of the shared limits":                                     {"a sign of life was not answered", ""},
 	"the events of the shared limits are lost":                                                       {"the connection for them broke; it is made again, and all is renewed", "look at the store if it happens often"},
 	"what the node had leased is not given back: it ends by itself":                                  {"the store did not answer at the shutdown", ""},
+	"a token record of another proxy cannot be opened: such records are not used": {
+		"it was sealed with another key, or was changed in the store of the shared limits", "give all proxies the same key; if they have it, look who can write to the store"},
+	"account ordered by another proxy":                              {"an operator paused, resumed or drained it there", ""},
+	"an order of another proxy holds, but only until this one ends": {"the file of the orders cannot be written", space},
+	"the other proxies do not know an order yet: it holds here, and is given when the store of the shared limits answers": {
+		"an operator gave an order while the store did not answer", "bring the store back; until then give the order on the other proxies too"},
 
 	// internal/watchdog
 	"a part of the process is stuck":               {"a loop, a shard, a token worker or a store has ended no piece of work for 5 s", "restart the proxy; " + report},
