@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/oauth/internal/flow"
 	"xoauth2-proxy/oauth/internal/workers"
@@ -42,43 +41,6 @@ func (c Config) deadline(claim Claim) time.Time {
 		return last
 	}
 	return end
-}
-
-// shares reports whether other processes refresh the account's chain too.
-func (m *Manager) shares(a *account.Account) bool {
-	return m.cfg.Share != nil && a.TokenFlow() == account.FlowRefreshToken
-}
-
-// nextGeneration numbers the next record. Called with mu.
-func (s *Source) nextGeneration() uint64 {
-	if !s.m.shares(s.account.Load()) {
-		return 0
-	}
-	return s.record.Generation + 1
-}
-
-// enter gets the claim for a refresh. done: c has ended without a refresh of ours.
-func (s *Source) enter(c *call, forced bool) (claim Claim, done bool) {
-	if !s.m.shares(s.account.Load()) {
-		return Claim{}, false
-	}
-	claim, got, err := s.claimChain(forced)
-	switch {
-	case err != nil && s.isQuiet(c) && s.end(c): // tellAgain comes again
-	case err != nil:
-		s.m.metrics.Suppressed.Inc()
-		s.finish(c, flow.Issued{}, err, false)
-	case claim.Fence == 0:
-		s.finish(c, got, nil, true)
-	case s.isQuiet(c):
-		s.endClaim(claim)
-		if !s.end(c) {
-			s.run(c, false)
-		}
-	default:
-		return claim, false
-	}
-	return Claim{}, true
 }
 
 // claimChain returns a claim, or the token that another process has got. A forced refresh
@@ -247,62 +209,4 @@ func (s *Source) adoptOffered() bool {
 		s.adopt(*r)
 	}
 	return newer
-}
-
-// compareAll compares the records of all accounts with what was published, once the store of
-// the share answers: the process before may have ended between saving and publishing.
-func (m *Manager) compareAll() {
-	for _, a := range m.accounts.Load().All() {
-		for m.compare(a) != nil {
-			if !m.rest(shareRetry) {
-				return
-			}
-		}
-	}
-}
-
-// compare adopts what was published for the account, or has its record published.
-func (m *Manager) compare(a *account.Account) error {
-	if !m.shares(a) || m.ctx.Err() != nil {
-		return nil
-	}
-	published, err := m.cfg.Share.Published(m.ctx, ChainOf(a))
-	if err != nil {
-		return err
-	}
-	var s *Source
-	if v, ok := m.sources.Load(a.ID); ok {
-		s = v.(*Source)
-	}
-	r, _ := m.recordIfKnown(a, s)
-	switch {
-	case published != nil && published.Newer(&r):
-		m.Adopt(ChainOf(a), *published)
-	case r.Access.IsZero() && r.Refresh.IsZero():
-	case published == nil || published.Access != r.Access || published.Refresh != r.Refresh:
-		s = m.Source(a)
-		s.mu.Lock()
-		s.untold = true
-		s.mu.Unlock()
-		m.saveLater()
-	}
-	return nil
-}
-
-// tellAgain has workers publish what could not be published, and reports whether there is
-// anything.
-func (m *Manager) tellAgain() (untold bool) {
-	m.sources.Range(func(_, v any) bool {
-		s := v.(*Source)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.untold && !s.retired {
-			untold = true
-			if s.call == nil {
-				s.begin(&call{Task: workers.Task{Early: true}, quiet: true, asked: time.Now()})
-			}
-		}
-		return true
-	})
-	return untold
 }

@@ -37,18 +37,6 @@ func (m *Manager) keepAlive() {
 	}
 }
 
-// rest waits for d. False: the manager closes.
-func (m *Manager) rest(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-m.quit:
-		return false
-	}
-}
-
 // retainStored tells the store which chains are live.
 func (m *Manager) retainStored() {
 	if m.cfg.Store == nil {
@@ -154,46 +142,42 @@ func (s *Source) refreshUnused() {
 	}
 }
 
-// saveInterval is the time between two tries to save what could not be saved.
-const saveInterval = 5 * time.Second
-
-// savePending tries to write what could not be written, every saveInterval until all is
-// written or the manager closes.
-func (m *Manager) savePending() {
-	for m.rest(saveInterval) {
-		untold := m.tellAgain()
-		saved, _ := m.pending.SaveAll() // the failure was logged when it was the first
-		if saved > 0 {
-			m.log.Info("tokens that could not be saved are saved now", zap.Int("accounts", saved))
-		}
-		m.setMu.Lock()
-		m.saving = m.pending.Len() > 0 || untold
-		done := !m.saving
-		m.setMu.Unlock()
-		if done {
-			return
+// compareAll compares the records of all accounts with what was published, once the store of
+// the share answers: the process before may have ended between saving and publishing.
+func (m *Manager) compareAll() {
+	for _, a := range m.accounts.Load().All() {
+		for m.compare(a) != nil {
+			if !m.rest(shareRetry) {
+				return
+			}
 		}
 	}
 }
 
-// saveLater starts savePending, if it does not run.
-func (m *Manager) saveLater() {
-	m.setMu.Lock()
-	start := !m.saving
-	m.saving = true
-	m.setMu.Unlock()
-	if start {
-		m.workers.Spawn(m.savePending)
+// compare adopts what was published for the account, or has its record published.
+func (m *Manager) compare(a *account.Account) error {
+	if !m.shares(a) || m.ctx.Err() != nil {
+		return nil
 	}
-}
-
-// saveAtEnd writes what could not be written, for the last time.
-func (m *Manager) saveAtEnd() {
-	if m.pending.Len() == 0 {
-		return
+	published, err := m.cfg.Share.Published(m.ctx, ChainOf(a))
+	if err != nil {
+		return err
 	}
-	if _, err := m.pending.SaveAll(); err != nil {
-		m.log.Error("tokens cannot be saved: refresh tokens that providers replaced are lost, and their accounts may have to be authorized again",
-			zap.Int("accounts", m.pending.Len()), zap.Error(err))
+	var s *Source
+	if v, ok := m.sources.Load(a.ID); ok {
+		s = v.(*Source)
 	}
+	r, _ := m.recordIfKnown(a, s)
+	switch {
+	case published != nil && published.Newer(&r):
+		m.Adopt(ChainOf(a), *published)
+	case r.Access.IsZero() && r.Refresh.IsZero():
+	case published == nil || published.Access != r.Access || published.Refresh != r.Refresh:
+		s = m.Source(a)
+		s.mu.Lock()
+		s.untold = true
+		s.mu.Unlock()
+		m.saveLater()
+	}
+	return nil
 }

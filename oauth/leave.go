@@ -1,6 +1,10 @@
 package oauth
 
-import "time"
+import (
+	"time"
+
+	"xoauth2-proxy/oauth/internal/circuit"
+)
 
 // leaveGrace is how long the token of a removed account is kept for messages that
 // its clients had begun: the longest time that such a message may take.
@@ -34,6 +38,18 @@ func (s *Source) retire() {
 	s.retired = true
 	s.token.Store(nil)
 	s.endTimer()
+}
+
+// forgive forgets a permanent refusal because the configuration was read again. A
+// refusal younger than circuit.RefusalRest stays: an operator who changes one account of
+// many must not have all dead ones asked for again.
+func (s *Source) forgive(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure != nil && s.failure.Permanent() && now.Sub(s.failedAt) >= circuit.RefusalRest {
+		s.failure = nil
+		s.kicked.Store(false)
+	}
 }
 
 // stopTimer ends early refreshes when the manager closes.

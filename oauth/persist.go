@@ -7,6 +7,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/oauth/internal/flow"
+	"xoauth2-proxy/oauth/internal/workers"
 )
 
 // load reads the chain from the store, once. After a failure the next refresh reads the
@@ -70,6 +71,19 @@ func (s *Source) reread() account.Secret {
 		return account.Secret{}
 	}
 	return r.Refresh
+}
+
+// shares reports whether other processes refresh the account's chain too.
+func (m *Manager) shares(a *account.Account) bool {
+	return m.cfg.Share != nil && a.TokenFlow() == account.FlowRefreshToken
+}
+
+// nextGeneration numbers the next record. Called with mu.
+func (s *Source) nextGeneration() uint64 {
+	if !s.m.shares(s.account.Load()) {
+		return 0
+	}
+	return s.record.Generation + 1
 }
 
 // keep saves what a refresh brought before any caller gets it. After a failure the
@@ -139,4 +153,96 @@ func (s *Source) superseded() bool {
 	now.mu.Lock()
 	defer now.mu.Unlock()
 	return now.chain != s.chain && !(now.record.Refreshed.IsZero() && now.record.Refresh.IsZero())
+}
+
+// recordIfKnown returns the record of the chain, of the source or as it is kept. It enters
+// nothing into the store.
+func (m *Manager) recordIfKnown(a *account.Account, s *Source) (r Record, known bool) {
+	if s != nil {
+		s.mu.Lock()
+		r, known = s.record, s.loaded
+		s.mu.Unlock()
+	}
+	if !known && m.cfg.Store != nil {
+		var err error
+		if r, known, err = m.cfg.Store.Load(ChainOf(a)); err != nil {
+			m.metrics.StoreErrors.Inc()
+			return Record{}, false
+		}
+	}
+	return r, known
+}
+
+// saveInterval is the time between two tries to save what could not be saved.
+const saveInterval = 5 * time.Second
+
+// savePending tries to write what could not be written, every saveInterval until all is
+// written or the manager closes.
+func (m *Manager) savePending() {
+	for m.rest(saveInterval) {
+		untold := m.tellAgain()
+		saved, _ := m.pending.SaveAll() // the failure was logged when it was the first
+		if saved > 0 {
+			m.log.Info("tokens that could not be saved are saved now", zap.Int("accounts", saved))
+		}
+		m.setMu.Lock()
+		m.saving = m.pending.Len() > 0 || untold
+		done := !m.saving
+		m.setMu.Unlock()
+		if done {
+			return
+		}
+	}
+}
+
+// saveLater starts savePending, if it does not run.
+func (m *Manager) saveLater() {
+	m.setMu.Lock()
+	start := !m.saving
+	m.saving = true
+	m.setMu.Unlock()
+	if start {
+		m.workers.Spawn(m.savePending)
+	}
+}
+
+// saveAtEnd writes what could not be written, for the last time.
+func (m *Manager) saveAtEnd() {
+	if m.pending.Len() == 0 {
+		return
+	}
+	if _, err := m.pending.SaveAll(); err != nil {
+		m.log.Error("tokens cannot be saved: refresh tokens that providers replaced are lost, and their accounts may have to be authorized again",
+			zap.Int("accounts", m.pending.Len()), zap.Error(err))
+	}
+}
+
+// tellAgain has workers publish what could not be published, and reports whether there is
+// anything.
+func (m *Manager) tellAgain() (untold bool) {
+	m.sources.Range(func(_, v any) bool {
+		s := v.(*Source)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.untold && !s.retired {
+			untold = true
+			if s.call == nil {
+				s.begin(&call{Task: workers.Task{Early: true}, quiet: true, asked: time.Now()})
+			}
+		}
+		return true
+	})
+	return untold
+}
+
+// rest waits for d. False: the manager closes.
+func (m *Manager) rest(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-m.quit:
+		return false
+	}
 }

@@ -61,6 +61,30 @@ func (s *Source) run(c *call, closed bool) {
 	s.finish(c, got, err, true)
 }
 
+// enter gets the claim for a refresh. done: c has ended without a refresh of ours.
+func (s *Source) enter(c *call, forced bool) (claim Claim, done bool) {
+	if !s.m.shares(s.account.Load()) {
+		return Claim{}, false
+	}
+	claim, got, err := s.claimChain(forced)
+	switch {
+	case err != nil && s.isQuiet(c) && s.end(c): // tellAgain comes again
+	case err != nil:
+		s.m.metrics.Suppressed.Inc()
+		s.finish(c, flow.Issued{}, err, false)
+	case claim.Fence == 0:
+		s.finish(c, got, nil, true)
+	case s.isQuiet(c):
+		s.endClaim(claim)
+		if !s.end(c) {
+			s.run(c, false)
+		}
+	default:
+		return claim, false
+	}
+	return Claim{}, true
+}
+
 // begun returns what c is when its worker starts. late means that callers have
 // waited for it longer than QueueTimeout.
 func (s *Source) begun(c *call) (forced, late bool) {

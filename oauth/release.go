@@ -1,8 +1,6 @@
 package oauth
 
 import (
-	"time"
-
 	"xoauth2-proxy/oauth/internal/circuit"
 )
 
@@ -31,18 +29,6 @@ func (s *Source) release() {
 	defer s.mu.Unlock()
 	if s.failure != nil && (s.failure.Permanent() || s.failure.Class == ClassTokenRefused) {
 		s.failure, s.refusals, s.refusedSeq = nil, 0, 0
-		s.kicked.Store(false)
-	}
-}
-
-// forgive forgets a permanent refusal because the configuration was read again. A
-// refusal younger than circuit.RefusalRest stays: an operator who changes one account of
-// many must not have all dead ones asked for again.
-func (s *Source) forgive(now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failure != nil && s.failure.Permanent() && now.Sub(s.failedAt) >= circuit.RefusalRest {
-		s.failure = nil
 		s.kicked.Store(false)
 	}
 }

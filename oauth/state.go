@@ -107,23 +107,6 @@ func (m *Manager) stateOfClient(st *AccountState, a *account.Account) {
 	}
 }
 
-// recordIfKnown is recordOf, but enters nothing into the store.
-func (m *Manager) recordIfKnown(a *account.Account, s *Source) (r Record, known bool) {
-	if s != nil {
-		s.mu.Lock()
-		r, known = s.record, s.loaded
-		s.mu.Unlock()
-	}
-	if !known && m.cfg.Store != nil {
-		var err error
-		if r, known, err = m.cfg.Store.Load(ChainOf(a)); err != nil {
-			m.metrics.StoreErrors.Inc()
-			return Record{}, false
-		}
-	}
-	return r, known
-}
-
 // fillState adds the state of the source.
 func (s *Source) fillState(st *AccountState) {
 	now := time.Now()
