@@ -63,7 +63,7 @@ func (m *Member) share() {
 // next is when the sharer has something to do, if it is not woken.
 func (c *calls) next(joined bool) time.Time {
 	next := c.renew
-	if c.retry.After(next) {
+	if c.retry.After(time.Now()) {
 		next = c.retry
 	}
 	if !joined || c.look.Before(next) {
@@ -130,7 +130,7 @@ func (m *Member) call(boxes []*mailbox) {
 			m.post(b)
 			continue
 		}
-		changed, gone := b.answered(r, g, sent, now)
+		changed, gone := b.answered(g, sent, now)
 		if changed != nil {
 			changed()
 		}

@@ -29,6 +29,7 @@ type mailbox struct {
 	nodes  int       // that have leases under the key, by the last answer; 1 at least
 	leased time.Time // when the last report was sent that was answered; zero: none
 	anew   bool      // the store is to be told the hours: at first, and in a new epoch
+	told   bool      // the last report has them all
 	frozen bool      // a new epoch: nothing new may begin until then
 	quiet  bool      // nothing is leased or wanted, and the store knows: it needs no renewal
 	still  bool      // so says the last report
@@ -99,7 +100,7 @@ func (b *mailbox) Restore(h Hour) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.hours.add(h)
-	b.anew = true
+	b.anew, b.told = true, false
 }
 
 // Connections implements Mailbox.
@@ -135,12 +136,8 @@ func (b *mailbox) Report(have, busy, want int) {
 	b.mu.Lock()
 	s := &b.slots
 	s.have, s.busy, s.want = have, busy, want
-	grant := s.grant
-	if b.over(time.Now()) {
-		grant = 0
-	}
-	more := want > grant && want > s.sent.Want
-	back := have < s.sent.Have && grant < s.sent.Have // other nodes wait for it
+	more := want > s.sent.Want && (want > s.grant || b.over(time.Now()))
+	back := have < s.sent.Have && s.grant < s.sent.Have // other nodes wait for it
 	urgent := s.limit > 0 && !b.left && (more || back)
 	b.mu.Unlock()
 	b.post(urgent)
@@ -182,14 +179,24 @@ func (b *mailbox) Leave() {
 	b.post(true)
 }
 
-// idle reports whether there is nothing to lease, and nothing that the store does not know.
-func (b *mailbox) idle() bool {
+// unused reports whether nothing is leased or wanted.
+func (b *mailbox) unused() bool {
 	for k := range b.permits {
-		if p := &b.permits[k]; p.held() > 0 || p.waits > 0 || p.settled != p.known {
+		if p := &b.permits[k]; p.held() > 0 || p.waits > 0 {
 			return false
 		}
 	}
 	return b.slots.have == 0 && b.slots.want == 0
+}
+
+// idle reports whether moreover the store knows all that has settled.
+func (b *mailbox) idle() bool {
+	for k := range b.permits {
+		if b.permits[k].settled != b.permits[k].known {
+			return false
+		}
+	}
+	return b.unused()
 }
 
 // parks reports whether the node could give slots back.

@@ -16,6 +16,7 @@ type permits struct {
 	took    int    // in this term of Kind.term
 	before  int    // in the last one
 	sent    PermitReport
+	asked   int       // wanted beyond held by a report that is not answered
 	next    time.Time // until then the store has none; zero: it has not said so
 }
 
@@ -49,8 +50,8 @@ func (p *permits) low(k Kind, nodes int, now time.Time) bool {
 	if p.limit == 0 || now.Before(p.next) {
 		return false
 	}
-	n := p.batch(k, nodes)
-	return p.free < p.need(k) || p.free < n && 2*p.free <= n
+	n, free := p.batch(k, nodes), p.free+p.asked
+	return free < p.need(k) || free < n && 2*free <= n
 }
 
 // term is how often the free permits are fitted to what was taken: those that are unused for
@@ -73,12 +74,13 @@ func (p *permits) turn(k Kind, nodes int) (back bool) {
 func (p *permits) report(k Kind, nodes int) PermitReport {
 	p.sent = PermitReport{Limit: p.limit, Settled: p.settled, Held: p.held()}
 	p.sent.Want = max(p.sent.Held, p.used+p.batch(k, nodes))
+	p.asked = p.sent.Want - p.sent.Held
 	return p.sent
 }
 
 // answered takes the answer to the last report; it reports whether the room has changed.
 func (p *permits) answered(g PermitGrant, now time.Time) bool {
-	p.known = p.sent.Settled
+	p.known, p.asked = p.sent.Settled, 0
 	if p.limit == 0 {
 		return false
 	}

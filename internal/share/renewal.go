@@ -24,9 +24,9 @@ func (b *mailbox) report(seq uint64, now time.Time) (r Report, ok bool) {
 		r.Permits[k] = b.permits[k].report(Kind(k), b.nodes)
 	}
 	if b.anew {
-		r.Hours = b.hours.list(hourOf(now))
+		r.Hours, b.told = b.hours.list(hourOf(now)), true
 	}
-	b.still = b.idle()
+	b.still = b.unused()
 	return r, true
 }
 
@@ -40,21 +40,20 @@ func (b *mailbox) drop() {
 
 // answered takes the answer to the last report, which was sent at sent. changed is to be
 // called if it is not nil; gone: all is given back, for good.
-func (b *mailbox) answered(r *Report, g *Grant, sent, now time.Time) (changed func(), gone bool) {
+func (b *mailbox) answered(g *Grant, sent, now time.Time) (changed func(), gone bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.leased, b.nodes = sent, max(1, g.Nodes)
-	if len(r.Hours) > 0 {
-		b.anew = false
+	if b.told {
+		b.anew, b.told = false, false
 	}
-	b.quiet = b.still
 	tell := b.frozen || b.warned || b.lapsed || b.out
 	b.frozen, b.warned, b.lapsed, b.out = false, false, false, false
 	tell = b.slots.answered(g.Slots, now) || tell
 	for k := range b.permits {
 		tell = b.permits[k].answered(g.Permits[k], now) || tell
 	}
-	if b.quiet && b.idle() { // a store that forgets the node meanwhile is not to count the same again
+	if b.quiet = b.still && b.idle(); b.quiet { // a store that forgets the node meanwhile is not to count the same again
 		for k := range b.permits {
 			b.permits[k].settled, b.permits[k].known = 0, 0
 		}
@@ -81,7 +80,7 @@ func (s *slots) answered(grant int, now time.Time) bool {
 func (b *mailbox) begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.anew, b.frozen, b.quiet = true, true, false
+	b.anew, b.told, b.frozen, b.quiet = true, false, true, false
 	b.slots.bound = min(b.slots.bound, b.slots.have)
 }
 

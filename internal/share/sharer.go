@@ -131,7 +131,7 @@ func (m *Member) Join(key string, changed func()) Mailbox {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.changed, b.anew, b.left, b.hours = changed, true, false, hours{}
+	b.changed, b.anew, b.told, b.left, b.hours = changed, true, false, false, hours{}
 	return b
 }
 
