@@ -51,7 +51,7 @@ const (
 
 // Run runs the history; the store reads the clock. The error says what did not hold.
 func (h History) Run(c *Clock, store Target) (Result, error) {
-	s := &sim{History: h, Rand: rand.New(rand.NewPCG(h.Seed, 1)), clock: c, store: store, reset: c.now.Add(-time.Hour)}
+	s := &sim{History: h, dice: rand.New(rand.NewPCG(h.Seed, 1)), clock: c, store: store, reset: c.now.Add(-time.Hour)}
 	s.truth.start = c.now
 	stop := store.Watch(s.tell)
 	defer stop()

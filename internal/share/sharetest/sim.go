@@ -7,7 +7,6 @@ import (
 	"container/heap"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"xoauth2-proxy/internal/share"
@@ -34,7 +33,7 @@ func (c *Clock) Now() time.Time { return c.now }
 // sim runs what happens in the order of its time.
 type sim struct {
 	History
-	*rand.Rand
+	*dice
 	clock  *Clock
 	store  Target
 	queue  queue
