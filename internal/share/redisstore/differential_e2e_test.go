@@ -35,7 +35,12 @@ type pair struct {
 
 func newPair(t *testing.T, busyFor time.Duration) *pair {
 	t.Helper()
-	p := &pair{t: t, srv: redisserver.Start(t, redisserver.Options{}), now: time.UnixMilli(1_790_000_000_123), heard: make(chan share.Event, 1000)}
+	return newPairAt(t, time.UnixMilli(1_790_000_000_123), busyFor)
+}
+
+func newPairAt(t *testing.T, now time.Time, busyFor time.Duration) *pair {
+	t.Helper()
+	p := &pair{t: t, srv: redisserver.Start(t, redisserver.Options{}), now: now, heard: make(chan share.Event, 1000)}
 	p.store = openAt(t, p.srv)
 	p.store.scripts = loadScripts(testClock, busyFor)
 	p.ledger = ledger.New(ledger.Config{Now: func() time.Time { return p.now }, Epoch: "0", Reset: true, BusyFor: busyFor})
@@ -71,12 +76,16 @@ func (p *pair) pass(d time.Duration) {
 	}
 }
 
-// flush has both lose everything.
-func (p *pair) flush(epoch string) {
+// restart begins another epoch in both: keep says whether the data is still there.
+func (p *pair) restart(epoch string, keep bool) {
 	p.t.Helper()
-	p.srv.Do("FLUSHALL")
+	if keep {
+		p.srv.Do("DEL", keyEpoch)
+	} else {
+		p.srv.Do("FLUSHALL")
+	}
 	p.begin()
-	p.ledger.Restart(epoch, false)
+	p.ledger.Restart(epoch, keep)
 }
 
 // both has both stores do the same. do returns what is compared.
@@ -92,7 +101,13 @@ func (p *pair) both(what string, do func(context.Context, share.Store) (any, err
 	if !reflect.DeepEqual(got, want) {
 		p.t.Fatalf("%s at %d:\nledger %+v\nserver %+v", what, p.now.UnixMilli(), want, got)
 	}
-	for _, e := range p.told { // the server tells them before it answers
+	p.hear(what)
+}
+
+// hear waits for the server to tell what the ledger has told.
+func (p *pair) hear(what string) {
+	p.t.Helper()
+	for _, e := range p.told {
 		if heard := testkit.Receive(p.t, "an event after "+what, p.heard); !sameEvent(heard, e) {
 			p.t.Fatalf("%s: the ledger tells %+v, the server %+v", what, e, heard)
 		}
@@ -199,7 +214,7 @@ func (h *history) step() {
 		h.both("nodes", func(ctx context.Context, s share.Store) (any, error) { return s.Nodes(ctx) })
 	case h.IntN(2) == 0:
 		h.epochs++
-		h.flush(fmt.Sprint(h.epochs))
+		h.restart(fmt.Sprint(h.epochs), h.IntN(2) == 0)
 	}
 }
 

@@ -21,7 +21,7 @@ end
 -- Times of turns, in ms: of the remainder while each node has some, and of nodes that take
 -- turns with one slot; between two demands of a row.
 local REST_TURN, REST_GRACE = 60000, 10000
-local SOLE_TURNS, LEAST_TURN, MOST_TURN, SOLE_GRACE = 8000, 1000, 5000, 2000
+local SOLE_TURNS, LEAST_TURN, MOST_TURN, SOLE_GRACE = 4000, 1000, 4000, 2000
 local ASK_AGAIN = 250
 local LONG_AGO = -2 ^ 52
 
@@ -350,7 +350,11 @@ local function permits(p, hours)
   if now >= grants then held = max(held, min(p.want, held + max(0, limit - used))) end
   p.granted = held
   local wait = 0
-  if held < p.want then wait = max(soonest or now + RENEW_EVERY, grants) - now end
+  if held < p.want then
+    soonest = max(soonest or 0, grants)
+    if soonest <= now then soonest = now + RENEW_EVERY end
+    wait = soonest - now
+  end
   return held, used + held - p.held, wait
 end
 
