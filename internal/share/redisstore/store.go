@@ -101,9 +101,17 @@ func (s *Store) run(ctx context.Context, sc *script, least int, keys []string, a
 	return texts(results[0], least)
 }
 
+// patience ends with ctx, and after share.CallTimeout if ctx has no deadline.
+func patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, share.CallTimeout)
+}
+
 // ask runs a command that changes nothing.
 func (s *Store) ask(ctx context.Context, c rueidis.Completed, least int) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, share.CallTimeout)
+	ctx, cancel := patience(ctx)
 	defer cancel()
 	r := s.client.Do(ctx, c)
 	if err := r.Error(); err != nil {
@@ -115,7 +123,7 @@ func (s *Store) ask(ctx context.Context, c rueidis.Completed, least int) ([]stri
 // runAll runs a script on each of calls, in one round trip; in two if the server does not
 // know it yet.
 func (s *Store) runAll(ctx context.Context, sc *script, calls []call) ([]rueidis.RedisResult, error) {
-	ctx, cancel := context.WithTimeout(ctx, share.CallTimeout)
+	ctx, cancel := patience(ctx)
 	defer cancel()
 	results := s.client.DoMulti(ctx, s.commands(sc, calls)...)
 	var unknown []int // they have not been run
