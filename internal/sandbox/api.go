@@ -24,6 +24,8 @@ DELETE /messages            forget them
 GET    /messages/ID         the envelope of one
 GET    /messages/ID/raw     its content
 GET    /accounts            the mailboxes, with their counters
+GET    /peaks               the most connections of each mailbox at an instant, and messages in a span
+DELETE /peaks               count that from now on
 GET    /stats               all counters
 GET    /commands            the commands of the last sessions, if they are recorded
 GET    /loads               the runs of load messages
@@ -55,6 +57,11 @@ func (s *Server) serveAPI(ctx *fasthttp.RequestCtx) {
 			return
 		}
 		tokend.SendError(ctx, 404, "no message of that run came")
+	case path == "/peaks" && method == "GET":
+		tokend.SendJSON(ctx, 200, s.Peaks())
+	case path == "/peaks" && method == "DELETE":
+		s.ResetPeaks(s.now())
+		tokend.SendJSON(ctx, 200, s.Peaks())
 	case path == "/stats" && method == "GET":
 		tokend.SendJSON(ctx, 200, s.Stats())
 	case path == "/accounts" && method == "GET":

@@ -39,6 +39,9 @@ type Config struct {
 	// Record is the number of commands to keep for Server.Commands, without
 	// their secrets. Default: 0, none.
 	Record int `json:"record"`
+	// Spans are lengths of time for GET /peaks: the most messages and recipients that a
+	// mailbox had in any span of each length. Default: none.
+	Spans []Duration `json:"spans"`
 	// Now is the clock of token expiry and limits. Default: time.Now.
 	Now func() time.Time `json:"-"`
 }

@@ -37,7 +37,7 @@ func TestStrictValidation(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	cfg, err := DecodeConfig(strings.NewReader(`{"limits":"off","endpoints":[{"preset":"plain","keywords":["SIZE 5"],"limits":{"idle_timeout":"3s"}}],
+	cfg, err := DecodeConfig(strings.NewReader(`{"limits":"off","spans":["1m","24h"],"endpoints":[{"preset":"plain","keywords":["SIZE 5"],"limits":{"idle_timeout":"3s"}}],
 		"accounts":[{"email":"a@b.test","endpoint":"plain"}],"latency":{"round_trip":"20ms","commands":{"MAIL":"1ms"}},
 		"store":{"mode":"count"},"tokens":{"lifetime":"5m","rotation":"on"},"faults":[{"phase":"mail","action":"close"}]}`))
 	if err != nil {
@@ -57,10 +57,11 @@ func TestConfig(t *testing.T) {
 		HTTP:      "example.com:80", Limits: "maybe", Tokens: TokenConfig{Rotation: "x"}, Store: StoreConfig{Mode: "dir"},
 		Accounts: []Account{{Email: "a", Provider: "yahoo"}, {Email: "A", Endpoint: "e"}},
 		Faults:   []Rule{{}},
+		Spans:    []Duration{0},
 	}
 	err = bad.Validate()
 	for _, want := range []string{"endpoints[0].preset", "endpoints[1].tls_version", "endpoints[2].name", "endpoints[2]: ", "http:", "limits:",
-		"tokens.rotation", "store.dir", "accounts[0].email", "accounts[0].provider", "accounts[0].endpoint", `accounts[1].email: "A" is taken`, "faults[0]"} {
+		"tokens.rotation", "store.dir", "spans[0]", "accounts[0].email", "accounts[0].provider", "accounts[0].endpoint", `accounts[1].email: "A" is taken`, "faults[0]"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in %v", want, err)
 		}

@@ -38,6 +38,8 @@
 //	DELETE /messages           forget all
 //	GET    /loads              deliveries by load run (see LoadStats)
 //	GET    /loads/{run}        delivered numbers of one run, as ranges
+//	GET    /peaks              the most that each mailbox had (see Config.Spans)
+//	DELETE /peaks              count that from now on
 //	GET    /stats              counters
 //	GET    /accounts           accounts with their counters, without secrets
 //	GET    /faults             rules with their counters

@@ -29,6 +29,8 @@ type (
 	TenantStats = mailbox.TenantStats
 	// AccountStats is what an account has seen so far.
 	AccountStats = mailbox.Stats
+	// Peaks are the most that a mailbox had, see Config.Spans.
+	Peaks = mailbox.Peaks
 	// Action is what a rule does.
 	Action = fault.Action
 	// Phase is where in a dialog a rule applies.

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"time"
 
 	"xoauth2-proxy/internal/sandbox/internal/fault"
 	"xoauth2-proxy/internal/sandbox/internal/mailbox"
@@ -30,6 +31,7 @@ type Server struct {
 	*smtpServer
 	*tokens
 	endpoints map[string]bool // their names
+	now       func() time.Time
 }
 
 // New starts a sandbox. Close it when done.
@@ -42,6 +44,7 @@ func New(cfg Config) (*Server, error) {
 	for _, e := range cfg.Endpoints {
 		s.endpoints[e.Name] = true
 	}
+	s.now = cfg.Now
 	s.tokens = tokend.New(cfg.Tokens, cfg.Now, &s.directory, &s.script, s.serveAPI)
 	var err error
 	if s.messages, err = store.New(cfg.Store); err != nil {
@@ -71,6 +74,7 @@ func (s *Server) start(cfg Config) error {
 			return err
 		}
 	}
+	s.WatchSpans(cfg.Spans)
 	for _, a := range cfg.Accounts {
 		if err := s.AddAccount(a); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"xoauth2-proxy/internal/testkit"
 )
@@ -60,7 +61,7 @@ func TestStoreDir(t *testing.T) {
 }
 
 func TestHTTP(t *testing.T) {
-	s := newServer(t, Config{Record: 10})
+	s := newServer(t, Config{Record: 10, Spans: []Duration{Duration(time.Minute)}})
 	content := "Subject: over HTTP\r\n\r\n\x80\r\n"
 	mustDeliver(t, s, gmailUser, content)
 	mustDeliver(t, s, outlookUser, HeaderLoadID+"run/3\r\n\r\n")
@@ -100,6 +101,11 @@ func TestHTTP(t *testing.T) {
 	if got := do("GET", "/accounts", "", 200); bytes.Contains(got, []byte("sandbox-refresh")) || bytes.Contains(got, []byte("sandbox-secret")) {
 		t.Errorf("secrets in %s", got)
 	}
+	for method, most := range map[string]string{"GET": `"connections":1`, "DELETE": `"connections":`} {
+		if got := do(method, "/peaks", "", 200); !bytes.Contains(got, []byte(most)) || !bytes.Contains(got, []byte(`"span":"1m0s","messages":1,`)) {
+			t.Errorf("%s /peaks: %s", method, got)
+		}
+	}
 	do("GET", "/loads/none", "", 404)
 	do("POST", "/faults", `[{"name":"f","phase":"noop","action":"reply","reply":"450 4.0.0 no"}]`, 200)
 	if err := login(t, s, gmailUser).Noop(); !refused(err, 450, "4.0.0 no") {
@@ -131,7 +137,7 @@ func TestHTTP(t *testing.T) {
 			t.Errorf("/ lists %s %s: %s", fields[0], fields[1], text)
 		}
 	}
-	for _, path := range []string{"/messages", "/loads", "/stats", "/accounts", "/commands", "/faults", "/latency", "/token"} {
+	for _, path := range []string{"/messages", "/loads", "/peaks", "/stats", "/accounts", "/commands", "/faults", "/latency", "/token"} {
 		if !strings.Contains(index, " "+path+" ") {
 			t.Errorf("/ does not list %s:\n%s", path, index)
 		}

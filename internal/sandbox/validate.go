@@ -59,6 +59,11 @@ func (c Config) Validate() error {
 	if c.Store.Mode == store.ModeDir && c.Store.Dir == "" {
 		bad("store.dir: needed in mode dir")
 	}
+	for i, span := range c.Spans {
+		if span <= 0 {
+			bad("spans[%d]: %v is no length of time", i, time.Duration(span))
+		}
+	}
 	seen := map[string]bool{}
 	for i, a := range c.Accounts {
 		errs = append(errs, a.Check(i, names, seen)...)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"xoauth2-proxy/internal/sandbox/internal/wait"
 )
 
 // Directory has the mailboxes. The zero value is empty. Its methods may be called
@@ -16,14 +18,15 @@ type Directory struct {
 	byEmail map[string]*Mailbox // by address in lower case
 	order   []*Mailbox
 	tenants map[string]*tenant // by name
+	spans   []wait.Duration    // of new mailboxes
 }
 
 // Add adds a mailbox. endpoints are the names of the endpoints.
 func (d *Directory) Add(a Account, endpoints map[string]bool) (*Mailbox, error) {
-	m := newMailbox(a.WithDefaults())
 	key := strings.ToLower(a.Email)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	m := newMailbox(a.WithDefaults(), d.spans)
 	if errs := m.Check(len(d.order), endpoints, map[string]bool{key: d.byEmail[key] != nil}); len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}

@@ -20,11 +20,17 @@ type Mailbox struct {
 	recipients  window     // of a day
 	logins      window     // of a minute
 	stats       Stats
+	peaks       Peaks     // of connections
+	spans       []sliding // of messages
 }
 
-func newMailbox(a Account) *Mailbox {
+func newMailbox(a Account, spans []wait.Duration) *Mailbox {
 	minute, day := window{span: time.Minute}, window{span: 24 * time.Hour}
-	return &Mailbox{Account: a, minute: minute, day: day, recipients: day, logins: minute}
+	m := &Mailbox{Account: a, minute: minute, day: day, recipients: day, logins: minute}
+	for _, span := range spans {
+		m.spans = append(m.spans, sliding{peak: SpanPeak{Span: span}})
+	}
+	return m
 }
 
 // Stats are the counters of one account.
@@ -81,6 +87,9 @@ func (m *Mailbox) Login(conn uint64, l *Limits, atLogin bool, now time.Time) (li
 	m.connections = append(m.connections, conn)
 	m.stats.Logins++
 	m.stats.MaxOpen = max(m.stats.MaxOpen, len(m.connections))
+	if n := len(m.connections); n > m.peaks.Connections {
+		m.peaks.Connections, m.peaks.ConnectionsAt = n, now
+	}
 	return ""
 }
 

@@ -262,7 +262,7 @@ func (s *session) accept() {
 		c.Bytes += int64(len(content))
 		c.Recipients += int64(len(tx.rcpts))
 	})
-	s.box.Count(func(st *mailbox.Stats) { st.Messages++; st.Recipients += int64(len(tx.rcpts)) })
+	s.box.Accepted(len(tx.rcpts), s.srv.cfg.Now())
 	s.carried++
 	p := s.ep.preset
 	b := append(append(s.w.pending, "250 "...), p.acceptedBefore...)
