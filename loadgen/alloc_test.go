@@ -42,7 +42,7 @@ func TestNoAllocation(t *testing.T) {
 		seq := 0
 		allocs := testing.AllocsPerRun(runs, func() {
 			s.idleSince = time.Now()
-			w.message(ticket{seq: seq, due: time.Now()})
+			w.message(t.Context(), ticket{seq: seq, due: time.Now()})
 			seq++
 		})
 		if allocs != 0 {

@@ -42,6 +42,7 @@ type options struct {
 	CAFile     string        `group:"SMTP" name:"ca-file" placeholder:"FILE" help:"Check the server's certificate against this CA (PEM), for the name localhost. Without it no certificate is checked: the server is on this machine."`
 	Auth       string        `group:"SMTP" default:"plain" enum:"plain,login,none" help:"SASL mechanism of the log in: plain, login, or none."`
 	Timeout    time.Duration `group:"SMTP" default:"2m" help:"How long to wait for any reply."`
+	Resend     time.Duration `group:"SMTP" placeholder:"TIME" help:"Send a message again, as an MTA does, that was refused for now (4yz) or whose connection failed before its end, until it was due for so long. Its latency counts from when it was due. Without: never."`
 
 	AccountsFile string  `group:"Accounts" placeholder:"FILE" help:"Log in with the addresses of this accounts.json, the proxy's own."`
 	Accounts     int     `group:"Accounts" default:"0" placeholder:"N" help:"How many accounts to use: the first N of the file, or N made from --login. 0: all of the file, or one."`
@@ -166,7 +167,7 @@ func (p *plan) checkLoad() error {
 			return fmt.Errorf("--%s: %d is not in %d..%d", f.name, f.value, f.min, f.most)
 		}
 	}
-	if p.StepTime <= 0 || p.Ramp < 0 || p.Drain < 0 || p.Duration < 0 || p.Timeout <= 0 {
+	if p.StepTime <= 0 || p.Ramp < 0 || p.Drain < 0 || p.Duration < 0 || p.Timeout <= 0 || p.Resend < 0 {
 		return errors.New("a time is negative, or --step-time or --timeout is zero")
 	}
 	steps, length := p.Steps, p.StepTime

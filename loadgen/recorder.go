@@ -112,8 +112,9 @@ type recorderShard struct {
 	phases   []*tally // of the run
 	interval *tally   // since the last call of collect
 	setup    *hdrhistogram.Histogram
-	replies  map[replyKey]*replyCount
-	opened   int64 // connections
+	replies  map[replyKey]*replyCount // that decided messages
+	again    map[replyKey]*replyCount // after which messages were sent again
+	opened   int64                    // connections
 	_        [64]byte
 }
 
@@ -122,7 +123,7 @@ func newRecorder(shards, phases int) *recorder {
 	r := &recorder{shards: make([]recorderShard, shards)}
 	for i := range r.shards {
 		s := &r.shards[i]
-		s.interval, s.setup, s.replies = newTally(), newHistogram(), make(map[replyKey]*replyCount)
+		s.interval, s.setup, s.replies, s.again = newTally(), newHistogram(), make(map[replyKey]*replyCount), make(map[replyKey]*replyCount)
 		for range phases {
 			s.phases = append(s.phases, newTally())
 		}
@@ -139,17 +140,25 @@ func (r *recorder) message(worker, phase int, o *outcome, size int, due, start t
 	s.mu.Lock()
 	s.phases[phase].add(o, size, end, latency, service)
 	s.interval.add(o, size, end, latency, service)
-	s.reply(o)
+	countReply(s.replies, o)
 	s.mu.Unlock()
 }
 
-// reply counts the reply in o. The caller holds the lock.
-func (s *recorderShard) reply(o *outcome) {
+// resent records what a message is sent again after.
+func (r *recorder) resent(worker int, o *outcome) {
+	s := &r.shards[worker%len(r.shards)]
+	s.mu.Lock()
+	countReply(s.again, o)
+	s.mu.Unlock()
+}
+
+// countReply counts the reply in o.
+func countReply(replies map[replyKey]*replyCount, o *outcome) {
 	key := replyKey{o.phase, o.code}
-	counted := s.replies[key]
+	counted := replies[key]
 	if counted == nil {
 		counted = &replyCount{sample: oneLine(o.text)}
-		s.replies[key] = counted
+		replies[key] = counted
 	}
 	counted.count++
 }
@@ -188,6 +197,7 @@ type totals struct {
 	setup   *hdrhistogram.Histogram
 	opened  int64
 	replies []report.Reply
+	again   []report.Reply
 }
 
 // totals adds the shards up.
@@ -196,7 +206,7 @@ func (r *recorder) totals() totals {
 	for range r.shards[0].phases {
 		sum.phases = append(sum.phases, newTally())
 	}
-	replies := make(map[replyKey]*replyCount)
+	replies, again := make(map[replyKey]*replyCount), make(map[replyKey]*replyCount)
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
@@ -206,20 +216,31 @@ func (r *recorder) totals() totals {
 		}
 		sum.setup.Merge(s.setup)
 		sum.opened += s.opened
-		for key, counted := range s.replies {
-			if replies[key] == nil {
-				replies[key] = &replyCount{sample: counted.sample}
-			}
-			replies[key].count += counted.count
-		}
+		addReplies(replies, s.replies)
+		addReplies(again, s.again)
 		s.mu.Unlock()
 	}
-	for key, counted := range replies {
-		sum.replies = append(sum.replies, report.Reply{
-			Phase: string(key.phase), Code: key.code, Count: counted.count, Sample: counted.sample})
-	}
-	slices.SortFunc(sum.replies, func(a, b report.Reply) int { return int(b.Count - a.Count) })
+	sum.replies, sum.again = sortReplies(replies), sortReplies(again)
 	return sum
+}
+
+// addReplies adds the counts of from to those of to.
+func addReplies(to, from map[replyKey]*replyCount) {
+	for key, counted := range from {
+		if to[key] == nil {
+			to[key] = &replyCount{sample: counted.sample}
+		}
+		to[key].count += counted.count
+	}
+}
+
+// sortReplies renders replies for the report, the most frequent first.
+func sortReplies(replies map[replyKey]*replyCount) (list []report.Reply) {
+	for key, counted := range replies {
+		list = append(list, report.Reply{Phase: string(key.phase), Code: key.code, Count: counted.count, Sample: counted.sample})
+	}
+	slices.SortFunc(list, func(a, b report.Reply) int { return int(b.Count - a.Count) })
+	return list
 }
 
 // quantiles renders a histogram for the report.

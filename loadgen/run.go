@@ -50,7 +50,7 @@ func newRunner(p *plan, progress io.Writer) *runner {
 	}
 	for i := range p.Connections {
 		r.workers = append(r.workers, &worker{
-			number: i, dialogue: p.dialogue, accounts: r.accounts, mix: r.mix, perConn: p.PerConn,
+			number: i, dialogue: p.dialogue, accounts: r.accounts, mix: r.mix, perConn: p.PerConn, resend: p.Resend,
 			pacer: r.pacer, recorder: r.recorder, journal: r.journal, id: newID(r.run),
 		})
 	}

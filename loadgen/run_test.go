@@ -143,6 +143,54 @@ func TestRunRefusals(t *testing.T) {
 	}
 }
 
+// TestRunResend sends again what was refused for now, or cut off before its end, and nothing
+// else.
+func TestRunResend(t *testing.T) {
+	for _, tt := range []struct {
+		name, verb, reply string
+		again             bool
+	}{
+		{"MAIL", "MAIL", "450 4.2.1 later", true},
+		{"MAIL 421", "MAIL", "421 4.3.2 going", true},
+		{"closed at MAIL", "MAIL", "close", true},
+		{"AUTH", "AUTH", "454 4.7.0 later", true},
+		{"closed at DATA", "DATA", "close", true},
+		{"MAIL for good", "MAIL", "550 5.7.1 never", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var n atomic.Int64
+			s := startServer(t, &testServer{override: func(line string) string {
+				if strings.HasPrefix(line, tt.verb) && n.Add(1) == 2 {
+					return tt.reply
+				}
+				return ""
+			}})
+			rep, code, _ := runLoad(t, s, "--messages", "3", "-c", "1", "-m", "1", "--resend", "1m", "--sandbox", s.url)
+			if p := rep.Total; tt.again != (code == 0 && p.Accepted == 3 && p.Failed() == 0) {
+				t.Errorf("exit code %d, %+v", code, p)
+			}
+			if tt.again != (len(rep.Resent) == 1 && rep.Resent[0].Count == 1) || !rep.Proof.Holds {
+				t.Errorf("sent again after %+v; %+v", rep.Resent, rep.Proof)
+			}
+		})
+	}
+}
+
+// TestRunResendUnknown: a message whose end was sent is never sent again by the loader, which
+// could not tell two copies from a fault.
+func TestRunResendUnknown(t *testing.T) {
+	s := startServer(t, &testServer{atEnd: func(n int) string {
+		if n == 0 {
+			return "close"
+		}
+		return ""
+	}})
+	rep, _, _ := runLoad(t, s, "--messages", "3", "-c", "1", "--resend", "1m", "--sandbox", s.url)
+	if rep.Total.Accepted != 2 || rep.Total.Unknown != 1 || rep.Resent != nil {
+		t.Errorf("%+v, %+v", rep.Total, rep.Resent)
+	}
+}
+
 // TestRunPartial checks a message of which one recipient is refused.
 func TestRunPartial(t *testing.T) {
 	n := 0

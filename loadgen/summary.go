@@ -15,7 +15,7 @@ func (r *runner) report(m *monitor, self *meter) *report.Report {
 	elapsed := max(t.all.last.Sub(r.started), time.Microsecond)
 	rep := &report.Report{
 		Started: r.started, Setting: r.setting(), Elapsed: elapsed.Seconds(), Interrupted: r.interrupted,
-		Setup: quantiles(t.setup), Connections: t.opened, Idle: r.Idle, Replies: t.replies, Series: m.series,
+		Setup: quantiles(t.setup), Connections: t.opened, Idle: r.Idle, Replies: t.replies, Resent: t.again, Series: m.series,
 		Generator: self.process(t.all.accepted),
 	}
 	if m.server != nil {

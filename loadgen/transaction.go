@@ -37,6 +37,11 @@ type outcome struct {
 	usable bool
 }
 
+// forNow reports whether the message was not taken, and may be taken if it is sent again.
+func (o *outcome) forNow() bool {
+	return o.fate == fateBroken || o.fate == fateRefused && o.code/100 == 4
+}
+
 // A transaction is the state of one message while it is sent. It lives on the
 // stack of send.
 type transaction struct {

@@ -15,6 +15,7 @@ type worker struct {
 	accounts *accounts
 	mix      *mix
 	perConn  int // messages on a connection, 0: no limit
+	resend   time.Duration
 	pacer    pacer
 	recorder *recorder
 	journal  *journal
@@ -32,14 +33,34 @@ func (w *worker) run(ctx context.Context) {
 			break
 		}
 		w.issued = t.seq + 1
-		w.message(t)
+		w.message(ctx, t)
 	}
 	w.hangUp()
 }
 
-// message sends the message of one ticket and records what became of it.
-func (w *worker) message(t ticket) {
-	start := time.Now()
+// resendPause is how long a worker waits before it sends a message again.
+const resendPause = 250 * time.Millisecond
+
+// message sends the message of one ticket, again if it has to and may, and records what
+// became of it.
+func (w *worker) message(ctx context.Context, t ticket) {
+	for {
+		start := time.Now()
+		o, size := w.attempt(t, start)
+		if !o.forNow() || time.Since(t.due) > w.resend || ctx.Err() != nil {
+			w.recorder.message(w.number, t.phase, &o, size, t.due, start)
+			return
+		}
+		w.recorder.resent(w.number, &o)
+		select {
+		case <-ctx.Done():
+		case <-time.After(resendPause):
+		}
+	}
+}
+
+// attempt sends the message of a ticket once, and returns its size.
+func (w *worker) attempt(t ticket, start time.Time) (outcome, int) {
 	if w.session != nil && w.session.stale(start) {
 		w.session.conn.Close()
 		w.session = nil
@@ -49,15 +70,13 @@ func (w *worker) message(t ticket) {
 		if err := w.connect(); err != nil {
 			o := outcomeOf(err)
 			w.journal.set(t.seq, -1, o.fate)
-			w.recorder.message(w.number, t.phase, &o, 0, t.due, start)
-			return
+			return o, 0
 		}
 	}
 	s := w.session
 	s.extend(start)
 	w.id.set(t.seq)
 	o := s.send(tmpl, &w.id)
-	w.recorder.message(w.number, t.phase, &o, tmpl.size, t.due, start)
 	w.journal.set(t.seq, s.account, o.fate)
 	s.idleSince = time.Now()
 	switch {
@@ -67,6 +86,7 @@ func (w *worker) message(t ticket) {
 	case w.perConn > 0 && s.messages >= w.perConn:
 		w.hangUp()
 	}
+	return o, tmpl.size
 }
 
 // connect opens the worker's connection.

@@ -49,6 +49,8 @@ type Report struct {
 	IdleAlive int `json:"idle_connections_alive,omitempty"`
 	// Replies are the replies that decided messages, the most frequent first.
 	Replies []Reply `json:"replies"`
+	// Resent are the replies after which messages were sent again.
+	Resent []Reply `json:"resent,omitempty"`
 	// Series is the run over time.
 	Series []Point `json:"series"`
 	// Server is the process under load; nil: no flag says where it is.

@@ -66,9 +66,15 @@ func (r *Report) rows() []Phase {
 
 // textReplies writes the replies by code.
 func (r *Report) textReplies(b *strings.Builder) {
-	b.WriteString("\nreplies\n")
-	for _, reply := range r.Replies {
-		fmt.Fprintf(b, "%10d  %s to %s: %s\n", reply.Count, reply.codeText(), reply.Phase, reply.Sample)
+	list := func(title string, replies []Reply) {
+		fmt.Fprintf(b, "\n%s\n", title)
+		for _, reply := range replies {
+			fmt.Fprintf(b, "%10d  %s to %s: %s\n", reply.Count, reply.codeText(), reply.Phase, reply.Sample)
+		}
+	}
+	list("replies", r.Replies)
+	if len(r.Resent) > 0 {
+		list("sent again after", r.Resent)
 	}
 }
 
