@@ -9,6 +9,8 @@
 // them, which takes Debian and root (Postfix and Exim start as root). A client
 // that is missing fails its tests; none is skipped.
 //
+// HAProxy stands before several proxies, of which one ends and one is killed.
+//
 // promtool and a Prometheus server check the metrics, rules and dashboards ("make promtool"
 // alone).
 //

@@ -33,10 +33,18 @@ type proxy struct {
 // the test ends, it must end in order.
 func startProxy(t *testing.T, files sandbox.ProxyFiles) *proxy {
 	t.Helper()
+	p := launchProxy(t, files)
+	t.Cleanup(func() { p.finish(t) })
+	return p
+}
+
+// launchProxy is startProxy for a proxy that the caller ends.
+func launchProxy(t *testing.T, files sandbox.ProxyFiles) *proxy {
+	t.Helper()
 	p := &proxy{Program: testkit.StartProgram(t, exec.Command(proxyBinary, "serve", "--config", files.Config, "--accounts", files.Accounts,
 		"--host", "127.0.0.1", "--port", "0", "--admin-host", "127.0.0.1", "--admin-port", "0"))}
 	p.addr, p.admin = p.Clients, p.Admin
-	t.Cleanup(func() { p.finish(t) })
+	t.Cleanup(func() { _ = p.Cmd.Process.Kill() }) // it may have ended
 	return p
 }
 
