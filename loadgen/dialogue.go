@@ -18,6 +18,9 @@ type dialogue struct {
 	bdat     choice // instead of DATA (RFC 3030)
 	rcpts    int    // recipients of each message
 	timeout  time.Duration
+	// goodbyes: the server may end connections between messages, with a 421. A turn could
+	// miss that, so there are none.
+	goodbyes bool
 }
 
 // choice says whether an extension is used.

@@ -108,7 +108,7 @@ func newPlan(o *options) (*plan, error) {
 	}
 	p.dialogue = &dialogue{
 		target: p.target.String(), tlsMode: o.TLS, auth: o.Auth, password: o.Password,
-		pipeline: o.Pipelining, bdat: o.BDAT, rcpts: o.Recipients, timeout: o.Timeout,
+		pipeline: o.Pipelining, bdat: o.BDAT, rcpts: o.Recipients, timeout: o.Timeout, goodbyes: o.Resend > 0,
 	}
 	if o.TLS != "none" {
 		var err error

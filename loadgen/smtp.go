@@ -63,7 +63,9 @@ func (s *session) connect() error {
 		conn.Close()
 		return &smtpError{phase: phaseConnect, text: err.Error()}
 	}
-	s.turn = newTurn(conn, s.raw)
+	if !s.dialogue.goodbyes {
+		s.turn = newTurn(conn, s.raw)
+	}
 	return nil
 }
 

@@ -105,3 +105,30 @@ func TestTurnEnds(t *testing.T) {
 		t.Errorf("closed here: %v", err)
 	}
 }
+
+// TestGoodbye: a 421 that came before a message began, from a server that goes on reading, is
+// the answer to its first command.
+func TestGoodbye(t *testing.T) {
+	addr := testkit.Serve(t, func(_ int, conn net.Conn) {
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "421 4.3.2 going\r\n"); err != nil {
+			t.Error(err)
+		}
+		_ = conn.(*net.TCPConn).CloseWrite() // the client may have gone
+		_, _ = io.Copy(io.Discard, conn)
+	})
+	s := &session{dialogue: &dialogue{target: addr, timeout: testkit.Patience, goodbyes: true}}
+	if err := s.connect(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.conn.Close()
+	s.extend(time.Now())
+	testkit.Eventually(t, "the 421 is there", func() bool { return s.stale(time.Now()) })
+	s.out = []byte("MAIL FROM:<a@b.test>\r\n")
+	if err := s.flush(); err != nil {
+		t.Fatal(err)
+	}
+	if code, text, err := s.reply(); code != 421 {
+		t.Errorf("%d %s, %v", code, text, err)
+	}
+}

@@ -19,6 +19,7 @@
 //     connections each;
 //   - accounts measures what ten thousand accounts cost: start to first message,
 //     memory, reload;
+//   - upgrade has a running proxy replaced under load, and counts what clients notice;
 //   - soak runs load, faults, reloads, restarts and rests, and fails on any loss, double
 //     or growth, and on a proxy that is busy at rest;
 //   - plot draws the plots of BENCHMARKS.md from the figures that are kept in the tree.

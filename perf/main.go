@@ -19,6 +19,7 @@ import (
 	"xoauth2-proxy/perf/soak"
 	"xoauth2-proxy/perf/suite"
 	"xoauth2-proxy/perf/syscalls"
+	"xoauth2-proxy/perf/upgrade"
 	"xoauth2-proxy/perf/variants"
 )
 
@@ -35,6 +36,7 @@ type commands struct {
 	Overload   overload.Command   `cmd:"" help:"Measure overload, and many accounts with few connections each."`
 	Accounts   accounts.Command   `cmd:"" help:"Measure what ten thousand accounts cost at the start, at rest and at a reload."`
 	Accounting accounting.Command `cmd:"" help:"Run load with faults and kills; fail unless the accounting log sums up to what clients were told and the provider has."`
+	Upgrade    upgrade.Command    `cmd:"" help:"Replace a running proxy under load, again and again; fail if a client notices, or a mailbox has too many connections."`
 	Soak       soak.Command       `cmd:"" help:"Run load, faults, reloads, restarts and rests; fail on any loss, double or growth, and on a proxy that is busy at rest."`
 	Plot       plot.Command       `cmd:"" help:"Draw the plots of BENCHMARKS.md from the figures in docs/perf/plots.json."`
 	Sink       sink.Command       `cmd:"" hidden:"" help:"Be the provider of a comparison."`

@@ -19,6 +19,7 @@ type Proxy struct {
 	*Process
 	Addr   string
 	Admin  string // the base of its admin side
+	Config string // its configuration file
 	socket string // of its admin API; a version that has none does not make it
 	start  func()
 }
@@ -37,7 +38,7 @@ func (b *Bench) StartProxy(provider *Provider, setup Setup) *Proxy {
 	dir := b.Folder()
 	addr, admin := FreeAddress(), FreeAddress()
 	config := filepath.Join(dir, "proxy.json")
-	p := &Proxy{Addr: addr, Admin: "http://" + admin, socket: filepath.Join(dir, "admin.sock")}
+	p := &Proxy{Addr: addr, Admin: "http://" + admin, Config: config, socket: filepath.Join(dir, "admin.sock")}
 	settings := map[string]any{
 		"upstream": map[string]any{"ca_file": provider.CA, "acquire_timeout": "30s"},
 		"admin":    map[string]any{"pprof": true, "socket": p.socket},
