@@ -39,6 +39,7 @@ type cli struct {
 	Check     checkCmd     `cmd:"" help:"Check the configuration and the accounts, say what is in force, and exit."`
 	Report    reportCmd    `cmd:"" help:"Sum up accounting logs, say what is missing in them, or find what became of a message."`
 	Forecast  forecastCmd  `cmd:"" help:"Say what will break next, and when: refresh tokens, client secrets, certificates, limits of a day."`
+	Nodes     nodesCmd     `cmd:"" help:"List the proxies that share their limits with the running one, their versions, and how they differ."`
 	Explain   explainCmd   `cmd:"" help:"Say what a hint of the log, a record or an answer means, and what to do."`
 	Demo      demoCmd      `cmd:"" help:"Run the proxy together with a sandbox provider: nothing leaves this machine."`
 	Sandbox   sandboxCmd   `cmd:"" help:"Run a sandbox provider: SMTP submission and OAuth2 like Gmail and Microsoft 365, on loopback."`

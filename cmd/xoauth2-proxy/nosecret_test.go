@@ -61,7 +61,7 @@ func TestNoSecretFromTheProgram(t *testing.T) {
 		apptest.CheckCanaries(t, "the refusal of "+email, err.Error())
 	}
 	for _, path := range []string{"/metrics", "/metrics/accounts", "/health", "/ready", "/admin/accounts", "/admin/accounts/" + good,
-		"/admin/accounts/" + dead, "/admin/forecast", "/admin/tenants"} {
+		"/admin/accounts/" + dead, "/admin/forecast", "/admin/tenants", "/admin/nodes"} {
 		apptest.CheckCanaries(t, path, p.call("GET", path))
 	}
 	p.call("POST", "/admin/reload")
@@ -169,6 +169,7 @@ func TestNoSecretFromAnyCommand(t *testing.T) {
 		"backup":          {{dir + "/archive", "--overwrite"}, {dir + "/archive", "--overwrite", "--with-key"}},
 		"restore":         {{dir + "/archive"}, {dir + "/archive", "--with-key"}, {broken}},
 		"forecast":        {nil, {"--json", "--all"}, {"--csv"}},
+		"nodes":           {nil, {"--json"}, {"--csv"}},
 		"report":          {{dir}, {dir + "/*", "--json", "--by", "account,class,hint"}, {typed, f.Accounts, f.Config, "--find", "user@gmail.com"}},
 		"move":            {{"--to-config", f.Config, "--to-accounts", f.Accounts}, {"--to-config", broken, "--to-accounts", dir + "/none"}},
 	}

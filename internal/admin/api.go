@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/forecast"
+	"xoauth2-proxy/internal/share/roster"
 )
 
 // Errors of an API, by which the status of an answer is chosen.
@@ -61,6 +62,9 @@ type API interface {
 	VerifyOne(ctx context.Context, email string) (*Verified, error)
 	// Tenants returns the tenants that have a limit, by name.
 	Tenants() []Tenant
+	// Nodes returns the proxies that share their limits with this one;
+	// roster.ErrUnknown, ErrUnavailable.
+	Nodes(ctx context.Context) (roster.Roster, error)
 	// Info describes this proxy.
 	Info() Info
 	// State returns the state of an account; ErrNotFound, ErrUnavailable.

@@ -31,6 +31,7 @@ func (s *Server) HandleAPI(api API) {
 		s.Handle(fasthttp.MethodPost, "/admin/accounts/{email}/"+string(order), a.order(order))
 	}
 	s.Handle(fasthttp.MethodGet, "/admin/tenants", a.tenants)
+	s.Handle(fasthttp.MethodGet, "/admin/nodes", a.nodes)
 	s.Handle(fasthttp.MethodPost, "/admin/reload", a.reload)
 	s.Handle(fasthttp.MethodGet, "/admin/log/level", a.logLevel)
 	s.Handle(fasthttp.MethodPut, "/admin/log/level", a.setLogLevel)

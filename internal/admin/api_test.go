@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/forecast"
+	"xoauth2-proxy/internal/share"
+	"xoauth2-proxy/internal/share/roster"
 	"xoauth2-proxy/internal/testkit"
 )
 
@@ -144,6 +146,19 @@ func (f *fakeAPI) VerifyOne(ctx context.Context, email string) (*Verified, error
 func (f *fakeAPI) Tenants() []Tenant {
 	next := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
 	return []Tenant{{Name: "contoso.example", Used: 10000, Max: 10000, Accounts: 2, NextPlace: &next}, {Name: "fabrikam.example", Max: 5000}}
+}
+
+// Nodes has this proxy and one that differs from it, or none if saves fail.
+func (f *fakeAPI) Nodes(context.Context) (roster.Roster, error) {
+	at := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
+	node := func(name, version string) share.Info {
+		return share.Info{Node: share.Node{Name: name, Incarnation: "i"}, Version: version, Since: at, Seen: at, Members: 2}
+	}
+	if f.saveErr != nil {
+		return roster.Roster{}, fmt.Errorf("%w: %w", roster.ErrUnknown, f.saveErr)
+	}
+	all := []share.Info{node("mx1", "1"), node("mx2", "2")}
+	return roster.Of(all[0].Node, all), nil
 }
 
 func (f *fakeAPI) Info() Info {

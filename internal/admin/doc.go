@@ -20,6 +20,7 @@
 //	POST   /admin/accounts/verify           verify one that is in force
 //	GET    /admin/info                      which proxy this is
 //	GET    /admin/tenants                   how much of its limit each tenant has used
+//	GET    /admin/nodes                     the proxies that share their limits
 //	POST   /admin/reload                    read the files again
 //	GET    /admin/log/level                 and PUT
 //

@@ -202,6 +202,8 @@ var exchanges = []exchange{
 	{route: "GET /admin/forecast", path: "/admin/forecast?within=7d&all=true", status: 200, emails: []string{"a@a.test"}},
 	{route: "GET /admin/forecast", path: "/admin/forecast?within=soon", status: 400},
 	{route: "GET /admin/tenants", status: 200},
+	{route: "GET /admin/nodes", status: 200},
+	{route: "GET /admin/nodes", status: 503, saveErr: errDisk},
 	{route: "POST /admin/reload", status: 200},
 	{route: "POST /admin/reload", status: 422, saveErr: errDisk},
 	{route: "POST /admin/reload", path: "/admin/reload?accept_removals=true", status: 200, saveErr: errDisk},

@@ -15,6 +15,7 @@ import (
 	"xoauth2-proxy/internal/control"
 	"xoauth2-proxy/internal/forecast"
 	"xoauth2-proxy/internal/outlook"
+	"xoauth2-proxy/internal/share/roster"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream"
 )
@@ -28,6 +29,7 @@ type adminAPI struct {
 	orders   *control.Orders
 	verifier *upstream.Verifier
 	outlook  *outlook.Parts
+	nodes    roster.Source // nil: the proxy shares nothing
 	level    zap.AtomicLevel
 
 	version, revision string // of the program

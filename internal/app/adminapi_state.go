@@ -1,11 +1,13 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/admin"
+	"xoauth2-proxy/internal/share/roster"
 	"xoauth2-proxy/internal/verify"
 	"xoauth2-proxy/upstream"
 )
@@ -58,6 +60,9 @@ func (a *adminAPI) Tenants() []admin.Tenant {
 	}
 	return all
 }
+
+// Nodes implements admin.API.
+func (a *adminAPI) Nodes(ctx context.Context) (roster.Roster, error) { return roster.Ask(ctx, a.nodes) }
 
 // fillConnections adds what the relay knows. It returns what keeps the account from
 // sending.

@@ -139,7 +139,7 @@ func (p *Proxy) serveAPI(o *Options, store *account.Store, set *metrics.Set) err
 	p.admin.SetToken(o.Settings.Admin.Token.Reveal())
 	api := &adminAPI{
 		live: p.live, store: store, tokens: p.tokens, relay: p.relay, orders: p.orders,
-		verifier: verifier, level: o.Level, version: o.Version, revision: o.Revision,
+		verifier: verifier, level: o.Level, version: o.Version, revision: o.Revision, nodes: o.Nodes,
 		outlook: &outlook.Parts{Settings: p.live.inForce, Accounts: store, Tokens: p.tokens, Counts: p.quota},
 	}
 	p.admin.HandleAPI(api)

@@ -56,6 +56,7 @@ var Commands = []Command{
 	{"check", "the files cannot be read", []int{Config}},
 	{"report", "the logs cannot be read, or --find found nothing", nil},
 	{"forecast", "the running proxy or the files could not be asked", []int{Forecast, Config}},
+	{"nodes", "the running proxy, or the store of the shared limits, could not be asked", []int{Config}},
 	{"explain", "the catalogue has nothing like that", nil},
 	{"demo", "it could not start or go on", []int{Cut, Config}},
 	{"sandbox", "it could not start or go on", []int{Config}},
