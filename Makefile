@@ -17,7 +17,7 @@ UPGRADES  ?= 20
 RATE      ?= 1000/s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint fuzz bench e2e promtool profile loadgen soak accounting upgrade check clean
+.PHONY: help build run test race lint fuzz bench e2e promtool profile loadgen soak accounting upgrade scale check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ soak: build loadgen ## load, faults, reloads, restarts and rests for DURATION (2
 
 accounting: build loadgen ## MESSAGES messages with faults and kills; fails unless the accounting log is what clients were told and the provider has
 	$(GO) run ./perf accounting --messages $(MESSAGES)
+
+scale: ## several proxies with one set of limits, while what they share fails; SCALE="--quick" shortens it
+	$(GO) run ./perf scale $(SCALE)
 
 upgrade: ## UPGRADES upgrades of a running proxy under RATE; fails if a client notices, or a mailbox has too many connections
 	$(GO) run ./perf upgrade --upgrades $(UPGRADES) --rate $(RATE) --p99 250ms

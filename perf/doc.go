@@ -19,6 +19,8 @@
 //     connections each;
 //   - accounts measures what ten thousand accounts cost: start to first message,
 //     memory, reload;
+//   - scale has several proxies send for the same mailboxes, and compares what the
+//     provider counts over all of them with the limits;
 //   - upgrade has a running proxy replaced under load, and counts what clients notice;
 //   - soak runs load, faults, reloads, restarts and rests, and fails on any loss, double
 //     or growth, and on a proxy that is busy at rest;

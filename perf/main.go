@@ -14,6 +14,7 @@ import (
 	"xoauth2-proxy/perf/overload"
 	"xoauth2-proxy/perf/plot"
 	"xoauth2-proxy/perf/profile"
+	"xoauth2-proxy/perf/scale"
 	"xoauth2-proxy/perf/sidebyside"
 	"xoauth2-proxy/perf/sink"
 	"xoauth2-proxy/perf/soak"
@@ -37,6 +38,7 @@ type commands struct {
 	Accounts   accounts.Command   `cmd:"" help:"Measure what ten thousand accounts cost at the start, at rest and at a reload."`
 	Accounting accounting.Command `cmd:"" help:"Run load with faults and kills; fail unless the accounting log sums up to what clients were told and the provider has."`
 	Upgrade    upgrade.Command    `cmd:"" help:"Replace a running proxy under load, again and again; fail if a client notices, or a mailbox has too many connections."`
+	Scale      scale.Command      `cmd:"" help:"Have several proxies send for the same mailboxes while their store fails; fail if a mailbox exceeds a limit over all of them, or a message is lost or doubled."`
 	Soak       soak.Command       `cmd:"" help:"Run load, faults, reloads, restarts and rests; fail on any loss, double or growth, and on a proxy that is busy at rest."`
 	Plot       plot.Command       `cmd:"" help:"Draw the plots of BENCHMARKS.md from the figures in docs/perf/plots.json."`
 	Sink       sink.Command       `cmd:"" hidden:"" help:"Be the provider of a comparison."`

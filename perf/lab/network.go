@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -72,6 +73,22 @@ func RandomToxic(random *rand.Rand) Toxic {
 func (n *Network) Spoil(proxy string, t Toxic) {
 	if Try(func() { Call(http.MethodPost, n.api+"/proxies/"+proxy+"/toxics", t) }) != nil {
 		n.Heal()
+	}
+}
+
+// Enable lets a proxy pass connections on, or cuts it off.
+func (n *Network) Enable(proxy string, on bool) { n.change(proxy, map[string]any{"enabled": on}) }
+
+// Redirect has a proxy connect to another target.
+func (n *Network) Redirect(proxy, target string) { n.change(proxy, map[string]any{"upstream": target}) }
+
+// change changes a proxy, also for when Toxiproxy is started anew.
+func (n *Network) change(proxy string, settings map[string]any) {
+	for _, p := range n.proxies {
+		if p["name"] == proxy {
+			maps.Copy(p, settings)
+			Call(http.MethodPost, n.api+"/proxies/"+proxy, p)
+		}
 	}
 }
 

@@ -73,6 +73,8 @@ type Sandbox struct {
 	InClear     bool
 	Connections int    // of an account at most, and all other limits of the preset; 0: no limits
 	SMTP, HTTP  string // addresses; "": any that are free
+	// Spans are those of GET /peaks.
+	Spans []string
 }
 
 // Login is an account's login at a sandbox with a preset, from 0.
@@ -109,6 +111,9 @@ func (b *Bench) StartSandbox(s Sandbox) *Provider {
 func (s Sandbox) config() map[string]any {
 	endpoint := map[string]any{"name": "mail", "preset": s.Preset, "tls": "-", "in_clear": s.InClear}
 	settings := map[string]any{"endpoints": []any{endpoint}, "limits": "off", "store": map[string]any{"mode": "count"}}
+	if s.Spans != nil {
+		settings["spans"] = s.Spans
+	}
 	if s.Connections > 0 {
 		endpoint["limits"], settings["limits"] = map[string]int{"connections": s.Connections}, "on"
 	}

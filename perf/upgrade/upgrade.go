@@ -37,6 +37,7 @@ type Command struct {
 	Accounts int           `default:"500" help:"Number of accounts."`
 	Pace     time.Duration `default:"20ms" help:"How long the provider takes to answer the end of a message."`
 	Clients  int           `short:"c" default:"200" help:"Connections of the load."`
+	PerConn  int           `short:"m" default:"5" help:"Messages on a connection of the load."`
 	By       string        `default:"upgrade" enum:"upgrade,restart" help:"How the new process comes: upgrade, or restart for comparison."`
 	P99      time.Duration `name:"p99" help:"Fail if the latency's P99 is above this; 0: only tell."`
 }
@@ -82,7 +83,7 @@ func (o *Command) run(b *lab.Bench) *result {
 	go func() {
 		done <- lab.Try(func() {
 			r.load = b.Load("--target", s.Addr, "--sandbox", s.Sandbox.API, "--accounts-file", s.Sandbox.Accounts, "--profile", "bench",
-				"--connections", strconv.Itoa(o.Clients), "--rate", o.Rate, "--duration", length.String(), "--resend", "1m")
+				"--connections", strconv.Itoa(o.Clients), "--messages-per-connection", strconv.Itoa(o.PerConn), "--rate", o.Rate, "--duration", length.String(), "--resend", "1m")
 		})
 	}()
 	pid := s.PID()

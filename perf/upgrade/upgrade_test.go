@@ -14,7 +14,7 @@ import (
 
 // TestRestart: a restart under load is not one that nobody notices, and the program says so.
 func TestRestart(t *testing.T) {
-	o := &Command{Upgrades: 1, Every: time.Second, Rate: "100/s", Accounts: 5, Clients: 10, Pace: 5 * time.Millisecond, By: "restart"}
+	o := &Command{Upgrades: 1, Every: time.Second, Rate: "100/s", Accounts: 5, Clients: 10, PerConn: 1, Pace: 5 * time.Millisecond, By: "restart"}
 	labtest.Run(t, func(b *lab.Bench) {
 		r := o.run(b)
 		if err := errors.Join(r.failures(o)...); err == nil || !strings.Contains(err.Error(), "connections were refused") {
