@@ -65,6 +65,9 @@ func (o *Command) AfterApply() error {
 	if o.Proxies < 1 || o.Accounts < o.Proxies || o.Rate < o.Proxies || o.Phase < time.Second {
 		return errors.New("a number is too small")
 	}
+	if o.Share == "divided" && o.Proxies > connections {
+		return fmt.Errorf("--share divided: %d connections cannot be divided among more proxies", connections)
+	}
 	for _, name := range o.Faults {
 		if !slices.ContainsFunc(faults, func(f fault) bool { return f.name == name }) {
 			return fmt.Errorf("--faults: there is no %q", name)
