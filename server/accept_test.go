@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/testkit"
 	"xoauth2-proxy/internal/testkit/provider"
@@ -133,6 +134,8 @@ type full struct{ Relay }
 
 // Stuck implements Relay.
 func (full) Stuck() bool { return false }
+
+func (full) Expect(*account.Account, *loop.Loop) {}
 
 func (full) TrySubmit(*upstream.Transaction) error { return upstream.ErrQueueFull }
 

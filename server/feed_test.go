@@ -140,6 +140,8 @@ func (f *feeder) Continue(tx *upstream.Transaction) error { return f.TrySubmit(t
 // Stuck implements Relay.
 func (*feeder) Stuck() bool { return false }
 
+func (*feeder) Expect(*account.Account, *loop.Loop) {}
+
 // codes lists the codes of the replies in s, one a reply.
 func codes(s string) (all []string) {
 	for line := range strings.Lines(s) {

@@ -153,6 +153,7 @@ func (s *session) loggedIn(a *account.Account) (codec.Reply, state) {
 		return s.refuseLogin(0)
 	}
 	s.share = s.srv.shares.Of(a)
+	s.srv.relay.Expect(a, s.loop.Loop)
 	s.srv.metrics.Auth.Success.Inc()
 	return codec.ReplyAuthOK, stateReady
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"testing"
 
+	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/internal/testkit/provider"
 )
 
@@ -12,6 +14,8 @@ type panicky struct{ Relay }
 
 // Stuck implements Relay.
 func (panicky) Stuck() bool { return false }
+
+func (panicky) Expect(*account.Account, *loop.Loop) {}
 
 // TestPanicClosesOneSession has a session panic. It is closed, and counted; the
 // others on its loop go on.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream"
 )
 
@@ -15,6 +16,9 @@ type Relay interface {
 	TrySubmit(tx *upstream.Transaction) error
 	// Continue takes tx again, with more recipients or with its content.
 	Continue(tx *upstream.Transaction) error
+	// Expect has the account ready for a message that its client is likely to send soon. It
+	// is called on the loop on, and does not wait.
+	Expect(a *account.Account, on *loop.Loop)
 	// Stuck reports whether a shard is stuck. Transaction.EndWait then tells which
 	// transactions wait for one. Each loop asks every second.
 	Stuck() bool

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/census"
+	"xoauth2-proxy/upstream/internal/due"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/throttle"
@@ -32,8 +34,9 @@ type backoff = throttle.Backoff[*Error]
 // the account's id and mailbox, so it outlives a reload of the configuration.
 type accountState struct {
 	*mailbox
-	id  string
-	key stateKey
+	due.Item // in shard.due, which has every account that the shard knows
+	id       string
+	key      stateKey
 	// account is the one of the last transaction; connections of another
 	// identity are retired, see accountState.adopt.
 	account  *account.Account
@@ -47,12 +50,12 @@ type accountState struct {
 	throttle       *throttle.State // nil: none
 	blocked        bool            // is in shard.blocked
 	inLine         bool            // is in a loginLine
+	seatless       bool            // is in shard.seatless
 	gone           bool            // the account was removed, or has another mailbox: nothing is parked any more
 	left           bool            // it has another mailbox, which has its counts
+	warming        warming         // what Prewarm waits to open
 
-	due      time.Time // when the timer looks at it
-	dueIndex int       // in shard.due, which has every account that the shard knows
-	looked   time.Time // when the timer looked at it last
+	looked time.Time // when the timer looked at it last
 }
 
 // open is the number of connections that count against the limit.
@@ -67,6 +70,11 @@ func (st *accountState) usable() bool {
 
 // spare is how many more connections the limits allow, if any.
 func (st *accountState) spare(now time.Time) int {
+	return min(st.ownSpare(now), st.lease.Connections()-st.mailbox.connections)
+}
+
+// ownSpare is spare without regard to other processes.
+func (st *accountState) ownSpare(now time.Time) int {
 	n := math.MaxInt32
 	if most := st.account.Limits.MaxConnections; most > 0 {
 		n = most - st.mailbox.connections
@@ -136,18 +144,16 @@ func (st *accountState) firstUncovered(now time.Time) *Transaction {
 	return st.waiting.At(st.covered(now))
 }
 
-// mayStart reports whether the limits on messages let tx go.
-func (st *accountState) mayStart(tx *Transaction) bool {
-	return st.meter == nil || tx.Place.Meter != nil || st.meter.Room(&st.account.Limits) > 0
-}
-
 // startable is how many of the waiting transactions the limits on messages let
 // go. Those that are tried again, at the head, have their place already.
-func (st *accountState) startable() int {
+func (st *accountState) startable() int { return st.startableOf((*limit.Meter).Room) }
+
+// startableOf is startable where room says how many places there are.
+func (st *accountState) startableOf(room func(*limit.Meter, *account.Limits) int) int {
 	if st.meter == nil {
 		return st.waiting.Len()
 	}
-	n := max(0, st.meter.Room(&st.account.Limits))
+	n := max(0, room(st.meter, &st.account.Limits))
 	if tx := st.waiting.Head(); tx != nil && tx.Place.Meter != nil {
 		n++
 	}
@@ -156,25 +162,18 @@ func (st *accountState) startable() int {
 
 // mayLogin reports whether the limit on logins allows one more.
 func (st *accountState) mayLogin(now time.Time) bool {
-	most := st.account.Limits.LoginsPerMinute
-	if most <= 0 || st.logins == nil {
-		return most <= 0 || st.mailbox.dialing < most
-	}
-	st.logins.Advance(now)
-	return st.logins.Sum()+st.mailbox.dialing < most
+	return st.logins.Allows(st.account.Limits.LoginsPerMinute, st.mailbox.count[connDialing], now)
 }
 
-// countLogins counts n logins that have ended.
+// loginWait returns when it does; ok is false if it is not known to be in the way.
+func (st *accountState) loginWait(now time.Time) (t time.Time, ok bool) {
+	return st.logins.Wait(st.account.Limits.LoginsPerMinute, st.mailbox.count[connDialing], now)
+}
+
+// countLogins counts the n logins of an attempt to connect that has ended.
 func (st *accountState) countLogins(n int, now time.Time) {
-	limited := func(m *accountState) bool { return m.account.Limits.LoginsPerMinute > 0 }
-	if n == 0 || !limited(st) && !slices.ContainsFunc(st.members, limited) {
-		return
-	}
-	if st.logins == nil {
-		st.logins = limit.NewWindow(time.Minute, 60)
-	}
-	st.logins.Advance(now)
-	st.logins.Add(n)
+	limited := slices.ContainsFunc(st.members, func(m *accountState) bool { return m.account.Limits.LoginsPerMinute > 0 })
+	st.logins.Ended(n, limited || st.account.Limits.LoginsPerMinute > 0, now)
 }
 
 // unblocked is when a limit lets a waiting transaction go, as far as that is
@@ -184,17 +183,29 @@ func (st *accountState) unblocked(now time.Time) (t time.Time) {
 	case st.meter != nil && st.startable() <= 0 && st.fresh.Len() == 0:
 		_, t, _ = st.meter.Wait(&st.account.Limits, 1)
 	case !st.mayLogin(now):
-		t = now.Add(time.Second)
-		if st.logins != nil && st.logins.Sum() > 0 {
-			t = st.logins.Dropped(1)
-		}
+		t, _ = st.loginWait(now)
 	case st.throttle.Limit(now) > 0:
 		t = now.Add(st.throttle.Recovery())
 	}
 	return t
 }
 
-// excess is how many connections there are above what a throttle allows.
+// excess is how many connections there are above what a throttle, or other processes, allow.
 func (st *accountState) excess(now time.Time) int {
-	return st.throttle.Excess(now, st.open()-st.count[connClosing])
+	return max(st.throttle.Excess(now, st.open()-st.count[connClosing]), st.mailbox.over())
+}
+
+// lacks is how many more connections st would open if no other process had any.
+func (st *accountState) lacks(now time.Time) int {
+	if st.throttle.Suspended(now) != nil || !st.backoff.Allows(now, st.count[connDialing]) || !st.logins.Own(st.account.Limits.LoginsPerMinute, st.mailbox.count[connDialing], now) {
+		return 0
+	}
+	n := max(0, min(st.waiting.Len(), st.startableOf((*limit.Meter).Own))-st.count[connParked]) + st.fresh.Len() - st.count[connDialing]
+	return max(0, min(n, st.ownSpare(now)))
+}
+
+// warming is a connection that warm is to open when other processes leave room for it.
+type warming struct {
+	n  int // 0: none
+	on *loop.Loop
 }

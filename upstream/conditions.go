@@ -4,22 +4,22 @@ import (
 	"time"
 
 	"xoauth2-proxy/upstream/internal/carry"
+	"xoauth2-proxy/upstream/internal/status"
 )
 
-// Condition is what keeps an account, or a mailbox of a catch-all account, from
-// sending as it could.
-type Condition struct {
-	// Stopped, Until and Reason are those of Standing.
-	Stopped string
-	Until   time.Time
-	Reason  string
-	// Throttled says that the provider asked for fewer connections.
-	Throttled bool
-	// Failure is why the last connection or login failed, nil after a success;
-	// RetryAt is when the next may be tried.
-	Failure *Error
-	RetryAt time.Time
-}
+type (
+	// AccountState is what the relay has of one account at one moment.
+	AccountState = status.AccountState
+	// Condition is what keeps an account, or a mailbox of a catch-all account, from
+	// sending as it could.
+	Condition = status.Condition
+	// Activity is what an account does at one moment.
+	Activity = status.Activity
+	// Use is how much of a limit an account has used.
+	Use = status.Use
+	// Standing is how the limits and the provider's replies restrict an account.
+	Standing = status.Standing
+)
 
 // Conditions returns the conditions of all accounts that have one, by the id of the
 // account; a catch-all account has those of its mailboxes. The error is ErrStuck if a
@@ -40,17 +40,11 @@ func (st *accountState) condition(now time.Time) (Condition, bool) {
 	return c, c.Throttled || c.Stopped != "" || c.Failure != nil
 }
 
-// Activity is what an account does at one moment.
-type Activity struct {
-	AccountState
-	Uses []Use // those of Standing; a catch-all account has none, its mailboxes have
-}
-
 // Activities returns the activity of all accounts that were used lately, by the id of the
 // account. The error is that of Conditions.
 func (r *Relay) Activities() (map[string]Activity, error) {
 	parts, err := survey(r, func(st *accountState, now time.Time) (a Activity, ok bool) {
-		a.add(st)
+		a.AccountState = st.state()
 		if st.account.Base() == nil && !st.left {
 			a.Uses = st.standing(now).Uses
 		}
@@ -60,7 +54,7 @@ func (r *Relay) Activities() (map[string]Activity, error) {
 	for id, list := range parts {
 		var sum Activity
 		for _, a := range list {
-			sum.merge(a.AccountState)
+			sum.Merge(a.AccountState)
 			sum.Uses = append(sum.Uses, a.Uses...)
 		}
 		found[id] = sum

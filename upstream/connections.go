@@ -31,20 +31,17 @@ func (s *shard) adopt(st *accountState, a *account.Account) {
 func (s *shard) move(st *accountState, from, to connState) {
 	if from != connGone {
 		st.count[from]--
+		st.mailbox.count[from]--
 		st.mailbox.connections--
 		st.provider[from].Add(-1)
 	}
 	if to != connGone {
 		st.count[to]++
+		st.mailbox.count[to]++
 		st.mailbox.connections++
 		st.provider[to].Add(1)
 	}
-	if from == connDialing {
-		st.mailbox.dialing--
-	}
-	if to == connDialing {
-		st.mailbox.dialing++
-	}
+	s.note(st.mailbox)
 }
 
 // use takes c out of the parked connections.
@@ -75,6 +72,7 @@ func (s *shard) retireParked(st *accountState) {
 
 // quit has c closed by its loop.
 func (s *shard) quit(c *carry.Conn) {
+	c.Quitting = true
 	s.relay.give(c, nil, s.on)
 }
 
@@ -128,4 +126,21 @@ func (s *shard) expireWaiting(st *accountState, now time.Time) {
 func (s *shard) expired(st *accountState, tx *Transaction, now time.Time) (kept bool) {
 	s.fail(st, tx, s.tooLong(st, now), now)
 	return false
+}
+
+// shed closes parked connections above the slots of the mailbox, the oldest first.
+// Those that carry a message are closed after it, see accountState.excess.
+func (s *shard) shed(m *mailbox) {
+	for m.over() > 0 {
+		var of *accountState
+		for _, st := range m.members {
+			if c := st.parked.Oldest(); c != nil && (of == nil || c.LastUsed.Before(of.parked.Oldest().LastUsed)) {
+				of = st
+			}
+		}
+		if of == nil {
+			return
+		}
+		s.retire(of, of.parked.Oldest())
+	}
 }

@@ -31,6 +31,7 @@ func (s *shard) onSubmit(tx *Transaction, now time.Time) {
 			s.probe(st, tx, now)
 		}
 		st.waiting.Push(tx)
+		s.note(st.mailbox)
 		s.dispatch(st, now)
 		if st.waiting.Len() > 0 {
 			s.touch(st, tx.Place.Submitted.Add(st.acquireTimeout()))
@@ -41,13 +42,17 @@ func (s *shard) onSubmit(tx *Transaction, now time.Time) {
 // admit reports whether tx may wait for its place within the limits of the
 // account, which it must get before the acquire timeout. If not, it fails tx.
 func (s *shard) admit(st *accountState, tx *Transaction, now time.Time) bool {
-	if st.meter == nil && (st.logins == nil || st.usable()) {
+	if e := st.outage(); e != nil {
+		s.fail(st, tx, e, now)
+		return false
+	}
+	if st.meter == nil && (!st.logins.Counted() || st.usable()) {
 		return true
 	}
 	n := st.waiting.Len() + 1
 	if st.meter != nil {
 		st.meter.Advance(now)
-		if st.meter.Room(&st.account.Limits) >= n && (st.logins == nil || st.usable()) {
+		if st.meter.Room(&st.account.Limits) >= n && (!st.logins.Counted() || st.usable()) {
 			return true
 		}
 	}
@@ -72,7 +77,8 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 	if st.meter != nil {
 		st.meter.Advance(now)
 	}
-	for st.parked.Newest() != nil && s.first(st, &st.waiting, now) != nil && st.mayStart(st.waiting.Head()) {
+	s.shed(st.mailbox)
+	for st.parked.Newest() != nil && s.first(st, &st.waiting, now) != nil && s.mayStart(st, st.waiting.Head()) {
 		if !s.slot() {
 			s.block(st)
 			return
@@ -82,7 +88,12 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 			s.relay.gate.Release()
 			break
 		}
-		s.send(c, s.take(st, &st.waiting))
+		tx := s.take(st, &st.waiting)
+		if tx == nil {
+			s.park(st, c, now)
+			break
+		}
+		s.send(c, tx)
 	}
 	if st.fresh.Len() > st.count[connDialing]+st.count[connClosing] && !st.room(now) && st.parked.Newest() != nil {
 		s.retire(st, st.parked.Oldest()) // makes room: carry.Closed comes back here
@@ -104,10 +115,178 @@ func (s *shard) dispatch(st *accountState, now time.Time) {
 			s.block(st)
 			return
 		}
-		s.login(d, now)
+		if !s.login(d, now) {
+			s.relay.gate.Release()
+			break
+		}
 	}
 	s.makeRoom(st, now)
 	s.plan(st, now)
+}
+
+// plan has the timer look at st when something that waits may go, or has waited
+// for too long.
+func (s *shard) plan(st *accountState, now time.Time) {
+	if st.waiting.Len()+st.fresh.Len() == 0 {
+		return
+	}
+	s.touch(st, st.nextDue(now))
+}
+
+// take removes the first transaction of q for a connection. It takes its place
+// among the messages that the limits of the account allow; nil if that has gone since
+// mayStart found it.
+func (s *shard) take(st *accountState, q *carry.Queue) *Transaction {
+	tx := q.Head()
+	if st.meter != nil && tx.Place.Meter == nil {
+		placed := st.meter.Take(&st.account.Limits, tx.Places())
+		if placed == 0 {
+			return nil
+		}
+		tx.Place.Meter, tx.Place.Taken = st.meter, placed
+	}
+	q.Pop()
+	s.note(st.mailbox)
+	s.relay.desk.Waiting.Add(tx.Account.Provider, -1)
+	tx.Place.Taken = max(1, tx.Place.Taken)
+	return tx
+}
+
+// onDialed hands a new connection to the transaction that waits longest.
+func (s *shard) onDialed(st *accountState, e *carry.Event) {
+	d := e.Conn.Login.(*dialing)
+	e.Conn.Login = nil
+	s.endTurn(d)
+	s.move(st, connDialing, connBusy)
+	st.inUse.Push(e.Conn)
+	st.countLogins(d.logins, e.Now)
+	st.backoff = backoff{}
+	q := &st.fresh
+	if s.first(st, q, e.Now) == nil {
+		q = &st.waiting
+	}
+	s.reuse(st, e.Conn, q, e.Now)
+	s.callUp(e.Now)
+}
+
+// send has a transaction relayed over a busy connection.
+func (s *shard) send(c *carry.Conn, tx *Transaction) {
+	s.relay.give(c, tx, s.on)
+}
+
+// reuse gives the busy connection c its next transaction from q, or parks it, or has
+// it closed.
+func (s *shard) reuse(st *accountState, c *carry.Conn, q *carry.Queue, now time.Time) {
+	if st.meter != nil {
+		st.meter.Advance(now)
+	}
+	s.first(st, q, now)
+	if s.closing || c.SaidBroken && q.Head() == nil || st.excess(now) > 0 || c.Messages > 0 && c.Worn(st.account, now) || !st.wants(c, q) ||
+		st.yields(q.Head(), now) {
+		s.move(st, connBusy, connClosing)
+		s.relay.gate.Release()
+		s.quit(c)
+		s.dispatch(st, now)
+		return
+	}
+	startable := q.Head() != nil && s.mayStart(st, q.Head())
+	if startable && !s.relay.gate.Contended() {
+		if tx := s.take(st, q); tx != nil {
+			s.send(c, tx)
+			return
+		}
+		startable = false
+	}
+	s.park(st, c, now)
+	if startable { // others wait for a slot: they go first
+		s.block(st)
+		s.relay.gate.Enlist(s)
+	}
+	if st.fresh.Len() > 0 { // the one that is parked now may have to make room
+		s.dispatch(st, now)
+		return
+	}
+	s.plan(st, now)
+}
+
+// park keeps the busy connection c for later.
+func (s *shard) park(st *accountState, c *carry.Conn, now time.Time) {
+	s.move(st, connBusy, connParked)
+	c.Reused = true // or used for the first time after a while: it may have ended
+	c.Unlink()
+	st.parked.Push(c)
+	if idle := st.account.Limits.IdleTimeout; idle > 0 {
+		s.touch(st, c.LastUsed.Add(idle))
+	}
+	if st.lease != nil {
+		s.touch(st, now.Add(warmFor))
+	}
+	s.relay.gate.Release()
+}
+
+// onRetry puts back a transaction that its connection has not sent.
+func (s *shard) onRetry(st *accountState, e *carry.Event) {
+	if e.Open {
+		s.move(st, connBusy, connClosing)
+		s.quit(e.Conn)
+	} else {
+		s.gone(st, e.Conn, connBusy)
+	}
+	s.relay.gate.Release()
+	s.relay.desk.Waiting.Add(e.Tx.Account.Provider, 1)
+	stopped := st.throttle.Suspended(e.Now)
+	switch {
+	case s.closing:
+		s.fail(st, e.Tx, &Error{Phase: throttle.PhaseQueue, Err: ErrClosed}, e.Now)
+		return
+	case s.follow(st, e.Tx, e.Now):
+	case st.outage() != nil:
+		s.fail(st, e.Tx, st.outage(), e.Now)
+	case stopped != nil && !e.Tx.Place.Probe:
+		s.fail(st, e.Tx, failure.Stopped(stopped, e.Now), e.Now)
+	case st.backoff.Pausing(e.Now) && (e.Fresh || !st.usable()) && !st.outlasts(e.Now):
+		s.fail(st, e.Tx, st.backoff.Cause(), e.Now)
+	case e.Fresh:
+		st.fresh.Push(e.Tx)
+	default:
+		st.waiting.PushFront(e.Tx)
+		s.touch(st, e.Now.Add(st.acquireTimeout()))
+	}
+	s.dispatch(st, e.Now)
+}
+
+// onDialFailed fails what waits for the attempt, unless another connection may
+// serve it.
+func (s *shard) onDialFailed(d *dialing, err *Error, now time.Time) {
+	st := d.st
+	s.endTurn(d)
+	s.move(st, connDialing, connGone)
+	s.relay.gate.Release()
+	st.countLogins(d.logins, now)
+	s.backOff(st, err, now)
+	for st.fresh.Len() > st.count[connDialing] {
+		s.fail(st, st.fresh.Pop(), err, now)
+	}
+	if !st.usable() {
+		s.failAll(st, err, now)
+	}
+	s.loginRefused(st, err, now)
+	s.dispatch(st, now)
+	s.share(st, now)
+	s.touch(st, st.nextDue(now))
+	s.callUp(now)
+}
+
+// mayStart reports whether the limits on messages let tx go. If it waits for its tenant,
+// onSeats comes back to st.
+func (s *shard) mayStart(st *accountState, tx *Transaction) bool {
+	if !tx.Seats() {
+		if !st.seatless {
+			st.seatless, s.seatless = true, append(s.seatless, st)
+		}
+		return false
+	}
+	return st.meter == nil || tx.Place.Meter != nil || st.meter.Starts(&st.account.Limits, tx.Places())
 }
 
 // share has the other members of the mailbox go on, after a connection of st or a place within
@@ -154,194 +333,3 @@ func (s *shard) makeRoom(st *accountState, now time.Time) {
 		}
 	}
 }
-
-// plan has the timer look at st when something that waits may go, or has waited
-// for too long.
-func (s *shard) plan(st *accountState, now time.Time) {
-	if st.waiting.Len()+st.fresh.Len() == 0 {
-		return
-	}
-	s.touch(st, st.nextDue(now))
-}
-
-// take removes the first transaction of q for a connection. It takes its place
-// among the messages that the limits of the account allow.
-func (s *shard) take(st *accountState, q *carry.Queue) *Transaction {
-	tx := q.Pop()
-	s.relay.desk.Waiting.Add(tx.Account.Provider, -1)
-	if st.meter != nil && tx.Place.Meter == nil {
-		st.meter.Take()
-		tx.Place.Meter = st.meter
-	}
-	tx.Place.Taken = max(1, tx.Place.Taken)
-	return tx
-}
-
-// block queues st for a global slot.
-func (s *shard) block(st *accountState) {
-	if !st.blocked {
-		st.blocked = true
-		s.blocked = append(s.blocked, st)
-	}
-}
-
-// onDialed hands a new connection to the transaction that waits longest.
-func (s *shard) onDialed(st *accountState, e *carry.Event) {
-	d := e.Conn.Login.(*dialing)
-	e.Conn.Login = nil
-	s.endTurn(d)
-	s.move(st, connDialing, connBusy)
-	st.inUse.Push(e.Conn)
-	st.countLogins(d.logins, e.Now)
-	st.backoff = backoff{}
-	q := &st.fresh
-	if s.first(st, q, e.Now) == nil {
-		q = &st.waiting
-	}
-	s.reuse(st, e.Conn, q, e.Now)
-	s.callUp(e.Now)
-}
-
-// send has a transaction relayed over a busy connection.
-func (s *shard) send(c *carry.Conn, tx *Transaction) {
-	s.relay.give(c, tx, s.on)
-}
-
-// reuse gives the busy connection c its next transaction from q, or parks it, or has
-// it closed.
-func (s *shard) reuse(st *accountState, c *carry.Conn, q *carry.Queue, now time.Time) {
-	if st.meter != nil {
-		st.meter.Advance(now)
-	}
-	s.first(st, q, now)
-	if s.closing || c.SaidBroken && q.Head() == nil || st.excess(now) > 0 || c.Messages > 0 && c.Worn(st.account, now) || !st.wants(c, q) ||
-		st.yields(q.Head(), now) {
-		s.move(st, connBusy, connClosing)
-		s.relay.gate.Release()
-		s.quit(c)
-		s.dispatch(st, now)
-		return
-	}
-	startable := q.Head() != nil && st.mayStart(q.Head())
-	if startable && !s.relay.gate.Contended() {
-		s.send(c, s.take(st, q))
-		return
-	}
-	s.move(st, connBusy, connParked)
-	c.Reused = true // or used for the first time after a while: it may have ended
-	c.Unlink()
-	st.parked.Push(c)
-	if idle := st.account.Limits.IdleTimeout; idle > 0 {
-		s.touch(st, c.LastUsed.Add(idle))
-	}
-	s.relay.gate.Release()
-	if startable { // others wait for a slot: they go first
-		s.block(st)
-		s.relay.gate.Enlist(s)
-	}
-	if st.fresh.Len() > 0 { // the one that is parked now may have to make room
-		s.dispatch(st, now)
-		return
-	}
-	s.plan(st, now)
-}
-
-// onRetry puts back a transaction that its connection has not sent.
-func (s *shard) onRetry(st *accountState, e *carry.Event) {
-	if e.Open {
-		s.move(st, connBusy, connClosing)
-		s.quit(e.Conn)
-	} else {
-		s.gone(st, e.Conn, connBusy)
-	}
-	s.relay.gate.Release()
-	s.relay.desk.Waiting.Add(e.Tx.Account.Provider, 1)
-	stopped := st.throttle.Suspended(e.Now)
-	switch {
-	case s.closing:
-		s.fail(st, e.Tx, &Error{Phase: throttle.PhaseQueue, Err: ErrClosed}, e.Now)
-		return
-	case s.follow(st, e.Tx, e.Now):
-	case stopped != nil && !e.Tx.Place.Probe:
-		s.fail(st, e.Tx, failure.Stopped(stopped, e.Now), e.Now)
-	case st.backoff.Pausing(e.Now) && (e.Fresh || !st.usable()) && !st.outlasts(e.Now):
-		s.fail(st, e.Tx, st.backoff.Cause(), e.Now)
-	case e.Fresh:
-		st.fresh.Push(e.Tx)
-	default:
-		st.waiting.PushFront(e.Tx)
-		s.touch(st, e.Now.Add(st.acquireTimeout()))
-	}
-	s.dispatch(st, e.Now)
-}
-
-// onDialFailed fails what waits for the attempt, unless another connection may
-// serve it.
-func (s *shard) onDialFailed(d *dialing, err *Error, now time.Time) {
-	st := d.st
-	s.endTurn(d)
-	s.move(st, connDialing, connGone)
-	s.relay.gate.Release()
-	st.countLogins(d.logins, now)
-	s.backOff(st, err, now)
-	for st.fresh.Len() > st.count[connDialing] {
-		s.fail(st, st.fresh.Pop(), err, now)
-	}
-	if !st.usable() {
-		s.failAll(st, err, now)
-	}
-	s.loginRefused(st, err, now)
-	s.dispatch(st, now)
-	s.share(st, now)
-	s.touch(st, st.nextDue(now))
-	s.callUp(now)
-}
-
-// first returns the first transaction of q that is still wanted, nil if there is
-// none. It fails those before it, which were abandoned.
-func (s *shard) first(st *accountState, q *carry.Queue, now time.Time) *Transaction {
-	for q.Head() != nil && q.Head().Abandoned() {
-		s.fail(st, q.Pop(), &Error{Phase: throttle.PhaseQueue, Err: failure.ErrAbandoned}, now)
-	}
-	return q.Head()
-}
-
-// failAll fails all transactions that wait.
-func (s *shard) failAll(st *accountState, err *Error, now time.Time) {
-	for st.fresh.Len() > 0 {
-		s.fail(st, st.fresh.Pop(), err, now)
-	}
-	for st.waiting.Len() > 0 {
-		s.fail(st, st.waiting.Pop(), err, now)
-	}
-}
-
-// fail ends a transaction that has no connection.
-func (s *shard) fail(st *accountState, tx *Transaction, err *Error, now time.Time) {
-	s.relay.desk.Waiting.Add(tx.Account.Provider, -1)
-	if tx.Place.Probe {
-		s.probed(st, err, false, now)
-	}
-	if tx.Place.Meter != nil {
-		tx.Place.Meter.Settle(now, tx.Place.Taken, 0)
-		tx.Place.Meter = nil
-	}
-	if e, ok := errors.AsType[*failure.LimitError](err.Err); ok {
-		s.relay.desk.Metrics.Limited(tx.Account.Provider, e.Kind)
-	}
-	s.relay.desk.Finish(tx, carry.Failed(err, st.account.SMTP.String()), now, s.on)
-}
-
-// slot takes a global slot for an account of s: one that was handed to the
-// shard, or a free one.
-func (s *shard) slot() bool {
-	if s.slots > 0 {
-		s.slots--
-		return true
-	}
-	return s.relay.gate.Acquire(s)
-}
-
-// Slot implements limit.Waiter: the shard gives the slot to the account that waits
-// longest, and waits again at the end of the line for the next.
-func (s *shard) Slot() { s.call(s.onSlot, nil) }

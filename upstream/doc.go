@@ -64,32 +64,20 @@
 // limits of a day. Recipients of an opened transaction take their places one by
 // one. The hours of the day go to Config.Quota every few seconds, and at Close.
 //
+// # Several processes
+//
+// With Config.Share other processes use the same mailboxes within one set of limits (packages
+// internal/share and lease). The counts here stay as they are; beside them, a connection needs
+// a slot and a message its permits, which the mailbox has leased. What waits asks for more
+// (mailbox.report), after each event that changes something; onLease obeys what comes: parked
+// connections above the slots are closed, busy ones after their message. Several accounts of
+// a mailbox lease the largest of their limits, and each keeps its own by the counts of
+// this process.
+//
 // # What refusals lead to
 //
-// Beyond the message, a refusal may concern its connection and its account. One
-// table (package throttle) says so, by provider, phase and code; throttle.Judge is
-// the only way to it, and no other code looks at what a refusal means. For an account:
-//
-//	throttled  the connections are halved, and grow by one in each recovery time;
-//	    at one connection there are pauses
-//	logins paused  no login for a while, live connections stay
-//	quota      a pause of one hour, two, ... 24
-//	held       until an operator acts, or a probe goes well: after 1, 4, 12, and
-//	    then every 24 hours one message of a client is passed on (probes)
-//
-// While the account is stopped so, its messages get 451 or 452 with the reason,
-// at once, and the client keeps them. A hold is in memory: after a restart the
-// next refusal brings it back.
-//
-// # Circuit breakers
-//
-// An account has its back-off: the first failure to connect or log in
-// opens it, for a time that doubles, and then one attempt at a time is made.
-// The breaker of an endpoint (throttle.Breakers) is shared by all shards and counts failures
-// in a row before the provider has said a word: while it is open all accounts
-// that need a connection there are refused at once, and one connection at a
-// time tries the endpoint. A provider that replies is alive, so accounts whose
-// login is refused do not open it.
+// Package throttle says what a provider's refusal leads to beyond the message, and when an
+// endpoint is left alone.
 //
 // # Fairness
 //

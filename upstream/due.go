@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/upstream/internal/due"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
 
@@ -25,11 +26,11 @@ func (s *shard) state(a *account.Account) *accountState {
 	key := keyOf(a)
 	st := s.accounts[key]
 	if st == nil {
-		st = &accountState{id: a.ID, key: key, account: a, provider: s.census.Of(a.Provider), due: time.Now().Add(recheck)}
+		st = &accountState{id: a.ID, key: key, account: a, provider: s.census.Of(a.Provider), Item: due.Item{At: time.Now().Add(recheck)}}
 		s.accounts[key] = st
 		s.join(st)
 		heap.Push(&s.due, st)
-		s.arm(st.due)
+		s.arm(st.At)
 		s.adoptLimits(st)
 	} else if st.account != a {
 		s.adopt(st, a)
@@ -43,6 +44,7 @@ func (s *shard) join(st *accountState) {
 	if m == nil {
 		m = &mailbox{key: st.key.mailbox}
 		s.mailboxes[m.key] = m
+		s.hire(m)
 	}
 	st.mailbox = m
 	m.members = append(m.members, st)
@@ -54,7 +56,10 @@ func (s *shard) leave(st *accountState) {
 	i := slices.Index(m.members, st)
 	if m.members = slices.Delete(m.members, i, i+1); len(m.members) == 0 {
 		delete(s.mailboxes, m.key)
+		m.dismiss()
+		return
 	}
+	m.bound()
 }
 
 // arm sets the timer to fire at t or before.
@@ -73,9 +78,9 @@ func (s *shard) touch(st *accountState, t time.Time) {
 	if !t.After(st.looked) {
 		t = st.looked.Add(lookAgain)
 	}
-	if t.Before(st.due) {
-		st.due = t
-		heap.Fix(&s.due, st.dueIndex)
+	if t.Before(st.At) {
+		st.At = t
+		heap.Fix(&s.due, st.Index)
 		s.arm(t)
 	}
 }
@@ -88,10 +93,10 @@ func (s *shard) onTick(now time.Time) {
 		return
 	}
 	defer s.rearm() // after a panic too
-	for len(s.due) > 0 && !s.due[0].due.After(now) {
+	for len(s.due) > 0 && !s.due[0].At.After(now) {
 		st := s.due[0]
-		st.looked, st.due = now, now.Add(recheck)
-		heap.Fix(&s.due, st.dueIndex)
+		st.looked, st.At = now, now.Add(recheck)
+		heap.Fix(&s.due, st.Index)
 		s.expire(st, now)
 	}
 	s.callUp(now)
@@ -100,7 +105,7 @@ func (s *shard) onTick(now time.Time) {
 // rearm sets the timer for what comes next.
 func (s *shard) rearm() {
 	if len(s.due) > 0 {
-		s.arm(s.due[0].due)
+		s.arm(s.due[0].At)
 	}
 }
 
@@ -108,6 +113,7 @@ func (s *shard) rearm() {
 // too long, fails transactions that waited for too long, forgets an account of
 // which nothing is left.
 func (s *shard) expire(st *accountState, now time.Time) {
+	s.note(st.mailbox)
 	idle := st.account.Limits.IdleTimeout
 	for c := st.parked.Oldest(); c != nil && idle > 0 && now.Sub(c.LastUsed) >= idle; c = st.parked.Oldest() {
 		s.retire(st, c)
@@ -120,7 +126,7 @@ func (s *shard) expire(st *accountState, now time.Time) {
 		s.absolve(st)
 		delete(s.accounts, st.key)
 		s.leave(st)
-		heap.Remove(&s.due, st.dueIndex)
+		heap.Remove(&s.due, st.Index)
 		return
 	}
 	s.touch(st, st.nextDue(now))
@@ -152,6 +158,9 @@ func (st *accountState) nextDue(now time.Time) time.Time {
 	if c := st.parked.Oldest(); c != nil && st.account.Limits.IdleTimeout > 0 {
 		sooner(c.LastUsed.Add(st.account.Limits.IdleTimeout))
 	}
+	if c := st.parked.Newest(); c != nil && st.lease != nil && now.Sub(c.LastUsed) < warmFor {
+		sooner(c.LastUsed.Add(warmFor))
+	}
 	if tx := st.fresh.At(st.count[connDialing]); tx != nil {
 		sooner(tx.Place.Submitted.Add(st.linePatience()))
 	}
@@ -173,29 +182,4 @@ func (st *accountState) nextDue(now time.Time) time.Time {
 		}
 	}
 	return next
-}
-
-// dueHeap orders accounts by when the timer has to look at them.
-type dueHeap []*accountState
-
-func (h dueHeap) Len() int           { return len(h) }
-func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].dueIndex, h[j].dueIndex = i, j
-}
-
-func (h *dueHeap) Push(x any) {
-	st := x.(*accountState)
-	st.dueIndex = len(*h)
-	*h = append(*h, st)
-}
-
-func (h *dueHeap) Pop() any {
-	old := *h
-	n := len(old) - 1
-	st := old[n]
-	old[n] = nil
-	*h = old[:n]
-	return st
 }

@@ -62,7 +62,7 @@ var dueCases = []struct {
 	{"memory of a back-off, and counts of the day", true, true, func(r *Relay, st *accountState, now, at time.Time) {
 		st.backoff = backoffUntil(at.Add(-throttle.BackoffMemory))
 		st.meter = limit.NewMeter(now)
-		st.meter.Take()
+		st.meter.Take(&st.account.Limits, 1)
 		st.meter.Settle(now, 1, 1)
 	}},
 	{"memory of a back-off, and a hold", true, true, func(r *Relay, st *accountState, now, at time.Time) {
@@ -74,7 +74,7 @@ var dueCases = []struct {
 		st.account.Limits.MessagesPerMinute = 1
 		st.meter = limit.NewMeter(at)
 		st.meter.Adopt(&st.account.Limits, at)
-		st.meter.Take()
+		st.meter.Take(&st.account.Limits, 1)
 		st.meter.Settle(at, 1, 1)
 		st.waits(r, &st.waiting, now)
 	}},
@@ -156,13 +156,13 @@ func checkLooked(t *testing.T, s *shard, st *accountState, now time.Time) {
 	if s.accounts[st.key] != st {
 		return // forgotten
 	}
-	for what, due := range map[string]time.Time{"due": st.nextDue(now), "looked at": st.due} {
+	for what, due := range map[string]time.Time{"due": st.nextDue(now), "looked at": st.At} {
 		if d := due.Sub(now); d <= 0 || d > recheck {
 			t.Errorf("after a look it is %s in %v", what, d)
 		}
 	}
-	if s.touch(st, now.Add(-time.Hour)); !st.due.After(now) {
-		t.Errorf("a deadline that has passed is looked at %v after the look", st.due.Sub(now))
+	if s.touch(st, now.Add(-time.Hour)); !st.At.After(now) {
+		t.Errorf("a deadline that has passed is looked at %v after the look", st.At.Sub(now))
 	}
 }
 

@@ -14,6 +14,9 @@ func (s *shard) handle(e *event) {
 	} else {
 		s.hear(&e.Event)
 	}
+	if len(s.stale) > 0 {
+		s.report(e.Now)
+	}
 	if s.closing {
 		s.checkDrained()
 	}
@@ -74,23 +77,5 @@ func (s *shard) onClose(now time.Time) {
 	for _, st := range s.accounts {
 		s.failAll(st, &Error{Phase: throttle.PhaseQueue, Err: ErrClosed}, now)
 		s.retireParked(st)
-	}
-}
-
-// onSlot gives the slot that was handed to the shard to the account that waits
-// longest for one, or back.
-func (s *shard) onSlot(now time.Time) {
-	s.slots++
-	for s.slots > 0 && len(s.blocked) > 0 {
-		st := s.blocked[0]
-		s.blocked = append(s.blocked[:0], s.blocked[1:]...)
-		st.blocked = false
-		s.dispatch(st, now)
-	}
-	for ; s.slots > 0; s.slots-- {
-		s.relay.gate.Release()
-	}
-	if len(s.blocked) > 0 {
-		s.relay.gate.Enlist(s)
 	}
 }

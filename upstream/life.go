@@ -52,6 +52,7 @@ func New(cfg Config, tokens *oauth.Manager, log *zap.Logger, set *metrics.Set) (
 		s.part = cfg.Watch.Add(watchdog.Task{Kind: watchdog.Shard, Number: i, Func: "upstream.(*shard).handleFrom", On: s})
 	}
 	r.desk.Tenants = tenant.NewSet(cfg.Tenants, cfg.Quota, set)
+	r.shareTenants()
 	r.metrics = counters.New(set)
 	r.gauges(set)
 	r.logins = &login.Opener{Tokens: tokens, TokenTimeout: cfg.TokenTimeout, Dialer: d, Client: cfg.Client(), Log: log,
@@ -99,6 +100,7 @@ func (r *Relay) Close(ctx context.Context) error {
 		r.dials.Wait()
 	}
 	r.saver.stop()
+	r.desk.Tenants.Leave()
 	for _, s := range r.shards {
 		s.part.Remove()
 	}

@@ -3,6 +3,7 @@ package upstream
 import (
 	"time"
 
+	"xoauth2-proxy/internal/share"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/throttle"
@@ -13,6 +14,7 @@ func (s *shard) adoptLimits(st *accountState) {
 	if l := &st.account.Limits; st.meter != nil || limit.Metered(l) {
 		s.count(st)
 	}
+	st.bound()
 }
 
 // count has the mailbox of st count messages for the limits of st.
@@ -20,8 +22,12 @@ func (s *shard) count(st *accountState) {
 	now := time.Now()
 	if st.meter == nil {
 		st.meter = limit.NewMeter(now)
+		st.meter.Share(st.lease)
 		if counts := s.relay.cfg.Quota; counts != nil {
-			counts.Load(st.mailbox.key, st.meter.Restore)
+			counts.Load(st.mailbox.key, func(hour int64, messages, recipients uint32) {
+				st.meter.Restore(hour, messages, recipients)
+				st.lease.Restore(hour, messages, recipients)
+			})
 		}
 	}
 	st.meter.Adopt(&st.account.Limits, now)
@@ -36,8 +42,8 @@ func (s *shard) limited(st *accountState, n int, now time.Time) *Error {
 			return limitErr(kind, kind.Of(&st.account.Limits), until.Sub(now))
 		}
 	}
-	if !st.usable() && !st.mayLogin(now) {
-		return limitErr(limit.LoginsPerMinute, st.account.Limits.LoginsPerMinute, st.unblocked(now).Sub(now))
+	if until, ok := st.loginWait(now); ok && !st.usable() {
+		return limitErr(limit.LoginsPerMinute, st.account.Limits.LoginsPerMinute, until.Sub(now))
 	}
 	return nil
 }
@@ -52,6 +58,9 @@ func (s *shard) tooLong(st *accountState, now time.Time) *Error {
 		return err
 	}
 	cause := failure.ErrBusy
+	if st.meter != nil && !st.meter.Starts(&st.account.Limits, 1) || st.lease.Logins() == 0 && !st.usable() { // the store has not answered
+		cause = share.ErrOutage
+	}
 	if st.blocked {
 		cause = ErrQueueFull // not the account is short of connections but the whole proxy of slots
 	}

@@ -83,18 +83,28 @@ func (s *shard) mayBegin(d *dialing, now time.Time) bool {
 	return false
 }
 
-// login has a connection opened, in the turn that mayBegin has found free.
-func (s *shard) login(d *dialing, now time.Time) {
+// login has a connection opened, in the turn that mayBegin has found free; false as open.
+func (s *shard) login(d *dialing, now time.Time) bool {
 	l := s.line(lineKey{d.account.SMTP, !d.st.usable()})
+	if !s.open(d) {
+		return false
+	}
 	d.turnIn, d.began = l, now
 	l.running = append(l.running, d)
-	s.open(d)
+	return true
 }
 
-// open has a connection opened, by a goroutine of its own.
-func (s *shard) open(d *dialing) {
+// open has a connection opened, by a goroutine of its own; false if other processes have
+// taken what it needs since that was looked at.
+func (s *shard) open(d *dialing) bool {
 	s.move(d.st, connGone, connDialing)
+	if !d.st.lease.Open(d.st.mailbox.connections) {
+		s.move(d.st, connDialing, connGone)
+		return false
+	}
+	d.st.expects = time.Time{}
 	s.relay.dials.Go(func() { s.relay.dial(d) })
+	return true
 }
 
 // endTurn ends the turn of d, if it still has one.

@@ -49,12 +49,19 @@ func (s *shard) warm(a *account.Account, n int, on *loop.Loop, now time.Time) {
 		return
 	}
 	st := s.state(a)
+	if st.lease != nil && !st.room(now) && st.open() < n { // onLease comes back
+		st.warming = warming{n, on}
+		s.expect(st, now)
+	}
 	if st.gone || st.open() >= n || st.waiting.Len()+st.fresh.Len() > 0 || !st.room(now) || !st.mayLogin(now) ||
 		st.throttle.Suspended(now) != nil || !st.backoff.Allows(now, st.count[connDialing]) || s.relay.gate.Contended() || !s.slot() {
 		return
 	}
-	s.relay.metrics.Prewarmed.Inc()
 	// It takes no turn, which mail would have to wait for: Config.PrewarmRate is
 	// what spreads these logins.
-	s.open(&dialing{relay: s.relay, shard: s, st: st, account: a, loop: on})
+	if s.open(&dialing{relay: s.relay, shard: s, st: st, account: a, loop: on}) {
+		s.relay.metrics.Prewarmed.Inc()
+	} else {
+		s.relay.gate.Release()
+	}
 }

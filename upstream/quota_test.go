@@ -126,7 +126,7 @@ func TestShortWaitForAPlace(t *testing.T) {
 		m := limit.NewMeter(first)
 		m.Adopt(&a.Limits, first)
 		for _, at := range []time.Time{first, second} {
-			m.Take()
+			m.Take(&a.Limits, 1)
 			m.Settle(at, 1, 1)
 		}
 		f.relay.shards[0].state(a).meter = m
@@ -282,7 +282,7 @@ func TestDayCountsSurviveARestart(t *testing.T) {
 	f.sendOK(f.accounts[0], "4\r\n")
 	f.refusedFor(f.accounts[0], "452 4.7.1", "4 messages a day")
 	st := f.standing(f.accounts[0])
-	if want := fmt.Sprint([]Use{{"messages a day", 4, 4}, {"recipients a day", 6, 7}}); fmt.Sprint(st.Uses) != want {
+	if want := fmt.Sprint([]Use{{Limit: "messages a day", Used: 4, Max: 4}, {Limit: "recipients a day", Used: 6, Max: 7}}); fmt.Sprint(st.Uses) != want {
 		t.Errorf("uses %v, want %v", st.Uses, want)
 	}
 	f.close()

@@ -77,11 +77,13 @@ func (s *shard) leaveFor(st *accountState, to *account.Account, has func(email s
 			next := target.state(to)
 			target.count(next)
 			next.meter.Merge(counts, now)
+			counts.Hours(true, next.lease.Restore)
 			next.mailbox.moved = true
 			target.save(next)
 		}})
 	}
 	st.left = true
+	s.note(st.mailbox)
 	for _, q := range []*carry.Queue{&st.fresh, &st.waiting} {
 		q.Keep(func(_ int, tx *Transaction) bool { return !s.follow(st, tx, now) })
 	}
@@ -128,30 +130,14 @@ func (r *Relay) Drain(id string) {
 	}
 }
 
-// AccountState is what the relay has of one account at one moment.
-type AccountState struct {
-	// Dialing, Busy, Parked and Closing are its connections by state, Open all
-	// of them together, which Limits.MaxConnections bounds.
-	Dialing, Busy, Parked, Closing, Open int
-	// Waiting is the number of its transactions that wait for a connection.
-	Waiting int
-	// Failures is the number of attempts to connect that failed in a row,
-	// RetryAt when the next one may be made, LastError what the last one met;
-	// zero after a success.
-	Failures  int
-	RetryAt   time.Time
-	LastError *Error
-}
-
 // State returns what there is of the account with that id, the mailboxes of a
 // catch-all account included. The error is ErrStuck if a shard does not answer.
 func (r *Relay) State(id string) (total AccountState, err error) {
 	parts, err := survey(r, func(st *accountState, _ time.Time) (part AccountState, ok bool) {
-		part.add(st)
-		return part, st.belongsTo(id)
+		return st.state(), st.belongsTo(id)
 	})
 	for _, part := range each(parts) {
-		total.merge(part)
+		total.Merge(part)
 	}
 	return total, err
 }
@@ -162,28 +148,15 @@ func (st *accountState) belongsTo(id string) bool {
 	return st.id == id || st.configured() == id
 }
 
-func (s *AccountState) add(st *accountState) {
-	part := AccountState{
+func (st *accountState) state() AccountState {
+	is := AccountState{
 		Dialing: st.count[connDialing], Busy: st.count[connBusy], Parked: st.count[connParked], Closing: st.count[connClosing],
 		Open: st.open(), Waiting: st.waiting.Len() + st.fresh.Len(), Failures: st.backoff.Failures(),
 	}
-	if st.backoff.Failures() > 0 {
-		part.RetryAt, part.LastError = st.backoff.Until(), st.backoff.Cause()
+	if is.Failures > 0 {
+		is.RetryAt, is.LastError = st.backoff.Until(), st.backoff.Cause()
 	}
-	s.merge(part)
-}
-
-func (s *AccountState) merge(o AccountState) {
-	s.Dialing += o.Dialing
-	s.Busy += o.Busy
-	s.Parked += o.Parked
-	s.Closing += o.Closing
-	s.Open += o.Open
-	s.Waiting += o.Waiting
-	if s.LastError == nil || o.LastError != nil && o.RetryAt.After(s.RetryAt) {
-		s.RetryAt, s.LastError = o.RetryAt, o.LastError
-	}
-	s.Failures = max(s.Failures, o.Failures)
+	return is
 }
 
 // wants reports whether c is of use: to the transaction that waits longest, also

@@ -9,6 +9,7 @@ import (
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/census"
+	"xoauth2-proxy/upstream/internal/due"
 )
 
 const (
@@ -40,10 +41,12 @@ type shard struct {
 	accounts  map[stateKey]*accountState
 	mailboxes map[string]*mailbox // of the accounts, by account.Account.MailboxKey
 	lines     map[lineKey]*loginLine
-	due       dueHeap         // all accounts by their next deadline
-	blocked   []*accountState // wait for a global slot, in order
-	slots     int             // global slots in hand; see onSlot
-	unsaved   []*mailbox      // have counts that Config.Quota does not have yet
+	due       due.Heap[*accountState] // all accounts by their next deadline
+	blocked   []*accountState         // wait for a global slot, in order
+	slots     int                     // global slots in hand; see onSlot
+	unsaved   []*mailbox              // have counts that Config.Quota does not have yet
+	seatless  []*accountState         // have a message that waits for its tenant
+	stale     []*mailbox              // have or want what their lease does not know yet
 	timer     *time.Timer
 	armed     time.Time // when timer fires; zero: not armed
 	closing   bool
@@ -153,6 +156,33 @@ func (s *shard) checkDrained() {
 	case <-s.drained:
 	default:
 		s.timer.Stop()
+		for _, m := range s.mailboxes {
+			m.dismiss()
+		}
 		close(s.drained)
+	}
+}
+
+// note has the lease told what the mailbox has and wants, when the event is handled.
+func (s *shard) note(m *mailbox) {
+	if m.lease != nil && !m.stale {
+		m.stale = true
+		s.stale = append(s.stale, m)
+	}
+}
+
+// report tells the leases what has changed.
+func (s *shard) report(now time.Time) {
+	for i, m := range s.stale {
+		m.report(now)
+		m.stale, s.stale[i] = false, nil
+	}
+	s.stale = s.stale[:0]
+}
+
+// tell has f called as the next event, on a goroutine other than the caller's.
+func (s *shard) tell(f func(now time.Time)) {
+	if s.enqueue(event{call: f, Event: carry.Event{Now: time.Now()}}) {
+		go s.Drive(nil)
 	}
 }

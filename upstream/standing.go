@@ -6,34 +6,6 @@ import (
 	"xoauth2-proxy/upstream/internal/limit"
 )
 
-// Use is how much of a limit an account has used.
-type Use struct {
-	// Limit is the name of the limit, as in "messages a day".
-	Limit string
-	Used  int
-	// Max is the limit, 0 where there is none.
-	Max int
-}
-
-// Standing is how the limits and the provider's replies restrict an account.
-type Standing struct {
-	// Uses are the limits of the account in some time; those that are not set
-	// and not counted are left out.
-	Uses []Use
-	// Connections is how many connections the account may have now, because the
-	// provider asked for less; 0 if as many as its limits say.
-	Connections int
-	// Stopped is why the account sends nothing: "throttled", "quota", or
-	// "held" until ReleaseHold or a probe; empty if it sends. Until is when that
-	// ends, zero if that is not known; Reason what the provider said.
-	Stopped string
-	Until   time.Time
-	Reason  string
-	// NextProbe is from when on the next message of a held account is passed on,
-	// to see whether the provider takes it; zero if the account is not held.
-	NextProbe time.Time
-}
-
 // Standing returns the standing of the account with that id; nil if the relay
 // knows of nothing: it has not been used lately, and is free to send. The error is
 // ErrStuck if its shard does not answer.
@@ -55,17 +27,13 @@ func (st *accountState) standing(now time.Time) (out Standing) {
 		m.Advance(now)
 		for kind := range limit.LoginsPerMinute {
 			if used, ok := m.Used(kind); ok {
-				out.Uses = append(out.Uses, Use{kind.String(), used, kind.Of(&st.account.Limits)})
+				out.Uses = append(out.Uses, Use{Limit: kind.String(), Used: used, Max: kind.Of(&st.account.Limits)})
 			}
 		}
 	}
 	if most := st.account.Limits.LoginsPerMinute; most > 0 {
-		used := st.mailbox.dialing
-		if st.logins != nil {
-			st.logins.Advance(now)
-			used += st.logins.Sum()
-		}
-		out.Uses = append(out.Uses, Use{limit.LoginsPerMinute.String(), used, most})
+		used := st.mailbox.count[connDialing] + st.logins.Sum(now)
+		out.Uses = append(out.Uses, Use{Limit: limit.LoginsPerMinute.String(), Used: used, Max: most})
 	}
 	out.Connections = st.throttle.Limit(now)
 	if stopped := st.throttle.Suspended(now); stopped != nil {

@@ -52,7 +52,7 @@ func TestActivities(t *testing.T) {
 			sh.state(a).count[connParked]++
 		}
 		st := sh.state(&limited)
-		st.meter.Take()
+		st.meter.Take(&st.account.Limits, 1)
 	})
 	found, err := f.relay.Activities()
 	sh.do(func(time.Time) {

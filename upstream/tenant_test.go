@@ -441,10 +441,10 @@ func TestRefusedSubmissionsCount(t *testing.T) {
 				} else {
 					f.conversation(a, false, tt.groups)
 				}
-				want0 := Use{"messages a minute", want[0], 50}
+				want0 := Use{Limit: "messages a minute", Used: want[0], Max: 50}
 				f.until(func() bool { return f.state(a).Busy == 0 })
 				uses := f.standing(a).Uses
-				if !slices.Contains(uses, want0) || !slices.Contains(uses, Use{"recipients a day", want[1], 100}) {
+				if !slices.Contains(uses, want0) || !slices.Contains(uses, Use{Limit: "recipients a day", Used: want[1], Max: 100}) {
 					t.Errorf("uses %v, want %v", uses, want)
 				}
 			})

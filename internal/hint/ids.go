@@ -67,6 +67,7 @@ const (
 	LimitRecipientsPerDay
 	LimitLoginsPerMinute
 	LimitTenantRecipientsPerDay
+	ShareOutage
 
 	// The way to the provider.
 	CannotConnect

@@ -33,6 +33,8 @@ var proxyEntries = map[ID]entry{
 	LimitLoginsPerMinute:   {"limit-logins-per-minute", "the account has logged in at the provider as often in a minute as its limit allows", "nothing to do: the client tries again; the reply says when", howLimit},
 	LimitTenantRecipientsPerDay: {"limit-tenant-recipients-per-day", "all accounts of the tenant together have sent to as many external recipients in 24 hours as its limit allows",
 		"send less through the accounts of this tenant; the reply says when a place is free", "tenants.NAME in config.json. `GET /admin/tenants` shows how much is used; docs/internals/limits.md says what counts."},
+	ShareOutage: {"share-outage", "the store of the limits that several proxies share does not answer, so nothing new begins",
+		"look whether the store runs and whether this host reaches it; the client tries again", "share.outage in config.json says what happens meanwhile."},
 	AccountHeld: {"account-held", "the provider has refused the account itself, and its mail is held until it does so no longer",
 		"remove the cause that the quoted refusal names, then resume the account",
 		"`GET /admin/accounts/EMAIL` shows the refusal and the next probe.\n`curl --unix-socket /run/xoauth2-proxy/admin.sock -X POST http://localhost/admin/accounts/EMAIL/resume`"},

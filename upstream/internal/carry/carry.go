@@ -301,3 +301,16 @@ type breaking Conn
 
 // Run implements loop.Runner.
 func (b *breaking) Run() { b.client.Fail(net.ErrClosed) }
+
+// BreakUnlessLeft closes a connection, unless it relays a message whose end of content has
+// left: the provider may have that.
+func (c *Conn) BreakUnlessLeft() { c.Loop.Post((*unlessLeft)(c)) }
+
+type unlessLeft Conn
+
+// Run implements loop.Runner.
+func (b *unlessLeft) Run() {
+	if b.work != workRelay || !b.client.Exchange.Left {
+		(*breaking)(b).Run()
+	}
+}

@@ -27,6 +27,7 @@ type Conn struct {
 	Messages       int  // transactions carried
 	Reused         bool // was parked or has carried a message, so it may have gone stale
 	Retired        bool // the provider said that it has done its share
+	Quitting       bool // was given nothing more but to quit
 	SaidBroken     bool // its loop has said so, and the pool had no use for that yet
 
 	newer, older *Conn // in list

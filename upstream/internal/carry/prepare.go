@@ -4,7 +4,9 @@ import (
 	"time"
 
 	"xoauth2-proxy/codec"
+	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/upstream/internal/failure"
+	"xoauth2-proxy/upstream/internal/lease"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
@@ -73,18 +75,37 @@ func (c *Conn) admit(tx *Transaction) int {
 		case tx.Place.Meter == nil || tx.Place.Meter.TakeRecipient(l):
 			tx.Place.Taken++
 		default:
-			c.relay.Metrics.Limited(tx.Account.Provider, limit.RecipientsPerDay)
-			now := time.Now()
-			e := &failure.LimitError{Kind: limit.RecipientsPerDay, Max: l.RecipientsPerDay,
-				After: now.Truncate(time.Hour).Add(time.Hour).Sub(now)}
-			r := e.Reply()
-			tx.limited, tx.limitedBy = &r, e.Kind.Label()
+			r, class := c.relay.noPlace(tx, l, time.Now())
+			tx.limited, tx.limitedBy = &r, class
 			continue
 		}
 		tx.placed++
 		tx.admitted++
 	}
 	return tx.admitted
+}
+
+// noPlace answers a recipient that gets no place within the limits of the account.
+func (r *Relay) noPlace(tx *Transaction, l *account.Limits, now time.Time) (reply codec.Reply, class string) {
+	e := &failure.LimitError{Kind: limit.RecipientsPerDay, Max: l.RecipientsPerDay, After: now.Truncate(time.Hour).Add(time.Hour).Sub(now)}
+	if m := tx.Place.Meter; !m.Full(l) {
+		until, none := m.Lease().WaitRecipient()
+		if !none {
+			return noPermit(m.Lease())
+		}
+		e.After = until.Sub(now)
+	}
+	r.Metrics.Limited(tx.Account.Provider, e.Kind)
+	return e.Reply(), e.Kind.Label()
+}
+
+// noPermit answers a recipient for which the store of the shared limits has given no permit
+// yet. Another transaction waits until it has.
+func noPermit(l *lease.Lease) (reply codec.Reply, class string) {
+	if err := l.Err(); err != nil {
+		return failure.ClientReply(err), failure.ClassOf(err)
+	}
+	return replyLaterRcpt, "share_wait"
 }
 
 // pretend is Begin for Config.DryRun: nothing is sent.

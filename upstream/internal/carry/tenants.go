@@ -3,6 +3,7 @@ package carry
 import (
 	"time"
 
+	"xoauth2-proxy/codec"
 	"xoauth2-proxy/upstream/internal/failure"
 	"xoauth2-proxy/upstream/internal/limit"
 	"xoauth2-proxy/upstream/internal/smtpclient"
@@ -28,7 +29,7 @@ func (r *Relay) enter(tx *Transaction) error {
 			return nil
 		}
 	}
-	if u := t.Use(); u.Used >= u.Max {
+	if u := t.Use(); !u.NextPlace.IsZero() {
 		return r.tenantFull(tx)
 	}
 	return nil
@@ -41,6 +42,31 @@ func (r *Relay) tenantFull(tx *Transaction) *failure.LimitError {
 	return &failure.LimitError{Kind: limit.TenantRecipientsPerDay, Max: u.Max, Tenant: u.Name, After: time.Until(u.NextPlace)}
 }
 
+// noSeat answers a recipient that gets no place in the tenant of tx.
+func (r *Relay) noSeat(tx *Transaction) (reply codec.Reply, class string) {
+	if u := tx.tenant.Use(); u.NextPlace.IsZero() && tx.tenant.Lease() != nil {
+		return noPermit(tx.tenant.Lease())
+	}
+	return r.tenantFull(tx).Reply(), limit.TenantRecipientsPerDay.Label()
+}
+
+// Seats reports whether the recipients of tx have what they need of its tenant, or surely get
+// none: then they are refused when a connection has tx. If the store of the shared limits has
+// not answered, the pool is told when it has; see tenant.Set.Share.
+func (tx *Transaction) Seats() bool {
+	t := tx.tenant
+	if t == nil || t.Lease() == nil {
+		return true
+	}
+	n := -tx.external.Taken()
+	for i := range tx.Rcpts {
+		if t.External(tx.Rcpts[i].Args.Path) {
+			n++
+		}
+	}
+	return tx.external.Await(t, n)
+}
+
 // seat gives the recipient that is to be admitted its place in the tenant, if it needs one.
 // Without a place it is refused here; false.
 func (c *Conn) seat(tx *Transaction) bool {
@@ -50,12 +76,12 @@ func (c *Conn) seat(tx *Transaction) bool {
 		return true
 	case tx.seated < tx.external.Taken():
 	case !tx.external.Take(tx.tenant):
-		refusal := c.relay.tenantFull(tx).Reply()
+		refusal, class := c.relay.noSeat(tx)
 		if rcpt.Reply.Positive() { // the client counts on it
 			c.client.Exchange.Decline(throttle.PhaseRcpt, refusal)
 		}
 		rcpt.Reply = refusal
-		rcpt.Refusal = smtpclient.Refusal{Phase: throttle.PhaseRcpt, Own: true, Class: limit.TenantRecipientsPerDay.Label()}
+		rcpt.Refusal = smtpclient.Refusal{Phase: throttle.PhaseRcpt, Own: true, Class: class}
 		return false
 	}
 	tx.seated++

@@ -106,6 +106,15 @@ type Place struct {
 	Probe     bool         // it tries whether the provider still refuses a held account
 }
 
+// Places is how many places within the limits of the account tx needs, for the recipients
+// that are known.
+func (tx *Transaction) Places() int {
+	if most := tx.Account.Limits.MaxRecipients; most > 0 {
+		return min(len(tx.Rcpts), most)
+	}
+	return len(tx.Rcpts)
+}
+
 var transactions = sync.Pool{New: func() any { return new(Transaction) }}
 
 // GetTransaction returns an empty transaction, owned by the caller.

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"xoauth2-proxy/internal/hint"
+	"xoauth2-proxy/internal/share"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/throttle"
 )
@@ -80,6 +81,7 @@ var localClasses = [...]struct {
 	{ErrQueueFull, "queue_full"},
 	{ErrClosed, "shutdown"},
 	{ErrStuck, "stuck"},
+	{share.ErrOutage, "share_outage"},
 	{ErrBusy, "busy"},
 	{ErrEndpointDown, "endpoint_down"},
 	{ErrAbandoned, "client_gone"},

@@ -12,6 +12,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/hint"
+	"xoauth2-proxy/internal/share"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/upstream/internal/smtpclient"
 	"xoauth2-proxy/upstream/internal/throttle"
@@ -25,6 +26,7 @@ var (
 	replyBusy        = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 4, 5}, Text: "All connections of the account are busy, try again later", Hint: hint.AccountBusy}
 	replyQueueFull   = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 2}, Text: "Too many messages are waiting, try again later", Hint: hint.QueueFull}
 	replyStuck       = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 0}, Text: "The proxy is stuck where it handles this account and has not sent the message, try again later", Hint: hint.ProxyStuck}
+	replyShared      = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 0}, Text: "The store of the shared limits does not answer, try again later", Hint: hint.ShareOutage}
 	replyClosed      = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 3, 2}, Text: "Shutting down, try again later", Hint: hint.ShuttingDown}
 	replyTLS         = codec.Reply{Code: 451, Enhanced: codec.EnhancedCode{4, 7, 5}, Text: "No trustworthy TLS connection to the provider", Hint: hint.TLSFailed}
 	replyTempAuth    = codec.Reply{Code: 454, Enhanced: codec.EnhancedCode{4, 7, 0}, Text: "Temporary authentication failure at the provider", Hint: hint.LoginFailing}
@@ -96,6 +98,8 @@ func localReply(err error) codec.Reply {
 		return replyClosed
 	case errors.Is(err, ErrStuck):
 		return replyStuck
+	case errors.Is(err, share.ErrOutage):
+		return replyShared
 	case errors.Is(err, ErrBusy):
 		return replyBusy
 	case errors.Is(err, ErrAbandoned):

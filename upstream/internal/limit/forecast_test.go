@@ -48,7 +48,7 @@ func TestForecastComesTrue(t *testing.T) {
 			silent++
 		}
 		for range min(pace, m.Room(limits)) {
-			m.Take()
+			m.Take(limits, 1)
 			m.Settle(now, 1, 1)
 		}
 	}
@@ -80,7 +80,7 @@ func fills(m *Meter, limits *account.Limits, hours map[int64]int, now time.Time)
 		}
 		again.Advance(at)
 		for due += float64(sum) / span.Minutes(); due >= 1 && again.Room(limits) > 0; due-- {
-			again.Take()
+			again.Take(limits, 1)
 			again.Settle(at, 1, 1)
 		}
 	}

@@ -6,21 +6,23 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/internal/share"
+	"xoauth2-proxy/upstream/internal/lease"
 )
 
 // Kind names a limit on what an account does in a span of time.
 type Kind uint8
 
-// The limits.
+// The limits. The first ones are those of package share.
 const (
-	MessagesPerMinute Kind = iota
-	MessagesPerHour
-	MessagesPerDay
-	RecipientsPerDay
-	LoginsPerMinute
+	MessagesPerMinute = Kind(share.MessagesPerMinute)
+	MessagesPerHour   = Kind(share.MessagesPerHour)
+	MessagesPerDay    = Kind(share.MessagesPerDay)
+	RecipientsPerDay  = Kind(share.RecipientsPerDay)
+	LoginsPerMinute   = Kind(share.LoginsPerMinute)
 	// TenantRecipientsPerDay is no limit of one account: package tenant keeps it.
-	TenantRecipientsPerDay
-	NumKinds
+	TenantRecipientsPerDay = Kind(share.NumKinds)
+	NumKinds               = TenantRecipientsPerDay + 1
 )
 
 var (
@@ -65,6 +67,8 @@ type Meter struct {
 	// hours are the numbers that the newest slots of a day have on disk, by slot.
 	hours  [hoursOfDay + 1]int64
 	hourOf func(now time.Time) int64 // the function, but for tests
+	// lease has the permits that stand beside the places; nil: no other process counts.
+	lease *lease.Lease
 }
 
 // Metered reports whether an account needs a meter.
@@ -86,6 +90,16 @@ func newMeter(now time.Time, hourOf func(time.Time) int64) *Meter {
 	}
 	return m
 }
+
+// Lease has the permits; nil: there are none to have.
+func (m *Meter) Lease() *lease.Lease { return m.lease }
+
+// Full reports whether no more recipients of an account with these limits get a place,
+// without regard to what other processes count. It may be called on any goroutine.
+func (m *Meter) Full(l *account.Limits) bool { return m.recipientsLeft(l) <= 0 }
+
+// Share has a message need the permits of l, too, for a place.
+func (m *Meter) Share(l *lease.Lease) { m.lease = l }
 
 // hourOf is the number of an hour on disk: by the clock, since the Unix epoch.
 func hourOf(now time.Time) int64 { return now.Unix() / int64(time.Hour/time.Second) }
@@ -151,7 +165,10 @@ func (m *Meter) recipientsLeft(l *account.Limits) int {
 
 // Room returns the number of messages of an account with these limits that can get a place
 // now. The meter must have been advanced.
-func (m *Meter) Room(l *account.Limits) int {
+func (m *Meter) Room(l *account.Limits) int { return min(m.Own(l), m.lease.Room()) }
+
+// Own is Room without regard to what other processes count.
+func (m *Meter) Own(l *account.Limits) int {
 	room := max(0, m.recipientsLeft(l))
 	for kind, w := range m.used {
 		if limit := Kind(kind).Of(l); limit > 0 {
@@ -179,6 +196,9 @@ func (m *Meter) Wait(l *account.Limits, n int) (kind Kind, until time.Time, ok b
 		}
 	}
 	later(RecipientsPerDay, m.rcpts, n-m.recipientsLeft(l))
+	if k, t, none := m.lease.Wait(n); none && (!ok || t.After(until)) {
+		kind, until, ok = Kind(k), t, true
+	}
 	return kind, until, ok
 }
 
@@ -195,16 +215,30 @@ func (m *Meter) Used(kind Kind) (n int, ok bool) {
 	return w.sum + m.running, true
 }
 
-// Take gives a place to a message with one recipient. Room must have found one.
-func (m *Meter) Take() {
+// Starts reports whether a message of an account with these limits, with so many recipients,
+// can get a place now. The meter must have been advanced.
+func (m *Meter) Starts(l *account.Limits, recipients int) bool {
+	return m.Room(l) > 0 && m.lease.Covers(recipients)
+}
+
+// Take gives a place to a message of an account with these limits, and returns the number of
+// recipients that have one: the first, for which Starts must have found one. With permits they
+// all have one, as far as there are some; 0: the permits have gone in the meantime.
+func (m *Meter) Take(l *account.Limits, recipients int) (placed int) {
+	if !m.lease.Take() {
+		return 0
+	}
 	m.running++
 	m.taken.Add(1)
+	for placed = 1; m.lease != nil && placed < recipients && m.TakeRecipient(l); placed++ {
+	}
+	return placed
 }
 
 // TakeRecipient gives a place to one more recipient of a message of an account with these
 // limits; false if none is free. It may be called on any goroutine.
 func (m *Meter) TakeRecipient(l *account.Limits) bool {
-	if n := m.taken.Add(1); l.RecipientsPerDay > 0 && n > int64(l.RecipientsPerDay) {
+	if n := m.taken.Add(1); l.RecipientsPerDay > 0 && n > int64(l.RecipientsPerDay) || !m.lease.TakeRecipient() {
 		m.taken.Add(-1)
 		return false
 	}
@@ -217,6 +251,7 @@ func (m *Meter) Settle(now time.Time, taken, counted int) {
 	m.Advance(now)
 	m.running--
 	m.taken.Add(int64(counted - taken))
+	m.lease.Settle(taken, counted)
 	if counted == 0 {
 		return
 	}

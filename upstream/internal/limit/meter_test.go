@@ -17,7 +17,7 @@ func BenchmarkMeter(b *testing.B) {
 	for b.Loop() {
 		m.Advance(now)
 		if m.Room(l) > 0 {
-			m.Take()
+			m.Take(l, 1)
 		}
 		m.Settle(now, 1, 1)
 	}

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"xoauth2-proxy/internal/account"
 )
 
 // TestWindowIsStrict adds events at random, never more than a limit allows, and
@@ -98,7 +100,7 @@ func TestHoursOnDisk(t *testing.T) {
 				clock = set
 			}
 			m.Advance(now)
-			m.Take()
+			m.Take(&account.Limits{}, 1)
 			m.Settle(now, 1, 3)
 			m.Hours(false, func(n int64, messages, recipients uint32) { disk[n] = [2]uint32{messages, recipients} })
 		}

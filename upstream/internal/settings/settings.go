@@ -10,6 +10,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"xoauth2-proxy/internal/share"
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/upstream/internal/carry"
 	"xoauth2-proxy/upstream/internal/dial"
@@ -119,6 +120,10 @@ type Config struct {
 	// Quota keeps what accounts have sent in the last 24 hours over restarts.
 	// Default: nil, it is forgotten.
 	Quota QuotaStore
+
+	// Share is what other processes use the same mailboxes with, and the tenants. Default:
+	// nil, there are none.
+	Share share.Pool
 
 	// Watch notices shards that do not come back. Default: nil, nothing does.
 	Watch *watchdog.Watchdog

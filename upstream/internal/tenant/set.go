@@ -11,6 +11,8 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/metric"
+	"xoauth2-proxy/internal/share"
+	"xoauth2-proxy/upstream/internal/lease"
 	"xoauth2-proxy/upstream/internal/limit"
 )
 
@@ -27,6 +29,9 @@ type Set struct {
 
 	store  Store                              // nil: counts are not kept
 	byName atomic.Pointer[map[string]*Tenant] // those with a limit; nil: there are none
+
+	pool    share.Pool // see Share
+	changed func()
 
 	mu    sync.Mutex         // guards known; no message takes it
 	known map[string]*Tenant // all that ever had a limit, by the name that they count under
@@ -63,6 +68,7 @@ func (s *Set) Put(configs map[string]Config) {
 		t := s.known[name]
 		if t == nil {
 			t = &Tenant{name: name, now: func() time.Time { return s.Now() }, meter: limit.NewMeter(s.Now())}
+			s.share(t)
 			s.load(t, name)
 			s.known[name] = t
 		}
@@ -76,15 +82,55 @@ func (s *Set) Put(configs map[string]Config) {
 			own[d] = true
 		}
 		t.own.Store(&own)
-		t.mu.Lock()
-		t.limits = account.Limits{RecipientsPerDay: c.ExternalRecipients}
-		t.mu.Unlock()
+		t.bound(c.ExternalRecipients)
+	}
+	for name, t := range s.known {
+		if _, ok := configs[name]; !ok {
+			t.lease.Limit(0, [share.NumKinds]int{})
+		}
 	}
 	if len(byName) == 0 {
 		s.byName.Store(nil)
 		return
 	}
 	s.byName.Store(&byName)
+}
+
+// bound puts the limit of t in force.
+func (t *Tenant) bound(most int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.limits = account.Limits{RecipientsPerDay: most}
+	t.lease.Limit(0, [share.NumKinds]int{share.RecipientsPerDay: most})
+}
+
+// Share has the tenants count together with other processes. changed is called after what a
+// tenant may use has changed, on any goroutine, and must not wait. It is called before the
+// first message.
+func (s *Set) Share(p share.Pool, changed func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pool, s.changed = p, changed
+	for _, t := range s.known {
+		s.share(t)
+		t.meter.Hours(true, t.lease.Restore)
+		t.bound(t.limits.RecipientsPerDay)
+	}
+}
+
+// share has t count together with other processes, if there are some.
+func (s *Set) share(t *Tenant) {
+	t.lease = lease.Join(s.pool, Config{}.CountKey(t.name), s.changed)
+	t.meter.Share(t.lease)
+}
+
+// Leave gives back what the tenants share with other processes. Nothing may be in use.
+func (s *Set) Leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.known {
+		t.lease.Leave()
+	}
 }
 
 // load adds to t what the store has of the name.
@@ -94,6 +140,7 @@ func (s *Set) load(t *Tenant, name string) (hours []int64) {
 	}
 	s.store.Load(Config{}.CountKey(name), func(hour int64, messages, recipients uint32) {
 		t.meter.Restore(hour, messages, recipients)
+		t.lease.Restore(hour, messages, recipients)
 		if messages+recipients > 0 {
 			hours = append(hours, hour)
 		}
@@ -111,6 +158,7 @@ func (s *Set) take(t *Tenant, alias string) {
 		old.mu.Lock()
 		defer old.mu.Unlock()
 		t.meter.Merge(old.meter, s.Now())
+		old.meter.Hours(true, t.lease.Restore)
 		old.meter.Clear()
 		old.unsaved, old.saved, t.unsaved, t.saved = true, time.Time{}, true, time.Time{}
 		return

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"xoauth2-proxy/internal/account"
+	"xoauth2-proxy/upstream/internal/lease"
 	"xoauth2-proxy/upstream/internal/limit"
 )
 
@@ -38,7 +39,13 @@ type Tenant struct {
 	meter   *limit.Meter
 	unsaved bool      // the store has other counts
 	saved   time.Time // when it was given them last; zero: never all of them
+	waits   int       // recipients that wait for permits
+
+	lease *lease.Lease // set before the tenant is used; nil: no other process counts
 }
+
+// Lease has the permits that stand beside the places; nil: no other process counts.
+func (t *Tenant) Lease() *lease.Lease { return t.lease }
 
 // External reports whether a recipient is outside the tenant. A path without a domain
 // counts as outside.
@@ -88,6 +95,30 @@ func (t *Tenant) Use() Use {
 type Places struct {
 	of    *Tenant
 	taken int
+	waits int // recipients that Await has wait for permits
+}
+
+// Await reports whether n more recipients have their permits in t, or surely get none. If not,
+// they wait for them from now on.
+func (p *Places) Await(t *Tenant, n int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p.of = t
+	if n <= 0 || t.lease.Covers(n) || t.lease.Err() != nil {
+		p.wait(0)
+		return true
+	}
+	p.wait(n)
+	return false
+}
+
+// wait has n recipients wait for permits. The lock of the tenant is held.
+func (p *Places) wait(n int) {
+	if n != p.waits {
+		p.of.waits += n - p.waits
+		p.waits = n
+		p.of.lease.Want(0, p.of.waits, 0)
+	}
 }
 
 // Take gives a place in t, which all are in, to one more recipient; false if none is free.
@@ -95,15 +126,14 @@ func (p *Places) Take(t *Tenant) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.meter.Advance(t.now())
+	p.of = t
+	p.wait(0)
 	switch {
 	case t.meter.Room(&t.limits) < 1:
 		return false
-	case p.taken == 0:
-		t.meter.Take()
-	default:
-		t.meter.TakeRecipient(&t.limits) // there is room
+	case p.taken == 0 && t.meter.Take(&t.limits, 1) < 1, p.taken > 0 && !t.meter.TakeRecipient(&t.limits):
+		return false // the permits have gone in the meantime
 	}
-	p.of = t
 	p.taken++
 	return true
 }
@@ -114,12 +144,15 @@ func (p *Places) Taken() int { return p.taken }
 // Leave ends the message: accepted of its places count from now on, the others are free.
 func (p *Places) Leave(accepted int) {
 	t, taken := p.of, p.taken
-	*p = Places{}
-	if taken == 0 {
+	if t == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.meter.Settle(t.now(), taken, min(accepted, taken))
-	t.unsaved = t.unsaved || accepted > 0
+	p.wait(0)
+	*p = Places{}
+	if taken > 0 {
+		t.meter.Settle(t.now(), taken, min(accepted, taken))
+		t.unsaved = t.unsaved || accepted > 0
+	}
 }
