@@ -357,3 +357,26 @@ func leastAccess(t *testing.T) string {
 	}
 	return found[1] + " " + found[2]
 }
+
+func TestProbe(t *testing.T) {
+	srv := redisserver.Start(t, redisserver.Options{})
+	s := openAt(t, srv)
+	for policy, evicts := range map[string]bool{"noeviction": false, "allkeys-lru": true, "volatile-ttl": true} {
+		srv.Do("CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", policy)
+		f, err := s.Probe(testkit.Context(t))
+		if err != nil || f.Evicts != evicts || !strings.Contains(srv.Do("INFO", "server"), "redis_version:"+f.Version+"\r\n") || f.Version == "" || len(f.Nodes) != 0 {
+			t.Errorf("%s: %+v, %v", policy, f, err)
+		}
+	}
+	srv.Do("CONFIG", "SET", "maxmemory", "0")
+	if err := s.Announce(testkit.Context(t), share.Info{Node: nodeA, Protocol: 1, KeyCheck: "k"}); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := s.Probe(testkit.Context(t)); err != nil || f.Evicts || len(f.Nodes) != 1 {
+		t.Errorf("%+v, %v", f, err)
+	}
+	srv.Kill()
+	if f, err := s.Probe(testkit.Context(t)); err == nil {
+		t.Errorf("without a server %+v", f)
+	}
+}

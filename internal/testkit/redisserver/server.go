@@ -35,10 +35,10 @@ type Server struct {
 	Addr string // of 127.0.0.1
 	TLS  string // address for TLS, or ""
 
-	t      testing.TB
-	dir    string
-	args   []string
-	cmd    *exec.Cmd
+	t    testing.TB
+	dir  string
+	args []string
+	cmd  *exec.Cmd
 }
 
 // Start starts a server and waits until it answers. The test ends it.
@@ -207,4 +207,3 @@ func (s *Server) CPU() time.Duration {
 	}
 	return time.Duration(ticks) * time.Second / hertz
 }
-
