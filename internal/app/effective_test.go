@@ -21,6 +21,7 @@ import (
 func TestEffectiveSettings(t *testing.T) {
 	t.Setenv("RUNTIME_DIRECTORY", "")
 	t.Setenv("LOGS_DIRECTORY", "/var/log/proxy")
+	t.Setenv("SHARE_KEY", "sealkey:v1:"+strings.Repeat("A", 43))
 	for _, name := range []string{"empty", "complete", "changed"} {
 		t.Run(name, func(t *testing.T) {
 			dir := "../../configs"
@@ -70,6 +71,7 @@ func effective(s *config.Settings) string {
 	list("runtime", s.Runtime)
 	list("state_dir", s.StateDir)
 	list("accounting", s.Accounting)
+	list("share", s.Share)
 	list("accounting directory", s.AccountingDir())
 	list("orders", ordersFile(s))
 	accounts := s.Accounts()

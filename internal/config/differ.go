@@ -27,6 +27,7 @@ func (s *Settings) Differing(other *Settings) (keys []string) {
 		}
 	}
 	add("secrets", s.Secrets, other.Secrets)
+	add("share.key", s.Share.Key, other.Share.Key)
 	add("breakers", s.Upstream.Breakers, other.Upstream.Breakers)
 	add("providers", s.Providers, other.Providers)
 	add("tenants", s.Upstream.Tenants, other.Upstream.Tenants)

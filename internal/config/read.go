@@ -16,7 +16,7 @@ var configTable = keyfile.NewTable(
 	[]keyfile.Key[draft]{{Path: "providers", Container: true, Set: (*draft).readProviders,
 		Doc: "object of providers by name"}, {Path: "tenants", Container: true, Set: (*draft).readTenants,
 		Doc: "object of organizations at Microsoft by name, as accounts have it: their tenant, or else the domain of their email; default none, and then no limit on a tenant's external recipients is kept"}},
-	globalKeys, serverKeys, upstreamKeys, oauthKeys, adminKeys, accountingKeys,
+	globalKeys, serverKeys, upstreamKeys, oauthKeys, adminKeys, accountingKeys, shareKeys,
 )
 
 // readConfig reads f, which may be nil, and settles everything. Problems go to f. keys
@@ -47,6 +47,7 @@ func (d *draft) resolve() {
 	}
 	s.Admin.Address = d.adminAddress.String()
 	s.Providers = d.resolveProviders()
+	d.resolveShare()
 	for name, section := range d.providers {
 		if b, ok := section.breaker.settle(s.Upstream.Breaker); ok {
 			if s.Upstream.Breakers == nil {
@@ -68,6 +69,7 @@ func (d *draft) check(f *keyfile.File, by keyfile.Claims) {
 		}
 	}
 	d.checkListeners()
+	d.checkShare(f.Lenient, bad)
 	s := &d.settings
 	if (s.Server.CertFile == "") != (s.Server.KeyFile == "") {
 		bad("server.cert_file and server.key_file go together", &s.Server.CertFile, &s.Server.KeyFile)

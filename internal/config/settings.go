@@ -28,6 +28,7 @@ type Settings struct {
 	Log                      Log
 	// Accounting is the accounting log. See AccountingDir.
 	Accounting accounting.Config
+	Share      Share
 	Runtime    Runtime
 	Secrets    Secrets
 	// StateDir is the directory for counts and orders that outlive the process.
