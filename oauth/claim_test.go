@@ -81,6 +81,7 @@ type side struct {
 	away   bool          // no call is answered
 	mute   bool          // Publish is not answered, nor executed
 	frozen time.Duration // the process stands still after the next claim
+	asked  int           // how often a claim was asked for
 }
 
 func (s *side) set(change func(*side)) {
@@ -98,6 +99,7 @@ func (s *side) isAway() bool {
 func (s *side) Claim(ctx context.Context, c Chain, have Record) (Claim, error) {
 	for {
 		sent := time.Now()
+		s.set(func(s *side) { s.asked++ })
 		if s.isAway() {
 			return Claim{}, errAway
 		}
@@ -490,7 +492,7 @@ func TestDueInAnOutage(t *testing.T) {
 		a := all[0]
 		mustGet(t, a.source())
 		use := func(d time.Duration) {
-			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Second) {
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 				if a.source().Cached() == nil {
 					t.Fatal("no token")
 				}
@@ -499,7 +501,12 @@ func TestDueInAnOutage(t *testing.T) {
 		use(35 * time.Minute)
 		a.side.set(func(s *side) { s.away = true })
 		use(20 * time.Minute)
-		a.side.set(func(s *side) { s.away = false })
+		a.side.set(func(s *side) {
+			if most := int(20*time.Minute/shareRetry) + 2; s.asked > most {
+				t.Errorf("the store was asked %d times, more than %d", s.asked, most)
+			}
+			s.away = false
+		})
 		use(time.Minute)
 		synctest.Wait()
 		want(t, at, "a: row0/0", "a: row0/1")
@@ -553,6 +560,20 @@ func TestRecordsFromBefore(t *testing.T) {
 		}
 		mustGet(t, stale.source())
 		want(t, at, "b: row0/2")
+	})
+}
+
+// A forced refresh asks the endpoint, with the newest refresh token of all.
+func TestForcedAmongProcesses(t *testing.T) {
+	together(t, 2, func(t *testing.T, at *provider, all []*process, _ func(*memoryStore) *process) {
+		a, b := all[0], all[1]
+		a.side.adopt = make([]func(Chain, Record), 2)
+		mustGet(t, a.source())
+		if err := b.ForceRefresh(t.Context(), shared()); err != nil {
+			t.Fatal(err)
+		}
+		want(t, at, "a: row0/0", "b: row0/1")
+		sameToken(t, "access-2", b)
 	})
 }
 

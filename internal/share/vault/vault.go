@@ -47,6 +47,7 @@ type Vault struct {
 	heard   map[string]bool            // what was published, and is to be adopted
 	told    map[string]bool            // by tellOnce
 	silent  time.Time                  // since when no call was answered
+	failed  time.Time                  // when the last one was not
 
 	wake   chan struct{}
 	ctx    context.Context
@@ -86,6 +87,7 @@ func (v *Vault) call(ctx context.Context, f func(context.Context) error) error {
 	case v.silent.IsZero():
 		v.silent = time.Now()
 	}
+	v.failed = time.Now()
 	return err
 }
 
@@ -94,6 +96,13 @@ func (v *Vault) isOutage() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return !v.silent.IsZero() && time.Since(v.silent) >= share.TTL
+}
+
+// hasJustFailed reports whether the next call of an outage is to wait.
+func (v *Vault) hasJustFailed() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return time.Since(v.failed) < retryAfter
 }
 
 // Claim implements oauth.Sharer.
@@ -117,6 +126,9 @@ func (v *Vault) Claim(ctx context.Context, c oauth.Chain, have oauth.Record) (oa
 // claim asks once. Without a claim or a record, pause says when to ask again.
 func (v *Vault) claim(ctx context.Context, c oauth.Chain, have *oauth.Record) (got oauth.Claim, pause time.Duration, err error) {
 	name := Name(c)
+	if v.isOutage() && v.hasJustFailed() {
+		return oauth.Claim{}, 0, share.ErrOutage
+	}
 	if !v.enter(name) { // the store does not tell the calls of one node apart
 		return oauth.Claim{}, askEvery, nil
 	}
