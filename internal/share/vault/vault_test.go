@@ -184,8 +184,12 @@ func TestLoserGetsTheRecord(t *testing.T) {
 		if claim := a.mustClaim(t, c, oauth.Record{}); claim.Newer == nil {
 			t.Error("the record is not given")
 		}
-		if claim := b.mustClaim(t, c, *told.Newer); claim.Fence == 0 || time.Since(began) > 0 {
-			t.Errorf("%+v after %v: what is known keeps the node from refreshing", claim, time.Since(began))
+		for _, n := range []*node{a, b} { // what is known keeps no node from refreshing, nor does who was told it
+			claim := n.mustClaim(t, c, *told.Newer)
+			if claim.Fence == 0 || time.Since(began) > 0 {
+				t.Errorf("%+v after %v", claim, time.Since(began))
+			}
+			n.Abandon(c, claim.Fence)
 		}
 	})
 }
@@ -278,8 +282,14 @@ func TestLateAnswers(t *testing.T) {
 		if held, err := a.Publish(t.Context(), c, claim.Fence, record(1)); !held || err != nil {
 			t.Errorf("held %t, %v", held, err)
 		}
-		if got := b.mustClaim(t, c, oauth.Record{}); got.Newer == nil {
-			t.Errorf("%+v", got)
+		got := b.mustClaim(t, c, oauth.Record{})
+		if got.Newer == nil {
+			t.Fatalf("%+v", got)
+		}
+		b.gate.set(func(g *gate) { g.late = 150 * time.Millisecond })
+		sent = time.Now()
+		if got = b.mustClaim(t, c, *got.Newer); !got.Until.Equal(sent.Add(ttl)) { // the store's clock began before the answer came
+			t.Errorf("until %v", got.Until.Sub(sent))
 		}
 	})
 }
