@@ -30,6 +30,7 @@ type gate struct {
 	share.Store
 	mu   sync.Mutex
 	away bool
+	lost string // the orders for this account are lost
 }
 
 func (g *gate) set(away bool) {
@@ -50,6 +51,12 @@ func (g *gate) err() error {
 func (g *gate) Order(ctx context.Context, o share.Order) error {
 	if err := g.err(); err != nil {
 		return err
+	}
+	g.mu.Lock()
+	lost := g.lost == o.AccountID
+	g.mu.Unlock()
+	if lost {
+		return errAway
 	}
 	return g.Store.Order(ctx, o)
 }
@@ -335,19 +342,20 @@ func TestOutage(t *testing.T) {
 	})
 }
 
-// An untold order stays while another one is given with the store back.
+// An untold order holds while another one is given.
 func TestUntoldBesideAnother(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *ledger.Ledger) {
 		a := start(t, l, "a", "", false)
 		a.mustOrder("one", control.Paused)
 		a.mustOrder("one", control.Active)
-		a.gate.set(true)
+		a.gate.mu.Lock()
+		a.gate.lost = "one"
+		a.gate.mu.Unlock()
 		a.mustOrder("one", control.Paused)
-		a.gate.set(false)
 		a.mustOrder("two", control.Paused)
-		if got := a.orders.Of("one").State; got != control.Paused {
-			t.Errorf("one is %v", got)
-		}
+		want(t, "one", control.Paused, a)
+		time.Sleep(time.Minute)
+		want(t, "one", control.Paused, a)
 	})
 }
 
