@@ -22,8 +22,8 @@ func histories(n, steps int) (all []sharetest.History) {
 	}
 	for i := range n {
 		for _, limit := range []int{1, 2, 3, 10} {
-			for _, permits := range []int{0, 12, 600} {
-				all = append(all, sharetest.History{Seed: uint64(len(all) + 1), Nodes: 2 + (i+limit)%4, Limit: limit, Permits: permits, Steps: steps, BusyFor: time.Minute})
+			for j, permits := range []int{0, 12, 600} {
+				all = append(all, sharetest.History{Seed: uint64(len(all) + 1), Nodes: 2 + (i+limit+j)%4, Limit: limit, Permits: permits, Steps: steps, BusyFor: time.Minute})
 			}
 		}
 	}
