@@ -147,8 +147,9 @@
 //     permits above those it holds. An answer to an earlier report is not obeyed.
 //  3. A lease ends TTL after the report was sent whose answer was the last one obeyed, by
 //     the monotonic clock. 5 s before, the node closes parked connections and begins nothing
-//     new. At the end it ends messages on all connections but the smallest number Busy of
-//     the reports since then, unless their end-of-data has left.
+//     new. A second before, it ends messages on all connections but the smallest number Busy
+//     of the reports since then, unless their end-of-data has left. It reports again after
+//     what had no lease is closed: after a reset, a store grants what is reported.
 //
 // Then these are the only cases in which more may be open than the limit: a node that was
 // frozen across the end of its lease; a host that went without closing its connections; a

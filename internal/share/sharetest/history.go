@@ -57,6 +57,7 @@ func (h History) Run(c *Clock, store Target) (Result, error) {
 	defer stop()
 	for i := range h.Nodes {
 		s.nodes = append(s.nodes, s.node(i))
+		s.nodes[i].messages()
 	}
 	s.fault()
 	for i := 0; i < h.Steps && s.failed == nil; i++ {
@@ -70,10 +71,14 @@ func (h History) Run(c *Clock, store Target) (Result, error) {
 func (s *sim) node(i int) *node {
 	n := &node{sim: s, id: share.Node{Name: fmt.Sprint("n", i), Incarnation: fmt.Sprintf("%08x", s.Uint32())}, executed: s.epoch, sent: make([]sent, 1)}
 	n.leaseEnd = s.clock.now
-	n.mode = s.IntN(3)
 	n.later(s.between(0, time.Second), n.renew)
-	n.later(s.between(0, time.Second), n.arrive)
 	return n
+}
+
+// messages lets messages come to the node.
+func (n *node) messages() {
+	n.mode = n.IntN(3)
+	n.later(n.between(0, time.Second), n.arrive)
 }
 
 // arrive brings messages.
@@ -104,6 +109,7 @@ func (s *sim) fault() {
 	case what < 4: // killed: the system closes its connections
 		n.dead, n.conns = true, nil
 		s.nodes[i] = s.node(i)
+		s.nodes[i].messages()
 		s.nodes[i].cut = s.clock.now.Add(s.between(0, 10*time.Second))
 	case what < 9:
 		n.cut = s.clock.now.Add(s.between(time.Second, 40*time.Second))
@@ -180,7 +186,7 @@ func (s *sim) progress(messages int) error {
 	switch stats := &s.truth.stats; {
 	case stats.Waited > wait:
 		return fmt.Errorf("%w for %v", ErrStarved, stats.Waited)
-	case s.Permits > 0 && messages < min(s.Permits*8/10, slowest*s.Limit):
+	case s.Permits > 0 && messages < min(s.Permits/2, slowest*s.Limit): // nodes without a slot hold some
 		return fmt.Errorf("%w: %d messages in a minute of %d", ErrIdle, messages, s.Permits)
 	case s.Permits == 0 && stats.InUse < s.leastInUse():
 		return fmt.Errorf("%w: %.2f in use of %d", ErrIdle, stats.InUse, s.Limit)

@@ -51,8 +51,8 @@ func TestMistakesAreFound(t *testing.T) {
 		before func(w *wrong, n share.Node, r *share.Report)
 		after  func(w *wrong, g *share.Grant)
 	}{
-		{name: "answers to earlier reports are obeyed", want: sharetest.ErrTooManyOpen, skip: 48, nodes: sharetest.Mistakes{ObeyLate: true}},
-		{name: "connections are opened between a report and its answer", want: sharetest.ErrTooManyOpen, skip: 98, nodes: sharetest.Mistakes{OpenWhileAsking: true}},
+		{name: "answers to earlier reports are obeyed", want: sharetest.ErrTooManyOpen, skip: 90, nodes: sharetest.Mistakes{ObeyLate: true}},
+		{name: "connections are opened between a report and its answer", want: sharetest.ErrTooManyOpen, skip: 80, nodes: sharetest.Mistakes{OpenWhileAsking: true}},
 		{name: "leases do not end", want: sharetest.ErrTooManyOpen, nodes: sharetest.Mistakes{ForgetTTL: true}},
 		{name: "the grant counts, not what is open", want: sharetest.ErrTooManyOpen, before: func(_ *wrong, _ share.Node, r *share.Report) {
 			r.Slots.Have = 0

@@ -33,7 +33,7 @@ type node struct {
 	frozen   bool
 	backlog  []func()  // what came while it was frozen
 	cut      time.Time // until then the network carries nothing
-	executed int       // the epoch of the last report that was executed
+	executed int       // the epoch of the last report that was sent and executed in one
 
 	seq      uint64
 	sent     []sent // since the last obeyed answer, with its report

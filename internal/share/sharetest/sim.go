@@ -125,13 +125,14 @@ func (s *sim) carry(n *node, arrive func()) {
 
 // send sends a report, and brings the answer.
 func (s *sim) send(n *node, r share.Report) {
+	sent := s.clock.now
 	s.carry(n, func() {
 		a, err := s.store.Renew(context.Background(), n.id, []share.Report{r})
 		if err != nil {
 			s.failed = err
 			return
 		}
-		if !a.Grants[0].Stale {
+		if !a.Grants[0].Stale && !sent.Before(s.reset) {
 			n.executed = s.epoch
 		}
 		s.carry(n, func() { n.do(func() { n.answer(a.Grants[0]) }) })
