@@ -130,11 +130,11 @@ func (m *Member) call(boxes []*mailbox) {
 			m.post(b)
 			continue
 		}
-		changed, gone := b.answered(g, sent, now)
+		changed, left := b.answered(g, sent, now)
 		if changed != nil {
 			changed()
 		}
-		if gone {
+		if left {
 			m.forget(b)
 		}
 	}

@@ -45,6 +45,17 @@ func TestRuleOfUnanswered(t *testing.T) {
 		synctest.Wait()
 		is(t, "after a later answer", b.Connections(), 4)
 		is(t, "calls of changed", changed(), before+1)
+
+		w.pass(RenewEvery)
+		is(t, "under way", b.Connections(), 0)
+		gate <- nil
+		synctest.Wait()
+		is(t, "after the same answer", b.Connections(), 4)
+		is(t, "calls of changed, as the pool was told less meanwhile", changed(), before+2)
+		w.pass(RenewEvery)
+		gate <- nil
+		synctest.Wait()
+		is(t, "calls of changed, as it has not asked meanwhile", changed(), before+2)
 		w.store.set(func() { w.store.meet = nil })
 	})
 }
@@ -59,11 +70,12 @@ func TestLowest(t *testing.T) {
 		b.Report(3, 3, 3)
 		w.pass(RenewEvery)
 		w.store.set(func() { w.store.meet = away })
-		for _, have := range []int{2, 1} {
-			b.Report(have, have, 3)
-			w.pass(RenewEvery - time.Second)
+		b.Report(2, 1, 3)
+		w.pass(RenewEvery)
+		for _, have := range []int{1, 2} { // pools report one before they look whether they may open it
+			b.Report(have, 1, 3)
+			w.pass(retryMost + retryFirst)
 		}
-		b.Report(2, 2, 3)
 		is(t, "connections", b.Connections(), 1)
 		w.store.set(func() { w.store.meet = nil })
 		w.pass(retryMost + patienceMost)

@@ -56,9 +56,16 @@ func TestBatches(t *testing.T) {
 func TestHalfGone(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		b, _ := w.join("k", 3, of(MessagesPerMinute, 600))
+		gate := make(chan error)
+		w.store.set(func() { w.store.meet = func(context.Context, int) error { return <-gate } })
 		b.Want(MessagesPerMinute, 1000)
 		synctest.Wait()
+		b.Want(MessagesPerMinute, 999) // it is asked for already
+		w.store.set(func() { w.store.meet = nil })
+		gate <- nil
+		synctest.Wait()
 		_, calls := w.store.last("k")
+		is(t, "renewals", calls, 1)
 		for i := range 74 {
 			is(t, "taken", b.Take(MessagesPerMinute), true)
 			synctest.Wait()

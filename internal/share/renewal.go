@@ -39,8 +39,8 @@ func (b *mailbox) drop() {
 }
 
 // answered takes the answer to the last report, which was sent at sent. changed is to be
-// called if it is not nil; gone: all is given back, for good.
-func (b *mailbox) answered(g *Grant, sent, now time.Time) (changed func(), gone bool) {
+// called if it is not nil; left: the mailbox may be forgotten.
+func (b *mailbox) answered(g *Grant, sent, now time.Time) (changed func(), left bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.leased, b.nodes = sent, max(1, g.Nodes)
@@ -61,7 +61,7 @@ func (b *mailbox) answered(g *Grant, sent, now time.Time) (changed func(), gone 
 	if tell && !b.left {
 		changed = b.changed
 	}
-	return changed, b.left && b.quiet
+	return changed, b.left
 }
 
 // answered takes the answer to the last report; it reports whether it changes how many
@@ -81,7 +81,6 @@ func (b *mailbox) begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.anew, b.told, b.frozen, b.quiet = true, false, true, false
-	b.slots.bound = min(b.slots.bound, b.slots.have)
 }
 
 // look sees what time has changed. due is when to look again; urgent asks for a renewal.

@@ -153,7 +153,8 @@ func (m *Member) all() []*mailbox {
 	return list
 }
 
-// forget removes a mailbox that has given all back, unless it is joined again.
+// forget removes a mailbox that has given all back, if the store knows, and unless it is
+// joined again.
 func (m *Member) forget(b *mailbox) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
