@@ -9,7 +9,6 @@ import (
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/keyfile"
-	"xoauth2-proxy/internal/share/roster"
 )
 
 // Loader reads settings and accounts from their files, checks them and applies
@@ -38,8 +37,6 @@ type Options struct {
 	// Signals has the signals since the beginning of the process. Nil: a proxy catches
 	// them from Start until it has ended.
 	Signals *Signals
-	// Nodes is this process among those that share limits. Nil: it shares with none.
-	Nodes roster.Source
 	// Version and Revision of the program, for the admin API and the metrics.
 	Version, Revision string
 }

@@ -14,6 +14,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accounting"
 	"xoauth2-proxy/internal/admin"
+	"xoauth2-proxy/internal/app/internal/sharing"
 	"xoauth2-proxy/internal/control"
 	"xoauth2-proxy/internal/outlook"
 	"xoauth2-proxy/internal/quota"
@@ -33,6 +34,8 @@ type Proxy struct {
 	relay  *upstream.Relay
 	quota  *quota.Store // nil: counts of the day are in memory only
 	orders *control.Orders
+	// sharing is nil if the proxy shares its limits with no other one.
+	sharing *sharing.Node
 	// accounting is nil if there is no accounting log.
 	accounting *accounting.Log
 	server     *server.Server
@@ -89,13 +92,17 @@ func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (er
 	if err := tokens.Validate(); err != nil {
 		return err
 	}
+	if p.sharing, err = sharing.Open(s.Share, o.Version, tokens, store.Load, log.Named("share"), set); err != nil {
+		return err
+	}
+	tokens.Share = p.sharing.Sharer()
 	p.tokens = oauth.New(tokens, log.Named("oauth"), set)
 	p.tokens.Retain(o.Accounts)
 	if p.quota, err = openQuota(s, log); err != nil {
 		return err
 	}
 	toProviders := s.Upstream.Config
-	toProviders.Watch, toProviders.CountByAccount = p.watch, s.Admin.AccountMetrics
+	toProviders.Watch, toProviders.CountByAccount, toProviders.Share = p.watch, s.Admin.AccountMetrics, p.sharing.Pool()
 	if p.quota != nil {
 		countByMailbox(p.quota, o.Accounts)
 		toProviders.Quota = p.quota
@@ -139,7 +146,7 @@ func (p *Proxy) serveAPI(o *Options, store *account.Store, set *metrics.Set) err
 	p.admin.SetToken(o.Settings.Admin.Token.Reveal())
 	api := &adminAPI{
 		live: p.live, store: store, tokens: p.tokens, relay: p.relay, orders: p.orders,
-		verifier: verifier, level: o.Level, version: o.Version, revision: o.Revision, nodes: o.Nodes,
+		verifier: verifier, level: o.Level, version: o.Version, revision: o.Revision, nodes: p.sharing.Source(),
 		outlook: &outlook.Parts{Settings: p.live.inForce, Accounts: store, Tokens: p.tokens, Counts: p.quota},
 	}
 	p.admin.HandleAPI(api)
@@ -148,7 +155,7 @@ func (p *Proxy) serveAPI(o *Options, store *account.Store, set *metrics.Set) err
 	new(certificateEnds).register(store, set)
 	p.live.warn = outlook.New(api.outlook, p.log, set).Warn
 	p.live.metrics = newReloadMetrics(set, len(o.Accounts.LeftOut()) == 0)
-	return nil
+	return p.sharing.Start(p.tokens.Adopt, p.orders, api.apply)
 }
 
 // ClientAddrs returns the addresses that clients connect to, in the order of the
@@ -259,6 +266,7 @@ func (p *Proxy) closeTokens() {
 	if p.tokens != nil {
 		p.tokens.Close()
 	}
+	p.sharing.Close() // after all who lease
 	if p.kept == nil {
 		return
 	}

@@ -11,16 +11,6 @@ import (
 	"xoauth2-proxy/internal/share/redisstore"
 )
 
-// Share is what several proxies share limits by. Its URL is empty if this one shares none.
-type Share struct {
-	redisstore.Config
-	// Node names this proxy among the others. Default: the name of the host.
-	Node string
-	// Key seals the tokens in the store, and is the same on all nodes. Default:
-	// Secrets.Key.
-	Key *seal.Keyring
-}
-
 // shareKeys are the section share, which the predecessor did not have.
 var shareKeys = []keyfile.Key[draft]{
 	keyfile.Set("share.url", keyfile.Checked(redisstore.CheckURL), func(d *draft) *string { return &d.settings.Share.URL },

@@ -9,6 +9,7 @@ import (
 	"xoauth2-proxy/internal/accounting"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/seal"
+	"xoauth2-proxy/internal/share/redisstore"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/server"
 	"xoauth2-proxy/upstream"
@@ -126,6 +127,16 @@ type Log struct {
 	File string
 	// Console logs to standard error. Default: true.
 	Console bool
+}
+
+// Share is what several proxies share limits by. Its URL is empty if this one shares none.
+type Share struct {
+	redisstore.Config
+	// Node names this proxy among the others. Default: the name of the host.
+	Node string
+	// Key seals the tokens in the store, and is the same on all nodes. Default:
+	// Secrets.Key.
+	Key *seal.Keyring
 }
 
 // Runtime is the settings of the Go runtime; a zero stands for the environment

@@ -41,8 +41,7 @@ func open(t *testing.T, c Config) *Store {
 // out at first.
 func settle(t *testing.T, srv *redisserver.Server) {
 	t.Helper()
-	run := regexp.MustCompile(`run_id:(\w+)`).FindStringSubmatch(srv.Do("INFO", "server"))
-	srv.Do("SET", keyEpoch, run[1]+" 1000000000000")
+	srv.Settle(keyEpoch)
 }
 
 func openAt(t *testing.T, srv *redisserver.Server) *Store {

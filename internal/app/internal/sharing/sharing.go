@@ -18,6 +18,7 @@ import (
 	"xoauth2-proxy/internal/share"
 	"xoauth2-proxy/internal/share/courier"
 	"xoauth2-proxy/internal/share/redisstore"
+	"xoauth2-proxy/internal/share/roster"
 	"xoauth2-proxy/internal/share/vault"
 	"xoauth2-proxy/oauth"
 )
@@ -116,9 +117,15 @@ func (n *Node) Close() {
 	if n.courier != nil {
 		n.courier.Close()
 	}
-	if err := n.store.Close(); err != nil {
-		n.log.Warn("cannot close the store of the shared limits", zap.Error(err))
+	_ = n.store.Close() // nothing is lost
+}
+
+// Source is for the admin API; nil without a node.
+func (n *Node) Source() roster.Source {
+	if n == nil {
+		return nil
 	}
+	return n
 }
 
 // Node names this process in the store.
