@@ -83,17 +83,23 @@ func TestTwoProxies(t *testing.T) {
 	}
 	ctx := testkit.Context(t)
 	chain := oauth.ChainOf(one.accounts().All()[0])
-	claim, err := one.Sharer().Claim(ctx, chain, oauth.Record{})
-	if err != nil || claim.Fence == 0 {
-		t.Fatalf("claim %+v, %v", claim, err)
-	}
-	record := oauth.Record{Refresh: account.NewSecret("next"), Rotated: time.Now(), Generation: 1}
-	if held, err := one.Sharer().Publish(ctx, chain, claim.Fence, record); err != nil || !held {
-		t.Fatalf("published: %v, %v", held, err)
-	}
-	if r := testkit.Receive(t, "a record", other.adopted); r.Refresh != record.Refresh {
-		t.Error("the other proxy has another refresh token")
-	}
+	record := oauth.Record{Refresh: account.NewSecret("next"), Rotated: time.Now()}
+	testkit.Eventually(t, "the other proxy has the refresh token", func() bool { // once it listens
+		claim, err := one.Sharer().Claim(ctx, chain, record)
+		if err != nil || claim.Fence == 0 {
+			t.Fatalf("claim %+v, %v", claim, err)
+		}
+		record.Generation++
+		if held, err := one.Sharer().Publish(ctx, chain, claim.Fence, record); err != nil || !held {
+			t.Fatalf("published: %v, %v", held, err)
+		}
+		select {
+		case r := <-other.adopted:
+			return r.Refresh == record.Refresh
+		default:
+			return false
+		}
+	})
 
 	if err := one.orders.Share.Give(control.Given{ID: "one", State: control.Paused, At: time.Now()}); err != nil {
 		t.Fatal(err)
