@@ -87,8 +87,11 @@ func (p *fakePool) box(suffix string) *fakeBox {
 	return nil
 }
 
-// set changes what the key may use, and says so.
+// set changes what the key may use, also if it is joined again, and says so.
 func (b *fakeBox) set(change func(*fakeGrant)) {
+	b.pool.mu.Lock()
+	change(&b.pool.first)
+	b.pool.mu.Unlock()
 	b.mu.Lock()
 	change(&b.grant)
 	b.mu.Unlock()

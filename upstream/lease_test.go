@@ -199,7 +199,9 @@ func TestGrantIsLowered(t *testing.T) {
 			b.set(func(g *fakeGrant) { g.slots = tt.grant })
 			f.until(func() bool { return b.is().have == tt.have })
 			f.until(func() bool { st := f.state(a); return st.Open == tt.have && st.Busy == tt.busy })
-			end(tt.busy + tt.waiting)
+			end(tt.busy)
+			f.until(func() bool { st := f.state(a); return st.Open == tt.then && st.Busy == min(tt.then, tt.waiting) })
+			end(tt.waiting)
 			f.until(func() bool { st := f.state(a); return st.Open == tt.then && st.Busy == 0 && b.is().have == tt.then })
 			if n := h.logins.Load(); n != 3 {
 				t.Errorf("%d logins", n)
@@ -293,10 +295,10 @@ func TestPermits(t *testing.T) {
 					if k == share.LoginsPerMinute { // nothing asks for messages to be counted
 						all = [share.NumKinds]int{share.LoginsPerMinute: 1}
 					}
-					used, counted := b.permits()
-					if used != [share.NumKinds]int{} || counted != all {
-						t.Errorf("permits in use: %d, counted: %d", used, counted)
-					}
+					testkit.Eventually(t, "the end of the use of permits", func() bool {
+						used, counted := b.permits()
+						return used == [share.NumKinds]int{} && counted == all
+					})
 				case end.change != nil: // the next one need not wait to be told
 					f.refusedFor(a, end.want)
 				}
@@ -397,9 +399,10 @@ func TestRecipientsNeedPermits(t *testing.T) {
 					n++
 				}
 			}
-			if _, counted := b.permits(); counted[share.RecipientsPerDay] != n {
-				t.Errorf("%d recipients count, want %d", counted[share.RecipientsPerDay], n)
-			}
+			testkit.Eventually(t, fmt.Sprintf("%d recipients that count", n), func() bool {
+				used, counted := b.permits()
+				return used == [share.NumKinds]int{} && counted[share.RecipientsPerDay] == n
+			})
 		})
 	}
 }
