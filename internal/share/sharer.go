@@ -94,6 +94,9 @@ func (m *Member) Node() Node { return m.node }
 // Nodes is how many nodes the store knows to live; 1 at least.
 func (m *Member) Nodes() int { return int(m.nodes.Load()) }
 
+// Joined reports whether the store has taken this node, and has not found it foreign since.
+func (m *Member) Joined() bool { return m.joined.Load() }
+
 // Seen is the highest number of an order that was handed on: see Order.Seen.
 func (m *Member) Seen() uint64 { return m.orders.seen() }
 

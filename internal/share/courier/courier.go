@@ -47,6 +47,8 @@ type Config struct {
 	Orders *control.Orders
 	// Accounts returns the accounts in force.
 	Accounts func() *account.Snapshot
+	// Joined reports whether the store has taken this node; nil: it has.
+	Joined func() bool
 	// Apply puts an order in force here, with all that follows from it.
 	Apply func(control.Given) error
 }
@@ -150,6 +152,9 @@ func (c *Courier) read() {
 func (c *Courier) give(g control.Given) error {
 	ctx, cancel := context.WithTimeout(c.ctx, share.CallTimeout)
 	defer cancel()
+	if !c.joined() {
+		return share.ErrOutage
+	}
 	return c.cfg.Store.Order(ctx, share.Order{AccountID: g.ID, State: share.State(g.State.String()), Release: g.Release,
 		At: g.At, Node: c.cfg.Node, Seen: g.Seen})
 }
@@ -158,7 +163,10 @@ func (c *Courier) give(g control.Given) error {
 func (c *Courier) take() error {
 	ctx, cancel := context.WithTimeout(c.ctx, share.CallTimeout)
 	defer cancel()
-	list, err := c.cfg.Store.Orders(ctx)
+	list, err := []share.Order(nil), error(share.ErrOutage)
+	if c.joined() {
+		list, err = c.cfg.Store.Orders(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("the orders of the other proxies: %w", err)
 	}
@@ -178,6 +186,9 @@ func (c *Courier) take() error {
 	}
 	return nil
 }
+
+// joined reports whether the store has taken this node.
+func (c *Courier) joined() bool { return c.cfg.Joined == nil || c.cfg.Joined() }
 
 // takeOne puts an order of the store in force, unless it is.
 func (c *Courier) takeOne(o share.Order) {

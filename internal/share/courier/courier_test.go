@@ -412,6 +412,26 @@ func TestUnknownAccount(t *testing.T) {
 	})
 }
 
+// A node that the store has not taken gives and takes no orders.
+func TestForeignNode(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *ledger.Ledger) {
+		a, b := start(t, l, "a", "", false), start(t, l, "b", "", false)
+		b.Courier.mu.Lock()
+		b.cfg.Joined = func() bool { return false }
+		b.Courier.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		b.mustOrder("one", control.Paused)
+		a.mustOrder("two", control.Paused)
+		time.Sleep(beatEvery)
+		want(t, "one", control.Paused, b)
+		want(t, "one", control.Active, a)
+		want(t, "two", control.Active, b)
+		if !b.orders.IsUntold("one") {
+			t.Error("the operator is not told")
+		}
+	})
+}
+
 // An order that cannot be kept on the disk is in force, and the operator is told.
 func TestOrderNotKept(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *ledger.Ledger) {

@@ -32,6 +32,9 @@ type Config struct {
 	TTL time.Duration
 	// Accounts returns the accounts in force.
 	Accounts func() *account.Snapshot
+	// Joined reports whether the store has taken this node: a node with another key leaves no
+	// record. Nil: it has.
+	Joined func() bool
 	// Adopt takes what other nodes have published: oauth.Manager.Adopt.
 	Adopt func(oauth.Chain, oauth.Record)
 }
@@ -78,7 +81,10 @@ func (v *Vault) Close() {
 func (v *Vault) call(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, share.CallTimeout)
 	defer cancel()
-	err := f(ctx)
+	err := share.ErrOutage
+	if v.cfg.Joined == nil || v.cfg.Joined() {
+		err = f(ctx)
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	switch {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -291,6 +292,30 @@ func TestLateAnswers(t *testing.T) {
 		if got = b.mustClaim(t, c, *got.Newer); !got.Until.Equal(sent.Add(ttl)) { // the store's clock began before the answer came
 			t.Errorf("until %v", got.Until.Sub(sent))
 		}
+	})
+}
+
+// A node that the store has not taken leaves no record and reads none.
+func TestForeignNode(t *testing.T) {
+	bench(t, func(t *testing.T, l *ledger.Ledger, a, b *node, c oauth.Chain) {
+		var foreign atomic.Bool
+		b.cfg.Joined = func() bool { return !foreign.Load() }
+		claim := b.mustClaim(t, c, oauth.Record{})
+		foreign.Store(true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if held, err := b.Publish(ctx, c, claim.Fence, record(1)); held || !errors.Is(err, share.ErrOutage) {
+			t.Errorf("held %t, %v", held, err)
+		}
+		if got, err := b.Claim(t.Context(), c, oauth.Record{}); got.Fence != 0 || !errors.Is(err, share.ErrOutage) {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if got, err := l.Record(t.Context(), Name(c)); got.Record != nil || err != nil {
+			t.Errorf("the store has %+v, %v", got, err)
+		}
+		foreign.Store(false)
+		time.Sleep(retryAfter)
+		b.mustClaim(t, c, oauth.Record{})
 	})
 }
 

@@ -64,7 +64,7 @@ func over(store share.Store, s config.Share, version string, tokens oauth.Config
 		Published: func(chain string) { n.vault.Heard(chain) },
 		Missed:    n.wake,
 	}, store, log, set)
-	n.vault = vault.New(vault.Config{Store: store, Node: n.member.Node(), Keys: s.Key, TTL: tokens.ClaimTTL(), Accounts: accounts,
+	n.vault = vault.New(vault.Config{Store: store, Node: n.member.Node(), Keys: s.Key, TTL: tokens.ClaimTTL(), Accounts: accounts, Joined: n.member.Joined,
 		Adopt: func(c oauth.Chain, r oauth.Record) { (*n.adopt.Load())(c, r) }}, log)
 	return n
 }
@@ -96,7 +96,7 @@ func (n *Node) Start(adopt func(oauth.Chain, oauth.Record), orders *control.Orde
 		return nil
 	}
 	n.adopt.Store(&adopt)
-	n.courier = courier.New(courier.Config{Store: n.store, Node: n.member.Node().Name, Orders: orders, Accounts: n.accounts, Apply: apply}, n.log)
+	n.courier = courier.New(courier.Config{Store: n.store, Node: n.member.Node().Name, Orders: orders, Accounts: n.accounts, Joined: n.member.Joined, Apply: apply}, n.log)
 	orders.Share = n.courier
 	if err := n.member.Start(); err != nil {
 		return fmt.Errorf("share: %w", err)
