@@ -105,7 +105,7 @@ func (r *store) order(addr, command string) string {
 	switch {
 	case strings.HasPrefix(line, "-"):
 		lab.Failf("redis: %s: %s", command, line)
-	case !bulk:
+	case !bulk, length == "-1": // there is no such value
 		return line
 	}
 	text := make([]byte, lab.Must(strconv.Atoi(length)))

@@ -87,12 +87,14 @@ func (o *Command) measure(b *lab.Bench) {
 
 // phase is what one load has shown.
 type phase struct {
-	name      string
-	loads     []*report.Report // of each proxy
-	peaks     []sandbox.Peaks
-	store     float64 // CPU of the store, as a part of one CPU
-	excused   int     // connections that a mailbox may have above the limit, see fault
-	complaint error
+	name  string
+	loads []*report.Report // of each proxy
+	peaks []sandbox.Peaks
+	store float64 // CPU of the store, as a part of one CPU
+	// excused are the connections, and forgotten the messages in a minute, that a mailbox
+	// may have above its limit: see fault.
+	excused, forgotten int
+	complaint          error
 }
 
 // run runs all phases.
@@ -146,11 +148,16 @@ func (s *stand) load(name string, accounts []string, length time.Duration, f *fa
 	if f != nil {
 		time.Sleep(settle / 2)
 		errs[len(s.proxies)] = lab.Try(func() { p.complaint = f.strike(s) })
-		p.excused = f.excused
+		switch {
+		case s.store != nil:
+			p.excused = f.excused
+		case f.forgets:
+			p.forgotten = s.aMinute() / s.Proxies
+		}
 	}
 	running.Wait()
 	lab.Check(errors.Join(errs...))
-	p.store = (s.storeCPU() - busy) / time.Since(start).Seconds()
+	p.store = max(0, s.storeCPU()-busy) / time.Since(start).Seconds()
 	lab.Check(json.Unmarshal(lab.Get(s.sandbox.API+"/peaks"), &p.peaks))
 	return p
 }

@@ -38,7 +38,7 @@ func (o *Command) sum(p *phase) (s sums) {
 		}
 		for _, span := range m.Spans {
 			s.minute = max(s.minute, span.Messages)
-			if span.Messages > o.aMinute() {
+			if span.Messages > o.aMinute()+p.forgotten {
 				s.tooFast++
 			}
 		}
