@@ -58,6 +58,12 @@ func (r *store) serve(addr string, keep bool) *lab.Process {
 		"--appendfsync", "everysec", "--appenddirname", "aof-"+port)
 	p.Discard()
 	p.WaitReady(addr)
+	for lab.Try(func() { r.order(addr, "PING") }) != nil { // it loads its data
+		if p.Ended() {
+			lab.Failf("redis-server ended")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 	return p
 }
 
