@@ -6,11 +6,13 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"xoauth2-proxy/internal/seal"
 	"xoauth2-proxy/perf/lab"
 )
 
@@ -23,6 +25,7 @@ type store struct {
 	server  *lab.Process
 	network *lab.Network
 	gate    string // where the proxies connect
+	key     string // file of the key that seals tokens
 }
 
 // gateName is the store's in the network.
@@ -34,7 +37,8 @@ func startStore(b *lab.Bench) *store {
 	if err != nil {
 		lab.Failf("%w: install it, for example by apt-get install redis-server", err)
 	}
-	r := &store{bench: b, program: program, dir: b.Folder(), addr: lab.FreeAddress()}
+	r := &store{bench: b, program: program, dir: b.Folder(), addr: lab.FreeAddress(), key: filepath.Join(b.Folder(), "key")}
+	lab.Check(os.WriteFile(r.key, []byte(seal.GenerateKey()+"\n"), 0o600))
 	r.start(true)
 	r.network = b.StartNetwork()
 	r.gate = r.network.Between(gateName, r.addr)
@@ -123,7 +127,7 @@ func (r *store) order(addr, command string) string {
 
 // section is what a proxy's configuration says of the store.
 func (r *store) section(proxy int) map[string]any {
-	return map[string]any{"url": "redis://" + r.gate, "node": fmt.Sprint("mx", proxy+1)}
+	return map[string]any{"url": "redis://" + r.gate, "node": fmt.Sprint("mx", proxy+1), "key": "file:" + r.key}
 }
 
 // ticks is how many units of CPU time of /proc are a second.
