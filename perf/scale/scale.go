@@ -141,7 +141,7 @@ func (s *stand) load(name string, accounts []string, length time.Duration, f *fa
 			errs[i] = lab.Try(func() {
 				p.loads[i] = s.bench.Load("--target", proxy.Addr, "--sandbox", s.sandbox.API, "--accounts-file", accounts[i], "--profile", "bench",
 					"--connections", strconv.Itoa(s.Clients), "--rate", fmt.Sprintf("%d/s", s.Rate/s.Proxies), "--duration", length.String(),
-					"--resend", "2m", "--seed", strconv.Itoa(i+1))
+					"--resend", "2m", "--drain", "2m", "--seed", strconv.Itoa(i+1))
 			})
 		})
 	}
