@@ -37,6 +37,9 @@ func (w *writer) before(statePath string) previous {
 			found = t
 		}
 	}
+	if slices.Contains(left(w.cfg.Directory), found.process) { // its own files tell
+		found = tail{}
+	}
 	state, ok := readPage(statePath)
 	if !ok || state.process < found.process { // the state file is gone, or an old one
 		return previous{process: found.process, last: found.last, known: found.process == "" || found.ended}

@@ -18,11 +18,19 @@ import (
 // until it is killed.
 const asVictim = "ACCOUNTING_TEST_VICTIM"
 
+// stepsAside has the victim step aside before its first record, when it is set.
+const stepsAside = "ACCOUNTING_TEST_ASIDE"
+
 // victim writes an octet to standard output after each record.
 func victim(dir string) {
 	l, err := Open(victimConfig(dir), zap.NewNop(), metrics.NewSet())
 	if err != nil {
 		panic(err)
+	}
+	if os.Getenv(stepsAside) != "" {
+		if err := l.StepAside(); err != nil {
+			panic(err)
+		}
 	}
 	r := someRecord()
 	for {

@@ -19,6 +19,7 @@ import (
 type file struct {
 	File
 	path   string
+	aside  bool // the file of a process that stepped aside: it is not rotated
 	cfg    *Config
 	log    *zap.Logger
 	meters *meters
@@ -218,7 +219,7 @@ func (f *file) period(t time.Time) time.Time { return t.Truncate(f.cfg.RotateEve
 // due says why the file is to be rotated before n more octets, "" if it is not.
 func (f *file) due(n int) string {
 	switch {
-	case f.size == 0:
+	case f.size == 0 || f.aside:
 		return ""
 	case f.size+int64(n) > f.cfg.RotateSize && f.size > int64(len(f.header)):
 		return "size"

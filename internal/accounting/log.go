@@ -66,6 +66,7 @@ func Open(cfg Config, log *zap.Logger, set *metrics.Set) (*Log, error) {
 	l.writer.part = cfg.Watch.Add(watchdog.Task{Kind: watchdog.AccountingWriter, Aside: true,
 		Func: "accounting.(*Log).part", On: l})
 	l.writer.start(before)
+	l.writer.inherit()
 	go l.run()
 	return l, nil
 }
@@ -129,6 +130,14 @@ func (l *Log) swap(spare *batch) (full *batch, given uint64, torn bool) {
 	defer l.mu.Unlock()
 	full, l.filling = l.filling, spare
 	return full, l.given, l.page != nil && l.page.torn
+}
+
+// forgetPage ends the use of the state file.
+func (l *Log) forgetPage() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.page.close()
+	l.page = nil
 }
 
 // wrote stores up to which number all is in the files.

@@ -13,6 +13,8 @@ const (
 	whyFull  = "full"  // the buffers were
 	whySpace = "space" // the disk has less room than Config.MinFree
 	whyError = "error" // a file cannot be written
+
+	whyKilled = "killed" // the process was; only in records
 )
 
 // meters are the metrics of a log.

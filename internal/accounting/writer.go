@@ -2,6 +2,7 @@ package accounting
 
 import (
 	"errors"
+	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -26,16 +27,19 @@ var errSlow = errors.New("the accounting log is written slowly at the moment")
 // writer is what belongs to the goroutine that writes.
 type writer struct {
 	of      *Log
+	cfg     *Config
 	process string
 	files   []*file
 	spare   *batch
 	part    *watchdog.Part
 	dropped uint64 // records, so far
 	torn    bool   // the state file broke, and that was logged
+
+	unlockAside func() // nil: the process has the directory; see aside.go
 }
 
 func newWriter(l *Log, cfg *Config, process string) writer {
-	w := writer{of: l, process: process, spare: newBatch()}
+	w := writer{of: l, cfg: cfg, process: process, spare: newBatch()}
 	for _, f := range cfg.Files {
 		w.files = append(w.files, newFile(f, cfg, process, l))
 	}
@@ -149,6 +153,10 @@ func (w *writer) end() error {
 	for _, f := range w.files {
 		f.note(&row{kind: kindEnd, about: &about{last: given, count: w.dropped}})
 		f.end()
+	}
+	if w.unlockAside != nil {
+		w.retireAside()
+		_ = os.Remove(w.cfg.statePath() + aside + w.process)
 	}
 	return nil
 }

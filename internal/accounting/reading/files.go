@@ -67,7 +67,7 @@ func filesOf(arg string) (list []File, err error) {
 		return nil, fmt.Errorf("cannot read: %w", err)
 	}
 	for _, e := range entries {
-		if slices.Contains(accounting.Reserved, e.Name()) {
+		if slices.Contains(accounting.Reserved, e.Name()) || accounting.IsAside(e.Name()) {
 			continue
 		}
 		name := filepath.Join(arg, e.Name())
