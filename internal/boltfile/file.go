@@ -3,6 +3,7 @@ package boltfile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -174,6 +175,14 @@ func (f *File) Lost() error {
 // read may still be running.
 func (f *File) View(read func(*bbolt.Tx) error) error {
 	return f.do(func() error { return f.db.View(read) })
+}
+
+// CopyTo writes the database to w as the last transaction left it.
+func (f *File) CopyTo(w io.Writer) error {
+	return f.View(func(tx *bbolt.Tx) error {
+		_, err := tx.WriteTo(w)
+		return err
+	})
 }
 
 // Update runs change in a transaction, on another goroutine. When it returns nil, the

@@ -108,6 +108,13 @@ func parse(text []byte) (all map[string]Order, later map[string]Given, err error
 	return all, later, nil
 }
 
+// Leave leaves the file to another process: later orders are in memory only, until Open.
+func (o *Orders) Leave() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.path, o.unkept = "", true
+}
+
 // keep makes all the orders and writes them to the file, if there is one. Called
 // with mu.
 func (o *Orders) keep(all map[string]Order) error {

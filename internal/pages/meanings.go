@@ -24,6 +24,8 @@ var Meanings = map[string]Meaning{
 	// internal/accounting
 	"an unfinished record at the end of the accounting log was cut off":                                      {"the process before was killed in a write", ""},
 	"cannot use the state file: after a crash it is not known how many records are missing":                  {"the file beside the accounting log cannot be opened", space},
+	"cannot keep the state file: after a crash it is not known how many records are missing":                 {"in an upgrade, the file beside the accounting log cannot be renamed", space},
+	"a file of the accounting log keeps its name":                                                            {"a process that was replaced has ended, and its file cannot be renamed: it is read all the same", space},
 	"cannot write the accounting log: records are dropped":                                                   {"a write failed, or too little space is left", space},
 	"records of the accounting log are missing: the process before was killed":                               {"the process before was killed before it had written them", "find the messages in the client's log"},
 	"the accounting log is written again":                                                                    {"what made records be dropped has ended", "note records_dropped: they are missing"},

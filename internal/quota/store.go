@@ -2,6 +2,8 @@ package quota
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"sync"
@@ -84,6 +86,25 @@ func (s *Store) Load(account string, each func(hour int64, messages, recipients 
 	for number, c := range s.hours[account] {
 		each(number, c.messages, c.recipients)
 	}
+}
+
+// All calls each for every hour of every account.
+func (s *Store) All(each func(account string, hour int64, messages, recipients uint32)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for account, of := range s.hours {
+		for number, c := range of {
+			each(account, number, c.messages, c.recipients)
+		}
+	}
+}
+
+// CopyTo writes the file to w as the last Flush left it.
+func (s *Store) CopyTo(w io.Writer) error {
+	if err := s.db.CopyTo(w); err != nil {
+		return fmt.Errorf("quota: %w", err)
+	}
+	return nil
 }
 
 // Accounts returns those that have counts.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -80,6 +81,13 @@ func (s *Store) Close() error {
 	s.mu.RLock() // a Rekey has ended
 	defer s.mu.RUnlock()
 	return bare(s.db.Close())
+}
+
+// CopyTo writes the file to w as the last Save left it.
+func (s *Store) CopyTo(w io.Writer) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return bare(s.db.CopyTo(w))
 }
 
 // Failing returns why what was saved last is in memory only: the error of the last write,
