@@ -5,6 +5,7 @@ import (
 
 	"xoauth2-proxy/internal/loop"
 	"xoauth2-proxy/server/internal/records"
+	"xoauth2-proxy/server/internal/turns"
 )
 
 // eventLoop is the state that the sessions of one event loop share. Only the loop uses
@@ -17,6 +18,8 @@ type eventLoop struct {
 	pen      *records.Pen
 	sessions map[*session]struct{}
 	draining bool
+	turns    turns.Turns[*session] // of those to evict
+	nextTurn loop.Timer
 }
 
 // addLoop adds a loop that serves sessions.

@@ -29,10 +29,13 @@ type listener struct {
 }
 
 func (s *Server) listen() error {
-	var fromSystemd loop.Passed
-	defer fromSystemd.Close()
+	passed := s.cfg.Passed
+	if passed == nil {
+		passed = new(loop.Passed)
+	}
+	defer passed.Close()
 	for _, cfg := range s.cfg.Listeners {
-		l, err := s.newListener(cfg, &fromSystemd)
+		l, err := s.newListener(cfg, passed)
 		if err != nil {
 			s.closeListeners()
 			return fmt.Errorf("server: %w", err)
@@ -42,8 +45,8 @@ func (s *Server) listen() error {
 	return nil
 }
 
-func (s *Server) newListener(cfg Listener, fromSystemd *loop.Passed) (*listener, error) {
-	socket, err := fromSystemd.Open(cfg.Address)
+func (s *Server) newListener(cfg Listener, passed *loop.Passed) (*listener, error) {
+	socket, err := passed.Open(cfg.Address)
 	if err != nil {
 		return nil, err
 	}

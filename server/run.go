@@ -28,6 +28,9 @@ func (s *Server) Start() error {
 	s.prepare(accounts)
 	s.running.Add(1)
 	go s.keepLearning()
+	if s.cfg.Paused {
+		s.Pause()
+	}
 	for _, l := range s.listeners {
 		s.accept(l)
 	}

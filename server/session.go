@@ -31,6 +31,7 @@ type session struct {
 	state    state
 	resumeTo state // where skipLine and bdatSkip go back to
 	skipLeft int   // octets that skipLine may discard before the session ends
+	evicted  bool  // ends when it is in no transaction
 	quit     bool  // QUIT was the client's last command: close without lingering
 
 	in        *codec.Buffer // input not consumed yet; nil: none
@@ -259,10 +260,10 @@ func (s *session) pass(r codec.Reply, next state) {
 }
 
 // flush writes the queued replies. A write that fails calls Closed. flush also ends a
-// session without a transaction, if the server is draining or the account is gone.
+// session without a transaction, if it is to leave or the account is gone.
 func (s *session) flush() {
 	switch {
-	case s.loop.draining && s.idle():
+	case s.leaves() && s.idle():
 		s.end(codec.ReplyShutdown)
 	case s.state == stateReady && !s.checkAccount():
 		s.end(codec.ReplyAccountRemoved)

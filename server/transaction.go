@@ -60,7 +60,7 @@ func (s *session) onMAIL(args []byte) (codec.Reply, state) {
 
 // open opens a transaction, or refuses it.
 func (s *session) open(args []byte) (codec.Reply, state) {
-	if s.loop.draining {
+	if s.leaves() {
 		return codec.ReplyShutdown, stateLinger
 	}
 	if s.loop.Now() >= s.times.ends {

@@ -23,6 +23,11 @@ type Socket interface {
 	Addr() net.Addr
 	// Close closes the socket. No loop may accept from it.
 	Close() error
+	// Duplicate returns a duplicate of the descriptor, for a process that is started.
+	Duplicate() (fd int, err error)
+	// KeepFile says whether the file of a unix socket stays after Close: another process
+	// listens there.
+	KeepFile(keep bool)
 
 	descriptor() int
 }
@@ -31,7 +36,8 @@ type Socket interface {
 type socket struct {
 	fd   int
 	addr net.Addr
-	path string // of a unix socket that is to be removed
+	path string // of a unix socket that is to be removed, unless keep is set
+	keep atomic.Bool
 }
 
 // NewSocket takes a listening socket over from package net, whose poller would wake a
@@ -108,11 +114,20 @@ func (s *socket) Addr() net.Addr { return s.addr }
 
 // Close implements Socket.
 func (s *socket) Close() error {
-	if s.path != "" {
+	if s.path != "" && !s.keep.Load() {
 		_ = os.Remove(s.path)
 	}
 	return unix.Close(s.fd)
 }
+
+// Duplicate implements Socket.
+func (s *socket) Duplicate() (fd int, err error) {
+	fd, err = unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD_CLOEXEC, 0)
+	return fd, os.NewSyscallError("fcntl", err)
+}
+
+// KeepFile implements Socket.
+func (s *socket) KeepFile(keep bool) { s.keep.Store(keep) }
 
 // Acceptor decides about the connections of a listening socket. Its methods are
 // called on any of the loops, at the same time.
@@ -146,6 +161,18 @@ func (e *Engine) StopListening() {
 	e.PostAll(func(l *Loop) Runner { return runnerFunc(l.stopListening) })
 }
 
+// Pause has no loop accept until Resume. The sockets stay open, and unix sockets keep their
+// files when they are closed: clients wait in the backlog, for this process or for another
+// one that has the sockets too.
+func (e *Engine) Pause() {
+	e.PostAll(func(l *Loop) Runner { return runnerFunc(l.pause) })
+}
+
+// Resume ends a Pause.
+func (e *Engine) Resume() {
+	e.PostAll(func(l *Loop) Runner { return runnerFunc(l.resume) })
+}
+
 // runnerFunc is a function as a Runner.
 type runnerFunc func()
 
@@ -157,9 +184,28 @@ func (l *Loop) listen(from *Listener) {
 	l.arm(from)
 }
 
+func (l *Loop) pause() {
+	l.paused = true
+	for _, from := range l.listeners {
+		from.socket.KeepFile(true)
+		l.disarm(from)
+	}
+}
+
+func (l *Loop) resume() {
+	l.paused = false
+	for _, from := range l.listeners {
+		from.socket.KeepFile(false)
+		l.arm(from)
+	}
+}
+
 // arm adds the listening socket to the loop's epoll. For each client, epoll wakes one of
-// the waiting loops. arm does nothing if the socket is in epoll already.
+// the waiting loops. arm does nothing if the socket is in epoll already, or in a pause.
 func (l *Loop) arm(from *Listener) {
+	if l.paused {
+		return
+	}
 	fd := from.socket.descriptor()
 	event := unix.EpollEvent{Fd: int32(fd), Events: unix.EPOLLIN | unix.EPOLLEXCLUSIVE}
 	err := unix.EpollCtl(l.poller.epoll, unix.EPOLL_CTL_ADD, fd, &event)

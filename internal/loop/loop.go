@@ -29,6 +29,7 @@ type Loop struct {
 	peek       [1]byte     // see Unread
 	conns      []*Conn     // by descriptor
 	listeners  []*Listener // from which the loop accepts
+	paused     bool        // it does not accept
 	acceptable []*Listener // with a client to accept, in the current batch
 	load       atomic.Int64
 	polled     time.Time

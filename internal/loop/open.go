@@ -15,9 +15,21 @@ import (
 )
 
 // Open opens the listening socket of an address: "host:port", "unix:PATH", or
-// "systemd:NAME" for one that systemd passed. See listen.Network for 0.0.0.0 and [::].
+// "systemd:NAME" for one that systemd passed. See listen.Network for 0.0.0.0 and [::]. A
+// socket of that address that was inherited goes before all.
 func (p *Passed) Open(address string) (Socket, error) {
 	kind, name, _ := strings.Cut(address, ":")
+	if found := p.inherited[address]; len(found) > 0 {
+		p.inherited[address] = found[1:]
+		if kind != "unix" {
+			name = ""
+		}
+		s, err := NewSocket(found[0], name)
+		if err == nil {
+			s.KeepFile(true) // it is the other process's still
+		}
+		return s, err
+	}
 	switch kind {
 	case "unix":
 		if err := removeStale(name); err != nil {
@@ -56,9 +68,26 @@ func removeStale(path string) error {
 	return os.Remove(path)
 }
 
-// Passed are the sockets that systemd passed to this process. Each can be taken once
-// only.
-type Passed struct{ byName map[string][]net.Listener }
+// Passed are the sockets that this process was given by systemd, or by the process that it
+// replaces. Each can be taken once only.
+type Passed struct {
+	byName    map[string][]net.Listener // of systemd
+	inherited map[string][]net.Listener // by their addresses, as for Open
+}
+
+// Inherit adds a listening socket of the process that this one replaces. It owns f.
+func (p *Passed) Inherit(address string, f *os.File) error {
+	defer f.Close()
+	ln, err := net.FileListener(f)
+	if err != nil {
+		return err
+	}
+	if p.inherited == nil {
+		p.inherited = make(map[string][]net.Listener)
+	}
+	p.inherited[address] = append(p.inherited[address], ln)
+	return nil
+}
 
 // take gives away the socket of that name.
 func (p *Passed) take(name string) (net.Listener, error) {
@@ -88,9 +117,11 @@ func (p *Passed) take(name string) (net.Listener, error) {
 
 // Close closes the sockets that were not taken: nothing would accept from them.
 func (p *Passed) Close() {
-	for _, found := range p.byName {
-		for _, ln := range found {
-			_ = ln.Close()
+	for _, all := range []map[string][]net.Listener{p.byName, p.inherited} {
+		for _, found := range all {
+			for _, ln := range found {
+				_ = ln.Close()
+			}
 		}
 	}
 }

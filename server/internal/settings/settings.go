@@ -85,6 +85,10 @@ type Config struct {
 	// SharedPassword is the stored form of the password for listeners of
 	// policy "shared". Default: none.
 	SharedPassword account.Secret
+	// Passed has listening sockets that the process was given, beside those of systemd. Nil:
+	// none. Paused: nothing is accepted until Server.Resume.
+	Passed *loop.Passed
+	Paused bool
 	// Orders tells which accounts an operator has paused. Nil: none.
 	Orders Orders
 	// TLS has the certificate; nil if no listener uses TLS. Its
