@@ -14,6 +14,7 @@ import (
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/keyfile"
 	"xoauth2-proxy/internal/logging"
+	"xoauth2-proxy/internal/upgrade"
 )
 
 // files has the flags that name the files.
@@ -46,10 +47,27 @@ func (c *serveCmd) overrides() config.Flags {
 
 // Run implements the command.
 func (c *serveCmd) Run() error {
+	replaces, err := upgrade.Inherited()
+	if err != nil {
+		return err
+	}
+	if err = c.run(replaces); err != nil && replaces != nil {
+		replaces.Failed(err)
+	}
+	return err
+}
+
+// run runs the proxy in place of the process that has started this one, if replaces is not nil.
+func (c *serveCmd) run(replaces *upgrade.New) error {
+	program, err := upgrade.This(version)
+	if err != nil {
+		return err
+	}
 	p, err := prepare(c.load, &c.cache)
 	if err != nil {
 		return c.logged(err)
 	}
+	p.options.Upgrade, p.options.Replaces = upgrade.NewOld(program, p.options.Log), replaces
 	p.options.AcceptRemovals = c.AcceptRemovals
 	for _, line := range p.report.Lines() {
 		p.options.Log.Info("configuration", zap.String("says", line))

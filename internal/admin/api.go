@@ -25,6 +25,8 @@ var (
 	ErrKeys = errors.New("nothing was changed")
 	// ErrCrossed: an order crossed one of another process, which wins. 409.
 	ErrCrossed = errors.New("the order does not hold")
+	// ErrConflict: something else must end first. 409.
+	ErrConflict = errors.New("not now")
 	// ErrUnavailable: a part of the process does not answer. 503.
 	ErrUnavailable = errors.New("a part of the proxy does not answer: /health names it if it is stuck")
 )
@@ -77,6 +79,10 @@ type API interface {
 	// Reload reads the files again, as SIGHUP does. acceptRemovals lets it remove most
 	// accounts, or all.
 	Reload(acceptRemovals bool) (*Reloaded, error)
+	// Upgrade has a new process of the program replace this one, and returns when that
+	// accepts. back starts the program that this process has replaced. On an error nothing
+	// has changed; ErrConflict says that it was not tried.
+	Upgrade(ctx context.Context, how Upgrade) (*Upgraded, error)
 	// LogLevel is the level in force; SetLogLevel changes it until the next
 	// reload that changes it, and fails for a name that is none.
 	LogLevel() string
@@ -283,6 +289,23 @@ const (
 	Resume Order = "resume"
 	Drain  Order = "drain"
 )
+
+// Upgrade says how to upgrade.
+type Upgrade struct {
+	Back bool
+	// Timeout is how long the new process may take until it accepts; 0: a minute.
+	Timeout time.Duration
+}
+
+// Upgraded says which process has replaced this one.
+type Upgraded struct {
+	PID     int    `json:"pid"`
+	Version string `json:"version"`
+	Program string `json:"program"`
+	// Replaced is this process, and EndsSessions how many seconds it ends its sessions for.
+	Replaced     int `json:"replaced_pid"`
+	EndsSessions int `json:"ends_sessions_over_seconds"`
+}
 
 // Reloaded is what a reload changed.
 type Reloaded struct {

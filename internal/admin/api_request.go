@@ -33,6 +33,7 @@ func (s *Server) HandleAPI(api API) {
 	s.Handle(fasthttp.MethodGet, "/admin/tenants", a.tenants)
 	s.Handle(fasthttp.MethodGet, "/admin/nodes", a.nodes)
 	s.Handle(fasthttp.MethodPost, "/admin/reload", a.reload)
+	s.Handle(fasthttp.MethodPost, "/admin/upgrade", a.upgrade)
 	s.Handle(fasthttp.MethodGet, "/admin/log/level", a.logLevel)
 	s.Handle(fasthttp.MethodPut, "/admin/log/level", a.setLogLevel)
 }
@@ -172,7 +173,7 @@ func fail(ctx *fasthttp.RequestCtx, err error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		status = fasthttp.StatusNotFound
-	case errors.Is(err, ErrExists), errors.Is(err, ErrCrossed):
+	case errors.Is(err, ErrExists), errors.Is(err, ErrCrossed), errors.Is(err, ErrConflict):
 		status = fasthttp.StatusConflict
 	case errors.Is(err, ErrKeys), errors.Is(err, ErrRedirect):
 		status = fasthttp.StatusBadRequest

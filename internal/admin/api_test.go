@@ -186,6 +186,16 @@ func (f *fakeAPI) find(email string) (Account, error) {
 	return Account{}, ErrNotFound
 }
 
+func (f *fakeAPI) Upgrade(_ context.Context, how Upgrade) (*Upgraded, error) {
+	if how.Back {
+		return nil, fmt.Errorf("%w: an upgrade is running", ErrConflict)
+	}
+	if how.Timeout == time.Second {
+		return nil, errors.New("the new process ended: exit status 78")
+	}
+	return &Upgraded{PID: 2, Version: "2", Program: "/usr/local/bin/xoauth2-proxy", Replaced: 1, EndsSessions: 30}, nil
+}
+
 func (f *fakeAPI) Reload(acceptRemovals bool) (*Reloaded, error) {
 	if f.saveErr != nil && !acceptRemovals {
 		return nil, f.saveErr
@@ -304,6 +314,10 @@ func TestAPI(t *testing.T) {
 		{"verify, for no time", "POST", "/admin/accounts/verify", `{"email": "have@a.test", "timeout_seconds": 0}`, 400, "1..3600"},
 		{"info", "GET", "/admin/info", "", 200, `{"success":true,"api":1,"version":"1","revision":"r","pid":7,"accounts_file":"/a.json","seal_key":"","token_store_key":""}`},
 		{"reload", "POST", "/admin/reload", "", 200, `"restart_needed":["server.loops"],"certificate_error":"no PEM"}`},
+		{"upgrade", "POST", "/admin/upgrade", "", 200, `"message":"process 2 accepts in place of process 1","pid":2,"version":"2"`},
+		{"upgrade, no time", "POST", "/admin/upgrade?timeout=soon", "", 400, "timeout: a time up to 1h is wanted"},
+		{"upgrade, failed", "POST", "/admin/upgrade?timeout=1s", "", 422, "exit status 78"},
+		{"upgrade, one runs", "POST", "/admin/upgrade?back=true", "", 409, "an upgrade is running"},
 		{"level", "PUT", "/admin/log/level", `{"level": "debug"}`, 200, `{"success":true,"level":"debug"}`},
 		{"level, none", "PUT", "/admin/log/level", `{"level": "loud"}`, 400, "level: is none"},
 	} {

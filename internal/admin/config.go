@@ -32,6 +32,11 @@ type Config struct {
 	Sockets []string
 	// SocketNeeded lets Start fail when none of Sockets can be made.
 	SocketNeeded bool
+	// Inherited are listening sockets of the process that this one replaces, by Address or
+	// the path of a socket: they are used in place of new ones. Start owns them. Paused: they
+	// are not accepted from until Resume. Default: none.
+	Inherited map[string]net.Listener
+	Paused    bool
 	// AccountMetrics serves metrics of each account under /metrics/accounts, with the
 	// token if there is one. Default: false.
 	AccountMetrics bool

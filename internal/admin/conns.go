@@ -82,7 +82,7 @@ func (s *Server) track(c net.Conn, state fasthttp.ConnState) {
 		s.turn++
 		is.busy, is.since = false, s.turn
 	}
-	if s.closing {
+	if s.closing || s.paused {
 		_ = c.Close()
 	}
 }

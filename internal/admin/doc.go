@@ -22,6 +22,7 @@
 //	GET    /admin/tenants                   how much of its limit each tenant has used
 //	GET    /admin/nodes                     the proxies that share their limits
 //	POST   /admin/reload                    read the files again
+//	POST   /admin/upgrade                   a new process replaces this one
 //	GET    /admin/log/level                 and PUT
 //
 // The original has the first six, with the same answers. All routes that change accounts

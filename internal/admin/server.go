@@ -45,6 +45,7 @@ type Server struct {
 
 	mu      sync.Mutex // guards the fields below, and those of listeners
 	closing bool
+	paused  bool // another process accepts
 	conns   map[net.Conn]*connection
 	turn    uint64 // grows with each connection and each request; orders the idle ones
 }
@@ -52,8 +53,9 @@ type Server struct {
 // listener is a source of connections, with a cap of its own: clients that fill one
 // leave the other open.
 type listener struct {
-	net.Listener
-	open int // connections
+	socket
+	name string // what the configuration calls it
+	open int    // connections
 }
 
 // New returns a server with the routes of this package, or what Validate says
@@ -126,7 +128,10 @@ func (s *Server) ReportWarnings(warnings func() []string) { s.warnings = warning
 // be listened on, with ErrNoToken if other machines can reach it and no token is
 // asked for, and with ErrSocketInUse if another process has the admin socket.
 func (s *Server) Start() error {
-	ln, err := net.Listen(listen.Network(s.cfg.Address), s.cfg.Address)
+	defer s.closeInherited()
+	ln, err := s.listen(s.cfg.Address, func() (net.Listener, error) {
+		return net.Listen(listen.Network(s.cfg.Address), s.cfg.Address)
+	})
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
@@ -139,14 +144,23 @@ func (s *Server) Start() error {
 		_ = ln.Close()
 		return fmt.Errorf("admin: %w", err)
 	}
-	s.listeners = append(s.listeners, &listener{Listener: ln})
+	s.listeners = append(s.listeners, &listener{socket: ln, name: s.cfg.Address})
 	if local != nil {
-		s.listeners = append(s.listeners, &listener{Listener: local})
+		s.listeners = append(s.listeners, &listener{socket: local, name: s.socket})
+	}
+	if s.cfg.Paused {
+		return s.Pause()
 	}
 	for _, l := range s.listeners {
-		s.wg.Go(func() { listen.Accept(l, s.acceptFailed, func(c net.Conn) { s.start(l, c) }) })
+		s.accept(l)
 	}
 	return nil
+}
+
+// accept serves the connections of l until it is closed.
+func (s *Server) accept(l *listener) {
+	from := l.socket
+	s.wg.Go(func() { listen.Accept(from, s.acceptFailed, func(c net.Conn) { s.start(l, c) }) })
 }
 
 func (s *Server) acceptFailed(err error) {

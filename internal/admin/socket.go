@@ -35,10 +35,10 @@ var ErrSocketInUse = errors.New("another process listens there: is a proxy runni
 // listenOnSocket listens on the first of cfg.Sockets that can be made. It fails if another
 // process has one of them. If none can be made, it fails when cfg.SocketNeeded is set, and
 // else logs why.
-func (s *Server) listenOnSocket() (net.Listener, error) {
+func (s *Server) listenOnSocket() (socket, error) {
 	var errs []error
 	for _, path := range s.cfg.Sockets {
-		ln, err := listenSocket(path)
+		ln, err := s.listen(path, func() (net.Listener, error) { return listenSocket(path) })
 		if err == nil {
 			s.socket = path
 			return ln, nil

@@ -30,6 +30,7 @@ type adminAPI struct {
 	verifier *upstream.Verifier
 	outlook  *outlook.Parts
 	nodes    roster.Source // nil: the proxy shares nothing
+	turn     *turn
 	level    zap.AtomicLevel
 
 	version, revision string // of the program

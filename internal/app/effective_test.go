@@ -60,6 +60,7 @@ func effective(s *config.Settings) string {
 	list("server", clients)
 	list("server cert_file", s.Server.CertFile)
 	list("server key_file", s.Server.KeyFile)
+	list("server evict_over", s.Server.EvictOver)
 	list("server drain_timeout", s.Server.DrainTimeout)
 	list("upstream", s.Upstream.Config)
 	list("oauth", s.OAuth.Config)

@@ -33,10 +33,12 @@ type ending struct {
 	drain  time.Duration
 	cut    func()          // ends the process
 	first  chan os.Signal  // gets the first signal; capacity 1
+	told   context.Context // ends with the first signal
 	second context.Context // ends with the second signal
 	of     atomic.Pointer[Proxy]
 
 	signals  <-chan os.Signal
+	begun    context.CancelFunc
 	repeated context.CancelFunc
 	returned chan struct{} // closed by release
 }
@@ -47,6 +49,7 @@ type ending struct {
 func awaitSignals(log *zap.Logger, s *Signals, drain time.Duration, cut func()) *ending {
 	e := &ending{log: log, drain: drain, cut: cut, first: make(chan os.Signal, 1), signals: s.end,
 		returned: make(chan struct{})}
+	e.told, e.begun = context.WithCancel(context.Background())
 	e.second, e.repeated = context.WithCancel(context.Background())
 	signal.Notify(s.end, syscall.SIGTERM, syscall.SIGINT)
 	go e.wait()
@@ -62,6 +65,7 @@ func (e *ending) wait() {
 	select {
 	case sig := <-e.signals:
 		e.first <- sig
+		e.begun()
 	case <-e.returned:
 		return
 	}

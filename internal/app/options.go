@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"time"
 
 	"go.uber.org/zap"
@@ -9,6 +10,7 @@ import (
 	"xoauth2-proxy/internal/accountfile"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/keyfile"
+	"xoauth2-proxy/internal/upgrade"
 )
 
 // Loader reads settings and accounts from their files, checks them and applies
@@ -37,6 +39,12 @@ type Options struct {
 	// Signals has the signals since the beginning of the process. Nil: a proxy catches
 	// them from Start until it has ended.
 	Signals *Signals
+	// Upgrade replaces the process by another one. Nil: no one can ask for it.
+	Upgrade *upgrade.Old
+	// Replaces is what the process has of the one that it replaces. Nil: it replaces none.
+	Replaces *upgrade.New
+	// Ended ends when the process is told to end, also during Start. Nil: it is not told.
+	Ended context.Context
 	// Version and Revision of the program, for the admin API and the metrics.
 	Version, Revision string
 }

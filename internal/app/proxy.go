@@ -16,9 +16,9 @@ import (
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/app/internal/sharing"
 	"xoauth2-proxy/internal/control"
+	"xoauth2-proxy/internal/handover"
 	"xoauth2-proxy/internal/outlook"
-	"xoauth2-proxy/internal/quota"
-	"xoauth2-proxy/internal/tokenstore"
+	"xoauth2-proxy/internal/systemd"
 	"xoauth2-proxy/internal/watchdog"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/server"
@@ -29,10 +29,10 @@ import (
 type Proxy struct {
 	log    *zap.Logger
 	watch  *watchdog.Watchdog
-	kept   *tokenstore.Store // nil: tokens are in memory only
+	kept   *handover.Tokens // nil: tokens are in memory only
 	tokens *oauth.Manager
 	relay  *upstream.Relay
-	quota  *quota.Store // nil: counts of the day are in memory only
+	quota  *handover.Counts // nil: counts of the day are in memory only
 	orders *control.Orders
 	// sharing is nil if the proxy shares its limits with no other one.
 	sharing *sharing.Node
@@ -41,6 +41,8 @@ type Proxy struct {
 	server     *server.Server
 	admin      *admin.Server
 	live       *reloader
+	service    *systemd.Service
+	turn       *turn // the processes before and after this one
 
 	leaving  atomic.Bool            // connections are still taken, but not for long
 	stopping atomic.Pointer[string] // the step that Stop is at
@@ -56,12 +58,20 @@ func Start(o Options) (_ *Proxy, err error) {
 	p := &Proxy{log: log, orders: new(control.Orders), live: newReloader(&o)}
 	p.watch = watchdog.New(watchdog.DefaultConfig(), log.Named("watchdog"), set)
 	p.orders.Watch = p.watch
-	p.quiet = reassureSystemd(p.watch, log)
+	p.service = systemd.New(log, o.Replaces == nil)
+	p.quiet = p.service.Reassure(p.watch.Alive)
+	if p.live.service = p.service; o.Upgrade != nil {
+		o.Upgrade.MainIs = p.service.MainIs
+	}
+	p.turn = newTurn(&o, p)
 	defer func() {
 		if err != nil {
 			p.abandon()
 		}
 	}()
+	if err := p.turn.await(); err != nil {
+		return nil, err
+	}
 	if err := p.assemble(&o, store, set); err != nil {
 		return nil, err
 	}
@@ -69,6 +79,10 @@ func Start(o Options) (_ *Proxy, err error) {
 		return nil, err
 	}
 	if err := p.server.Start(); err != nil {
+		return nil, err
+	}
+	if err := p.turn.begin(); err != nil {
+		_ = p.server.Shutdown(context.Background()) // it has no session
 		return nil, err
 	}
 	p.live.start()
@@ -84,11 +98,16 @@ func Start(o Options) (_ *Proxy, err error) {
 // operators cannot connect yet.
 func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (err error) {
 	s, log := o.Settings, o.Log
-	if p.kept, err = OpenTokenStore(s); err != nil {
-		return err
+	tokens := TokenConfig(s, nil)
+	if s.OAuth.TokenStore != "" {
+		if p.kept, err = handover.NewTokens(p.live.openTokens); err != nil {
+			return err
+		}
+		tokens.Store = p.kept
 	}
-	tokens := TokenConfig(s, p.kept)
 	tokens.Watch = p.watch
+	toProviders := s.Upstream.Config
+	p.turn.share(&tokens, &toProviders)
 	if err := tokens.Validate(); err != nil {
 		return err
 	}
@@ -98,13 +117,12 @@ func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (er
 	tokens.Share = p.sharing.Sharer()
 	p.tokens = oauth.New(tokens, log.Named("oauth"), set)
 	p.tokens.Retain(o.Accounts)
-	if p.quota, err = openQuota(s, log); err != nil {
+	if p.quota, err = openQuota(s, log, o.Accounts); err != nil {
 		return err
 	}
 	toProviders := s.Upstream.Config
 	toProviders.Watch, toProviders.CountByAccount, toProviders.Share = p.watch, s.Admin.AccountMetrics, p.sharing.Pool()
 	if p.quota != nil {
-		countByMailbox(p.quota, o.Accounts)
 		toProviders.Quota = p.quota
 	}
 	if p.relay, err = upstream.New(toProviders, p.tokens, log.Named("upstream"), set); err != nil {
@@ -119,10 +137,14 @@ func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (er
 		return err
 	}
 	clients.TLS = p.live.certificate.config()
+	operators := adminConfig(o)
+	if err := p.turn.inherit(&clients, &operators); err != nil {
+		return err
+	}
 	if p.server, err = server.New(clients, store, serverTokens{p.tokens}, p.relay, log.Named("server"), set); err != nil {
 		return err
 	}
-	if p.admin, err = admin.New(adminConfig(o), log.Named("admin"), p.ready, set); err != nil {
+	if p.admin, err = admin.New(operators, log.Named("admin"), p.ready, set); err != nil {
 		return err
 	}
 	p.admin.ReportStuck(p.watch.Stuck)
@@ -145,6 +167,7 @@ func (p *Proxy) serveAPI(o *Options, store *account.Store, set *metrics.Set) err
 	p.live.kept, p.live.setToken, p.live.accounting = p.kept, p.admin.SetToken, p.accounting
 	p.admin.SetToken(o.Settings.Admin.Token.Reveal())
 	api := &adminAPI{
+		turn: p.turn,
 		live: p.live, store: store, tokens: p.tokens, relay: p.relay, orders: p.orders,
 		verifier: verifier, level: o.Level, version: o.Version, revision: o.Revision, nodes: p.sharing.Source(),
 		outlook: &outlook.Parts{Settings: p.live.inForce, Accounts: store, Tokens: p.tokens, Counts: p.quota},
@@ -200,6 +223,7 @@ func (p *Proxy) Stop(ctx context.Context) (cut int64) {
 	}
 	p.step("stopping the loops")
 	p.server.Stop()
+	p.turn.finish(grace)
 	p.step("closing the accounting log")
 	p.closeAccounting()
 	p.step("closing the quota store")
@@ -210,6 +234,7 @@ func (p *Proxy) Stop(ctx context.Context) (cut int64) {
 	if err := p.admin.Close(grace); err != nil {
 		p.log.Warn("closing the admin listener", zap.Error(err))
 	}
+	p.turn.end()
 	p.quiet()
 	p.watch.Close()
 	return cut

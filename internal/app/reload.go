@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,6 +18,9 @@ import (
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/control"
+	"xoauth2-proxy/internal/handover"
+	"xoauth2-proxy/internal/seal"
+	"xoauth2-proxy/internal/systemd"
 	"xoauth2-proxy/internal/tokenstore"
 	"xoauth2-proxy/oauth"
 	"xoauth2-proxy/server"
@@ -27,6 +31,7 @@ import (
 // through it, one at a time.
 type reloader struct {
 	load        Loader
+	tokenStore  string             // its path, which takes a restart to change
 	accept      bool               // reloads may remove most accounts
 	cache       *accountfile.Cache // of load; nil: it has none
 	level       zap.AtomicLevel    // of the log
@@ -36,11 +41,13 @@ type reloader struct {
 	relay       *upstream.Relay
 	server      *server.Server
 	orders      *control.Orders
-	kept        *tokenstore.Store // nil: tokens are in memory only
-	setToken    func(string)      // of the admin API; set before start
-	accounting  *accounting.Log   // nil: there is none
-	certificate *certificate      // for clients; nil: there is none
+	kept        *handover.Tokens             // nil: tokens are in memory only
+	keys        atomic.Pointer[seal.Keyring] // that open the token store
+	setToken    func(string)                 // of the admin API; set before start
+	accounting  *accounting.Log              // nil: there is none
+	certificate *certificate                 // for clients; nil: there is none
 	metrics     *reloadMetrics
+	service     *systemd.Service
 	warn        func(context.Context) // of what ends soon, until the context ends; set before start
 	files       inputs                // the files of settings, accounts and secrets
 
@@ -62,6 +69,8 @@ func newReloader(o *Options) *reloader {
 	r := &reloader{load: o.Load, accept: o.AcceptRemovals, cache: o.Cache, level: o.Level, settings: o.Settings,
 		log:    o.Log.Named("reload"),
 		reopen: o.Reopen, signals: o.Signals}
+	r.tokenStore = o.Settings.OAuth.TokenStore
+	r.keys.Store(o.Settings.Secrets.Key)
 	r.stamps = r.files.stamps(o.Settings)
 	for i := range r.stamps {
 		if r.stamps[i].modified.After(o.Since.Add(-clockGrain)) { // it may have changed after it was read
@@ -242,6 +251,7 @@ func (r *reloader) adopt(s *config.Settings) {
 	if r.setToken != nil {
 		r.setToken(s.Admin.Token.Reveal())
 	}
+	r.keys.Store(s.Secrets.Key)
 	if r.kept != nil {
 		if err := r.kept.Rekey(s.Secrets.Key); err != nil {
 			r.log.Error("the token store cannot be sealed with the new key: it keeps the old one", zap.Error(err))
@@ -254,6 +264,11 @@ func (r *reloader) adopt(s *config.Settings) {
 		field(&running, s)
 	}
 	r.settings = &running
+}
+
+// openTokens opens the token store with the keys that are in force. It takes no lock.
+func (r *reloader) openTokens() (*tokenstore.Store, error) {
+	return openTokenStore(r.tokenStore, r.keys.Load())
 }
 
 // compareAccounts counts the differences. An account that did not change is the same

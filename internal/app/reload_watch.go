@@ -49,7 +49,9 @@ func (r *reloader) hangup() {
 	if err := r.accounting.Reopen(); err != nil {
 		r.log.Error("cannot open the accounting log anew yet", zap.Error(err))
 	}
+	r.service.Reloading()
 	_, _ = r.reload("SIGHUP", r.accept) // it logs the result
+	r.service.Reloaded()
 }
 
 // close ends what start began, and waits for a reload that is running.

@@ -41,6 +41,7 @@ func Run(o Options, started func(*Proxy), cut func()) error {
 		runtime.SetMutexProfileFraction(mutexFraction)
 		runtime.SetBlockProfileRate(int(blockRate))
 	}
+	o.Ended = end.told
 	p, err := Start(o)
 	if err != nil {
 		return err
@@ -49,8 +50,10 @@ func Run(o Options, started func(*Proxy), cut func()) error {
 	if started != nil {
 		started(p)
 	}
-	sig := <-end.first
-	if delay := s.Server.ShutdownDelay; delay > 0 {
+	p.service.Ready()
+	sig := p.turn.wait(end)
+	p.turn.leave()
+	if delay := s.Server.ShutdownDelay; delay > 0 && sig != upgraded {
 		p.leave(delay, sig, end.second)
 	}
 	return drain(p, end, sig, s.Server.DrainTimeout)

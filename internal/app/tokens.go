@@ -6,6 +6,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/seal"
 	"xoauth2-proxy/internal/tokenstore"
 	"xoauth2-proxy/oauth"
 )
@@ -16,7 +17,11 @@ func OpenTokenStore(s *config.Settings) (*tokenstore.Store, error) {
 	if s.OAuth.TokenStore == "" {
 		return nil, nil
 	}
-	kept, err := tokenstore.Open(tokenstore.Config{Path: s.OAuth.TokenStore, Keys: s.Secrets.Key})
+	return openTokenStore(s.OAuth.TokenStore, s.Secrets.Key)
+}
+
+func openTokenStore(path string, keys *seal.Keyring) (*tokenstore.Store, error) {
+	kept, err := tokenstore.Open(tokenstore.Config{Path: path, Keys: keys})
 	if errors.Is(err, tokenstore.ErrInUse) {
 		err = fmt.Errorf("%w: two cannot share the refresh tokens that providers replace; if the proxy is running, stop it first", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/app/apptest"
+	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/sandbox"
 )
 
@@ -33,8 +34,11 @@ func TestFilesOfAnEarlierVersion(t *testing.T) {
 			provider, _ := apptest.NewSandbox(t)
 			f := sandbox.ProxyFiles{Config: "config.json", Accounts: "accounts.json", CA: "ca.pem"}
 			s := new(stack)
+			var settings *config.Settings
 			s.Stack = apptest.Start(t, provider, f, func(log *zap.Logger, level zap.AtomicLevel) (_ apptest.Proxy, err error) {
-				s.Proxy, err = Start(optionsFor(t, f, log, level))
+				o := optionsFor(t, f, log, level)
+				settings = o.Settings
+				s.Proxy, err = Start(o)
 				return s.Proxy, err
 			})
 			s.Want(200, []string{`"ready"`}, "GET", "/ready", "")
@@ -42,10 +46,15 @@ func TestFilesOfAnEarlierVersion(t *testing.T) {
 			s.Want(200, []string{`"hold":{"state":"draining","since":"2026-11-30T12:03:`}, "GET", "/admin/accounts/user2@outlook.com", "")
 			s.Want(200, []string{`"issued_at":"2026-11-30T12:03:`}, "GET", "/admin/accounts/user@gmail.com", "")
 			s.Want(200, []string{`"issued_at":"2026-11-30T12:03:`, `"refresh_token_rotated_at":"2026-11-30T12:03:`}, "GET", "/admin/accounts/user@outlook.com", "")
-			if n, err := s.kept.Len(); n != 3 || err != nil {
+			s.End()
+			kept, err := OpenTokenStore(settings)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n, err := kept.Len(); n != 3 || err != nil {
 				t.Errorf("%d accounts have tokens, %v", n, err)
 			}
-			s.End()
+			_ = kept.Close()
 			for _, name := range []string{"quota.db", "orders.json", "tokens.db"} {
 				if _, err := os.Stat(filepath.Join("state", name+".damaged")); err == nil {
 					t.Errorf("%s was taken for damaged", name)

@@ -13,17 +13,27 @@ import (
 	"xoauth2-proxy/internal/accounting"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/config"
+	"xoauth2-proxy/internal/handover"
 	"xoauth2-proxy/internal/quota"
-	"xoauth2-proxy/internal/tokenstore"
 	"xoauth2-proxy/internal/watchdog"
 )
 
 // openQuota opens the counts of the day; nil if the settings name no directory for
 // them.
-func openQuota(s *config.Settings, log *zap.Logger) (*quota.Store, error) {
+func openQuota(s *config.Settings, log *zap.Logger, accounts *account.Snapshot) (*handover.Counts, error) {
 	if s.StateDir == "" {
 		return nil, nil
 	}
+	return handover.NewCounts(func() (*quota.Store, error) {
+		file, err := openQuotaFile(s, log)
+		if err == nil {
+			countByMailbox(file, accounts)
+		}
+		return file, err
+	})
+}
+
+func openQuotaFile(s *config.Settings, log *zap.Logger) (*quota.Store, error) {
 	store, damaged, err := quota.Open(s.StateDir)
 	if damaged != "" {
 		log.Error("the counts of the day were damaged and begin anew", zap.String("kept", damaged))
@@ -53,7 +63,7 @@ func openAccounting(o *Options, watch *watchdog.Watchdog, set *metrics.Set) (*ac
 }
 
 // unsaved returns what the stores, which may be nil, cannot save at present.
-func unsaved(kept *tokenstore.Store, counts *quota.Store) (reasons []string) {
+func unsaved(kept *handover.Tokens, counts *handover.Counts) (reasons []string) {
 	if kept != nil {
 		if err := kept.Failing(); err != nil {
 			reasons = append(reasons, "tokens are in memory only: "+err.Error())

@@ -68,8 +68,27 @@ func TestServiceUnit(t *testing.T) {
 	if get("ExecStart") != "/usr/local/bin/xoauth2-proxy serve --config /etc/xoauth2/config.json --accounts /var/lib/"+get("StateDirectory")+"/accounts.json" {
 		t.Errorf("ExecStart: %s: accounts.json must be in a directory that ProtectSystem=%s leaves writable", get("ExecStart"), get("ProtectSystem"))
 	}
+	if get("Type") != "notify" || get("NotifyAccess") != "all" {
+		t.Errorf("Type=%s, NotifyAccess=%s: an upgrade has two processes that tell systemd how they do", get("Type"), get("NotifyAccess"))
+	}
 	if get("ExecReload") != "/bin/kill -HUP $MAINPID" {
 		t.Errorf("ExecReload: %s", get("ExecReload"))
+	}
+}
+
+// TestSocketUnit holds the socket unit against the default listener.
+func TestSocketUnit(t *testing.T) {
+	lines := sampleLines(t, "xoauth2-proxy.socket")
+	checkCommented(t, lines, func(line string) bool {
+		return line != "" && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "[")
+	})
+	want := []string{
+		"ListenStream=" + newDefaults().Server.Listeners[0].Address, "FileDescriptorName=clients", "Service=xoauth2-proxy.service",
+	}
+	for _, line := range want {
+		if !slices.Contains(lines, line) {
+			t.Errorf("%s is not set", line)
+		}
 	}
 }
 

@@ -37,7 +37,7 @@ func draftOf(s Settings) *draft {
 // defaults has the default of every setting but listeners and providers.
 func defaults() Settings {
 	return Settings{
-		Server:     Server{Config: server.DefaultConfig(), DrainTimeout: 30 * time.Second},
+		Server:     Server{Config: server.DefaultConfig(), EvictOver: 30 * time.Second, DrainTimeout: 30 * time.Second},
 		Upstream:   Upstream{Config: upstream.DefaultConfig(), BindSourceIP: true, OnLoops: true},
 		OAuth:      OAuth{Config: oauth.DefaultConfig()},
 		Admin:      Admin{Config: admin.DefaultConfig()},

@@ -67,6 +67,8 @@ var serverKeys = []keyfile.Key[draft]{
 		`password of all accounts on listeners with passwords "shared": an argon2id or bcrypt hash, or plain text, which CRAM-MD5 needs; default none`)),
 	keyfile.Set("server.shutdown_delay", keyfile.Duration(0, accountkeys.MaxTimeout), func(d *draft) *time.Duration { return &d.settings.Server.ShutdownDelay },
 		`time after SIGTERM in which /ready is 503 and new connections are still taken, for a load balancer to see it; default "0s"; keep TimeoutStopSec of the service above it and server.drain_timeout together`),
+	keyfile.Set("server.evict_over", keyfile.Duration(0, accountkeys.MaxTimeout), func(d *draft) *time.Duration { return &d.settings.Server.EvictOver },
+		`time after an upgrade over which the old process ends its sessions, each between two messages; until it has passed, "upgrade --back" returns to that process, and it goes on by itself if the new one ends; default "30s"`),
 	keyfile.Set("server.drain_timeout", keyfile.Duration(0, accountkeys.MaxTimeout), func(d *draft) *time.Duration { return &d.settings.Server.DrainTimeout },
 		`time for running messages to finish after SIGTERM; default "30s"; keep TimeoutStopSec of the service above it`),
 }

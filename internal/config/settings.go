@@ -73,6 +73,9 @@ type Server struct {
 	// ShutdownDelay is how long new connections are taken after SIGTERM, while /ready
 	// says that the proxy drains. Default: 0.
 	ShutdownDelay time.Duration
+	// EvictOver is how long a process that was upgraded goes on: it ends its sessions one
+	// after the other, and can begin again. The drain follows. Default: 30 s.
+	EvictOver time.Duration
 	// DrainTimeout is how long running transactions may take after SIGTERM.
 	// Default: 30 s.
 	DrainTimeout time.Duration

@@ -10,6 +10,7 @@ import (
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/forecast"
+	"xoauth2-proxy/internal/handover"
 	"xoauth2-proxy/internal/hint"
 	"xoauth2-proxy/internal/quota"
 	"xoauth2-proxy/internal/tokenstore"
@@ -58,7 +59,7 @@ type Parts struct {
 	Settings func() *config.Settings // in force
 	Accounts *account.Store
 	Tokens   *oauth.Manager
-	Counts   *quota.Store // nil: counts of the day are in memory only
+	Counts   *handover.Counts // nil: counts of the day are in memory only
 }
 
 // Forecast returns what ends while the proxy runs. It may read the token store.
@@ -80,7 +81,7 @@ func (p *Parts) Forecast(now time.Time) forecast.Forecast {
 	} else {
 		counts := make(hourCounts)
 		for _, mailbox := range p.Counts.Accounts() {
-			p.Counts.Load(mailbox, func(hour int64, messages, recipients uint32) {
+			p.Counts.Each(mailbox, func(hour int64, messages, recipients uint32) {
 				counts.add(mailbox, hour, messages, recipients)
 			})
 		}
