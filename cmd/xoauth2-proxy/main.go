@@ -43,6 +43,7 @@ type cli struct {
 	Explain   explainCmd   `cmd:"" help:"Say what a hint of the log, a record or an answer means, and what to do."`
 	Demo      demoCmd      `cmd:"" help:"Run the proxy together with a sandbox provider: nothing leaves this machine."`
 	Sandbox   sandboxCmd   `cmd:"" help:"Run a sandbox provider: SMTP submission and OAuth2 like Gmail and Microsoft 365, on loopback."`
+	Upgrade   upgradeCmd   `cmd:"" help:"Replace the running proxy by a new process of the installed program; no connection is refused."`
 	Version   versionCmd   `cmd:"" help:"Say which version this is."`
 }
 

@@ -23,6 +23,8 @@ func TestMain(m *testing.M) {
 	case "":
 	case "panic":
 		panicWithAll(os.Args[1], os.Args[2])
+	case "kill":
+		os.Exit(serveAndKill(os.Args[3], os.Args[5]))
 	case "hang":
 		os.Exit(serveAndHang(os.Args[3], os.Args[5]))
 	default:

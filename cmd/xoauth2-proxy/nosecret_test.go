@@ -170,6 +170,7 @@ func TestNoSecretFromAnyCommand(t *testing.T) {
 		"restore":         {{dir + "/archive"}, {dir + "/archive", "--with-key"}, {broken}},
 		"forecast":        {nil, {"--json", "--all"}, {"--csv"}},
 		"nodes":           {nil, {"--json"}, {"--csv"}},
+		"upgrade":         {nil, {"--back", "--timeout", "1s"}},
 		"report":          {{dir}, {dir + "/*", "--json", "--by", "account,class,hint"}, {typed, f.Accounts, f.Config, "--find", "user@gmail.com"}},
 		"move":            {{"--to-config", f.Config, "--to-accounts", f.Accounts}, {"--to-config", broken, "--to-accounts", dir + "/none"}},
 	}

@@ -60,6 +60,7 @@ var Commands = []Command{
 	{"explain", "the catalogue has nothing like that", nil},
 	{"demo", "it could not start or go on", []int{Cut, Config}},
 	{"sandbox", "it could not start or go on", []int{Config}},
+	{"upgrade", "nothing has changed, the running process goes on", []int{Config}},
 	{"version", "", nil},
 }
 
