@@ -106,22 +106,24 @@ func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (er
 		tokens.Store = p.kept
 	}
 	tokens.Watch = p.watch
-	toProviders := s.Upstream.Config
-	p.turn.share(&tokens, &toProviders)
 	if err := tokens.Validate(); err != nil {
 		return err
 	}
 	if p.sharing, err = sharing.Open(s.Share, o.Version, tokens, store.Load, log.Named("share"), set); err != nil {
 		return err
 	}
-	tokens.Share = p.sharing.Sharer()
+	toProviders := s.Upstream.Config
+	if p.sharing != nil { // with all processes, those of an upgrade included
+		tokens.Share, toProviders.Share = p.sharing.Sharer(), p.sharing.Pool()
+	} else {
+		p.turn.share(&tokens, &toProviders)
+	}
 	p.tokens = oauth.New(tokens, log.Named("oauth"), set)
 	p.tokens.Retain(o.Accounts)
 	if p.quota, err = openQuota(s, log, o.Accounts); err != nil {
 		return err
 	}
-	toProviders := s.Upstream.Config
-	toProviders.Watch, toProviders.CountByAccount, toProviders.Share = p.watch, s.Admin.AccountMetrics, p.sharing.Pool()
+	toProviders.Watch, toProviders.CountByAccount = p.watch, s.Admin.AccountMetrics
 	if p.quota != nil {
 		toProviders.Quota = p.quota
 	}

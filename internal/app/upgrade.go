@@ -43,7 +43,7 @@ func newTurn(o *Options, p *Proxy) *turn {
 	if o.Signals != nil {
 		t.signal = o.Signals.end
 	}
-	if o.Upgrade != nil || o.Replaces != nil {
+	if (o.Upgrade != nil || o.Replaces != nil) && o.Settings.Share.URL == "" { // else the store has both
 		t.giver.Sharing = &peer.Sharing{Switch: peer.NewSwitch(), Name: "upgrade", Version: o.Version, Log: p.log}
 		t.claims = &succession.Claims{Sharing: t.giver.Sharing}
 	}

@@ -48,9 +48,7 @@ var Meanings = map[string]Meaning{
 		"no directory for the socket can be written", "set admin.socket or state_dir, or correct the permissions"},
 
 	// internal/app
-	"cannot keep the state file: after a crash it is not known how many records are missing":         {"the accounting log's state file cannot be renamed in an upgrade", "look at error"},
 	"cannot close the store of the shared limits":                                                    {"a store of an upgrade did not close", ""},
-	"a file of the accounting log keeps its name":                                                    {"the file of a process that was replaced cannot be renamed; it is read under that name", "look at error"},
 	"upgrade: starting the new process":                                                              {"an operator asked for an upgrade, and this process starts a new one by the path that it was started by", ""},
 	"upgrade: the new process accepts":                                                               {"the new process has the stores and the listening sockets; this one ends its sessions", ""},
 	"upgrade: nothing has changed":                                                                   {"the new process did not come to accept; this one goes on with all that it had", "look at error, correct what it says, and upgrade again"},

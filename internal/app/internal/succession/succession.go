@@ -31,8 +31,12 @@ type Running struct {
 }
 
 // Give implements upgrade.Giver. A refresh of a token that runs ends first: it does not know of
-// the other process.
+// the other process. Without Claims it knows: the store of the shared limits has the claims of
+// both.
 func (r *Running) Give(ctx context.Context, to *net.UnixConn) error {
+	if r.Claims == nil {
+		return r.Giver.Give(ctx, to)
+	}
 	defer r.Claims.Go()
 	if err := r.Claims.Hold(ctx); err != nil {
 		return err
