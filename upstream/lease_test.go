@@ -355,9 +355,11 @@ func TestRecipientsNeedPermits(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			first := openGrant(3)
-			first.free[share.RecipientsPerDay] = tt.free
+			first.free[share.RecipientsPerDay] = tt.free + 1
 			f, p := leased(t, first, func(s *setup) { s.limits.RecipientsPerDay = 30 })
 			a := f.accounts[0]
+			f.sendOK(a, "leaves a connection that is parked\r\n")
+			f.until(func() bool { return f.state(a).Parked == 1 })
 			tx, c := f.envelope(a, "a@x.test", "b@x.test")
 			tx.FirstAnswered = false
 			if err := f.trySubmit(tx); err != nil {
@@ -401,7 +403,7 @@ func TestRecipientsNeedPermits(t *testing.T) {
 			}
 			testkit.Eventually(t, fmt.Sprintf("%d recipients that count", n), func() bool {
 				used, counted := b.permits()
-				return used == [share.NumKinds]int{} && counted[share.RecipientsPerDay] == n
+				return used == [share.NumKinds]int{} && counted[share.RecipientsPerDay] == n+1
 			})
 		})
 	}
