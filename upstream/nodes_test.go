@@ -102,7 +102,9 @@ func TestDemandForBusyConnections(t *testing.T) {
 	one, two := newNodes(t, func(s *setup) { s.limits.MaxConnections = 2 })
 	h := newScript(t, func(c *tls.Conn, _, _ int64) bool { return say(c, threeReplies) })
 	a := h.account(one.accounts[0])
-	inUse(t, a)
+	if _, err := account.NewSnapshot([]*account.Account{a}); err != nil { // computes what both use
+		t.Fatal(err)
+	}
 	stop := make(chan struct{})
 	var busy sync.WaitGroup
 	sent := make(chan struct{}, 1)
