@@ -32,7 +32,8 @@ func (l *Ledger) Order(ctx context.Context, o share.Order) error {
 		o.State = last.State
 	}
 	switch {
-	case known && o.Node == last.Node && o.At.UnixMilli() == last.At.UnixMilli() && o.State == last.State && o.Release == last.Release:
+	case known && o.Node == last.Node && o.At.UnixMilli() == last.At.UnixMilli() &&
+		o.State == last.State && o.Release == last.Release:
 		return nil
 	case stops(last.State) && !stops(o.State) && last.Number > o.Seen:
 		l.events.tell(share.Event{Kind: share.Ordered, Key: o.AccountID, Order: last})
@@ -63,7 +64,9 @@ func (l *Ledger) Announce(ctx context.Context, i share.Info) error {
 		return err
 	}
 	defer l.mu.Unlock()
-	maps.DeleteFunc(l.nodes, func(_ share.Node, o share.Info) bool { return now-o.Seen.UnixMilli() >= shown.Milliseconds() })
+	maps.DeleteFunc(l.nodes, func(_ share.Node, o share.Info) bool {
+		return now-o.Seen.UnixMilli() >= shown.Milliseconds()
+	})
 	for n, o := range l.nodes {
 		if n != i.Node && now-o.Seen.UnixMilli() < ttl && (o.KeyCheck != i.KeyCheck || o.Protocol != i.Protocol) {
 			return share.ErrForeign

@@ -46,7 +46,8 @@ func (c Calls) Run(clock *Clock, store Target) error {
 
 // pass lets some time pass.
 func (c *Calls) pass() {
-	most := []time.Duration{0, 10 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond, time.Second, 5 * time.Second}
+	const ms = time.Millisecond
+	most := []time.Duration{0, 10 * ms, 300 * ms, 300 * ms, time.Second, 5 * time.Second}
 	d := most[c.IntN(len(most))]
 	switch c.IntN(300) {
 	case 0:
@@ -118,7 +119,8 @@ func (c *Calls) fence() uint64 {
 
 func (c *Calls) order(n share.Node) share.Order {
 	states := []share.State{"", "active", "paused", "draining"}
-	o := share.Order{AccountID: c.name("account"), State: states[c.IntN(len(states))], Node: n.Name, At: c.clock.now.Truncate(time.Second)}
+	o := share.Order{AccountID: c.name("account"), State: states[c.IntN(len(states))], Node: n.Name}
+	o.At = c.clock.now.Truncate(time.Second)
 	o.Release = c.IntN(5) == 0
 	if c.IntN(2) == 0 {
 		o.Seen = uint64(c.clock.now.UnixMilli())

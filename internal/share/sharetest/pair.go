@@ -28,7 +28,7 @@ type Pair struct {
 func differ(call string, asked any, first, other any, err, otherErr error) error {
 	switch {
 	case (err == nil) != (otherErr == nil), errors.Is(err, share.ErrForeign) != errors.Is(otherErr, share.ErrForeign):
-		return fmt.Errorf("%w: %s(%+v): error %v, and %v", ErrDiffer, call, asked, err, otherErr)
+		return fmt.Errorf("%w: %s(%+v): error %s, and %s", ErrDiffer, call, asked, fmt.Sprint(err), fmt.Sprint(otherErr))
 	case err == nil && !reflect.DeepEqual(first, other):
 		return fmt.Errorf("%w: %s(%+v): %+v, and %+v", ErrDiffer, call, asked, first, other)
 	}
