@@ -133,6 +133,11 @@ func (s *sim) send(n *node, r share.Report) {
 			return
 		}
 		if !a.Grants[0].Stale && !sent.Before(s.reset) {
+			if s.excused(n) { // what is one too many then, stays so until it is closed
+				for _, c := range n.conns {
+					c.excused = true
+				}
+			}
 			n.executed = s.epoch
 		}
 		s.carry(n, func() { n.do(func() { n.answer(a.Grants[0]) }) })
