@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -54,7 +55,13 @@ func (f *fakeAPI) Order(email string, o Order) (*Hold, error) {
 		return nil, f.saveErr
 	}
 	f.hang(email)
+	if o == Resume && strings.HasPrefix(email, "crossed") {
+		return nil, fmt.Errorf("%w: the account is paused", ErrCrossed)
+	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	if strings.HasPrefix(email, "untold") {
+		return &Hold{State: "paused", Since: &at, Untold: true}, nil
+	}
 	return map[Order]*Hold{Pause: {State: "paused", Since: &at}, Drain: {State: "draining", Since: &at}, Resume: {State: "active"}}[o], nil
 }
 

@@ -212,6 +212,8 @@ var exchanges = []exchange{
 	{route: "POST /admin/upgrade", path: "/admin/upgrade?timeout=2h", status: 400},
 	{route: "POST /admin/upgrade", path: "/admin/upgrade?back=true", status: 409},
 	{route: "POST /admin/upgrade", path: "/admin/upgrade?timeout=1s", status: 422},
+	{route: "POST /admin/accounts/{email}/pause", path: "/admin/accounts/untold@a.test/pause", status: 200, emails: []string{"untold@a.test"}},
+	{route: "POST /admin/accounts/{email}/resume", path: "/admin/accounts/crossed@a.test/resume", status: 409, emails: []string{"crossed@a.test"}},
 	{route: "GET /admin/log/level", status: 200},
 	{route: "PUT /admin/log/level", status: 200, body: `{"level":"debug"}`},
 	{route: "PUT /admin/log/level", status: 400, body: `{"level":"loud"}`},
