@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/admin"
+	"xoauth2-proxy/internal/app/internal/succession"
 	"xoauth2-proxy/internal/control"
 	"xoauth2-proxy/internal/forecast"
 	"xoauth2-proxy/internal/outlook"
@@ -30,7 +32,7 @@ type adminAPI struct {
 	verifier *upstream.Verifier
 	outlook  *outlook.Parts
 	nodes    roster.Source // nil: the proxy shares nothing
-	turn     *turn
+	turn     *succession.Turn
 	level    zap.AtomicLevel
 
 	version, revision string // of the program
@@ -133,6 +135,11 @@ func (a *adminAPI) Info() admin.Info {
 
 // Forecast implements admin.API.
 func (a *adminAPI) Forecast() forecast.Forecast { return a.outlook.Forecast(time.Now()) }
+
+// Upgrade implements admin.API.
+func (a *adminAPI) Upgrade(ctx context.Context, how admin.Upgrade) (*admin.Upgraded, error) {
+	return a.turn.Upgrade(ctx, how)
+}
 
 // Reload implements admin.API.
 func (a *adminAPI) Reload(acceptRemovals bool) (*admin.Reloaded, error) {

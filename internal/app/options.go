@@ -8,6 +8,7 @@ import (
 
 	"xoauth2-proxy/internal/account"
 	"xoauth2-proxy/internal/accountfile"
+	"xoauth2-proxy/internal/app/internal/succession"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/keyfile"
 	"xoauth2-proxy/internal/upgrade"
@@ -47,4 +48,13 @@ type Options struct {
 	Ended context.Context
 	// Version and Revision of the program, for the admin API and the metrics.
 	Version, Revision string
+}
+
+// succession has what a proxy needs to replace another process, or to be replaced by one.
+func (o *Options) succession() succession.Config {
+	c := succession.Config{Settings: o.Settings, Version: o.Version, Upgrade: o.Upgrade, Replaces: o.Replaces, Ended: o.Ended, Log: o.Log}
+	if o.Signals != nil {
+		c.End = o.Signals.end
+	}
+	return c
 }

@@ -15,6 +15,7 @@ import (
 	"xoauth2-proxy/internal/accounting"
 	"xoauth2-proxy/internal/admin"
 	"xoauth2-proxy/internal/app/internal/sharing"
+	"xoauth2-proxy/internal/app/internal/succession"
 	"xoauth2-proxy/internal/control"
 	"xoauth2-proxy/internal/handover"
 	"xoauth2-proxy/internal/outlook"
@@ -42,7 +43,7 @@ type Proxy struct {
 	admin      *admin.Server
 	live       *reloader
 	service    *systemd.Service
-	turn       *turn // the processes before and after this one
+	turn       *succession.Turn // the processes before and after this one
 
 	leaving  atomic.Bool            // connections are still taken, but not for long
 	stopping atomic.Pointer[string] // the step that Stop is at
@@ -63,13 +64,13 @@ func Start(o Options) (_ *Proxy, err error) {
 	if p.live.service = p.service; o.Upgrade != nil {
 		o.Upgrade.MainIs = p.service.MainIs
 	}
-	p.turn = newTurn(&o, p)
+	p.turn = succession.New(o.succession())
 	defer func() {
 		if err != nil {
 			p.abandon()
 		}
 	}()
-	if err := p.turn.await(); err != nil {
+	if err := p.turn.Await(); err != nil {
 		return nil, err
 	}
 	if err := p.assemble(&o, store, set); err != nil {
@@ -81,7 +82,7 @@ func Start(o Options) (_ *Proxy, err error) {
 	if err := p.server.Start(); err != nil {
 		return nil, err
 	}
-	if err := p.turn.begin(); err != nil {
+	if err := p.turn.Begin(); err != nil {
 		_ = p.server.Shutdown(context.Background()) // it has no session
 		return nil, err
 	}
@@ -116,7 +117,7 @@ func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (er
 	if p.sharing != nil { // with all processes, those of an upgrade included
 		tokens.Share, toProviders.Share = p.sharing.Sharer(), p.sharing.Pool()
 	} else {
-		p.turn.share(&tokens, &toProviders)
+		p.turn.Share(&tokens, &toProviders)
 	}
 	p.tokens = oauth.New(tokens, log.Named("oauth"), set)
 	p.tokens.Retain(o.Accounts)
@@ -140,7 +141,7 @@ func (p *Proxy) assemble(o *Options, store *account.Store, set *metrics.Set) (er
 	}
 	clients.TLS = p.live.certificate.config()
 	operators := adminConfig(o)
-	if err := p.turn.inherit(&clients, &operators); err != nil {
+	if err := p.turn.Inherit(&clients, &operators); err != nil {
 		return err
 	}
 	if p.server, err = server.New(clients, store, serverTokens{p.tokens}, p.relay, log.Named("server"), set); err != nil {
@@ -174,6 +175,10 @@ func (p *Proxy) serveAPI(o *Options, store *account.Store, set *metrics.Set) err
 		verifier: verifier, level: o.Level, version: o.Version, revision: o.Revision, nodes: p.sharing.Source(),
 		outlook: &outlook.Parts{Settings: p.live.inForce, Accounts: store, Tokens: p.tokens, Counts: p.quota},
 	}
+	p.turn.Has(succession.Parts{
+		Stores:     handover.Stores{Tokens: p.kept, Counts: p.quota, Orders: p.orders, Accounting: p.accounting},
+		OrdersPath: ordersFile(o.Settings), Server: p.server, Admin: p.admin,
+	})
 	p.admin.HandleAPI(api)
 	p.admin.HandleAccountMetrics(newAccountMetrics(api).write)
 	(&stateCounts{api: api}).register(set)
@@ -225,7 +230,7 @@ func (p *Proxy) Stop(ctx context.Context) (cut int64) {
 	}
 	p.step("stopping the loops")
 	p.server.Stop()
-	p.turn.finish(grace)
+	p.turn.Finish(grace)
 	p.step("closing the accounting log")
 	p.closeAccounting()
 	p.step("closing the quota store")
@@ -236,7 +241,7 @@ func (p *Proxy) Stop(ctx context.Context) (cut int64) {
 	if err := p.admin.Close(grace); err != nil {
 		p.log.Warn("closing the admin listener", zap.Error(err))
 	}
-	p.turn.end()
+	p.turn.End()
 	p.quiet()
 	p.watch.Close()
 	return cut

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"xoauth2-proxy/internal/app/internal/succession"
 	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/loop"
 )
@@ -51,9 +52,10 @@ func Run(o Options, started func(*Proxy), cut func()) error {
 		started(p)
 	}
 	p.service.Ready()
-	sig := p.turn.wait(end)
-	p.turn.leave()
-	if delay := s.Server.ShutdownDelay; delay > 0 && sig != upgraded {
+	sig := p.turn.Wait(end.first)
+	p.turn.Leave()
+	p.service.Stopping()
+	if delay := s.Server.ShutdownDelay; delay > 0 && sig != succession.Upgraded {
 		p.leave(delay, sig, end.second)
 	}
 	return drain(p, end, sig, s.Server.DrainTimeout)

@@ -77,9 +77,9 @@ func (r *Running) AcceptAgain() {
 // Share implements upgrade.Running.
 func (r *Running) Share(memory bool) { ShareMemory(memory) }
 
-// Inherit has the server and the admin server use the sockets of the old process, and accept
+// inherit has the server and the admin server use the sockets of the old process, and accept
 // nothing before they are resumed.
-func Inherit(n *upgrade.New, clients *server.Config, operators *admin.Config) error {
+func inherit(n *upgrade.New, clients *server.Config, operators *admin.Config) error {
 	clients.Passed, clients.Paused = new(loop.Passed), true
 	operators.Inherited, operators.Paused = make(map[string]net.Listener), true
 	for i, s := range n.Sockets {

@@ -1,4 +1,4 @@
-package app
+package succession
 
 import (
 	"cmp"
@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"xoauth2-proxy/internal/admin"
-	"xoauth2-proxy/internal/app/internal/succession"
+	"xoauth2-proxy/internal/config"
 	"xoauth2-proxy/internal/handover"
 	"xoauth2-proxy/internal/share/peer"
 	"xoauth2-proxy/internal/systemd"
@@ -21,61 +21,79 @@ import (
 	"xoauth2-proxy/upstream"
 )
 
-// turn is the proxy of this process, between that of the process that it replaces and that of
+// Turn is the proxy of this process, between that of the process that it replaces and that of
 // the one that replaces it. Either may be missing.
-type turn struct {
-	p      *Proxy
-	o      *Options
-	ctx    context.Context // ends when the process is told to end
+type Turn struct {
+	c      Config
+	parts  Parts
 	taker  *handover.Taker // nil: it replaces none
 	giver  *handover.Giver
-	claims *succession.Claims // nil: no process replaces this one, or is replaced by it
+	claims *Claims            // nil: no process replaces this one, or is replaced by it
 	next   *upgrade.Successor // nil: it is not replaced
-	signal chan<- os.Signal   // ends the process
 	parent int                // the process that this one replaces, if it does
 }
 
-func newTurn(o *Options, p *Proxy) *turn {
-	t := &turn{p: p, o: o, ctx: o.Ended, giver: &handover.Giver{}, parent: os.Getppid()}
-	if t.ctx == nil {
-		t.ctx = context.Background()
+// Config is what a Turn is made from.
+type Config struct {
+	Settings *config.Settings
+	Version  string       // of the program
+	Upgrade  *upgrade.Old // nil: no one can ask for another process
+	Replaces *upgrade.New // nil: it replaces none
+	// Ended ends when the process is told to end. Nil: it is not told.
+	Ended context.Context
+	// End takes a signal that ends the process. Nil: it is not ended by a signal.
+	End chan<- os.Signal
+	Log *zap.Logger
+}
+
+// Parts are what a Turn needs of a proxy that has all parts.
+type Parts struct {
+	// Stores are those of the proxy; Sharing is the Turn's own.
+	handover.Stores
+	OrdersPath string // the file that the orders are kept in; "": they are in memory only
+	Server     *server.Server
+	Admin      *admin.Server
+}
+
+// New returns the turn of a proxy that has no parts yet.
+func New(c Config) *Turn {
+	if c.Ended == nil {
+		c.Ended = context.Background()
 	}
-	if o.Signals != nil {
-		t.signal = o.Signals.end
-	}
-	if (o.Upgrade != nil || o.Replaces != nil) && o.Settings.Share.URL == "" { // else the store has both
-		t.giver.Sharing = &peer.Sharing{Switch: peer.NewSwitch(), Name: "upgrade", Version: o.Version, Log: p.log}
-		t.claims = &succession.Claims{Sharing: t.giver.Sharing}
+	t := &Turn{c: c, giver: &handover.Giver{}, parent: os.Getppid()}
+	if (c.Upgrade != nil || c.Replaces != nil) && c.Settings.Share.URL == "" { // else the store has both
+		t.giver.Sharing = &peer.Sharing{Switch: peer.NewSwitch(), Name: "upgrade", Version: c.Version, Log: c.Log}
+		t.claims = &Claims{Sharing: t.giver.Sharing}
 	}
 	return t
 }
 
-// share has the parts share with the processes before and after this one.
-func (t *turn) share(tokens *oauth.Config, toProviders *upstream.Config) {
+// Share has the parts share with the processes before and after this one.
+func (t *Turn) Share(tokens *oauth.Config, toProviders *upstream.Config) {
 	if t.claims == nil {
 		return
 	}
 	t.claims.Kept, t.claims.TTL = tokens.Store, tokens.ClaimTTL()
 	tokens.Share, toProviders.Share = t.claims, t.giver.Sharing.Switch
-	if t.o.Replaces != nil {
+	if t.c.Replaces != nil {
 		t.claims.Shares()
 	}
 }
 
-// await waits until the stores may be opened.
-func (t *turn) await() error {
-	n := t.o.Replaces
+// Await waits until the stores may be opened.
+func (t *Turn) Await() error {
+	n := t.c.Replaces
 	if n == nil {
 		return nil
 	}
-	succession.ShareMemory(true)
+	ShareMemory(true)
 	t.step("its files are read")
-	if err := n.Prepared(t.ctx, t.o.Version); err != nil {
+	if err := n.Prepared(t.c.Ended, t.c.Version); err != nil {
 		return err
 	}
 	t.step("it may take the stores")
-	t.taker = handover.NewTaker(n.Stores, t.o.Settings.Secrets.Key)
-	if err := t.taker.Await(t.ctx); err != nil {
+	t.taker = handover.NewTaker(n.Stores, t.c.Settings.Secrets.Key)
+	if err := t.taker.Await(t.c.Ended); err != nil {
 		return err
 	}
 	t.step("it opens the stores")
@@ -83,61 +101,65 @@ func (t *turn) await() error {
 }
 
 // step logs how far this process is in replacing another one.
-func (t *turn) step(at string) {
-	t.p.log.Info("upgrade: this process replaces another one", zap.String("step", at), zap.Int("replaces", t.parent))
+func (t *Turn) step(at string) {
+	t.c.Log.Info("upgrade: this process replaces another one", zap.String("step", at), zap.Int("replaces", t.parent))
 }
 
-// inherit has the servers use the sockets of the process before.
-func (t *turn) inherit(clients *server.Config, operators *admin.Config) error {
-	if t.o.Replaces == nil {
+// Inherit has the servers use the sockets of the process before.
+func (t *Turn) Inherit(clients *server.Config, operators *admin.Config) error {
+	if t.c.Replaces == nil {
 		return nil
 	}
-	return succession.Inherit(t.o.Replaces, clients, operators)
+	return inherit(t.c.Replaces, clients, operators)
 }
 
-// begin accepts, when all parts have started.
-func (t *turn) begin() error {
-	p, n := t.p, t.o.Replaces
-	t.giver.Stores = handover.Stores{Tokens: p.kept, Counts: p.quota, Orders: p.orders, Accounting: p.accounting, Sharing: t.giver.Sharing}
-	t.giver.OrdersPath = ordersFile(t.o.Settings)
+// Has gives it the parts of the proxy, before operators can connect.
+func (t *Turn) Has(p Parts) {
+	p.Sharing = t.giver.Sharing
+	t.parts, t.giver.Stores, t.giver.OrdersPath = p, p.Stores, p.OrdersPath
+}
+
+// Begin accepts, when all parts have started.
+func (t *Turn) Begin() error {
+	n := t.c.Replaces
 	if n == nil {
 		return nil
 	}
 	t.step("its parts have started")
-	if err := t.taker.Opened(t.giver.Stores); err != nil {
+	if err := t.taker.Opened(t.parts.Stores); err != nil {
 		return err
 	}
 	t.step("it can serve")
-	if err := n.Ready(t.ctx); err != nil {
+	if err := n.Ready(t.c.Ended); err != nil {
 		return err
 	}
 	t.step("it may accept")
-	p.server.Resume()
-	p.admin.Resume()
+	t.parts.Server.Resume()
+	t.parts.Admin.Resume()
 	n.Accepting()
 	t.step("it accepts")
-	if t.o.Upgrade != nil {
-		t.o.Upgrade.Replaced(n)
+	if t.c.Upgrade != nil {
+		t.c.Upgrade.Replaced(n)
 	}
 	go func() {
 		<-n.Alone()
-		succession.ShareMemory(false)
-		p.log.Info("upgrade: the process before this one has ended", zap.Bool("it_said_all", t.taker.Whole()))
+		ShareMemory(false)
+		t.c.Log.Info("upgrade: the process before this one has ended", zap.Bool("it_said_all", t.taker.Whole()))
 	}()
 	return nil
 }
 
 // running is the proxy as an upgrade needs it.
-func (t *turn) running() upgrade.Running {
-	r := &succession.Running{Giver: t.giver, Claims: t.claims, Server: t.p.server, Admin: t.p.admin, Log: t.p.log}
-	for _, l := range t.o.Settings.Server.Listeners {
+func (t *Turn) running() upgrade.Running {
+	r := &Running{Giver: t.giver, Claims: t.claims, Server: t.parts.Server, Admin: t.parts.Admin, Log: t.c.Log}
+	for _, l := range t.c.Settings.Server.Listeners {
 		r.Addresses = append(r.Addresses, l.Address)
 	}
 	return r
 }
 
-// upgraded is the signal that ends a process which another one has replaced.
-const upgraded = upgradeSignal("upgrade")
+// Upgraded is the signal that ends a process which another one has replaced.
+const Upgraded = upgradeSignal("upgrade")
 
 type upgradeSignal string
 
@@ -145,33 +167,35 @@ type upgradeSignal string
 func (upgradeSignal) Signal()          {}
 func (s upgradeSignal) String() string { return string(s) }
 
-// wait returns the signal that ends the process.
-func (t *turn) wait(end *ending) os.Signal {
+// Wait returns the signal that ends the process, the first of signals. When another process
+// accepts, it ends the sessions, and sends Upgraded.
+func (t *Turn) Wait(signals <-chan os.Signal) os.Signal {
 	var replaced <-chan *upgrade.Successor
-	if t.o.Upgrade != nil {
-		replaced = t.o.Upgrade.Replacement()
+	if t.c.Upgrade != nil {
+		replaced = t.c.Upgrade.Replacement()
 	}
 	for {
 		select {
-		case sig := <-end.first:
+		case sig := <-signals:
 			return sig
 		case next := <-replaced:
-			t.giveWay(next, end)
+			t.giveWay(next)
 		}
 	}
 }
 
 // giveWay ends the sessions slowly, after another process accepts. It returns when the process
 // is to end, for which it sends the signal, or goes on.
-func (t *turn) giveWay(next *upgrade.Successor, end *ending) {
-	t.p.log.Info("upgrade: another process accepts, sessions end one after the other; a signal ends them at once",
-		zap.Int("pid", next.PID()), zap.Duration("over", t.o.Settings.Server.EvictOver))
-	t.p.server.Evict(t.o.Settings.Server.EvictOver)
-	over := time.NewTimer(t.o.Settings.Server.EvictOver)
-	defer over.Stop()
+func (t *Turn) giveWay(next *upgrade.Successor) {
+	over := t.c.Settings.Server.EvictOver
+	t.c.Log.Info("upgrade: another process accepts, sessions end one after the other; a signal ends them at once",
+		zap.Int("pid", next.PID()), zap.Duration("over", over))
+	t.parts.Server.Evict(over)
+	passed := time.NewTimer(over)
+	defer passed.Stop()
 	select {
-	case <-over.C:
-	case <-end.told.Done():
+	case <-passed.C:
+	case <-t.c.Ended.Done():
 	case <-next.Asks():
 		next.Resume()
 		return
@@ -183,35 +207,34 @@ func (t *turn) giveWay(next *upgrade.Successor, end *ending) {
 	t.next = next
 	next.Final()
 	select {
-	case t.signal <- upgraded:
+	case t.c.End <- Upgraded:
 	default: // it ends already
 	}
 }
 
-// leave is called when the process is told to end.
-func (t *turn) leave() {
-	if t.o.Upgrade != nil {
-		t.o.Upgrade.Stop()
+// Leave is called when the process is told to end.
+func (t *Turn) Leave() {
+	if t.c.Upgrade != nil {
+		t.c.Upgrade.Stop()
 	}
-	if n := t.o.Replaces; n != nil && t.next == nil {
+	if n := t.c.Replaces; n != nil && t.next == nil {
 		n.Leaving()
 	}
-	t.p.service.Stopping()
 }
 
-// finish hands over the last of what this process has counted and got, after the last session
+// Finish hands over the last of what this process has counted and got, after the last session
 // and the last connection.
-func (t *turn) finish(ctx context.Context) {
+func (t *Turn) Finish(ctx context.Context) {
 	if t.next == nil {
 		return
 	}
 	if err := t.giver.Finish(ctx); err != nil {
-		t.p.log.Error("upgrade: the other process does not have all", zap.Error(err))
+		t.c.Log.Error("upgrade: the other process does not have all", zap.Error(err))
 	}
 }
 
-// end ends what is with the other processes, last of all.
-func (t *turn) end() {
+// End ends what is with the other processes, last of all.
+func (t *Turn) End() {
 	if t.taker != nil {
 		_ = t.taker.Close()
 	}
@@ -223,16 +246,16 @@ func (t *turn) end() {
 	}
 }
 
-// Upgrade implements admin.API.
-func (a *adminAPI) Upgrade(ctx context.Context, how admin.Upgrade) (*admin.Upgraded, error) {
-	old := a.turn.o.Upgrade
+// Upgrade replaces this process by another one, as the admin API asks for it.
+func (t *Turn) Upgrade(ctx context.Context, how admin.Upgrade) (*admin.Upgraded, error) {
+	old := t.c.Upgrade
 	switch {
 	case old == nil:
 		return nil, errors.New("this process cannot be replaced: only the command serve can")
 	case systemd.Supervised():
 		return nil, errors.New("systemd does not listen to this process, and would end both when it ends: the unit needs Type=notify and NotifyAccess=all")
 	}
-	done, err := old.Upgrade(ctx, a.turn.running(), how.Back, cmp.Or(how.Timeout, upgrade.DefaultTimeout))
+	done, err := old.Upgrade(ctx, t.running(), how.Back, cmp.Or(how.Timeout, upgrade.DefaultTimeout))
 	if errors.Is(err, upgrade.ErrRunning) || errors.Is(err, upgrade.ErrDraining) {
 		err = fmt.Errorf("%w: %w", admin.ErrConflict, err)
 	}
@@ -240,5 +263,5 @@ func (a *adminAPI) Upgrade(ctx context.Context, how admin.Upgrade) (*admin.Upgra
 		return nil, err
 	}
 	return &admin.Upgraded{PID: done.PID, Version: done.Version, Program: done.Program, Replaced: os.Getpid(),
-		EndsSessions: int(a.turn.o.Settings.Server.EvictOver.Seconds())}, nil
+		EndsSessions: int(t.c.Settings.Server.EvictOver.Seconds())}, nil
 }
