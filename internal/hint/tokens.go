@@ -100,7 +100,7 @@ var tokenEntries = map[ID]entry{
 	FlowUnknown: {"flow-unknown", "the proxy does not have the account's oauth_flow", "check the flow of the account", "oauth_flow: refresh_token, client_credentials, service_account or external."},
 	TokenShareAway: {"token-share-away", "the store that several proxies share does not answer: another proxy may be refreshing the token, and two refreshes could end it",
 		"bring the store of the shared limits back; access tokens that are at hand are used until they end",
-		"share.redis in config.json; `redis-cli -u URL PING`. Mail goes on by itself when the store answers."},
+		"share.url in config.json; `redis-cli -u URL PING`. Mail goes on by itself when the store answers."},
 	TokenStoreUnreadable: {"token-store-unreadable", "the token store, which has the account's newest refresh token, cannot be read", "the newest refresh token of the account is in it: see the log, then restart the proxy", "oauth.token_store; `xoauth2-proxy check` says whether it opens."},
 	TooManyMailboxes:     {"too-many-mailboxes", "the catch-all account has as many mailboxes in use as it may have", "try again in some minutes, or raise oauth.max_mailboxes", ""},
 	AccountChanged:       {"account-changed", "the account was removed, or its credentials changed, while its token was asked for", "log in again", ""},
