@@ -48,7 +48,6 @@ var Meanings = map[string]Meaning{
 		"no directory for the socket can be written", "set admin.socket or state_dir, or correct the permissions"},
 
 	// internal/app
-	"cannot close the store of the shared limits":                                                    {"a store of an upgrade did not close", ""},
 	"upgrade: starting the new process":                                                              {"an operator asked for an upgrade, and this process starts a new one by the path that it was started by", ""},
 	"upgrade: the new process accepts":                                                               {"the new process has the stores and the listening sockets; this one ends its sessions", ""},
 	"upgrade: nothing has changed":                                                                   {"the new process did not come to accept; this one goes on with all that it had", "look at error, correct what it says, and upgrade again"},
