@@ -45,6 +45,13 @@ type Command struct {
 // perAccount is the connections of each account: as many as Microsoft 365 allows.
 const perAccount = 3
 
+// An old process ends its sessions over evictOver and its messages within drain: it has to have
+// ended before the next upgrade.
+const (
+	evictOver = 2 * time.Second
+	drain     = 5 * time.Second
+)
+
 // tail is how long the load goes on after the last upgrade.
 const tail = 10 * time.Second
 
@@ -75,7 +82,7 @@ type result struct {
 // run puts the load on a proxy and has it replaced meanwhile.
 func (o *Command) run(b *lab.Bench) *result {
 	s := b.NewStand(lab.Sandbox{Accounts: o.Accounts, Preset: "gmail", Latency: o.Pace}, lab.Setup{Connections: perAccount,
-		Sections: map[string]any{"server": map[string]any{"drain_timeout": "5s"}, "log": map[string]any{"level": "error"}}})
+		Sections: map[string]any{"server": map[string]any{"evict_over": evictOver.String(), "drain_timeout": drain.String()}, "log": map[string]any{"level": "error"}}})
 	defer s.Stop()
 	r := &result{}
 	done := make(chan error, 1)
@@ -91,13 +98,17 @@ func (o *Command) run(b *lab.Bench) *result {
 	for range o.Upgrades {
 		next = next.Add(o.Every)
 		time.Sleep(time.Until(next))
-		start := time.Now()
+		start, old := time.Now(), pid
 		if o.By == "restart" {
 			s.Restart()
+			pid = s.PID()
 		} else {
-			pid = upgrade(b, s.Proxy, pid)
+			pid = upgrade(b, s.Proxy, old)
 		}
 		r.took = append(r.took, time.Since(start).Seconds())
+		if !awaitEnd(old, evictOver+2*drain) {
+			lab.Failf("process %d has not ended after it was replaced", old)
+		}
 	}
 	lab.Check(<-done)
 	lab.Check(json.Unmarshal(lab.Get(s.Sandbox.API+"/peaks"), &r.peaks))
@@ -123,12 +134,20 @@ func upgrade(b *lab.Bench, p *lab.Proxy, old int) (pid int) {
 func end(pid int) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		_ = syscall.Kill(pid, signal) // it may have ended
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-			if hasEnded(pid) {
-				return
-			}
+		if awaitEnd(pid, 10*time.Second) {
+			return
 		}
 	}
+}
+
+// awaitEnd waits until a process has ended, and reports whether it has.
+func awaitEnd(pid int, patience time.Duration) bool {
+	for deadline := time.Now().Add(patience); !hasEnded(pid); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
 }
 
 // hasEnded reports whether there is no such process any more, or only what its parent has not
