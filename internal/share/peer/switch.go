@@ -34,6 +34,7 @@ func (s *Switch) Join(key string, changed func()) share.Mailbox {
 	defer s.mu.Unlock()
 	b := &box{of: s, key: key, changed: changed, counts: s.counts(key)}
 	b.counts.boxes++
+	b.unlimited.Store(1<<share.NumKinds - 1) // until there is a limit
 	s.boxes[key] = b
 	if s.pool != nil {
 		b.real = s.pool.Join(key, changed)
@@ -166,6 +167,9 @@ type box struct {
 	*counts
 
 	free atomic.Bool // alone, and nothing bounds it
+	// unlimited has a bit for each kind that has no limit, and of which nothing is counted
+	// therefore while free. Messages are counted if any of their kinds has a limit.
+	unlimited atomic.Uint32
 
 	lot              sync.Mutex    // guards what follows; before counts.mu
 	real             share.Mailbox // nil: alone
