@@ -25,6 +25,7 @@ import (
 // the one that replaces it. Either may be missing.
 type Turn struct {
 	c      Config
+	log    *zap.Logger
 	parts  Parts
 	taker  *handover.Taker // nil: it replaces none
 	giver  *handover.Giver
@@ -60,7 +61,7 @@ func New(c Config) *Turn {
 	if c.Ended == nil {
 		c.Ended = context.Background()
 	}
-	t := &Turn{c: c, giver: &handover.Giver{}, parent: os.Getppid()}
+	t := &Turn{c: c, log: c.Log, giver: &handover.Giver{}, parent: os.Getppid()}
 	if (c.Upgrade != nil || c.Replaces != nil) && c.Settings.Share.URL == "" { // else the store has both
 		t.giver.Sharing = &peer.Sharing{Switch: peer.NewSwitch(), Name: "upgrade", Version: c.Version, Log: c.Log}
 		t.claims = &Claims{Sharing: t.giver.Sharing}
@@ -102,7 +103,7 @@ func (t *Turn) Await() error {
 
 // step logs how far this process is in replacing another one.
 func (t *Turn) step(at string) {
-	t.c.Log.Info("upgrade: this process replaces another one", zap.String("step", at), zap.Int("replaces", t.parent))
+	t.log.Info("upgrade: this process replaces another one", zap.String("step", at), zap.Int("replaces", t.parent))
 }
 
 // Inherit has the servers use the sockets of the process before.
@@ -144,7 +145,7 @@ func (t *Turn) Begin() error {
 	go func() {
 		<-n.Alone()
 		ShareMemory(false)
-		t.c.Log.Info("upgrade: the process before this one has ended", zap.Bool("it_said_all", t.taker.Whole()))
+		t.log.Info("upgrade: the process before this one has ended", zap.Bool("it_said_all", t.taker.Whole()))
 	}()
 	return nil
 }
@@ -188,7 +189,7 @@ func (t *Turn) Wait(signals <-chan os.Signal) os.Signal {
 // is to end, for which it sends the signal, or goes on.
 func (t *Turn) giveWay(next *upgrade.Successor) {
 	over := t.c.Settings.Server.EvictOver
-	t.c.Log.Info("upgrade: another process accepts, sessions end one after the other; a signal ends them at once",
+	t.log.Info("upgrade: another process accepts, sessions end one after the other; a signal ends them at once",
 		zap.Int("pid", next.PID()), zap.Duration("over", over))
 	t.parts.Server.Evict(over)
 	passed := time.NewTimer(over)
@@ -229,7 +230,7 @@ func (t *Turn) Finish(ctx context.Context) {
 		return
 	}
 	if err := t.giver.Finish(ctx); err != nil {
-		t.c.Log.Error("upgrade: the other process does not have all", zap.Error(err))
+		t.log.Error("upgrade: the other process does not have all", zap.Error(err))
 	}
 }
 
