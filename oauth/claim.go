@@ -55,7 +55,8 @@ func (s *Source) claimChain(forced bool) (claim Claim, got flow.Issued, err *Err
 		}
 	}
 	if err := s.load(); err != nil {
-		return Claim{}, flow.Issued{}, &Error{Class: flow.ClassStore, Err: err, Hint: flow.ClassStore.Hint(), RetryAfter: shareRetry}
+		class := flow.ClassStore
+		return Claim{}, flow.Issued{}, &Error{Class: class, Err: err, Hint: class.Hint(), RetryAfter: shareRetry}
 	}
 	ctx, cancel := context.WithTimeout(s.m.ctx, s.m.cfg.ClaimTTL()+shareRetry)
 	defer cancel()
@@ -193,7 +194,8 @@ func (s *Source) takeOffer() {
 	if s.offered == nil || s.call != nil {
 		return
 	}
-	if !s.offered.Newer(&s.record) || s.retired || !s.begin(&call{Task: workers.Task{Early: true}, quiet: true, asked: time.Now()}) {
+	early := &call{Task: workers.Task{Early: true}, quiet: true, asked: time.Now()}
+	if !s.offered.Newer(&s.record) || s.retired || !s.begin(early) {
 		s.offered = nil
 	}
 }

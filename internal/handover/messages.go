@@ -96,8 +96,9 @@ func recordFor(c oauth.Chain, r oauth.Record) record {
 }
 
 func (r record) saving() saving {
-	out := oauth.Record{Refresh: account.NewSecret(r.Refresh), Rotated: r.Rotated, RefreshEnds: r.RefreshEnds,
-		RefreshRolls: r.RefreshRolls, Access: account.NewSecret(r.Access), Refreshed: r.Refreshed, Expiry: r.Expiry, Seen: r.Seen,
+	out := oauth.Record{Refresh: account.NewSecret(r.Refresh), Rotated: r.Rotated,
+		RefreshEnds: r.RefreshEnds, RefreshRolls: r.RefreshRolls,
+		Access: account.NewSecret(r.Access), Refreshed: r.Refreshed, Expiry: r.Expiry, Seen: r.Seen,
 		Generation: r.Generation, Spare: account.NewSecret(r.Spare)}
 	copy(out.Credentials[:], r.Credentials)
 	return saving{r.Chain.chain(), out}

@@ -201,7 +201,8 @@ func (c *Courier) takeOne(o share.Order) {
 	if now == state && (before == o.Number || !c.begun) {
 		return
 	}
-	err := c.cfg.Apply(control.Given{ID: o.AccountID, State: state, Release: o.Release && c.begun && before != o.Number, At: o.At})
+	release := o.Release && c.begun && before != o.Number
+	err := c.cfg.Apply(control.Given{ID: o.AccountID, State: state, Release: release, At: o.At})
 	if err != nil {
 		c.cannotKeep(o.AccountID, err)
 	}

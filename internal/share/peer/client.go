@@ -191,13 +191,17 @@ func (c *Client) Uses(own *Switch) (list []Use, whole bool) {
 }
 
 // Claim implements share.Store.
-func (c *Client) Claim(ctx context.Context, n share.Node, chain string, ttl time.Duration) (answer share.Claim, err error) {
+func (c *Client) Claim(ctx context.Context, n share.Node, chain string, ttl time.Duration) (
+	answer share.Claim, err error,
+) {
 	_, err = c.link.Ask(ctx, kindClaim, claim{Node: n, Chain: chain, TTL: ttl}, &answer)
 	return answer, err
 }
 
 // Commit implements share.Store.
-func (c *Client) Commit(ctx context.Context, n share.Node, chain string, fence uint64, record []byte) (held bool, err error) {
+func (c *Client) Commit(ctx context.Context, n share.Node, chain string, fence uint64, record []byte) (
+	held bool, err error,
+) {
 	_, err = c.link.Ask(ctx, kindCommit, claim{Node: n, Chain: chain, Fence: fence, Record: record}, &held)
 	return held, err
 }

@@ -18,8 +18,11 @@ func (s *Store) Claim(ctx context.Context, n share.Node, chain string, ttl time.
 }
 
 // Commit implements [share.Store].
-func (s *Store) Commit(ctx context.Context, _ share.Node, chain string, fence uint64, record []byte) (held bool, err error) {
-	a, err := s.run(ctx, s.scripts.commit, 2, chainKeys(chain), strconv.FormatUint(fence, 10), string(record), chain, channel)
+func (s *Store) Commit(ctx context.Context, _ share.Node, chain string, fence uint64, record []byte) (
+	held bool, err error,
+) {
+	a, err := s.run(ctx, s.scripts.commit, 2, chainKeys(chain),
+		strconv.FormatUint(fence, 10), string(record), chain, channel)
 	return err == nil && a[1] == "1", err
 }
 

@@ -32,7 +32,8 @@ func (s *Store) Announce(ctx context.Context, i share.Info) error {
 		return fmt.Errorf("cannot tell of this node: %w", err)
 	}
 	agreed := strconv.Itoa(i.Protocol) + ":" + escape(i.KeyCheck)
-	a, err := s.run(ctx, s.scripts.announce, 2, []string{keyEpoch, keyNodes, keyOrders}, nodeField(i.Node), agreed, string(text))
+	a, err := s.run(ctx, s.scripts.announce, 2, []string{keyEpoch, keyNodes, keyOrders},
+		nodeField(i.Node), agreed, string(text))
 	if err == nil && a[1] == "0" {
 		err = share.ErrForeign
 	}
@@ -79,6 +80,7 @@ func nodeOf(field []string) (share.Info, error) {
 	if err := json.Unmarshal([]byte(parts[2]), &i); err != nil {
 		return share.Info{}, err
 	}
-	return share.Info{Node: share.Node{Name: field[0][:bar], Incarnation: field[0][bar+1:]}, Version: i.Version, Protocol: p, KeyCheck: unescape(check),
+	return share.Info{Node: share.Node{Name: field[0][:bar], Incarnation: field[0][bar+1:]},
+		Version: i.Version, Protocol: p, KeyCheck: unescape(check),
 		Limits: i.Limits, Since: i.Since, Seen: time.UnixMilli(seen), Members: i.Members}, nil
 }

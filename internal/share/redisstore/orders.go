@@ -73,5 +73,7 @@ func orderOf(text string) (share.Order, error) {
 		return share.Order{}, fmt.Errorf("cannot read an order of the store: %w", err)
 	}
 	state := unescape(strings.TrimPrefix(parts[1], "="))
-	return share.Order{AccountID: o.Account, State: share.State(state), Release: o.Release, At: o.At, Node: o.Node, Seen: o.Seen, Number: n}, nil
+	return share.Order{
+		AccountID: o.Account, State: share.State(state), Release: o.Release, At: o.At, Node: o.Node, Seen: o.Seen, Number: n,
+	}, nil
 }

@@ -134,7 +134,9 @@ func (ns *numbers) grant(r *share.Report) share.Grant {
 	}
 	for k := range r.Permits {
 		if p := &r.Permits[k]; p.Limit > 0 {
-			g.Permits[k] = share.PermitGrant{Held: int(ns.take()), Used: int(ns.take()), Next: time.Duration(ns.take()) * time.Millisecond}
+			g.Permits[k] = share.PermitGrant{
+				Held: int(ns.take()), Used: int(ns.take()), Next: time.Duration(ns.take()) * time.Millisecond,
+			}
 		} else { // the store leases nothing
 			g.Permits[k].Held = max(0, p.Held, p.Want)
 		}

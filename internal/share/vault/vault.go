@@ -130,7 +130,9 @@ func (v *Vault) Claim(ctx context.Context, c oauth.Chain, have oauth.Record) (oa
 }
 
 // claim asks once. Without a claim or a record, pause says when to ask again.
-func (v *Vault) claim(ctx context.Context, c oauth.Chain, have *oauth.Record) (got oauth.Claim, pause time.Duration, err error) {
+func (v *Vault) claim(ctx context.Context, c oauth.Chain, have *oauth.Record) (
+	got oauth.Claim, pause time.Duration, err error,
+) {
 	name := Name(c)
 	if v.isOutage() && v.hasJustFailed() {
 		return oauth.Claim{}, 0, share.ErrOutage

@@ -184,7 +184,8 @@ func (e *Error) EndpointDown() bool {
 		return false
 	}
 	for _, own := range []error{
-		context.Canceled, httpc.ErrMalformedReply, httpc.ErrReplyTooLarge, errTokenType, errCommand, errCommandOutput, ErrPanic,
+		context.Canceled, httpc.ErrMalformedReply, httpc.ErrReplyTooLarge, errTokenType,
+		errCommand, errCommandOutput, ErrPanic,
 	} {
 		if errors.Is(e.Err, own) {
 			return false

@@ -44,7 +44,9 @@ type limits struct {
 
 // Open returns the node that the settings name; nil if they name no store. It has not
 // started, and leases nothing. tokens is how tokens are refreshed.
-func Open(s config.Share, version string, tokens oauth.Config, accounts func() *account.Snapshot, log *zap.Logger, set *metrics.Set) (*Node, error) {
+func Open(s config.Share, version string, tokens oauth.Config, accounts func() *account.Snapshot,
+	log *zap.Logger, set *metrics.Set,
+) (*Node, error) {
 	if s.URL == "" {
 		return nil, nil
 	}
@@ -56,7 +58,9 @@ func Open(s config.Share, version string, tokens oauth.Config, accounts func() *
 }
 
 // over returns a node of a store, which it owns.
-func over(store share.Store, s config.Share, version string, tokens oauth.Config, accounts func() *account.Snapshot, log *zap.Logger, set *metrics.Set) *Node {
+func over(store share.Store, s config.Share, version string, tokens oauth.Config, accounts func() *account.Snapshot,
+	log *zap.Logger, set *metrics.Set,
+) *Node {
 	n := &Node{store: store, log: log, accounts: accounts}
 	n.member = share.NewMember(share.Config{
 		Node: s.Node, Version: version, KeyCheck: vault.KeyCheck(s.Key), Limits: n.limits,
@@ -64,8 +68,10 @@ func over(store share.Store, s config.Share, version string, tokens oauth.Config
 		Published: func(chain string) { n.vault.Heard(chain) },
 		Missed:    n.wake,
 	}, store, log, set)
-	n.vault = vault.New(vault.Config{Store: store, Node: n.member.Node(), Keys: s.Key, TTL: tokens.ClaimTTL(), Accounts: accounts, Joined: n.member.Joined,
-		Adopt: func(c oauth.Chain, r oauth.Record) { (*n.adopt.Load())(c, r) }}, log)
+	n.vault = vault.New(vault.Config{
+		Store: store, Node: n.member.Node(), Keys: s.Key, TTL: tokens.ClaimTTL(), Accounts: accounts, Joined: n.member.Joined,
+		Adopt: func(c oauth.Chain, r oauth.Record) { (*n.adopt.Load())(c, r) },
+	}, log)
 	return n
 }
 
@@ -91,12 +97,16 @@ func (n *Node) Sharer() oauth.Sharer {
 // Start joins the other nodes. adopt takes tokens that others have published, and apply puts
 // orders of others in force; orders has what is in force here, and goes by the store from
 // now on. The error is share.ErrForeign.
-func (n *Node) Start(adopt func(oauth.Chain, oauth.Record), orders *control.Orders, apply func(control.Given) error) error {
+func (n *Node) Start(adopt func(oauth.Chain, oauth.Record), orders *control.Orders,
+	apply func(control.Given) error,
+) error {
 	if n == nil {
 		return nil
 	}
 	n.adopt.Store(&adopt)
-	n.courier = courier.New(courier.Config{Store: n.store, Node: n.member.Node().Name, Orders: orders, Accounts: n.accounts, Joined: n.member.Joined, Apply: apply}, n.log)
+	n.courier = courier.New(courier.Config{
+		Store: n.store, Node: n.member.Node().Name, Orders: orders, Accounts: n.accounts, Joined: n.member.Joined, Apply: apply,
+	}, n.log)
 	orders.Share = n.courier
 	if err := n.member.Start(); err != nil {
 		return fmt.Errorf("share: %w", err)

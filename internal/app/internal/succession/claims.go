@@ -85,7 +85,9 @@ func (s *Claims) Claim(ctx context.Context, c oauth.Chain, have oauth.Record) (o
 }
 
 // try asks once. Without a claim, wait says when to ask again.
-func (s *Claims) try(ctx context.Context, c oauth.Chain, have *oauth.Record) (claim oauth.Claim, wait <-chan struct{}, err error) {
+func (s *Claims) try(ctx context.Context, c oauth.Chain, have *oauth.Record) (
+	claim oauth.Claim, wait <-chan struct{}, err error,
+) {
 	s.mu.Lock()
 	shared, closed := s.shared, s.closed
 	if closed != nil {
