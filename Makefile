@@ -39,7 +39,7 @@ race: ## all tests with the race detector
 
 lint: ## what .golangci.yml asks for, and dead code
 	$(TOOL) golangci-lint run ./...
-	$(TOOL) golangci-lint run --build-tags e2e ./e2e/ ./internal/share/... ./perf/scale/
+	$(TOOL) golangci-lint run --build-tags e2e ./e2e/ ./internal/share/... ./perf/scale/ ./perf/upgrade/
 	@dead=$$($(TOOL) deadcode -test -tags e2e ./...) && test -z "$$dead" || { echo "$$dead"; exit 1; }
 
 fuzz: ## every fuzz target for FUZZTIME
@@ -51,7 +51,7 @@ bench: ## micro-benchmarks with allocation counts
 e2e: build ## real mail clients through the proxy into the sandbox; installs them
 	./e2e/install
 	$(GO) test -tags e2e -count 1 -timeout 25m -skip 'Promtool|Prometheus' -v ./e2e/
-	$(GO) test -tags e2e -count 1 -timeout 5m ./internal/share/redisstore/ ./perf/scale/
+	$(GO) test -tags e2e -count 1 -timeout 5m ./internal/share/redisstore/ ./perf/scale/ ./perf/upgrade/
 
 promtool: ## rules, dashboards and metrics by Prometheus' own tools; installs them
 	./e2e/install prometheus
