@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -30,10 +31,12 @@ func (s *Server) Duplicates() (fds []int, err error) {
 }
 
 // Evict ends the sessions that there are with 421, each when it is in no transaction. Their
-// turns are spread over a time, so that their clients do not all come back at once.
+// turns are spread over a time, so that their clients do not all come back at once. Those that
+// have not begun a transaction come last: their clients would take 421 for a refusal.
 func (s *Server) Evict(over time.Duration) {
 	s.postAll(func(l *eventLoop) {
-		l.turns.Begin(slices.Collect(maps.Keys(l.sessions)), l.Now(), l.Now()+loop.Ticks(over))
+		fewestFirst := func(a, b *session) int { return cmp.Compare(a.messages, b.messages) }
+		l.turns.Begin(slices.SortedFunc(maps.Keys(l.sessions), fewestFirst), l.Now(), l.Now()+loop.Ticks(over))
 		l.nextTurn.Expirer = l
 		l.Expired()
 	})

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,6 +42,28 @@ func TestEvict(t *testing.T) {
 	}
 	provider.Messages(t, k.sandbox, 2)
 	k.login(t, gmailUser).Cmd("NOOP", "250")
+}
+
+// TestEvictFreshLast: sessions that have begun no transaction have their turns after all others.
+func TestEvictFreshLast(t *testing.T) {
+	k := newStack(t, config(func(cfg *Config) { cfg.Loops = 1 }))
+	const each = 20
+	for range each {
+		k.login(t, gmailUser)
+		k.login(t, gmailUser).Mail("a@example.com")
+		k.dial(t).Expect("220")
+	}
+	k.Evict(time.Hour)
+	k.onLoops(t, func(l *eventLoop) {
+		var begun []int // of each session, in the order of the turns
+		end := l.Now() + loop.Ticks(2*time.Hour)
+		for s, ok := l.turns.Next(end); ok; s, ok = l.turns.Next(end) {
+			begun = append(begun, s.messages)
+		}
+		if want := slices.Concat(slices.Repeat([]int{1}, each), slices.Repeat([]int{0}, 2*each)); !slices.Equal(begun, want) {
+			t.Errorf("the sessions that end have begun so many transactions: %v", begun)
+		}
+	})
 }
 
 // TestResumeSpares: after Resume the sessions whose turn has not come stay.
