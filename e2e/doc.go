@@ -11,6 +11,9 @@
 //
 // HAProxy stands before several proxies, of which one ends and one is killed.
 //
+// systemd-analyze verifies the units of configs, and systemd-socket-activate starts the proxy
+// with the clients' listener.
+//
 // promtool and a Prometheus server check the metrics, rules and dashboards ("make promtool"
 // alone).
 //
