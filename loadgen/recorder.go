@@ -123,7 +123,8 @@ func newRecorder(shards, phases int) *recorder {
 	r := &recorder{shards: make([]recorderShard, shards)}
 	for i := range r.shards {
 		s := &r.shards[i]
-		s.interval, s.setup, s.replies, s.again = newTally(), newHistogram(), make(map[replyKey]*replyCount), make(map[replyKey]*replyCount)
+		s.interval, s.setup = newTally(), newHistogram()
+		s.replies, s.again = make(map[replyKey]*replyCount), make(map[replyKey]*replyCount)
 		for range phases {
 			s.phases = append(s.phases, newTally())
 		}
@@ -237,7 +238,9 @@ func addReplies(to, from map[replyKey]*replyCount) {
 // sortReplies renders replies for the report, the most frequent first.
 func sortReplies(replies map[replyKey]*replyCount) (list []report.Reply) {
 	for key, counted := range replies {
-		list = append(list, report.Reply{Phase: string(key.phase), Code: key.code, Count: counted.count, Sample: counted.sample})
+		list = append(list, report.Reply{
+			Phase: string(key.phase), Code: key.code, Count: counted.count, Sample: counted.sample,
+		})
 	}
 	slices.SortFunc(list, func(a, b report.Reply) int { return int(b.Count - a.Count) })
 	return list

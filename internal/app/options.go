@@ -52,7 +52,9 @@ type Options struct {
 
 // succession has what a proxy needs to replace another process, or to be replaced by one.
 func (o *Options) succession() succession.Config {
-	c := succession.Config{Settings: o.Settings, Version: o.Version, Upgrade: o.Upgrade, Replaces: o.Replaces, Ended: o.Ended, Log: o.Log}
+	c := succession.Config{
+		Settings: o.Settings, Version: o.Version, Upgrade: o.Upgrade, Replaces: o.Replaces, Ended: o.Ended, Log: o.Log,
+	}
 	if o.Signals != nil {
 		c.End = o.Signals.end
 	}

@@ -69,7 +69,8 @@ func inherited() (*New, error) {
 	_ = conn.SetReadDeadline(time.Time{})
 	journal(stderrFD, 2) // the old process copies what comes by the pipe
 	n := &New{
-		Sockets: m.Sockets, Version: m.Version, Previous: programFile(), link: newLink(conn), stderr: sync.OnceFunc(ownStderr),
+		Sockets: m.Sockets, Version: m.Version, Previous: programFile(),
+		link: newLink(conn), stderr: sync.OnceFunc(ownStderr),
 	}
 	for i := range n.Sockets {
 		n.Sockets[i].FD = socketsFD + i

@@ -105,7 +105,8 @@ func (n *Node) Start(adopt func(oauth.Chain, oauth.Record), orders *control.Orde
 	}
 	n.adopt.Store(&adopt)
 	n.courier = courier.New(courier.Config{
-		Store: n.store, Node: n.member.Node().Name, Orders: orders, Accounts: n.accounts, Joined: n.member.Joined, Apply: apply,
+		Store: n.store, Node: n.member.Node().Name, Orders: orders, Accounts: n.accounts,
+		Joined: n.member.Joined, Apply: apply,
 	}, n.log)
 	orders.Share = n.courier
 	if err := n.member.Start(); err != nil {
