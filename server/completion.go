@@ -5,6 +5,7 @@ import (
 
 	"xoauth2-proxy/codec"
 	"xoauth2-proxy/internal/loop"
+	"xoauth2-proxy/server/internal/records"
 	"xoauth2-proxy/upstream"
 )
 
@@ -16,6 +17,18 @@ func (s *session) RecipientsReplied(tx *upstream.Transaction, on *loop.Loop) {
 // Complete implements upstream.Completer.
 func (s *session) Complete(tx *upstream.Transaction, on *loop.Loop) {
 	s.deliver((*completion)(tx), on)
+}
+
+// Late implements upstream.Completer. It may be called when the session has ended, and on
+// any goroutine: it looks only at what does not change.
+func (s *session) Late(tx *upstream.Transaction) {
+	c := records.Client{Session: s.id, Addr: s.source, Listener: s.listener.name}
+	records.NewPen(s.srv.cfg.Accounting).Message(c, tx, true)
+}
+
+// client is what records say of the session.
+func (s *session) client() records.Client {
+	return records.Client{Session: s.id, Addr: s.source, Listener: s.listener.name, Account: s.account}
 }
 
 // answer is a transaction that the relay gives back.
