@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,8 +29,9 @@ type process struct {
 	*command
 	dir      string // state_dir
 	provider *sandbox.Server
-	stderr   *os.File    // what the log is read from
-	lines    chan string // of the log; closed at its end
+	stderr   *os.File     // what the log is read from
+	lines    chan string  // of the log; closed at its end
+	wait     func() error // waits for the end of the process, as often as it is asked to
 	seen     []string
 }
 
@@ -54,7 +56,8 @@ func startProcess(t *testing.T, more string, how func(p *process)) *process {
 		t.Fatal(err)
 	}
 	_ = w.Close()
-	t.Cleanup(func() { _ = p.Cmd.Process.Kill(); _ = p.Cmd.Wait() })
+	p.wait = sync.OnceValue(p.Cmd.Wait)
+	t.Cleanup(func() { _ = p.Cmd.Process.Kill(); _ = p.wait() })
 	go func() {
 		defer close(p.lines)
 		for s := bufio.NewScanner(r); s.Scan(); {
@@ -119,7 +122,7 @@ func (p *process) signal(sig syscall.Signal) {
 // exit waits for the end of the process and returns its exit code, -1 if a signal ended it.
 func (p *process) exit() int {
 	ended := make(chan struct{})
-	go func() { _ = p.Cmd.Wait(); close(ended) }()
+	go func() { _ = p.wait(); close(ended) }()
 	select {
 	case <-ended:
 	case <-time.After(apptest.Patience):

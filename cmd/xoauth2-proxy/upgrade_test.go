@@ -123,7 +123,7 @@ func (i *installed) serving() (pid int) {
 // ended waits for the end of a process.
 func (i *installed) ended(pid int) {
 	i.t.Helper()
-	go func() { _ = i.Cmd.Wait() }() // if it is the first one
+	go func() { _ = i.wait() }() // if it is the first one
 	testkit.Eventually(i.t, fmt.Sprintf("process %d has ended", pid), func() bool {
 		return !slices.Contains(i.all(), pid)
 	})
