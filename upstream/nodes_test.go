@@ -88,7 +88,7 @@ func TestDemandForParkedConnections(t *testing.T) {
 	one.until(func() bool { return one.state(a).Busy == 0 })
 	began := time.Now()
 	two.sendOK(a, "from the other node\r\n")
-	t.Logf("after %v", time.Since(began)) // SCALEOUT.md asks for 500 ms
+	t.Logf("after %v", time.Since(began))
 	one.sendOK(a, "and back\r\n")
 	if n := one.box.AccountStats(a.Email).MaxOpen; n > 2 {
 		t.Errorf("%d connections at one time", n)
